@@ -1,0 +1,197 @@
+"""What people said, as index tensors into one flat vector of scores.
+
+A batch has one vector of scores. Feedback never holds the scores: it says which of them were
+compared, ranked, rated or labelled. That keeps pairs, lists of any length and steps free of padding.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from rlhf_losses.dimensions import ItemIndex
+from rlhf_losses.errors import FeedbackMismatch, InvalidFeedback
+
+Messages = list[dict[str, Any]]
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One text to be scored: a prompt, then one or more parts, with a score read at the end of each part.
+
+    A whole answer has one part; an answer in steps has one part a step.
+    """
+
+    prompt: str | Messages | None
+    parts: tuple[str | Messages, ...]
+
+
+def score_index() -> Any:
+    """Declare a field that holds positions in the vector of scores."""
+    return field(metadata={"dtype": torch.long, "index": True})
+
+
+def per_item(dtype: torch.dtype = torch.float32) -> Any:
+    """Declare a field with one number an item (or a candidate)."""
+    return field(metadata={"dtype": dtype})
+
+
+def optional_per_item(neutral: float) -> Any:
+    """Declare a field that may be absent; `neutral` stands in where only some rows have it."""
+    return field(default=None, metadata={"dtype": torch.float32, "neutral": neutral})
+
+
+@dataclass(frozen=True, eq=False)
+class Feedback(ABC):
+    """One kind of feedback over a vector of scores; `len()` is its number of items."""
+
+    columns: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """The sets of data columns that hold this kind, each a way to write it."""
+    optional_columns: ClassVar[tuple[str, ...]] = ()
+    down_to: "ClassVar[type[Feedback] | None]" = None
+    """The kind that this one may be read as, with a loss of information; `go_down` does it."""
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if value is not None:
+                object.__setattr__(self, f.name, _as_tensor(value, f.metadata["dtype"]))
+        self.check()
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Count the items."""
+
+    @property
+    @abstractmethod
+    def anchor(self) -> ItemIndex:
+        """One score position an item, which tells the text (and prompt) that the item belongs to."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise `InvalidFeedback` for values that cannot be."""
+
+    @classmethod
+    @abstractmethod
+    def answers(cls, row: Row) -> list[Answer]:
+        """Return the texts of one data row."""
+
+    @classmethod
+    @abstractmethod
+    def from_row(cls, row: Row) -> Self:
+        """Read one data row; score positions count the parts of `answers(row)` from 0."""
+
+    @classmethod
+    def held_by(cls, columns: Sequence[str]) -> bool:
+        """Tell whether data with these columns hold this kind of feedback."""
+        return any(set(way) <= set(columns) for way in cls.columns)
+
+    @classmethod
+    def reaches(cls, kind: "type[Feedback]") -> bool:
+        """Tell whether this kind can be read as `kind`: itself, or a kind below it."""
+        return issubclass(cls, kind) or (cls.down_to is not None and cls.down_to.reaches(kind))
+
+    def go_down(self) -> "Feedback":
+        """Return this feedback as `down_to`."""
+        raise FeedbackMismatch(
+            f"{type(self).__name__} cannot be read as another kind: conversions go down only (Votes to Pairs, "
+            f"Ratings to Rankings to Pairs). Take a loss that reads {type(self).__name__}: "
+            f"rlhf-losses list --feedback {type(self).__name__.lower()}"
+        )
+
+    def read_as(self, kind: "type[Feedback]") -> "Feedback":
+        """Return this feedback as `kind`, going down if that is allowed."""
+        return self if isinstance(self, kind) else self.go_down().read_as(kind)
+
+    def to(self, device: torch.device | str) -> Self:
+        """Move every tensor to a device."""
+        return self._map(lambda value, _: value.to(device))
+
+    def score_count(self) -> int:
+        """Return one more than the highest score position that this feedback refers to."""
+        positions = [getattr(self, f.name) for f in fields(self) if f.metadata.get("index")]
+        return max((int(p.max()) + 1 for p in positions if len(p)), default=0)
+
+    def reindexed(self, new_position: Tensor) -> Self:
+        """Replace score position `i` by `new_position[i]`."""
+        return self._map(lambda value, meta: new_position[value] if meta.get("index") else value)
+
+    @classmethod
+    def concatenate(cls, parts: "Sequence[Feedback]") -> Self:
+        """Join feedback over the same vector of scores, item after item."""
+        return cls(**{f.name: _join([getattr(p, f.name) for p in parts], f, parts) for f in fields(cls)})
+
+    def _map(self, change) -> Self:
+        changed = {
+            f.name: change(getattr(self, f.name), f.metadata)
+            for f in fields(self)
+            if getattr(self, f.name) is not None
+        }
+        return replace(self, **changed)
+
+
+def require_columns(row: Row, kind: type[Feedback]) -> None:
+    """Raise `FeedbackMismatch` if a row lacks the columns of `kind`."""
+    if not kind.held_by([name for name, value in row.items() if value is not None]):
+        wanted = " or ".join(", ".join(way) for way in kind.columns)
+        raise FeedbackMismatch(
+            f"A row with {', '.join(row) or 'no columns'} holds no {kind.__name__}. "
+            f"{kind.__name__} need the columns {wanted}. Rename or add the missing ones."
+        )
+
+
+def require_same_length(kind: str, **tensors: Tensor | Sequence[Any]) -> None:
+    """Raise `InvalidFeedback` if the named vectors differ in length."""
+    lengths = {name: len(value) for name, value in tensors.items() if value is not None}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{count} {name}" for name, count in lengths.items())
+        raise InvalidFeedback(
+            f"{kind} got {told}. Each item needs one of each; complete the data or drop the incomplete rows."
+        )
+
+
+def require_finite(kind: str, name: str, values: Tensor | None) -> None:
+    """Raise `InvalidFeedback` for NaN or infinite values."""
+    if values is not None and not bool(torch.isfinite(values).all()):
+        bad = values[~torch.isfinite(values)][0].item()
+        raise InvalidFeedback(
+            f"{kind} got the {name} {bad}, which no loss can price. Replace it by a number or drop the row."
+        )
+
+
+def require_within(kind: str, name: str, values: Tensor | None, low: float, high: float) -> None:
+    """Raise `InvalidFeedback` for values outside `[low, high]`."""
+    require_finite(kind, name, values)
+    if values is not None and bool(((values < low) | (values > high)).any()):
+        bad = values[(values < low) | (values > high)][0].item()
+        raise InvalidFeedback(
+            f"{kind} got the {name} {bad:g}, outside {low:g} to {high:g}. Rescale the column {name}."
+        )
+
+
+def numbers(row: Row, name: str) -> list[float]:
+    """Read a list column of numbers; missing entries become NaN, which `check` then names."""
+    return [float("nan") if value is None else float(value) for value in row[name]]
+
+
+def number(row: Row, name: str) -> float:
+    """Read a number column; a missing value becomes NaN, which `check` then names."""
+    return float("nan") if row[name] is None else float(row[name])
+
+
+def _as_tensor(value: Any, dtype: torch.dtype) -> Tensor:
+    return torch.as_tensor(value, dtype=dtype)
+
+
+def _join(values: list[Tensor | None], f: Any, parts: Sequence[Feedback]) -> Tensor | None:
+    if all(value is None for value in values):
+        return None if "neutral" in f.metadata else torch.empty(0, dtype=f.metadata["dtype"])
+    filled = [
+        torch.full((len(part),), f.metadata["neutral"]) if value is None else value
+        for value, part in zip(values, parts, strict=True)
+    ]
+    return torch.cat(filled)

@@ -1,0 +1,50 @@
+"""Labels: good or bad, one an answer."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from rlhf_losses.dimensions import CandidateIndex, PerCandidate
+from rlhf_losses.feedback.base import (
+    Answer,
+    Feedback,
+    Row,
+    number,
+    per_item,
+    require_finite,
+    require_same_length,
+    score_index,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Labels(Feedback):
+    """One label an answer: true or false, 1 or 0, +1 or −1, or a probability.
+
+    >>> Labels.from_row({"prompt": "2 + 2 = ", "completion": "4", "label": True}).labels
+    tensor([1.])
+    """
+
+    candidates: CandidateIndex = score_index()
+    labels: PerCandidate = per_item()
+
+    columns = (("completion", "label"),)
+    optional_columns = ("prompt",)
+
+    def __len__(self) -> int:
+        return len(self.candidates)
+
+    @property
+    def anchor(self) -> CandidateIndex:
+        return self.candidates
+
+    def check(self) -> None:
+        require_same_length("Labels", candidates=self.candidates, labels=self.labels)
+        require_finite("Labels", "label", self.labels)
+
+    @classmethod
+    def answers(cls, row: Row) -> list[Answer]:
+        return [Answer(row.get("prompt"), (row["completion"],))]
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        return cls(candidates=[0], labels=[number(row, "label")])

@@ -1,0 +1,95 @@
+"""Rankings: answers to one prompt, best first, ties allowed."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+
+from rlhf_losses.dimensions import CandidateIndex, ItemIndex, Ranks, Scores, Sizes
+from rlhf_losses.errors import InvalidFeedback
+from rlhf_losses.feedback.base import (
+    Answer,
+    Feedback,
+    Row,
+    numbers,
+    per_item,
+    require_finite,
+    require_same_length,
+    score_index,
+)
+from rlhf_losses.feedback.pairs import Pairs
+
+
+@dataclass(frozen=True, eq=False)
+class Rankings(Feedback):
+    """Lists of candidates laid end to end; rank 1 is best and equal ranks are ties.
+
+    >>> two_lists = Rankings(candidates=[0, 1, 2, 3, 4], ranks=[1, 2, 2, 1, 2], sizes=[3, 2])
+    >>> len(two_lists)
+    2
+    >>> two_lists.to_pairs().preference
+    tensor([1.0000, 1.0000, 0.5000, 1.0000])
+    """
+
+    candidates: CandidateIndex = score_index()
+    ranks: Ranks = per_item(torch.long)
+    sizes: Sizes = per_item(torch.long)
+
+    columns = (("completions", "ranks"),)
+    optional_columns = ("prompt",)
+    down_to = Pairs
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    @property
+    def anchor(self) -> ItemIndex:
+        return self.candidates[self.sizes.cumsum(0) - self.sizes]
+
+    def check(self) -> None:
+        require_same_length("Rankings", candidates=self.candidates, ranks=self.ranks)
+        if int(self.sizes.sum()) != len(self.candidates):
+            raise InvalidFeedback(
+                f"Rankings got sizes that add up to {int(self.sizes.sum())} for {len(self.candidates)} candidates. "
+                "The sizes must cover every candidate once; give one size a list."
+            )
+        if bool((self.sizes < 2).any()):
+            raise InvalidFeedback(
+                "Rankings got a list of one candidate, which ranks nothing. Give two or more candidates a prompt."
+            )
+
+    @classmethod
+    def answers(cls, row: Row) -> list[Answer]:
+        return [Answer(row.get("prompt"), (completion,)) for completion in row["completions"]]
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        require_same_length("Rankings", completions=row.get("completions", row["ranks"]), ranks=row["ranks"])
+        ranks = torch.tensor(numbers(row, "ranks"))
+        require_finite("Rankings", "ranks", ranks)
+        # Ranks may be written as any numbers; only their order counts.
+        dense = torch.unique(ranks, return_inverse=True)[1] + 1
+        return cls(candidates=range(len(ranks)), ranks=dense, sizes=[len(ranks)])
+
+    def lists(self, scores: Scores) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Split scores and ranks into one pair of vectors a list."""
+        sizes = self.sizes.tolist()
+        return list(zip(scores[self.candidates].split(sizes), self.ranks.split(sizes), strict=True))
+
+    def go_down(self) -> Pairs:
+        return self.to_pairs()
+
+    def to_pairs(self) -> Pairs:
+        """Return every pair of candidates of a list; a tie is a pair with preference 0.5."""
+        chosen, rejected, preference = [], [], []
+        sizes = self.sizes.tolist()
+        for candidates, ranks in zip(self.candidates.split(sizes), self.ranks.split(sizes), strict=True):
+            first, second = torch.triu_indices(len(ranks), len(ranks), offset=1, device=ranks.device)
+            better = torch.where(ranks[first] <= ranks[second], first, second)
+            worse = first + second - better
+            chosen.append(candidates[better])
+            rejected.append(candidates[worse])
+            preference.append(torch.where(ranks[first] == ranks[second], 0.5, 1.0))
+        if not chosen:
+            return Pairs(chosen=[], rejected=[])
+        return Pairs(torch.cat(chosen), torch.cat(rejected), preference=torch.cat(preference))

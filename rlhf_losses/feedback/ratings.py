@@ -1,0 +1,76 @@
+"""Ratings: one number an answer."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+
+from rlhf_losses.dimensions import CandidateIndex, PerCandidate, Sizes
+from rlhf_losses.feedback.base import (
+    Answer,
+    Feedback,
+    Row,
+    number,
+    numbers,
+    per_item,
+    require_finite,
+    require_same_length,
+    score_index,
+)
+from rlhf_losses.feedback.rankings import Rankings
+
+
+@dataclass(frozen=True, eq=False)
+class Ratings(Feedback):
+    """One rating a candidate; `sizes` says how many candidates in a row answer the same prompt.
+
+    >>> Ratings(candidates=[0, 1, 2], ratings=[3.0, 5.0, 4.0], sizes=[3]).to_rankings().ranks
+    tensor([3, 1, 2])
+    """
+
+    candidates: CandidateIndex = score_index()
+    ratings: PerCandidate = per_item()
+    sizes: Sizes = per_item(torch.long)
+
+    columns = (("completion", "rating"), ("completions", "ratings"))
+    optional_columns = ("prompt",)
+    down_to = Rankings
+
+    def __len__(self) -> int:
+        return len(self.candidates)
+
+    @property
+    def anchor(self) -> CandidateIndex:
+        return self.candidates
+
+    def check(self) -> None:
+        require_same_length("Ratings", candidates=self.candidates, ratings=self.ratings)
+        require_finite("Ratings", "rating", self.ratings)
+
+    @classmethod
+    def answers(cls, row: Row) -> list[Answer]:
+        completions = row["completions"] if row.get("ratings") is not None else [row["completion"]]
+        return [Answer(row.get("prompt"), (completion,)) for completion in completions]
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        ratings = numbers(row, "ratings") if row.get("ratings") is not None else [number(row, "rating")]
+        if row.get("ratings") is not None and row.get("completions") is not None:
+            require_same_length("Ratings", completions=row["completions"], ratings=ratings)
+        return cls(candidates=range(len(ratings)), ratings=ratings, sizes=[len(ratings)])
+
+    def go_down(self) -> Rankings:
+        return self.to_rankings()
+
+    def to_rankings(self) -> Rankings:
+        """Rank the answers of each prompt by their rating; prompts with one answer rank nothing."""
+        sizes = self.sizes.tolist()
+        lists = list(zip(self.candidates.split(sizes), self.ratings.split(sizes), strict=True))
+        several = [(candidates, ratings) for candidates, ratings in lists if len(candidates) > 1]
+        empty = self.candidates[:0]
+        ranks = [torch.unique(-ratings, return_inverse=True)[1] + 1 for _, ratings in several]
+        return Rankings(
+            candidates=torch.cat([empty, *(candidates for candidates, _ in several)]),
+            ranks=torch.cat([empty, *ranks]),
+            sizes=[len(candidates) for candidates, _ in several],
+        )

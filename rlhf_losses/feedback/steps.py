@@ -1,0 +1,55 @@
+"""Steps: the segments of one answer, each with a label or a rating."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from rlhf_losses.dimensions import PerStep, StepIndex
+from rlhf_losses.errors import InvalidFeedback
+from rlhf_losses.feedback.base import (
+    Answer,
+    Feedback,
+    Row,
+    numbers,
+    per_item,
+    require_finite,
+    require_same_length,
+    score_index,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Steps(Feedback):
+    """One value a step: a label (true or false, +1 or −1) or a rating.
+
+    >>> Steps.from_row({"prompt": "", "completions": ["2 + 2", " = 5"], "labels": [True, False]}).values
+    tensor([1., 0.])
+    """
+
+    steps: StepIndex = score_index()
+    values: PerStep = per_item()
+
+    columns = (("completions", "labels"),)
+    optional_columns = ("prompt",)
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    @property
+    def anchor(self) -> StepIndex:
+        return self.steps
+
+    def check(self) -> None:
+        require_same_length("Steps", steps=self.steps, labels=self.values)
+        require_finite("Steps", "labels", self.values)
+
+    @classmethod
+    def answers(cls, row: Row) -> list[Answer]:
+        return [Answer(row.get("prompt"), tuple(row["completions"]))]
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        require_same_length("Steps", completions=row.get("completions", row["labels"]), labels=row["labels"])
+        if not len(row["labels"]):
+            raise InvalidFeedback("Steps got an answer without steps, which says nothing. Drop the row.")
+        values = numbers(row, "labels")
+        return cls(steps=range(len(values)), values=values)

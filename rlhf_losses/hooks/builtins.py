@@ -1,0 +1,25 @@
+"""Our own plugin: the built-in losses come in through the same hook as a stranger's."""
+
+from collections.abc import Iterable
+
+from rlhf_losses import losses
+from rlhf_losses.hooks.markers import hookimpl
+
+
+@hookimpl
+def provide_losses() -> Iterable[type[losses.Loss]]:
+    """Return the built-in losses."""
+    return [
+        losses.BradleyTerry,
+        losses.CenteredBradleyTerry,
+        losses.Hinge,
+        losses.AccumulatedPairs,
+        losses.PlackettLuce,
+        losses.SquaredError,
+        losses.CrossEntropy,
+        losses.PointwiseHinge,
+        losses.SegmentHinge,
+        losses.SegmentRating,
+        losses.Centering,
+        losses.ScoreDecay,
+    ]

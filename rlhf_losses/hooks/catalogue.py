@@ -1,0 +1,141 @@
+"""Every loss by name, with the plugin it comes from."""
+
+import functools
+import importlib.metadata
+import inspect
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pluggy
+
+from rlhf_losses.errors import PluginError, RlhfLossesError
+from rlhf_losses.feedback import Feedback
+from rlhf_losses.hooks.manager import BLOCK, BUILT_IN, build_manager
+from rlhf_losses.hooks.markers import PROJECT
+from rlhf_losses.losses import Loss
+from rlhf_losses.losses.base import require_dataclass
+from rlhf_losses.losses.expression import parse
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One loss, the plugin that provides it, and that plugin's version."""
+
+    name: str
+    loss: type[Loss]
+    plugin: str
+    version: str
+
+
+class Catalogue(Mapping[str, type[Loss]]):
+    """Names to loss classes, in the order in which plugins provide them."""
+
+    def __init__(self, manager: pluggy.PluginManager) -> None:
+        self.entries: dict[str, Entry] = {}
+        for plugin_name, plugin in manager.list_name_plugin():
+            for loss in _provided(manager, plugin_name, plugin):
+                self._add(loss, plugin_name)
+
+    def __getitem__(self, name: str) -> type[Loss]:
+        return self.entries[name].loss
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def parse(self, text: str) -> Loss:
+        """Return the loss that `text` names.
+
+        >>> catalogue().parse("bradley_terry(label_smoothing=0.1) + 0.01 * centering").terms[1].weight
+        0.01
+        """
+        return parse(text, self)
+
+    def for_feedback(self, kind: type[Feedback]) -> list[Entry]:
+        """Return the losses that can price feedback of `kind`, those made for it first."""
+        fitting = [entry for entry in self.entries.values() if kind.reaches(entry.loss.reads)]
+        return sorted(fitting, key=lambda entry: entry.loss.reads is not kind)
+
+    def _add(self, loss: Any, plugin: str) -> None:
+        require_contract(loss, plugin)
+        name = loss.name()
+        if name in self.entries:
+            other = self.entries[name]
+            raise PluginError(
+                f"Two plugins provide a loss called '{name}': {_where(other.loss)} (plugin {other.plugin}) and "
+                f"{_where(loss)} (plugin {plugin}). Rename one, or leave a plugin out: {BLOCK}={plugin}."
+            )
+        self.entries[name] = Entry(name, loss, plugin, _version(plugin))
+
+
+def catalogue(plugin_files: Iterable[str | Path] = ()) -> Catalogue:
+    """Return the catalogue of every loss; it is built once for each set of plugin files."""
+    return _catalogue(tuple(str(Path(file)) for file in plugin_files))
+
+
+def parse_loss(text: str) -> Loss:
+    """Return the loss that `text` names, built-in or from an installed plugin.
+
+    >>> parse_loss("hinge(margin=2.0)").margin
+    2.0
+    """
+    return catalogue().parse(text)
+
+
+def require_contract(loss: Any, plugin: str) -> None:
+    """Raise `PluginError` unless `loss` is a final, documented, frozen dataclass with a default for every option."""
+    if not (inspect.isclass(loss) and issubclass(loss, Loss)):
+        raise PluginError(
+            f"Plugin '{plugin}' provides {loss!r}, which is not a class derived from Loss. "
+            "Return classes from provide_losses, like [Focal] (not [Focal()])."
+        )
+    try:
+        require_dataclass(loss)
+    except RlhfLossesError as error:
+        raise PluginError(f"Plugin '{plugin}': {error}") from None
+    if inspect.isabstract(loss):
+        missing = ", ".join(sorted(loss.__abstractmethods__))
+        raise PluginError(f"Plugin '{plugin}': {loss.__name__} does not define {missing}. Define it in the class.")
+    without = [f.name for f in fields(loss) if f.default is MISSING]
+    if without:
+        raise PluginError(
+            f"Plugin '{plugin}': {loss.__name__} has no default for {', '.join(without)}, so its name alone is no "
+            f"loss. Write a default: {without[0]}: float = 1.0."
+        )
+    if not (loss.__doc__ or "").strip() or (loss.__doc__ or "").startswith(f"{loss.__name__}("):
+        raise PluginError(
+            f"Plugin '{plugin}': {loss.__name__} has no docstring, so `describe` has nothing to say. "
+            "Write one sentence under the class line."
+        )
+
+
+@functools.cache
+def _catalogue(plugin_files: tuple[str, ...]) -> Catalogue:
+    return Catalogue(build_manager(plugin_files))
+
+
+def _provided(manager: pluggy.PluginManager, name: str, plugin: object) -> list[Any]:
+    others = [other for other in manager.get_plugins() if other is not plugin]
+    try:
+        answers = manager.subset_hook_caller("provide_losses", others)()
+        return [loss for answer in answers for loss in answer]
+    except Exception as error:
+        raise PluginError(
+            f"Plugin '{name}' fails in provide_losses: {type(error).__name__}: {error}. "
+            f"Mend it, or leave it out: {BLOCK}={name}."
+        ) from error
+
+
+def _version(plugin: str) -> str:
+    if plugin == BUILT_IN:
+        return importlib.metadata.version("rlhf-losses")
+    found = [e for e in importlib.metadata.entry_points(group=PROJECT) if e.name == plugin and e.dist is not None]
+    return found[0].dist.version if found else "file"
+
+
+def _where(loss: type) -> str:
+    return f"{loss.__module__}.{loss.__qualname__}"

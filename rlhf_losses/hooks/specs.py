@@ -1,0 +1,22 @@
+"""Every hook on one screen. Hooks return things; they never call back."""
+
+from collections.abc import Iterable
+
+from rlhf_losses.hooks.markers import hookspec
+from rlhf_losses.losses import Loss
+
+
+@hookspec
+def provide_losses() -> Iterable[type[Loss]]:  # type: ignore[empty-body]
+    """Return the loss classes of a plugin.
+
+    Called once, when the catalogue is first needed. Each class must be a final, frozen dataclass that
+    derives from `Loss`, with a docstring and a default for every option; its name (the class in snake
+    case) must not be taken. `rlhf_losses.testing.check_loss` tests the rest of the contract.
+
+    Example::
+
+        @hookimpl
+        def provide_losses():
+            return [Focal]
+    """

@@ -1,0 +1,97 @@
+"""Losses add and scale: `bradley_terry + 0.01 * centering`."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rlhf_losses.dimensions import PerItem, Scores
+from rlhf_losses.errors import UnreadableLoss
+from rlhf_losses.feedback import Feedback
+from rlhf_losses.losses.base import Loss
+from rlhf_losses.losses.claims import Claims
+
+
+@dataclass(frozen=True)
+class Term:
+    """One loss and its weight in a sum."""
+
+    weight: float
+    loss: Loss
+
+    def __str__(self) -> str:
+        return str(self.loss) if self.weight == 1 else f"{_shortest(self.weight)} * {self.loss}"
+
+
+@dataclass(frozen=True)
+class Sum(Loss):
+    """A weighted sum of losses; each term reads its own feedback and is averaged over its own items.
+
+    >>> from rlhf_losses.losses import bradley_terry, centering
+    >>> print(bradley_terry + 0.01 * centering)
+    bradley_terry + 0.01 * centering
+    """
+
+    parts: tuple[Term, ...]
+    claims: ClassVar[Claims] = Claims.NONE
+
+    @classmethod
+    def of(cls, *losses: Loss) -> "Sum":
+        """Add losses; sums among them are flattened."""
+        return cls(tuple(part for loss in losses for part in _parts(loss)))
+
+    @classmethod
+    def scaled(cls, weight: float, loss: Loss) -> Loss:
+        """Multiply a loss by a number."""
+        if isinstance(weight, bool) or not math.isfinite(weight) or weight < 0:
+            raise UnreadableLoss(
+                f"A loss was multiplied by {weight}. A negative or endless weight would reward mistakes; "
+                "write a number from 0, like 0.01 * centering."
+            )
+        parts = tuple(Term(float(weight) * part.weight, part.loss) for part in _parts(loss))
+        return parts[0].loss if len(parts) == 1 and parts[0].weight == 1 else cls(parts)
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        return tuple(
+            Term(part.weight * inner.weight, inner.loss) for part in self.parts for inner in part.loss.terms
+        )
+
+    def items(self, scores: Scores, feedback: Feedback) -> PerItem:
+        raise TypeError(
+            f"{self} has {len(self.parts)} terms with items of their own. "
+            "Price each: [term.loss.price(scores, feedback) for term in loss.terms]."
+        )
+
+    def check(self, feedback: Feedback) -> None:
+        for term in self.terms:
+            term.loss.check(feedback.read_as(term.loss.reads))
+
+    def __str__(self) -> str:
+        return " + ".join(str(part) for part in self.parts)
+
+
+@dataclass(frozen=True)
+class NamedSum(Loss):
+    """A sum with a name and options of its own; `expand` says what it is the sum of."""
+
+    def expand(self) -> Loss:
+        """Return the sum that this name stands for."""
+        raise NotImplementedError
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        return self.expand().terms
+
+    def items(self, scores: Scores, feedback: Feedback) -> PerItem:
+        return self.expand().items(scores, feedback)
+
+    def check(self, feedback: Feedback) -> None:
+        self.expand().check(feedback)
+
+
+def _parts(loss: Loss) -> tuple[Term, ...]:
+    return loss.parts if isinstance(loss, Sum) else (Term(1.0, loss),)
+
+
+def _shortest(weight: float) -> str:
+    return str(int(weight)) if weight == int(weight) and weight < 1e9 else repr(weight)

@@ -1,0 +1,243 @@
+"""A loss prices scores against feedback: one number per item, nothing else.
+
+A loss is a frozen dataclass. Its fields are its options, its text is the call that makes it, and it
+never holds a tensor, sees a model or takes an average.
+"""
+
+import re
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+
+from rlhf_losses.dimensions import PerCandidate, PerItem, PerPair, PerStep, Ranks, Scalar, Scores
+from rlhf_losses.errors import InvalidFeedback, PluginError, UnreadableLoss
+from rlhf_losses.feedback import Feedback, Labels, Pairs, Rankings, Ratings, Steps
+from rlhf_losses.losses.claims import Claims
+
+if TYPE_CHECKING:
+    from rlhf_losses.losses.algebra import Sum, Term
+
+
+@dataclass(frozen=True)
+class Loss(ABC):
+    """Anything that `+` and a number `*` can combine, and a trainer can minimise."""
+
+    reads: ClassVar[type[Feedback]] = Feedback
+    claims: ClassVar[Claims] = Claims.NONE
+
+    @classmethod
+    def name(cls) -> str:
+        """Return the name in expressions: the class in snake case.
+
+        >>> from rlhf_losses.losses import BradleyTerry
+        >>> BradleyTerry.name()
+        'bradley_terry'
+        """
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+
+    @abstractmethod
+    def items(self, scores: Scores, feedback: Feedback) -> PerItem:
+        """Price every item of `feedback`, which is of the kind that this loss `reads`."""
+
+    def check(self, feedback: Feedback) -> None:
+        """Raise `InvalidFeedback` if `feedback` has values outside this loss's domain."""
+
+    def anchor(self, scores: Scores, feedback: Feedback) -> torch.Tensor:
+        """Return one score position an item, which tells the prompt that the item belongs to."""
+        return feedback.anchor
+
+    def price(self, scores: Scores, feedback: Feedback) -> PerItem:
+        """Price `feedback` of any kind that can be read as the one this loss `reads`, in float32 or better."""
+        scores, feedback = exact(scores), feedback.read_as(self.reads)
+        items = self.items(scores, feedback)
+        expected = len(self.anchor(scores, feedback))
+        if items.shape != (expected,):
+            raise PluginError(
+                f"{self.name()} gave a tensor of shape {tuple(items.shape)} for {expected} items. A loss gives one "
+                "number per item and averages nothing; return the vector of costs."
+            )
+        return items
+
+    def __call__(self, scores: Scores, feedback: Feedback) -> Scalar:
+        """Return the mean over items of each term, weighted and added."""
+        total = scores.new_zeros((), dtype=exact(scores).dtype)
+        for term in self.terms:
+            items = term.loss.price(scores, feedback)
+            total = total + term.weight * (items.mean() if len(items) else items.sum())
+        return total
+
+    @property
+    def terms(self) -> "tuple[Term, ...]":
+        """Return the weighted losses that this one is the sum of."""
+        from rlhf_losses.losses.algebra import Term
+
+        return (Term(1.0, self),)
+
+    def __add__(self, other: "Loss") -> "Loss":
+        from rlhf_losses.losses.algebra import Sum
+
+        return Sum.of(self, other) if isinstance(other, Loss) else NotImplemented
+
+    def __mul__(self, weight: float) -> "Loss":
+        from rlhf_losses.losses.algebra import Sum
+
+        return Sum.scaled(weight, self) if isinstance(weight, int | float) else NotImplemented
+
+    __rmul__ = __mul__
+
+    def __str__(self) -> str:
+        """Return the expression that parses back to this loss."""
+        changed = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        options = ", ".join(f"{name}={value!r}" for name, value in changed.items())
+        return f"{self.name()}({options})" if options else self.name()
+
+
+@dataclass(frozen=True)
+class PairwiseLoss(Loss):
+    r"""A cost of the lead :math:`s_\text{chosen} - s_\text{rejected} - \text{margin}`, per pair.
+
+    A preference of :math:`p` costs :math:`p f(\text{lead}) + (1 - p) f(-\text{lead})`; a weight multiplies it.
+    """
+
+    reads = Pairs
+
+    @abstractmethod
+    def per_pair(self, lead: PerPair) -> PerPair:
+        """Return the cost of each lead."""
+
+    def items(self, scores: Scores, feedback: Pairs) -> PerPair:  # type: ignore[override]
+        lead = feedback.lead(scores)
+        if feedback.margin is not None:
+            lead = lead - feedback.margin
+        cost = self.per_pair(lead)
+        if feedback.preference is not None:
+            cost = feedback.preference * cost + (1 - feedback.preference) * self.per_pair(-lead)
+        return cost if feedback.weight is None else feedback.weight * cost
+
+
+@dataclass(frozen=True)
+class ListwiseLoss(Loss):
+    """A cost of one list of scores and its ranks, per list."""
+
+    reads = Rankings
+
+    @abstractmethod
+    def per_list(self, scores: PerCandidate, ranks: Ranks) -> Scalar:
+        """Return the cost of one list; rank 1 is best and equal ranks are ties."""
+
+    def items(self, scores: Scores, feedback: Rankings) -> PerItem:  # type: ignore[override]
+        costs = [self.per_list(*one) for one in feedback.lists(scores)]
+        return torch.stack(costs) if costs else scores[:0]
+
+
+@dataclass(frozen=True)
+class RatingLoss(Loss):
+    """A cost of one score and the rating of its text."""
+
+    reads = Ratings
+
+    @abstractmethod
+    def per_rating(self, scores: PerCandidate, ratings: PerCandidate) -> PerCandidate:
+        """Return the cost of each score."""
+
+    def items(self, scores: Scores, feedback: Ratings) -> PerCandidate:  # type: ignore[override]
+        return self.per_rating(scores[feedback.candidates], feedback.ratings)
+
+
+@dataclass(frozen=True)
+class LabelLoss(Loss):
+    """A cost of one score and the label of its text."""
+
+    reads = Labels
+
+    @abstractmethod
+    def per_label(self, scores: PerCandidate, labels: PerCandidate) -> PerCandidate:
+        """Return the cost of each score."""
+
+    def items(self, scores: Scores, feedback: Labels) -> PerCandidate:  # type: ignore[override]
+        return self.per_label(scores[feedback.candidates], feedback.labels)
+
+
+@dataclass(frozen=True)
+class StepwiseLoss(Loss):
+    """A cost of one score and the value of its step."""
+
+    reads = Steps
+
+    @abstractmethod
+    def per_step(self, scores: PerStep, values: PerStep) -> PerStep:
+        """Return the cost of each step's score."""
+
+    def items(self, scores: Scores, feedback: Steps) -> PerStep:  # type: ignore[override]
+        return self.per_step(scores[feedback.steps], feedback.values)
+
+
+@dataclass(frozen=True)
+class Regularizer(Loss):
+    """A cost of every score, whatever was said about it."""
+
+    @abstractmethod
+    def per_score(self, scores: Scores) -> Scores:
+        """Return the cost of each score."""
+
+    def items(self, scores: Scores, feedback: Feedback) -> Scores:
+        return self.per_score(scores)
+
+    def anchor(self, scores: Scores, feedback: Feedback) -> torch.Tensor:
+        return torch.arange(len(scores), device=scores.device)
+
+
+def exact(scores: Scores) -> Scores:
+    """Return scores in float32, or as they are in float64: bfloat16 cannot tell 16.0 from 16.05."""
+    return scores if scores.dtype == torch.float64 else scores.float()
+
+
+def check_option(loss: Loss, name: str, low: float, high: float) -> None:
+    """Raise `UnreadableLoss` unless the option lies in `[low, high)`."""
+    value: Any = getattr(loss, name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < high:
+        raise UnreadableLoss(
+            f"{loss.name()} got {name}={value!r}. It must be a number from {low:g} to below {high:g}; "
+            f"write for example {loss.name()}({name}={_default(loss, name)!r})."
+        )
+
+
+def require_signs(loss: Loss, name: str, values: torch.Tensor) -> None:
+    """Raise `InvalidFeedback` unless every label is good (true, 1) or bad (false, 0 or −1)."""
+    seen = sorted(set(values.tolist()))
+    if not set(seen) <= {-1.0, 0.0, 1.0}:
+        odd = next(value for value in seen if value not in (-1.0, 0.0, 1.0))
+        raise InvalidFeedback(
+            f"{loss.name()} got the {name} {odd:g}. It reads good or bad: true or false, 1 or 0, +1 or -1. "
+            "For ratings take squared_error (whole texts) or segment_rating (steps)."
+        )
+    if {-1.0, 0.0} <= set(seen):
+        raise InvalidFeedback(
+            f"{loss.name()} got both -1 and 0 as {name}. Bad is written either as 0 or as -1, so one of them "
+            "means something else; drop or relabel the neutral rows."
+        )
+
+
+def signs(values: torch.Tensor) -> torch.Tensor:
+    """Return +1 for good and −1 for bad.
+
+    >>> signs(torch.tensor([1.0, 0.0]))
+    tensor([ 1., -1.])
+    """
+    return torch.where(values > 0, 1.0, -1.0)
+
+
+def require_dataclass(loss_class: type) -> None:
+    """Raise `PluginError` if a loss class lacks its own `@dataclass(frozen=True)`."""
+    params = loss_class.__dict__.get("__dataclass_params__")
+    if not is_dataclass(loss_class) or params is None or not params.frozen:
+        raise PluginError(
+            f"{loss_class.__name__} is not a frozen dataclass, so its options have no text. "
+            "Add @dataclass(frozen=True) above the class."
+        )
+
+
+def _default(loss: Loss, name: str) -> Any:
+    return next(f.default for f in fields(loss) if f.name == name)

@@ -1,0 +1,31 @@
+"""What a loss may claim about itself; the conformance kit tests every claim."""
+
+from enum import Flag, auto
+
+
+class Claims(Flag):
+    """Properties of a loss as a function of the scores."""
+
+    NONE = 0
+    SHIFT_INVARIANT = auto()
+    """Adding one constant to every score changes no item: the zero of the scores is free."""
+    MONOTONE = auto()
+    """Raising the score of an answer that people preferred or approved never raises the cost of its item."""
+    NON_NEGATIVE = auto()
+    """No item costs less than nothing."""
+    CONVEX = auto()
+    """Each item is a convex function of the scores."""
+
+    def words(self) -> list[str]:
+        """Return the claims as lower-case words, for people.
+
+        >>> (Claims.SHIFT_INVARIANT | Claims.CONVEX).words()
+        ['shift invariant', 'convex']
+        """
+        return [(claim.name or "").lower().replace("_", " ") for claim in Claims if claim in self]
+
+
+SHIFT_INVARIANT = Claims.SHIFT_INVARIANT
+MONOTONE = Claims.MONOTONE
+NON_NEGATIVE = Claims.NON_NEGATIVE
+CONVEX = Claims.CONVEX

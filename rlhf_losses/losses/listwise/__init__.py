@@ -1,0 +1,1 @@
+"""Losses of lists: rankings of several answers."""

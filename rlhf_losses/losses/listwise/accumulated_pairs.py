@@ -1,0 +1,46 @@
+"""Accumulated pairs: every pair of a list, averaged per prompt."""
+
+from dataclasses import dataclass
+
+from torch.nn.functional import logsigmoid
+
+from rlhf_losses.dimensions import PerItem, Scores
+from rlhf_losses.feedback import Rankings
+from rlhf_losses.losses.base import Loss
+from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, SHIFT_INVARIANT
+
+
+@dataclass(frozen=True)
+class AccumulatedPairs(Loss):
+    r"""Mean Bradley–Terry cost of the :math:`\binom{K}{2}` pairs of one list; a tie counts half for either side.
+
+    .. math:: \frac{1}{\binom{K}{2}} \sum_{i \text{ above } j} -\log \sigma(s_i - s_j)
+
+    Feedback:
+        Rankings. One item a list, so every prompt weighs the same however many answers it has.
+    Relations:
+        `bradley_terry` read from rankings averages over pairs instead: prompts with more answers weigh more.
+        Averaged over prompts, `bradley_terry` and `accumulated_pairs` are the same.
+    Reference:
+        Ouyang et al. (2022), https://arxiv.org/abs/2203.02155
+    Example:
+        >>> import torch
+        >>> one_list = Rankings(candidates=[0, 1, 2], ranks=[1, 2, 3], sizes=[3])
+        >>> AccumulatedPairs()(torch.zeros(3), one_list)
+        tensor(0.6931)
+    """
+
+    reads = Rankings
+    claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX
+
+    def items(self, scores: Scores, feedback: Rankings) -> PerItem:  # type: ignore[override]
+        pairs = feedback.to_pairs()
+        lead = pairs.lead(scores)
+        preference = lead.new_ones(len(lead)) if pairs.preference is None else pairs.preference
+        cost = -preference * logsigmoid(lead) - (1 - preference) * logsigmoid(-lead)
+        counts = feedback.sizes * (feedback.sizes - 1) // 2
+        which = feedback.sizes.new_tensor(range(len(feedback))).repeat_interleave(counts)
+        return scores.new_zeros(len(feedback)).index_add(0, which, cost) / counts
+
+
+accumulated_pairs = AccumulatedPairs()

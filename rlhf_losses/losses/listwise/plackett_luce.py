@@ -1,0 +1,40 @@
+"""Plackett–Luce: a ranking is a series of choices of the best of what is left."""
+
+from dataclasses import dataclass
+
+import torch
+
+from rlhf_losses.dimensions import PerCandidate, Ranks, Scalar
+from rlhf_losses.losses.base import ListwiseLoss
+from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, SHIFT_INVARIANT
+
+
+@dataclass(frozen=True)
+class PlackettLuce(ListwiseLoss):
+    r"""Negative log-likelihood of the ranking, choice after choice.
+
+    .. math:: \sum_i \Big(\log \sum_{j:\, \text{rank}_j \ge \text{rank}_i} e^{s_j} - s_i\Big)
+
+    Feedback:
+        Rankings. Tied answers are each chosen from the same set, themselves included (Breslow's treatment
+        of ties).
+    Relations:
+        Two candidates: `bradley_terry`.
+    Reference:
+        Plackett (1975), https://doi.org/10.2307/2346567; ties: Breslow (1974), https://doi.org/10.2307/2529620
+    Example:
+        >>> import torch
+        >>> from rlhf_losses.feedback import Rankings
+        >>> PlackettLuce()(torch.zeros(3), Rankings(candidates=[0, 1, 2], ranks=[1, 2, 3], sizes=[3]))
+        tensor(1.7918)
+    """
+
+    claims = SHIFT_INVARIANT | NON_NEGATIVE | CONVEX
+
+    def per_list(self, scores: PerCandidate, ranks: Ranks) -> Scalar:
+        left = ranks.unsqueeze(0) >= ranks.unsqueeze(1)
+        rivals = torch.where(left, scores.unsqueeze(0), -torch.inf)
+        return (rivals.logsumexp(dim=1) - scores).sum()
+
+
+plackett_luce = PlackettLuce()

@@ -1,0 +1,52 @@
+"""Bradley–Terry: the chosen answer wins with probability sigmoid(lead)."""
+
+import sys
+from dataclasses import dataclass
+
+from torch.nn.functional import logsigmoid
+
+from rlhf_losses.dimensions import PerPair
+from rlhf_losses.losses.base import PairwiseLoss, check_option
+from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, SHIFT_INVARIANT
+
+
+@dataclass(frozen=True)
+class BradleyTerry(PairwiseLoss):
+    r"""Negative log-likelihood that the chosen answer beats the rejected one.
+
+    .. math:: -\log \sigma\left(\frac{s_\text{chosen} - s_\text{rejected} - m}{T}\right)
+
+    Feedback:
+        Pairs. `margin` :math:`m` is the lead a pair demands, `preference` the probability that the chosen
+        answer is the better one, `weight` a factor on the pair's cost.
+    Options:
+        `label_smoothing` :math:`\varepsilon` in [0, 0.5): the share of pairs taken to be the wrong way round.
+        `temperature` :math:`T` > 0: the lead, in score units, that makes odds of e to 1.
+    Relations:
+        `plackett_luce` on two candidates. Says nothing about the zero of the scale: add `centering` for that.
+    Reference:
+        Bradley & Terry (1952), https://doi.org/10.2307/2334029;
+        margin: Touvron et al. (2023), https://arxiv.org/abs/2307.09288
+    Example:
+        >>> import torch
+        >>> from rlhf_losses.feedback import Pairs
+        >>> BradleyTerry()(torch.tensor([1.0, 0.0]), Pairs(chosen=[0], rejected=[1]))
+        tensor(0.3133)
+    """
+
+    label_smoothing: float = 0.0
+    temperature: float = 1.0
+
+    claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX
+
+    def __post_init__(self) -> None:
+        check_option(self, "label_smoothing", 0.0, 0.5)
+        check_option(self, "temperature", sys.float_info.epsilon, sys.float_info.max)
+
+    def per_pair(self, lead: PerPair) -> PerPair:
+        lead = lead / self.temperature
+        agree, disagree = -logsigmoid(lead), -logsigmoid(-lead)
+        return (1 - self.label_smoothing) * agree + self.label_smoothing * disagree
+
+
+bradley_terry = BradleyTerry()

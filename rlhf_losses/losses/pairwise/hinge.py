@@ -1,0 +1,45 @@
+"""Hinge: a pair costs what its lead falls short of one margin."""
+
+import sys
+from dataclasses import dataclass
+
+from torch.nn.functional import relu
+
+from rlhf_losses.dimensions import PerPair
+from rlhf_losses.losses.base import PairwiseLoss, check_option
+from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, SHIFT_INVARIANT
+
+
+@dataclass(frozen=True)
+class Hinge(PairwiseLoss):
+    r"""Shortfall of the lead.
+
+    .. math:: \max(0,\; M - (s_\text{chosen} - s_\text{rejected} - m))
+
+    Feedback:
+        Pairs, with `margin` :math:`m`, `preference` and `weight` as for `bradley_terry`.
+    Options:
+        `margin` :math:`M` ≥ 0: the lead, in score units, from which a pair costs nothing.
+    Relations:
+        `pointwise_hinge` prices one labelled text, `segment_hinge` one labelled step.
+    Reference:
+        Joachims (2002), ranking SVM, https://doi.org/10.1145/775047.775067
+    Example:
+        >>> import torch
+        >>> from rlhf_losses.feedback import Pairs
+        >>> Hinge()(torch.tensor([0.25, 0.0]), Pairs(chosen=[0], rejected=[1]))
+        tensor(0.7500)
+    """
+
+    margin: float = 1.0
+
+    claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX
+
+    def __post_init__(self) -> None:
+        check_option(self, "margin", 0.0, sys.float_info.max)
+
+    def per_pair(self, lead: PerPair) -> PerPair:
+        return relu(self.margin - lead)
+
+
+hinge = Hinge()

@@ -1,0 +1,1 @@
+"""Losses of one text: its rating or label."""

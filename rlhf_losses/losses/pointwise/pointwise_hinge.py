@@ -1,0 +1,49 @@
+"""Pointwise hinge: a good text should score above the margin, a bad one below minus the margin."""
+
+import sys
+from dataclasses import dataclass
+
+from torch.nn.functional import relu
+
+from rlhf_losses.dimensions import PerCandidate
+from rlhf_losses.feedback import Feedback, Labels
+from rlhf_losses.losses.base import LabelLoss, check_option, require_signs, signs
+from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE
+
+
+@dataclass(frozen=True)
+class PointwiseHinge(LabelLoss):
+    r"""Shortfall of the score on the side of its label, :math:`y = \pm 1`.
+
+    .. math:: \max(0,\; m - y s)
+
+    Feedback:
+        Labels: true or false, 1 or 0, +1 or −1.
+    Options:
+        `margin` :math:`m` ≥ 0, in score units.
+    Relations:
+        `hinge` prices pairs, `segment_hinge` the steps of a text.
+    Reference:
+        Cortes & Vapnik (1995), https://doi.org/10.1007/BF00994018
+    Example:
+        >>> import torch
+        >>> PointwiseHinge()(torch.tensor([0.3]), Labels(candidates=[0], labels=[1.0]))
+        tensor(0.7000)
+    """
+
+    margin: float = 1.0
+
+    claims = MONOTONE | NON_NEGATIVE | CONVEX
+
+    def __post_init__(self) -> None:
+        check_option(self, "margin", 0.0, sys.float_info.max)
+
+    def check(self, feedback: Feedback) -> None:
+        assert isinstance(feedback, Labels)
+        require_signs(self, "label", feedback.labels)
+
+    def per_label(self, scores: PerCandidate, labels: PerCandidate) -> PerCandidate:
+        return relu(self.margin - signs(labels) * scores)
+
+
+pointwise_hinge = PointwiseHinge()

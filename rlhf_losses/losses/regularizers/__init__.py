@@ -1,0 +1,1 @@
+"""Losses that look at scores alone: they fix the zero and the scale."""
