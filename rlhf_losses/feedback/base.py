@@ -144,7 +144,7 @@ def require_columns(row: Row, kind: type[Feedback]) -> None:
         )
 
 
-def require_same_length(kind: str, **tensors: Tensor | Sequence[Any]) -> None:
+def require_same_length(kind: str, **tensors: Tensor | Sequence[Any] | None) -> None:
     """Raise `InvalidFeedback` if the named vectors differ in length."""
     lengths = {name: len(value) for name, value in tensors.items() if value is not None}
     if len(set(lengths.values())) > 1:
