@@ -127,9 +127,7 @@ class Feedback(ABC):
 
     def _map(self, change) -> Self:
         changed = {
-            f.name: change(getattr(self, f.name), f.metadata)
-            for f in fields(self)
-            if getattr(self, f.name) is not None
+            f.name: change(getattr(self, f.name), f.metadata) for f in fields(self) if getattr(self, f.name) is not None
         }
         return replace(self, **changed)
 
@@ -168,9 +166,7 @@ def require_within(kind: str, name: str, values: Tensor | None, low: float, high
     require_finite(kind, name, values)
     if values is not None and bool(((values < low) | (values > high)).any()):
         bad = values[(values < low) | (values > high)][0].item()
-        raise InvalidFeedback(
-            f"{kind} got the {name} {bad:g}, outside {low:g} to {high:g}. Rescale the column {name}."
-        )
+        raise InvalidFeedback(f"{kind} got the {name} {bad:g}, outside {low:g} to {high:g}. Rescale the column {name}.")
 
 
 def numbers(row: Row, name: str) -> list[float]:

@@ -46,13 +46,18 @@ class Mixed(Feedback):
     @classmethod
     def from_row(cls, row: Row) -> Self:
         """Read every kind that the row holds; positions count the parts of the first kind, then of the next."""
-        kinds, first = [], 0
-        for kind in kinds_held(row):
+        return cls.of_kinds(row, kinds_held(row))
+
+    @classmethod
+    def of_kinds(cls, row: Row, kinds: Sequence[type[Feedback]]) -> Self:
+        """Read the given kinds from one row, which must hold them."""
+        read, first = [], 0
+        for kind in kinds:
             feedback = kind.from_row(row)
             count = feedback.score_count()
-            kinds.append(feedback.reindexed(torch.arange(first, first + count)))
+            read.append(feedback.reindexed(torch.arange(first, first + count)))
             first += count
-        return cls(tuple(kinds))
+        return cls(tuple(read))
 
     def read_as(self, kind: type[Feedback]) -> Feedback:
         if isinstance(self, kind):

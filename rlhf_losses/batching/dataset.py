@@ -1,0 +1,211 @@
+"""A dataset before training: does the loss read what it holds, are its values possible, does it fit the model?"""
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from datasets import Dataset, IterableDataset
+
+from rlhf_losses.batching.rows import RowReader, held_kinds, tokenized
+from rlhf_losses.errors import FeedbackMismatch, InvalidFeedback, RlhfLossesError
+from rlhf_losses.feedback import KINDS, Feedback, Mixed, Pairs, Rankings, kinds_in_columns, source_for
+from rlhf_losses.feedback.base import Answer, Row
+from rlhf_losses.hooks import catalogue
+from rlhf_losses.losses import Loss
+
+logger = logging.getLogger(__name__)
+
+Overlong = Literal["drop", "truncate_prompt", "error"]
+AnyDataset = Dataset | IterableDataset
+
+PREPARED = ("text_ids", "score_text", "score_position", "score_of", "kinds", "prompt_share")
+"""The columns that `prepare` adds and a batch is made of."""
+
+VALUES = ("margin", "weight", "preference", "ranks", "rating", "ratings", "label", "labels", "votes", "ties")
+"""The columns that hold what people said; a batch needs them beside the prepared ones."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The longest text in tokens, where that limit comes from, and what happens to longer ones."""
+
+    tokens: int | None
+    source: str
+    overlong: Overlong = "drop"
+
+
+def column_names(dataset: AnyDataset) -> list[str]:
+    """Return the columns of a dataset, reading its first row if a stream does not know them."""
+    if dataset.column_names is not None:
+        return list(dataset.column_names)
+    return list(next(iter(dataset), {}))
+
+
+def kinds_read(loss: Loss, columns: list[str]) -> tuple[type[Feedback], ...]:
+    """Return the kinds of feedback that the terms of `loss` are read from, or raise `FeedbackMismatch`."""
+    held = kinds_in_columns(columns)
+    demanding = [term.loss for term in loss.terms if term.loss.reads is not Feedback]
+    sources = []
+    for term in demanding:
+        source = source_for(term.reads, held)
+        if source is None:
+            raise FeedbackMismatch(_mismatch(term, columns, held))
+        sources.append(source)
+    if not held:
+        raise FeedbackMismatch(_mismatch(loss, columns, held))
+    return tuple(dict.fromkeys(sources or held))
+
+
+def group_ratings(dataset: AnyDataset, loss: Loss, name: str = "data") -> AnyDataset:
+    """Gather rated answers by prompt where the loss compares them; a prompt with one answer compares nothing."""
+    columns = column_names(dataset)
+    rated_singly = {"prompt", "completion", "rating"} <= set(columns) and "ratings" not in columns
+    compares = any(t.loss.reads in (Rankings, Pairs) for t in loss.terms)
+    if not rated_singly or not compares or len(kinds_in_columns(columns)) > 1:
+        return dataset
+    if isinstance(dataset, IterableDataset):
+        raise FeedbackMismatch(
+            f"{loss} compares the answers to one prompt, but this stream holds one rated answer a row. "
+            "Load the data without streaming, or give rows with completions and ratings."
+        )
+    lists: dict[str, dict[str, Any]] = {}
+    for row in dataset:
+        one = lists.setdefault(_key(row["prompt"]), {"prompt": row["prompt"], "completions": [], "ratings": []})
+        one["completions"].append(row["completion"])
+        one["ratings"].append(row["rating"])
+    several = [one for one in lists.values() if len(one["ratings"]) > 1]
+    logger.info("%s: %d rated answers are read as %d lists, one a prompt.", name, len(dataset), len(several))
+    if len(several) < len(lists):
+        logger.warning(
+            "%s: %d prompts have one rated answer, which %s cannot compare with another; they are left out.",
+            name, len(lists) - len(several), loss,
+        )  # fmt: skip
+    if not several:
+        raise FeedbackMismatch(
+            f"{loss} compares the answers to one prompt, but every prompt of {name} has one rated answer. "
+            "Take a loss that reads Ratings, like squared_error."
+        )
+    return Dataset.from_list(several)
+
+
+def check_dataset(dataset: AnyDataset, loss: Loss, name: str = "data") -> None:
+    """Raise for an empty dataset, unfit columns, impossible values and empty texts, naming the row."""
+    kinds = kinds_read(loss, column_names(dataset))
+    stream = isinstance(dataset, IterableDataset)
+    rows: Iterator[Row] = iter(dataset.take(1) if stream else dataset)
+    feedback = [_checked(row, number, kinds, name) for number, row in enumerate(rows)]
+    if not feedback:
+        raise InvalidFeedback(f"The dataset {name} is empty, so there is nothing to learn. Give one with rows.")
+    loss.check(Mixed.concatenate([*(kind.concatenate([]) for kind in kinds), *feedback]))
+
+
+def prepare(dataset: AnyDataset, reader: RowReader, limit: Limit, name: str = "data") -> AnyDataset:
+    """Tokenize a dataset for `Collator`, and report every row that is left out."""
+    longest = limit.tokens if limit.overlong == "truncate_prompt" else None
+    if isinstance(dataset, IterableDataset):
+        encoded = dataset.map(_encode, fn_kwargs={"reader": reader, "longest": longest})
+        return encoded.filter(lambda row: bool(row["text_ids"]) and _fits(row, limit, name))
+    encoded = dataset.map(_encode, fn_kwargs={"reader": reader, "longest": longest}, desc=f"Tokenizing {name}")
+    lengths = [max((len(ids) for ids in texts), default=0) for texts in encoded["text_ids"]]
+    kept = [i for i, length in enumerate(lengths) if 0 < length <= (limit.tokens or length)]
+    _report(lengths, limit, name)
+    if not kept:
+        raise InvalidFeedback(
+            f"No row of {name} is left: {len(lengths)} of {len(lengths)} do not fit in {limit.tokens} tokens "
+            f"({limit.source}). Keep the end of the prompts with --overlong truncate_prompt, or raise the limit."
+        )
+    return encoded if len(kept) == len(encoded) else encoded.select(kept)
+
+
+def share_prompts(dataset: AnyDataset) -> AnyDataset:
+    """Add `prompt_share`, 1 ÷ the number of rows with the same prompt, so that every prompt weighs the same."""
+    if isinstance(dataset, IterableDataset):
+        raise FeedbackMismatch(
+            "average_over='prompts' counts the rows of each prompt, which a stream does not know beforehand. "
+            "Load the data without streaming, or take average_over='items'."
+        )
+    keys = [_prompt_key(row) for row in dataset]
+    counts = Counter(keys)
+    return dataset.add_column("prompt_share", [1.0 / counts[key] for key in keys])
+
+
+def _encode(row: Mapping[str, Any], reader: RowReader, longest: int | None) -> dict[str, Any]:
+    return reader.encode(row, longest)
+
+
+def _checked(row: Row, number: int, kinds: tuple[type[Feedback], ...], name: str) -> Mixed:
+    held = held_kinds(row, kinds)
+    try:
+        if not tokenized(row):
+            for answer in (answer for kind in held for answer in kind.answers(row)):
+                _require_text(answer)
+        return Mixed.of_kinds(row, held)
+    except RlhfLossesError as error:
+        raise type(error)(f"Row {number} of {name}: {error}") from None
+
+
+def _require_text(answer: Answer) -> None:
+    for part in answer.parts:
+        content = part if isinstance(part, str) or part is None else "".join(str(m.get("content") or "") for m in part)
+        if not (content or "").strip():
+            raise InvalidFeedback(
+                "An answer or step is empty, so there is nothing to score. Drop the row, or give the text."
+            )
+
+
+def _fits(row: Mapping[str, Any], limit: Limit, name: str) -> bool:
+    length = max(len(ids) for ids in row["text_ids"])
+    fits = length <= (limit.tokens or length)
+    if not fits:
+        _report([length], limit, name)
+    return fits
+
+
+def _report(lengths: list[int], limit: Limit, name: str) -> None:
+    empty = sum(length == 0 for length in lengths)
+    if empty:
+        logger.warning(
+            "%s: %d of %d rows hold nothing that the loss reads; they are left out.", name, empty, len(lengths)
+        )
+    long = sum(limit.tokens is not None and length > limit.tokens for length in lengths)
+    if not long:
+        return
+    told = (
+        f"{name}: {long} of {len(lengths)} rows hold a text longer than {limit.tokens} tokens ({limit.source}); "
+        f"the longest has {max(lengths)}."
+    )
+    if limit.overlong == "error":
+        raise InvalidFeedback(f"{told} Drop them with --overlong drop, or cut prompts with --overlong truncate_prompt.")
+    logger.warning("%s They are left out.%s", told, _advice(limit))
+
+
+def _advice(limit: Limit) -> str:
+    if limit.overlong == "truncate_prompt":
+        return " Their answers alone are too long."
+    return " To keep the end of their prompts: --overlong truncate_prompt."
+
+
+def _mismatch(loss: Loss, columns: list[str], held: tuple[type[Feedback], ...]) -> str:
+    wanted = "any feedback" if loss.reads is Feedback else loss.reads.__name__
+    told = f"{loss} reads {wanted}, but this dataset has the columns {', '.join(columns) or '(none)'}, so it holds "
+    if not held:
+        ways = "; ".join(" + ".join(kind.columns[0]) for kind in KINDS)
+        return f"{told}no feedback that is known. Rename the columns to one of: {ways} (each with prompt)."
+    fitting = list(dict.fromkeys(entry.name for kind in held for entry in catalogue().for_feedback(kind)))
+    names = " and ".join(kind.__name__ for kind in held)
+    return f"{told}{names}. Losses for {names}: {', '.join(fitting)}."
+
+
+def _prompt_key(row: Mapping[str, Any]) -> str:
+    if row.get("prompt") is not None:
+        return _key(row["prompt"])
+    first, last = min(row["text_ids"]), max(row["text_ids"])
+    shared = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    return _key(first[:shared])
+
+
+def _key(prompt: Any) -> str:
+    return json.dumps(prompt, sort_keys=True)

@@ -1,0 +1,74 @@
+"""One data row: its texts as token ids, each text once, and the feedback on their scores."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from rlhf_losses.batching.rendering import render
+from rlhf_losses.batching.tokens import Encoded, cut_prompt, encode
+from rlhf_losses.feedback import KINDS, Feedback
+from rlhf_losses.feedback.base import Row
+
+KIND_BY_NAME = {kind.__name__: kind for kind in KINDS}
+
+
+@dataclass(frozen=True)
+class RowReader:
+    """Turn rows into tokens: how texts are written, and which kinds of feedback are read."""
+
+    tokenizer: PreTrainedTokenizerBase
+    kinds: tuple[type[Feedback], ...]
+    separator: str = "\n"
+
+    def encode(self, row: Row, longest: int | None = None) -> dict[str, Any]:
+        """Return the columns that a batch is made of.
+
+        `text_ids` holds each distinct text of the row once; score `i` of the row is read in text
+        `score_text[i]` at token `score_position[i]`; `score_of[j]` is the score of the row's `j`-th part.
+        With `longest`, prompts are cut from the left until the longest text fits.
+        """
+        kinds = held_kinds(row, self.kinds)
+        template = row.get("chat_template_kwargs") or {}
+        answers = [answer for kind in kinds for answer in kind.answers(row)]
+        texts = tokenized(row) or [
+            encode(render(a, self.tokenizer, self.separator, template), self.tokenizer) for a in answers
+        ]
+        return {"kinds": [kind.__name__ for kind in kinds], **_deduplicated(_fit(texts, longest))}
+
+
+def held_kinds(row: Row, wanted: Iterable[type[Feedback]]) -> tuple[type[Feedback], ...]:
+    """Return the wanted kinds that this row holds; null columns hold nothing."""
+    columns = [name for name, value in row.items() if value is not None]
+    return tuple(kind for kind in wanted if kind.held_by(columns))
+
+
+def tokenized(row: Mapping[str, Any]) -> list[Encoded]:
+    """Return the texts of a pair that was tokenized before, as TRL allows, or nothing."""
+    if "chosen_ids" not in row or "rejected_ids" not in row:
+        return []
+    return [Encoded(list(row[side]), (len(row[side]) - 1,)) for side in ("chosen_ids", "rejected_ids")]
+
+
+def _fit(texts: list[Encoded], longest: int | None) -> list[Encoded]:
+    """Cut every prompt by the same number of tokens, so that the answers of a row still share their prompt."""
+    excess = max((len(text.ids) for text in texts), default=0) - (longest or 0)
+    if longest is None or excess <= 0:
+        return texts
+    return [cut_prompt(text, min(excess, text.prompt_length)) for text in texts]
+
+
+def _deduplicated(texts: list[Encoded]) -> dict[str, Any]:
+    text_of: dict[tuple[int, ...], int] = {}
+    score_of: dict[tuple[int, int], int] = {}
+    parts = []
+    for text in texts:
+        which = text_of.setdefault(tuple(text.ids), len(text_of))
+        parts += [score_of.setdefault((which, position), len(score_of)) for position in text.positions]
+    return {
+        "text_ids": [list(ids) for ids in text_of],
+        "score_text": [which for which, _ in score_of],
+        "score_position": [position for _, position in score_of],
+        "score_of": parts,
+    }

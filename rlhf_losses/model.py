@@ -1,0 +1,84 @@
+"""One function, `score_batch(model, batch)`, gives the scores for training, evaluation and the scorer alike.
+
+The scores come from the model's own score head, seen by a forward hook: it is applied to every token,
+so the score of any position is there after one forward pass per text. The head runs in float32, also
+under autocast: bfloat16 cannot tell scores near 16 apart that differ by 0.1.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rlhf_losses.dimensions import Scores
+from rlhf_losses.errors import UnusableModel
+
+HEADS = ("score", "classifier")
+"""Names that transformers gives to the head of a sequence classifier."""
+
+
+def score_batch(model: nn.Module, batch: Mapping[str, Any]) -> Scores:
+    """Return one float32 score for each entry of `score_text` and `score_position`, in one forward pass.
+
+    Args:
+        model: a sequence classifier with one label, bare or wrapped by PEFT or DDP.
+        batch: `input_ids` and `attention_mask` of shape (texts, tokens), padded on the right;
+            `score_text` and `score_position` of shape (scores).
+
+    Raises:
+        UnusableModel: the model scores whole texts only, and the batch asks for the score of a step.
+    """
+    with head_output(find_head(model)) as seen:
+        model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False)
+    scores = seen[-1].squeeze(-1)
+    if scores.dim() == 2:
+        return scores[batch["score_text"], batch["score_position"]]
+    return _whole_texts(scores, batch)
+
+
+def find_head(model: nn.Module) -> nn.Module:
+    """Return the score head of a sequence classifier, through any wrappers."""
+    named = [(name, module) for name, module in model.named_modules() if name.rsplit(".", 1)[-1] in HEADS]
+    if not named:
+        raise UnusableModel(
+            f"{type(model).__name__} has no module called {' or '.join(HEADS)}, so there is no score to read. "
+            "Load it with AutoModelForSequenceClassification.from_pretrained(..., num_labels=1)."
+        )
+    return min(named, key=lambda pair: pair[0].count("."))[1]
+
+
+@contextmanager
+def head_output(head: nn.Module) -> Iterator[list[Tensor]]:
+    """Run the head in float32 while the context lasts, and collect what it returns."""
+    seen: list[Tensor] = []
+    precise = ExitStack()
+    weight = next(head.parameters())
+
+    def enter(_module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        precise.enter_context(torch.autocast(weight.device.type, enabled=False))
+        return (args[0].to(weight.dtype), *args[1:])
+
+    def leave(_module: nn.Module, _args: tuple[Any, ...], output: Tensor) -> None:
+        precise.close()
+        seen.append(output)
+
+    with precise:
+        before = head.register_forward_pre_hook(enter)
+        after = head.register_forward_hook(leave)
+        try:
+            yield seen
+        finally:
+            before.remove()
+            after.remove()
+
+
+def _whole_texts(scores: Tensor, batch: Mapping[str, Any]) -> Scores:
+    last = batch["attention_mask"].sum(dim=1) - 1
+    if bool((batch["score_position"] != last[batch["score_text"]]).any()):
+        raise UnusableModel(
+            "This model's head gives one score a text, so the steps inside a text have none. "
+            "Take a loss that reads whole texts, or a model whose head reads every token (Llama, Qwen, GPT-2, …)."
+        )
+    return scores[batch["score_text"]]

@@ -1,0 +1,87 @@
+"""`reward_model.json`: what a saved reward model says about itself, and the score that proves its head."""
+
+import importlib.metadata
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from rlhf_losses.batching.padded import pad
+from rlhf_losses.batching.rendering import render
+from rlhf_losses.batching.tokens import encode
+from rlhf_losses.errors import UnusableModel
+from rlhf_losses.feedback.base import Answer
+from rlhf_losses.model import score_batch
+
+FILE = "reward_model.json"
+CANARY = "The canary sang a short song in the morning."
+
+
+@dataclass(frozen=True)
+class Description:
+    """The loss, the feedback it read, where the score is read, and the score of a fixed text.
+
+    `segmentation` is None where one score is read at the end of a text; else it names the way in which a
+    text is cut into the steps whose scores are averaged. `separator` stands between steps.
+    """
+
+    loss: str
+    feedback: list[str]
+    segmentation: str | None = None
+    separator: str = "\n"
+    canary_score: float | None = None
+    canary_text: str = CANARY
+    versions: dict[str, str] = field(default_factory=lambda: _versions())
+
+    def save(self, folder: str | Path) -> None:
+        """Write the description into a model's folder."""
+        told = asdict(self) | {"score_read_at": "ends of steps" if self.segmentation else "end of text"}
+        Path(folder, FILE).write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Description | None":
+        """Read the description of a saved model, or None where there is none."""
+        file = Path(folder, FILE)
+        if not file.is_file():
+            return None
+        told = json.loads(file.read_text(encoding="utf-8"))
+        return cls(**{name: told[name] for name in cls.__dataclass_fields__ if name in told})
+
+
+@torch.no_grad()
+def canary_score(model: nn.Module, tokenizer: PreTrainedTokenizerBase, text: str = CANARY) -> float:
+    """Return the score that `model` gives a fixed text."""
+    encoded = encode(render(Answer(None, (text,)), tokenizer), tokenizer)
+    device = next(model.parameters()).device
+    batch = {
+        **pad([encoded.ids], pad_token_id=0),
+        "score_text": torch.tensor([0]),
+        "score_position": torch.tensor([len(encoded.ids) - 1]),
+    }
+    was_training = model.training
+    model.eval()
+    score = score_batch(model, {name: value.to(device) for name, value in batch.items()}).item()
+    model.train(was_training)
+    return score
+
+
+def require_same_head(model: nn.Module, tokenizer: PreTrainedTokenizerBase, description: Description) -> None:
+    """Raise `UnusableModel` unless the recorded score of the canary comes back."""
+    if description.canary_score is None:
+        return
+    score = canary_score(model, tokenizer, description.canary_text)
+    exact = next(model.parameters()).dtype in (torch.float32, torch.float64)
+    if abs(score - description.canary_score) > (1e-3 if exact else 5e-2) * (1 + abs(description.canary_score)):
+        raise UnusableModel(
+            f"This model scores its canary text {score:.4f}, but {description.canary_score:.4f} was recorded when it "
+            "was saved. Its weights or tokenizer are not the ones that were trained; save it again, or fetch every file "
+            "of its folder."
+        )
+
+
+def _versions() -> dict[str, str]:
+    names = ("rlhf-losses", "trl", "transformers", "peft", "torch")
+    return {name: importlib.metadata.version(name) for name in names}

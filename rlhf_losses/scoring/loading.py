@@ -1,0 +1,43 @@
+"""Load a reward model from a folder or the hub: whole, or a LoRA adapter merged into its base."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from rlhf_losses.errors import UnusableModel
+
+
+def load_reward_model(
+    path: str | Path, dtype: torch.dtype | str = torch.float32, **options: Any
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Return a sequence classifier with one trained head, and its tokenizer.
+
+    Raises:
+        UnusableModel: there is no model, its head was never trained, or it gives several numbers a text.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    if Path(path, "adapter_config.json").is_file():
+        return _load_adapter(path, dtype, options), tokenizer
+    model, info = AutoModelForSequenceClassification.from_pretrained(
+        path, dtype=dtype, output_loading_info=True, **options
+    )
+    if info["missing_keys"]:
+        raise UnusableModel(
+            f"'{path}' has no weights for {', '.join(sorted(info['missing_keys']))}, so its scores would be random. "
+            "It is a base model: train it first with rlhf-losses train, or give the folder that training wrote."
+        )
+    return model, tokenizer
+
+
+def _load_adapter(path: str | Path, dtype: torch.dtype | str, options: dict[str, Any]) -> PreTrainedModel:
+    from peft import AutoPeftModelForSequenceClassification
+
+    model = AutoPeftModelForSequenceClassification.from_pretrained(path, dtype=dtype, num_labels=1, **options)
+    return model.merge_and_unload()  # type: ignore[operator]

@@ -1,0 +1,144 @@
+"""`Scorer`: a trained reward model as a function from text to one float."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from rlhf_losses.batching.padded import pad
+from rlhf_losses.batching.rendering import render
+from rlhf_losses.batching.segments import split_segments
+from rlhf_losses.batching.tokens import Encoded, cut_prompt, encode
+from rlhf_losses.errors import InvalidFeedback, UnusableModel
+from rlhf_losses.feedback.base import Answer, Messages
+from rlhf_losses.model import find_head, score_batch
+from rlhf_losses.scoring.description import Description, require_same_head
+from rlhf_losses.scoring.loading import load_reward_model
+
+Text = str | Messages
+
+
+class Scorer:
+    """One float for each text or conversation, whatever loss the reward model was trained with.
+
+    A scorer is a valid reward function of TRL's trainers: `GRPOTrainer(reward_funcs=scorer)`. Scores do not
+    depend on the batch size or on what else is in a batch. A model trained on steps scores a text by the
+    mean over its steps, found as `description.segmentation` says.
+
+    Args:
+        model: a sequence classifier with one label.
+        tokenizer: its tokenizer.
+        description: what was saved with the model; without one, the score is read at the end of a text.
+        batch_size: texts a forward pass.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        description: Description | None = None,
+        batch_size: int = 32,
+    ) -> None:
+        if model.config.num_labels != 1:
+            raise UnusableModel(
+                f"This model has num_labels={model.config.num_labels}, but a scorer gives one number a text. "
+                "Load it with AutoModelForSequenceClassification.from_pretrained(..., num_labels=1)."
+            )
+        self.model = model.eval()
+        find_head(self.model).float()
+        self.tokenizer = tokenizer
+        self.description = description or Description(loss="unknown", feedback=[])
+        self.batch_size = batch_size
+        self.__name__ = "reward_model"
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | Path,
+        batch_size: int = 32,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | str = torch.float32,
+        **model_options: Any,
+    ) -> "Scorer":
+        """Load a published reward model, a LoRA adapter of one, or any sequence classifier with one label.
+
+        Raises:
+            UnusableModel: the head is missing or is not the one that was trained, or gives several numbers.
+        """
+        model, tokenizer = load_reward_model(path, dtype=dtype, **model_options)
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        scorer = cls(model.to(device), tokenizer, Description.load(path), batch_size)
+        scorer.__name__ = Path(path).name
+        require_same_head(scorer.model, tokenizer, scorer.description)
+        return scorer
+
+    def __call__(self, prompts: Sequence[Text], completions: Sequence[Text], **_: Any) -> list[float]:
+        """Score each completion after its prompt."""
+        answers = [self._answer(p, c) for p, c in zip(prompts, completions, strict=True)]
+        return [sum(parts) / len(parts) for parts in self.score_answers(answers)]
+
+    def score(self, texts: Sequence[Text]) -> list[float]:
+        """Score whole texts or whole conversations."""
+        return self([None] * len(texts), texts)  # type: ignore[list-item]
+
+    def score_steps(self, prompt: Text, steps: Sequence[str]) -> list[float]:
+        """Score each step of one answer, in one forward pass."""
+        return self.score_answers([Answer(prompt, tuple(steps))])[0]
+
+    @torch.no_grad()
+    def score_answers(self, answers: Sequence[Answer]) -> list[list[float]]:
+        """Return the scores at the end of each part of each answer; equal texts are scored once."""
+        texts = [self._encode(answer) for answer in answers]
+        distinct = {(tuple(text.ids), text.positions): text for text in texts}
+        scores: dict[Any, list[float]] = {}
+        for keys in self._batches(sorted(distinct, key=lambda key: len(key[0]))):
+            scores |= zip(keys, self._forward([distinct[key] for key in keys]), strict=True)
+        return [scores[tuple(text.ids), text.positions] for text in texts]
+
+    def _answer(self, prompt: Text | None, completion: Text) -> Answer:
+        how = self.description.segmentation
+        if how is None:
+            return Answer(prompt, (completion,))
+        if isinstance(completion, str):
+            return Answer(prompt, tuple(split_segments(completion, how)))
+        before, last = completion[:-1], str(completion[-1]["content"])
+        opening = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt or [])
+        return Answer(opening + before, tuple(split_segments(last, how)))
+
+    def _encode(self, answer: Answer) -> Encoded:
+        text = encode(render(answer, self.tokenizer, self.description.separator), self.tokenizer)
+        context = context_length(self.model.config)
+        excess = 0 if context is None else len(text.ids) - context
+        if excess <= 0:
+            return text
+        if excess > text.prompt_length:
+            raise InvalidFeedback(
+                f"A text of {len(text.ids)} tokens is to be scored, but the model reads {context} and the answer alone "
+                "is longer. Shorten the answers, or take a model with a longer context."
+            )
+        return cut_prompt(text, excess)
+
+    def _batches(self, keys: list[Any]) -> Iterator[list[Any]]:
+        for start in range(0, len(keys), self.batch_size):
+            yield keys[start : start + self.batch_size]
+
+    def _forward(self, texts: Sequence[Encoded]) -> list[list[float]]:
+        lengths = [len(text.positions) for text in texts]
+        batch = {
+            **pad([text.ids for text in texts], self.tokenizer.pad_token_id or 0),
+            "score_text": torch.arange(len(texts)).repeat_interleave(torch.tensor(lengths)),
+            "score_position": torch.tensor([position for text in texts for position in text.positions]),
+        }
+        was_training = self.model.training
+        self.model.eval()
+        scores = score_batch(self.model, {name: value.to(self.model.device) for name, value in batch.items()})
+        self.model.train(was_training)
+        return [part.tolist() for part in scores.split(lengths)]
+
+
+def context_length(config: Any) -> int | None:
+    """Return how many tokens a model reads, where its configuration says so."""
+    length = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return length if isinstance(length, int) and length > 0 else None

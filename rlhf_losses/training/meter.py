@@ -1,0 +1,57 @@
+"""Metrics of training and evaluation, as exact means over everything since the last log."""
+
+import torch
+from accelerate import Accelerator
+
+from rlhf_losses.batching import Batch
+from rlhf_losses.diagnostics import Tally, add_tallies, agreement
+from rlhf_losses.dimensions import PerItem, Scores
+from rlhf_losses.losses import Loss
+
+
+class Meter:
+    """Adds up tallies batch by batch and gives their means once, over every process."""
+
+    def __init__(self) -> None:
+        self.tallies: dict[str, Tally] = {}
+
+    def record(self, loss: Loss, scores: Scores, batch: Batch, costs: list[PerItem], weights: list[PerItem]) -> None:
+        """Add one batch. The score's extremes are means of batch extremes, as TRL logs them."""
+        scores = scores.detach()
+        self._add(agreement(scores, batch["feedback"]))
+        if len(scores):
+            extremes = {"min_reward": scores.min(), "max_reward": scores.max()}
+            self._add({name: Tally(value.item(), 1) for name, value in extremes.items()})
+            self._add({"mean_reward": Tally.of(scores)})
+        self._add(dict(zip(term_names(loss), map(Tally.of, costs, weights), strict=True)))
+
+    def means(self, accelerator: Accelerator) -> dict[str, float]:
+        """Return the mean of each metric over every process, leaving out what was never counted."""
+        names = sorted(self.tallies)
+        sums = torch.tensor([[self.tallies[name].total, self.tallies[name].count] for name in names])
+        if names and accelerator.num_processes > 1:
+            sums = accelerator.reduce(sums.to(accelerator.device), reduction="sum").cpu()
+        tallies = {name: Tally(*pair) for name, pair in zip(names, sums.tolist(), strict=True)}
+        return {name: tally.mean for name, tally in tallies.items() if tally.count}
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.tallies = {}
+
+    def _add(self, tallies: dict[str, Tally]) -> None:
+        self.tallies = add_tallies(self.tallies, tallies)
+
+
+def term_names(loss: Loss) -> list[str]:
+    """Return a metric's name for each term; terms of the same loss are numbered.
+
+    >>> from rlhf_losses.losses import bradley_terry, hinge
+    >>> term_names(bradley_terry + hinge)
+    ['loss/bradley_terry', 'loss/hinge']
+    """
+    names: list[str] = []
+    for term in loss.terms:
+        name = f"loss/{term.loss.name()}"
+        same = sum(other.split("#")[0] == name for other in names)
+        names.append(name if not same else f"{name}#{same + 1}")
+    return names

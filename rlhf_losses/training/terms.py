@@ -1,0 +1,45 @@
+"""The terms of a loss on one batch: what each item costs, and what it weighs in the mean.
+
+A mean over an optimizer step is exact only if every micro-batch divides by the weights of the whole
+step. `step_totals` sums these weights before the first forward pass: they do not depend on scores.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from rlhf_losses.batching import Batch
+from rlhf_losses.dimensions import PerItem, Scalar, Scores
+from rlhf_losses.losses import Loss
+from rlhf_losses.losses.reduction import AverageOver, item_weights, weighted_mean
+
+
+def weigh(loss: Loss, batch: Batch, over: AverageOver) -> list[PerItem]:
+    """Return the weights of the items of each term."""
+    no_scores = torch.zeros(len(batch["score_row"]))
+    feedback = batch["feedback"]
+    weights = []
+    for term in loss.terms:
+        anchor = term.loss.anchor(no_scores, feedback.read_as(term.loss.reads))
+        rows = batch["score_row"][anchor]
+        shares = batch["prompt_share"][rows] if over == "prompts" else 1.0
+        weights.append(item_weights(rows, over) * shares)
+    return weights
+
+
+def step_totals(loss: Loss, batches: Sequence[Batch], over: AverageOver) -> Tensor:
+    """Return the sum of the weights of each term over the micro-batches of one optimizer step."""
+    sums = [torch.stack([weights.sum() for weights in weigh(loss, batch, over)]) for batch in batches]
+    return torch.stack(sums).sum(dim=0)
+
+
+def price(loss: Loss, scores: Scores, batch: Batch) -> list[PerItem]:
+    """Return the cost of each item of each term."""
+    return [term.loss.price(scores, batch["feedback"]) for term in loss.terms]
+
+
+def total_cost(loss: Loss, costs: Sequence[PerItem], weights: Sequence[PerItem], totals: Tensor) -> Scalar:
+    """Return the weighted sum of the terms, each divided by its total."""
+    means = [weighted_mean(items, weight, total) for items, weight, total in zip(costs, weights, totals, strict=True)]
+    return torch.stack([term.weight * mean for term, mean in zip(loss.terms, means, strict=True)]).sum()

@@ -1,0 +1,225 @@
+"""`RewardTrainer`: TRL's, with any loss over any feedback."""
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch
+import trl
+from peft import PeftModel
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.trainer_utils import EvalLoopOutput
+
+from rlhf_losses.batching import Batch, Collator, Limit, RowReader, check_dataset, kinds_read, prepare
+from rlhf_losses.batching.dataset import PREPARED, VALUES, AnyDataset, column_names, group_ratings, share_prompts
+from rlhf_losses.batching.segments import find_splitter
+from rlhf_losses.feedback import Steps
+from rlhf_losses.losses import Loss
+from rlhf_losses.model import find_head, score_batch
+from rlhf_losses.scoring.description import Description, canary_score
+from rlhf_losses.scoring.scorer import context_length
+from rlhf_losses.training import preflight
+from rlhf_losses.training.config import RewardConfig
+from rlhf_losses.training.meter import Meter
+from rlhf_losses.training.terms import price, step_totals, total_cost, weigh
+
+
+class RewardTrainer(trl.RewardTrainer):
+    """Train a reward model with any loss; every other argument is TRL's.
+
+    Args:
+        loss: a loss, its text, or None for the one that `args.loss` names.
+
+    Raises:
+        FeedbackMismatch: the columns of the data hold no feedback that the loss reads.
+        InvalidFeedback: values that cannot be, empty texts, or no row that fits the model.
+        UnusableModel: several labels, or a tokenizer that would hide the end of a text.
+    """
+
+    # The loss is already a mean over the whole optimizer step, see `compute_loss`.
+    loss_is_scaled_for_ga = True
+
+    def __init__(
+        self,
+        model: str | PreTrainedModel | PeftModel,
+        args: RewardConfig | None = None,
+        train_dataset: AnyDataset | None = None,
+        eval_dataset: AnyDataset | dict[str, AnyDataset] | None = None,
+        processing_class: PreTrainedTokenizerBase | None = None,
+        *,
+        loss: Loss | str | None = None,
+        peft_config: Any = None,
+        **trl_arguments: Any,
+    ) -> None:
+        args = args or RewardConfig(f"{Path(_name(model)).name}-Reward")
+        self.loss = preflight.choose_loss(loss, args)
+        train_dataset, eval_dataset = self._checked(train_dataset, eval_dataset)
+        config = preflight.load_config(model, args)
+        preflight.require_one_label(model, config)
+        tokenizer = processing_class or preflight.load_tokenizer(model, args)
+        preflight.mend_tokenizer(tokenizer, args)
+        self.context = context_length(config)
+        self.train_meter, self.eval_meter = Meter(), Meter()
+        super().__init__(
+            model=model,
+            args=args,
+            data_collator=Collator(int(tokenizer.pad_token_id), self.kinds, args.pad_to_multiple_of),  # type: ignore[arg-type]
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=tokenizer,
+            peft_config=preflight.train_head(peft_config),
+            **trl_arguments,
+        )
+        find_head(self.model).float()
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: Batch,
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | None = None,
+    ) -> Any:
+        """Return the loss of one micro-batch, as its share of the mean over the optimizer step."""
+        scores = score_batch(model, inputs)
+        costs, weights = price(self.loss, scores, inputs), weigh(self.loss, inputs, self.args.average_over)
+        self._meter.record(self.loss, scores, inputs, costs, weights)
+        self._count_tokens(inputs)
+        if num_items_in_batch is None:
+            totals, copies = torch.stack([weight.sum() for weight in weights]), 1
+        else:
+            # Processes average their gradients, while the totals are sums over all of them.
+            totals, copies = num_items_in_batch, self.accelerator.num_processes
+        loss = copies * total_cost(self.loss, costs, weights, totals)
+        return (loss, {"scores": scores}) if return_outputs else loss
+
+    def publish(self, output_dir: str | Path | None = None) -> Path:
+        """Save the model with any adapter merged, as a plain sequence classifier that anything can load."""
+        folder = Path(output_dir or self.args.output_dir)
+        model = self.accelerator.unwrap_model(self.model)
+        if isinstance(model, PeftModel):
+            model = deepcopy(model).merge_and_unload()
+        if self.accelerator.is_main_process:
+            model.save_pretrained(folder)
+            self.processing_class.save_pretrained(folder)
+            self._describe(model).save(folder)
+            (folder / "adapter_config.json").unlink(missing_ok=True)
+            (folder / "adapter_model.safetensors").unlink(missing_ok=True)
+        return folder
+
+    def prediction_step(
+        self,
+        model: torch.nn.Module,
+        inputs: Batch,
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """Return the loss, one line of scores a row (NaN fills up), and the number of scores of each row."""
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            loss, outputs = self.compute_loss(model, inputs, return_outputs=True)
+        if prediction_loss_only:
+            return loss.detach(), None, None
+        counts = torch.bincount(inputs["score_row"], minlength=len(inputs["rows"]))
+        lines = torch.nn.utils.rnn.pad_sequence(
+            list(outputs["scores"].split(counts.tolist())), batch_first=True, padding_value=float("nan")
+        )
+        return loss.detach(), lines, counts
+
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
+        """Evaluate, and report the mean over all items instead of a mean of batch means."""
+        self.eval_meter.clear()
+        output = super().evaluation_loop(*args, **kwargs)
+        prefix = kwargs.get("metric_key_prefix", "eval")
+        if output.metrics is not None:
+            output.metrics[f"{prefix}_loss"] = self._mean_eval_loss()
+        return output
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log TRL's metrics and one mean a term of the loss."""
+        mode = "train" if self.model.training else "eval"
+        meter = self._meter
+        self._metrics[mode].update({name: [mean] for name, mean in meter.means(self.accelerator).items()})
+        meter.clear()
+        super().log(logs, start_time)
+
+    @property
+    def _meter(self) -> Meter:
+        return self.train_meter if self.model.training else self.eval_meter
+
+    def _mean_eval_loss(self) -> float:
+        means = self.eval_meter.means(self.accelerator)
+        from rlhf_losses.training.meter import term_names
+
+        return sum(
+            t.weight * means.get(name, 0.0) for t, name in zip(self.loss.terms, term_names(self.loss), strict=True)
+        )
+
+    def _count_tokens(self, inputs: Batch) -> None:
+        mode = "train" if self.model.training else "eval"
+        if mode == "train":
+            tokens = inputs["attention_mask"].sum()
+            self._total_train_tokens += int(self.accelerator.gather_for_metrics(tokens).sum().item())
+        self._metrics[mode]["num_tokens"] = [self._total_train_tokens]
+
+    def _get_num_items_in_batch(self, batch_samples: list[Batch], device: torch.device) -> Tensor | None:
+        if not batch_samples:
+            return None
+        totals = step_totals(self.loss, batch_samples, self.args.average_over).to(device)
+        return self.accelerator.reduce(totals, reduction="sum") if self.accelerator.num_processes > 1 else totals
+
+    def _checked(self, train: Any, evaluation: Any) -> tuple[Any, Any]:
+        """Check the data before the model is loaded."""
+        if train is None:
+            raise ValueError(
+                "RewardTrainer got no train_dataset, so there is nothing to learn. Pass train_dataset=...."
+            )
+        train = group_ratings(train, self.loss, "train data")
+        self.kinds = kinds_read(self.loss, column_names(train))
+        check_dataset(train, self.loss, "train data")
+        named = evaluation if isinstance(evaluation, dict) else {"eval": evaluation}
+        checked = {name: self._checked_eval(data, name) for name, data in named.items() if data is not None}
+        self.splitter = (
+            find_splitter([row["completions"] for row in train.take(1_000)]) if Steps in self.kinds else None
+        )
+        return train, checked if isinstance(evaluation, dict) else checked.get("eval")
+
+    def _checked_eval(self, data: Any, name: str) -> Any:
+        data = group_ratings(data, self.loss, f"{name} data")
+        check_dataset(data, self.loss, f"{name} data")
+        return data
+
+    def _prepare_dataset(self, dataset: Any, processing_class: Any, args: Any, dataset_name: str) -> Any:
+        if "text_ids" in column_names(dataset):
+            return dataset
+        dataset = group_ratings(dataset, self.loss, f"{dataset_name} data")
+        limits = [
+            (n, source) for n, source in ((args.max_length, "max_length"), (self.context, "the model's context")) if n
+        ]
+        tokens, source = min(limits, default=(None, "no limit"))
+        reader = RowReader(processing_class, self.kinds, args.step_separator)
+        prepared = prepare(dataset, reader, Limit(tokens, source, args.overlong), f"{dataset_name} data")
+        return share_prompts(prepared) if args.average_over == "prompts" else prepared
+
+    def _set_signature_columns_if_needed(self) -> None:
+        if self._signature_columns is None:
+            self._signature_columns = [*PREPARED, *VALUES]
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        super()._save(output_dir, state_dict)
+        if self.args.should_save:
+            self._describe(self.accelerator.unwrap_model(self.model)).save(output_dir or self.args.output_dir)
+
+    def _describe(self, model: torch.nn.Module) -> Description:
+        sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
+        return Description(
+            loss=str(self.loss),
+            feedback=[kind.__name__ for kind in self.kinds],
+            segmentation=(self.args.segmentation or self.splitter) if Steps in self.kinds else None,
+            separator=self.args.step_separator,
+            canary_score=None if sharded else canary_score(model, self.processing_class),
+        )
+
+
+def _name(model: str | PreTrainedModel) -> str:
+    return model if isinstance(model, str) else model.config._name_or_path or type(model).__name__
