@@ -1,0 +1,121 @@
+"""The arguments of TRL's scripts, with the few that we add: on the command line and in the file of `--config`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import trl
+import yaml
+from transformers.utils import is_torch_bf16_gpu_available
+
+from rlhf_losses.cli.usage import BadArgument, OneMessage
+from rlhf_losses.errors import RlhfLossesError
+
+
+@dataclass
+class DataArguments(trl.ScriptArguments):
+    """TRL's arguments for the data, and a file of its own for the evaluation."""
+
+    dataset_name: str | None = field(
+        default=None,
+        metadata={
+            "help": "Hub id, local folder, or file in JSON Lines, JSON, Parquet or CSV. A single file is the split "
+            "`train`.",
+            "aliases": ["--dataset"],
+        },
+    )
+    eval_dataset: str | None = field(
+        default=None,
+        metadata={
+            "help": "Rows to evaluate on, in place of `--dataset_test_split`. With `--eval_strategy no` they are used "
+            "once, after the training."
+        },
+    )
+
+
+@dataclass
+class ModelArguments(trl.ModelConfig):
+    """TRL's arguments for the model; LoRA is used unless `--no_use_peft` is given."""
+
+    model_name_or_path: str | None = field(
+        default=None,
+        metadata={"help": "Hub id or local folder of the model to start from.", "aliases": ["--model"]},
+    )
+    use_peft: bool = field(default=True, metadata={"help": "Whether to train a LoRA adapter instead of every weight."})
+
+
+@dataclass
+class RewardModelArguments(ModelArguments):
+    """The same for a reward model, whose LoRA adapter is that of a sequence classifier."""
+
+    lora_task_type: str = field(default="SEQ_CLS", metadata={"help": "Task type of the LoRA adapter."})
+
+
+class TrainingParser(OneMessage, trl.TrlParser):
+    """TRL's parser, which refuses what nothing reads and tells every problem in one message."""
+
+    def read(self, argv: Sequence[str]) -> tuple[Any, ...]:
+        """Return one object a dataclass, from the command line over the file of `--config`."""
+        argv = self.with_config_apart(argv)
+        self.adapt()
+        try:
+            *found, left = self.parse_args_and_config(argv, return_remaining_strings=True)
+        except RlhfLossesError:
+            raise
+        except (ValueError, TypeError, ImportError) as error:
+            self.error(str(error))
+        except yaml.YAMLError as error:
+            raise BadArgument(f"{self.prog}: the file of --config is not YAML: {error}") from error
+        self.refuse(left)
+        return tuple(found)
+
+    def adapt(self) -> None:
+        """Let `--resume_from_checkpoint` stand alone, and set the two defaults that depend on the machine."""
+        for action in self._actions:
+            if action.dest == "resume_from_checkpoint":
+                action.nargs, action.const = "?", "true"
+        # TRL hides the progress bar where libraries are quiet, and `quiet` makes them so.
+        self.set_defaults(disable_tqdm=False)
+        if not is_torch_bf16_gpu_available():
+            # TRL's own default would be refused on such a machine.
+            self.set_defaults(bf16=False)
+
+    def with_config_apart(self, argv: Sequence[str]) -> list[str]:
+        """Write `--config=FILE` as two words, which TRL looks for, and check that the file is there."""
+        words = [part for word in argv for part in (word.split("=", 1) if word.startswith("--config=") else [word])]
+        if "--config" in words:
+            at = words.index("--config") + 1
+            if at == len(words):
+                raise BadArgument(f"{self.prog}: --config came without a file. Write --config run.yaml.")
+            if not Path(words[at]).is_file():
+                raise BadArgument(f"{self.prog}: there is no file '{words[at]}'. Give a YAML file: --config run.yaml.")
+        return words
+
+    def set_defaults_with_config(self, **values: Any) -> list[str]:
+        """Take the values of the file as defaults; the short names of arguments are understood here too."""
+        targets = {
+            flag.lstrip("-").replace("-", "_"): action
+            for action in self._actions
+            for flag in action.option_strings
+            if not flag.startswith(("--no_", "--no-"))
+        }
+        self.refuse([f"--{name}" for name in values if name not in targets], where=" (in the file of --config)")
+        for name, value in values.items():
+            choices = targets[name].choices
+            if choices is not None and value not in choices:
+                raise BadArgument(
+                    f"{self.prog}: the file of --config sets {name} to {value!r}. Take one of {', '.join(choices)}."
+                )
+        return super().set_defaults_with_config(**{targets[name].dest: value for name, value in values.items()})
+
+
+def model_options(model: trl.ModelConfig, config: Any) -> dict[str, Any]:
+    """Return how to load the model; `--model_init_kwargs` has the last word."""
+    return {
+        "revision": model.model_revision,
+        "trust_remote_code": config.trust_remote_code,
+        "attn_implementation": model.attn_implementation,
+        "dtype": model.dtype,
+        **(config.model_init_kwargs or {}),
+    }

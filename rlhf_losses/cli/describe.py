@@ -1,0 +1,76 @@
+"""`rlhf-losses describe`: one loss, or each loss of a sum, in full."""
+
+import re
+import textwrap
+from dataclasses import fields
+
+from rlhf_losses.cli.docstring import Docstring, read_docstring
+from rlhf_losses.cli.list_losses import also_reads, reads
+from rlhf_losses.cli.usage import OneMessage
+from rlhf_losses.feedback import Feedback
+from rlhf_losses.hooks import Catalogue, catalogue
+from rlhf_losses.losses import Loss, NamedSum, Sum
+
+
+def run(argv: list[str], plugins: tuple[str, ...]) -> None:
+    """Print what a loss computes, reads and claims."""
+    parser = OneMessage(prog="rlhf-losses describe", description="Show formula, options, source and example of a loss.")
+    parser.add_argument("loss", help="a name, or an expression like 'bradley_terry + 0.01 * centering'")
+    args = parser.parse_args(argv)
+    losses = catalogue(plugins)
+    print(described(losses.parse(args.loss), losses))
+
+
+def described(loss: Loss, losses: Catalogue) -> str:
+    """Describe a loss; of a sum, every term."""
+    if not isinstance(loss, Sum):
+        return one_loss(str(loss), loss, losses)
+    return "\n\n".join([f"A sum: {loss}", *(one_loss(str(part), part.loss, losses) for part in loss.parts)])
+
+
+def one_loss(title: str, loss: Loss, losses: Catalogue) -> str:
+    """Describe one loss under a title."""
+    doc = read_docstring(type(loss))
+    entry = losses.entries[loss.name()]
+    sections = {
+        "Options": options(loss, doc),
+        "Feedback": feedback(loss, doc),
+        "Claims": ", ".join(loss.claims.words()) or "none",
+        **{name: text for name, text in doc.sections.items() if name not in ("Options", "Feedback")},
+        "From": f"{entry.plugin} {entry.version}",
+    }
+    formula = [textwrap.indent(doc.formula, "    ")] if doc.formula else []
+    stands_for = [f"Stands for {loss.expand()}."] if isinstance(loss, NamedSum) else []
+    body = [f"{name}\n{textwrap.indent(text, '    ')}" for name, text in sections.items() if text]
+    return "\n\n".join([f"{title}\n{'=' * len(title)}\n{doc.text}", *formula, *stands_for, *body])
+
+
+def options(loss: Loss, doc: Docstring) -> str:
+    """Return the options with their defaults, and what the docstring says of them."""
+    text = doc.sections.get("Options", "")
+    silent = []
+    for f in fields(loss):
+        named = rf"^`{f.name}`"
+        if re.search(named, text, flags=re.MULTILINE):
+            text = re.sub(named, lambda _, f=f: f"{f.name} (default {f.default!r})", text, count=1, flags=re.MULTILINE)
+        else:
+            silent.append(f"{f.name} (default {f.default!r})")
+    return "\n".join(filter(None, [text, *silent]))
+
+
+def feedback(loss: Loss, doc: Docstring) -> str:
+    """Return the kind of feedback, the columns that hold it, and the kinds that are read as it."""
+    above = also_reads(type(loss))
+    lines = [
+        doc.sections.get("Feedback", "" if loss.reads is not Feedback else "Any."),
+        columns(loss.reads) if loss.reads is not Feedback else "",
+        f"Also reads {', '.join(above)}, as {reads(type(loss))}." if above else "",
+    ]
+    return "\n".join(filter(None, lines))
+
+
+def columns(kind: type[Feedback]) -> str:
+    """Return the columns of a kind of feedback in words."""
+    ways = " or ".join(", ".join(way) for way in kind.columns)
+    optional = f"; optional: {', '.join(kind.optional_columns)}" if kind.optional_columns else ""
+    return f"Columns of {kind.__name__}: {ways}{optional}."

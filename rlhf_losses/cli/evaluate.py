@@ -1,0 +1,37 @@
+"""`rlhf-losses evaluate`: how far a reward model agrees with held-out feedback."""
+
+import json
+
+from rlhf_losses.cli.reading import reading_parser, rows_of, scorer_of
+from rlhf_losses.hooks import catalogue
+from rlhf_losses.scoring import evaluate
+
+
+def run(argv: list[str], plugins: tuple[str, ...]) -> None:
+    """Print the metrics of a reward model as a table or as JSON."""
+    parser = reading_parser("rlhf-losses evaluate", "Measure a reward model on feedback that it was not trained on.")
+    parser.add_argument("--loss", help="report this loss too, like 'bradley_terry'")
+    parser.add_argument(
+        "--overlong",
+        choices=("drop", "truncate_prompt", "error"),
+        default="drop",
+        help="what happens to rows with a text longer than the model's context (default: drop)",
+    )
+    parser.add_argument("--json", action="store_true", help="print a JSON object")
+    args = parser.parse_args(argv)
+    loss = None if args.loss is None else catalogue(plugins).parse(args.loss)
+    rows = rows_of(args)
+    metrics = evaluate(scorer_of(args), rows, loss=loss, overlong=args.overlong)
+    print(json.dumps(metrics, indent=2) if args.json else table(metrics))
+
+
+def table(metrics: dict[str, float]) -> str:
+    """Return the metrics in two columns.
+
+    >>> print(table({"rows": 8, "accuracy": 0.75}))
+    rows           8
+    accuracy  0.7500
+    """
+    shown = {name: f"{value:.4f}" if isinstance(value, float) else str(value) for name, value in metrics.items()}
+    names, values = max(map(len, shown)), max(map(len, shown.values()))
+    return "\n".join(f"{name:<{names}}  {value:>{values}}" for name, value in shown.items())

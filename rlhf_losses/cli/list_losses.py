@@ -1,0 +1,84 @@
+"""`rlhf-losses list`: every loss, built-in or from a plugin."""
+
+import json
+from typing import Any
+
+from rlhf_losses.cli.usage import OneMessage
+from rlhf_losses.errors import UnknownName, did_you_mean
+from rlhf_losses.feedback import KINDS, Feedback
+from rlhf_losses.hooks import Catalogue, Entry, catalogue
+from rlhf_losses.losses import Loss
+
+
+def run(argv: list[str], plugins: tuple[str, ...]) -> None:
+    """Print the catalogue as a table or as JSON."""
+    parser = OneMessage(prog="rlhf-losses list", description="Show every loss, built-in or from a plugin.")
+    parser.add_argument("--feedback", metavar="KIND", help="only losses that can read this kind, like pairs")
+    parser.add_argument("--json", action="store_true", help="print a JSON array")
+    args = parser.parse_args(argv)
+    rows = [told(entry) for entry in chosen(catalogue(plugins), args.feedback)]
+    print(json.dumps(rows, indent=2) if args.json else table(rows))
+
+
+def chosen(losses: Catalogue, feedback: str | None) -> list[Entry]:
+    """Return the losses that read a kind of feedback, or all of them."""
+    return list(losses.entries.values()) if feedback is None else losses.for_feedback(kind_called(feedback))
+
+
+def kind_called(name: str) -> type[Feedback]:
+    """Return the kind of feedback with that name, in the singular or the plural.
+
+    >>> kind_called("Pair").__name__
+    'Pairs'
+    """
+    known = {kind.__name__.lower(): kind for kind in KINDS}
+    wanted = name.strip().lower()
+    for spelling in (wanted, f"{wanted}s"):
+        if spelling in known:
+            return known[spelling]
+    raise UnknownName(
+        f"No kind of feedback is called '{name}'.{did_you_mean(wanted, known)} The kinds are: {', '.join(known)}."
+    )
+
+
+def told(entry: Entry) -> dict[str, Any]:
+    """Return what is to be told of one loss."""
+    return {
+        "name": entry.name,
+        "reads": reads(entry.loss),
+        "also_reads": also_reads(entry.loss),
+        "claims": entry.loss.claims.words(),
+        "plugin": entry.plugin,
+        "version": entry.version,
+        "summary": (entry.loss.__doc__ or "").strip().splitlines()[0],
+    }
+
+
+def reads(loss: type[Loss]) -> str:
+    """Return the kind that a loss reads; a regularizer reads any."""
+    return "any" if loss.reads is Feedback else loss.reads.__name__
+
+
+def also_reads(loss: type[Loss]) -> list[str]:
+    """Return the kinds that are read as that of the loss, with what they say beyond it left out."""
+    if loss.reads is Feedback:
+        return []
+    return [kind.__name__ for kind in KINDS if kind.reaches(loss.reads) and kind is not loss.reads]
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the losses in columns."""
+    head = ("NAME", "READS", "ALSO READS", "CLAIMS", "FROM")
+    cells = [
+        (
+            row["name"],
+            row["reads"],
+            ", ".join(row["also_reads"]) or "-",
+            ", ".join(row["claims"]) or "-",
+            f"{row['plugin']} {row['version']}",
+        )
+        for row in rows
+    ]
+    widths = [max(len(line[i]) for line in [head, *cells]) for i in range(len(head))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in [head, *cells]]
+    return "\n".join(line.rstrip() for line in lines)

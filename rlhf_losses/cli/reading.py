@@ -1,0 +1,53 @@
+"""What `score` and `evaluate` have in common: a trained model, rows, and how many at a time."""
+
+import argparse
+import logging
+
+import datasets
+
+from rlhf_losses.cli.data import load_rows
+from rlhf_losses.cli.runs import require_model
+from rlhf_losses.cli.usage import BadArgument, OneMessage
+from rlhf_losses.errors import RlhfLossesError
+from rlhf_losses.scoring import Scorer
+
+logger = logging.getLogger(__name__)
+
+
+def reading_parser(prog: str, description: str) -> OneMessage:
+    """Return a parser with the arguments that both commands take."""
+    parser = OneMessage(prog=prog, description=description)
+    parser.add_argument("--model", "--model_name_or_path", required=True, help="folder (or hub id) of a reward model")
+    parser.add_argument("--dataset", "--dataset_name", required=True, help="hub id, local folder or file")
+    parser.add_argument("--split", help="split to read; by default the only one, or test")
+    parser.add_argument("--batch_size", type=at_least_one, default=32, help="texts a forward pass (default: 32)")
+    parser.add_argument("--max_rows", type=at_least_one, help="read only the first rows")
+    parser.add_argument("--device", help="like cpu or cuda:0; by default the accelerator, if there is one")
+    return parser
+
+
+def at_least_one(text: str) -> int:
+    """Read a whole number from 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is too few; give a whole number from 1")
+    return number
+
+
+def rows_of(args: argparse.Namespace) -> datasets.Dataset:
+    """Load the rows that the arguments name."""
+    rows = load_rows(args.dataset, args.split)
+    assert isinstance(rows, datasets.Dataset)
+    return rows if args.max_rows is None else rows.select(range(min(args.max_rows, len(rows))))
+
+
+def scorer_of(args: argparse.Namespace) -> Scorer:
+    """Load the reward model that the arguments name."""
+    require_model(args.model, "--model")
+    try:
+        return Scorer.from_pretrained(args.model, batch_size=args.batch_size, device=args.device)
+    except RlhfLossesError:
+        raise
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise BadArgument(f"'{args.model}' cannot be loaded as a reward model: {reason} Check --model.") from error

@@ -1,0 +1,143 @@
+"""What training commands have in common: a model that is there, an output folder, and a Ctrl-C that saves."""
+
+import signal
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from huggingface_hub import upload_folder
+from transformers import AutoConfig, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
+
+from rlhf_losses.cli.usage import BadArgument
+from rlhf_losses.errors import RunExists, did_you_mean
+
+RESUME = "--resume_from_checkpoint"
+TRACES = ("config.json", "model.safetensors", "model.safetensors.index.json", "adapter_config.json")
+"""Files in an output folder that tell of an earlier run, beside folders called checkpoint-*."""
+
+
+def require(value: str | None, flag: str, example: str) -> str:
+    """Return an argument that has no default, or raise `BadArgument`."""
+    if not value:
+        raise BadArgument(f"{flag} is missing, so there is nothing to start from. Write for example {flag} {example}.")
+    return value
+
+
+def require_model(name: str, flag: str, **options: Any) -> None:
+    """Raise `BadArgument` unless there is a model of that name, in a folder or on the hub."""
+    path = Path(name)
+    if path.is_dir():
+        if not any((path / file).is_file() for file in ("config.json", "adapter_config.json")):
+            inside = get_last_checkpoint(name)
+            hint = (
+                f"Take its last checkpoint: {flag} {inside}." if inside else "Give the folder that holds config.json."
+            )
+            raise BadArgument(f"The folder '{name}' holds no model. {hint}")
+        return
+    beside = [str(other) for other in path.parent.iterdir() if other.is_dir()] if path.parent.is_dir() else []
+    nearest = did_you_mean(name, beside)
+    if name.startswith((".", "/", "~")):
+        raise BadArgument(f"There is no folder '{name}' to take a model from.{nearest} Check the path after {flag}.")
+    try:
+        AutoConfig.from_pretrained(name, **options)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise BadArgument(
+            f"There is no folder '{name}' here, and as a model of the hub it cannot be had: {reason}{nearest} "
+            f"Check the name after {flag}."
+        ) from error
+
+
+def checkpoint_to_resume(output_dir: str, wish: str | bool | None) -> str | None:
+    """Return the checkpoint to go on from, or None for a fresh folder.
+
+    Raises:
+        RunExists: the folder holds a run, and no wish to go on with it came.
+    """
+    if wish in (None, False) or str(wish).lower() in ("false", "no", ""):
+        refuse_earlier_run(output_dir)
+        return None
+    if str(wish).lower() not in ("true", "yes", "last"):
+        if not Path(str(wish), "trainer_state.json").is_file():
+            raise BadArgument(f"'{wish}' holds no checkpoint to go on from. Give a folder like RUN/checkpoint-500.")
+        return str(wish)
+    last = get_last_checkpoint(output_dir) if Path(output_dir).is_dir() else None
+    if last is None:
+        raise BadArgument(
+            f"'{output_dir}' holds no checkpoint to go on from. Leave {RESUME} out to start anew, or name the folder "
+            "of the run with --output_dir."
+        )
+    return last
+
+
+def refuse_earlier_run(output_dir: str) -> None:
+    """Raise `RunExists` if the folder holds a model or a checkpoint."""
+    folder = Path(output_dir)
+    checkpoint = get_last_checkpoint(output_dir) if folder.is_dir() else None
+    traces = [Path(checkpoint).name] if checkpoint else [file for file in TRACES if (folder / file).exists()]
+    if traces:
+        go_on = f"Go on with it: {RESUME}. Or choose" if checkpoint else "Choose"
+        raise RunExists(
+            f"'{output_dir}' already holds a run ({traces[0]}), which another run would overwrite. "
+            f"{go_on} another folder: --output_dir {folder.with_name(folder.name + '-2')}."
+        )
+
+
+def push(trainer: Any, folder: Path) -> None:
+    """Upload a published model in place of the adapters that were pushed while training."""
+    if trainer.accelerator.is_main_process:
+        upload_folder(
+            repo_id=trainer.hub_model_id,
+            folder_path=folder,
+            token=trainer.args.hub_token,
+            ignore_patterns=["checkpoint-*", "_*"],
+            delete_patterns=["adapter_*"],
+        )
+
+
+class Interruptible(TrainerCallback):
+    """While the context lasts, Ctrl-C ends the step, saves a checkpoint and stops; a second one stops at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __enter__(self) -> Self:
+        self.before = signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        signal.signal(signal.SIGINT, self.before)
+
+    def _ask(self, *_: Any) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        print("\nStopping after this step, with a checkpoint. Ctrl-C again stops at once.", file=sys.stderr)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        if self.asked:
+            control.should_save = control.should_training_stop = True
+        return control
+
+
+def train(trainer: Any, stop: Interruptible, checkpoint: str | None) -> None:
+    """Train, and turn a Ctrl-C into a message that says what was saved."""
+    try:
+        with stop:
+            trainer.train(resume_from_checkpoint=checkpoint)
+    except KeyboardInterrupt:
+        stop.asked = True
+    if stop.asked:
+        raise KeyboardInterrupt(farewell(trainer.args.output_dir, trainer.state.global_step))
+
+
+def farewell(output_dir: str, step: int) -> str:
+    """Say where an interrupted run can go on."""
+    saved = get_last_checkpoint(output_dir) if Path(output_dir).is_dir() else None
+    if saved is None:
+        return f"Stopped at step {step}; nothing was saved."
+    return f"Stopped at step {step}; saved {saved}. To go on, add {RESUME} to the same command."

@@ -1,0 +1,68 @@
+"""`rlhf-losses train`: a reward model, with the arguments of `trl reward` and any loss."""
+
+import logging
+from typing import Any
+
+import trl
+
+from rlhf_losses.cli import runs
+from rlhf_losses.cli.arguments import DataArguments, RewardModelArguments, TrainingParser, model_options
+from rlhf_losses.cli.data import training_rows
+from rlhf_losses.hooks import catalogue
+from rlhf_losses.training import RewardConfig, RewardTrainer
+
+logger = logging.getLogger(__name__)
+
+DESCRIPTION = """\
+Train a reward model. The arguments are those of TRL's `trl reward`, and --loss; the most used are --model, --dataset,
+--loss, --output_dir, --max_length, --learning_rate, --num_train_epochs and --per_device_train_batch_size.
+On several processes: accelerate launch -m rlhf_losses.cli.main train ..."""
+
+
+def run(argv: list[str], plugins: tuple[str, ...]) -> None:
+    """Train and publish a reward model."""
+    kinds = (RewardConfig, DataArguments, RewardModelArguments, trl.DatasetMixtureConfig)
+    config, data, model, mixture = TrainingParser(kinds, prog="rlhf-losses train", description=DESCRIPTION).read(argv)
+    loss = catalogue(plugins).parse(config.loss)
+    name = runs.require(model.model_name_or_path, "--model", "Qwen/Qwen3-0.6B")
+    checkpoint = runs.checkpoint_to_resume(config.output_dir, config.resume_from_checkpoint)
+    runs.require_model(name, "--model", revision=model.model_revision, trust_remote_code=config.trust_remote_code)
+    rows, held_out = training_rows(data, mixture, evaluates=config.eval_strategy != "no")
+    config.model_init_kwargs = model_options(model, config)
+    stop = runs.Interruptible()
+    trainer = RewardTrainer(
+        model=name,
+        args=config,
+        train_dataset=rows,
+        eval_dataset=held_out,
+        quantization_config=trl.get_quantization_config(model),
+        peft_config=trl.get_peft_config(model),
+        callbacks=[stop],
+        loss=loss,
+    )
+    runs.train(trainer, stop, checkpoint)
+    publish(trainer, rows)
+
+
+def publish(trainer: RewardTrainer, rows: Any) -> None:
+    """Save the model for use, measure it if there is held-out data, and say what to type next."""
+    if trainer.eval_dataset is not None and trainer.args.eval_strategy == "no":
+        trainer.save_metrics("eval", trainer.evaluate())
+    folder = trainer.publish(trainer.args.output_dir)
+    if trainer.args.push_to_hub:
+        runs.push(trainer, folder)
+    tell = trainer.accelerator.print
+    tell(f"{used(trainer, rows)} {trainer.state.global_step} steps with {trainer.loss}.")
+    tell(f"Saved the reward model in {folder}; its checkpoints are the folders checkpoint-* there.")
+    tell(f"Next: rlhf-losses evaluate --model {folder} --dataset HELD_OUT")
+    tell(f"      rlhf-losses ppo --model POLICY --reward_model {folder} --dataset PROMPTS --output_dir DIR")
+    trainer.end()
+
+
+def used(trainer: RewardTrainer, rows: Any) -> str:
+    """Say how many rows were used and left out; a stream is not counted beforehand."""
+    try:
+        kept, given = len(trainer.train_dataset), len(rows)  # type: ignore[arg-type]
+    except TypeError:
+        return "Trained on a stream:"
+    return f"Trained on {kept} rows of {given} ({given - kept} left out):"
