@@ -5,7 +5,7 @@ compared, ranked, rated or labelled. That keeps pairs, lists of any length and s
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Self
 
@@ -152,6 +152,15 @@ def require_same_length(kind: str, **tensors: Tensor | Sequence[Any] | None) -> 
         )
 
 
+def require_cover(kind: str, sizes: Tensor, candidates: Tensor) -> None:
+    """Raise `InvalidFeedback` unless the sizes of the lists add up to the number of candidates."""
+    if int(sizes.sum()) != len(candidates):
+        raise InvalidFeedback(
+            f"{kind} got sizes that add up to {int(sizes.sum())} for {len(candidates)} candidates. "
+            "The sizes must cover every candidate once; give one size a list."
+        )
+
+
 def require_finite(kind: str, name: str, values: Tensor | None) -> None:
     """Raise `InvalidFeedback` for NaN or infinite values."""
     if values is not None and not bool(torch.isfinite(values).all()):
@@ -171,12 +180,21 @@ def require_within(kind: str, name: str, values: Tensor | None, low: float, high
 
 def numbers(row: Row, name: str) -> list[float]:
     """Read a list column of numbers; missing entries become NaN, which `check` then names."""
-    return [float("nan") if value is None else float(value) for value in row[name]]
+    if isinstance(row[name], str) or not isinstance(row[name], Iterable):
+        raise InvalidFeedback(f"A row got {name} = {row[name]!r}, which is no list. Write a list of numbers.")
+    return [_read(name, value) for value in row[name]]
 
 
 def number(row: Row, name: str) -> float:
     """Read a number column; a missing value becomes NaN, which `check` then names."""
-    return float("nan") if row[name] is None else float(row[name])
+    return _read(name, row[name])
+
+
+def _read(name: str, value: Any) -> float:
+    try:
+        return float("nan") if value is None else float(value)
+    except (TypeError, ValueError):
+        raise InvalidFeedback(f"A row got {name} = {value!r}, which is no number. Write a number.") from None
 
 
 def _as_tensor(value: Any, dtype: torch.dtype) -> Tensor:
@@ -187,7 +205,7 @@ def _join(values: list[Tensor | None], f: Any, parts: Sequence[Feedback]) -> Ten
     if all(value is None for value in values):
         return None if "neutral" in f.metadata else torch.empty(0, dtype=f.metadata["dtype"])
     filled = [
-        torch.full((len(part),), f.metadata["neutral"]) if value is None else value
+        torch.full((len(part),), f.metadata["neutral"], device=part.anchor.device) if value is None else value
         for value, part in zip(values, parts, strict=True)
     ]
     return torch.cat(filled)

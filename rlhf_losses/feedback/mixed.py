@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rlhf_losses.dimensions import ItemIndex
-from rlhf_losses.errors import FeedbackMismatch
+from rlhf_losses.errors import FeedbackMismatch, InvalidFeedback
 from rlhf_losses.feedback.base import Answer, Feedback, Row
 from rlhf_losses.feedback.kinds import kinds_held, source_for
 
@@ -36,8 +36,13 @@ class Mixed(Feedback):
         return torch.cat([kind.anchor for kind in self.kinds] or [torch.empty(0, dtype=torch.long)])
 
     def check(self) -> None:
-        for kind in self.kinds:
-            kind.check()
+        held = [type(kind).__name__ for kind in self.kinds]
+        twice = next((name for name in held if held.count(name) > 1), None)
+        if twice is not None:
+            raise InvalidFeedback(
+                f"Mixed got {twice} more than once, and a loss would read only the first. "
+                f"Join them first: {twice}.concatenate([...])."
+            )
 
     @classmethod
     def answers(cls, row: Row) -> list[Answer]:
@@ -73,6 +78,9 @@ class Mixed(Feedback):
 
     def to(self, device: torch.device | str) -> Self:
         return type(self)(tuple(kind.to(device) for kind in self.kinds))
+
+    def score_count(self) -> int:
+        return max((kind.score_count() for kind in self.kinds), default=0)
 
     def reindexed(self, new_position: Tensor) -> Self:
         return type(self)(tuple(kind.reindexed(new_position) for kind in self.kinds))

@@ -13,6 +13,7 @@ from rlhf_losses.feedback.base import (
     Row,
     numbers,
     per_item,
+    require_cover,
     require_finite,
     require_same_length,
     score_index,
@@ -48,11 +49,7 @@ class Rankings(Feedback):
 
     def check(self) -> None:
         require_same_length("Rankings", candidates=self.candidates, ranks=self.ranks)
-        if int(self.sizes.sum()) != len(self.candidates):
-            raise InvalidFeedback(
-                f"Rankings got sizes that add up to {int(self.sizes.sum())} for {len(self.candidates)} candidates. "
-                "The sizes must cover every candidate once; give one size a list."
-            )
+        require_cover("Rankings", self.sizes, self.candidates)
         if bool((self.sizes < 2).any()):
             raise InvalidFeedback(
                 "Rankings got a list of one candidate, which ranks nothing. Give two or more candidates a prompt."
@@ -64,8 +61,8 @@ class Rankings(Feedback):
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        require_same_length("Rankings", completions=row.get("completions", row["ranks"]), ranks=row["ranks"])
         ranks = torch.tensor(numbers(row, "ranks"))
+        require_same_length("Rankings", completions=row.get("completions", ranks), ranks=ranks)
         require_finite("Rankings", "ranks", ranks)
         # Ranks may be written as any numbers; only their order counts.
         dense = torch.unique(ranks, return_inverse=True)[1] + 1

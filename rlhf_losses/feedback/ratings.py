@@ -6,6 +6,7 @@ from typing import Self
 import torch
 
 from rlhf_losses.dimensions import CandidateIndex, PerCandidate, Sizes
+from rlhf_losses.errors import InvalidFeedback
 from rlhf_losses.feedback.base import (
     Answer,
     Feedback,
@@ -13,6 +14,7 @@ from rlhf_losses.feedback.base import (
     number,
     numbers,
     per_item,
+    require_cover,
     require_finite,
     require_same_length,
     score_index,
@@ -46,6 +48,9 @@ class Ratings(Feedback):
     def check(self) -> None:
         require_same_length("Ratings", candidates=self.candidates, ratings=self.ratings)
         require_finite("Ratings", "rating", self.ratings)
+        require_cover("Ratings", self.sizes, self.candidates)
+        if bool((self.sizes < 1).any()):
+            raise InvalidFeedback("Ratings got a prompt without ratings, which says nothing. Drop the row.")
 
     @classmethod
     def answers(cls, row: Row) -> list[Answer]:

@@ -48,8 +48,8 @@ class Steps(Feedback):
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        require_same_length("Steps", completions=row.get("completions", row["labels"]), labels=row["labels"])
-        if not len(row["labels"]):
-            raise InvalidFeedback("Steps got an answer without steps, which says nothing. Drop the row.")
         values = numbers(row, "labels")
+        require_same_length("Steps", completions=row.get("completions", values), labels=values)
+        if not values:
+            raise InvalidFeedback("Steps got an answer without steps, which says nothing. Drop the row.")
         return cls(steps=range(len(values)), values=values)

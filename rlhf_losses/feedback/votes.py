@@ -11,6 +11,7 @@ from rlhf_losses.feedback.base import (
     Answer,
     Feedback,
     Row,
+    number,
     numbers,
     optional_per_item,
     per_item,
@@ -70,7 +71,7 @@ class Votes(Feedback):
                 f"Votes got {len(votes)} counts for {len(row.get('completions', votes))} completions. "
                 "A vote is between two answers; give two completions and two counts a row."
             )
-        ties = None if row.get("ties") is None else [float(row["ties"])]
+        ties = None if row.get("ties") is None else [number(row, "ties")]
         return cls(first=[0], second=[1], votes_first=votes[:1], votes_second=votes[1:], ties=ties)
 
     def go_down(self) -> Pairs:

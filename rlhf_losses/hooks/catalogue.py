@@ -120,8 +120,11 @@ def _catalogue(plugin_files: tuple[str, ...]) -> Catalogue:
 
 def _provided(manager: pluggy.PluginManager, name: str, plugin: object) -> list[Any]:
     others = [other for other in manager.get_plugins() if other is not plugin]
+    implements = any(hook.name == "provide_losses" for hook in manager.get_hookcallers(plugin) or [])
     try:
         answers = manager.subset_hook_caller("provide_losses", others)()
+        if implements and not answers:
+            raise TypeError("it returns None instead of a list of losses")
         return [loss for answer in answers for loss in answer]
     except Exception as error:
         raise PluginError(

@@ -37,30 +37,39 @@ def build_manager(plugin_files: Iterable[str | Path] = ()) -> pluggy.PluginManag
 
 def register(manager: pluggy.PluginManager, plugin: object, name: str) -> None:
     """Register one plugin, or raise `PluginError` that names it."""
+    if manager.is_blocked(name):
+        return
+    if manager.has_plugin(name):
+        raise PluginError(
+            f"Two plugins are called '{name}'. Rename one of them, or leave the installed one out: {BLOCK}={name}."
+        )
+    if not _marked(manager, plugin):
+        raise PluginError(
+            f"Plugin '{name}' implements no hook, so it provides nothing. Put @hookimpl above one of: "
+            f"{', '.join(_hooks())}."
+        )
     try:
         manager.register(plugin, name=name)
         manager.check_pending()
     except pluggy.PluginValidationError as error:
         raise PluginError(_explain(manager, plugin, name, error)) from None
-    except ValueError:
-        raise PluginError(
-            f"Two plugins are called '{name}'. Rename one of them, or leave the installed one out: {BLOCK}={name}."
-        ) from None
 
 
 def load_file(path: Path) -> ModuleType:
     """Import a plugin that is one Python file."""
     if not path.is_file():
         raise PluginError(f"There is no plugin file '{path}'. Give the path of a Python file: --plugin ./my_loss.py")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    # A name of its own in sys.modules: a plugin in json.py must not replace Python's json.
+    name = f"rlhf_losses_plugin_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise PluginError(f"'{path}' is not a Python file. Give a file that ends in .py: --plugin ./my_loss.py")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
+    sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        del sys.modules[path.stem]
+        del sys.modules[name]
         raise PluginError(
             f"Plugin file '{path}' fails when it is imported: {type(error).__name__}: {error}. Mend the file."
         ) from error
@@ -78,12 +87,22 @@ def _load(entry_point: importlib.metadata.EntryPoint) -> object:
 
 
 def _explain(manager: pluggy.PluginManager, plugin: object, name: str, error: pluggy.PluginValidationError) -> str:
-    known = [hook for hook in vars(specs) if hook.startswith("provide_")]
-    marked = [attribute for attribute in dir(plugin) if manager.parse_hookimpl_opts(plugin, attribute) is not None]
-    unknown = next((hook for hook in marked if hook not in known), None)
+    known = _hooks()
+    unknown = next((hook for hook in _marked(manager, plugin) if hook not in known), None)
     if unknown is not None:
         return (
             f"Plugin '{name}' implements {unknown}, which is not a hook.{did_you_mean(unknown, known)} "
             f"The hooks are: {', '.join(known)}."
         )
-    return f"Plugin '{name}' implements a hook with the wrong arguments: {error}"
+    return (
+        f"Plugin '{name}' implements a hook with the wrong arguments: {' '.join(str(error).split())}. "
+        "Copy the signature from docs/reference/hooks.md."
+    )
+
+
+def _hooks() -> list[str]:
+    return [name for name in vars(specs) if name.startswith("provide_")]
+
+
+def _marked(manager: pluggy.PluginManager, plugin: object) -> list[str]:
+    return [name for name in dir(plugin) if manager.parse_hookimpl_opts(plugin, name) is not None]

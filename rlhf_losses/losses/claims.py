@@ -10,7 +10,8 @@ class Claims(Flag):
     SHIFT_INVARIANT = auto()
     """Adding one constant to every score changes no item: the zero of the scores is free."""
     MONOTONE = auto()
-    """Raising the score of an answer that people preferred or approved never raises the cost of its item."""
+    """Raising the score of what people surely approved of, or lowering what they surely turned down, never raises
+    the cost of its item. Soft preferences, ties and the middle of a list promise nothing."""
     NON_NEGATIVE = auto()
     """No item costs less than nothing."""
     CONVEX = auto()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from rlhf_losses.errors import UnknownName, UnreadableLoss, did_you_mean
+from rlhf_losses.errors import RlhfLossesError, UnknownName, UnreadableLoss, did_you_mean
 from rlhf_losses.losses.base import Loss
 
 _LONGEST = 2_000
@@ -24,11 +24,8 @@ def parse(text: str, losses: Mapping[str, type[Loss]]) -> Loss:
     if len(text) > _LONGEST:
         raise UnreadableLoss(f"A loss of {len(text)} characters arrived. Write at most {_LONGEST}.")
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
-        return _loss(tree, text, losses)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        if isinstance(error, UnreadableLoss):
-            raise
+        return _loss(ast.parse(text.strip(), mode="eval").body, text, losses)
+    except (SyntaxError, RecursionError, MemoryError, OverflowError):
         raise _unreadable(text) from None
 
 
@@ -62,7 +59,14 @@ def _make(loss: type[Loss], options: dict[str, Any]) -> Loss:
         if option not in known:
             has = f"It has {', '.join(known)}." if known else "It has no options."
             raise UnknownName(f"{loss.name()} has no option '{option}'.{did_you_mean(option, known)} {has}")
-    return loss(**options)
+    try:
+        return loss(**options)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, RlhfLossesError):
+            raise
+        raise UnreadableLoss(
+            f"{loss.name()} refuses its options: {error}. Run `rlhf-losses describe {loss.name()}` to see them."
+        ) from error
 
 
 def _is_number(node: ast.expr) -> bool:

@@ -29,7 +29,7 @@ class PlackettLuce(ListwiseLoss):
         tensor(1.7918)
     """
 
-    claims = SHIFT_INVARIANT | NON_NEGATIVE | CONVEX
+    claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX
 
     def per_list(self, scores: PerCandidate, ranks: Ranks) -> Scalar:
         left = ranks.unsqueeze(0) >= ranks.unsqueeze(1)

@@ -42,6 +42,9 @@ class BradleyTerry(PairwiseLoss):
     def __post_init__(self) -> None:
         check_option(self, "label_smoothing", 0.0, 0.5)
         check_option(self, "temperature", sys.float_info.epsilon, sys.float_info.max)
+        if self.label_smoothing:
+            # What may be the wrong way round can also be won by too much.
+            object.__setattr__(self, "claims", self.claims & ~MONOTONE)
 
     def per_pair(self, lead: PerPair) -> PerPair:
         lead = lead / self.temperature
