@@ -2,7 +2,7 @@
 
 import json
 
-from rlhf_losses.cli.reading import reading_parser, rows_of, scorer_of
+from rlhf_losses.cli.reading import load_scorer, reading_parser, rows_of
 from rlhf_losses.hooks import catalogue
 from rlhf_losses.scoring import evaluate
 
@@ -21,7 +21,9 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     args = parser.parse_args(argv)
     loss = None if args.loss is None else catalogue(plugins).parse(args.loss)
     rows = rows_of(args)
-    metrics = evaluate(scorer_of(args), rows, loss=loss, overlong=args.overlong)
+    metrics = evaluate(
+        load_scorer(args.model, batch_size=args.batch_size, device=args.device), rows, loss=loss, overlong=args.overlong
+    )
     print(json.dumps(metrics, indent=2) if args.json else table(metrics))
 
 

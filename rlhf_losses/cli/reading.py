@@ -1,7 +1,7 @@
 """What `score` and `evaluate` have in common: a trained model, rows, and how many at a time."""
 
 import argparse
-import logging
+from typing import Any
 
 import datasets
 
@@ -10,8 +10,6 @@ from rlhf_losses.cli.runs import require_model
 from rlhf_losses.cli.usage import BadArgument, OneMessage
 from rlhf_losses.errors import RlhfLossesError
 from rlhf_losses.scoring import Scorer
-
-logger = logging.getLogger(__name__)
 
 
 def reading_parser(prog: str, description: str) -> OneMessage:
@@ -41,13 +39,13 @@ def rows_of(args: argparse.Namespace) -> datasets.Dataset:
     return rows if args.max_rows is None else rows.select(range(min(args.max_rows, len(rows))))
 
 
-def scorer_of(args: argparse.Namespace) -> Scorer:
-    """Load the reward model that the arguments name."""
-    require_model(args.model, "--model")
+def load_scorer(name: str, flag: str = "--model", **options: Any) -> Scorer:
+    """Load the reward model that `flag` names."""
+    require_model(name, flag)
     try:
-        return Scorer.from_pretrained(args.model, batch_size=args.batch_size, device=args.device)
+        return Scorer.from_pretrained(name, **options)
     except RlhfLossesError:
         raise
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise BadArgument(f"'{args.model}' cannot be loaded as a reward model: {reason} Check --model.") from error
+        raise BadArgument(f"'{name}' cannot be loaded as a reward model: {reason} Check {flag}.") from error

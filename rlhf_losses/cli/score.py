@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from tqdm import tqdm
 
 from rlhf_losses.batching.segments import join_segments
-from rlhf_losses.cli.reading import reading_parser, rows_of, scorer_of
+from rlhf_losses.cli.reading import load_scorer, reading_parser, rows_of
 from rlhf_losses.errors import FeedbackMismatch, InvalidFeedback, RunExists
 from rlhf_losses.feedback import Steps
 from rlhf_losses.feedback.base import Answer
@@ -50,7 +50,7 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     require_texts(rows.column_names, args.dataset)
     if args.output and Path(args.output).exists():
         raise RunExists(f"The file '{args.output}' exists already. Choose another one: --output FILE.")
-    scorer = scorer_of(args)
+    scorer = load_scorer(args.model, batch_size=args.batch_size, device=args.device)
     with output(args.output) as lines, tqdm(total=len(rows), unit=" rows", disable=None) as bar:
         left_out = 0
         for first in range(0, len(rows), args.batch_size):

@@ -1,0 +1,98 @@
+"""`rlhf-losses ppo`: a language model against the scores of a reward model, with the arguments of `trl grpo`."""
+
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trl
+from peft import PeftModel
+
+from rlhf_losses.cli import runs
+from rlhf_losses.cli.arguments import DataArguments, ModelArguments, TrainingParser, model_options
+from rlhf_losses.cli.data import Rows, training_rows
+from rlhf_losses.cli.reading import load_scorer
+from rlhf_losses.errors import FeedbackMismatch
+from rlhf_losses.ppo import PPOConfig, PPOTrainer
+
+DESCRIPTION = """\
+Improve a language model by PPO. The arguments are those of TRL's `trl grpo`, and PPO's; the most used are --model,
+--reward_model, --dataset, --output_dir, --beta, --max_completion_length, --learning_rate and --max_steps.
+On several processes: accelerate launch -m rlhf_losses.cli.main ppo ..."""
+
+
+@dataclass
+class PPOArguments(DataArguments):
+    """The data, whose column `prompt` is read, and the models beside the policy."""
+
+    reward_model_name_or_path: str | None = field(
+        default=None,
+        metadata={
+            "help": "Folder or hub id of the reward model that scores completions.",
+            "aliases": ["--reward_model"],
+        },
+    )
+    critic: str | None = field(
+        default=None,
+        metadata={"help": "Folder or hub id of the critic to start from; by default a copy of the reward model."},
+    )
+
+
+def run(argv: list[str], plugins: tuple[str, ...]) -> None:
+    """Train and publish a policy."""
+    kinds = (PPOConfig, PPOArguments, ModelArguments, trl.DatasetMixtureConfig)
+    config, data, model, mixture = TrainingParser(kinds, prog="rlhf-losses ppo", description=DESCRIPTION).read(argv)
+    name = runs.require(model.model_name_or_path, "--model", "Qwen/Qwen3-0.6B")
+    judge = runs.require(data.reward_model_name_or_path, "--reward_model", "runs/reward-model")
+    checkpoint = runs.checkpoint_to_resume(config.output_dir, config.resume_from_checkpoint)
+    for path, flag in ((name, "--model"), (judge, "--reward_model"), (data.critic, "--critic")):
+        if path is not None:
+            runs.require_model(path, flag, trust_remote_code=config.trust_remote_code)
+    rows, held_out = training_rows(data, mixture, evaluates=config.eval_strategy != "no")
+    config.model_init_kwargs = model_options(model, config)
+    stop = runs.Interruptible()
+    trainer = PPOTrainer(
+        model=name,
+        reward_funcs=load_scorer(judge, "--reward_model"),
+        args=config,
+        train_dataset=prompts(rows),
+        eval_dataset=None if held_out is None else prompts(held_out),
+        quantization_config=trl.get_quantization_config(model),
+        peft_config=trl.get_peft_config(model),
+        critic=data.critic,
+        callbacks=[stop],
+    )
+    runs.train(trainer, stop, checkpoint)
+    if held_out is not None and config.eval_strategy == "no":
+        trainer.save_metrics("eval", trainer.evaluate())
+    folder = publish(trainer)
+    if config.push_to_hub:
+        runs.push(trainer, folder)
+    trainer.accelerator.print(
+        f"Trained on {len(rows)} prompts: {trainer.state.global_step} steps.\n"
+        f"Saved the policy in {folder}; its checkpoints are the folders checkpoint-* there.\n"
+        f"Next: AutoModelForCausalLM.from_pretrained({str(folder)!r}), or rlhf-losses ppo --model {folder} to go on."
+    )
+    trainer.end()
+
+
+def prompts(rows: Rows) -> Rows:
+    """Keep the column `prompt` alone: what people said of other answers means nothing to new ones."""
+    columns = rows.column_names or list(next(iter(rows)))
+    if "prompt" not in columns:
+        raise FeedbackMismatch(
+            f"The dataset has the columns {', '.join(columns)} and no prompt, so there is nothing to complete. "
+            "Rename the column with the prompts to prompt."
+        )
+    return rows.select_columns(["prompt"])
+
+
+def publish(trainer: PPOTrainer) -> Path:
+    """Save the policy with any adapter merged, as a plain language model."""
+    folder = Path(trainer.args.output_dir)
+    policy = trainer.accelerator.unwrap_model(trainer.model)
+    if isinstance(policy, PeftModel):
+        policy = deepcopy(policy).merge_and_unload()
+    if trainer.accelerator.is_main_process:
+        policy.save_pretrained(folder)
+        trainer.processing_class.save_pretrained(folder)
+    return folder
