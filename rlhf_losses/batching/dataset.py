@@ -3,7 +3,8 @@
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ from datasets import Dataset, IterableDataset
 from rlhf_losses.batching.rows import RowReader, held_kinds, tokenized
 from rlhf_losses.errors import FeedbackMismatch, InvalidFeedback, RlhfLossesError
 from rlhf_losses.feedback import KINDS, Feedback, Mixed, Pairs, Rankings, kinds_in_columns, source_for
-from rlhf_losses.feedback.base import Answer, Row
+from rlhf_losses.feedback.base import Messages, Row
 from rlhf_losses.hooks import catalogue
 from rlhf_losses.losses import Loss
 
@@ -95,10 +96,19 @@ def check_dataset(dataset: AnyDataset, loss: Loss, name: str = "data") -> None:
     """Raise for an empty dataset, unfit columns, impossible values and empty texts, naming the row."""
     kinds = kinds_read(loss, column_names(dataset))
     stream = isinstance(dataset, IterableDataset)
-    rows: Iterator[Row] = iter(dataset.take(1) if stream else dataset)
-    feedback = [_checked(row, number, kinds, name) for number, row in enumerate(rows)]
+    rows: Iterable[Row] = dataset.take(1) if stream else dataset
+    feedback, blank = [], 0
+    for number, row in enumerate(rows):
+        held = held_kinds(row, kinds)
+        with _naming_row(number, name):
+            feedback.append(Mixed.of_kinds(row, held))
+            blank += _blank_answers(row, held)
     if not feedback:
         raise InvalidFeedback(f"The dataset {name} is empty, so there is nothing to learn. Give one with rows.")
+    if blank:
+        logger.warning(
+            "%s: %d answers are empty; they are scored as their prompt and the end of the text.", name, blank
+        )
     loss.check(Mixed.concatenate([*(kind.concatenate([]) for kind in kinds), *feedback]))
 
 
@@ -136,24 +146,29 @@ def _encode(row: Mapping[str, Any], reader: RowReader, longest: int | None) -> d
     return reader.encode(row, longest)
 
 
-def _checked(row: Row, number: int, kinds: tuple[type[Feedback], ...], name: str) -> Mixed:
-    held = held_kinds(row, kinds)
+@contextmanager
+def _naming_row(number: int, name: str) -> Iterator[None]:
     try:
-        if not tokenized(row):
-            for answer in (answer for kind in held for answer in kind.answers(row)):
-                _require_text(answer)
-        return Mixed.of_kinds(row, held)
+        yield
     except RlhfLossesError as error:
         raise type(error)(f"Row {number} of {name}: {error}") from None
 
 
-def _require_text(answer: Answer) -> None:
-    for part in answer.parts:
-        content = part if isinstance(part, str) or part is None else "".join(str(m.get("content") or "") for m in part)
-        if not (content or "").strip():
-            raise InvalidFeedback(
-                "An answer or step is empty, so there is nothing to score. Drop the row, or give the text."
-            )
+def _blank_answers(row: Row, kinds: tuple[type[Feedback], ...]) -> int:
+    """Count answers of no text after a prompt that has some; refuse texts and steps of nothing at all."""
+    answers = [] if tokenized(row) else [answer for kind in kinds for answer in kind.answers(row)]
+    blank = [answer for answer in answers if any(_is_blank(part) for part in answer.parts)]
+    for answer in blank:
+        if len(answer.parts) > 1 or _is_blank(answer.prompt):
+            what = "A step" if len(answer.parts) > 1 else "A text"
+            raise InvalidFeedback(f"{what} is empty, so there is nothing to score. Drop the row, or give the text.")
+    return len(blank)
+
+
+def _is_blank(content: str | Messages | None) -> bool:
+    if isinstance(content, list):
+        content = "".join(str(message.get("content") or "") for message in content)
+    return not (content or "").strip()
 
 
 def _fits(row: Mapping[str, Any], limit: Limit, name: str) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 SPLITTERS = {
     "sentences": re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+"),
@@ -32,7 +33,7 @@ def split_segments(text: str, how: str) -> list[str]:
     """
     ends = [match.end() for match in SPLITTERS[how].finditer(text)]
     cuts = [0, *(end for end in ends if end < len(text)), len(text)]
-    return [text[start:end] for start, end in zip(cuts, cuts[1:], strict=False) if end > start] or [text]
+    return [text[start:end] for start, end in pairwise(cuts) if end > start] or [text]
 
 
 def find_splitter(answers: Sequence[Sequence[str]]) -> str:

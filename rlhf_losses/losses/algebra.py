@@ -42,29 +42,23 @@ class Sum(Loss):
     @classmethod
     def scaled(cls, weight: float, loss: Loss) -> Loss:
         """Multiply a loss by a number."""
-        if isinstance(weight, bool) or not math.isfinite(weight) or weight < 0:
+        parts = tuple(Term(float(weight) * part.weight, part.loss) for part in _parts(loss))
+        if isinstance(weight, bool) or not all(0 <= part.weight < math.inf for part in parts):
             raise UnreadableLoss(
                 f"A loss was multiplied by {weight}. A negative or endless weight would reward mistakes; "
                 "write a number from 0, like 0.01 * centering."
             )
-        parts = tuple(Term(float(weight) * part.weight, part.loss) for part in _parts(loss))
         return parts[0].loss if len(parts) == 1 and parts[0].weight == 1 else cls(parts)
 
     @property
     def terms(self) -> tuple[Term, ...]:
-        return tuple(
-            Term(part.weight * inner.weight, inner.loss) for part in self.parts for inner in part.loss.terms
-        )
+        return tuple(Term(part.weight * inner.weight, inner.loss) for part in self.parts for inner in part.loss.terms)
 
     def items(self, scores: Scores, feedback: Feedback) -> PerItem:
         raise TypeError(
             f"{self} has {len(self.parts)} terms with items of their own. "
             "Price each: [term.loss.price(scores, feedback) for term in loss.terms]."
         )
-
-    def check(self, feedback: Feedback) -> None:
-        for term in self.terms:
-            term.loss.check(feedback.read_as(term.loss.reads))
 
     def __str__(self) -> str:
         return " + ".join(str(part) for part in self.parts)
@@ -84,9 +78,6 @@ class NamedSum(Loss):
 
     def items(self, scores: Scores, feedback: Feedback) -> PerItem:
         return self.expand().items(scores, feedback)
-
-    def check(self, feedback: Feedback) -> None:
-        self.expand().check(feedback)
 
 
 def _parts(loss: Loss) -> tuple[Term, ...]:

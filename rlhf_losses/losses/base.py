@@ -5,6 +5,7 @@ never holds a tensor, sees a model or takes an average.
 """
 
 import re
+import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,7 +18,7 @@ from rlhf_losses.feedback import Feedback, Labels, Pairs, Rankings, Ratings, Ste
 from rlhf_losses.losses.claims import Claims
 
 if TYPE_CHECKING:
-    from rlhf_losses.losses.algebra import Sum, Term
+    from rlhf_losses.losses.algebra import Term
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,13 @@ class Loss(ABC):
     def items(self, scores: Scores, feedback: Feedback) -> PerItem:
         """Price every item of `feedback`, which is of the kind that this loss `reads`."""
 
+    def require_domain(self, feedback: Feedback) -> None:  # noqa: B027 (most losses take any number)
+        """Raise `InvalidFeedback` if `feedback`, of the kind that this loss `reads`, has values outside its domain."""
+
     def check(self, feedback: Feedback) -> None:
-        """Raise `InvalidFeedback` if `feedback` has values outside this loss's domain."""
+        """Raise `InvalidFeedback` if a term of this loss cannot price `feedback`."""
+        for term in self.terms:
+            term.loss.require_domain(feedback.read_as(term.loss.reads))
 
     def anchor(self, scores: Scores, feedback: Feedback) -> torch.Tensor:
         """Return one score position an item, which tells the prompt that the item belongs to."""
@@ -195,11 +201,12 @@ def exact(scores: Scores) -> Scores:
 
 
 def check_option(loss: Loss, name: str, low: float, high: float) -> None:
-    """Raise `UnreadableLoss` unless the option lies in `[low, high)`."""
+    """Raise `UnreadableLoss` unless the option is a number in `[low, high)`."""
     value: Any = getattr(loss, name)
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < high:
+        limits = f"from {low:g}" if high == sys.float_info.max else f"from {low:g} to below {high:g}"
         raise UnreadableLoss(
-            f"{loss.name()} got {name}={value!r}. It must be a number from {low:g} to below {high:g}; "
+            f"{loss.name()} got {name}={value!r}. It must be a finite number {limits}; "
             f"write for example {loss.name()}({name}={_default(loss, name)!r})."
         )
 

@@ -77,8 +77,8 @@ def require_same_head(model: nn.Module, tokenizer: PreTrainedTokenizerBase, desc
     if abs(score - description.canary_score) > (1e-3 if exact else 5e-2) * (1 + abs(description.canary_score)):
         raise UnusableModel(
             f"This model scores its canary text {score:.4f}, but {description.canary_score:.4f} was recorded when it "
-            "was saved. Its weights or tokenizer are not the ones that were trained; save it again, or fetch every file "
-            "of its folder."
+            "was saved. Its weights or tokenizer are not the ones that were trained; save it again, or fetch every "
+            "file of its folder."
         )
 
 

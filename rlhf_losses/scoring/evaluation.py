@@ -74,7 +74,7 @@ def _rank_correlations(scores: Scores, feedback: Mixed) -> dict[str, float]:
 
 
 def _defined_tally(value: float) -> Tally:
-    return Tally() if math.isnan(value) else Tally(value, 1)
+    return Tally() if math.isnan(value) else Tally(float(value), 1)
 
 
 def _defined(measured: dict[str, float]) -> dict[str, float]:

@@ -13,7 +13,7 @@ from transformers.trainer_utils import EvalLoopOutput
 
 from rlhf_losses.batching import Batch, Collator, Limit, RowReader, check_dataset, kinds_read, prepare
 from rlhf_losses.batching.dataset import PREPARED, VALUES, AnyDataset, column_names, group_ratings, share_prompts
-from rlhf_losses.batching.segments import find_splitter
+from rlhf_losses.batching.segments import find_splitter, join_segments
 from rlhf_losses.feedback import Steps
 from rlhf_losses.losses import Loss
 from rlhf_losses.model import find_head, score_batch
@@ -21,7 +21,7 @@ from rlhf_losses.scoring.description import Description, canary_score
 from rlhf_losses.scoring.scorer import context_length
 from rlhf_losses.training import preflight
 from rlhf_losses.training.config import RewardConfig
-from rlhf_losses.training.meter import Meter
+from rlhf_losses.training.meter import Meter, term_names
 from rlhf_losses.training.terms import price, step_totals, total_cost, weigh
 
 
@@ -55,6 +55,7 @@ class RewardTrainer(trl.RewardTrainer):
         args = args or RewardConfig(f"{Path(_name(model)).name}-Reward")
         self.loss = preflight.choose_loss(loss, args)
         train_dataset, eval_dataset = self._checked(train_dataset, eval_dataset)
+        self.splitter = _splitter(train_dataset, args.step_separator) if Steps in self.kinds else None
         config = preflight.load_config(model, args)
         preflight.require_one_label(model, config)
         tokenizer = processing_class or preflight.load_tokenizer(model, args)
@@ -149,7 +150,6 @@ class RewardTrainer(trl.RewardTrainer):
 
     def _mean_eval_loss(self) -> float:
         means = self.eval_meter.means(self.accelerator)
-        from rlhf_losses.training.meter import term_names
 
         return sum(
             t.weight * means.get(name, 0.0) for t, name in zip(self.loss.terms, term_names(self.loss), strict=True)
@@ -223,3 +223,8 @@ class RewardTrainer(trl.RewardTrainer):
 
 def _name(model: str | PreTrainedModel) -> str:
     return model if isinstance(model, str) else model.config._name_or_path or type(model).__name__
+
+
+def _splitter(train: AnyDataset, separator: str) -> str:
+    steps = (row["completions"] for row in train.take(1_000) if row.get("labels") is not None)
+    return find_splitter([join_segments(one, separator) for one in steps])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch.nn.functional import logsigmoid
 
 from rlhf_losses.dimensions import PerCandidate
-from rlhf_losses.feedback import Feedback, Labels
+from rlhf_losses.feedback import Labels
 from rlhf_losses.feedback.base import require_within
 from rlhf_losses.losses.base import LabelLoss
 from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE
@@ -31,8 +31,7 @@ class CrossEntropy(LabelLoss):
 
     claims = MONOTONE | NON_NEGATIVE | CONVEX
 
-    def check(self, feedback: Feedback) -> None:
-        assert isinstance(feedback, Labels)
+    def require_domain(self, feedback: Labels) -> None:  # type: ignore[override]
         require_within("cross_entropy", "label", feedback.labels, 0.0, 1.0)
 
     def per_label(self, scores: PerCandidate, labels: PerCandidate) -> PerCandidate:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch.nn.functional import relu
 
 from rlhf_losses.dimensions import PerCandidate
-from rlhf_losses.feedback import Feedback, Labels
+from rlhf_losses.feedback import Labels
 from rlhf_losses.losses.base import LabelLoss, check_option, require_signs, signs
 from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE
 
@@ -38,8 +38,7 @@ class PointwiseHinge(LabelLoss):
     def __post_init__(self) -> None:
         check_option(self, "margin", 0.0, sys.float_info.max)
 
-    def check(self, feedback: Feedback) -> None:
-        assert isinstance(feedback, Labels)
+    def require_domain(self, feedback: Labels) -> None:  # type: ignore[override]
         require_signs(self, "label", feedback.labels)
 
     def per_label(self, scores: PerCandidate, labels: PerCandidate) -> PerCandidate:

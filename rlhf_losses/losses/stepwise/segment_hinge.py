@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch.nn.functional import relu
 
 from rlhf_losses.dimensions import PerStep
-from rlhf_losses.feedback import Feedback, Steps
+from rlhf_losses.feedback import Steps
 from rlhf_losses.losses.base import StepwiseLoss, check_option, require_signs, signs
 from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE
 
@@ -39,8 +39,7 @@ class SegmentHinge(StepwiseLoss):
     def __post_init__(self) -> None:
         check_option(self, "margin", 0.0, sys.float_info.max)
 
-    def check(self, feedback: Feedback) -> None:
-        assert isinstance(feedback, Steps)
+    def require_domain(self, feedback: Steps) -> None:  # type: ignore[override]
         require_signs(self, "labels", feedback.values)
 
     def per_step(self, scores: PerStep, values: PerStep) -> PerStep:
