@@ -1,0 +1,209 @@
+"""Simulated annotators: sampled completions in, any shape of feedback out.
+
+An annotator knows the gold worth of each sentence, but with probability `noise` misreads one and takes it
+for any of the five worths that a sentence can have. All that annotators say follows from what they read: of
+two texts they prefer the one whose sentences are better on average, they call good what is above zero.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from random import Random
+from statistics import mean
+from typing import Any, NamedTuple
+
+import torch
+from datasets import Dataset, concatenate_datasets
+
+from rlhf_losses.errors import FeedbackMismatch, InvalidFeedback
+from rlhf_losses.feedback import Feedback, Labels, Pairs, Rankings, Ratings, Steps, Votes, kinds_in_columns
+from rlhf_losses.losses import Loss
+from rlhf_losses.sandbox.gold import FEWEST_SENTENCES, WORST, sentences, split_sentences
+
+SENTENCE_WORTHS = (-1.0, -0.5, 0.0, 0.5, 1.0)
+
+
+class Sample(NamedTuple):
+    """One prompt and some completions of it."""
+
+    prompt: str
+    completions: list[str]
+
+
+class Annotator:
+    """Somebody who reads with chosen noise: 0 reads the gold itself, 1 guesses every sentence."""
+
+    def __init__(self, noise: float = 0.0, seed: int = 0) -> None:
+        self.noise = noise
+        self._random = Random(seed)
+
+    def read_sentences(self, prompt: str, completion: str) -> list[float]:
+        """Return the worth of each sentence as this annotator reads it."""
+        return [self._misread(worth) for worth in sentences(completion, prompt)]
+
+    def read(self, prompt: str, completion: str) -> float:
+        """Return the worth of a text as this annotator reads it."""
+        worths = self.read_sentences(prompt, completion)
+        return mean(worths + [WORST] * (FEWEST_SENTENCES - len(worths)))
+
+    def read_all(self, sample: Sample) -> list[float]:
+        """Return the worth of each completion as this annotator reads it."""
+        return [self.read(sample.prompt, completion) for completion in sample.completions]
+
+    def _misread(self, worth: float) -> float:
+        return self._random.choice(SENTENCE_WORTHS) if self._random.random() < self.noise else worth
+
+
+def pairs(
+    samples: Iterable[Sample],
+    noise: float = 0.0,
+    seed: int = 0,
+    columns: Sequence[str] = ("prompt", "chosen", "rejected"),
+) -> Dataset:
+    """Return the first completion against the second, the third against the fourth and so on.
+
+    `columns` may name `margin` (how much better the chosen one reads) and `preference` (0.5 for a tie, else 1)
+    too. Ties are dropped unless there is a `preference` to say so.
+    """
+    annotator, rows = Annotator(noise, seed), []
+    for sample in samples:
+        read = list(zip(annotator.read_all(sample), sample.completions, strict=True))
+        for couple in zip(read[::2], read[1::2], strict=False):
+            (best, chosen), (worst, rejected) = sorted(couple, key=lambda one: -one[0])
+            row = {"prompt": sample.prompt, "chosen": chosen, "rejected": rejected, "margin": best - worst}
+            if best > worst or "preference" in columns:
+                rows.append(row | {"preference": 1.0 if best > worst else 0.5})
+    return Dataset.from_list(rows).select_columns(list(columns))
+
+
+def rankings(samples: Iterable[Sample], noise: float = 0.0, seed: int = 0) -> Dataset:
+    """Return the completions of each prompt with their ranks: 1 is best, equal ranks are ties."""
+    annotator, rows = Annotator(noise, seed), []
+    for sample in samples:
+        read = annotator.read_all(sample)
+        order = sorted(set(read), reverse=True)
+        rows.append({**sample._asdict(), "ranks": [order.index(worth) + 1 for worth in read]})
+    return Dataset.from_list(rows)
+
+
+def ratings(samples: Iterable[Sample], noise: float = 0.0, seed: int = 0) -> Dataset:
+    """Return one completion a row with its rating, from −1 to 1."""
+    annotator = Annotator(noise, seed)
+    return _one_a_row(samples, lambda prompt, completion: {"rating": annotator.read(prompt, completion)})
+
+
+def rating_lists(samples: Iterable[Sample], noise: float = 0.0, seed: int = 0) -> Dataset:
+    """Return the completions of each prompt with their ratings, from −1 to 1."""
+    annotator = Annotator(noise, seed)
+    return Dataset.from_list([{**sample._asdict(), "ratings": annotator.read_all(sample)} for sample in samples])
+
+
+def labels(samples: Iterable[Sample], noise: float = 0.0, seed: int = 0) -> Dataset:
+    """Return one completion a row; its label is true if it reads better than zero."""
+    annotator = Annotator(noise, seed)
+    return _one_a_row(samples, lambda prompt, completion: {"label": annotator.read(prompt, completion) > 0})
+
+
+def steps(samples: Iterable[Sample], noise: float = 0.0, seed: int = 0) -> Dataset:
+    """Return the sentences of one completion a row; a label is true if its sentence reads better than zero."""
+    rated = rated_steps(samples, noise, seed)
+    return rated.map(lambda row: {"labels": [worth > 0 for worth in row["labels"]]})
+
+
+def rated_steps(samples: Iterable[Sample], noise: float = 0.0, seed: int = 0) -> Dataset:
+    """Return the sentences of one completion a row, each with the worth that it reads as, from −1 to 1."""
+    annotator, rows = Annotator(noise, seed), []
+    for sample in samples:
+        for completion in filter(split_sentences, sample.completions):
+            read = annotator.read_sentences(sample.prompt, completion)
+            rows.append({"prompt": sample.prompt, "completions": split_sentences(completion), "labels": read})
+    return Dataset.from_list(rows)
+
+
+def votes(samples: Iterable[Sample], noise: float = 0.0, seed: int = 0, voters: int = 5) -> Dataset:
+    """Return pairs of completions, how many voters preferred each, and how many saw a tie."""
+    panel = [Annotator(noise, seed * voters + voter) for voter in range(voters)]
+    rows = []
+    for sample in samples:
+        for couple in zip(sample.completions[::2], sample.completions[1::2], strict=False):
+            read = [annotator.read_all(Sample(sample.prompt, list(couple))) for annotator in panel]
+            counts = [sum(a > b for a, b in read), sum(a < b for a, b in read)]
+            rows.append({"prompt": sample.prompt, "completions": couple, "votes": counts, "ties": voters - sum(counts)})
+    return Dataset.from_list(rows)
+
+
+SHAPES: dict[type[Feedback], Callable[..., Dataset]] = {
+    Pairs: pairs,
+    Rankings: rankings,
+    Ratings: ratings,
+    Labels: labels,
+    Steps: steps,
+    Votes: votes,
+}
+"""How each kind of feedback is given."""
+
+
+def annotate(kind: type[Feedback], samples: Iterable[Sample], noise: float = 0.0, seed: int = 0) -> Dataset:
+    """Return feedback of one kind on the samples.
+
+    >>> annotate(Labels, [Sample("Once.", [" They sat."])])["label"][0]
+    False
+    """
+    return SHAPES[kind](samples, noise, seed)
+
+
+def feedback_for(loss: Loss, samples: Sequence[Sample], noise: float = 0.0, seed: int = 0) -> Dataset:
+    """Return feedback that holds every kind which the terms of `loss` read, each in rows of its own.
+
+    Steps are rated where the loss takes ratings, and labelled where it does not.
+
+    Raises:
+        FeedbackMismatch: the loss only regularizes, or reads kinds that one table cannot hold.
+    """
+    if only_regularizes(loss):
+        raise FeedbackMismatch(
+            f"{loss} looks at scores only, so no feedback can teach it which text is better. "
+            f"Add it to a loss that reads feedback, like 'bradley_terry + 0.01 * {loss}'."
+        )
+    read = dict.fromkeys(term.loss.reads for term in loss.terms if term.loss.reads is not Feedback)
+    tables = [_shape_for(kind, loss)(samples, noise, seed) for kind in read]
+    kinds_in_columns(name for table in tables for name in table.column_names)
+    return concatenate_datasets(tables)
+
+
+def only_regularizes(loss: Loss) -> bool:
+    """Tell whether what people said changes nothing about the cost.
+
+    >>> from rlhf_losses.losses import bradley_terry, centering, score_decay
+    >>> [only_regularizes(loss) for loss in (centering, centering + score_decay, bradley_terry + centering)]
+    [True, True, False]
+    """
+    return all(_is_indifferent(term.loss) for term in loss.terms)
+
+
+def _is_indifferent(loss: Loss) -> bool:
+    if loss.reads is not Pairs:
+        return loss.reads is Feedback
+    scores = torch.tensor([1.0, -2.0])
+    said, opposite = Pairs(chosen=[0], rejected=[1]), Pairs(chosen=[1], rejected=[0])
+    return torch.equal(loss.price(scores, said), loss.price(scores, opposite))
+
+
+def _shape_for(kind: type[Feedback], loss: Loss) -> Callable[..., Dataset]:
+    stepwise = [term.loss for term in loss.terms if term.loss.reads is kind is Steps]
+    return rated_steps if stepwise and all(map(_takes_ratings, stepwise)) else SHAPES[kind]
+
+
+def _takes_ratings(loss: Loss) -> bool:
+    try:
+        loss.check(Steps(steps=[0], values=[0.5]))
+    except InvalidFeedback:
+        return False
+    return True
+
+
+def _one_a_row(samples: Iterable[Sample], say: Callable[[str, str], dict[str, Any]]) -> Dataset:
+    rows = [
+        {"prompt": sample.prompt, "completion": completion, **say(sample.prompt, completion)}
+        for sample in samples
+        for completion in sample.completions
+    ]
+    return Dataset.from_list(rows)
