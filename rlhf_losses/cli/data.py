@@ -64,6 +64,8 @@ def load_splits(name: str, config: str | None = None, streaming: bool = False) -
     except (BadArgument, InvalidFeedback):
         raise
     except Exception as error:  # every reader and the hub client have exceptions of their own
+        if "corresponds to no data" in str(error):  # how `datasets` says that there is no row
+            raise InvalidFeedback(f"'{name}' has no rows. Give a dataset with at least one row.") from error
         raise BadArgument(unreadable(path, name, error)) from error
 
 

@@ -47,15 +47,16 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     for path, flag in ((name, "--model"), (judge, "--reward_model"), (data.critic, "--critic")):
         if path is not None:
             runs.require_model(path, flag, trust_remote_code=config.trust_remote_code)
-    rows, held_out = training_rows(data, mixture, evaluates=config.eval_strategy != "no")
+    found = training_rows(data, mixture, evaluates=config.eval_strategy != "no")
+    rows, held_out = (None if split is None else prompts(split) for split in found)
     config.model_init_kwargs = model_options(model, config)
     stop = runs.Interruptible()
     trainer = PPOTrainer(
         model=name,
         reward_funcs=load_scorer(judge, "--reward_model"),
         args=config,
-        train_dataset=prompts(rows),
-        eval_dataset=None if held_out is None else prompts(held_out),
+        train_dataset=rows,
+        eval_dataset=held_out,
         quantization_config=trl.get_quantization_config(model),
         peft_config=trl.get_peft_config(model),
         critic=data.critic,

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from huggingface_hub import upload_folder
-from transformers import AutoConfig, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import AutoConfig, AutoTokenizer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from rlhf_losses.cli.usage import BadArgument
@@ -26,28 +26,39 @@ def require(value: str | None, flag: str, example: str) -> str:
 
 
 def require_model(name: str, flag: str, **options: Any) -> None:
-    """Raise `BadArgument` unless there is a model of that name, in a folder or on the hub."""
+    """Raise `BadArgument` unless there is a model with a tokenizer of that name, in a folder or on the hub."""
     path = Path(name)
     if path.is_dir():
-        if not any((path / file).is_file() for file in ("config.json", "adapter_config.json")):
-            inside = get_last_checkpoint(name)
-            hint = (
-                f"Take its last checkpoint: {flag} {inside}." if inside else "Give the folder that holds config.json."
-            )
-            raise BadArgument(f"The folder '{name}' holds no model. {hint}")
-        return
-    beside = [str(other) for other in path.parent.iterdir() if other.is_dir()] if path.parent.is_dir() else []
-    nearest = did_you_mean(name, beside)
-    if name.startswith((".", "/", "~")):
-        raise BadArgument(f"There is no folder '{name}' to take a model from.{nearest} Check the path after {flag}.")
-    try:
-        AutoConfig.from_pretrained(name, **options)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+        require_model_files(path, flag)
+    elif name.startswith((".", "/", "~")):
         raise BadArgument(
-            f"There is no folder '{name}' here, and as a model of the hub it cannot be had: {reason}{nearest} "
-            f"Check the name after {flag}."
-        ) from error
+            f"There is no folder '{name}' to take a model from.{beside(path)} Check the path after {flag}."
+        )
+    try:
+        if not (path / "adapter_config.json").is_file():
+            AutoConfig.from_pretrained(name, **options)
+        AutoTokenizer.from_pretrained(name, **options)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".: ")
+        arrived = (
+            "cannot be loaded" if path.is_dir() else "is no folder here, and as a model of the hub it cannot be had"
+        )
+        raise BadArgument(f"'{name}' {arrived}: {reason}.{beside(path)} Check the name after {flag}.") from error
+
+
+def require_model_files(folder: Path, flag: str) -> None:
+    """Raise `BadArgument` unless a folder holds a model."""
+    if not any((folder / file).is_file() for file in ("config.json", "adapter_config.json")):
+        last = get_last_checkpoint(str(folder))
+        hint = f"Take its last checkpoint: {flag} {last}." if last else "Give the folder that holds config.json."
+        raise BadArgument(f"The folder '{folder}' holds no model. {hint}")
+
+
+def beside(path: Path) -> str:
+    """Suggest a folder with a name like that of one which is not there."""
+    if path.is_dir() or not path.parent.is_dir():
+        return ""
+    return did_you_mean(str(path), [str(other) for other in path.parent.iterdir() if other.is_dir()])
 
 
 def checkpoint_to_resume(output_dir: str, wish: str | bool | None) -> str | None:

@@ -113,8 +113,8 @@ def one_by_one(scorer: Scorer, places: list[Place], answer: Answer) -> Iterator[
 def score_all(scorer: Scorer, answers: Sequence[Answer]) -> list[list[float]]:
     """Return the scores of each answer: one at its end, or one a step if its steps are given."""
     for answer in answers:
-        if not all(answer.parts):
-            raise InvalidFeedback("The text is empty, so there is nothing to score.")
+        if not (answer.prompt or any(answer.parts)):
+            raise InvalidFeedback("The text is empty, so there is nothing to score. Give one, or a prompt.")
     whole = [answer for answer in answers if len(answer.parts) == 1]
     ends = iter(scorer([answer.prompt for answer in whole], [answer.parts[0] for answer in whole]))  # type: ignore[misc]
     stepwise = iter(scorer.score_answers([answer for answer in answers if len(answer.parts) > 1]))

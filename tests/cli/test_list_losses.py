@@ -1,0 +1,53 @@
+"""`rlhf-losses list`."""
+
+import json
+
+import pytest
+
+from rlhf_losses.cli.list_losses import kind_called
+from rlhf_losses.feedback import KINDS
+from rlhf_losses.hooks import catalogue
+
+
+def listed(cli, *argv):
+    answered = cli("list", "--json", *argv)
+    assert answered.code == 0
+    return {row["name"]: row for row in json.loads(answered.out)}
+
+
+def test_json_lists_the_whole_catalogue(cli):
+    assert list(listed(cli)) == list(catalogue())
+
+
+def test_the_table_has_one_line_a_loss_under_its_head(cli):
+    head, *lines = cli("list").out.splitlines()
+    assert head.split() == ["NAME", "READS", "ALSO", "READS", "CLAIMS", "FROM"]
+    assert [line.split()[0] for line in lines] == list(catalogue())
+
+
+def test_each_loss_tells_its_kind_and_the_kinds_above_it(cli):
+    rows = listed(cli)
+    assert rows["bradley_terry"]["reads"] == "Pairs"
+    assert set(rows["bradley_terry"]["also_reads"]) == {"Rankings", "Ratings", "Votes"}
+    assert rows["score_decay"]["reads"] == "any"
+    assert rows["segment_hinge"]["also_reads"] == []
+
+
+def test_each_loss_tells_its_claims_its_plugin_and_a_sentence(cli):
+    row = listed(cli)["hinge"]
+    assert "shift invariant" in row["claims"]
+    assert row["plugin"] == "built-in"
+    assert row["version"]
+    assert row["summary"] == "Shortfall of the lead."
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_of_feedback_filters_the_list(cli, kind):
+    wanted = {name for name, loss in catalogue().items() if kind.reaches(loss.reads)}
+    assert set(listed(cli, "--feedback", kind.__name__.lower())) == wanted
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("spell", [str.lower, str.upper, lambda name: name.removesuffix("s"), lambda name: f" {name} "])
+def test_kinds_are_found_in_any_case_and_number(kind, spell):
+    assert kind_called(spell(kind.__name__)) is kind
