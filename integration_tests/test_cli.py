@@ -1,0 +1,343 @@
+"""The command line on real trainers: train, score, evaluate, ppo, resume, and the data of people."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+from rlhf_losses import Scorer
+from rlhf_losses.cli.main import main
+
+SHARED = Path(__file__).parents[2] / "shared"
+STORIES = SHARED / "models" / "TinyStories-656K"
+needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="the shared data and models are not part of the project")
+
+FAST = "--per_device_train_batch_size 4 --learning_rate 1e-2 --disable_tqdm true --no_gradient_checkpointing"
+
+CHAT = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}{{ eos_token }}"
+
+COLOURS = ("red", "blue", "green", "black", "white", "pink")
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a command said, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cli(capsys) -> Callable[..., Answered]:
+    """Run the command line in this process."""
+
+    def run(*argv: object) -> Answered:
+        capsys.readouterr()
+        code = main([str(word) for word in argv])
+        out, err = capsys.readouterr()
+        return Answered(code, out, err)
+
+    return run
+
+
+@pytest.fixture
+def done(cli) -> Callable[..., Answered]:
+    """Run the command line, which must succeed."""
+
+    def run(*argv: object) -> Answered:
+        answered = cli(*argv)
+        assert answered.code == 0, answered.err
+        return answered
+
+    return run
+
+
+def write(file: Path, rows: list[dict]) -> Path:
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
+def polite(colours: tuple[str, ...]) -> list[dict]:
+    """Return pairs in which the answer with the exclamation mark loses."""
+    return [
+        {"prompt": f"What is {colour}? ", "chosen": f"A colour, {again}.", "rejected": f"No {again}!"}
+        for colour in colours
+        for again in colours
+    ]
+
+
+@pytest.fixture
+def pairs_file(tmp_path) -> Path:
+    return write(tmp_path / "pairs.jsonl", polite(COLOURS[:4]))
+
+
+@pytest.fixture
+def held_out_file(tmp_path) -> Path:
+    return write(tmp_path / "held_out.jsonl", polite(COLOURS[4:]))
+
+
+@pytest.fixture(scope="module")
+def reward_model(language_model, tmp_path_factory) -> Path:
+    """Return the folder of a reward model that the command line has trained."""
+    folder = tmp_path_factory.mktemp("cli")
+    pairs = write(folder / "pairs.jsonl", polite(COLOURS[:4]))
+    run = ["train", "--model", language_model, "--dataset", str(pairs), "--output_dir", str(folder / "run")]
+    assert main([*run, "--loss", "bradley_terry + 0.01 * centering", "--max_steps", "30", *FAST.split()]) == 0
+    return folder / "run"
+
+
+def steps_done(run: Path) -> int:
+    last = max(run.glob("checkpoint-*"), key=lambda folder: int(folder.name.split("-")[1]))
+    return json.loads((last / "trainer_state.json").read_text())["global_step"]
+
+
+def test_training_publishes_a_plain_classifier_beside_its_checkpoints(reward_model):
+    model = AutoModelForSequenceClassification.from_pretrained(reward_model)
+    assert model.config.num_labels == 1
+    told = json.loads((reward_model / "reward_model.json").read_text())
+    assert told["loss"] == "bradley_terry + 0.01 * centering"
+    assert told["feedback"] == ["Pairs"]
+    assert not (reward_model / "adapter_config.json").exists()
+    assert (reward_model / "checkpoint-30" / "adapter_model.safetensors").exists()
+
+
+def test_the_score_head_is_trained_and_saved_with_the_adapter(reward_model):
+    saved = load_file(reward_model / "checkpoint-30" / "adapter_model.safetensors")
+    assert any("score" in name for name in saved)
+
+
+def test_evaluate_measures_held_out_pairs(done, reward_model, held_out_file):
+    told = json.loads(done("evaluate", "--model", reward_model, "--dataset", held_out_file, "--json").out)
+    assert told["rows"] == 4
+    assert told["accuracy"] > 0.9
+
+
+def test_evaluate_prints_a_table_with_the_loss_that_was_asked_for(done, reward_model, held_out_file):
+    told = done("evaluate", "--model", reward_model, "--dataset", held_out_file, "--loss", "hinge").out
+    assert {line.split()[0] for line in told.splitlines()} >= {"rows", "accuracy", "margin", "loss"}
+
+
+def test_score_gives_one_line_a_text_that_the_scorer_agrees_with(done, reward_model, held_out_file):
+    lines = [
+        json.loads(line) for line in done("score", "--model", reward_model, "--dataset", held_out_file).out.splitlines()
+    ]
+    rows = polite(COLOURS[4:])
+    assert [(line["row"], line["column"]) for line in lines] == [
+        (number, column) for number in range(len(rows)) for column in ("chosen", "rejected")
+    ]
+    scorer = Scorer.from_pretrained(reward_model)
+    expected = scorer(
+        [row["prompt"] for row in rows for _ in range(2)], [r[c] for r in rows for c in ("chosen", "rejected")]
+    )
+    assert [line["score"] for line in lines] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+def test_scores_do_not_depend_on_the_batch_size(done, reward_model, held_out_file, tmp_path, batch_size):
+    command = ("score", "--model", reward_model, "--dataset", held_out_file)
+    done(*command, "--batch_size", batch_size, "--output", tmp_path / "scores.jsonl")
+    written = [json.loads(line)["score"] for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
+    assert written == pytest.approx([json.loads(line)["score"] for line in done(*command).out.splitlines()], abs=1e-5)
+
+
+SHAPES = {
+    "text": ({"text": "A colour."}, [{"column": "text"}]),
+    "messages": ({"messages": [{"role": "user", "content": "Hi"}]}, [{"column": "messages"}]),
+    "completion": ({"prompt": "Hi ", "completion": "there"}, [{"column": "completion"}]),
+    "rankings": (
+        {"prompt": "Hi ", "completions": ["a", "b"], "ranks": [1, 2]},
+        [{"column": "completions", "index": 0}, {"column": "completions", "index": 1}],
+    ),
+    "steps of a model that reads whole texts": (
+        {"prompt": "Hi ", "completions": ["a.", "b."], "labels": [True, False]},
+        [{"column": "completions"}],
+    ),
+    "two kinds": (
+        {"prompt": "Hi ", "chosen": "a", "rejected": "b", "completion": "c", "label": True},
+        [{"column": "chosen"}, {"column": "rejected"}, {"column": "completion"}],
+    ),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_rows_of_any_shape_are_scored(done, reward_model, tmp_path, shape):
+    row, places = SHAPES[shape]
+    told = done("score", "--model", reward_model, "--dataset", write(tmp_path / "rows.jsonl", [row]), "--max_rows", 1)
+    lines = [json.loads(line) for line in told.out.splitlines()]
+    assert all(isinstance(line.pop("score"), float) for line in lines)
+    assert lines == [{"row": 0} | place for place in places]
+
+
+def test_a_text_that_cannot_be_scored_leaves_the_others_scored(done, reward_model, tmp_path):
+    rows = [{"text": "Fine."}, {"text": ""}, {"text": "too long " * 100}, {"text": "Fine."}]
+    told = done("score", "--model", reward_model, "--dataset", write(tmp_path / "rows.jsonl", rows))
+    lines = [json.loads(line) for line in told.out.splitlines()]
+    assert [line["score"] is None for line in lines] == [False, True, True, False]
+    assert "empty" in lines[1]["problem"]
+    assert "256" in lines[2]["problem"]
+    assert "2 texts have no score" in told.err
+
+
+def test_ppo_trains_a_policy_on_the_scores_and_publishes_it(done, language_model, reward_model, pairs_file, tmp_path):
+    told = done(
+        *("ppo", "--model", language_model, "--reward_model", reward_model, "--dataset", pairs_file),
+        *("--output_dir", tmp_path / "policy", "--max_steps", 2, "--max_completion_length", 8, *FAST.split()),
+    )
+    assert f"Saved the policy in {tmp_path / 'policy'}" in told.out
+    assert f"rewards/{reward_model.name}/mean" in told.out
+    policy = AutoModelForCausalLM.from_pretrained(tmp_path / "policy")
+    start = AutoModelForCausalLM.from_pretrained(language_model)
+    assert any(not p.equal(q) for p, q in zip(policy.parameters(), start.parameters(), strict=True))
+
+
+def test_yaml_trains_without_lora_and_measures_at_the_end(done, language_model, pairs_file, held_out_file, tmp_path):
+    config = tmp_path / "run.yaml"
+    config.write_text(
+        f"model: {language_model}\ndataset: {pairs_file}\neval_dataset: {held_out_file}\nloss: hinge(margin=2.0)\n"
+        f"output_dir: {tmp_path / 'run'}\nuse_peft: false\nmax_steps: 2\nreport_to: none\ndisable_tqdm: true\n"
+    )
+    done("train", "--config", config)
+    assert not list((tmp_path / "run").rglob("adapter_model.safetensors"))
+    assert json.loads((tmp_path / "run" / "reward_model.json").read_text())["loss"] == "hinge(margin=2.0)"
+    assert "eval_accuracy" in json.loads((tmp_path / "run" / "eval_results.json").read_text())
+
+
+def test_a_test_split_is_evaluated_as_trl_does(done, language_model, pairs_file, held_out_file, tmp_path):
+    (tmp_path / "data").mkdir()
+    pairs_file.rename(tmp_path / "data" / "train.jsonl")
+    held_out_file.rename(tmp_path / "data" / "test.jsonl")
+    told = done(
+        *("train", "--model", language_model, "--dataset", tmp_path / "data", "--output_dir", tmp_path / "run"),
+        *("--max_steps", 2, "--eval_strategy", "steps", "--eval_steps", 1, *FAST.split()),
+    )
+    assert told.out.count("eval_accuracy") == 2
+
+
+def test_a_run_resumes_where_it_ended(cli, done, language_model, pairs_file, tmp_path):
+    run = tmp_path / "run"
+    command = ("train", "--model", language_model, "--dataset", pairs_file, "--output_dir", run, *FAST.split())
+    done(*command, "--max_steps", 2)
+    assert cli(*command, "--max_steps", 4).code == 2
+    done(*command, "--max_steps", 4, "--resume_from_checkpoint")
+    assert steps_done(run) == 4
+    assert (run / "checkpoint-2").exists()
+
+
+def test_rows_left_out_are_counted(done, language_model, tmp_path):
+    rows = [*polite(COLOURS[:3]), {"prompt": "Hi ", "chosen": "long " * 100, "rejected": "short"}]
+    told = done(
+        *("train", "--model", language_model, "--dataset", write(tmp_path / "rows.jsonl", rows)),
+        *("--output_dir", tmp_path / "run", "--max_steps", 1, *FAST.split()),
+    )
+    assert "Trained on 9 rows of 10 (1 left out)" in told.out
+    assert "1 of 10 rows hold a text longer than 256 tokens" in told.err
+
+
+PLUGIN = '''
+from dataclasses import dataclass
+from rlhf_losses import PairwiseLoss, hookimpl
+
+@dataclass(frozen=True)
+class SquaredShortfall(PairwiseLoss):
+    """Square of what a lead falls short of one."""
+
+    def per_pair(self, lead):
+        return (1 - lead).clamp(min=0) ** 2
+
+@hookimpl
+def provide_losses():
+    return [SquaredShortfall]
+'''
+
+
+def test_a_loss_from_a_plugin_file_trains(done, language_model, pairs_file, tmp_path):
+    (tmp_path / "shortfall.py").write_text(PLUGIN)
+    done(
+        *("--plugin", tmp_path / "shortfall.py", "train", "--model", language_model, "--dataset", pairs_file),
+        *("--loss", "squared_shortfall", "--output_dir", tmp_path / "run", "--max_steps", 1, *FAST.split()),
+    )
+    assert json.loads((tmp_path / "run" / "reward_model.json").read_text())["loss"] == "squared_shortfall"
+
+
+def test_ctrl_c_saves_a_checkpoint_and_says_how_to_go_on(language_model, pairs_file, tmp_path):
+    run = tmp_path / "run"
+    where = ["--model", language_model, "--dataset", str(pairs_file), "--output_dir", str(run)]
+    endless = ["--max_steps", "100000", "--logging_steps", "1", *FAST.split()]
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "rlhf_losses.cli.main", "train", *where, *endless],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"HF_HUB_OFFLINE": "1"},
+    ) as process:
+        assert process.stdout is not None
+        logged = next((line for line in process.stdout if "loss" in line), None)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate()
+    assert logged, err
+    assert process.returncode == 130
+    assert f"saved {run}/checkpoint-{steps_done(run)}" in err
+    assert "add --resume_from_checkpoint to the same command" in err
+    assert "Traceback" not in err
+
+
+REAL = {
+    "qa_feedback/pairs": "bradley_terry + 0.01 * centering",
+    "qa_feedback/rankings": "accumulated_pairs",
+    "qa_feedback/steps": "segment_hinge",
+    "qa_feedback/rated_steps": "segment_rating",
+    "evouna/labels": "cross_entropy",
+    "evouna/rankings": "plackett_luce",
+    "pandalm/votes": "hinge + 0.01 * score_decay",
+    "topical_chat/ratings": "squared_error",
+    "processbench/steps": "segment_hinge",
+    "helpsteer2_subset/pairs": "bradley_terry",
+}
+"""Real feedback of every kind, and a loss that reads it."""
+
+
+def a_few_rows(name: str, tmp_path: Path, count: int = 24) -> Path:
+    """Copy the first rows of a data set, for the tokenizer is slower than two steps."""
+    source = next(
+        file for file in (SHARED / "data" / f"{name}.{split}.jsonl" for split in ("train", "test")) if file.exists()
+    )
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(source.read_text().splitlines(keepends=True)[:count]))
+    return file
+
+
+@needs_shared
+@pytest.mark.parametrize("name", REAL)
+def test_real_feedback_trains_and_is_evaluated(done, tmp_path, name):
+    (tmp_path / "chat.jinja").write_text(CHAT)
+    rows = a_few_rows(name, tmp_path)
+    told = done(
+        *("train", "--model", STORIES, "--dataset", rows, "--loss", REAL[name], "--output_dir", tmp_path / "run"),
+        *("--overlong", "truncate_prompt", "--chat_template_path", tmp_path / "chat.jinja"),
+        *("--max_steps", 2, "--logging_steps", 1, *FAST.split()),
+    )
+    assert told.out.count("'loss'") == 2
+    assert "rows of 24" in told.out
+    measured = done(
+        "evaluate", "--model", tmp_path / "run", "--dataset", rows, "--overlong", "truncate_prompt", "--json"
+    )
+    assert json.loads(measured.out)["rows"] > 0
+
+
+@needs_shared
+def test_ratings_of_one_prompt_train_a_loss_of_pairs(done, tmp_path):
+    rows = a_few_rows("topical_chat/ratings", tmp_path)
+    told = done(
+        *("train", "--model", STORIES, "--dataset", rows, "--loss", "bradley_terry", "--output_dir", tmp_path / "run"),
+        *("--overlong", "truncate_prompt", "--max_steps", 1, *FAST.split()),
+    )
+    assert "rated answers are read as" in told.err
