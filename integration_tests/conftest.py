@@ -47,6 +47,12 @@ def tokenizer() -> PreTrainedTokenizerFast:
     return byte_tokenizer()
 
 
+@pytest.fixture
+def other_tokenizer() -> PreTrainedTokenizerFast:
+    """Return a tokenizer that a test may change."""
+    return byte_tokenizer()
+
+
 @pytest.fixture(scope="session")
 def language_model(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerFast) -> str:
     """Return the folder of a two-layer language model with its tokenizer."""

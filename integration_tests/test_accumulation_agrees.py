@@ -11,7 +11,7 @@ from datasets import Dataset
 
 from rlhf_losses import RewardConfig, RewardTrainer
 
-WORDS = "red green blue round square small large old new kind".split()
+WORDS = ["red", "green", "blue", "round", "square", "small", "large", "old", "new", "kind"]
 
 
 def ragged_lists() -> Dataset:
@@ -121,8 +121,8 @@ trainer = RewardTrainer(
     model,
     RewardConfig(
         out, max_steps=2, per_device_train_batch_size=int(size), logging_steps=1, save_strategy="no", report_to="none",
-        bf16=False, gradient_checkpointing=False, use_cpu=True, disable_tqdm=True, average_over=over, learning_rate=1e-3,
-        ddp_backend="gloo",
+        bf16=False, gradient_checkpointing=False, use_cpu=True, disable_tqdm=True, average_over=over,
+        learning_rate=1e-3, ddp_backend="gloo",
     ),
     train_dataset=load_from_disk(data),
     loss=loss,

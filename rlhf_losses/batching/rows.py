@@ -31,9 +31,10 @@ class RowReader:
         """
         kinds = held_kinds(row, self.kinds)
         template = row.get("chat_template_kwargs") or {}
-        answers = [answer for kind in kinds for answer in kind.answers(row)]
         texts = tokenized(row) or [
-            encode(render(a, self.tokenizer, self.separator, template), self.tokenizer) for a in answers
+            encode(render(answer, self.tokenizer, self.separator, template), self.tokenizer)
+            for kind in kinds
+            for answer in kind.answers(row)
         ]
         return {"kinds": [kind.__name__ for kind in kinds], **_deduplicated(_fit(texts, longest))}
 

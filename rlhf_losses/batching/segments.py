@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 SPLITTERS = {
-    "sentences": re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+"),
-    "lines": re.compile(r"\n\s*"),
     "paragraphs": re.compile(r"\n\s*\n\s*"),
+    "lines": re.compile(r"\n\s*"),
+    "sentences": re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+"),
 }
-"""Ways to cut a text into segments; each match ends one segment and belongs to it."""
+"""Ways to cut a text into segments, the coarsest first; each match ends one segment and belongs to it."""
 
 
 def join_segments(segments: Sequence[str], separator: str = "\n") -> list[str]:
@@ -37,7 +37,7 @@ def split_segments(text: str, how: str) -> list[str]:
 
 
 def find_splitter(answers: Sequence[Sequence[str]]) -> str:
-    """Return the way of cutting that finds the number of given segments in most answers.
+    """Return the way of cutting that finds the number of given segments in most answers, the coarsest of equals.
 
     >>> find_splitter([["One.\\n", "Two. Three."], ["Four.\\n", "Five."]])
     'lines'

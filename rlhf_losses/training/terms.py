@@ -17,7 +17,7 @@ from rlhf_losses.losses.reduction import AverageOver, item_weights, weighted_mea
 
 def weigh(loss: Loss, batch: Batch, over: AverageOver) -> list[PerItem]:
     """Return the weights of the items of each term."""
-    no_scores = torch.zeros(len(batch["score_row"]))
+    no_scores = torch.zeros(len(batch["score_row"]), device=batch["score_row"].device)
     feedback = batch["feedback"]
     weights = []
     for term in loss.terms:

@@ -14,6 +14,7 @@ from transformers.trainer_utils import EvalLoopOutput
 from rlhf_losses.batching import Batch, Collator, Limit, RowReader, check_dataset, kinds_read, prepare
 from rlhf_losses.batching.dataset import PREPARED, VALUES, AnyDataset, column_names, group_ratings, share_prompts
 from rlhf_losses.batching.segments import find_splitter, join_segments
+from rlhf_losses.errors import InvalidFeedback
 from rlhf_losses.feedback import Steps
 from rlhf_losses.losses import Loss
 from rlhf_losses.model import find_head, score_batch
@@ -150,10 +151,8 @@ class RewardTrainer(trl.RewardTrainer):
 
     def _mean_eval_loss(self) -> float:
         means = self.eval_meter.means(self.accelerator)
-
-        return sum(
-            t.weight * means.get(name, 0.0) for t, name in zip(self.loss.terms, term_names(self.loss), strict=True)
-        )
+        named = zip(self.loss.terms, term_names(self.loss), strict=True)
+        return sum(term.weight * means.get(name, 0.0) for term, name in named)
 
     def _count_tokens(self, inputs: Batch) -> None:
         mode = "train" if self.model.training else "eval"
@@ -171,17 +170,12 @@ class RewardTrainer(trl.RewardTrainer):
     def _checked(self, train: Any, evaluation: Any) -> tuple[Any, Any]:
         """Check the data before the model is loaded."""
         if train is None:
-            raise ValueError(
-                "RewardTrainer got no train_dataset, so there is nothing to learn. Pass train_dataset=...."
-            )
+            raise InvalidFeedback("No train_dataset arrived, so there is nothing to learn. Pass train_dataset=DATASET.")
         train = group_ratings(train, self.loss, "train data")
         self.kinds = kinds_read(self.loss, column_names(train))
         check_dataset(train, self.loss, "train data")
         named = evaluation if isinstance(evaluation, dict) else {"eval": evaluation}
         checked = {name: self._checked_eval(data, name) for name, data in named.items() if data is not None}
-        self.splitter = (
-            find_splitter([row["completions"] for row in train.take(1_000)]) if Steps in self.kinds else None
-        )
         return train, checked if isinstance(evaluation, dict) else checked.get("eval")
 
     def _checked_eval(self, data: Any, name: str) -> Any:
@@ -193,10 +187,8 @@ class RewardTrainer(trl.RewardTrainer):
         if "text_ids" in column_names(dataset):
             return dataset
         dataset = group_ratings(dataset, self.loss, f"{dataset_name} data")
-        limits = [
-            (n, source) for n, source in ((args.max_length, "max_length"), (self.context, "the model's context")) if n
-        ]
-        tokens, source = min(limits, default=(None, "no limit"))
+        limits = [(args.max_length, "max_length"), (self.context, "the model's context")]
+        tokens, source = min((limit for limit in limits if limit[0]), default=(None, "no limit"))
         reader = RowReader(processing_class, self.kinds, args.step_separator)
         prepared = prepare(dataset, reader, Limit(tokens, source, args.overlong), f"{dataset_name} data")
         return share_prompts(prepared) if args.average_over == "prompts" else prepared

@@ -1,0 +1,236 @@
+"""Bad input is refused before the model loads, in three parts: what arrived, why not, what to type next."""
+
+import logging
+
+import pytest
+from datasets import Dataset
+from transformers import AutoConfig, AutoModelForSequenceClassification, LlamaForSequenceClassification
+
+from rlhf_losses import (
+    FeedbackMismatch,
+    InvalidFeedback,
+    RewardConfig,
+    RewardTrainer,
+    UnknownName,
+    UnreadableLoss,
+    UnusableModel,
+    centering,
+)
+
+NOWHERE = "no/such-model"
+"""A model that cannot be loaded: an error about the data must come first."""
+
+
+def refuse(data, loss, settings, model=NOWHERE, **changes):
+    return RewardTrainer(model, RewardConfig(**settings(**changes)), train_dataset=data, loss=loss)
+
+
+def rows(**columns) -> Dataset:
+    return Dataset.from_dict(columns)
+
+
+GOOD_PAIR = {"prompt": ["Q "], "chosen": ["yes"], "rejected": ["no"]}
+
+
+def test_an_unknown_loss_is_named_with_the_nearest_one(pairs, settings):
+    with pytest.raises(UnknownName, match=r"bradly_terry.*Did you mean 'bradley_terry'.*rlhf-losses list"):
+        refuse(pairs, "bradly_terry", settings)
+
+
+def test_columns_that_the_loss_cannot_read_are_named_with_the_losses_that_can(pairs, settings):
+    with pytest.raises(FeedbackMismatch, match=r"reads Steps.*chosen.*holds Pairs.*bradley_terry"):
+        refuse(pairs, "segment_hinge", settings)
+
+
+def test_columns_that_hold_no_feedback_are_told_how_to_be_called(settings):
+    with pytest.raises(FeedbackMismatch, match=r"question, answer.*no feedback.*chosen \+ rejected"):
+        refuse(rows(question=["a"], answer=["b"]), "bradley_terry", settings)
+
+
+def test_every_term_needs_its_feedback(pairs, settings):
+    with pytest.raises(FeedbackMismatch, match="segment_rating reads Steps"):
+        refuse(pairs, "bradley_terry + segment_rating", settings)
+
+
+def test_an_empty_dataset_is_refused(settings):
+    with pytest.raises(InvalidFeedback, match="empty"):
+        refuse(rows(prompt=[], chosen=[], rejected=[]), "bradley_terry", settings)
+
+
+def test_labels_outside_the_domain_name_a_loss_that_takes_them(settings):
+    data = rows(prompt=["Q "] * 2, completion=["a", "b"], label=[0.5, 1.0])
+    with pytest.raises(InvalidFeedback, match=r"label 0\.5.*good or bad.*squared_error"):
+        refuse(data, "pointwise_hinge", settings)
+
+
+def test_a_label_that_is_neither_good_nor_bad_is_not_guessed(settings):
+    data = rows(prompt=["Q "], completions=[["a ", "b ", "c"]], labels=[[-1, 0, 1]])
+    with pytest.raises(InvalidFeedback, match="both -1 and 0"):
+        refuse(data, "segment_hinge", settings)
+
+
+def test_a_rating_that_is_not_a_number_names_its_row(settings):
+    data = rows(prompt=["Q "] * 3, completion=["a", "b", "c"], rating=[1.0, float("nan"), 2.0])
+    with pytest.raises(InvalidFeedback, match=r"Row 1 of train data.*nan"):
+        refuse(data, "squared_error", settings)
+
+
+def test_an_empty_text_names_its_row(settings):
+    data = rows(chosen=["good", " "], rejected=["bad", "bad"])
+    with pytest.raises(InvalidFeedback, match=r"Row 1 of train data.*empty"):
+        refuse(data, "bradley_terry", settings)
+
+
+def test_an_empty_step_names_its_row(settings):
+    data = rows(prompt=["Q "], completions=[["a. ", "", "c."]], labels=[[1, 0, 1]])
+    with pytest.raises(InvalidFeedback, match=r"Row 0 of train data: A step is empty"):
+        refuse(data, "segment_hinge", settings)
+
+
+def test_an_empty_answer_to_a_prompt_is_kept_and_reported(language_model, settings, caplog):
+    data = rows(prompt=["Q "] * 4, chosen=["yes"] * 4, rejected=["no", "", "no", "no"])
+    with caplog.at_level(logging.WARNING, "rlhf_losses"):
+        trainer = refuse(data, "bradley_terry", settings, model=language_model)
+    assert len(trainer.train_dataset) == 4
+    assert "1 answers are empty" in caplog.text
+
+
+def test_centering_twice_is_refused(pairs, settings):
+    with pytest.raises(UnreadableLoss, match="both center"):
+        refuse(pairs, 0.1 * centering, settings, center_rewards_coefficient=0.1)
+
+
+def test_several_labels_are_refused(language_model, tokenizer, pairs, settings, tmp_path):
+    config = AutoConfig.from_pretrained(language_model, num_labels=3)
+    model = AutoModelForSequenceClassification.from_config(config)
+    with pytest.raises(UnusableModel, match=r"num_labels=3.*num_labels=1"):
+        refuse(pairs, None, settings, model=model)
+
+    model.save_pretrained(tmp_path / "three")
+    tokenizer.save_pretrained(tmp_path / "three")
+    with pytest.raises(UnusableModel, match=r"num_labels=3.*num_labels=1"):
+        refuse(pairs, None, settings, model=str(tmp_path / "three"))
+
+
+@pytest.mark.parametrize(("token", "told"), [(None, "no pad token"), ("<eos>", "pad = eos")])
+def test_padding_that_would_hide_the_end_is_refused_and_mended_by_naming_a_token(
+    language_model, pairs, settings, other_tokenizer, token, told
+):
+    other_tokenizer.pad_token = token
+    with pytest.raises(UnusableModel, match=rf"{told}.*--pad_token.*<unk>"):
+        RewardTrainer(language_model, RewardConfig(**settings()), pairs, processing_class=other_tokenizer)
+
+    mended = RewardTrainer(
+        language_model, RewardConfig(**settings(pad_token="<unk>")), pairs, processing_class=other_tokenizer
+    )
+    assert mended.processing_class.pad_token == "<unk>"
+    assert mended.model.config.pad_token_id == other_tokenizer.convert_tokens_to_ids("<unk>")
+
+
+def test_conversations_without_a_chat_template_are_told_to_give_one(language_model, settings, other_tokenizer):
+    other_tokenizer.chat_template = None
+    talk = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+    with pytest.raises(UnusableModel, match="--chat_template_path"):
+        RewardTrainer(
+            language_model,
+            RewardConfig(**settings()),
+            rows(chosen=[talk], rejected=[talk]),
+            processing_class=other_tokenizer,
+        )
+
+
+def long_and_short() -> Dataset:
+    return rows(prompt=["x" * 400, "x"], chosen=["yes", "yes"], rejected=["no", "no"])
+
+
+def test_rows_longer_than_the_context_are_left_out_and_reported(language_model, settings, caplog):
+    with caplog.at_level(logging.WARNING, "rlhf_losses"):
+        trainer = refuse(long_and_short(), "bradley_terry", settings, model=language_model)
+    assert len(trainer.train_dataset) == 1
+    assert "1 of 2 rows hold a text longer than 256 tokens (the model's context)" in caplog.text
+
+
+def test_max_length_is_the_limit_where_it_is_shorter(language_model, settings, caplog):
+    with caplog.at_level(logging.WARNING, "rlhf_losses"):
+        refuse(long_and_short(), "bradley_terry", settings, model=language_model, max_length=64)
+    assert "longer than 64 tokens (max_length)" in caplog.text
+
+
+def test_prompts_are_cut_from_the_left_on_request(language_model, settings, tokenizer):
+    trainer = refuse(long_and_short(), "bradley_terry", settings, model=language_model, overlong="truncate_prompt")
+    assert len(trainer.train_dataset) == 2
+    chosen, rejected = trainer.train_dataset[0]["text_ids"]
+    assert len(chosen) == 256
+    assert tokenizer.decode(chosen).startswith("<bos>xxx")
+    assert tokenizer.decode(chosen).endswith("yes<eos>")
+    # Both answers of a pair still follow the same prompt.
+    assert tokenizer.decode(chosen).count("x") == tokenizer.decode(rejected).count("x")
+
+
+def test_overlong_rows_can_be_an_error(language_model, settings):
+    with pytest.raises(InvalidFeedback, match=r"1 of 2 rows.*--overlong"):
+        refuse(long_and_short(), "bradley_terry", settings, model=language_model, overlong="error")
+
+
+def test_nothing_left_is_an_error(language_model, settings):
+    data = rows(prompt=["x" * 400], chosen=["yes"], rejected=["no"])
+    with pytest.raises(InvalidFeedback, match=r"No row of train data is left.*truncate_prompt"):
+        refuse(data, "bradley_terry", settings, model=language_model)
+
+
+def test_a_head_that_sees_whole_texts_only_has_no_score_for_a_step(tokenizer, settings):
+    from transformers import BertConfig, BertForSequenceClassification
+
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        num_labels=1,
+        pad_token_id=0,
+    )
+    data = rows(prompt=["Q "] * 4, completions=[["a. ", "b."]] * 4, labels=[[1, 0]] * 4)
+    trainer = RewardTrainer(
+        BertForSequenceClassification(config),
+        RewardConfig(**settings()),
+        data,
+        processing_class=tokenizer,
+        loss="segment_hinge",
+    )
+    with pytest.raises(UnusableModel, match="one score a text"):
+        trainer.train()
+
+
+def test_a_model_from_memory_needs_its_tokenizer(language_model, pairs, settings):
+    config = AutoConfig.from_pretrained(language_model, num_labels=1)
+    config._name_or_path = ""
+    with pytest.raises(UnusableModel, match="processing_class"):
+        refuse(pairs, None, settings, model=LlamaForSequenceClassification(config))
+
+
+def test_a_stream_trains_like_a_dataset(language_model, pairs, settings):
+    stream = RewardTrainer(language_model, RewardConfig(**settings()), pairs.to_iterable_dataset())
+    stream.train()
+    assert stream.state.global_step == 3
+
+
+def test_a_stream_cannot_be_averaged_over_prompts(language_model, pairs, settings):
+    with pytest.raises(FeedbackMismatch, match="stream"):
+        RewardTrainer(language_model, RewardConfig(**settings(average_over="prompts")), pairs.to_iterable_dataset())
+
+
+def test_rows_of_different_kinds_each_teach_their_term(language_model, settings):
+    data = rows(
+        prompt=["Q "] * 4,
+        chosen=["yes", "yes", None, None],
+        rejected=["no", "no", None, None],
+        completions=[None, None, ["a. ", "b."], ["c."]],
+        labels=[None, None, [1, 0], [1]],
+    )
+    trainer = refuse(data, "bradley_terry + segment_hinge", settings, model=language_model)
+    batch = trainer.data_collator([trainer.train_dataset[i] for i in range(4)])
+    from rlhf_losses.training.terms import weigh
+
+    assert [len(weights) for weights in weigh(trainer.loss, batch, "items")] == [2, 3]
+    trainer.train()

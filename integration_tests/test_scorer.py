@@ -1,0 +1,214 @@
+"""A saved reward model is an ordinary classifier, and its scores depend on the text alone."""
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+from rlhf_losses import RewardConfig, RewardTrainer, Scorer, UnusableModel, bradley_terry
+from rlhf_losses.scoring import evaluate
+
+PROMPTS = ["Name a colour. ", "Name a colour. ", "Count. ", "Is it late? "]
+COMPLETIONS = ["Red", "Blue, or perhaps a very dark green.", "1 2 3 4 5 6 7 8 9", ""]
+
+
+@pytest.fixture(scope="module")
+def trained(language_model, pairs, tmp_path_factory) -> RewardTrainer:
+    folder = tmp_path_factory.mktemp("lora")
+    arguments = {"max_steps": 4, "per_device_train_batch_size": 4, "learning_rate": 1e-2, "report_to": "none"}
+    trainer = RewardTrainer(
+        language_model,
+        RewardConfig(str(folder), **arguments, bf16=False, use_cpu=True, disable_tqdm=True),
+        train_dataset=pairs,
+        peft_config=LoraConfig(r=4),
+        loss=bradley_terry,
+    )
+    trainer.train()
+    return trainer
+
+
+@pytest.fixture(scope="module")
+def published(trained, tmp_path_factory) -> Path:
+    return trained.publish(tmp_path_factory.mktemp("published"))
+
+
+@pytest.fixture(scope="module")
+def scorer(published) -> Scorer:
+    return Scorer.from_pretrained(published)
+
+
+def test_the_published_model_loads_as_a_plain_classifier_and_scores_the_same(published, scorer, tokenizer):
+    model = AutoModelForSequenceClassification.from_pretrained(published, dtype=torch.float32)
+    assert model.config.num_labels == 1
+    assert (published / "model.safetensors").is_file()
+    texts = [p + c + tokenizer.eos_token for p, c in zip(PROMPTS, COMPLETIONS, strict=True)]
+    batch = tokenizer(texts, padding=True, padding_side="right", return_tensors="pt")
+
+    logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, 0]
+
+    assert scorer(PROMPTS, COMPLETIONS) == pytest.approx(logits.tolist(), abs=1e-5)
+
+
+def test_lora_is_merged_and_the_head_is_the_trained_one(trained, published, language_model):
+    weights = load_file(published / "model.safetensors")
+    assert not [name for name in weights if "lora" in name]
+    trained_head = trained.model.base_model.model.score.modules_to_save["default"].weight
+    torch.testing.assert_close(weights["score.weight"], trained_head.detach())
+    base = load_file(Path(language_model) / "model.safetensors")
+    name = "model.layers.0.self_attn.q_proj.weight"
+    assert not torch.equal(weights[name], base[name])
+
+
+@pytest.mark.parametrize("size", [1, 2, 64])
+def test_scores_do_not_depend_on_the_batch_size(published, scorer, size):
+    other = Scorer.from_pretrained(published, batch_size=size)
+    assert other(PROMPTS, COMPLETIONS) == pytest.approx(scorer(PROMPTS, COMPLETIONS), abs=1e-5)
+
+
+def test_scores_do_not_depend_on_the_padding_side_of_the_tokenizer(published, scorer):
+    expected = scorer(PROMPTS, COMPLETIONS)
+    other = Scorer.from_pretrained(published)
+    other.tokenizer.padding_side = "left"
+    assert other(PROMPTS, COMPLETIONS) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_whole_text_scores_as_its_prompt_and_completion(scorer):
+    assert scorer.score([p + c for p, c in zip(PROMPTS, COMPLETIONS, strict=True)]) == pytest.approx(
+        scorer(PROMPTS, COMPLETIONS), abs=1e-6
+    )
+
+
+def test_conversations_are_scored_in_the_words_of_the_chat_template(scorer, tokenizer):
+    question = [{"role": "user", "content": "Name a colour."}]
+    reply = [{"role": "assistant", "content": "Red"}]
+    rendered = tokenizer.apply_chat_template(question + reply, tokenize=False)
+    batch = tokenizer(rendered, add_special_tokens=False, return_tensors="pt")
+    expected = scorer.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits.item()
+
+    assert scorer([question], [reply]) == pytest.approx([expected], abs=1e-5)
+    assert scorer.score([question + reply]) == pytest.approx([expected], abs=1e-5)
+
+
+def test_a_scorer_survives_pickling(scorer):
+    assert pickle.loads(pickle.dumps(scorer))(PROMPTS, COMPLETIONS) == scorer(PROMPTS, COMPLETIONS)
+
+
+def test_an_adapter_folder_scores_as_the_published_model(trained, scorer, tmp_path):
+    trained.save_model(str(tmp_path))
+    assert (tmp_path / "adapter_config.json").is_file()
+    assert Scorer.from_pretrained(tmp_path)(PROMPTS, COMPLETIONS) == pytest.approx(
+        scorer(PROMPTS, COMPLETIONS), abs=1e-5
+    )
+
+
+def test_the_description_says_what_was_trained(published):
+    told = json.loads((published / "reward_model.json").read_text())
+    assert told["loss"] == "bradley_terry"
+    assert told["feedback"] == ["Pairs"]
+    assert told["score_read_at"] == "end of text"
+    assert set(told["versions"]) == {"rlhf-losses", "trl", "transformers", "peft", "torch"}
+
+
+def test_a_head_that_is_not_the_trained_one_is_refused(published, tmp_path):
+    for file in published.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    weights = load_file(tmp_path / "model.safetensors")
+    weights["score.weight"] = torch.randn_like(weights["score.weight"])
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+
+    with pytest.raises(UnusableModel, match="canary"):
+        Scorer.from_pretrained(tmp_path)
+
+
+def test_a_base_model_is_refused_as_a_reward_model(language_model):
+    with pytest.raises(UnusableModel, match=r"no weights for score\.weight"):
+        Scorer.from_pretrained(language_model)
+
+
+def test_a_language_model_is_no_scorer(language_model, tokenizer):
+    model = AutoModelForCausalLM.from_pretrained(language_model)
+    with pytest.raises(UnusableModel, match="num_labels=2"):
+        Scorer(model, tokenizer)
+
+
+def test_a_prompt_longer_than_the_context_is_cut_from_the_left(scorer):
+    context = scorer.model.config.max_position_embeddings
+    fitting = context - len(["<bos>", "R", "e", "d", "<eos>"])
+    expected = scorer(["x" * fitting], ["Red"])
+    assert scorer(["x" * (2 * context)], ["Red"]) == pytest.approx(expected, abs=1e-6)
+    assert scorer(["x" * (fitting - 40)], ["Red"]) != pytest.approx(expected, abs=1e-6)
+
+
+def steps_data() -> Dataset:
+    return Dataset.from_list(
+        [
+            {
+                "prompt": f"Tell {i}. ",
+                "completions": ["It is good. ", "It is bad. ", "Bye."],
+                "labels": [True, False, True],
+            }
+            for i in range(8)
+        ]
+    )
+
+
+def test_a_model_of_steps_scores_a_text_by_the_mean_over_its_steps(language_model, settings, tmp_path):
+    trainer = RewardTrainer(
+        language_model, RewardConfig(**settings()), train_dataset=steps_data(), loss="segment_hinge"
+    )
+    trainer.train()
+    scorer = Scorer.from_pretrained(trainer.publish(tmp_path / "steps"))
+    assert scorer.description.segmentation == "sentences"
+
+    each = scorer.score_steps("Tell 1. ", ["It is good. ", "It is bad. ", "Bye."])
+
+    assert len(each) == 3
+    assert scorer(["Tell 1. "], ["It is good. It is bad. Bye."]) == pytest.approx([sum(each) / 3], abs=1e-6)
+
+
+def test_steps_are_scored_as_if_each_were_the_last(language_model, settings, tokenizer):
+    """One forward pass gives every step the score that its own prefix gets."""
+    trainer = RewardTrainer(
+        language_model, RewardConfig(**settings()), train_dataset=steps_data(), loss="segment_hinge"
+    )
+    scorer = Scorer(trainer.model, tokenizer)
+    steps = ["It is good. ", "It is bad. ", "Bye."]
+    together = scorer.score_steps("Tell 1. ", steps)
+
+    for i, score in enumerate(together[:-1]):
+        ids = tokenizer("Tell 1. " + "".join(steps[: i + 1]), return_tensors="pt")
+        alone = scorer.model(**{k: ids[k] for k in ("input_ids", "attention_mask")}).logits.item()
+        assert score == pytest.approx(alone, abs=1e-5)
+
+
+def test_scoring_counts_forward_passes_by_text_and_not_by_step(language_model, settings, tokenizer):
+    trainer = RewardTrainer(
+        language_model, RewardConfig(**settings()), train_dataset=steps_data(), loss="segment_hinge"
+    )
+    scorer = Scorer(trainer.model, tokenizer, batch_size=1)
+    calls = []
+    scorer.model.register_forward_hook(lambda *_: calls.append(1))
+
+    scorer.score_steps("Tell 1. ", ["It is good. ", "It is bad. ", "Bye."])
+    assert len(calls) == 1
+    scorer(["Same. "] * 5, ["Text"] * 5)
+    assert len(calls) == 2
+
+
+def test_evaluation_agrees_with_scores_and_scipy(scorer, pairs):
+    from scipy.stats import spearmanr
+
+    measured = evaluate(scorer, pairs, bradley_terry)
+    chosen = scorer(pairs["prompt"], pairs["chosen"])
+    rejected = scorer(pairs["prompt"], pairs["rejected"])
+    right = [1.0 if c > r else 0.5 if c == r else 0.0 for c, r in zip(chosen, rejected, strict=True)]
+    assert measured["accuracy"] == pytest.approx(sum(right) / len(right))
+
+    rated = Dataset.from_dict({"prompt": pairs["prompt"], "completion": pairs["chosen"], "rating": list(range(16))})
+    assert evaluate(scorer, rated)["spearman"] == pytest.approx(float(spearmanr(chosen, range(16)).statistic))
