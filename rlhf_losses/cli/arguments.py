@@ -7,7 +7,7 @@ from typing import Any
 
 import trl
 import yaml
-from transformers.utils import is_torch_bf16_gpu_available
+from transformers.utils import is_bitsandbytes_available, is_torch_bf16_gpu_available
 
 from rlhf_losses.cli.usage import BadArgument, OneMessage
 from rlhf_losses.errors import RlhfLossesError
@@ -54,6 +54,9 @@ class RewardModelArguments(ModelArguments):
 
 class TrainingParser(OneMessage, trl.TrlParser):
     """TRL's parser, which refuses what nothing reads and tells every problem in one message."""
+
+    def __init__(self, kinds: Sequence[type], prog: str, usage: str | None = None, description: str = "") -> None:
+        super().__init__(kinds, prog=prog, usage=usage, description=description)
 
     def read(self, argv: Sequence[str]) -> tuple[Any, ...]:
         """Return one object a dataclass, from the command line over the file of `--config`."""
@@ -108,6 +111,16 @@ class TrainingParser(OneMessage, trl.TrlParser):
                     f"{self.prog}: the file of --config sets {name} to {value!r}. Take one of {', '.join(choices)}."
                 )
         return super().set_defaults_with_config(**{targets[name].dest: value for name, value in values.items()})
+
+
+def quantization_of(model: trl.ModelConfig) -> Any:
+    """Return how to quantize the model, or None; what that needs must be installed."""
+    if (model.load_in_4bit or model.load_in_8bit) and not is_bitsandbytes_available():
+        raise BadArgument(
+            "--load_in_4bit and --load_in_8bit need bitsandbytes, which is not installed. "
+            "Type: pip install bitsandbytes. Or leave the argument out."
+        )
+    return trl.get_quantization_config(model)
 
 
 def model_options(model: trl.ModelConfig, config: Any) -> dict[str, Any]:

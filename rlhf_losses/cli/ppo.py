@@ -8,12 +8,13 @@ import trl
 from peft import PeftModel
 
 from rlhf_losses.cli import runs
-from rlhf_losses.cli.arguments import DataArguments, ModelArguments, TrainingParser, model_options
+from rlhf_losses.cli.arguments import DataArguments, ModelArguments, TrainingParser, model_options, quantization_of
 from rlhf_losses.cli.data import Rows, training_rows
 from rlhf_losses.cli.reading import load_scorer
 from rlhf_losses.errors import FeedbackMismatch
 from rlhf_losses.ppo import PPOConfig, PPOTrainer
 
+USAGE = "%(prog)s --model POLICY --reward_model MODEL --dataset PROMPTS --output_dir DIR [--config FILE] [...]"
 DESCRIPTION = """\
 Improve a language model by PPO. The arguments are those of TRL's `trl grpo`, and PPO's; the most used are --model,
 --reward_model, --dataset, --output_dir, --beta, --max_completion_length, --learning_rate and --max_steps.
@@ -40,9 +41,10 @@ class PPOArguments(DataArguments):
 def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     """Train and publish a policy."""
     kinds = (PPOConfig, PPOArguments, ModelArguments, trl.DatasetMixtureConfig)
-    config, data, model, mixture = TrainingParser(kinds, prog="rlhf-losses ppo", description=DESCRIPTION).read(argv)
+    config, data, model, mixture = TrainingParser(kinds, "rlhf-losses ppo", USAGE, DESCRIPTION).read(argv)
     name = runs.require(model.model_name_or_path, "--model", "Qwen/Qwen3-0.6B")
     judge = runs.require(data.reward_model_name_or_path, "--reward_model", "runs/reward-model")
+    quantization = quantization_of(model)
     checkpoint = runs.checkpoint_to_resume(config.output_dir, config.resume_from_checkpoint)
     for path, flag in ((name, "--model"), (judge, "--reward_model"), (data.critic, "--critic")):
         if path is not None:
@@ -57,7 +59,7 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
         args=config,
         train_dataset=rows,
         eval_dataset=held_out,
-        quantization_config=trl.get_quantization_config(model),
+        quantization_config=quantization,
         peft_config=trl.get_peft_config(model),
         critic=data.critic,
         callbacks=[stop],

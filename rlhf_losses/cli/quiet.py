@@ -25,7 +25,8 @@ def quiet() -> Iterator[None]:
     messages = logging.StreamHandler(sys.stderr)
     ours = logging.getLogger("rlhf_losses")
     before = ours.level
-    ours.addHandler(messages)
+    if os.environ.get("RANK", "0") == "0":  # of several processes, one speaks
+        ours.addHandler(messages)
     ours.setLevel(logging.INFO)
     try:
         with warnings.catch_warnings():

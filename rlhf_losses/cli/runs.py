@@ -1,5 +1,6 @@
 """What training commands have in common: a model that is there, an output folder, and a Ctrl-C that saves."""
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -67,6 +68,7 @@ def checkpoint_to_resume(output_dir: str, wish: str | bool | None) -> str | None
     Raises:
         RunExists: the folder holds a run, and no wish to go on with it came.
     """
+    require_writable(Path(output_dir))
     if wish in (None, False) or str(wish).lower() in ("false", "no", ""):
         refuse_earlier_run(output_dir)
         return None
@@ -81,6 +83,14 @@ def checkpoint_to_resume(output_dir: str, wish: str | bool | None) -> str | None
             "of the run with --output_dir."
         )
     return last
+
+
+def require_writable(folder: Path) -> None:
+    """Raise `BadArgument` unless the folder is there or can be made."""
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        why = "is a file" if existing.is_file() else "cannot be written to"
+        raise BadArgument(f"'{folder}' cannot be made into a folder: '{existing}' {why}. Choose another --output_dir.")
 
 
 def refuse_earlier_run(output_dir: str) -> None:

@@ -1,18 +1,22 @@
 """`rlhf-losses train`: a reward model, with the arguments of `trl reward` and any loss."""
 
-import logging
 from typing import Any
 
 import trl
 
 from rlhf_losses.cli import runs
-from rlhf_losses.cli.arguments import DataArguments, RewardModelArguments, TrainingParser, model_options
+from rlhf_losses.cli.arguments import (
+    DataArguments,
+    RewardModelArguments,
+    TrainingParser,
+    model_options,
+    quantization_of,
+)
 from rlhf_losses.cli.data import training_rows
 from rlhf_losses.hooks import catalogue
 from rlhf_losses.training import RewardConfig, RewardTrainer
 
-logger = logging.getLogger(__name__)
-
+USAGE = "%(prog)s --model MODEL --dataset DATASET --loss LOSS --output_dir DIR [--config FILE] [...]"
 DESCRIPTION = """\
 Train a reward model. The arguments are those of TRL's `trl reward`, and --loss; the most used are --model, --dataset,
 --loss, --output_dir, --max_length, --learning_rate, --num_train_epochs and --per_device_train_batch_size.
@@ -22,9 +26,10 @@ On several processes: accelerate launch -m rlhf_losses.cli.main train ..."""
 def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     """Train and publish a reward model."""
     kinds = (RewardConfig, DataArguments, RewardModelArguments, trl.DatasetMixtureConfig)
-    config, data, model, mixture = TrainingParser(kinds, prog="rlhf-losses train", description=DESCRIPTION).read(argv)
+    config, data, model, mixture = TrainingParser(kinds, "rlhf-losses train", USAGE, DESCRIPTION).read(argv)
     loss = catalogue(plugins).parse(config.loss)
     name = runs.require(model.model_name_or_path, "--model", "Qwen/Qwen3-0.6B")
+    quantization = quantization_of(model)
     checkpoint = runs.checkpoint_to_resume(config.output_dir, config.resume_from_checkpoint)
     runs.require_model(name, "--model", revision=model.model_revision, trust_remote_code=config.trust_remote_code)
     rows, held_out = training_rows(data, mixture, evaluates=config.eval_strategy != "no")
@@ -35,7 +40,7 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
         args=config,
         train_dataset=rows,
         eval_dataset=held_out,
-        quantization_config=trl.get_quantization_config(model),
+        quantization_config=quantization,
         peft_config=trl.get_peft_config(model),
         callbacks=[stop],
         loss=loss,

@@ -14,7 +14,7 @@ from rlhf_losses.training import RewardConfig
 def read():
     def parse(*argv):
         kinds = (RewardConfig, DataArguments, RewardModelArguments, trl.DatasetMixtureConfig)
-        return TrainingParser(kinds, prog="rlhf-losses train").read(argv)
+        return TrainingParser(kinds, "rlhf-losses train").read(argv)
 
     return parse
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from transformers.utils import is_bitsandbytes_available
 
 TRAIN = "train --model {model} --dataset {pairs} --output_dir {out}"
 PPO = "ppo --model {model} --reward_model {model} --dataset {pairs} --output_dir {out}"
@@ -115,6 +116,17 @@ def test_a_folder_with_checkpoints_may_be_resumed_or_left(refuse, tmp_path, comm
     assert "already holds a run (checkpoint-7)" in told
     assert "--resume_from_checkpoint" in told
     assert "--output_dir" in told
+
+
+@pytest.mark.parametrize("command", [TRAIN, PPO])
+def test_an_output_folder_that_cannot_be_made_is_refused(refuse, pairs_file, command):
+    assert f"'{pairs_file}' is a file" in refuse(command, out=pairs_file / "run")
+
+
+@pytest.mark.skipif(is_bitsandbytes_available(), reason="bitsandbytes is installed")
+@pytest.mark.parametrize("command", [TRAIN, PPO])
+def test_quantization_without_bitsandbytes_is_refused(refuse, command):
+    assert "pip install bitsandbytes" in refuse(command, "--load_in_4bit")
 
 
 def test_there_is_no_resuming_without_a_checkpoint(refuse, tmp_path):
