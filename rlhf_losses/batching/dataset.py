@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 from datasets import Dataset, IterableDataset
@@ -96,7 +97,7 @@ def check_dataset(dataset: AnyDataset, loss: Loss, name: str = "data") -> None:
     """Raise for an empty dataset, unfit columns, impossible values and empty texts, naming the row."""
     kinds = kinds_read(loss, column_names(dataset))
     stream = isinstance(dataset, IterableDataset)
-    rows: Iterable[Row] = dataset.take(1) if stream else dataset
+    rows: Iterable[Row] = islice(dataset, 1) if stream else dataset
     feedback, blank = [], 0
     for number, row in enumerate(rows):
         held = held_kinds(row, kinds)

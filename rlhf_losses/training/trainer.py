@@ -1,6 +1,7 @@
 """`RewardTrainer`: TRL's, with any loss over any feedback."""
 
 from copy import deepcopy
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -218,5 +219,5 @@ def _name(model: str | PreTrainedModel) -> str:
 
 
 def _splitter(train: AnyDataset, separator: str) -> str:
-    steps = (row["completions"] for row in train.take(1_000) if row.get("labels") is not None)
+    steps = (row["completions"] for row in islice(train, 1_000) if row.get("labels") is not None)
     return find_splitter([join_segments(one, separator) for one in steps])
