@@ -1,0 +1,136 @@
+"""`PPOConfig`: TRL's `GRPOConfig` with the settings of PPO, and PPO's defaults."""
+
+from dataclasses import dataclass, field
+
+import trl
+
+from rlhf_losses.errors import RlhfLossesError
+
+CLIPPED_SURROGATES = ("dapo", "bnpo", "grpo", "dr_grpo")
+"""The loss types of TRL that are PPO's clipped objective; they differ in how tokens are averaged."""
+
+CRITIC_LEARNING_RATE_RATIO = 3.3
+"""How many times as fast as the policy PPO-max trains the critic (1.65e-6 to 5e-7)."""
+
+
+class UnusableSetting(RlhfLossesError, ValueError):
+    """A setting out of range, or two that exclude each other."""
+
+
+@dataclass
+class PPOConfig(trl.GRPOConfig):
+    """TRL's `GRPOConfig` plus what PPO needs; every other argument keeps its name, and its default unless listed.
+
+    In PPO the penalty for leaving the reference is a part of the reward of every token, not a term of the
+    loss; `beta` is its coefficient. `scale_rewards` and `multi_objective_aggregation` shape the group
+    advantages of GRPO, which PPO replaces by those of the critic: they have no effect here.
+
+    Args:
+        vf_coef: weight of the value loss in the sum of both losses.
+        cliprange_value: how far a value may move from the value at rollout before its error stops to count.
+        gamma: discount a token; 1 counts a late score in full.
+        lam: decay of generalized advantage estimation; 1 is the return minus the value, 0 the one-step error.
+        whiten_advantages: whether advantages get mean 0 and variance 1 over all tokens of the rollout.
+        critic_learning_rate: peak learning rate of the critic; by default 3.3 times `learning_rate`.
+        learning_rate: peak learning rate of the policy.
+        beta: coefficient of the KL penalty in the reward of each token; with 0 no reference is loaded.
+        num_iterations: PPO epochs, that is how often every rollout is trained on.
+        num_generations: completions a prompt. PPO has a critic to compare with, so 1 is enough.
+        adam_epsilon: of both parameter groups.
+        disable_dropout: dropout would move log-probabilities away from those at rollout.
+        loss_type: how tokens are averaged. `"dapo"` is the mean over all tokens of an optimizer step, the same
+            however they are cut into micro-batches; the value loss is always averaged so.
+
+    Raises:
+        UnusableSetting: a value out of range, or one that PPO has no use for.
+
+    Reference:
+        Defaults of Huang et al. (2024), https://arxiv.org/abs/2403.17031; the critic's learning rate of
+        Zheng et al. (2023), https://arxiv.org/abs/2307.04964.
+
+    Example:
+        >>> PPOConfig.num_generations, PPOConfig.num_iterations, PPOConfig.beta
+        (1, 4, 0.05)
+    """
+
+    vf_coef: float = field(default=0.1, metadata={"help": "Weight of the value loss."})
+    cliprange_value: float = field(
+        default=0.2, metadata={"help": "How far a value may move from the value at rollout before its error is capped."}
+    )
+    gamma: float = field(default=1.0, metadata={"help": "Discount a token."})
+    lam: float = field(default=0.95, metadata={"help": "Decay of generalized advantage estimation."})
+    whiten_advantages: bool = field(
+        default=True, metadata={"help": "Whether advantages get mean 0 and variance 1 over the tokens of a rollout."}
+    )
+    critic_learning_rate: float | None = field(
+        default=None, metadata={"help": "Peak learning rate of the critic; by default 3.3 times learning_rate."}
+    )
+
+    learning_rate: float = field(default=3e-6, metadata={"help": "Peak learning rate of the policy."})
+    beta: float = field(
+        default=0.05, metadata={"help": "Coefficient of the KL penalty in the reward of each token; 0: no reference."}
+    )
+    num_iterations: int = field(default=4, metadata={"help": "PPO epochs: how often every rollout is trained on."})
+    num_generations: int | None = field(default=1, metadata={"help": "Completions a prompt."})
+    adam_epsilon: float = field(default=1e-5, metadata={"help": "Epsilon of Adam."})
+    disable_dropout: bool = field(default=True, metadata={"help": "Whether to train without dropout."})
+    loss_type: str = field(
+        default="dapo", metadata={"help": f"How tokens are averaged: {', '.join(CLIPPED_SURROGATES)}."}
+    )
+
+    def __post_init__(self) -> None:
+        self._check_ranges()
+        self._check_choices()
+        self.num_generations_eval = self.num_generations_eval or self.num_generations
+        wanted, self.num_generations = self.num_generations, self._acceptable_group()
+        super().__post_init__()
+        self.num_generations = wanted
+        if self.critic_learning_rate is None:
+            self.critic_learning_rate = CRITIC_LEARNING_RATE_RATIO * self.learning_rate
+
+    def _acceptable_group(self) -> int | None:
+        """Return a number of generations that GRPO's checks let pass: the wanted one, or for 1 a whole rollout.
+
+        GRPO compares completions of one prompt and therefore refuses 1; PPO compares with the critic.
+        """
+        if self.num_generations != 1:
+            return self.num_generations
+        passes = self.steps_per_generation or self.gradient_accumulation_steps
+        rollout = self.generation_batch_size or self.per_device_train_batch_size * passes
+        if rollout < 2:
+            raise UnusableSetting(
+                "per_device_train_batch_size=1 and gradient_accumulation_steps=1 make rollouts of a single completion. "
+                "TRL makes no rollout of fewer than two, and advantages are whitened over a rollout. "
+                "Raise one of them; gradient_accumulation_steps costs no memory."
+            )
+        return rollout
+
+    def _check_ranges(self) -> None:
+        ranges = {"beta": (0, None), "vf_coef": (0, None), "cliprange_value": (0, None), "gamma": (0, 1), "lam": (0, 1)}
+        for name, (low, high) in ranges.items():
+            value = getattr(self, name)
+            if not (value >= low and (high is None or value <= high)):
+                bounds = f"at least {low}" if high is None else f"between {low} and {high}"
+                raise UnusableSetting(f"{name}={value} arrived. {WHY_IN_RANGE[name]} Set {name} to a number {bounds}.")
+
+    def _check_choices(self) -> None:
+        if self.loss_type not in CLIPPED_SURROGATES:
+            raise UnusableSetting(
+                f"loss_type='{self.loss_type}' arrived, but PPO maximises the clipped objective, and that is another. "
+                f"Choose among {', '.join(CLIPPED_SURROGATES)}, or train with trl.GRPOTrainer."
+            )
+        if self.use_liger_kernel:
+            raise UnusableSetting(
+                "use_liger_kernel=True arrived, but Liger's fused GRPO loss would go past the value loss. "
+                "Leave it out; TRL deprecates it."
+            )
+
+
+WHY_IN_RANGE = {
+    "beta": "A negative KL penalty would pay the policy for leaving the reference.",
+    "vf_coef": "A negative weight would train the critic to be wrong.",
+    "cliprange_value": "A value cannot move by less than nothing.",
+    "gamma": "A discount beyond 1 makes late tokens count more than the score itself.",
+    "lam": "Beyond 1 the weights of later errors grow without end.",
+}
+"""Why a setting outside its range cannot work."""

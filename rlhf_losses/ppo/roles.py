@@ -1,0 +1,123 @@
+"""Who plays the critic: the reward model, the policy itself, or a model of the user's. Each plays it on a copy."""
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from accelerate.utils import is_peft_model
+from peft import PeftConfig, inject_adapter_in_model
+from torch import nn
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from rlhf_losses.errors import UnusableModel
+from rlhf_losses.ppo.critic import Critic
+from rlhf_losses.scoring.loading import load_reward_model
+from rlhf_losses.scoring.scorer import Scorer
+
+
+def check_critic(critic: str | PreTrainedModel | None) -> None:
+    """Refuse a critic that gives several numbers a token, before anything is loaded.
+
+    Raises:
+        UnusableModel: `critic` has a number of labels other than 1.
+    """
+    if critic is None or is_adapter(critic):
+        return
+    config = AutoConfig.from_pretrained(critic) if isinstance(critic, str) else critic.config
+    if config.num_labels != 1:
+        raise UnusableModel(
+            f"The critic has num_labels={config.num_labels}, but the value of a state is one number. "
+            "Give a reward model with num_labels=1, or leave critic out to start from the policy or its reward model."
+        )
+
+
+def is_adapter(critic: str | PreTrainedModel) -> bool:
+    """Return whether `critic` is the folder of a LoRA adapter, which is always loaded with one label."""
+    return isinstance(critic, str) and Path(critic, "adapter_config.json").is_file()
+
+
+def choose_critic(
+    critic: str | PreTrainedModel | None,
+    policy: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    reward_funcs: Sequence[Any],
+) -> Critic:
+    """Return the critic that was asked for; by default one from the reward model, else from the policy.
+
+    The reward model is the first `Scorer` among `reward_funcs` that reads the policy's tokens.
+
+    Raises:
+        UnusableModel: the critic reads another vocabulary, or has no head that is read at every token.
+    """
+    if isinstance(critic, str):
+        return critic_from_path(critic, policy, tokenizer)
+    if critic is not None:
+        check_vocabulary_size(critic, policy)
+        return critic_from_classifier(plain_copy(critic))
+    scorers = [f for f in reward_funcs if isinstance(f, Scorer) and reads_the_same(f.tokenizer, tokenizer)]
+    return critic_from_classifier(plain_copy(scorers[0].model)) if scorers else critic_from_policy(policy)
+
+
+def critic_from_path(path: str, policy: nn.Module, tokenizer: PreTrainedTokenizerBase) -> Critic:
+    """Return a critic made of a reward model on disk or on the hub, in the policy's precision."""
+    if not reads_the_same(AutoTokenizer.from_pretrained(path), tokenizer):
+        raise UnusableModel(
+            f"The critic '{path}' has another vocabulary than the policy: it would read its tokens as other words. "
+            "Give a critic with the policy's tokenizer. (A reward model may have any: it gets the text.)"
+        )
+    model, _ = load_reward_model(path, dtype=policy.dtype)
+    return critic_from_classifier(model)
+
+
+def critic_from_classifier(model: PreTrainedModel) -> Critic:
+    """Return a critic made of the backbone and the score head of a sequence classifier."""
+    head = getattr(model, "score", None)
+    if not isinstance(head, nn.Linear) or head.out_features != 1:
+        raise UnusableModel(
+            f"{type(model).__name__} has no linear layer called score with one output. A critic is read at every "
+            "token, which only classifiers on a causal language model allow. Take one of those (Llama, Qwen, GPT-2, …)."
+        )
+    return Critic(model.base_model, head)
+
+
+def critic_from_policy(policy: nn.Module) -> Critic:
+    """Return a critic on a copy of the policy's backbone, with a head of zeros: at first every value is 0."""
+    backbone = plain_copy(policy).base_model
+    head = nn.Linear(backbone.config.get_text_config().hidden_size, 1, bias=False)
+    nn.init.zeros_(head.weight)
+    return Critic(backbone, head)
+
+
+def plain_copy(model: Any) -> Any:
+    """Return a copy of a model, with its adapters merged."""
+    copied = copy.deepcopy(model)
+    return copied.merge_and_unload() if is_peft_model(copied) else copied
+
+
+def add_adapters(critic: Critic, policy_adapters: PeftConfig) -> None:
+    """Freeze the critic's backbone and put adapters like the policy's into it; the head is trained in full."""
+    settings = copy.deepcopy(policy_adapters)
+    settings.task_type = None
+    settings.modules_to_save = None
+    inject_adapter_in_model(settings, critic)
+    critic.head.requires_grad_(True)
+    for parameter in critic.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+
+
+def check_vocabulary_size(critic: PreTrainedModel, policy: nn.Module) -> None:
+    """Refuse a critic whose vocabulary is of another size than the policy's; its tokenizer is not at hand."""
+    theirs, ours = (model.config.get_text_config().vocab_size for model in (critic, policy))
+    if theirs != ours:
+        raise UnusableModel(
+            f"The critic has a vocabulary of {theirs} tokens and the policy one of {ours}, so it would read its "
+            "tokens as other words. Give a critic with the policy's tokenizer. (A reward model may have any: it gets "
+            "the text.)"
+        )
+
+
+def reads_the_same(theirs: PreTrainedTokenizerBase, ours: PreTrainedTokenizerBase) -> bool:
+    """Return whether every token of ours has the same number in theirs."""
+    return ours.get_vocab().items() <= theirs.get_vocab().items()

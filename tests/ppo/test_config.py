@@ -1,0 +1,74 @@
+"""Settings of PPO are checked when they are made, and say what to type instead."""
+
+import pytest
+from transformers import HfArgumentParser
+
+from rlhf_losses.errors import RlhfLossesError
+from rlhf_losses.ppo import PPOConfig
+
+
+def config(tmp_path, **changes):
+    plain = {"bf16": False, "use_cpu": True, "report_to": "none", "per_device_train_batch_size": 3}
+    return PPOConfig(str(tmp_path), **plain | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"beta": -0.1}, r"beta=-0.1 arrived\. .*pay the policy for leaving.*Set beta to a number at least 0\."),
+        ({"gamma": 1.1}, r"gamma=1.1 .*Set gamma to a number between 0 and 1\."),
+        ({"lam": -1.0}, r"lam=-1.0 .*between 0 and 1\."),
+        ({"lam": float("nan")}, r"lam=nan .*between 0 and 1\."),
+        ({"vf_coef": -1.0}, r"vf_coef=-1.0 .*at least 0\."),
+        ({"cliprange_value": -0.2}, r"cliprange_value=-0.2 .*at least 0\."),
+        ({"loss_type": "cispo"}, "loss_type='cispo' arrived, but .*Choose among dapo"),
+        ({"use_liger_kernel": True}, "use_liger_kernel=True arrived, but .*Leave it out"),
+        ({"per_device_train_batch_size": 1}, "rollouts of a single completion.*Raise one of them"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_settings_that_cannot_work_are_refused(tmp_path, changes, message):
+    with pytest.raises(RlhfLossesError, match=message):
+        config(tmp_path, **changes)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {},
+        {"gradient_accumulation_steps": 5},
+        {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 3},
+        {"per_device_train_batch_size": 1, "steps_per_generation": 7},
+        {"generation_batch_size": 9},
+        {"eval_strategy": "steps", "eval_steps": 1, "per_device_eval_batch_size": 5},
+    ],
+    ids=str,
+)
+def test_one_completion_a_prompt_is_accepted_at_every_batch_size(tmp_path, sizes):
+    args = config(tmp_path, **sizes)
+    assert args.num_generations == args.num_generations_eval == 1
+    passes = sizes.get("steps_per_generation") or sizes.get("gradient_accumulation_steps", 1)
+    rollout = sizes.get("generation_batch_size") or args.per_device_train_batch_size * passes
+    assert args.generation_batch_size == rollout
+
+
+def test_several_completions_a_prompt_are_checked_as_in_grpo(tmp_path):
+    assert config(tmp_path, per_device_train_batch_size=4, num_generations=2).num_generations == 2
+    with pytest.raises(ValueError, match="must be divisible by num_generations"):
+        config(tmp_path, per_device_train_batch_size=3, num_generations=2)
+
+
+def test_the_critic_learns_faster_than_the_policy_unless_told_otherwise(tmp_path):
+    assert config(tmp_path, learning_rate=1e-5).critic_learning_rate == pytest.approx(3.3 * 1e-5)
+    assert config(tmp_path, learning_rate=1e-5, critic_learning_rate=2e-5).critic_learning_rate == 2e-5
+
+
+def test_every_setting_can_be_typed_on_the_command_line(tmp_path):
+    typed = [
+        *("--output_dir", str(tmp_path), "--per_device_train_batch_size", "3", "--bf16", "False", "--use_cpu"),
+        *("--gamma", "0.9", "--lam", "0.8", "--vf_coef", "0.5", "--cliprange_value", "0.3"),
+        *("--critic_learning_rate", "1e-4", "--no_whiten_advantages", "--num_generations", "1"),
+    ]
+    (args,) = HfArgumentParser(PPOConfig).parse_args_into_dataclasses(typed)
+    assert (args.gamma, args.lam, args.vf_coef, args.cliprange_value) == (0.9, 0.8, 0.5, 0.3)
+    assert (args.critic_learning_rate, args.whiten_advantages, args.num_generations) == (1e-4, False, 1)
