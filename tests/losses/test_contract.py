@@ -1,0 +1,65 @@
+"""Every loss of the catalogue keeps the contract; a new loss is tested by being there."""
+
+from dataclasses import fields, replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlhf_losses.feedback import KINDS, Feedback
+from rlhf_losses.hooks import catalogue
+from rlhf_losses.hooks.manager import BUILT_IN
+from rlhf_losses.losses import Claims
+from rlhf_losses.testing import check_loss
+from rlhf_losses.testing.checks import CLAIM_RULES
+from rlhf_losses.testing.strategies import scores_with
+
+ENTRIES = list(catalogue().entries.values())
+LOSSES = [entry.loss() for entry in ENTRIES]
+BUILT_IN_LOSSES = [entry.loss() for entry in ENTRIES if entry.plugin == BUILT_IN]
+OPTIONS = [(loss, field.name) for loss in LOSSES for field in fields(loss)]
+
+# A loss with each kind of feedback that it can price; a regularizer prices all of them.
+READINGS = [(loss, kind) for loss in LOSSES for kind in KINDS if loss.reads is Feedback or kind.reaches(loss.reads)]
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=str)
+def test_every_loss_keeps_the_contract(loss):
+    check_loss(loss)
+
+
+@pytest.mark.parametrize(("loss", "option"), OPTIONS, ids=str)
+def test_every_loss_keeps_the_contract_with_another_option(loss, option):
+    other = replace(loss, **{option: 1.5 * getattr(loss, option) + 0.125})
+    assert other != loss
+    check_loss(other)
+
+
+@pytest.mark.parametrize("loss", BUILT_IN_LOSSES, ids=str)
+def test_what_a_built_in_loss_does_not_claim_is_not_true_of_it(loss):
+    for claim in Claims:
+        if claim not in loss.claims:
+            with pytest.raises(AssertionError, match="from claims"):
+                CLAIM_RULES[claim](loss)
+
+
+@pytest.mark.parametrize(("loss", "kind"), READINGS, ids=str)
+@given(data=st.data())
+def test_any_feedback_has_one_finite_cost_an_item_and_a_finite_gradient(loss, kind, data):
+    scores, feedback = data.draw(scores_with(kind))
+    scores = scores.requires_grad_()
+    for term in loss.terms:
+        items = term.loss.price(scores, feedback)
+        assert items.shape == term.loss.anchor(scores, feedback.read_as(term.loss.reads)).shape
+        assert torch.isfinite(items).all()
+    (gradient,) = torch.autograd.grad(loss(scores, feedback), scores, materialize_grads=True)
+    assert torch.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize(("loss", "kind"), READINGS, ids=str)
+@given(data=st.data())
+def test_a_loss_in_bfloat16_is_the_loss_of_the_same_scores_in_float32(loss, kind, data):
+    scores, feedback = data.draw(scores_with(kind))
+    coarse = scores.bfloat16()
+    assert loss(coarse, feedback).equal(loss(coarse.float(), feedback))

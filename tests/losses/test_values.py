@@ -1,0 +1,149 @@
+"""Golden values: what each loss costs, written as the arithmetic of its formula."""
+
+from math import exp, log
+
+import pytest
+import torch
+
+from rlhf_losses.feedback import Labels, Pairs, Rankings, Ratings, Steps, Votes
+from rlhf_losses.hooks import catalogue, parse_loss
+from rlhf_losses.hooks.manager import BUILT_IN
+
+
+def nll(lead):
+    """Negative log of the probability that sigmoid gives to a lead."""
+    return -log(1 / (1 + exp(-lead)))
+
+
+ONE_PAIR = Pairs(chosen=[0], rejected=[1])
+TWO_PAIRS = Pairs(chosen=[0, 2], rejected=[1, 1])
+STRICT = Rankings(candidates=[0, 1, 2], ranks=[2, 1, 3], sizes=[3])
+TIED = Rankings(candidates=[0, 1, 2], ranks=[2, 1, 2], sizes=[3])
+TWO_LISTS = Rankings(candidates=[0, 1, 2, 3, 4], ranks=[1, 2, 3, 2, 1], sizes=[3, 2])
+
+# loss, scores, feedback, the cost of each item
+VALUES = [
+    ("bradley_terry", [2.0, 0.5], ONE_PAIR, [nll(2.0 - 0.5)]),
+    ("bradley_terry", [2.0, 0.5, -1.0], TWO_PAIRS, [nll(2.0 - 0.5), nll(-1.0 - 0.5)]),
+    ("bradley_terry", [2.0, 2.0], ONE_PAIR, [log(2)]),
+    ("bradley_terry", [2.0, 0.5], Pairs(chosen=[0], rejected=[1], margin=[0.75]), [nll(2.0 - 0.5 - 0.75)]),
+    ("bradley_terry", [2.0, 0.5], Pairs(chosen=[0], rejected=[1], weight=[3.0]), [3.0 * nll(1.5)]),
+    ("bradley_terry", [2.0, 0.5], Pairs(chosen=[0], rejected=[1], weight=[0.0]), [0.0]),
+    (
+        "bradley_terry",
+        [2.0, 0.5],
+        Pairs(chosen=[0], rejected=[1], preference=[0.75]),
+        [0.75 * nll(1.5) + 0.25 * nll(-1.5)],
+    ),
+    ("bradley_terry", [2.0, 0.5], Pairs(chosen=[0], rejected=[1], preference=[0.0]), [nll(0.5 - 2.0)]),
+    (
+        "bradley_terry",
+        [2.0, 0.5],
+        Pairs(chosen=[0], rejected=[1], preference=[0.5]),
+        [0.5 * nll(1.5) + 0.5 * nll(-1.5)],
+    ),
+    (
+        "bradley_terry",
+        [2.0, 0.5],
+        Pairs(chosen=[0], rejected=[1], margin=[1.0], weight=[2.0], preference=[0.75]),
+        [2.0 * (0.75 * nll(1.5 - 1.0) + 0.25 * nll(-(1.5 - 1.0)))],
+    ),
+    ("bradley_terry(label_smoothing=0.125)", [2.0, 0.5], ONE_PAIR, [0.875 * nll(1.5) + 0.125 * nll(-1.5)]),
+    ("bradley_terry(temperature=2.0)", [2.0, 0.5], ONE_PAIR, [nll(1.5 / 2.0)]),
+    (
+        "bradley_terry(label_smoothing=0.25, temperature=0.5)",
+        [2.0, 0.5],
+        Pairs(chosen=[0], rejected=[1], margin=[1.0]),
+        [0.75 * nll((1.5 - 1.0) / 0.5) + 0.25 * nll(-(1.5 - 1.0) / 0.5)],
+    ),
+    (
+        "bradley_terry",
+        [2.0, 0.5],
+        Votes(first=[0], second=[1], votes_first=[2], votes_second=[1]),
+        [2 / 3 * nll(1.5) + 1 / 3 * nll(-1.5)],
+    ),
+    ("bradley_terry", [1.0, 3.0, 0.0], STRICT, [nll(3.0 - 1.0), nll(1.0 - 0.0), nll(3.0 - 0.0)]),
+    ("hinge", [2.0, 0.5], ONE_PAIR, [0.0]),
+    ("hinge", [0.75, 0.5], ONE_PAIR, [1 - 0.25]),
+    ("hinge", [0.5, 2.0], ONE_PAIR, [1 + 1.5]),
+    ("hinge(margin=2.0)", [2.0, 0.5], ONE_PAIR, [2.0 - 1.5]),
+    ("hinge", [2.0, 0.5], Pairs(chosen=[0], rejected=[1], margin=[1.0]), [1 - (1.5 - 1.0)]),
+    ("hinge", [2.0, 0.5], Pairs(chosen=[0], rejected=[1], preference=[0.75]), [0.75 * 0.0 + 0.25 * (1 + 1.5)]),
+    ("hinge", [0.75, 0.5], Pairs(chosen=[0], rejected=[1], weight=[4.0]), [4 * (1 - 0.25)]),
+    ("centering", [2.0, 0.5], ONE_PAIR, [(2.0 + 0.5) ** 2]),
+    ("centering", [2.0, 0.5, -1.0], TWO_PAIRS, [(2.0 + 0.5) ** 2, (-1.0 + 0.5) ** 2]),
+    ("centering", [2.0, 0.5], Pairs(chosen=[0], rejected=[1], margin=[9.0], weight=[9.0]), [(2.0 + 0.5) ** 2]),
+    ("score_decay", [2.0, 0.5], ONE_PAIR, [2.0**2, 0.5**2]),
+    ("score_decay", [2.0, 0.5, 3.0], Labels(candidates=[1], labels=[1.0]), [2.0**2, 0.5**2, 3.0**2]),
+    ("accumulated_pairs", [1.0, 3.0, 0.0], STRICT, [(nll(3 - 1) + nll(1 - 0) + nll(3 - 0)) / 3]),
+    ("accumulated_pairs", [1.0, 3.0, 0.0], TIED, [(nll(3 - 1) + nll(3 - 0) + (nll(1 - 0) + nll(0 - 1)) / 2) / 3]),
+    (
+        "accumulated_pairs",
+        [1.0, 3.0, 0.0, 2.0, -1.0],
+        TWO_LISTS,
+        [(nll(1 - 3) + nll(3 - 0) + nll(1 - 0)) / 3, nll(-1 - 2)],
+    ),
+    (
+        "plackett_luce",
+        [1.0, 3.0, 0.0],
+        STRICT,
+        [-log(exp(3) / (exp(3) + exp(1) + exp(0))) - log(exp(1) / (exp(1) + exp(0)))],
+    ),
+    (
+        "plackett_luce",
+        [1.0, 3.0, 0.0],
+        TIED,
+        [
+            -log(exp(3) / (exp(3) + exp(1) + exp(0)))
+            - log(exp(1) / (exp(1) + exp(0)))
+            - log(exp(0) / (exp(1) + exp(0)))
+        ],
+    ),
+    (
+        "plackett_luce",
+        [1.0, 3.0, 0.0, 2.0, -1.0],
+        TWO_LISTS,
+        [
+            -log(exp(1) / (exp(1) + exp(3) + exp(0))) - log(exp(3) / (exp(3) + exp(0))),
+            -log(exp(-1) / (exp(-1) + exp(2))),
+        ],
+    ),
+    ("squared_error", [2.5, 1.0], Ratings(candidates=[1, 0], ratings=[3.0, 2.0], sizes=[2]), [(1 - 3) ** 2, 0.5**2]),
+    ("cross_entropy", [1.5, 1.5], Labels(candidates=[0, 1], labels=[1.0, 0.0]), [nll(1.5), nll(-1.5)]),
+    ("cross_entropy", [1.5], Labels(candidates=[0], labels=[0.25]), [0.25 * nll(1.5) + 0.75 * nll(-1.5)]),
+    ("pointwise_hinge", [0.25, 0.25], Labels(candidates=[0, 1], labels=[1.0, 0.0]), [1 - 0.25, 1 + 0.25]),
+    ("pointwise_hinge", [0.25, 0.25], Labels(candidates=[0, 1], labels=[1.0, -1.0]), [1 - 0.25, 1 + 0.25]),
+    ("pointwise_hinge(margin=0.5)", [0.25], Labels(candidates=[0], labels=[1.0]), [0.5 - 0.25]),
+    ("segment_hinge", [0.25, 2.0, -2.0], Steps(steps=[0, 1, 2], values=[1, 1, 0]), [1 - 0.25, 0.0, 0.0]),
+    ("segment_hinge", [0.25, 2.0], Steps(steps=[0, 1], values=[-1, -1]), [1 + 0.25, 1 + 2.0]),
+    ("segment_hinge(margin=3.0)", [0.25], Steps(steps=[0], values=[1]), [3 - 0.25]),
+    ("segment_rating", [0.5, -1.0], Steps(steps=[0, 1], values=[0.25, 0.5]), [(0.5 - 0.25) ** 2, (-1.0 - 0.5) ** 2]),
+]
+
+# A sum has no items of its own: these are costs of one pair.
+NAMED_SUMS = [
+    ("centered_bradley_terry", [2.0, 0.5], ONE_PAIR, nll(1.5) + 0.01 * (2.0 + 0.5) ** 2),
+    ("centered_bradley_terry(coefficient=0.5)", [2.0, 0.5], ONE_PAIR, nll(1.5) + 0.5 * (2.0 + 0.5) ** 2),
+    (
+        "centered_bradley_terry",
+        [2.0, 0.5],
+        Pairs(chosen=[0], rejected=[1], margin=[1.0]),
+        nll(1.5 - 1.0) + 0.01 * (2.0 + 0.5) ** 2,
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "scores", "feedback", "expected"), VALUES)
+def test_each_item_costs_what_the_formula_says(text, scores, feedback, expected):
+    items = parse_loss(text).price(torch.tensor(scores, dtype=torch.float64), feedback)
+    assert items.tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("text", "scores", "feedback", "expected"), NAMED_SUMS)
+def test_a_named_sum_costs_what_its_terms_cost(text, scores, feedback, expected):
+    assert float(parse_loss(text)(torch.tensor(scores, dtype=torch.float64), feedback)) == pytest.approx(expected)
+
+
+def test_every_built_in_loss_has_a_golden_value():
+    built_in = {name for name, entry in catalogue().entries.items() if entry.plugin == BUILT_IN}
+    assert built_in <= {text.partition("(")[0] for text, *_ in VALUES + NAMED_SUMS}

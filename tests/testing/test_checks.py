@@ -1,0 +1,263 @@
+"""check_loss finds what is wrong: one loss for each rule that breaks only that rule."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch.nn.functional import logsigmoid, relu
+
+from rlhf_losses.feedback import Feedback, Pairs, Rankings
+from rlhf_losses.losses import Claims, ListwiseLoss, Loss, PairwiseLoss, RatingLoss, Regularizer, bradley_terry
+from rlhf_losses.testing import check_loss
+
+
+class Thawed(PairwiseLoss):
+    """Lacks the decorator."""
+
+    def per_pair(self, lead):
+        return relu(-lead)
+
+
+@dataclass(frozen=True)
+class Needy(PairwiseLoss):
+    """Has an option without a default."""
+
+    strength: float
+
+    def per_pair(self, lead):
+        return self.strength * relu(-lead)
+
+
+@dataclass(frozen=True)
+class Speechless(PairwiseLoss):
+    """Has an option that cannot be written down."""
+
+    powers: tuple[int, ...] = (1, 2)
+
+    def per_pair(self, lead):
+        return relu(-lead) ** self.powers[0]
+
+
+@dataclass(frozen=True)
+class Averaged(PairwiseLoss):
+    """Takes the mean itself."""
+
+    def per_pair(self, lead):
+        return -logsigmoid(lead).mean()
+
+
+@dataclass(frozen=True)
+class Overflowing(PairwiseLoss):
+    """Is right on paper and infinite at large scores."""
+
+    def per_pair(self, lead):
+        return torch.log(1 + torch.exp(-lead))
+
+
+@dataclass(frozen=True)
+class Coarse(PairwiseLoss):
+    """Prices in a type of its own."""
+
+    def per_pair(self, lead):
+        return relu(-lead).half().clamp(max=1).to(torch.float16)
+
+
+@dataclass(frozen=True)
+class Relative(PairwiseLoss):
+    """Compares a pair with the other pairs of its batch."""
+
+    def per_pair(self, lead):
+        return relu(lead.mean() - lead)
+
+
+@dataclass(frozen=True)
+class Positional(ListwiseLoss):
+    """Takes the answers of a list to be written best first."""
+
+    def per_list(self, scores, ranks):
+        return relu(scores[-1] - scores[0])
+
+
+@dataclass(frozen=True)
+class CutOff(ListwiseLoss):
+    """Answers an empty batch with a vector that knows no scores."""
+
+    def items(self, scores, feedback):
+        lists = [self.per_list(*one) for one in feedback.lists(scores)]
+        return torch.stack(lists) if lists else torch.zeros(0)
+
+    def per_list(self, scores, ranks):
+        return scores.logsumexp(0) - scores.mean()
+
+
+@dataclass(frozen=True)
+class Infinite(PairwiseLoss):
+    """Has a finite value and no finite gradient at a lead of zero."""
+
+    def per_pair(self, lead):
+        return lead.abs().sqrt()
+
+
+@dataclass(frozen=True)
+class Deceitful(PairwiseLoss):
+    """Cuts its own gradient in half."""
+
+    def per_pair(self, lead):
+        return relu(1 - (lead + lead.detach()) / 2)
+
+
+@dataclass(frozen=True)
+class Anchored(PairwiseLoss):
+    """Claims not to see a shift that it sees."""
+
+    claims = Claims.SHIFT_INVARIANT
+
+    def items(self, scores, feedback):
+        return scores[feedback.chosen] ** 2
+
+    def per_pair(self, lead):
+        return lead
+
+
+@dataclass(frozen=True)
+class Backward(PairwiseLoss):
+    """Claims to reward approval and punishes it."""
+
+    claims = Claims.MONOTONE
+
+    def per_pair(self, lead):
+        return relu(lead)
+
+
+@dataclass(frozen=True)
+class Generous(PairwiseLoss):
+    """Claims to cost something and pays."""
+
+    claims = Claims.NON_NEGATIVE
+
+    def per_pair(self, lead):
+        return -lead
+
+
+@dataclass(frozen=True)
+class Bent(PairwiseLoss):
+    """Claims to be convex and flattens out."""
+
+    claims = Claims.CONVEX
+
+    def per_pair(self, lead):
+        return torch.sigmoid(-lead)
+
+
+@dataclass(frozen=True)
+class Picky(RatingLoss):
+    """Refuses every rating."""
+
+    def require_domain(self, feedback):
+        from rlhf_losses.errors import InvalidFeedback
+
+        raise InvalidFeedback("No.")
+
+    def per_rating(self, scores, ratings):
+        return (scores - ratings) ** 2
+
+
+@dataclass(frozen=True)
+class Stranger(Loss):
+    """Reads a kind of feedback that nobody knows."""
+
+    reads = type("Whispers", (Feedback,), {})
+
+    def items(self, scores, feedback):
+        return scores
+
+
+@dataclass(frozen=True)
+class Sweeping(Regularizer):
+    """Keeps the contract: looks at all scores."""
+
+    claims = Claims.NON_NEGATIVE | Claims.CONVEX
+
+    def per_score(self, scores):
+        return scores.abs()
+
+
+@pytest.mark.parametrize(
+    ("loss", "rule"),
+    [
+        (Thawed(), "documented, frozen dataclass"),
+        (Needy(strength=2.0), "default for every option"),
+        (Needy, "It is a class"),
+        ("bradley_terry", "not a class derived from Loss"),
+        (Speechless(powers=(2,)), "parses back"),
+        (Averaged(), "one finite number an item"),
+        (Overflowing(), "one finite number an item"),
+        (Coarse(), "Keep the type of the scores"),
+        (Relative(), "alone and in a batch"),
+        (Positional(), "whatever order its answers are written"),
+        (CutOff(), "Return scores\\[:0\\]"),
+        (Infinite(), "Gradients are finite"),
+        (Deceitful(), "gradient is that of the value"),
+        (Anchored(), "claims to be shift invariant"),
+        (Backward(), "claims to be monotone"),
+        (Generous(), "claims to be non-negative"),
+        (Bent(), "claims to be convex"),
+        (Picky(), "refuses every example of Ratings"),
+        (Stranger(), "there are no examples"),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else type(value).__name__,
+)
+def test_a_loss_that_breaks_a_rule_is_told_which(loss, rule):
+    name = loss.__name__ if isinstance(loss, type) else type(loss).__name__
+    with pytest.raises(AssertionError, match=rule) as caught:
+        check_loss(loss)
+    assert str(caught.value).startswith(f"{name} breaks a rule. ")
+
+
+def test_a_regularizer_keeps_the_contract_without_reading_feedback():
+    check_loss(Sweeping())
+
+
+def test_a_sum_is_as_good_as_its_terms():
+    check_loss(bradley_terry + 0.5 * Sweeping())
+    with pytest.raises(AssertionError, match="Overflowing breaks a rule"):
+        check_loss(bradley_terry + 0.5 * Overflowing())
+
+
+def test_a_wrong_claim_about_a_rare_case_is_found():
+    """Only ties and doubtful pairs make this loss pay."""
+
+    @dataclass(frozen=True)
+    class Doubtful(PairwiseLoss):
+        """Costs what chosen answers lack, and pays for doubt."""
+
+        claims = Claims.NON_NEGATIVE
+
+        def items(self, scores: torch.Tensor, feedback: Pairs) -> torch.Tensor:
+            costs = relu(-feedback.lead(scores))
+            return costs if feedback.preference is None else costs - (feedback.preference < 1).float()
+
+        def per_pair(self, lead):
+            return relu(-lead)
+
+    with pytest.raises(AssertionError, match="non-negative"):
+        check_loss(Doubtful())
+
+
+def test_a_list_loss_that_knows_no_ties_may_refuse_them():
+    @dataclass(frozen=True)
+    class Strict(ListwiseLoss):
+        """Reads rankings without ties."""
+
+        def require_domain(self, feedback: Rankings) -> None:
+            from rlhf_losses.errors import InvalidFeedback
+
+            for _, ranks in feedback.lists(torch.zeros(feedback.score_count())):
+                if len(set(ranks.tolist())) < len(ranks):
+                    raise InvalidFeedback("Strict got a tie. Break it or drop the list.")
+
+        def per_list(self, scores, ranks):
+            assert len(set(ranks.tolist())) == len(ranks)
+            return scores.logsumexp(0) - scores[ranks.argmin()]
+
+    check_loss(Strict())
