@@ -25,6 +25,7 @@ CONVERSATIONS = ("prompt", "completion", "chosen", "rejected", "messages")
 logger = logging.getLogger(__name__)
 
 Rows = datasets.Dataset | datasets.IterableDataset
+Splits = Mapping[Any, Rows]
 
 
 def load_rows(name: str, split: str | None = None) -> Rows:
@@ -51,7 +52,7 @@ def training_rows(data: DataArguments, mixture: trl.DatasetMixtureConfig, evalua
     return train, None
 
 
-def load_splits(name: str, config: str | None = None, streaming: bool = False) -> Mapping[str, Rows]:
+def load_splits(name: str, config: str | None = None, streaming: bool = False) -> Splits:
     """Load every split of a dataset; a file, and a folder that holds one dataset, is the split `train`."""
     path = Path(name).expanduser()
     try:
@@ -69,7 +70,7 @@ def load_splits(name: str, config: str | None = None, streaming: bool = False) -
         raise BadArgument(unreadable(path, name, error)) from error
 
 
-def pick(splits: Mapping[str, Rows], split: str, name: str, or_else: str = "") -> Rows:
+def pick(splits: Splits, split: str, name: str, or_else: str = "") -> Rows:
     """Return one split, and refuse it if it has no rows."""
     if split not in splits:
         raise BadArgument(
@@ -95,7 +96,7 @@ def load_file(path: Path, streaming: bool = False) -> Rows:
     return with_lists(rows, path) if path.suffix == ".csv" else rows
 
 
-def load_folder(path: Path, config: str | None, streaming: bool) -> Mapping[str, Rows]:
+def load_folder(path: Path, config: str | None, streaming: bool) -> Splits:
     """Load a folder written by `save_to_disk`, or one with data files in it."""
     if (path / "dataset_dict.json").is_file():
         return datasets.DatasetDict.load_from_disk(path)
@@ -154,8 +155,8 @@ def with_lists(rows: Rows, path: Path) -> Rows:
 
 def _decoder(rows: Rows, name: str) -> Callable[[str], Any] | None:
     """Return how to read a column: lists always, conversations if the first text is a list of messages."""
-    values = (row[name] for row in rows.select_columns([name]))
-    first = next((value for value in values if value is not None), None)
+    column: Any = rows.select_columns([name])
+    first = next((row[name] for row in column if row[name] is not None), None)
     if not isinstance(first, str):
         return None
     if name in LISTS or (name in CONVERSATIONS and _is_conversation(first)):

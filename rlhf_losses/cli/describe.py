@@ -16,7 +16,7 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     """Print what a loss computes, reads and claims."""
     parser = OneMessage(prog="rlhf-losses describe", description="Show formula, options, source and example of a loss.")
     parser.add_argument("loss", help="a name, or an expression like 'bradley_terry + 0.01 * centering'")
-    args = parser.parse_args(argv)
+    args = parser.parse(argv)
     losses = catalogue(plugins)
     print(described(losses.parse(args.loss), losses))
 

@@ -18,7 +18,7 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
         help="what happens to rows with a text longer than the model's context (default: drop)",
     )
     parser.add_argument("--json", action="store_true", help="print a JSON object")
-    args = parser.parse_args(argv)
+    args = parser.parse(argv)
     loss = None if args.loss is None else catalogue(plugins).parse(args.loss)
     rows = rows_of(args)
     metrics = evaluate(

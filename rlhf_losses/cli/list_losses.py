@@ -15,7 +15,7 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     parser = OneMessage(prog="rlhf-losses list", description="Show every loss, built-in or from a plugin.")
     parser.add_argument("--feedback", metavar="KIND", help="only losses that can read this kind, like pairs")
     parser.add_argument("--json", action="store_true", help="print a JSON array")
-    args = parser.parse_args(argv)
+    args = parser.parse(argv)
     rows = [told(entry) for entry in chosen(catalogue(plugins), args.feedback)]
     print(json.dumps(rows, indent=2) if args.json else table(rows))
 

@@ -49,7 +49,7 @@ def run(argv: list[str]) -> int:
         parser.print_help(sys.stderr)
         return 2
     if argv[0].startswith("-"):
-        parser.parse_args(argv)
+        parser.parse(argv)
     name, *arguments = argv
     if name not in COMMANDS:
         raise BadArgument(

@@ -3,6 +3,7 @@
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import trl
 from peft import PeftModel
@@ -71,7 +72,7 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     if config.push_to_hub:
         runs.push(trainer, folder)
     trainer.accelerator.print(
-        f"Trained on {len(rows)} prompts: {trainer.state.global_step} steps.\n"
+        f"Trained {trainer.state.global_step} steps on the scores of {judge}.\n"
         f"Saved the policy in {folder}; its checkpoints are the folders checkpoint-* there.\n"
         f"Next: AutoModelForCausalLM.from_pretrained({str(folder)!r}), or rlhf-losses ppo --model {folder} to go on."
     )
@@ -91,11 +92,12 @@ def prompts(rows: Rows) -> Rows:
 
 def publish(trainer: PPOTrainer) -> Path:
     """Save the policy with any adapter merged, as a plain language model."""
-    folder = Path(trainer.args.output_dir)
-    policy = trainer.accelerator.unwrap_model(trainer.model)
+    folder = Path(str(trainer.args.output_dir))
+    tokenizer: Any = trainer.processing_class
+    policy: Any = trainer.accelerator.unwrap_model(trainer.model)
     if isinstance(policy, PeftModel):
         policy = deepcopy(policy).merge_and_unload()
     if trainer.accelerator.is_main_process:
         policy.save_pretrained(folder)
-        trainer.processing_class.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
     return folder

@@ -137,12 +137,9 @@ class Interruptible(TrainerCallback):
         self.asked = True
         print("\nStopping after this step, with a checkpoint. Ctrl-C again stops at once.", file=sys.stderr)
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> TrainerControl:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self.asked:
             control.should_save = control.should_training_stop = True
-        return control
 
 
 def train(trainer: Any, stop: Interruptible, checkpoint: str | None) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import json
 import logging
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -45,7 +45,7 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     """Write one line a text."""
     parser = reading_parser("rlhf-losses score", "Score texts with a reward model and write JSON Lines.")
     parser.add_argument("--output", metavar="FILE", help="write there instead of to stdout")
-    args = parser.parse_args(argv)
+    args = parser.parse(argv)
     rows = rows_of(args)
     require_texts(rows.column_names, args.dataset)
     if args.output and Path(args.output).exists():
@@ -83,9 +83,7 @@ def output(file: str | None) -> Iterator[TextIO]:
         yield opened
 
 
-def scored(
-    scorer: Scorer, rows: Sequence[Mapping[str, Any]], first: int
-) -> Iterator[tuple[Place, float | None, str | None]]:
+def scored(scorer: Scorer, rows: Iterable[Any], first: int) -> Iterator[tuple[Place, float | None, str | None]]:
     """Score the texts of some rows; a text that cannot be scored comes with the reason."""
     steps = scorer.description.segmentation is not None
     found = [one for number, row in enumerate(rows, first) for one in texts(row, number, steps)]

@@ -21,9 +21,9 @@ class OneMessage(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise BadArgument(f"{self.prog}: {message.rstrip('.')}. Run `{self.prog} --help` to see every argument.")
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+    def parse(self, argv: Sequence[str]) -> argparse.Namespace:
         """Parse, and refuse what is left over."""
-        known, left = self.parse_known_args(args, namespace)
+        known, left = self.parse_known_args(argv)
         self.refuse(left)
         return known
 
