@@ -39,7 +39,7 @@ def is_adapter(critic: str | PreTrainedModel) -> bool:
 
 def choose_critic(
     critic: str | PreTrainedModel | None,
-    policy: nn.Module,
+    policy: Any,
     tokenizer: PreTrainedTokenizerBase,
     reward_funcs: Sequence[Any],
 ) -> Critic:
@@ -59,7 +59,7 @@ def choose_critic(
     return critic_from_classifier(plain_copy(scorers[0].model)) if scorers else critic_from_policy(policy)
 
 
-def critic_from_path(path: str, policy: nn.Module, tokenizer: PreTrainedTokenizerBase) -> Critic:
+def critic_from_path(path: str, policy: Any, tokenizer: PreTrainedTokenizerBase) -> Critic:
     """Return a critic made of a reward model on disk or on the hub, in the policy's precision."""
     if not reads_the_same(AutoTokenizer.from_pretrained(path), tokenizer):
         raise UnusableModel(
@@ -78,10 +78,11 @@ def critic_from_classifier(model: PreTrainedModel) -> Critic:
             f"{type(model).__name__} has no linear layer called score with one output. A critic is read at every "
             "token, which only classifiers on a causal language model allow. Take one of those (Llama, Qwen, GPT-2, …)."
         )
-    return Critic(model.base_model, head)
+    backbone: Any = model.base_model
+    return Critic(backbone, head)
 
 
-def critic_from_policy(policy: nn.Module) -> Critic:
+def critic_from_policy(policy: Any) -> Critic:
     """Return a critic on a copy of the policy's backbone, with a head of zeros: at first every value is 0."""
     backbone = plain_copy(policy).base_model
     head = nn.Linear(backbone.config.get_text_config().hidden_size, 1, bias=False)
@@ -97,7 +98,7 @@ def plain_copy(model: Any) -> Any:
 
 def add_adapters(critic: Critic, policy_adapters: PeftConfig) -> None:
     """Freeze the critic's backbone and put adapters like the policy's into it; the head is trained in full."""
-    settings = copy.deepcopy(policy_adapters)
+    settings: Any = copy.deepcopy(policy_adapters)
     settings.task_type = None
     settings.modules_to_save = None
     inject_adapter_in_model(settings, critic)
@@ -107,9 +108,9 @@ def add_adapters(critic: Critic, policy_adapters: PeftConfig) -> None:
             parameter.data = parameter.data.float()
 
 
-def check_vocabulary_size(critic: PreTrainedModel, policy: nn.Module) -> None:
+def check_vocabulary_size(critic: PreTrainedModel, policy: Any) -> None:
     """Refuse a critic whose vocabulary is of another size than the policy's; its tokenizer is not at hand."""
-    theirs, ours = (model.config.get_text_config().vocab_size for model in (critic, policy))
+    theirs, ours = (config.get_text_config().vocab_size for config in (critic.config, policy.config))
     if theirs != ours:
         raise UnusableModel(
             f"The critic has a vocabulary of {theirs} tokens and the policy one of {ours}, so it would read its "

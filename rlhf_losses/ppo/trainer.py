@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import torch
 import trl
 from accelerate.utils import gather, is_peft_model
+from peft import PeftModel
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
@@ -35,6 +36,7 @@ from rlhf_losses.ppo.rewards import log_ratio_to_reference, token_rewards, weigh
 from rlhf_losses.ppo.roles import add_adapters, check_critic, choose_critic
 
 Inputs = dict[str, Any]
+Policy = str | PreTrainedModel | PeftModel
 CRITIC_FOLDER = "critic"
 
 
@@ -69,6 +71,9 @@ class PPOTrainer(trl.GRPOTrainer):
         https://arxiv.org/abs/1909.08593
     """
 
+    args: PPOConfig  # type: ignore[reportIncompatibleVariableOverride]
+    model: PreTrainedModel  # type: ignore[reportIncompatibleVariableOverride]
+
     _name = "PPO"
     _tag_names: ClassVar[list[str]] = ["trl", "ppo"]
     _paper: ClassVar[dict[str, str]] = {
@@ -80,7 +85,7 @@ class PPOTrainer(trl.GRPOTrainer):
 
     def __init__(
         self,
-        model: str | PreTrainedModel | nn.Module,
+        model: Policy,
         reward_funcs: Any = None,
         args: PPOConfig | None = None,
         train_dataset: Any = None,
@@ -119,13 +124,14 @@ class PPOTrainer(trl.GRPOTrainer):
     def _prepare_critic(self, critic: Critic) -> nn.Module:
         """Set up the critic as TRL does the policy: adapters, dropout, checkpointing, device, precision, processes."""
         if is_peft_model(self.model):
-            add_adapters(critic, self.model.peft_config[self.model.active_adapter])
+            policy: Any = self.model
+            add_adapters(critic, policy.peft_config[policy.active_adapter])
         else:
             critic.requires_grad_(True)
         if self.args.disable_dropout:
             disable_dropout_in_model(critic)
         if self.args.gradient_checkpointing:
-            _checkpoint_activations(critic.backbone, self.args.gradient_checkpointing_kwargs or {})
+            _checkpoint_activations(critic.backbone, self._checkpointing())
         return self.accelerator.prepare_model(critic)
 
     @property
@@ -216,11 +222,15 @@ class PPOTrainer(trl.GRPOTrainer):
             return torch.zeros_like(mask, dtype=torch.float32)
         logps = rollout.get("old_per_token_logps")
         if logps is None:
-            with disable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs):
+            with disable_gradient_checkpointing(self.model, self._checkpointing()):
                 logps = self._get_per_token_logps_and_entropies(
                     self.model, *_sequences(rollout), mask.shape[1], batch_size=self._piece()
                 )[0]
         return log_ratio_to_reference(logps, rollout["ref_per_token_logps"], mask)
+
+    def _checkpointing(self) -> dict[str, Any] | None:
+        settings: Any = self.args.gradient_checkpointing_kwargs
+        return settings
 
     def _piece(self) -> int:
         args = self.args
@@ -268,7 +278,8 @@ class PPOTrainer(trl.GRPOTrainer):
     # The metrics
 
     def _total(self, sums: Tensor) -> Tensor:
-        return self.accelerator.reduce(sums, reduction="sum")
+        total: Any = self.accelerator.reduce(sums, reduction="sum")
+        return total
 
     def _record(self, metrics: Mapping[str, Tensor]) -> None:
         recorded = self._metrics["train" if self.model.training else "eval"]
@@ -298,11 +309,11 @@ class PPOTrainer(trl.GRPOTrainer):
         moved = (values - inputs["values"]).abs() > self.args.cliprange_value
         # A micro-batch adds its share to the losses of a step; as a metric, shares are averaged.
         shares = torch.stack([policy_loss, value_loss]) * self._accumulated()
-        policy, value = self._total(shares.detach()) / self.accelerator.num_processes
+        shares = self._total(shares.detach()) / self.accelerator.num_processes
         self._record(
             {
-                "loss/policy": policy,
-                "loss/value": value,
+                "loss/policy": shares[0],
+                "loss/value": shares[1],
                 "ratio": masked_mean(log_ratios.exp(), mask, self._total),
                 "approx_kl": masked_mean(log_ratios.exp() - 1 - log_ratios, mask, self._total),
                 "value/clip_ratio": masked_mean(moved.float(), mask, self._total),
@@ -311,7 +322,8 @@ class PPOTrainer(trl.GRPOTrainer):
 
     def _show_advantages(self, means: Tensor) -> None:
         """Put the mean advantage of each completion into the table of completions, in place of the group's."""
-        shown, gathered = self._logs["advantages"], gather(means).tolist()
+        everywhere: Any = gather(means)
+        shown, gathered = self._logs["advantages"], everywhere.tolist()
         for _ in range(min(len(shown), len(gathered))):
             shown.pop()
         shown.extend(gathered)
@@ -327,11 +339,12 @@ class _ForgetGradients(TrainerCallback):
         self.critic.zero_grad()
 
 
-def _checkpoint_activations(backbone: PreTrainedModel, settings: Mapping[str, Any]) -> None:
-    """Trade memory for time in the backbone, under the name that the installed transformers has for it."""
-    enable = getattr(backbone, "activation_checkpointing_enable", None) or backbone.gradient_checkpointing_enable
-    which = {name: settings[name] for name in ("every_n_layers", "offload") if name in settings}
-    enable({name: value for name, value in settings.items() if name not in which} or None, **which)
+def _checkpoint_activations(backbone: PreTrainedModel, settings: Mapping[str, Any] | None) -> None:
+    """Trade time for memory in the backbone, under the name that the installed transformers has for it."""
+    enable: Any = getattr(backbone, "activation_checkpointing_enable", None) or backbone.gradient_checkpointing_enable
+    how = dict(settings or {})
+    which = {name: how.pop(name) for name in ("every_n_layers", "offload") if name in how}
+    enable(how or None, **which)
     backbone.enable_input_require_grads()  # frozen embeddings would otherwise end the graph before the first adapter
 
 
@@ -347,8 +360,9 @@ def _written(inputs: Inputs) -> Tensor:
     return mask & inputs["tool_mask"].bool() if "tool_mask" in inputs else mask
 
 
-def _short_name(model: str | PreTrainedModel | nn.Module) -> str:
-    name = model if isinstance(model, str) else get_config_model_id(model.config)
+def _short_name(model: Policy) -> str:
+    config: Any = None if isinstance(model, str) else model.config
+    name = model if isinstance(model, str) else get_config_model_id(config)
     return name.rstrip("/").split("/")[-1]
 
 
