@@ -1,18 +1,20 @@
 """Shapes in whole words, for annotations: `Scores` is a vector with one entry a score."""
 
+from typing import TypeAlias
+
 from jaxtyping import Float, Int
 from torch import Tensor
 
-Scores = Float[Tensor, "score"]
-PerItem = Float[Tensor, "item"]
-PerPair = Float[Tensor, "pair"]
-PerCandidate = Float[Tensor, "candidate"]
-PerStep = Float[Tensor, "step"]
-Scalar = Float[Tensor, ""]
+Scores: TypeAlias = Float[Tensor, "score"]
+PerItem: TypeAlias = Float[Tensor, "item"]
+PerPair: TypeAlias = Float[Tensor, "pair"]
+PerCandidate: TypeAlias = Float[Tensor, "candidate"]
+PerStep: TypeAlias = Float[Tensor, "step"]
+Scalar: TypeAlias = Float[Tensor, ""]
 
-PairIndex = Int[Tensor, "pair"]
-CandidateIndex = Int[Tensor, "candidate"]
-StepIndex = Int[Tensor, "step"]
-ItemIndex = Int[Tensor, "item"]
-Ranks = Int[Tensor, "candidate"]
-Sizes = Int[Tensor, "list"]
+PairIndex: TypeAlias = Int[Tensor, "pair"]
+CandidateIndex: TypeAlias = Int[Tensor, "candidate"]
+StepIndex: TypeAlias = Int[Tensor, "step"]
+ItemIndex: TypeAlias = Int[Tensor, "item"]
+Ranks: TypeAlias = Int[Tensor, "candidate"]
+Sizes: TypeAlias = Int[Tensor, "list"]
