@@ -177,6 +177,24 @@ def test_rows_of_any_shape_are_scored(done, reward_model, tmp_path, shape):
     assert lines == [{"row": 0} | place for place in places]
 
 
+def test_a_model_of_steps_scores_each_step(done, language_model, tmp_path):
+    rows = [
+        {"prompt": "Count. ", "completions": ["One.", "Two.", "Four."], "labels": [True, True, False]},
+        {"prompt": "Count. ", "completions": ["One."], "labels": [True]},
+    ]
+    file = write(tmp_path / "steps.jsonl", rows)
+    done(
+        *("train", "--model", language_model, "--dataset", file, "--loss", "segment_hinge"),
+        *("--output_dir", tmp_path / "run", "--max_steps", 1, *FAST.split()),
+    )
+    told = done("score", "--model", tmp_path / "run", "--dataset", file)
+    lines = [json.loads(line) for line in told.out.splitlines()]
+    assert [(line["row"], line["index"]) for line in lines] == [(0, 0), (0, 1), (0, 2), (1, 0)]
+    scorer = Scorer.from_pretrained(tmp_path / "run")
+    expected = [score for row in rows for score in scorer.score_steps(row["prompt"], row["completions"])]
+    assert [line["score"] for line in lines] == pytest.approx(expected, abs=1e-5)
+
+
 def test_a_text_that_cannot_be_scored_leaves_the_others_scored(done, reward_model, tmp_path):
     rows = [{"text": "Fine."}, {"text": ""}, {"text": "too long " * 100}, {"text": "Fine."}]
     told = done("score", "--model", reward_model, "--dataset", write(tmp_path / "rows.jsonl", rows))

@@ -1,6 +1,6 @@
 """The arguments of TRL's scripts, with the few that we add: on the command line and in the file of `--config`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,13 +104,17 @@ class TrainingParser(OneMessage, trl.TrlParser):
             if not flag.startswith(("--no_", "--no-"))
         }
         self.refuse([f"--{name}" for name in values if name not in targets], where=" (in the file of --config)")
-        for name, value in values.items():
-            choices = targets[name].choices
-            if choices is not None and value not in choices:
-                raise BadArgument(
-                    f"{self.prog}: the file of --config sets {name} to {value!r}. Take one of {', '.join(choices)}."
-                )
-        return super().set_defaults_with_config(**{targets[name].dest: value for name, value in values.items()})
+        chosen = {name: self.chosen(name, value, targets[name].choices) for name, value in values.items()}
+        return super().set_defaults_with_config(**{targets[name].dest: value for name, value in chosen.items()})
+
+    def chosen(self, name: str, value: Any, choices: Iterable[Any] | None) -> Any:
+        """Return a value of the file, or raise `BadArgument` if it is none of the choices."""
+        if choices is None or value is None or value in choices:
+            return value
+        if value is False and "no" in choices:  # YAML takes an unquoted no for false
+            return "no"
+        known = ", ".join(map(str, choices))
+        raise BadArgument(f"{self.prog}: the file of --config sets {name} to {value!r}. Take one of {known}.")
 
 
 def quantization_of(model: trl.ModelConfig) -> Any:

@@ -28,9 +28,9 @@ Rows = datasets.Dataset | datasets.IterableDataset
 Splits = Mapping[Any, Rows]
 
 
-def load_rows(name: str, split: str | None = None) -> Rows:
+def load_rows(name: str, split: str | None = None, config: str | None = None) -> Rows:
     """Load one split of a dataset: the one that is named, or the only one, or `test`."""
-    splits = load_splits(name)
+    splits = load_splits(name, config)
     return pick(splits, split or (next(iter(splits)) if len(splits) == 1 else "test"), name)
 
 

@@ -17,6 +17,7 @@ def reading_parser(prog: str, description: str) -> OneMessage:
     parser = OneMessage(prog=prog, description=description)
     parser.add_argument("--model", "--model_name_or_path", required=True, help="folder (or hub id) of a reward model")
     parser.add_argument("--dataset", "--dataset_name", required=True, help="hub id, local folder or file")
+    parser.add_argument("--dataset_config", help="configuration of a dataset of the hub")
     parser.add_argument("--split", help="split to read; by default the only one, or test")
     parser.add_argument("--batch_size", type=at_least_one, default=32, help="texts a forward pass (default: 32)")
     parser.add_argument("--max_rows", type=at_least_one, help="read only the first rows")
@@ -34,7 +35,7 @@ def at_least_one(text: str) -> int:
 
 def rows_of(args: argparse.Namespace) -> datasets.Dataset:
     """Load the rows that the arguments name."""
-    rows = load_rows(args.dataset, args.split)
+    rows = load_rows(args.dataset, args.split, args.dataset_config)
     assert isinstance(rows, datasets.Dataset)
     return rows if args.max_rows is None else rows.select(range(min(args.max_rows, len(rows))))
 

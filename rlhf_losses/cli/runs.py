@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import torch
 from huggingface_hub import upload_folder
 from transformers import AutoConfig, AutoTokenizer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
@@ -138,8 +139,18 @@ class Interruptible(TrainerCallback):
         print("\nStopping after this step, with a checkpoint. Ctrl-C again stops at once.", file=sys.stderr)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self.asked = anywhere(self.asked, args)
         if self.asked:
             control.should_save = control.should_training_stop = True
+
+
+def anywhere(asked: bool, args: TrainingArguments) -> bool:
+    """Tell whether any process was asked, so that all of them stop after the same step."""
+    if args.world_size == 1:
+        return asked
+    count = torch.tensor(float(asked), device=args.device)
+    torch.distributed.all_reduce(count)
+    return bool(count)
 
 
 def train(trainer: Any, stop: Interruptible, checkpoint: str | None) -> None:

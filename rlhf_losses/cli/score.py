@@ -16,7 +16,7 @@ from rlhf_losses.cli.reading import load_scorer, reading_parser, rows_of
 from rlhf_losses.errors import FeedbackMismatch, InvalidFeedback, RunExists
 from rlhf_losses.feedback import Steps
 from rlhf_losses.feedback.base import Answer
-from rlhf_losses.scoring import Scorer
+from rlhf_losses.scoring import Description, Scorer
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +39,15 @@ class Place:
         """Return what is written about the place."""
         index = {} if self.index is None else {"index": self.index}
         return {"row": self.row, "column": self.column, **index}
+
+
+@dataclass(frozen=True)
+class Text:
+    """One text to be scored, and its place; with `stepwise`, a place for each of its steps."""
+
+    places: list[Place]
+    answer: Answer
+    stepwise: bool = False
 
 
 def run(argv: list[str], plugins: tuple[str, ...]) -> None:
@@ -85,55 +94,54 @@ def output(file: str | None) -> Iterator[TextIO]:
 
 def scored(scorer: Scorer, rows: Iterable[Any], first: int) -> Iterator[tuple[Place, float | None, str | None]]:
     """Score the texts of some rows; a text that cannot be scored comes with the reason."""
-    steps = scorer.description.segmentation is not None
-    found = [one for number, row in enumerate(rows, first) for one in texts(row, number, steps)]
+    texts = [text for number, row in enumerate(rows, first) for text in texts_of(row, number, scorer.description)]
     try:
-        scores = score_all(scorer, [answer for _, answer in found])
+        yield from zip_places(texts, score_all(scorer, texts))
     except InvalidFeedback:
         # One text is too long, or the like. Score them one by one to find it, and keep the rest.
-        for places, answer in found:
-            yield from one_by_one(scorer, places, answer)
-        return
-    for (places, _), values in zip(found, scores, strict=True):
-        yield from ((place, value, None) for place, value in zip(places, values, strict=True))
+        for text in texts:
+            yield from one_by_one(scorer, text)
 
 
-def one_by_one(scorer: Scorer, places: list[Place], answer: Answer) -> Iterator[tuple[Place, float | None, str | None]]:
-    """Score one answer, or say why it cannot be scored."""
+def zip_places(texts: Sequence[Text], scores: Sequence[list[float]]) -> list[tuple[Place, float, None]]:
+    """Put each score beside the place of its text or step."""
+    pairs = [pair for text, values in zip(texts, scores, strict=True) for pair in zip(text.places, values, strict=True)]
+    return [(place, score, None) for place, score in pairs]
+
+
+def one_by_one(scorer: Scorer, text: Text) -> Iterator[tuple[Place, float | None, str | None]]:
+    """Score one text, or say why it cannot be scored."""
     try:
-        values: Sequence[float | None] = score_all(scorer, [answer])[0]
-        problem = None
+        yield from zip_places([text], score_all(scorer, [text]))
     except InvalidFeedback as error:
-        values, problem = [None] * len(places), str(error)
-    yield from ((place, value, problem) for place, value in zip(places, values, strict=True))
+        yield from ((place, None, str(error)) for place in text.places)
 
 
-def score_all(scorer: Scorer, answers: Sequence[Answer]) -> list[list[float]]:
-    """Return the scores of each answer: one at its end, or one a step if its steps are given."""
-    for answer in answers:
-        if not (answer.prompt or any(answer.parts)):
+def score_all(scorer: Scorer, texts: Sequence[Text]) -> list[list[float]]:
+    """Return the scores of each text: one, or one a step where its steps are given and the model reads steps."""
+    for text in texts:
+        if not (text.answer.prompt or any(text.answer.parts)):
             raise InvalidFeedback("The text is empty, so there is nothing to score. Give one, or a prompt.")
-    whole = [answer for answer in answers if len(answer.parts) == 1]
+    whole = [text.answer for text in texts if not text.stepwise]
     ends = iter(scorer([answer.prompt for answer in whole], [answer.parts[0] for answer in whole]))  # type: ignore[misc]
-    stepwise = iter(scorer.score_answers([answer for answer in answers if len(answer.parts) > 1]))
-    return [[next(ends)] if len(answer.parts) == 1 else next(stepwise) for answer in answers]
+    steps = iter(scorer.score_answers([text.answer for text in texts if text.stepwise]))
+    return [next(steps) if text.stepwise else [next(ends)] for text in texts]
 
 
-def texts(row: Mapping[str, Any], number: int, steps: bool) -> Iterator[tuple[list[Place], Answer]]:
-    """Return every text of a row and where it stands; with `steps`, the steps of an answer are scored each."""
+def texts_of(row: Mapping[str, Any], number: int, model: Description) -> Iterator[Text]:
+    """Return every text of a row and where it stands; steps are apart if the model reads them."""
     held = {column: row[column] for column in (*WHOLE, *ANSWERS) if row.get(column) is not None}
-    several = held.pop("completions", None)
+    several = held.pop("completions", [])
     for column, value in held.items():
-        prompt = None if column in WHOLE else row.get("prompt")
-        yield [Place(number, column)], Answer(prompt, (value,))
-    if several is None:
-        return
+        yield Text([Place(number, column)], Answer(None if column in WHOLE else row.get("prompt"), (value,)))
     places = [Place(number, "completions", index) for index in range(len(several))]
+    if not places:
+        return
     if row.get("labels") is None:
-        yield from (
-            ([place], Answer(row.get("prompt"), (value,))) for place, value in zip(places, several, strict=True)
-        )
-    elif steps:
-        yield places, Steps.answers(row)[0]
+        for place, value in zip(places, several, strict=True):
+            yield Text([place], Answer(row.get("prompt"), (value,)))
+    elif model.segmentation is not None:
+        yield Text(places, Steps.answers(row)[0], stepwise=True)
     else:
-        yield [Place(number, "completions")], Answer(row.get("prompt"), ("".join(join_segments(several)),))
+        joined = "".join(join_segments(several, model.separator))
+        yield Text([Place(number, "completions")], Answer(row.get("prompt"), (joined,)))

@@ -57,6 +57,10 @@ def test_yaml_sets_arguments_under_their_short_and_long_names(read, config_file,
     assert model.lora_target_modules == ["q", "k"]
 
 
+def test_an_unquoted_no_in_yaml_is_the_choice_no(read, config_file):
+    assert read("--config", str(config_file("eval_strategy: no\n")))[0].eval_strategy == "no"
+
+
 def test_yaml_may_name_a_mixture_of_datasets(read, config_file):
     file = config_file("datasets:\n  - path: json\n    data_files: rows.jsonl\n")
     assert read("--config", str(file))[3].datasets[0].path == "json"

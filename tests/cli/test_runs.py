@@ -45,11 +45,12 @@ def test_resuming_takes_the_checkpoint_that_is_named(run_with_checkpoints):
 
 def test_ctrl_c_asks_to_save_and_stop_at_the_end_of_the_step(capsys):
     control = SimpleNamespace(should_save=False, should_training_stop=False)
+    alone = SimpleNamespace(world_size=1)
     with Interruptible() as stop:
-        stop.on_step_end(None, None, control)
+        stop.on_step_end(alone, None, control)
         assert not control.should_training_stop
         signal.raise_signal(signal.SIGINT)
-        stop.on_step_end(None, None, control)
+        stop.on_step_end(alone, None, control)
     assert control.should_save
     assert control.should_training_stop
     assert "Ctrl-C again stops at once" in capsys.readouterr().err
