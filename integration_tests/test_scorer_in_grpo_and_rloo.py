@@ -1,0 +1,65 @@
+"""A scorer is a reward function of TRL's own trainers."""
+
+import math
+
+import pytest
+import torch
+import trl
+from datasets import Dataset
+from transformers import LlamaConfig, LlamaForSequenceClassification
+
+from rlhf_losses.scoring import Scorer
+
+TRAINERS = [(trl.GRPOTrainer, trl.GRPOConfig), (trl.RLOOTrainer, trl.RLOOConfig)]
+TEXTS = [f"Count to {i}." for i in range(8)]
+PROMPTS = {"texts": TEXTS, "conversations": [[{"role": "user", "content": text}] for text in TEXTS]}
+
+
+@pytest.fixture
+def scorer(tokenizer):
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_labels=1,
+        pad_token_id=0,
+        max_position_embeddings=256,
+    )
+    model = LlamaForSequenceClassification(config)
+    with torch.no_grad():
+        model.score.weight.normal_()  # scores far enough apart to tell completions from each other
+    return Scorer(model, tokenizer)
+
+
+@pytest.mark.parametrize("form", PROMPTS)
+@pytest.mark.parametrize(("trainer_class", "config_class"), TRAINERS, ids=["grpo", "rloo"])
+def test_the_trainer_optimises_the_scores_that_the_scorer_gives(
+    trainer_class, config_class, form, scorer, language_model, settings
+):
+    answered = []
+
+    def remember(prompts, completions, **_):
+        answered.append((prompts, completions))
+        return [0.0] * len(prompts)
+
+    trainer = trainer_class(
+        language_model,
+        [scorer, remember],
+        config_class(**settings(max_steps=2, num_generations=2, max_completion_length=6)),
+        Dataset.from_dict({"prompt": PROMPTS[form]}),
+    )
+    trainer.train()
+
+    logged = [entry for entry in trainer.state.log_history if "loss" in entry]
+    assert len(logged) == len(answered) == 2
+    for entry, (prompts, completions) in zip(logged, answered, strict=True):
+        scores = scorer(prompts=prompts, completions=completions)
+        mean = sum(scores) / len(scores)
+        assert entry["rewards/reward_model/mean"] == pytest.approx(mean, rel=1e-5)
+        assert entry["reward"] == pytest.approx(mean, rel=1e-5)
+        assert len(set(scores)) > 1
+        assert math.isfinite(entry["loss"])
+        assert entry["grad_norm"] > 0
