@@ -2,7 +2,10 @@
 
 from typing import Any, Self
 
-from beartype import beartype
+from beartype import BeartypeConf, beartype
+
+# As for every type checker, an int will do where a float is asked for.
+_check = beartype(conf=BeartypeConf(is_pep484_tower=True))
 
 
 def checked(function: Any) -> Any:
@@ -16,4 +19,4 @@ def checked(function: Any) -> Any:
         return function
     hints = getattr(function, "__annotations__", {})
     function.__annotations__ = {name: Any if hint is Self else hint for name, hint in hints.items()}
-    return beartype(function)
+    return _check(function)

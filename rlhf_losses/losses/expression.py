@@ -41,7 +41,8 @@ def _loss(node: ast.expr, text: str, losses: Mapping[str, type[Loss]]) -> Loss:
             return _make(_look_up(name, losses), {})
         case ast.Call(ast.Name(name), [], keywords):
             options = {_keyword(k, text): _constant(k.value, text) for k in keywords}
-            return _make(_look_up(name, losses), options)
+            if len(options) == len(keywords):
+                return _make(_look_up(name, losses), options)
     raise _unreadable(text)
 
 

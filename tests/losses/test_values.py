@@ -93,11 +93,7 @@ VALUES = [
         "plackett_luce",
         [1.0, 3.0, 0.0],
         TIED,
-        [
-            -log(exp(3) / (exp(3) + exp(1) + exp(0)))
-            - log(exp(1) / (exp(1) + exp(0)))
-            - log(exp(0) / (exp(1) + exp(0)))
-        ],
+        [-log(exp(3) / (exp(3) + exp(1) + exp(0))) - log(exp(1) / (exp(1) + exp(0))) - log(exp(0) / (exp(1) + exp(0)))],
     ),
     (
         "plackett_luce",
