@@ -1,6 +1,7 @@
 """PPO on TRL's trainer: what is logged, learned, clipped, saved, resumed and refused."""
 
 import math
+from collections import Counter
 
 import pytest
 import torch
@@ -294,6 +295,22 @@ def test_with_one_completion_a_prompt_every_prompt_is_answered_once_an_epoch(mak
     assert trainer.state.global_step == len(prompts) * 2 // 8
 
 
+def test_with_several_completions_a_prompt_each_is_answered_so_often(make_trainer, prompts):
+    seen = []
+
+    def remember(prompts, **_):
+        seen.extend(prompts)
+        return [0.0] * len(prompts)
+
+    trained(make_trainer(remember, changes={"num_generations": 4, "per_device_train_batch_size": 8, "max_steps": 2}))
+    assert sorted(Counter(seen).values()) == [4] * 4
+
+
+def test_prompts_can_come_as_a_stream(make_trainer, prompts):
+    trainer = trained(make_trainer(train_dataset=prompts.to_iterable_dataset(), changes={"max_steps": 2}))
+    assert all(math.isfinite(entry["loss"]) for entry in steps(trainer))
+
+
 def test_conversations_are_prompts_too(make_trainer):
     seen = []
 
@@ -374,6 +391,15 @@ def test_gradients_of_policy_and_critic_are_clipped_together_and_forgotten_after
         assert min(policy, critic) > 0
         assert math.hypot(policy, critic) == pytest.approx(0.01, rel=1e-3)
     assert all(entry["grad_norm"] > 0.01 for entry in steps(trainer))
+
+
+def test_a_second_call_of_train_goes_on_with_the_same_optimizer(make_trainer):
+    trainer = trained(make_trainer(changes={"max_steps": 2}))
+    groups = len(trainer.optimizer.param_groups)
+    before = weights(trainer.critic)
+    trainer.train()
+    assert len(trainer.optimizer.param_groups) == groups == 4
+    assert not torch.equal(before["head.weight"], trainer.critic.head.weight)
 
 
 def test_the_gradient_norm_is_logged_for_both_where_nothing_is_clipped(make_trainer):
@@ -551,6 +577,18 @@ def test_a_policy_that_was_never_saved_has_no_reference(make_trainer, language_m
     with pytest.raises(UnusableModel, match=r"made in memory and has no path.*Save it with model\.save_pretrained"):
         make_trainer(model=policy, processing_class=tokenizer)
     make_trainer(model=policy, processing_class=tokenizer, changes={"beta": 0.0, "max_steps": 1}).train()
+
+
+def test_a_policy_that_was_changed_since_it_was_loaded_has_another_reference(make_trainer, language_model):
+    policy = AutoModelForCausalLM.from_pretrained(language_model)
+    make_trainer(model=policy)
+    with torch.no_grad():
+        policy.lm_head.weight[3, 3] += 0.1
+    with pytest.raises(
+        UnusableModel, match=r"other weights than .*the first is lm_head\.weight.*give the folder as model"
+    ):
+        make_trainer(model=policy)
+    make_trainer(model=policy, changes={"beta": 0.0})
 
 
 def test_a_schedule_that_knows_no_critic_is_refused_and_an_optimizer_is_not(make_trainer, language_model):

@@ -54,8 +54,8 @@ class PPOTrainer(trl.GRPOTrainer):
         grpo_arguments: the other arguments of `trl.GRPOTrainer`, with the same meaning.
 
     Raises:
-        UnusableModel: the critic gives several numbers or reads another vocabulary, or there is no path from which
-            the reference could be loaded.
+        UnusableModel: the critic gives several numbers or reads another vocabulary, or the reference cannot be loaded
+            from where the policy is from.
         UnusableSetting: there is no reward function, or the run asks for what PPO does not do.
         FeedbackMismatch: the data have no column `prompt`.
 
@@ -103,6 +103,8 @@ class PPOTrainer(trl.GRPOTrainer):
         check_critic(critic)
         super().__init__(model, reward_funcs, args, train_dataset, eval_dataset, processing_class, **grpo_arguments)
         self._check_reach()
+        if not isinstance(model, str):
+            self._check_start()
         self.critic = self._prepare_critic(choose_critic(critic, self.model, self._tokenizer, self.reward_funcs))
         self.add_callback(_ForgetGradients(self.critic))
 
@@ -118,6 +120,22 @@ class PPOTrainer(trl.GRPOTrainer):
                 "DeepSpeed or FSDP is on, and both split one model, while PPO trains two. "
                 "Run on one device or with plain data parallelism: accelerate launch --multi_gpu."
             )
+
+    def _check_start(self) -> None:
+        """Refuse a reference other than the policy that training starts from.
+
+        The parent loads the reference from the path that the policy was once loaded from.
+        """
+        if self.ref_model is None:
+            return
+        reference = dict(self.accelerator.unwrap_model(self.ref_model).named_parameters())
+        for name, weight in self.model.named_parameters():
+            if name not in reference or not torch.equal(weight, reference[name].to(weight)):
+                raise UnusableModel(
+                    f"The policy has other weights than '{get_config_model_id(self.model.config)}', from where its "
+                    f"reference is loaded (the first is {name}), so the KL penalty would pull it back there. "
+                    "Save it with model.save_pretrained(folder) and give the folder as model."
+                )
 
     # The critic
 
