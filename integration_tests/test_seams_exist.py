@@ -46,3 +46,18 @@ def test_a_name_that_is_gone_is_noticed(name):
     found = resolve(owner)
     assert not hasattr(found, attribute)
     assert not (inspect.isclass(found) and is_set_by(found, attribute))
+
+
+CLASS_FACTS = {"_abc_impl"}
+"""Private attributes of a class that are not TRL's."""
+
+
+def test_every_private_name_that_a_trainer_overrides_is_listed():
+    import trl
+
+    from rlhf_losses import PPOTrainer, RewardTrainer
+
+    listed = {seam.name.rsplit(".", 1)[-1] for seam in SEAMS}
+    for ours, theirs in ((RewardTrainer, trl.RewardTrainer), (PPOTrainer, trl.GRPOTrainer)):
+        private = {name for name in vars(ours) if name.startswith("_") and not name.startswith("__")}
+        assert {name for name in private if hasattr(theirs, name)} - CLASS_FACTS <= listed

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from datasets import Dataset, IterableDataset
 
@@ -21,7 +21,7 @@ from rlhf_losses.losses import Loss
 logger = logging.getLogger(__name__)
 
 Overlong = Literal["drop", "truncate_prompt", "error"]
-AnyDataset = Dataset | IterableDataset
+AnyDataset: TypeAlias = Dataset | IterableDataset
 
 PREPARED = ("text_ids", "score_text", "score_position", "score_of", "kinds", "prompt_share")
 """The columns that `prepare` adds and a batch is made of."""

@@ -5,7 +5,7 @@ compared, ranked, rated or labelled. That keeps pairs, lists of any length and s
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Self
 
@@ -125,7 +125,7 @@ class Feedback(ABC):
         """Join feedback over the same vector of scores, item after item."""
         return cls(**{f.name: _join([getattr(p, f.name) for p in parts], f, parts) for f in fields(cls)})
 
-    def _map(self, change) -> Self:
+    def _map(self, change: Callable[[Tensor, Mapping[str, Any]], Tensor]) -> Self:
         changed = {
             f.name: change(getattr(self, f.name), f.metadata) for f in fields(self) if getattr(self, f.name) is not None
         }

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Self
 
+import torch
+
 from rlhf_losses.dimensions import CandidateIndex, PerCandidate
 from rlhf_losses.feedback.base import (
     Answer,
@@ -47,4 +49,4 @@ class Labels(Feedback):
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        return cls(candidates=[0], labels=[number(row, "label")])
+        return cls(candidates=torch.tensor([0]), labels=torch.tensor([number(row, "label")]))

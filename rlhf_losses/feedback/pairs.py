@@ -59,8 +59,8 @@ class Pairs(Feedback):
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        held = {name: [number(row, name)] for name in cls.optional_columns[1:] if row.get(name) is not None}
-        return cls(chosen=[0], rejected=[1], **held)
+        held = {name: torch.tensor([number(row, name)]) for name in cls.optional_columns[1:] if row.get(name) is not None}
+        return cls(chosen=torch.tensor([0]), rejected=torch.tensor([1]), **held)
 
     def lead(self, scores: Scores) -> PerPair:
         """Return chosen score − rejected score, without the margin."""

@@ -66,7 +66,7 @@ class Rankings(Feedback):
         require_finite("Rankings", "ranks", ranks)
         # Ranks may be written as any numbers; only their order counts.
         dense = torch.unique(ranks, return_inverse=True)[1] + 1
-        return cls(candidates=range(len(ranks)), ranks=dense, sizes=[len(ranks)])
+        return cls(candidates=torch.arange(len(ranks)), ranks=dense, sizes=torch.tensor([len(ranks)]))
 
     def lists(self, scores: Scores) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Split scores and ranks into one pair of vectors a list."""
@@ -88,5 +88,5 @@ class Rankings(Feedback):
             rejected.append(candidates[worse])
             preference.append(torch.where(ranks[first] == ranks[second], 0.5, 1.0))
         if not chosen:
-            return Pairs(chosen=[], rejected=[])
+            return Pairs(self.candidates[:0], self.candidates[:0])
         return Pairs(torch.cat(chosen), torch.cat(rejected), preference=torch.cat(preference))

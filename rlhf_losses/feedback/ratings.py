@@ -62,7 +62,7 @@ class Ratings(Feedback):
         ratings = numbers(row, "ratings") if row.get("ratings") is not None else [number(row, "rating")]
         if row.get("ratings") is not None and row.get("completions") is not None:
             require_same_length("Ratings", completions=row["completions"], ratings=ratings)
-        return cls(candidates=range(len(ratings)), ratings=ratings, sizes=[len(ratings)])
+        return cls(torch.arange(len(ratings)), torch.tensor(ratings), sizes=torch.tensor([len(ratings)]))
 
     def go_down(self) -> Rankings:
         return self.to_rankings()
@@ -77,5 +77,5 @@ class Ratings(Feedback):
         return Rankings(
             candidates=torch.cat([empty, *(candidates for candidates, _ in several)]),
             ranks=torch.cat([empty, *ranks]),
-            sizes=[len(candidates) for candidates, _ in several],
+            sizes=torch.tensor([len(candidates) for candidates, _ in several], dtype=torch.long),
         )

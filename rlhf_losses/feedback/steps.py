@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Self
 
+import torch
+
 from rlhf_losses.dimensions import PerStep, StepIndex
 from rlhf_losses.errors import InvalidFeedback
 from rlhf_losses.feedback.base import (
@@ -52,4 +54,4 @@ class Steps(Feedback):
         require_same_length("Steps", completions=row.get("completions", values), labels=values)
         if not values:
             raise InvalidFeedback("Steps got an answer without steps, which says nothing. Drop the row.")
-        return cls(steps=range(len(values)), values=values)
+        return cls(steps=torch.arange(len(values)), values=torch.tensor(values))

@@ -71,8 +71,9 @@ class Votes(Feedback):
                 f"Votes got {len(votes)} counts for {len(row.get('completions', votes))} completions. "
                 "A vote is between two answers; give two completions and two counts a row."
             )
-        ties = None if row.get("ties") is None else [number(row, "ties")]
-        return cls(first=[0], second=[1], votes_first=votes[:1], votes_second=votes[1:], ties=ties)
+        ties = None if row.get("ties") is None else torch.tensor([number(row, "ties")])
+        first, second = torch.tensor(votes).split(1)
+        return cls(torch.tensor([0]), torch.tensor([1]), first, second, ties)
 
     def go_down(self) -> Pairs:
         return self.to_pairs()

@@ -136,8 +136,9 @@ def _provided(manager: pluggy.PluginManager, name: str, plugin: object) -> list[
 def _version(plugin: str) -> str:
     if plugin == BUILT_IN:
         return importlib.metadata.version("rlhf-losses")
-    found = [e for e in importlib.metadata.entry_points(group=PROJECT) if e.name == plugin and e.dist is not None]
-    return found[0].dist.version if found else "file"
+    installed = {e.name: e.dist for e in importlib.metadata.entry_points(group=PROJECT)}
+    distribution = installed.get(plugin)
+    return distribution.version if distribution is not None else "file"
 
 
 def _where(loss: type) -> str:

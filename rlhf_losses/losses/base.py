@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Loss(ABC):
     """Anything that `+` and a number `*` can combine, and a trainer can minimise."""
 
-    reads: ClassVar[type[Feedback]] = Feedback
+    reads: ClassVar[type[Feedback]] = Feedback  # type: ignore[type-abstract]
     claims: ClassVar[Claims] = Claims.NONE
 
     @classmethod

@@ -40,4 +40,4 @@ def _load_adapter(path: str | Path, dtype: torch.dtype | str, options: dict[str,
     from peft import AutoPeftModelForSequenceClassification
 
     model = AutoPeftModelForSequenceClassification.from_pretrained(path, dtype=dtype, num_labels=1, **options)
-    return model.merge_and_unload()  # type: ignore[operator]
+    return model.merge_and_unload()

@@ -39,6 +39,9 @@ class RewardTrainer(trl.RewardTrainer):
         UnusableModel: several labels, or a tokenizer that would hide the end of a text.
     """
 
+    args: RewardConfig
+    _signature_columns: list[str] | None
+
     # The loss is already a mean over the whole optimizer step, see `compute_loss`.
     loss_is_scaled_for_ga = True
 
@@ -67,7 +70,7 @@ class RewardTrainer(trl.RewardTrainer):
         super().__init__(
             model=model,
             args=args,
-            data_collator=Collator(int(tokenizer.pad_token_id), self.kinds, args.pad_to_multiple_of),  # type: ignore[arg-type]
+            data_collator=Collator(int(tokenizer.pad_token_id), self.kinds, args.pad_to_multiple_of),
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
             processing_class=tokenizer,

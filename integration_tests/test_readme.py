@@ -1,0 +1,98 @@
+"""The README tells the truth: every block in it runs."""
+
+import importlib.util
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONSOLE = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+INSTALLS = [block for block in CONSOLE if block.startswith("pip")]
+COMMANDS = [line for block in CONSOLE if block not in INSTALLS for line in block.strip().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, language_model, pairs) -> Path:
+    """Return a folder with what the README's examples are about."""
+    folder = tmp_path_factory.mktemp("readme")
+    shutil.copytree(language_model, folder / "my-model")
+    pairs.to_json(folder / "pairs.jsonl")
+    pairs.to_json(folder / "heldout.jsonl")
+    (folder / "prompts.jsonl").write_text("".join(json.dumps({"prompt": p}) + "\n" for p in pairs["prompt"]))
+    return folder
+
+
+def run(command: list[str], folder: Path) -> subprocess.CompletedProcess:
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_the_readme_fits_on_one_screen_of_two_columns():
+    assert len(README.splitlines()) <= 90
+
+
+@pytest.mark.parametrize("block", INSTALLS)
+def test_the_commands_that_install_name_files_and_tools_that_exist(block):
+    install, then = block.strip().split(" && ")
+    words = shlex.split(install)
+    assert (ROOT / words[words.index("-c") + 1]).is_file()
+    assert {"rlhf-losses demo": ROOT / "pyproject.toml", "tox": ROOT / "tox.ini"}[then].is_file()
+    assert words[-1] in (".", "tox")
+
+
+def test_the_commands_run_in_the_order_in_which_they_stand(folder):
+    for line in COMMANDS:
+        words = shlex.split(line)
+        assert words[0] == "rlhf-losses"
+        done = run([sys.executable, "-m", "rlhf_losses.cli.main", *words[1:]], folder)
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+    assert len((folder / "scores.jsonl").read_text().splitlines()) == 32
+    assert (folder / "policy").is_dir()
+
+
+def test_the_first_python_block_trains_and_scores(folder):
+    (folder / "first.py").write_text(PYTHON[0], encoding="utf-8")
+    done = run([sys.executable, "first.py"], folder)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "reward-model" / "model.safetensors").is_file()
+
+
+def test_the_loss_of_the_readme_is_a_plugin_that_keeps_the_contract(folder):
+    from rlhf_losses import catalogue
+    from rlhf_losses.testing import check_loss
+
+    (folder / "focal.py").write_text(PYTHON[1], encoding="utf-8")
+    check_loss(catalogue(plugin_files=[folder / "focal.py"]).parse("focal(focus=1.0)"))
+
+
+@pytest.mark.parametrize("name", re.findall(r"`([a-z_]+)`", README.split("| you have")[1].split("Add regularizers")[0]))
+def test_the_table_names_losses_and_columns_that_exist(name):
+    from rlhf_losses import catalogue
+    from rlhf_losses.feedback import KINDS
+
+    columns = {column for kind in KINDS for way in kind.columns for column in (*way, *kind.optional_columns)}
+    assert name in catalogue() or name in columns
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\((?!http)([^)#]+)", README))
+def test_links_lead_somewhere(link):
+    assert (ROOT / link).exists()
+
+
+def test_the_plugin_page_is_a_plugin(tmp_path, monkeypatch):
+    """The page's module is a loss, and its test passes."""
+    page = (ROOT / "docs/how-to/write-a-plugin.md").read_text(encoding="utf-8")
+    module, test = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "squared_hinge.py").write_text(module, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    namespace: dict = {}
+    exec(compile(test, "test_squared_hinge.py", "exec"), namespace)
+    namespace["test_squared_hinge_keeps_the_contract"]()
+    assert importlib.util.find_spec("squared_hinge") is not None
