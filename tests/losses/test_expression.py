@@ -133,7 +133,7 @@ def test_anything_else_is_refused(text):
 
 
 def test_a_huge_text_is_refused_before_it_is_parsed():
-    with pytest.raises(UnreadableLoss, match="A loss of 3500 characters arrived. Write at most 2000."):
+    with pytest.raises(UnreadableLoss, match=r"A loss of 3500 characters arrived\. Write at most 2000\."):
         parse_loss("hinge +" * 500)
 
 
@@ -145,17 +145,17 @@ def test_a_weight_that_would_reward_mistakes_is_refused(text):
 
 @pytest.mark.parametrize("option", ["0.5", "-0.1", "1e999", "True", "'0.1'"])
 def test_an_option_out_of_range_is_refused(option):
-    with pytest.raises(UnreadableLoss, match="from 0 to below 0.5"):
+    with pytest.raises(UnreadableLoss, match=r"from 0 to below 0\.5"):
         parse_loss(f"bradley_terry(label_smoothing={option})")
 
 
 def test_an_unknown_loss_is_answered_with_the_nearest_name():
-    with pytest.raises(UnknownName, match="No loss is called 'bradly_terry'. Did you mean 'bradley_terry'?"):
+    with pytest.raises(UnknownName, match=r"No loss is called 'bradly_terry'\. Did you mean 'bradley_terry'\?"):
         parse_loss("hinge + bradly_terry")
 
 
 def test_a_name_that_is_like_no_other_is_answered_with_the_command_that_lists_all():
-    with pytest.raises(UnknownName, match="'xyzzy'. Run `rlhf-losses list` to see all of them."):
+    with pytest.raises(UnknownName, match=r"'xyzzy'\. Run `rlhf-losses list` to see all of them\."):
         parse_loss("xyzzy")
 
 

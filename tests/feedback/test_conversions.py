@@ -1,0 +1,132 @@
+"""Feedback can be read as poorer feedback, never as richer."""
+
+from itertools import product
+
+import pytest
+import torch
+from hypothesis import given
+
+from rlhf_losses.errors import FeedbackMismatch
+from rlhf_losses.feedback import KINDS, Labels, Pairs, Rankings, Ratings, Steps, Votes, source_for
+from rlhf_losses.testing.strategies import scores_with
+
+DOWN = {Votes: {Pairs}, Ratings: {Rankings, Pairs}, Rankings: {Pairs}, Pairs: set(), Labels: set(), Steps: set()}
+EXAMPLES = {
+    Pairs: Pairs(chosen=[0], rejected=[1]),
+    Rankings: Rankings(candidates=[0, 1], ranks=[1, 2], sizes=[2]),
+    Ratings: Ratings(candidates=[0, 1], ratings=[5.0, 1.0], sizes=[2]),
+    Labels: Labels(candidates=[0], labels=[1.0]),
+    Steps: Steps(steps=[0], values=[1.0]),
+    Votes: Votes(first=[0], second=[1], votes_first=[3], votes_second=[0]),
+}
+
+
+def as_sets(pairs):
+    """Return the comparisons of a batch, without their order."""
+    return sorted(zip(pairs.chosen.tolist(), pairs.rejected.tolist(), pairs.preference.tolist(), strict=True))
+
+
+@pytest.mark.parametrize(("kind", "target"), list(product(KINDS, KINDS)), ids=lambda kind: kind.__name__)
+def test_conversions_go_down_only(kind, target):
+    feedback = EXAMPLES[kind]
+    allowed = target is kind or target in DOWN[kind]
+    assert kind.reaches(target) == allowed
+    if allowed:
+        assert isinstance(feedback.read_as(target), target)
+    else:
+        with pytest.raises(FeedbackMismatch, match="conversions go down only"):
+            feedback.read_as(target)
+
+
+def test_a_conversion_that_does_not_exist_names_the_command_that_lists_losses():
+    with pytest.raises(FeedbackMismatch, match="rlhf-losses list --feedback labels"):
+        EXAMPLES[Labels].read_as(Pairs)
+
+
+def test_the_majority_of_votes_is_chosen_with_its_share_as_preference():
+    votes = Votes(first=[0, 2], second=[1, 3], votes_first=[3, 1], votes_second=[1, 4])
+    assert as_sets(votes.to_pairs()) == [(0, 1, 3 / 4), (3, 2, pytest.approx(4 / 5))]
+
+
+def test_a_tied_vote_counts_half_for_either_side():
+    votes = Votes(first=[0, 2], second=[1, 3], votes_first=[1, 0], votes_second=[0, 0], ties=[1, 2])
+    assert as_sets(votes.to_pairs()) == [(0, 1, (1 + 1 / 2) / 2), (2, 3, 0.5)]
+
+
+def test_equal_votes_are_a_tie():
+    votes = Votes(first=[0], second=[1], votes_first=[2], votes_second=[2])
+    assert as_sets(votes.to_pairs()) == [(0, 1, 0.5)]
+
+
+def test_a_vote_of_one_mind_is_certain():
+    votes = Votes(first=[0], second=[1], votes_first=[0], votes_second=[3])
+    assert as_sets(votes.to_pairs()) == [(1, 0, 1.0)]
+
+
+def test_ratings_rank_the_answers_of_a_prompt_from_high_to_low():
+    ratings = Ratings(candidates=[0, 1, 2, 3, 4], ratings=[3.0, 4.5, 3.0, 1.0, 2.0], sizes=[3, 2])
+    rankings = ratings.to_rankings()
+    assert rankings.candidates.tolist() == [0, 1, 2, 3, 4]
+    assert rankings.ranks.tolist() == [2, 1, 2, 2, 1]
+    assert rankings.sizes.tolist() == [3, 2]
+
+
+def test_ratings_of_different_prompts_are_not_compared():
+    ratings = Ratings(candidates=[0, 1, 2], ratings=[1.0, 5.0, 3.0], sizes=[1, 2])
+    assert as_sets(ratings.read_as(Pairs)) == [(1, 2, 1.0)]
+
+
+def test_a_prompt_with_one_rated_answer_ranks_nothing():
+    ratings = Ratings(candidates=[0, 1], ratings=[1.0, 5.0], sizes=[1, 1])
+    assert len(ratings.to_rankings()) == 0
+    assert len(ratings.read_as(Pairs)) == 0
+
+
+def test_a_ranking_is_all_its_pairs():
+    rankings = Rankings(candidates=[5, 6, 7], ranks=[2, 3, 1], sizes=[3])
+    assert as_sets(rankings.to_pairs()) == [(5, 6, 1.0), (7, 5, 1.0), (7, 6, 1.0)]
+
+
+def test_a_tie_in_a_ranking_is_a_pair_with_preference_one_half():
+    rankings = Rankings(candidates=[0, 1, 2], ranks=[1, 2, 1], sizes=[3])
+    assert as_sets(rankings.to_pairs()) == [(0, 1, 1.0), (0, 2, 0.5), (2, 1, 1.0)]
+
+
+@given(scores_with(Rankings))
+def test_a_list_of_k_answers_has_k_choose_two_pairs(drawn):
+    _, rankings = drawn
+    sizes = rankings.sizes
+    assert len(rankings.to_pairs()) == int((sizes * (sizes - 1) // 2).sum())
+
+
+@given(scores_with(Ratings))
+def test_ratings_and_their_pairs_never_disagree(drawn):
+    _, ratings = drawn
+    value = dict(zip(ratings.candidates.tolist(), ratings.ratings.tolist(), strict=True))
+    for better, worse, preference in as_sets(ratings.read_as(Pairs)) if len(ratings.to_rankings()) else []:
+        assert value[better] > value[worse] if preference == 1 else value[better] == value[worse]
+
+
+@given(scores_with(Votes))
+def test_votes_never_prefer_the_minority(drawn):
+    _, votes = drawn
+    assert (votes.to_pairs().preference >= 0.5).all()
+
+
+def test_nothing_goes_down_to_nothing():
+    assert len(Rankings.concatenate([]).to_pairs()) == 0
+    assert len(Ratings.concatenate([]).read_as(Pairs)) == 0
+    assert len(Votes.concatenate([]).to_pairs()) == 0
+
+
+def test_a_kind_is_read_from_itself_where_it_is_there():
+    assert source_for(Pairs, [Votes, Rankings, Pairs]) is Pairs
+    assert source_for(Pairs, [Steps, Ratings]) is Ratings
+    assert source_for(Rankings, [Pairs, Votes]) is None
+    assert source_for(Steps, []) is None
+
+
+def test_conversions_keep_the_scores_that_they_point_at():
+    rankings = Rankings(candidates=[3, 1], ranks=[1, 2], sizes=[2])
+    scores = torch.tensor([9.0, 1.0, 9.0, 4.0])
+    assert rankings.to_pairs().lead(scores).tolist() == [4.0 - 1.0]
