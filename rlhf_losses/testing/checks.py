@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rlhf_losses.feedback import Feedback, Rankings
-from rlhf_losses.hooks.catalogue import require_contract
+from rlhf_losses.hooks.registry import require_contract
 from rlhf_losses.losses import Claims, Loss, Sum
 from rlhf_losses.losses.expression import parse
 from rlhf_losses.testing.approval import verdict
