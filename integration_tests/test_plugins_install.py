@@ -1,0 +1,127 @@
+"""Plugins as strangers install them: from wheels, into a new environment, found by their entry point."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
+FOCAL = ROOT / "plugins/rlhf-losses-focal"
+# Nothing of the checkout may be imported by accident.
+SURROUNDINGS = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"HF_HUB_OFFLINE": "1"}
+
+LOOK = """
+import importlib.metadata, json, rlhf_losses
+from rlhf_losses import catalogue, parse_loss
+entry = catalogue().entries["focal"]
+print(json.dumps({
+    "imported": rlhf_losses.__file__,
+    "plugin": entry.plugin,
+    "version": entry.version,
+    "text": str(parse_loss("focal(focus=1.0) + 0.01 * centering")),
+}))
+"""
+
+
+class Environment:
+    """A new virtual environment that sees the libraries of the running one behind its own."""
+
+    def __init__(self, folder: Path) -> None:
+        venv.create(folder, symlinks=True)
+        self.folder = folder
+        self.site = next(folder.glob("lib/python*/site-packages"))
+        # A .pth file adds folders, without the .pth files in them: an editable checkout stays out of sight.
+        behind = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+        (self.site / "libraries.pth").write_text("\n".join(behind))
+
+    def run(self, *command: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess:
+        """Run a program of this environment."""
+        program, *words = map(str, command)
+        return subprocess.run(
+            [self.folder / "bin" / program, *words],
+            cwd=cwd or self.folder,
+            env=SURROUNDINGS,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def install(self, *wheels: Path) -> None:
+        """Install wheels and nothing that they depend on."""
+        pip("--python", self.folder / "bin/python", "install", "--no-deps", "--no-index", *wheels)
+
+
+def pip(*words: str | Path) -> None:
+    done = subprocess.run([sys.executable, "-m", "pip", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Path]:
+    """Build a wheel of the project and of each plugin."""
+    built = {}
+    for source in (ROOT, *PLUGINS):
+        folder = tmp_path_factory.mktemp("wheels")
+        pip("wheel", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", folder, source)
+        (built[source],) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture
+def environment(tmp_path: Path, wheels: dict[Path, Path]) -> Environment:
+    """Return a new environment with the project and every plugin."""
+    environment = Environment(tmp_path / "environment")
+    environment.install(*wheels.values())
+    return environment
+
+
+def test_an_installed_plugin_is_found_by_its_entry_point(environment):
+    done = environment.run("python", "-c", LOOK)
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert Path(seen["imported"]).is_relative_to(environment.site)
+    assert (seen["plugin"], seen["version"]) == ("focal", "0.1.0")
+    assert seen["text"] == "focal(focus=1.0) + 0.01 * centering"
+
+
+def test_the_command_line_lists_an_installed_plugin(environment):
+    done = environment.run("rlhf-losses", "list", "--json")
+    assert done.returncode == 0, done.stderr
+    assert {"focal", "bradley_terry"} <= {row["name"] for row in json.loads(done.stdout)}
+
+
+def test_without_its_entry_point_a_plugin_is_not_found(environment):
+    (points,) = environment.site.glob("rlhf_losses_focal-*.dist-info/entry_points.txt")
+    points.unlink()
+    done = environment.run("python", "-c", LOOK)
+    assert done.returncode != 0
+    assert "KeyError: 'focal'" in done.stderr
+
+
+@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda path: path.name)
+def test_the_tests_of_a_plugin_pass_where_it_is_installed(plugin, environment, tmp_path):
+    tests = tmp_path / "tests"
+    tests.mkdir()
+    for file in plugin.glob("test_*.py"):
+        shutil.copy(file, tests)
+    done = environment.run("python", "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", ".", cwd=tests)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(wheels, tmp_path):
+    shutil.unpack_archive(wheels[ROOT], tmp_path, format="zip")
+    (about,) = tmp_path.glob("*.dist-info")
+    assert {path.name for path in tmp_path.iterdir()} == {"rlhf_losses", about.name}
+    assert (tmp_path / "rlhf_losses/py.typed").is_file()
+    assert (about / "licenses/LICENSE").is_file()
+
+
+def test_the_wheel_of_a_plugin_holds_no_tests(wheels, tmp_path):
+    shutil.unpack_archive(wheels[FOCAL], tmp_path, format="zip")
+    assert [path.name for path in tmp_path.glob("*.py")] == ["rlhf_losses_focal.py"]

@@ -1,0 +1,51 @@
+"""Spend the gradient on pairs that the model still gets wrong."""
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from rlhf_losses import Claims, Loss, PairwiseLoss, UnreadableLoss, hookimpl
+
+
+@dataclass(frozen=True)
+class Focal(PairwiseLoss):
+    r"""Bradley–Terry, scaled down where the model is sure and right.
+
+    .. math:: -\big(1 - \sigma(s_\text{chosen} - s_\text{rejected} - m)\big)^\gamma
+        \log \sigma(s_\text{chosen} - s_\text{rejected} - m)
+
+    Feedback:
+        Pairs, with `margin` :math:`m`, `preference` and `weight` as for `bradley_terry`.
+    Options:
+        `focus` :math:`\gamma` ≥ 0: how fast a pair stops counting once it is ranked right.
+    Relations:
+        `bradley_terry` at focus 0.
+    Reference:
+        Lin et al. (2017), https://arxiv.org/abs/1708.02002
+    Example:
+        >>> import torch
+        >>> from rlhf_losses import Pairs
+        >>> Focal()(torch.tensor([1.0, 0.0]), Pairs(chosen=[0], rejected=[1]))
+        tensor(0.0227)
+    """
+
+    focus: float = 2.0
+
+    claims = Claims.SHIFT_INVARIANT | Claims.MONOTONE | Claims.NON_NEGATIVE
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.focus < math.inf:
+            raise UnreadableLoss(f"focal got focus={self.focus!r}. It must be a number from 0; write focal(focus=2.0).")
+
+    def per_pair(self, lead: Tensor) -> Tensor:
+        # The power of a probability is the exponential of its logarithm: 0 ** 0.5 would have no gradient.
+        doubt = (self.focus * logsigmoid(-lead)).exp()
+        return -doubt * logsigmoid(lead)
+
+
+@hookimpl
+def provide_losses() -> list[type[Loss]]:
+    """Return the focal loss."""
+    return [Focal]
