@@ -25,10 +25,9 @@ def build_manager(plugin_files: Iterable[str | Path] = ()) -> pluggy.PluginManag
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(specs)
     register(manager, builtins, BUILT_IN)
-    for name in filter(None, map(str.strip, os.environ.get(BLOCK, "").split(","))):
-        manager.set_blocked(name)
+    blocked = [name.strip() for name in os.environ.get(BLOCK, "").split(",")]
     for entry_point in sorted(importlib.metadata.entry_points(group=PROJECT), key=lambda e: e.name):
-        if not manager.is_blocked(entry_point.name):
+        if entry_point.name not in blocked:
             register(manager, _load(entry_point), entry_point.name)
     for file in plugin_files:
         register(manager, load_file(Path(file)), Path(file).stem)
@@ -37,8 +36,6 @@ def build_manager(plugin_files: Iterable[str | Path] = ()) -> pluggy.PluginManag
 
 def register(manager: pluggy.PluginManager, plugin: object, name: str) -> None:
     """Register one plugin, or raise `PluginError` that names it."""
-    if manager.is_blocked(name):
-        return
     if manager.has_plugin(name):
         raise PluginError(
             f"Two plugins are called '{name}'. Rename one of them, or leave the installed one out: {BLOCK}={name}."
