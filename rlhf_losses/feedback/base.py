@@ -132,16 +132,6 @@ class Feedback(ABC):
         return replace(self, **changed)
 
 
-def require_columns(row: Row, kind: type[Feedback]) -> None:
-    """Raise `FeedbackMismatch` if a row lacks the columns of `kind`."""
-    if not kind.held_by([name for name, value in row.items() if value is not None]):
-        wanted = " or ".join(", ".join(way) for way in kind.columns)
-        raise FeedbackMismatch(
-            f"A row with {', '.join(row) or 'no columns'} holds no {kind.__name__}. "
-            f"{kind.__name__} need the columns {wanted}. Rename or add the missing ones."
-        )
-
-
 def require_same_length(kind: str, **tensors: Tensor | Sequence[Any] | None) -> None:
     """Raise `InvalidFeedback` if the named vectors differ in length."""
     lengths = {name: len(value) for name, value in tensors.items() if value is not None}
