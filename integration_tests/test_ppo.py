@@ -209,6 +209,20 @@ def test_one_micro_batch_of_eight_equals_four_of_two(make_trainer):
             assert ours[name] == pytest.approx(theirs[name], rel=1e-3, abs=1e-6), name
 
 
+def test_the_losses_of_the_minibatches_of_a_rollout_average_to_that_of_the_rollout(make_trainer):
+    still = {"learning_rate": 0.0, "critic_learning_rate": 0.0}
+    whole = trained(make_trainer(length, changes=still | {"per_device_train_batch_size": 8, "max_steps": 1}))
+    halves = trained(
+        make_trainer(
+            length,
+            changes=still | {"per_device_train_batch_size": 4, "steps_per_generation": 2, "max_steps": 2},
+        )
+    )
+    (entry,), parts = steps(whole), steps(halves)
+    assert sum(part["loss/value"] for part in parts) / 2 == pytest.approx(entry["loss/value"], rel=1e-5)
+    assert sum(part["loss/policy"] for part in parts) / 2 == pytest.approx(entry["loss/policy"], abs=1e-6)
+
+
 def test_activation_checkpointing_changes_nothing_but_the_memory(make_trainer):
     plain = trained(make_trainer())
     thrifty = trained(make_trainer(changes={"gradient_checkpointing": True}))
@@ -350,6 +364,21 @@ def test_evaluation_works_before_and_during_training(make_trainer, prompts):
 # The critic
 
 
+def test_the_critic_trains_and_rests_with_the_policy(make_trainer, prompts):
+    trainer = trained(make_trainer(eval_dataset=prompts.select(range(4)), changes={"max_steps": 1}))
+    assert trainer.critic.training
+    trainer.evaluate()
+    assert not trainer.critic.training
+
+
+@pytest.mark.parametrize("disable", [True, False])
+def test_dropout_is_switched_off_in_the_critic_as_in_the_policy(make_trainer, disable):
+    lora = LoraConfig(**LORA, lora_dropout=0.5)
+    trainer = make_trainer(peft_config=lora, changes={"disable_dropout": disable})
+    rates = {m.p for m in trainer.critic.modules() if isinstance(m, torch.nn.Dropout)}
+    assert rates == {0.0 if disable else 0.5}
+
+
 def test_the_critic_has_a_learning_rate_of_its_own_on_the_same_schedule(make_trainer):
     changes = {"learning_rate": 1e-3, "critic_learning_rate": 4e-3, "lr_scheduler_type": "linear", "weight_decay": 0.1}
     trainer = make_trainer(changes=changes | {"max_steps": 4})
@@ -365,7 +394,7 @@ def test_the_critic_has_a_learning_rate_of_its_own_on_the_same_schedule(make_tra
     assert rates[:3] == [pytest.approx([1e-3 * left, 4e-3 * left]) for left in (0.75, 0.5, 0.25)]
     optimized = {id(p) for group in trainer.optimizer.param_groups for p in group["params"]}
     assert optimized == {id(p) for module in (trainer.model, trainer.critic) for p in module.parameters()}
-    assert {group["weight_decay"] for group in trainer.optimizer.param_groups} == {0.0, 0.1}
+    assert [group["weight_decay"] for group in trainer.optimizer.param_groups] == [0.1, 0.0, 0.1, 0.0]
 
 
 @pytest.mark.parametrize("accumulated", [1, 2])

@@ -1,7 +1,9 @@
 """The critic: a transformer with one number a token, the return it expects from there on."""
 
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -60,6 +62,15 @@ class Critic(nn.Module):
     def _values(self, hidden: Float[Tensor, "completion token hidden"]) -> PerToken:
         with torch.autocast(hidden.device.type, enabled=False):
             return self.head(hidden.float()).squeeze(-1)
+
+    def checkpoint_activations(self, settings: Mapping[str, Any]) -> None:
+        """Trade time for memory in the backbone, under the name that the installed transformers has for it."""
+        backbone: Any = self.backbone
+        enable = getattr(backbone, "activation_checkpointing_enable", None) or backbone.gradient_checkpointing_enable
+        how = dict(settings)
+        which = {name: how.pop(name) for name in ("every_n_layers", "offload") if name in how}
+        enable(how or None, **which)
+        backbone.enable_input_require_grads()  # else frozen embeddings end the graph before the first adapter
 
     def save(self, folder: str | Path) -> None:
         """Write every trained parameter to `folder`.

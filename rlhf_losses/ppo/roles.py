@@ -2,39 +2,17 @@
 
 import copy
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from accelerate.utils import is_peft_model
 from peft import PeftConfig, inject_adapter_in_model
 from torch import nn
-from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf_losses.errors import UnusableModel
 from rlhf_losses.ppo.critic import Critic
 from rlhf_losses.scoring.loading import load_reward_model
 from rlhf_losses.scoring.scorer import Scorer
-
-
-def check_critic(critic: str | PreTrainedModel | None) -> None:
-    """Refuse a critic that gives several numbers a token, before anything is loaded.
-
-    Raises:
-        UnusableModel: `critic` has a number of labels other than 1.
-    """
-    if critic is None or is_adapter(critic):
-        return
-    config = AutoConfig.from_pretrained(critic) if isinstance(critic, str) else critic.config
-    if config.num_labels != 1:
-        raise UnusableModel(
-            f"The critic has num_labels={config.num_labels}, but the value of a state is one number. "
-            "Give a reward model with num_labels=1, or leave critic out to start from the policy or its reward model."
-        )
-
-
-def is_adapter(critic: str | PreTrainedModel) -> bool:
-    """Return whether `critic` is the folder of a LoRA adapter, which is always loaded with one label."""
-    return isinstance(critic, str) and Path(critic, "adapter_config.json").is_file()
 
 
 def choose_critic(
@@ -97,11 +75,21 @@ def plain_copy(model: Any) -> Any:
 
 
 def add_adapters(critic: Critic, policy_adapters: PeftConfig) -> None:
-    """Freeze the critic's backbone and put adapters like the policy's into it; the head is trained in full."""
+    """Freeze the critic's backbone and put adapters like the policy's into it; the head is trained in full.
+
+    Raises:
+        UnusableModel: the critic has none of the layers that the policy's adapters sit in.
+    """
     settings: Any = copy.deepcopy(policy_adapters)
     settings.task_type = None
     settings.modules_to_save = None
-    inject_adapter_in_model(settings, critic)
+    try:
+        inject_adapter_in_model(settings, critic)
+    except ValueError as error:
+        raise UnusableModel(
+            f"The policy has adapters, and the critic, a {type(critic.backbone).__name__}, cannot take the same: "
+            f"{error} Give a critic of the policy's architecture, or train without peft_config."
+        ) from error
     critic.head.requires_grad_(True)
     for parameter in critic.parameters():
         if parameter.requires_grad:

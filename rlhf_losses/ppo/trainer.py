@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 from trl.models.utils import disable_gradient_checkpointing
-from trl.trainer.utils import disable_dropout_in_model, get_config_model_id
+from trl.trainer.utils import disable_dropout_in_model
 
-from rlhf_losses.errors import FeedbackMismatch, UnusableModel
+from rlhf_losses.ppo import preflight
 from rlhf_losses.ppo.advantages import (
     PerToken,
     explained_variance,
@@ -30,13 +30,12 @@ from rlhf_losses.ppo.advantages import (
     masked_mean,
     whiten,
 )
-from rlhf_losses.ppo.config import PPOConfig, UnusableSetting
+from rlhf_losses.ppo.config import PPOConfig
 from rlhf_losses.ppo.critic import Critic, clipped_value_error
 from rlhf_losses.ppo.rewards import log_ratio_to_reference, token_rewards, weighted_scores
-from rlhf_losses.ppo.roles import add_adapters, check_critic, choose_critic
+from rlhf_losses.ppo.roles import add_adapters, choose_critic
 
 Inputs = dict[str, Any]
-Policy = str | PreTrainedModel | PeftModel
 CRITIC_FOLDER = "critic"
 
 
@@ -66,6 +65,11 @@ class PPOTrainer(trl.GRPOTrainer):
         `ratio`, `approx_kl`: of the policy to itself at rollout; 1 and 0 in the first PPO epoch.
         `value/mean`, `value/explained_variance`: of the critic at rollout; `value/clip_ratio`: of its loss.
 
+    Not done yet:
+        A completion cut off by `max_completion_length` counts as finished: no value is put in for its rest. After
+        resuming in the middle of the epochs of a rollout, a new one is made. DeepSpeed, FSDP and policies that read
+        images are refused.
+
     Reference:
         Schulman et al. (2017), https://arxiv.org/abs/1707.06347; for language models Ziegler et al. (2019),
         https://arxiv.org/abs/1909.08593
@@ -85,7 +89,7 @@ class PPOTrainer(trl.GRPOTrainer):
 
     def __init__(
         self,
-        model: Policy,
+        model: str | PreTrainedModel | PeftModel,
         reward_funcs: Any = None,
         args: PPOConfig | None = None,
         train_dataset: Any = None,
@@ -95,47 +99,17 @@ class PPOTrainer(trl.GRPOTrainer):
         critic: str | PreTrainedModel | None = None,
         **grpo_arguments: Any,
     ) -> None:
-        args = args or PPOConfig(f"{_short_name(model)}-PPO")
-        _check_settings(args, reward_funcs, grpo_arguments)
-        for data in (train_dataset, eval_dataset):
-            _check_columns(data, grpo_arguments)
-        _check_reference(model, args, grpo_arguments)
-        check_critic(critic)
+        args = args or PPOConfig(f"{preflight.short_name(model)}-PPO")
+        preflight.require_settings(args, reward_funcs, grpo_arguments)
+        preflight.require_prompts([train_dataset, eval_dataset], grpo_arguments)
+        preflight.require_reference(model, args, grpo_arguments)
+        preflight.require_one_value(critic)
         super().__init__(model, reward_funcs, args, train_dataset, eval_dataset, processing_class, **grpo_arguments)
-        self._check_reach()
-        if not isinstance(model, str):
-            self._check_start()
+        preflight.require_reach(self)
+        if self.ref_model is not None and not isinstance(model, str):
+            preflight.require_same_start(self.model, self.accelerator.unwrap_model(self.ref_model))
         self.critic = self._prepare_critic(choose_critic(critic, self.model, self._tokenizer, self.reward_funcs))
         self.add_callback(_ForgetGradients(self.critic))
-
-    def _check_reach(self) -> None:
-        """Refuse what the critic cannot follow the policy to."""
-        if self._is_vlm:
-            raise UnusableModel(
-                "This policy reads images, and the critic reads text only. Train it with trl.GRPOTrainer, "
-                "which needs no critic."
-            )
-        if self.is_deepspeed_enabled or self.is_fsdp_enabled:
-            raise UnusableSetting(
-                "DeepSpeed or FSDP is on, and both split one model, while PPO trains two. "
-                "Run on one device or with plain data parallelism: accelerate launch --multi_gpu."
-            )
-
-    def _check_start(self) -> None:
-        """Refuse a reference other than the policy that training starts from.
-
-        The parent loads the reference from the path that the policy was once loaded from.
-        """
-        if self.ref_model is None:
-            return
-        reference = dict(self.accelerator.unwrap_model(self.ref_model).named_parameters())
-        for name, weight in self.model.named_parameters():
-            if name not in reference or not torch.equal(weight, reference[name].to(weight)):
-                raise UnusableModel(
-                    f"The policy has other weights than '{get_config_model_id(self.model.config)}', from where its "
-                    f"reference is loaded (the first is {name}), so the KL penalty would pull it back there. "
-                    "Save it with model.save_pretrained(folder) and give the folder as model."
-                )
 
     # The critic
 
@@ -149,7 +123,7 @@ class PPOTrainer(trl.GRPOTrainer):
         if self.args.disable_dropout:
             disable_dropout_in_model(critic)
         if self.args.gradient_checkpointing:
-            _checkpoint_activations(critic.backbone, self._checkpointing())
+            critic.checkpoint_activations(self._checkpointing() or {})
         return self.accelerator.prepare_model(critic)
 
     @property
@@ -357,15 +331,6 @@ class _ForgetGradients(TrainerCallback):
         self.critic.zero_grad()
 
 
-def _checkpoint_activations(backbone: PreTrainedModel, settings: Mapping[str, Any] | None) -> None:
-    """Trade time for memory in the backbone, under the name that the installed transformers has for it."""
-    enable: Any = getattr(backbone, "activation_checkpointing_enable", None) or backbone.gradient_checkpointing_enable
-    how = dict(settings or {})
-    which = {name: how.pop(name) for name in ("every_n_layers", "offload") if name in how}
-    enable(how or None, **which)
-    backbone.enable_input_require_grads()  # frozen embeddings would otherwise end the graph before the first adapter
-
-
 def _sequences(inputs: Inputs) -> tuple[Tensor, Tensor]:
     """Return token ids and attention mask of prompts with their completions."""
     ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], dim=1)
@@ -376,50 +341,3 @@ def _written(inputs: Inputs) -> Tensor:
     """Return True at the tokens that the policy wrote, not at padding nor at the answers of tools."""
     mask = inputs["completion_mask"].bool()
     return mask & inputs["tool_mask"].bool() if "tool_mask" in inputs else mask
-
-
-def _short_name(model: Policy) -> str:
-    config: Any = None if isinstance(model, str) else model.config
-    name = model if isinstance(model, str) else get_config_model_id(config)
-    return name.rstrip("/").split("/")[-1]
-
-
-def _check_settings(args: PPOConfig, reward_funcs: Any, others: Mapping[str, Any]) -> None:
-    if not isinstance(args, PPOConfig):
-        raise UnusableSetting(
-            f"args is a {type(args).__name__}, which has no settings for a critic. "
-            "Make it a rlhf_losses.PPOConfig; it takes the same arguments."
-        )
-    if not reward_funcs and not others.get("environment_factory"):
-        raise UnusableSetting(
-            "No reward function arrived, so there is nothing to improve on. "
-            "Set reward_funcs to a Scorer, to a function of prompts and completions, or to a list of them."
-        )
-    if others.get("optimizers", (None, None))[1] is not None:
-        raise UnusableSetting(
-            "A learning-rate schedule arrived in optimizers, made before there was a critic to train. "
-            "Leave it out and choose with lr_scheduler_type; an optimizer alone is fine."
-        )
-
-
-def _check_columns(data: Any, others: Mapping[str, Any]) -> None:
-    if isinstance(data, dict):
-        for part in data.values():
-            _check_columns(part, others)
-        return
-    columns = getattr(data, "column_names", None)
-    if columns is not None and "prompt" not in columns and not others.get("environment_factory"):
-        raise FeedbackMismatch(
-            f"The data have the columns {', '.join(columns)} and no prompt, so there is nothing to complete. "
-            'Rename one: dataset.rename_column("question", "prompt").'
-        )
-
-
-def _check_reference(model: Any, args: PPOConfig, others: Mapping[str, Any]) -> None:
-    if isinstance(model, str) or is_peft_model(model) or others.get("peft_config") or not args.beta:
-        return
-    if not get_config_model_id(model.config):
-        raise UnusableModel(
-            "The policy was made in memory and has no path, but the reference of the KL penalty is loaded from there. "
-            "Save it with model.save_pretrained(folder) and give the folder, or train adapters with peft_config."
-        )

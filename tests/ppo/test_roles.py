@@ -12,7 +12,8 @@ from transformers import (
 )
 
 from rlhf_losses.errors import UnusableModel
-from rlhf_losses.ppo.roles import add_adapters, check_critic, choose_critic, critic_from_classifier, plain_copy
+from rlhf_losses.ppo.preflight import require_one_value
+from rlhf_losses.ppo.roles import add_adapters, choose_critic, critic_from_classifier, plain_copy
 
 CONFIG = {
     "vocab_size": 20,
@@ -115,10 +116,18 @@ def test_a_critic_with_several_labels_is_refused(tmp_path):
         with pytest.raises(
             UnusableModel, match=r"num_labels=3, but the value of a state is one number\. .*num_labels=1"
         ):
-            check_critic(critic)
+            require_one_value(critic)
 
 
 def test_a_critic_with_a_vocabulary_of_another_size_is_refused():
     other = LlamaForSequenceClassification(LlamaConfig(**CONFIG | {"vocab_size": 21}, num_labels=1))
     with pytest.raises(UnusableModel, match=r"vocabulary of 21 tokens and the policy one of 20.*policy's tokenizer"):
         choose_critic(other, policy(), tokenizer=None, reward_funcs=[])
+
+
+def test_a_critic_that_has_none_of_the_adapted_layers_is_refused():
+    critic = critic_from_classifier(reward_model())
+    with pytest.raises(
+        UnusableModel, match=r"a LlamaModel, cannot take the same: .*c_attn.* Give a critic"
+    ):
+        add_adapters(critic, LoraConfig(target_modules=["c_attn"]))

@@ -1,0 +1,112 @@
+"""What must hold before a policy is trained; most of it is checked before anything is loaded."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import trl
+from accelerate.utils import is_peft_model
+from transformers import AutoConfig, PreTrainedModel
+from trl.trainer.utils import get_config_model_id
+
+from rlhf_losses.errors import FeedbackMismatch, UnusableModel
+from rlhf_losses.ppo.config import PPOConfig, UnusableSetting
+
+
+def short_name(model: Any) -> str:
+    """Return the last part of the path that a model is from."""
+    path = model if isinstance(model, str) else get_config_model_id(model.config)
+    return path.rstrip("/").split("/")[-1]
+
+
+def require_settings(args: PPOConfig, reward_funcs: Any, others: Mapping[str, Any]) -> None:
+    """Raise `UnusableSetting` for a configuration of GRPO, a run without rewards, and a schedule made elsewhere."""
+    if not isinstance(args, PPOConfig):
+        raise UnusableSetting(
+            f"args is a {type(args).__name__}, which has no settings for a critic. "
+            "Make it a rlhf_losses.PPOConfig; it takes the same arguments."
+        )
+    if not reward_funcs and not others.get("environment_factory"):
+        raise UnusableSetting(
+            "No reward function arrived, so there is nothing to improve on. "
+            "Set reward_funcs to a Scorer, to a function of prompts and completions, or to a list of them."
+        )
+    if others.get("optimizers", (None, None))[1] is not None:
+        raise UnusableSetting(
+            "A learning-rate schedule arrived in optimizers, made before there was a critic to train. "
+            "Leave it out and choose with lr_scheduler_type; an optimizer alone is fine."
+        )
+
+
+def require_prompts(datasets: Iterable[Any], others: Mapping[str, Any]) -> None:
+    """Raise `FeedbackMismatch` for data without a column `prompt`, where no environment makes the prompts."""
+    if others.get("environment_factory"):
+        return
+    for data in datasets:
+        if isinstance(data, dict):
+            require_prompts(data.values(), others)
+            continue
+        columns = getattr(data, "column_names", None)
+        if columns is not None and "prompt" not in columns:
+            raise FeedbackMismatch(
+                f"The data have the columns {', '.join(columns)} and no prompt, so there is nothing to complete. "
+                'Rename one: dataset.rename_column("question", "prompt").'
+            )
+
+
+def require_one_value(critic: str | PreTrainedModel | None) -> None:
+    """Raise `UnusableModel` for a critic that gives several numbers a token."""
+    if critic is None or _is_adapter(critic):
+        return
+    config = AutoConfig.from_pretrained(critic) if isinstance(critic, str) else critic.config
+    if config.num_labels != 1:
+        raise UnusableModel(
+            f"The critic has num_labels={config.num_labels}, but the value of a state is one number. "
+            "Give a reward model with num_labels=1, or leave critic out to start from the policy or its reward model."
+        )
+
+
+def _is_adapter(critic: str | PreTrainedModel) -> bool:
+    """Return whether `critic` is the folder of a LoRA adapter, which is always loaded with one label."""
+    return isinstance(critic, str) and Path(critic, "adapter_config.json").is_file()
+
+
+def require_reference(model: Any, args: PPOConfig, others: Mapping[str, Any]) -> None:
+    """Raise `UnusableModel` where the KL penalty needs a reference and there is no path to load it from."""
+    if isinstance(model, str) or is_peft_model(model) or others.get("peft_config") or not args.beta:
+        return
+    if not get_config_model_id(model.config):
+        raise UnusableModel(
+            "The policy was made in memory and has no path, but the reference of the KL penalty is loaded from there. "
+            "Save it with model.save_pretrained(folder) and give the folder, or train adapters with peft_config."
+        )
+
+
+def require_same_start(policy: PreTrainedModel, reference: PreTrainedModel) -> None:
+    """Raise `UnusableModel` for a policy that was changed in memory since it was loaded.
+
+    TRL loads the reference from the path that the policy was once loaded from.
+    """
+    weights = dict(reference.named_parameters())
+    for name, weight in policy.named_parameters():
+        if name not in weights or not torch.equal(weight, weights[name].to(weight)):
+            raise UnusableModel(
+                f"The policy has other weights than '{get_config_model_id(policy.config)}', from where its "
+                f"reference is loaded (the first is {name}), so the KL penalty would pull it back there. "
+                "Save it with model.save_pretrained(folder) and give the folder as model."
+            )
+
+
+def require_reach(trainer: trl.GRPOTrainer) -> None:
+    """Raise `UnusableModel` or `UnusableSetting` where the critic cannot follow the policy."""
+    if trainer._is_vlm:
+        raise UnusableModel(
+            "This policy reads images, and the critic reads text only. Train it with trl.GRPOTrainer, "
+            "which needs no critic."
+        )
+    if trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled:
+        raise UnusableSetting(
+            "DeepSpeed or FSDP is on, and both split one model, while PPO trains two. "
+            "Run on one device or with plain data parallelism: accelerate launch --multi_gpu."
+        )
