@@ -59,7 +59,9 @@ class Pairs(Feedback):
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        held = {name: torch.tensor([number(row, name)]) for name in cls.optional_columns[1:] if row.get(name) is not None}
+        held = {
+            name: torch.tensor([number(row, name)]) for name in cls.optional_columns[1:] if row.get(name) is not None
+        }
         return cls(chosen=torch.tensor([0]), rejected=torch.tensor([1]), **held)
 
     def lead(self, scores: Scores) -> PerPair:
