@@ -6,8 +6,18 @@ import pytest
 import torch
 from torch.nn.functional import logsigmoid, relu
 
-from rlhf_losses.feedback import Feedback, Pairs, Rankings
-from rlhf_losses.losses import Claims, ListwiseLoss, Loss, PairwiseLoss, RatingLoss, Regularizer, bradley_terry
+from rlhf_losses.feedback import Feedback, Pairs, Rankings, Votes
+from rlhf_losses.losses import (
+    Claims,
+    ListwiseLoss,
+    Loss,
+    PairwiseLoss,
+    RatingLoss,
+    Regularizer,
+    bradley_terry,
+    segment_hinge,
+    squared_error,
+)
 from rlhf_losses.testing import check_loss
 
 
@@ -261,3 +271,22 @@ def test_a_list_loss_that_knows_no_ties_may_refuse_them():
             return scores.logsumexp(0) - scores[ranks.argmin()]
 
     check_loss(Strict())
+
+
+def test_a_loss_may_read_votes():
+    @dataclass(frozen=True)
+    class Ballot(Loss):
+        """Costs a vote for each annotator who would be disappointed."""
+
+        reads = Votes
+        claims = Claims.SHIFT_INVARIANT | Claims.MONOTONE | Claims.NON_NEGATIVE | Claims.CONVEX
+
+        def items(self, scores: torch.Tensor, feedback: Votes) -> torch.Tensor:
+            lead = scores[feedback.first] - scores[feedback.second]
+            return feedback.votes_first * relu(-lead) + feedback.votes_second * relu(lead)
+
+    check_loss(Ballot())
+
+
+def test_a_sum_may_read_several_kinds_of_feedback():
+    check_loss(bradley_terry + 0.5 * segment_hinge + 2 * squared_error)
