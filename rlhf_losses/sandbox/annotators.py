@@ -1,7 +1,7 @@
 """Simulated annotators: sampled completions in, any shape of feedback out.
 
 An annotator knows the gold worth of each sentence, but with probability `noise` misreads one and takes it
-for any of the five worths that a sentence can have. All that annotators say follows from what they read: of
+for any of the three worths that a sentence can have. All that annotators say follows from what they read: of
 two texts they prefer the one whose sentences are better on average, they call good what is above zero.
 """
 
@@ -18,7 +18,7 @@ from rlhf_losses.feedback import Feedback, Labels, Pairs, Rankings, Ratings, Ste
 from rlhf_losses.losses import Loss
 from rlhf_losses.sandbox.gold import FEWEST_SENTENCES, WORST, sentences, split_sentences
 
-SENTENCE_WORTHS = (-1.0, -0.5, 0.0, 0.5, 1.0)
+SENTENCE_WORTHS = (-1.0, 0.0, 1.0)
 
 
 class Sample(NamedTuple):

@@ -1,8 +1,8 @@
 """The gold reward: kind sentences count up, gloomy ones down.
 
-A sentence is worth half the number of its different kind words minus half the number of its different
-gloomy ones, from −1 to 1. What is no sentence of a story, or repeats an earlier one, is worth −1. A text is
-worth the mean of its sentences, and each sentence short of three counts −1.
+A sentence is worth 1 if it has more kind words than gloomy ones, −1 if it has fewer, and 0 if as many. What
+is no sentence of a story, or repeats an earlier one, is worth −1. A text is worth the mean of its sentences,
+and each sentence short of three counts −1.
 """
 
 import re
@@ -11,14 +11,14 @@ from typing import Any
 from rlhf_losses.sandbox.words import ACTIONS, GLOOMY, KIND, WHO
 
 FEWEST_SENTENCES = 3
-WORST, BEST = -1.0, 1.0
+WORST = -1.0
 
 
 def worth(prompt: str, completion: str) -> float:
     """Return the known worth of a completion, from −1 to 1.
 
     >>> worth("Once there was a fox.", " They danced. Mia hugged the gentle fox. They sang and were sad.")
-    0.5
+    0.6666666666666666
     >>> worth("Once there was a fox.", "")
     -1.0
     """
@@ -40,7 +40,7 @@ def sentences(text: str, prompt: str = "") -> list[float]:
     """Return the worth of each sentence, from −1 to 1; what the prompt says already counts as said.
 
     >>> sentences("They danced under the bright moon. The grumpy deer met Mia. They danced under the bright moon.")
-    [1.0, -0.5, -1.0]
+    [1.0, -1.0, -1.0]
     """
     seen = {sentence.strip() for sentence in split_sentences(prompt)}
     worths = []
@@ -53,13 +53,14 @@ def sentences(text: str, prompt: str = "") -> list[float]:
 def sentence_gold(sentence: str) -> float:
     """Return the worth of one sentence by itself.
 
-    >>> sentence_gold("The gentle fox thanked Mia."), sentence_gold("gentle gentle gentle")
-    (1.0, -1.0)
+    >>> sentence_gold("The gentle fox met Mia."), sentence_gold("The fox met Mia."), sentence_gold("gentle happy.")
+    (1.0, 0.0, -1.0)
     """
     words = set(re.findall(r"\w+", sentence))
     if not (words & WHO and words & ACTIONS and sentence.endswith(".")):
         return WORST
-    return max(WORST, min(BEST, (len(words & KIND) - len(words & GLOOMY)) / 2))
+    kind, gloomy = len(words & KIND), len(words & GLOOMY)
+    return float((kind > gloomy) - (kind < gloomy))
 
 
 def split_sentences(text: str) -> list[str]:

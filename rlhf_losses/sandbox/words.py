@@ -20,39 +20,39 @@ THINGS = ("apple", "basket", "cake", "flower", "hat", "kite", "lamp", "pie", "sc
 SKIES = ("sky", "moon", "clouds", "trees", "stars")
 
 CHARACTERS = {
-    "kind": ("gentle", "friendly", "brave", "clever", "cheerful"),
-    "plain": ("small", "brown", "young", "old", "quiet"),
-    "gloomy": ("grumpy", "lonely", "angry", "mean", "selfish"),
+    "kind": ("gentle", "friendly", "cheerful"),
+    "plain": ("small", "brown", "young"),
+    "gloomy": ("grumpy", "lonely", "angry"),
 }
 DEEDS = {
-    "kind": ("hugged", "helped", "thanked", "comforted", "praised"),
-    "plain": ("followed", "watched", "met", "called", "passed"),
-    "gloomy": ("pushed", "scared", "teased", "chased", "blamed"),
+    "kind": ("hugged", "helped", "thanked"),
+    "plain": ("followed", "watched", "met"),
+    "gloomy": ("pushed", "scared", "teased"),
 }
 MANNERS = {
-    "kind": ("kindly", "gladly", "happily", "proudly"),
-    "plain": ("slowly", "quietly", "soon", "later"),
-    "gloomy": ("rudely", "sadly", "angrily", "meanly"),
+    "kind": ("kindly", "gladly", "happily"),
+    "plain": ("slowly", "quietly", "soon"),
+    "gloomy": ("rudely", "sadly", "angrily"),
 }
 LOOKS = {
-    "kind": ("lovely", "shiny", "pretty", "golden", "precious"),
-    "plain": ("round", "big", "red", "plain", "little"),
-    "gloomy": ("broken", "dirty", "muddy", "ruined", "smelly"),
+    "kind": ("lovely", "shiny", "golden"),
+    "plain": ("round", "big", "little"),
+    "gloomy": ("broken", "dirty", "ruined"),
 }
 PASTIMES = {
-    "kind": ("laughed", "danced", "sang", "played"),
-    "plain": ("walked", "sat", "rested", "waited"),
-    "gloomy": ("cried", "quarreled", "shivered", "fought"),
+    "kind": ("laughed", "danced", "sang"),
+    "plain": ("walked", "sat", "rested"),
+    "gloomy": ("cried", "quarreled", "fought"),
 }
 WEATHERS = {
-    "kind": ("bright", "sunny", "sparkling", "beautiful"),
-    "plain": ("calm", "mild", "pale", "hazy"),
-    "gloomy": ("dark", "stormy", "gray", "cold"),
+    "kind": ("bright", "sunny", "beautiful"),
+    "plain": ("calm", "mild", "pale"),
+    "gloomy": ("dark", "stormy", "cold"),
 }
 FEELINGS = {
-    "kind": ("happy", "proud", "thankful", "joyful"),
-    "plain": ("tired", "sleepy", "hungry", "ready"),
-    "gloomy": ("sad", "afraid", "bitter", "hopeless"),
+    "kind": ("happy", "proud", "thankful"),
+    "plain": ("tired", "sleepy", "hungry"),
+    "gloomy": ("sad", "afraid", "bitter"),
 }
 
 _MOODY = (CHARACTERS, DEEDS, MANNERS, LOOKS, PASTIMES, WEATHERS, FEELINGS)
