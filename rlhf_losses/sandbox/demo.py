@@ -1,0 +1,183 @@
+"""The whole loop in the sandbox: a loss by name → a reward model → PPO, measured against the known gold."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from scipy import stats
+from tqdm import tqdm
+from transformers import TrainerCallback
+from transformers.trainer_callback import PrinterCallback
+
+from rlhf_losses.losses import Loss
+from rlhf_losses.ppo import PPOConfig, PPOTrainer
+from rlhf_losses.sandbox.annotators import Sample, pairs
+from rlhf_losses.sandbox.gold import gold_rewards
+from rlhf_losses.sandbox.outcome import Outcome, Step
+from rlhf_losses.sandbox.world import LONGEST_COMPLETION, World
+from rlhf_losses.scoring import Scorer, evaluate
+from rlhf_losses.training import RewardConfig, RewardTrainer
+
+SMALL_MACHINE: dict[str, Any] = {
+    "report_to": "none",
+    "save_strategy": "no",
+    "bf16": False,
+    "gradient_checkpointing": False,
+    "use_cpu": True,
+    "disable_tqdm": True,  # `Bar` has a name and prints no logs
+}
+"""What both trainers need where there is no accelerator and models are tiny."""
+
+Tell = Callable[[str], None]
+
+
+class Bar(TrainerCallback):
+    """A progress bar with a name, and nothing else: what is logged goes into the picture."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+        self.bar = tqdm(total=state.max_steps, desc=self.name, unit="step")
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        self.bar.update()
+
+    def on_train_end(self, *_: Any, **__: Any) -> None:
+        self.bar.close()
+
+
+def run_loop(world: World, loss: Loss, folder: Path, tell: Tell) -> Outcome:
+    """Train a reward model on `loss` and a policy on its scores, save both under `folder`, and measure."""
+    start = time.perf_counter()
+    tell(f"1/3 reward model: LoRA on {loss}")
+    scorer = train_reward_model(world, loss, folder / "reward_model")
+    accuracy = evaluate(scorer, pairs(world.sample(world.heldout_prompts, 4, seed=world.seed + 1)))["accuracy"]
+    tell("2/3 policy: PPO on the reward model's scores")
+    policy, steps = train_policy(world, scorer, folder / "policy")
+    tell("3/3 gold of the policy, before and after, on held-out prompts")
+    before = world.sample(world.heldout_prompts, 8, seed=world.seed + 2)
+    after = world.sample(world.heldout_prompts, 8, seed=world.seed + 2, policy=policy)
+    gold_before, gold_after = world.gold(before).mean(dim=1), world.gold(after).mean(dim=1)
+    return Outcome(
+        loss=str(loss),
+        accuracy=accuracy,
+        gold_before=gold_before.mean().item(),
+        gold_after=gold_after.mean().item(),
+        gold_gain_ci=_interval((gold_after - gold_before).numpy()),
+        kl=completion_kl(world, policy, after),
+        seconds=time.perf_counter() - start,
+        seed=world.seed,
+        steps=steps,
+        completions=_side_by_side(before, after),
+    )
+
+
+def train_reward_model(world: World, loss: Loss, folder: Path) -> Scorer:
+    """Train a reward model with LoRA on what the annotators say, publish it, and load what was published."""
+    trainer = RewardTrainer(
+        world.reward_model(),
+        RewardConfig(
+            str(folder),
+            num_train_epochs=3,
+            per_device_train_batch_size=32,
+            learning_rate=5e-3,
+            lr_scheduler_type="cosine",
+            warmup_steps=5,
+            logging_strategy="no",
+            seed=world.seed,
+            **SMALL_MACHINE,
+        ),
+        world.feedback(loss, count=16, seed=world.seed),
+        processing_class=world.tokenizer,
+        peft_config=lora(),
+        loss=loss,
+        callbacks=[Bar("reward model")],
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    return Scorer.from_pretrained(trainer.publish(), batch_size=128)
+
+
+def train_policy(world: World, scorer: Scorer, folder: Path) -> tuple[Any, list[Step]]:
+    """Train the policy with PPO; gold is measured beside the scores, and counts for nothing in the reward."""
+    trainer = PPOTrainer(
+        world.policy(),
+        [scorer, gold_rewards],
+        PPOConfig(
+            str(folder),
+            reward_weights=[1.0, 0.0],
+            max_steps=80,
+            per_device_train_batch_size=32,
+            num_iterations=2,
+            beta=0.1,
+            learning_rate=1.5e-3,
+            max_completion_length=LONGEST_COMPLETION,
+            logging_steps=1,
+            seed=world.seed,
+            **SMALL_MACHINE,
+        ),
+        Dataset.from_dict({"prompt": list(world.train_prompts)}),
+        processing_class=world.tokenizer,
+        peft_config=lora(),
+        callbacks=[Bar("PPO")],
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    policy = trainer.accelerator.unwrap_model(trainer.model).merge_and_unload()
+    policy.save_pretrained(folder)
+    world.tokenizer.save_pretrained(folder)
+    return policy.eval(), [_step(entry, scorer.__name__) for entry in trainer.state.log_history if "objective" in entry]
+
+
+def lora() -> LoraConfig:
+    """Return the adapters of both models: on every linear layer and on the embeddings."""
+    layers = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "embed_tokens"]
+    return LoraConfig(r=16, lora_alpha=32, target_modules=layers)
+
+
+@torch.no_grad()
+def completion_kl(world: World, policy: Any, samples: Sequence[Sample]) -> float:
+    r"""Return the mean of :math:`\log \pi(y|x) - \log \pi_\text{ref}(y|x)` over completions drawn from the policy, in nats."""
+    total = count = 0.0
+    for sample in samples:
+        texts = [sample.prompt + completion + world.tokenizer.eos_token for completion in sample.completions]
+        batch = world.tokenizer(texts, return_tensors="pt", padding=True, padding_side="right")
+        start = len(world.tokenizer(sample.prompt)["input_ids"])
+        ours, theirs = (_log_likelihood(model, batch, start) for model in (policy, world.language_model))
+        total += float((ours - theirs).sum())
+        count += len(texts)
+    return total / count
+
+
+def _log_likelihood(model: Any, batch: Any, start: int) -> torch.Tensor:
+    logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, start - 1 : -1]
+    chosen = batch["input_ids"][:, start:].unsqueeze(-1)
+    each = logits.log_softmax(-1).gather(-1, chosen).squeeze(-1)
+    return (each * batch["attention_mask"][:, start:]).sum(dim=1)
+
+
+def _interval(gains: np.ndarray) -> tuple[float, float]:
+    drawn = stats.bootstrap((gains,), np.mean, confidence_level=0.95, rng=np.random.default_rng(0))
+    return float(drawn.confidence_interval.low), float(drawn.confidence_interval.high)
+
+
+def _step(entry: dict[str, float], scorer_name: str) -> Step:
+    return Step(
+        step=int(entry["step"]),
+        proxy=entry[f"rewards/{scorer_name}/mean"],
+        gold=entry["rewards/gold_rewards/mean"],
+        kl=entry["kl_per_completion"],
+    )
+
+
+def _side_by_side(before: Sequence[Sample], after: Sequence[Sample], count: int = 3) -> list[dict[str, str]]:
+    return [
+        {"prompt": old.prompt, "before": old.completions[0].strip(), "after": new.completions[0].strip()}
+        for old, new in list(zip(before, after, strict=True))[:count]
+    ]
