@@ -77,9 +77,7 @@ def test_evaluation_metrics_equal_those_of_trl(language_model, pairs, settings):
     theirs = trl.RewardTrainer(
         language_model, trl.RewardConfig(**settings()), train_dataset=pairs, eval_dataset=pairs
     ).evaluate()
-    ours = RewardTrainer(
-        language_model, RewardConfig(**settings()), train_dataset=pairs, eval_dataset=pairs
-    ).evaluate()
+    ours = RewardTrainer(language_model, RewardConfig(**settings()), train_dataset=pairs, eval_dataset=pairs).evaluate()
 
     shared = [name for name in theirs if not name.endswith(("runtime", "per_second", "preparation_time"))]
     assert {name: ours[name] for name in shared} == pytest.approx({name: theirs[name] for name in shared}, rel=1e-4)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         UnknownName,
         UnreadableLoss,
         UnusableModel,
+        UnusableSetting,
     )
     from rlhf_losses.feedback import (
         Feedback,
@@ -90,6 +91,7 @@ _HOMES = {
         "UnknownName",
         "UnreadableLoss",
         "UnusableModel",
+        "UnusableSetting",
     ),
     "rlhf_losses.feedback": (
         "Feedback",
@@ -195,6 +197,7 @@ __all__ = [
     "UnknownName",
     "UnreadableLoss",
     "UnusableModel",
+    "UnusableSetting",
     "Votes",
     "accumulated_pairs",
     "bradley_terry",

@@ -8,10 +8,11 @@
     ├── FeedbackMismatch (TypeError)       the data hold one kind of feedback, the loss reads another
     ├── InvalidFeedback (ValueError)       the right kind of feedback, with values that cannot be
     ├── UnusableModel (ValueError)         a model or tokenizer that cannot give one score a text
+    ├── UnusableSetting (ValueError)       a setting out of range, or two that exclude each other
     ├── RunExists (FileExistsError)        the output folder holds an earlier run
     └── PluginError                        a plugin that cannot be loaded, or breaks the contract
 
-Each message says what arrived, why that cannot work, and what to type next.
+The command line adds `BadArgument`, see `rlhf_losses.cli.usage`. Each message says what arrived, why that cannot work, and what to type next.
 """
 
 import difflib
@@ -40,6 +41,10 @@ class InvalidFeedback(RlhfLossesError, ValueError):
 
 class UnusableModel(RlhfLossesError, ValueError):
     """A model or tokenizer that cannot give one score a text."""
+
+
+class UnusableSetting(RlhfLossesError, ValueError):
+    """A setting out of range, or two that exclude each other."""
 
 
 class RunExists(RlhfLossesError, FileExistsError):

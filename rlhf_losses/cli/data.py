@@ -5,7 +5,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import datasets
 import trl
@@ -24,7 +24,7 @@ CONVERSATIONS = ("prompt", "completion", "chosen", "rejected", "messages")
 
 logger = logging.getLogger(__name__)
 
-Rows = datasets.Dataset | datasets.IterableDataset
+Rows: TypeAlias = datasets.Dataset | datasets.IterableDataset
 Splits = Mapping[Any, Rows]
 
 

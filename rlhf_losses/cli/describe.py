@@ -52,7 +52,8 @@ def options(loss: Loss, doc: Docstring) -> str:
     for f in fields(loss):
         named = rf"^`{f.name}`"
         if re.search(named, text, flags=re.MULTILINE):
-            text = re.sub(named, lambda _, f=f: f"{f.name} (default {f.default!r})", text, count=1, flags=re.MULTILINE)
+            shown = f"{f.name} (default {f.default!r})".replace("\\", r"\\")
+            text = re.sub(named, shown, text, count=1, flags=re.MULTILINE)
         else:
             silent.append(f"{f.name} (default {f.default!r})")
     return "\n".join(filter(None, [text, *silent]))

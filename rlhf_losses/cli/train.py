@@ -67,7 +67,7 @@ def publish(trainer: RewardTrainer, rows: Any) -> None:
 def used(trainer: RewardTrainer, rows: Any) -> str:
     """Say how many rows were used and left out; a stream is not counted beforehand."""
     try:
-        kept, given = len(trainer.train_dataset), len(rows)  # type: ignore[arg-type]
+        kept, given = len(trainer.train_dataset), len(rows)
     except TypeError:
         return "Trained on a stream:"
     return f"Trained on {kept} rows of {given} ({given - kept} left out):"

@@ -4,17 +4,13 @@ from dataclasses import dataclass, field
 
 import trl
 
-from rlhf_losses.errors import RlhfLossesError
+from rlhf_losses.errors import UnusableSetting
 
 CLIPPED_SURROGATES = ("dapo", "bnpo", "grpo", "dr_grpo")
 """The loss types of TRL that are PPO's clipped objective; they differ in how tokens are averaged."""
 
 CRITIC_LEARNING_RATE_RATIO = 3.3
 """How many times as fast as the policy PPO-max trains the critic (1.65e-6 to 5e-7)."""
-
-
-class UnusableSetting(RlhfLossesError, ValueError):
-    """A setting out of range, or two that exclude each other."""
 
 
 @dataclass
@@ -53,6 +49,9 @@ class PPOConfig(trl.GRPOConfig):
         (1, 4, 0.05)
     """
 
+    num_generations_eval: int | None = field(
+        default=None, metadata={"help": "Completions a prompt in evaluation; by default as many as in training."}
+    )
     vf_coef: float = field(default=0.1, metadata={"help": "Weight of the value loss."})
     cliprange_value: float = field(
         default=0.2, metadata={"help": "How far a value may move from the value at rollout before its error is capped."}

@@ -39,7 +39,7 @@ class Critic(nn.Module):
     @property
     def backbone(self) -> PreTrainedModel:
         """The transformer under the head."""
-        return self.get_submodule(self.backbone_name)  # type: ignore[return-value]
+        return self.get_submodule(self.backbone_name)
 
     def forward(
         self,

@@ -10,8 +10,8 @@ from accelerate.utils import is_peft_model
 from transformers import AutoConfig, PreTrainedModel
 from trl.trainer.utils import get_config_model_id
 
-from rlhf_losses.errors import FeedbackMismatch, UnusableModel
-from rlhf_losses.ppo.config import PPOConfig, UnusableSetting
+from rlhf_losses.errors import FeedbackMismatch, UnusableModel, UnusableSetting
+from rlhf_losses.ppo.config import PPOConfig
 
 
 def short_name(model: Any) -> str:

@@ -75,8 +75,9 @@ class PPOTrainer(trl.GRPOTrainer):
         https://arxiv.org/abs/1909.08593
     """
 
-    args: PPOConfig  # type: ignore[reportIncompatibleVariableOverride]
-    model: PreTrainedModel  # type: ignore[reportIncompatibleVariableOverride]
+    args: PPOConfig
+    model: PreTrainedModel
+    beta: float
 
     _name = "PPO"
     _tag_names: ClassVar[list[str]] = ["trl", "ppo"]

@@ -183,7 +183,8 @@ def _is_indifferent(loss: Loss) -> bool:
     if loss.reads is not Pairs:
         return loss.reads is Feedback
     scores = torch.tensor([1.0, -2.0])
-    said, opposite = Pairs(chosen=[0], rejected=[1]), Pairs(chosen=[1], rejected=[0])
+    first, second = torch.tensor([0]), torch.tensor([1])
+    said, opposite = Pairs(first, second), Pairs(second, first)
     return torch.equal(loss.price(scores, said), loss.price(scores, opposite))
 
 
@@ -194,7 +195,7 @@ def _shape_for(kind: type[Feedback], loss: Loss) -> Callable[..., Dataset]:
 
 def _takes_ratings(loss: Loss) -> bool:
     try:
-        loss.check(Steps(steps=[0], values=[0.5]))
+        loss.check(Steps(torch.tensor([0]), torch.tensor([0.5])))
     except InvalidFeedback:
         return False
     return True

@@ -143,7 +143,7 @@ def lora() -> LoraConfig:
 
 @torch.no_grad()
 def completion_kl(world: World, policy: Any, samples: Sequence[Sample]) -> float:
-    r"""Return the mean of :math:`\log \pi(y|x) - \log \pi_\text{ref}(y|x)` over completions drawn from the policy, in nats."""
+    r"""Return the mean :math:`\log \pi(y|x) - \log \pi_\text{ref}(y|x)` of the policy's own completions, in nats."""
     total = count = 0.0
     for sample in samples:
         texts = [sample.prompt + completion + world.tokenizer.eos_token for completion in sample.completions]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from rlhf_losses.batching.segments import SPLITTERS, find_splitter, join_segments, split_segments
 
-TEXTS = st.text(alphabet="ab.!? \n\"", max_size=60)
+TEXTS = st.text(alphabet='ab.!? \n"', max_size=60)
 
 
 @given(TEXTS, st.sampled_from(sorted(SPLITTERS)))

@@ -15,8 +15,8 @@ CLASSES = {
 }
 
 NEXT_STEPS = (
-    "add|choose|complete|copy|define|did|drop|give|join|keep|load|mend|name|pass|put|rename|replace|rescale|resume|"
-    "return|run|save|shorten|split|take|train|uninstall|use|write"
+    "add|choose|complete|copy|define|did|drop|give|join|keep|leave|load|make|mend|name|pass|put|raise|rename|replace|"
+    "rescale|resume|return|run|save|set|shorten|split|take|train|uninstall|use|write"
 )
 # A step stands at the start of a sentence or of a clause, or is an option to type; some messages end in a list to
 # choose from.
