@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification, PreTrainedTokenizerFast
 
 from rlhf_losses.sandbox.stories import Storyteller
+from rlhf_losses.sandbox.threads import one_thread
 
 SPACE = "▁"
 PAD, BOS, EOS, UNK = "<pad>", "<s>", "</s>", "<unk>"
@@ -49,7 +50,7 @@ def build_language_model(
     tokenizer: PreTrainedTokenizerFast, seed: int = 0, steps: int = 350, batch_size: int = 16
 ) -> LlamaForCausalLM:
     """Return a language model that has read `steps * batch_size` stories of the grammar."""
-    with torch.random.fork_rng(devices=[]):
+    with one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = LlamaForCausalLM(_config(tokenizer))
         _read_stories(model, tokenizer, Storyteller(seed), steps, batch_size)

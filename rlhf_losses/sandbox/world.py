@@ -14,10 +14,11 @@ from rlhf_losses.losses import Loss
 from rlhf_losses.sandbox.annotators import Sample, feedback_for
 from rlhf_losses.sandbox.gold import gold_rewards
 from rlhf_losses.sandbox.stories import Storyteller, vocabulary
+from rlhf_losses.sandbox.threads import one_thread
 from rlhf_losses.sandbox.tiny_models import build_language_model, build_reward_model, build_tokenizer
 
 LONGEST_COMPLETION = 48
-"""In tokens; stories end well before."""
+"""In tokens; stories end well before, at 33 or fewer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +66,7 @@ class World:
     def _generate(self, prompts: list[str], seed: int, policy: PreTrainedModel | None) -> list[str]:
         model: Any = policy or self.language_model
         batch = self.tokenizer(prompts, return_tensors="pt", padding=True).to(model.device)
-        with torch.random.fork_rng(devices=[]):
+        with one_thread(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             ids = model.generate(**batch, do_sample=True, top_k=0, max_new_tokens=LONGEST_COMPLETION)
         return self.tokenizer.batch_decode(ids[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
