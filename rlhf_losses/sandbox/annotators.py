@@ -104,18 +104,13 @@ def labels(samples: Iterable[Sample], noise: float = 0.0, seed: int = 0) -> Data
 
 def steps(samples: Iterable[Sample], noise: float = 0.0, seed: int = 0) -> Dataset:
     """Return the sentences of one completion a row; a label is true if its sentence reads better than zero."""
-    rated = rated_steps(samples, noise, seed)
-    return rated.map(lambda row: {"labels": [worth > 0 for worth in row["labels"]]})
+    rows = _step_rows(samples, noise, seed)
+    return Dataset.from_list([row | {"labels": [worth > 0 for worth in row["labels"]]} for row in rows])
 
 
 def rated_steps(samples: Iterable[Sample], noise: float = 0.0, seed: int = 0) -> Dataset:
-    """Return the sentences of one completion a row, each with the worth that it reads as, from −1 to 1."""
-    annotator, rows = Annotator(noise, seed), []
-    for sample in samples:
-        for completion in filter(split_sentences, sample.completions):
-            read = annotator.read_sentences(sample.prompt, completion)
-            rows.append({"prompt": sample.prompt, "completions": split_sentences(completion), "labels": read})
-    return Dataset.from_list(rows)
+    """Return the sentences of one completion a row, each with the worth that it reads as: −1, 0 or 1."""
+    return Dataset.from_list(_step_rows(samples, noise, seed))
 
 
 def votes(samples: Iterable[Sample], noise: float = 0.0, seed: int = 0, voters: int = 5) -> Dataset:
@@ -199,6 +194,15 @@ def _takes_ratings(loss: Loss) -> bool:
     except InvalidFeedback:
         return False
     return True
+
+
+def _step_rows(samples: Iterable[Sample], noise: float, seed: int) -> list[dict[str, Any]]:
+    annotator, rows = Annotator(noise, seed), []
+    for sample in samples:
+        for completion in filter(split_sentences, sample.completions):
+            read = annotator.read_sentences(sample.prompt, completion)
+            rows.append({"prompt": sample.prompt, "completions": split_sentences(completion), "labels": read})
+    return rows
 
 
 def _one_a_row(samples: Iterable[Sample], say: Callable[[str, str], dict[str, Any]]) -> Dataset:

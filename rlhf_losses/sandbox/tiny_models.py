@@ -17,7 +17,7 @@ SPACE = "▁"
 PAD, BOS, EOS, UNK = "<pad>", "<s>", "</s>", "<unk>"
 CONTEXT = 128
 CONFIDENCE = 1.3
-"""What logits are multiplied by after training: so short a training leaves a tail of wrong words, which this cuts off."""
+"""What logits are multiplied by after training: so short a training leaves a tail of wrong words; this cuts it off."""
 
 
 def build_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:

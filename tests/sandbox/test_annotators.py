@@ -1,0 +1,155 @@
+"""Clean annotators say what gold says, in every shape; noisy ones err as often as they are told to."""
+
+from statistics import mean
+
+import pytest
+
+from rlhf_losses.errors import FeedbackMismatch
+from rlhf_losses.feedback import KINDS, Mixed, Pairs, Steps, kinds_in_columns
+from rlhf_losses.hooks import catalogue
+from rlhf_losses.losses import (
+    accumulated_pairs,
+    bradley_terry,
+    centering,
+    score_decay,
+    segment_hinge,
+    segment_rating,
+)
+from rlhf_losses.sandbox import Annotator, Sample, annotate, annotators, feedback_for, gold, only_regularizes
+
+BEST, GOOD, BAD = (
+    " They sang. They laughed. They danced.",
+    " They sang. They laughed. They sat.",
+    " They cried. They fought. They sat.",
+)
+FOX = Sample("Once there was a fox.", [GOOD, BAD, BEST, BEST])
+
+
+def test_clean_annotators_read_gold(samples):
+    clean = Annotator(noise=0.0)
+    for sample in samples:
+        assert clean.read_all(sample) == [gold.worth(sample.prompt, text) for text in sample.completions]
+
+
+def test_pairs_prefer_the_better_story(samples):
+    for row in annotators.pairs(samples):
+        assert gold.worth(row["prompt"], row["chosen"]) > gold.worth(row["prompt"], row["rejected"])
+
+
+def test_pairs_drop_ties_unless_they_can_say_so():
+    assert annotators.pairs([FOX]).to_list() == [{"prompt": FOX.prompt, "chosen": GOOD, "rejected": BAD}]
+    told = annotators.pairs([FOX], columns=("prompt", "chosen", "rejected", "margin", "preference"))
+    assert told["preference"][:] == [1.0, 0.5]
+    assert told["margin"][:] == [(1 + 1 + 0) / 3 - (-1 - 1 + 0) / 3, 0.0]
+
+
+def test_rankings_put_the_best_first_and_keep_ties():
+    assert annotators.rankings([FOX])["ranks"][:] == [[2, 3, 1, 1]]
+
+
+def test_ratings_are_gold_in_both_forms():
+    golds = [gold.worth(FOX.prompt, text) for text in FOX.completions]
+    assert annotators.ratings([FOX])["rating"][:] == golds
+    assert annotators.rating_lists([FOX])["ratings"][:] == [golds]
+
+
+def test_labels_say_whether_gold_is_above_zero():
+    assert annotators.labels([FOX])["label"][:] == [True, False, True, True]
+
+
+def test_steps_are_the_sentences_and_what_each_is_worth():
+    labelled, rated = annotators.steps([FOX]), annotators.rated_steps([FOX])
+    assert rated["labels"][:2] == [[1.0, 1.0, 0.0], [-1.0, -1.0, 0.0]]
+    assert labelled["labels"][:2] == [[True, True, False], [False, False, False]]
+    assert ["".join(steps) for steps in labelled["completions"]] == FOX.completions
+
+
+def test_the_mean_of_rated_steps_is_the_rating_of_a_whole_story(samples):
+    whole = [row for row in annotators.rated_steps(samples) if len(row["labels"]) >= gold.FEWEST_SENTENCES]
+    assert len(whole) > 200
+    for row in whole:
+        assert mean(row["labels"]) == pytest.approx(gold.worth(row["prompt"], "".join(row["completions"])))
+
+
+def test_clean_voters_agree():
+    told = annotators.votes([FOX], voters=5)
+    assert (told["votes"][:], told["ties"][:]) == ([[5, 0], [0, 0]], [0, 5])
+
+
+def test_noisy_voters_disagree_and_all_vote(samples):
+    told = annotators.votes(samples, noise=0.5, voters=5)
+    assert all(sum(row["votes"]) + row["ties"] == 5 for row in told)
+    assert any(min(row["votes"]) > 0 for row in told)
+
+
+def agreement(samples, noise: float) -> float:
+    """Return the share of pairs whose chosen story is better by gold, a tie counting half."""
+    told = annotators.pairs(samples, noise, seed=5)
+    leads = [gold.worth(r["prompt"], r["chosen"]) - gold.worth(r["prompt"], r["rejected"]) for r in told]
+    return mean(1.0 if lead > 0 else 0.5 if lead == 0 else 0.0 for lead in leads)
+
+
+def test_more_noise_agrees_less_with_gold(samples):
+    clean, noisy, guessed = (agreement(samples, noise) for noise in (0.0, 0.4, 1.0))
+    assert clean == 1.0
+    assert clean > noisy > guessed
+    assert guessed == pytest.approx(0.5, abs=0.15)
+
+
+def test_the_same_seed_says_the_same(samples):
+    for kind in KINDS:
+        first, second, other = (annotate(kind, samples, noise=0.5, seed=seed).to_list() for seed in (0, 0, 1))
+        assert first == second != other
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_every_kind_is_read_back_as_that_kind(kind, samples):
+    told = annotate(kind, samples)
+    assert kinds_in_columns(told.column_names) == (kind,)
+    assert len(kind.from_row(told[0])) > 0
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_every_loss_can_price_the_feedback_given_for_it(name, samples):
+    loss = catalogue()[name]()
+    loss = bradley_terry + loss if only_regularizes(loss) else loss
+    for row in feedback_for(loss, samples[:4]):
+        feedback = Mixed.from_row(row)
+        for term in loss.terms:
+            held = [kind for kind in feedback.kinds if kind.reaches(term.loss.reads)]
+            for one in held:
+                term.loss.check(one.read_as(term.loss.reads))
+
+
+def test_a_sum_gets_every_kind_that_its_terms_read(samples):
+    told = feedback_for(bradley_terry + segment_hinge, samples[:4])
+    assert kinds_in_columns(told.column_names) == (Pairs, Steps)
+    rows = told.to_list()
+    assert any(row["chosen"] for row in rows)
+    assert any(row["labels"] for row in rows)
+
+
+def test_steps_are_rated_only_where_every_loss_takes_ratings(samples):
+    dtypes = [
+        feedback_for(loss, samples[:4]).features["labels"].feature.dtype
+        for loss in (segment_rating, segment_hinge, segment_rating + segment_hinge)
+    ]
+    assert dtypes == ["float64", "bool", "bool"]
+
+
+@pytest.mark.parametrize("loss", [centering, score_decay, centering + 0.5 * score_decay], ids=str)
+def test_a_regularizer_alone_is_refused_with_what_to_write(loss):
+    with pytest.raises(FeedbackMismatch, match=r"bradley_terry \+ 0\.01 \*"):
+        feedback_for(loss, [FOX])
+
+
+@pytest.mark.parametrize("name", sorted(set(catalogue()) - {"centering", "score_decay"}))
+def test_losses_that_read_feedback_do_not_only_regularize(name):
+    loss = catalogue()[name]()
+    assert not only_regularizes(loss)
+    assert not only_regularizes(loss + centering)
+
+
+def test_feedback_that_one_table_cannot_hold_is_refused():
+    with pytest.raises(FeedbackMismatch, match="completions"):
+        feedback_for(accumulated_pairs + segment_hinge, [FOX])
