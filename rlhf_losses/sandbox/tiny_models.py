@@ -14,7 +14,7 @@ from rlhf_losses.sandbox.stories import Storyteller
 from rlhf_losses.sandbox.threads import one_thread
 
 SPACE = "▁"
-PAD, BOS, EOS, UNK = "<pad>", "<s>", "</s>", "<unk>"
+SPECIAL = PAD, BOS, EOS, UNK = "<pad>", "<s>", "</s>", "<unk>"
 CONTEXT = 128
 CONFIDENCE = 1.3
 """What logits are multiplied by after training: so short a training leaves a tail of wrong words; this cuts it off."""
@@ -27,7 +27,7 @@ def build_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
     >>> tokenizer.decode(tokenizer("Once foxes sang.")["input_ids"])
     'Once foxes sang.'
     """
-    tokens = [PAD, BOS, EOS, UNK, *(SPACE + word for word in words)]
+    tokens = [*SPECIAL, *(SPACE + word for word in words)]
     core = Tokenizer(models.WordLevel({token: number for number, token in enumerate(tokens)}, unk_token=UNK))
     to_words = pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="always")
     core.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Whitespace(), to_words])
@@ -78,10 +78,10 @@ def _config(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
         num_attention_heads=4,
         max_position_embeddings=CONTEXT,
         tie_word_embeddings=True,
-        initializer_range=0.12,  # at the usual 0.02 so small a model takes ten times longer to learn to copy names
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
+        initializer_range=0.12,  # at the usual 0.02 it does not learn to copy names in this time
+        pad_token_id=SPECIAL.index(PAD),
+        bos_token_id=SPECIAL.index(BOS),
+        eos_token_id=SPECIAL.index(EOS),
     )
 
 
