@@ -260,6 +260,19 @@ def test_rows_left_out_are_counted(done, language_model, tmp_path):
     assert "1 of 10 rows hold a text longer than 256 tokens" in told.err
 
 
+def test_the_demo_raises_gold_beyond_chance_and_leaves_models_results_and_a_picture(done, tmp_path):
+    told = done("demo", "--output_dir", tmp_path)
+    assert "gold before → after" in told.out
+    (outcome,) = json.loads((tmp_path / "results.json").read_text())
+    assert outcome["loss"] == "bradley_terry"
+    assert outcome["gold_after"] > outcome["gold_before"]
+    assert outcome["gold_gain_ci"][0] > 0
+    assert set(outcome) >= {"accuracy", "kl", "seconds"}
+    assert (tmp_path / "progress.png").read_bytes().startswith(b"\x89PNG")
+    assert Scorer.from_pretrained(tmp_path / "reward_model").score(["Once there was a fox."])
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "policy")
+
+
 PLUGIN = '''
 from dataclasses import dataclass
 from rlhf_losses import PairwiseLoss, hookimpl

@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"rlhf-losses: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
-        print(f"\n{interrupt}" if str(interrupt) else "\nStopped; nothing was saved.", file=sys.stderr)
+        print(f"\n{str(interrupt) or 'Stopped; what was written so far stays.'}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # Whoever read our output has seen enough. The interpreter flushes stdout once more as it exits.

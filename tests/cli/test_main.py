@@ -144,7 +144,7 @@ def test_ctrl_c_ends_with_code_130_and_one_line(cli, monkeypatch):
     monkeypatch.setattr(list_losses, "run", interrupt)
     answered = cli("list")
     assert answered.code == 130
-    assert answered.err.strip() == "Stopped; nothing was saved."
+    assert answered.err.strip() == "Stopped; what was written so far stays."
 
 
 def test_a_reader_that_has_seen_enough_gets_no_complaint():

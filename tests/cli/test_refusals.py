@@ -38,6 +38,22 @@ def test_a_loss_that_cannot_be_is_refused(refuse, loss, message):
     assert message in refuse(TRAIN, "--loss", loss)
 
 
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        ("bradly_terry", "No loss is called 'bradly_terry'. Did you mean 'bradley_terry'?"),
+        ("bradley_terry - centering", 'Cannot read "bradley_terry - centering" as a loss.'),
+    ],
+)
+def test_a_demo_of_a_loss_that_cannot_be_is_refused(refuse, loss, message):
+    assert message in refuse("demo --output_dir {out}", "--loss", loss)
+
+
+def test_a_demo_does_not_overwrite_an_earlier_one(refuse, tmp_path):
+    (tmp_path / "results.json").write_text("[]")
+    assert "--output_dir" in refuse("demo --output_dir {out}", out=tmp_path)
+
+
 def test_missing_arguments_are_named(refuse):
     assert "--model is missing" in refuse("train --dataset {pairs} --output_dir {out}")
     assert "No --dataset came." in refuse("train --model {model} --output_dir {out}")
