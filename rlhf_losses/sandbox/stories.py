@@ -5,10 +5,10 @@ from random import Random
 
 from rlhf_losses.sandbox import words
 
-MOODS = {"kind": 0.3, "plain": 0.4, "gloomy": 0.3}
+MOODS = {"kind": 0.4, "plain": 0.2, "gloomy": 0.4}
 """How often a story is kind, plain or gloomy, among those that the language model learns from."""
-KEEPS_STORY_MOOD, KEEPS_SENTENCE_MOOD = 0.8, 0.95
-"""How often a sentence keeps to the mood of its story, and a word to that of its sentence; others draw their own."""
+COHERENCE = 0.9
+"""How often a sentence keeps to the mood of its story; others draw a mood of their own."""
 
 OPENINGS = (
     "Once upon a time, {name} lived with a {animal} near the {place}.",
@@ -67,23 +67,18 @@ class Storyteller:
 
     def continuation(self, name: str, animal: str) -> str:
         """Return two different events and an ending, each sentence after a space."""
-        story_mood = self._mood()
+        mood = self._mood()
         texts = (*self._random.sample(EVENTS, k=2), self._random.choice(ENDINGS))
-        moods = [self._keep(story_mood, KEEPS_STORY_MOOD) for _ in texts]
-        return "".join(" " + self._fill(text, name, animal, mood) for text, mood in zip(texts, moods, strict=True))
+        return "".join(" " + self._fill(text, name, animal, self._keep(mood)) for text in texts)
 
     def _fill(self, text: str, name: str, animal: str, mood: str) -> str:
-        moody = {slot: self._moody_word(of, mood) for slot, of in _SLOTS.items()}
-        while (feeling_too := self._moody_word(words.FEELINGS, mood)) == moody["feeling"]:
-            continue
+        moody = {slot: self._random.choice(of[mood]) for slot, of in _SLOTS.items()}
+        feeling_too = self._random.choice([word for word in words.FEELINGS[mood] if word != moody["feeling"]])
         thing, sky = self._random.choice(words.THINGS), self._random.choice(words.SKIES)
         return text.format(name=name, animal=animal, thing=thing, sky=sky, feeling_too=feeling_too, **moody)
 
-    def _moody_word(self, of: Mapping[str, Sequence[str]], mood: str) -> str:
-        return self._random.choice(of[self._keep(mood, KEEPS_SENTENCE_MOOD)])
-
-    def _keep(self, mood: str, how_often: float) -> str:
-        return mood if self._random.random() < how_often else self._mood()
+    def _keep(self, mood: str) -> str:
+        return mood if self._random.random() < COHERENCE else self._mood()
 
     def _mood(self) -> str:
         return self._random.choices(list(MOODS), list(MOODS.values()))[0]
