@@ -10,7 +10,7 @@ trainer = RewardTrainer(
     model=world.reward_model(),
     args=RewardConfig(
         "runs/01_pairs",
-        num_train_epochs=1,
+        num_train_epochs=3,
         per_device_train_batch_size=16,
         learning_rate=5e-3,
         bf16=False,
@@ -19,7 +19,7 @@ trainer = RewardTrainer(
     ),
     train_dataset=world.feedback(bradley_terry),
     processing_class=world.tokenizer,
-    peft_config=LoraConfig(r=8),
+    peft_config=LoraConfig(r=16, target_modules="all-linear"),
     loss=bradley_terry,
 )
 trainer.train()

@@ -11,9 +11,9 @@ trainer = RewardTrainer(
     model=world.reward_model(),
     args=RewardConfig(
         "runs/02_segments",
-        max_steps=60,
+        num_train_epochs=4,
         per_device_train_batch_size=16,
-        learning_rate=2e-3,
+        learning_rate=3e-3,
         bf16=False,
         gradient_checkpointing=False,
         report_to="none",

@@ -19,7 +19,7 @@ for name, loss, average_over in (
             "runs/03_lists",
             max_steps=40,
             per_device_train_batch_size=8,
-            learning_rate=2e-3,
+            learning_rate=3e-3,
             average_over=average_over,
             bf16=False,
             gradient_checkpointing=False,

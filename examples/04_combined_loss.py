@@ -26,7 +26,7 @@ trainer = RewardTrainer(
         "runs/04_combined_loss",
         max_steps=40,
         per_device_train_batch_size=16,
-        learning_rate=2e-3,
+        learning_rate=3e-3,
         bf16=False,
         gradient_checkpointing=False,
         report_to="none",

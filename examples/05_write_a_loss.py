@@ -37,7 +37,7 @@ def main() -> None:
             "runs/05_write_a_loss",
             max_steps=30,
             per_device_train_batch_size=16,
-            learning_rate=2e-3,
+            learning_rate=3e-3,
             bf16=False,
             gradient_checkpointing=False,
             report_to="none",

@@ -16,7 +16,7 @@ reward_trainer = RewardTrainer(
         "runs/06_grpo/reward_model",
         max_steps=60,
         per_device_train_batch_size=16,
-        learning_rate=2e-3,
+        learning_rate=3e-3,
         bf16=False,
         gradient_checkpointing=False,
         report_to="none",

@@ -16,7 +16,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from rlhf_losses.losses import Loss
 from rlhf_losses.ppo import PPOConfig, PPOTrainer
-from rlhf_losses.sandbox.annotators import Sample, pairs
+from rlhf_losses.sandbox.annotators import Sample, rankings
 from rlhf_losses.sandbox.gold import gold_rewards
 from rlhf_losses.sandbox.outcome import Outcome, Step
 from rlhf_losses.sandbox.world import LONGEST_COMPLETION, World
@@ -57,7 +57,8 @@ def run_loop(world: World, loss: Loss, folder: Path, tell: Tell) -> Outcome:
     start = time.perf_counter()
     tell(f"1/3 reward model: LoRA on {loss}")
     scorer = train_reward_model(world, loss, folder / "reward_model")
-    accuracy = evaluate(scorer, pairs(world.sample(world.heldout_prompts, 4, seed=world.seed + 1)))["accuracy"]
+    heldout = rankings(world.sample(world.heldout_prompts, 8, seed=world.seed + 1))
+    accuracy = evaluate(scorer, heldout)["accuracy"]
     tell("2/3 policy: PPO on the reward model's scores")
     policy, steps = train_policy(world, scorer, folder / "policy")
     tell("3/3 gold of the policy, before and after, on held-out prompts")
@@ -80,12 +81,13 @@ def run_loop(world: World, loss: Loss, folder: Path, tell: Tell) -> Outcome:
 
 def train_reward_model(world: World, loss: Loss, folder: Path) -> Scorer:
     """Train a reward model with LoRA on what the annotators say, publish it, and load what was published."""
+    said = world.feedback(loss, count=16, seed=world.seed)
     trainer = RewardTrainer(
         world.reward_model(),
         RewardConfig(
             str(folder),
-            num_train_epochs=3,
-            per_device_train_batch_size=32,
+            num_train_epochs=2,
+            per_device_train_batch_size=4 if "ranks" in said.column_names else 32,  # a list has many texts
             learning_rate=5e-3,
             lr_scheduler_type="cosine",
             warmup_steps=5,
@@ -93,9 +95,9 @@ def train_reward_model(world: World, loss: Loss, folder: Path) -> Scorer:
             seed=world.seed,
             **SMALL_MACHINE,
         ),
-        world.feedback(loss, count=16, seed=world.seed),
+        said,
         processing_class=world.tokenizer,
-        peft_config=lora(),
+        peft_config=lora("embed_tokens"),
         loss=loss,
         callbacks=[Bar("reward model")],
     )
@@ -135,10 +137,10 @@ def train_policy(world: World, scorer: Scorer, folder: Path) -> tuple[Any, list[
     return policy.eval(), [_step(entry, scorer.__name__) for entry in trainer.state.log_history if "objective" in entry]
 
 
-def lora() -> LoraConfig:
-    """Return the adapters of both models: on every linear layer and on the embeddings."""
-    layers = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "embed_tokens"]
-    return LoraConfig(r=16, lora_alpha=32, target_modules=layers)
+def lora(*more: str) -> LoraConfig:
+    """Return adapters on every linear layer of the model's body, and on `more`."""
+    layers = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    return LoraConfig(r=16, lora_alpha=32, target_modules=[*layers, *more])
 
 
 @torch.no_grad()

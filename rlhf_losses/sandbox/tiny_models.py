@@ -62,6 +62,7 @@ def build_reward_model(language_model: LlamaForCausalLM, seed: int = 0) -> Llama
     """Return a classifier with one score, on a copy of the language model's body; its score head is untrained."""
     config = copy.deepcopy(language_model.config)
     config.num_labels = 1
+    config.tie_word_embeddings = False  # a classifier has no output embeddings to tie
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = LlamaForSequenceClassification(config)

@@ -9,23 +9,24 @@ import torch
 from datasets import Dataset
 from scipy import stats
 
-from rlhf_losses.batching import Collator, RowReader
+from rlhf_losses.batching import RowReader
 from rlhf_losses.batching.dataset import Limit, check_dataset, group_ratings, prepare
+from rlhf_losses.batching.rows import held_kinds, tokenized
+from rlhf_losses.batching.tokens import Encoded
 from rlhf_losses.diagnostics import Tally, agreement
 from rlhf_losses.dimensions import Scores
-from rlhf_losses.feedback import Feedback, Mixed, Rankings, Ratings, kinds_in_columns
+from rlhf_losses.feedback import Feedback, Mixed, Pairs, Rankings, Ratings, Steps, kinds_in_columns
 from rlhf_losses.losses import Loss, ScoreDecay
-from rlhf_losses.model import score_batch
 from rlhf_losses.scoring.scorer import Scorer, context_length
 
 
-@torch.no_grad()
 def evaluate(scorer: Scorer, dataset: Dataset, loss: Loss | None = None, overlong: str = "drop") -> dict[str, float]:
     """Return metrics of a scorer on feedback of any kind.
 
-    `accuracy` (pairs, labels; ties earn half), `margin`, `kendall_tau` (mean over lists), `spearman` and
-    `pearson` (ratings), `loss` where one is given, the mean and spread of the scores, and their correlation
-    with the length of the texts in tokens. Metrics that the feedback does not define are left out.
+    Whole texts get the score that the scorer gives them, steps the score at their ends. `accuracy` (pairs,
+    labels; ties earn half), `margin`, `kendall_tau` (mean over lists), `spearman` and `pearson` (ratings),
+    `loss` where one is given, the mean and spread of the scores, and their correlation with the length of the
+    texts in tokens. Metrics that the feedback does not define are left out.
 
     Raises:
         FeedbackMismatch: the columns hold no feedback that is known, or none that `loss` reads.
@@ -35,28 +36,38 @@ def evaluate(scorer: Scorer, dataset: Dataset, loss: Loss | None = None, overlon
     kinds = kinds_in_columns(dataset.column_names)
     reader = RowReader(scorer.tokenizer, kinds, scorer.description.separator)
     limit = Limit(context_length(scorer.model.config), "the model's context", overlong)  # type: ignore[arg-type]
-    rows = prepare(dataset, reader, limit, "evaluation data")
-    scores, feedback, lengths = _score_rows(scorer, [dict(row) for row in rows], kinds)
+    rows = [dict(row) for row in prepare(dataset, reader, limit, "evaluation data")]
+    scores, feedback, lengths = _score_rows(scorer, rows, kinds)
     measured = {name: tally.mean for name, tally in agreement(scores, feedback).items()}
     measured |= _rank_correlations(scores, feedback)
     if loss is not None:
         measured["loss"] = float(loss(scores, feedback))
-    return {"rows": len(rows), **_defined(measured), **_spread(scores.numpy(), lengths.numpy())}
+    return {"rows": len(rows), **_defined(measured), **_spread(scores.numpy(), lengths)}
 
 
 def _score_rows(
     scorer: Scorer, rows: Sequence[dict[str, Any]], kinds: tuple[type[Feedback], ...]
-) -> tuple[Scores, Mixed, torch.Tensor]:
-    collate = Collator(scorer.tokenizer.pad_token_id or 0, kinds)
-    scores, feedback, lengths, first = [], [], [], 0
-    for start in range(0, len(rows), scorer.batch_size):
-        batch = collate(rows[start : start + scorer.batch_size])
-        on_device = {name: value.to(scorer.model.device) for name, value in batch.items()}
-        scores.append(score_batch(scorer.model, on_device).cpu())
-        feedback.append(batch["feedback"].reindexed(torch.arange(len(scores[-1])) + first))
-        lengths.append(batch["attention_mask"].sum(dim=1)[batch["score_text"]])
-        first += len(scores[-1])
-    return torch.cat(scores), Mixed.concatenate(feedback), torch.cat(lengths)
+) -> tuple[Scores, Mixed, np.ndarray]:
+    texts, feedback, first = [], [], 0
+    for row in rows:
+        held = held_kinds(row, kinds)
+        said = Mixed.of_kinds(row, held)
+        feedback.append(said.reindexed(torch.arange(first, first + said.score_count())))
+        first += said.score_count()
+        texts += [(kind is Steps, text) for kind in held for text in _texts(scorer, row, kind)]
+    scores, lengths = [], []
+    for (in_steps, text), parts in zip(texts, scorer.score_encoded([text for _, text in texts]), strict=True):
+        scores += parts if in_steps else [sum(parts) / len(parts)]
+        lengths += [len(text.ids)] * (len(parts) if in_steps else 1)
+    return torch.tensor(scores), Mixed.concatenate(feedback), np.array(lengths)
+
+
+def _texts(scorer: Scorer, row: dict[str, Any], kind: type[Feedback]) -> list[Encoded]:
+    """Return the texts of one kind as the scorer reads them: steps as they are given, whole answers as it cuts them."""
+    if kind is Pairs and tokenized(row):
+        return tokenized(row)
+    answers = kind.answers(row)
+    return [scorer.encode(answer if kind is Steps else scorer.in_steps(answer)) for answer in answers]
 
 
 def _rank_correlations(scores: Scores, feedback: Mixed) -> dict[str, float]:

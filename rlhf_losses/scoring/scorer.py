@@ -76,8 +76,8 @@ class Scorer:
 
     def __call__(self, prompts: Sequence[Text], completions: Sequence[Text], **_: Any) -> list[float]:
         """Score each completion after its prompt."""
-        answers = [self._answer(p, c) for p, c in zip(prompts, completions, strict=True)]
-        return [sum(parts) / len(parts) for parts in self.score_answers(answers)]
+        answers = [Answer(prompt, (completion,)) for prompt, completion in zip(prompts, completions, strict=True)]
+        return [sum(parts) / len(parts) for parts in self.score_answers([self.in_steps(one) for one in answers])]
 
     def score(self, texts: Sequence[Text]) -> list[float]:
         """Score whole texts or whole conversations."""
@@ -87,27 +87,32 @@ class Scorer:
         """Score each step of one answer, in one forward pass."""
         return self.score_answers([Answer(prompt, tuple(steps))])[0]
 
-    @torch.no_grad()
     def score_answers(self, answers: Sequence[Answer]) -> list[list[float]]:
-        """Return the scores at the end of each part of each answer; equal texts are scored once."""
-        texts = [self._encode(answer) for answer in answers]
+        """Return the scores at the end of each part of each answer."""
+        return self.score_encoded([self.encode(answer) for answer in answers])
+
+    @torch.no_grad()
+    def score_encoded(self, texts: Sequence[Encoded]) -> list[list[float]]:
+        """Return the scores of each tokenized text; equal ones are scored once."""
         distinct = {(tuple(text.ids), text.positions): text for text in texts}
         scores: dict[Any, list[float]] = {}
         for keys in self._batches(sorted(distinct, key=lambda key: len(key[0]))):
             scores |= zip(keys, self._forward([distinct[key] for key in keys]), strict=True)
         return [scores[tuple(text.ids), text.positions] for text in texts]
 
-    def _answer(self, prompt: Text | None, completion: Text) -> Answer:
-        how = self.description.segmentation
+    def in_steps(self, answer: Answer) -> Answer:
+        """Cut a whole answer into the steps whose mean is its score, if the model was trained on steps."""
+        how, (completion,) = self.description.segmentation, answer.parts
         if how is None:
-            return Answer(prompt, (completion,))
+            return answer
         if isinstance(completion, str):
-            return Answer(prompt, tuple(split_segments(completion, how)))
-        before, last = completion[:-1], str(completion[-1]["content"])
+            return Answer(answer.prompt, tuple(split_segments(completion, how)))
+        before, last, prompt = completion[:-1], str(completion[-1]["content"]), answer.prompt
         opening = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt or [])
         return Answer(opening + before, tuple(split_segments(last, how)))
 
-    def _encode(self, answer: Answer) -> Encoded:
+    def encode(self, answer: Answer) -> Encoded:
+        """Tokenize an answer, cutting its prompt from the left where the text is longer than the model's context."""
         text = encode(render(answer, self.tokenizer, self.description.separator), self.tokenizer)
         context = context_length(self.model.config)
         excess = 0 if context is None else len(text.ids) - context
