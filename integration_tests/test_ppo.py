@@ -17,7 +17,7 @@ from transformers import (
     TrainerCallback,
 )
 
-from rlhf_losses.errors import FeedbackMismatch, RlhfLossesError, UnusableModel
+from rlhf_losses.errors import FeedbackMismatch, InvalidFeedback, RlhfLossesError, UnusableModel
 from rlhf_losses.ppo import PPOConfig, PPOTrainer
 from rlhf_losses.scoring import Scorer
 
@@ -583,6 +583,22 @@ def test_a_critic_with_another_vocabulary_is_refused(
 def test_a_run_without_a_reward_function_is_refused(make_trainer):
     with pytest.raises(RlhfLossesError, match=r"No reward function arrived.*Set reward_funcs"):
         make_trainer(None)
+
+
+@pytest.mark.parametrize("argument", ["train_dataset", "eval_dataset"])
+def test_prompts_that_leave_no_room_for_a_completion_are_refused(make_trainer, argument):
+    data = Dataset.from_dict({"prompt": ["a short one ", "x" * 400]})
+    told = r"1 of 2 prompts have more than \d+ tokens.*do not fit behind them.*context of 256.*Shorten or drop"
+    with pytest.raises(InvalidFeedback, match=told):
+        make_trainer(**{argument: data})
+
+
+def test_the_published_policy_is_the_trained_one_without_adapters(make_trainer, tmp_path):
+    trainer = make_trainer(peft_config=LoraConfig(**LORA, init_lora_weights=False))
+    published = AutoModelForCausalLM.from_pretrained(trainer.publish(tmp_path / "published"))
+    ids = torch.arange(10, 30).unsqueeze(0)
+    assert not [name for name, _ in published.named_parameters() if "lora" in name]
+    torch.testing.assert_close(published(ids).logits, trainer.model(ids).logits, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("argument", ["train_dataset", "eval_dataset"])

@@ -12,7 +12,8 @@
     ├── RunExists (FileExistsError)        the output folder holds an earlier run
     └── PluginError                        a plugin that cannot be loaded, or breaks the contract
 
-The command line adds `BadArgument`, see `rlhf_losses.cli.usage`. Each message says what arrived, why that cannot work, and what to type next.
+The command line adds `BadArgument`, see `rlhf_losses.cli.usage`. Each message says what arrived, why that
+cannot work, and what to type next.
 """
 
 import difflib

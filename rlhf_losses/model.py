@@ -7,9 +7,11 @@ under autocast: bfloat16 cannot tell scores near 16 apart that differ by 0.1.
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from copy import deepcopy
 from typing import Any
 
 import torch
+from peft import PeftModel
 from torch import Tensor, nn
 
 from rlhf_losses.dimensions import Scores
@@ -47,6 +49,11 @@ def find_head(model: nn.Module) -> nn.Module:
             "Load it with AutoModelForSequenceClassification.from_pretrained(..., num_labels=1)."
         )
     return min(named, key=lambda pair: pair[0].count("."))[1]
+
+
+def merged(model: Any) -> Any:
+    """Return a model without adapters: itself, or a copy in which they are merged."""
+    return deepcopy(model).merge_and_unload() if isinstance(model, PeftModel) else model
 
 
 @contextmanager

@@ -1,12 +1,8 @@
 """`rlhf-losses ppo`: a language model against the scores of a reward model, with the arguments of `trl grpo`."""
 
-from copy import deepcopy
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import trl
-from peft import PeftModel
 
 from rlhf_losses.cli import runs
 from rlhf_losses.cli.arguments import DataArguments, ModelArguments, TrainingParser, model_options, quantization_of
@@ -68,7 +64,7 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     runs.train(trainer, stop, checkpoint)
     if held_out is not None and config.eval_strategy == "no":
         trainer.save_metrics("eval", trainer.evaluate())
-    folder = publish(trainer)
+    folder = trainer.publish()
     if config.push_to_hub:
         runs.push(trainer, folder)
     trainer.accelerator.print(
@@ -88,16 +84,3 @@ def prompts(rows: Rows) -> Rows:
             "Rename the column with the prompts to prompt."
         )
     return rows.select_columns(["prompt"])
-
-
-def publish(trainer: PPOTrainer) -> Path:
-    """Save the policy with any adapter merged, as a plain language model."""
-    folder = Path(str(trainer.args.output_dir))
-    tokenizer: Any = trainer.processing_class
-    policy: Any = trainer.accelerator.unwrap_model(trainer.model)
-    if isinstance(policy, PeftModel):
-        policy = deepcopy(policy).merge_and_unload()
-    if trainer.accelerator.is_main_process:
-        policy.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-    return folder

@@ -7,11 +7,13 @@ from typing import Any
 import torch
 import trl
 from accelerate.utils import is_peft_model
-from transformers import AutoConfig, PreTrainedModel
+from datasets import Dataset
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
 from trl.trainer.utils import get_config_model_id
 
-from rlhf_losses.errors import FeedbackMismatch, UnusableModel, UnusableSetting
+from rlhf_losses.errors import FeedbackMismatch, InvalidFeedback, UnusableModel, UnusableSetting
 from rlhf_losses.ppo.config import PPOConfig
+from rlhf_losses.scoring.scorer import context_length
 
 
 def short_name(model: Any) -> str:
@@ -53,6 +55,41 @@ def require_prompts(datasets: Iterable[Any], others: Mapping[str, Any]) -> None:
                 f"The data have the columns {', '.join(columns)} and no prompt, so there is nothing to complete. "
                 'Rename one: dataset.rename_column("question", "prompt").'
             )
+
+
+def require_room(model: Any, tokenizer: Any, datasets: Iterable[Any], args: PPOConfig) -> None:
+    """Raise `InvalidFeedback` for prompts that leave no room for a completion in the policy's context.
+
+    Streams are not looked through.
+    """
+    config = AutoConfig.from_pretrained(model, **_trust(args)) if isinstance(model, str) else model.config
+    context, name = context_length(config), model if isinstance(model, str) else get_config_model_id(config)
+    if context is None or not (tokenizer or name):
+        return
+    tokenizer = tokenizer or AutoTokenizer.from_pretrained(name, **_trust(args))
+    room = context - (args.max_completion_length or 0)
+    for data in datasets:
+        if isinstance(data, dict):
+            require_room(model, tokenizer, data.values(), args)
+        elif isinstance(data, Dataset) and "prompt" in data.column_names:
+            lengths = [_length(prompt, tokenizer) for prompt in data["prompt"]]
+            if (long := sum(length > room for length in lengths)) > 0:
+                raise InvalidFeedback(
+                    f"{long} of {len(lengths)} prompts have more than {room} tokens (the longest {max(lengths)}), so "
+                    f"{args.max_completion_length} tokens of completion do not fit behind them in the policy's context "
+                    f"of {context}. Shorten or drop these prompts, or lower --max_completion_length."
+                )
+
+
+def _length(prompt: Any, tokenizer: Any) -> int:
+    if isinstance(prompt, str):
+        return len(tokenizer(prompt)["input_ids"])
+    rendered = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=True, return_dict=True)
+    return len(rendered["input_ids"])
+
+
+def _trust(args: PPOConfig) -> dict[str, Any]:
+    return {"trust_remote_code": args.trust_remote_code}
 
 
 def require_one_value(critic: str | PreTrainedModel | None) -> None:

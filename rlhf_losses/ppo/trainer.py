@@ -21,6 +21,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallba
 from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.utils import disable_dropout_in_model
 
+from rlhf_losses.model import merged
 from rlhf_losses.ppo import preflight
 from rlhf_losses.ppo.advantages import (
     PerToken,
@@ -105,6 +106,7 @@ class PPOTrainer(trl.GRPOTrainer):
         preflight.require_prompts([train_dataset, eval_dataset], grpo_arguments)
         preflight.require_reference(model, args, grpo_arguments)
         preflight.require_one_value(critic)
+        preflight.require_room(model, processing_class, [train_dataset, eval_dataset], args)
         super().__init__(model, reward_funcs, args, train_dataset, eval_dataset, processing_class, **grpo_arguments)
         preflight.require_reach(self)
         if self.ref_model is not None and not isinstance(model, str):
@@ -178,6 +180,15 @@ class PPOTrainer(trl.GRPOTrainer):
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
             self._bare_critic.load(Path(checkpoint) / CRITIC_FOLDER)
+
+    def publish(self, output_dir: str | Path | None = None) -> Path:
+        """Save the policy with any adapter merged, as a plain language model that anything can load."""
+        folder = Path(output_dir or self.args.output_dir)
+        policy = merged(self.accelerator.unwrap_model(self.model))
+        if self.accelerator.is_main_process:
+            policy.save_pretrained(folder)
+            self.processing_class.save_pretrained(folder)
+        return folder
 
     # The rollout
 

@@ -11,7 +11,7 @@ from datasets import Dataset
 from peft import LoraConfig
 from scipy import stats
 from tqdm import tqdm
-from transformers import TrainerCallback
+from transformers import AutoModelForCausalLM, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
 from rlhf_losses.losses import Loss
@@ -114,7 +114,7 @@ def train_policy(world: World, scorer: Scorer, folder: Path) -> tuple[Any, list[
         PPOConfig(
             str(folder),
             reward_weights=[1.0, 0.0],
-            max_steps=80,
+            max_steps=60,
             per_device_train_batch_size=32,
             num_iterations=2,
             beta=0.1,
@@ -131,10 +131,8 @@ def train_policy(world: World, scorer: Scorer, folder: Path) -> tuple[Any, list[
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
-    policy = trainer.accelerator.unwrap_model(trainer.model).merge_and_unload()
-    policy.save_pretrained(folder)
-    world.tokenizer.save_pretrained(folder)
-    return policy.eval(), [_step(entry, scorer.__name__) for entry in trainer.state.log_history if "objective" in entry]
+    policy = AutoModelForCausalLM.from_pretrained(trainer.publish())
+    return policy, [_step(entry, scorer.__name__) for entry in trainer.state.log_history if "objective" in entry]
 
 
 def lora(*more: str) -> LoraConfig:

@@ -1,6 +1,5 @@
 """`RewardTrainer`: TRL's, with any loss over any feedback."""
 
-from copy import deepcopy
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from rlhf_losses.batching.segments import find_splitter, join_segments
 from rlhf_losses.errors import InvalidFeedback
 from rlhf_losses.feedback import Steps
 from rlhf_losses.losses import Loss
-from rlhf_losses.model import find_head, score_batch
+from rlhf_losses.model import find_head, merged, score_batch
 from rlhf_losses.scoring.description import Description, canary_score
 from rlhf_losses.scoring.scorer import context_length
 from rlhf_losses.training import preflight
@@ -102,9 +101,7 @@ class RewardTrainer(trl.RewardTrainer):
     def publish(self, output_dir: str | Path | None = None) -> Path:
         """Save the model with any adapter merged, as a plain sequence classifier that anything can load."""
         folder = Path(output_dir or self.args.output_dir)
-        model = self.accelerator.unwrap_model(self.model)
-        if isinstance(model, PeftModel):
-            model = deepcopy(model).merge_and_unload()
+        model = merged(self.accelerator.unwrap_model(self.model))
         if self.accelerator.is_main_process:
             model.save_pretrained(folder)
             self.processing_class.save_pretrained(folder)
