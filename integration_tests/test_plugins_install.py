@@ -53,8 +53,9 @@ class Environment:
         )
 
     def install(self, *wheels: Path) -> None:
-        """Install wheels and nothing that they depend on."""
-        pip("--python", self.folder / "bin/python", "install", "--no-deps", "--no-index", *wheels)
+        """Install wheels and nothing that they depend on, also where the libraries behind have them already."""
+        options = ("--no-deps", "--no-index", "--ignore-installed")
+        pip("--python", self.folder / "bin/python", "install", *options, *wheels)
 
 
 def pip(*words: str | Path) -> None:
