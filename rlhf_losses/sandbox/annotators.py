@@ -2,10 +2,11 @@
 
 An annotator knows the gold worth of each sentence, but with probability `noise` misreads one and takes it
 for any of the three worths that a sentence can have. All that annotators say follows from what they read: of
-two texts they prefer the one whose sentences are better on average, they call good what is above zero.
+two texts they prefer the one whose sentences are better on average.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import cycle
 from random import Random
 from statistics import mean
 from typing import Any, NamedTuple
@@ -19,6 +20,8 @@ from rlhf_losses.losses import Loss
 from rlhf_losses.sandbox.gold import FEWEST_SENTENCES, WORST, sentences, split_sentences
 
 SENTENCE_WORTHS = (-1.0, 0.0, 1.0)
+LENIENT, STRICT = -0.5, 0.5
+"""The bars above which a lenient and a strict annotator call a text good."""
 
 
 class Sample(NamedTuple):
@@ -97,9 +100,12 @@ def rating_lists(samples: Iterable[Sample], noise: float = 0.0, seed: int = 0) -
 
 
 def labels(samples: Iterable[Sample], noise: float = 0.0, seed: int = 0) -> Dataset:
-    """Return one completion a row; its label is true if it reads better than zero."""
-    annotator = Annotator(noise, seed)
-    return _one_a_row(samples, lambda prompt, completion: {"label": annotator.read(prompt, completion) > 0})
+    """Return one completion a row; a lenient and a strict annotator take turns to label what reads better than a bar.
+
+    With one bar for all, labels would say nothing about which of two good texts is the better one.
+    """
+    annotator, bars = Annotator(noise, seed), cycle((LENIENT, STRICT))
+    return _one_a_row(samples, lambda prompt, completion: {"label": annotator.read(prompt, completion) > next(bars)})
 
 
 def steps(samples: Iterable[Sample], noise: float = 0.0, seed: int = 0) -> Dataset:

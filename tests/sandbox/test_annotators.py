@@ -53,8 +53,9 @@ def test_ratings_are_gold_in_both_forms():
     assert annotators.rating_lists([FOX])["ratings"][:] == [golds]
 
 
-def test_labels_say_whether_gold_is_above_zero():
-    assert annotators.labels([FOX])["label"][:] == [True, False, True, True]
+def test_labels_say_whether_gold_is_above_a_lenient_or_a_strict_bar():
+    middling = Sample(FOX.prompt, [" They sat. They walked. They rested."] * 2)
+    assert annotators.labels([middling, FOX])["label"][:] == [0 > -0.5, 0 > 0.5, 2 / 3 > -0.5, -2 / 3 > 0.5, True, True]
 
 
 def test_steps_are_the_sentences_and_what_each_is_worth():
