@@ -2,7 +2,8 @@
 
 An annotator knows the gold worth of each sentence, but with probability `noise` misreads one and takes it
 for any of the three worths that a sentence can have. All that annotators say follows from what they read: of
-two texts they prefer the one whose sentences are better on average.
+two texts they prefer the one whose sentences are better on average; they call good what reads better than
+their bar.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -109,9 +110,9 @@ def labels(samples: Iterable[Sample], noise: float = 0.0, seed: int = 0) -> Data
 
 
 def steps(samples: Iterable[Sample], noise: float = 0.0, seed: int = 0) -> Dataset:
-    """Return the sentences of one completion a row; a label is true if its sentence reads better than zero."""
-    rows = _step_rows(samples, noise, seed)
-    return Dataset.from_list([row | {"labels": [worth > 0 for worth in row["labels"]]} for row in rows])
+    """Return the sentences of one completion a row, labelled by a lenient and a strict annotator in turn."""
+    rows = zip(_step_rows(samples, noise, seed), cycle((LENIENT, STRICT)))
+    return Dataset.from_list([row | {"labels": [worth > bar for worth in row["labels"]]} for row, bar in rows])
 
 
 def rated_steps(samples: Iterable[Sample], noise: float = 0.0, seed: int = 0) -> Dataset:

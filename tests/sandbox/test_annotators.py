@@ -61,7 +61,7 @@ def test_labels_say_whether_gold_is_above_a_lenient_or_a_strict_bar():
 def test_steps_are_the_sentences_and_what_each_is_worth():
     labelled, rated = annotators.steps([FOX]), annotators.rated_steps([FOX])
     assert rated["labels"][:2] == [[1.0, 1.0, 0.0], [-1.0, -1.0, 0.0]]
-    assert labelled["labels"][:2] == [[True, True, False], [False, False, False]]
+    assert labelled["labels"][:2] == [[1 > -0.5, 1 > -0.5, 0 > -0.5], [-1 > 0.5, -1 > 0.5, 0 > 0.5]]
     assert ["".join(steps) for steps in labelled["completions"]] == FOX.completions
 
 
