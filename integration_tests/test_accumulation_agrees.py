@@ -92,7 +92,10 @@ def test_the_mean_of_micro_batch_means_would_differ(language_model, settings, ca
     rows = [trainer.train_dataset[i] for i in range(8)]
     from rlhf_losses.training.terms import weigh
 
-    totals = {round(float(weigh(trainer.loss, trainer.data_collator([row]), "items")[0].sum()), 3) for row in rows}
+    totals = {
+        round(float(weigh(trainer.loss, trainer.data_collator([row])["passes"][0], "items")[0].sum()), 3)
+        for row in rows
+    }
     assert len(totals) > 1
 
 

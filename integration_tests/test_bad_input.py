@@ -229,7 +229,7 @@ def test_rows_of_different_kinds_each_teach_their_term(language_model, settings)
         labels=[None, None, [1, 0], [1]],
     )
     trainer = refuse(data, "bradley_terry + segment_hinge", settings, model=language_model)
-    batch = trainer.data_collator([trainer.train_dataset[i] for i in range(4)])
+    (batch,) = trainer.data_collator([trainer.train_dataset[i] for i in range(4)])["passes"]
     from rlhf_losses.training.terms import weigh
 
     assert [len(weights) for weights in weigh(trainer.loss, batch, "items")] == [2, 3]

@@ -22,22 +22,20 @@ HEADS = ("score", "classifier")
 
 
 def score_batch(model: nn.Module, batch: Mapping[str, Any]) -> Scores:
-    """Return one float32 score for each entry of `score_text` and `score_position`, in one forward pass.
+    """Return one float32 score for each entry of `score_at`, in one forward pass.
 
     Args:
         model: a sequence classifier with one label, bare or wrapped by PEFT or DDP.
-        batch: `input_ids` and `attention_mask` of shape (texts, tokens), padded on the right;
-            `score_text` and `score_position` of shape (scores).
+        batch: `model_inputs`, texts in a layout that the model takes; `score_at` of shape (scores), the token
+            at which each score is read, counted along the lines of `input_ids`.
 
     Raises:
         UnusableModel: the model scores whole texts only, and the batch asks for the score of a step.
     """
     with head_output(find_head(model)) as seen:
-        model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False)
+        model(**batch["model_inputs"], use_cache=False)
     scores = seen[-1].squeeze(-1)
-    if scores.dim() == 2:
-        return scores[batch["score_text"], batch["score_position"]]
-    return _whole_texts(scores, batch)
+    return scores.flatten()[batch["score_at"]] if scores.dim() == 2 else _whole_texts(scores, batch)
 
 
 def find_head(model: nn.Module) -> nn.Module:
@@ -82,10 +80,11 @@ def head_output(head: nn.Module) -> Iterator[list[Tensor]]:
 
 
 def _whole_texts(scores: Tensor, batch: Mapping[str, Any]) -> Scores:
-    last = batch["attention_mask"].sum(dim=1) - 1
-    if bool((batch["score_position"] != last[batch["score_text"]]).any()):
+    mask = batch["model_inputs"]["attention_mask"]
+    text, position = batch["score_at"] // mask.shape[1], batch["score_at"] % mask.shape[1]
+    if bool((position != mask.sum(dim=1)[text] - 1).any()):
         raise UnusableModel(
             "This model's head gives one score a text, so the steps inside a text have none. "
             "Take a loss that reads whole texts, or a model whose head reads every token (Llama, Qwen, GPT-2, …)."
         )
-    return scores[batch["score_text"]]
+    return scores[text]

@@ -24,6 +24,11 @@ SEAMS: tuple[Seam, ...] = (
     Seam("transformers.Trainer.evaluation_loop", "replaces the mean of batch means by the mean"),
     Seam("transformers.Trainer.prediction_step", "gives one row of scores a data row"),
     Seam("transformers.Trainer._save", "writes reward_model.json beside the weights"),
+    Seam("transformers.Trainer.training_step", "is run once a forward pass, where a batch is cut into several"),
+    Seam("transformers.PreTrainedModel._supports_attention_backend", "says that attention is entered by name"),
+    Seam(
+        "transformers.PreTrainedModel._supports_flash_attn", "says that windows and caps are told to attention by name"
+    ),
     Seam("trl.GRPOTrainer._calculate_rewards", "keeps the scores, which come back gathered from all processes"),
     Seam("trl.GRPOTrainer._generate_and_score_completions", "puts the critic's advantages in the place of the group's"),
     Seam("trl.GRPOTrainer._compute_loss", "adds the value loss; takes advantages for every token"),

@@ -6,14 +6,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
+from accelerate.utils import send_to_device
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from rlhf_losses.batching.padded import pad
 from rlhf_losses.batching.rendering import render
 from rlhf_losses.batching.tokens import encode
 from rlhf_losses.errors import UnusableModel
 from rlhf_losses.feedback.base import Answer
+from rlhf_losses.layouts import PaddedLayout
 from rlhf_losses.model import score_batch
 
 FILE = "reward_model.json"
@@ -56,14 +57,10 @@ def canary_score(model: nn.Module, tokenizer: PreTrainedTokenizerBase, text: str
     """Return the score that `model` gives a fixed text."""
     encoded = encode(render(Answer(None, (text,)), tokenizer), tokenizer)
     device = next(model.parameters()).device
-    batch = {
-        **pad([encoded.ids], pad_token_id=0),
-        "score_text": torch.tensor([0]),
-        "score_position": torch.tensor([len(encoded.ids) - 1]),
-    }
+    batch = PaddedLayout(pad_token_id=0).lay_out([encoded.ids], [0], [len(encoded.ids) - 1])
     was_training = model.training
     model.eval()
-    score = score_batch(model, {name: value.to(device) for name, value in batch.items()}).item()
+    score = score_batch(model, send_to_device(batch, device)).item()
     model.train(was_training)
     return score
 

@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import send_to_device
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from rlhf_losses.batching.padded import pad
 from rlhf_losses.batching.rendering import render
 from rlhf_losses.batching.segments import split_segments
 from rlhf_losses.batching.tokens import Encoded, cut_prompt, encode
 from rlhf_losses.errors import InvalidFeedback, UnusableModel
 from rlhf_losses.feedback.base import Answer, Messages
+from rlhf_losses.layouts import LayoutName, PaddedLayout, choose_layout
 from rlhf_losses.model import find_head, score_batch
 from rlhf_losses.scoring.description import Description, require_same_head
 from rlhf_losses.scoring.loading import load_reward_model
@@ -32,6 +33,7 @@ class Scorer:
         tokenizer: its tokenizer.
         description: what was saved with the model; without one, the score is read at the end of a text.
         batch_size: texts a forward pass.
+        layout: how texts lie in memory, see `RewardConfig`; what completions have in common is computed once.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Scorer:
         tokenizer: PreTrainedTokenizerBase,
         description: Description | None = None,
         batch_size: int = 32,
+        layout: LayoutName = "auto",
     ) -> None:
         if model.config.num_labels != 1:
             raise UnusableModel(
@@ -51,6 +54,7 @@ class Scorer:
         self.tokenizer = tokenizer
         self.description = description or Description(loss="unknown", feedback=[])
         self.batch_size = batch_size
+        self.layout = choose_layout(self.model, PaddedLayout(tokenizer.pad_token_id or 0), layout)
         self.__name__ = "reward_model"
 
     @classmethod
@@ -60,6 +64,7 @@ class Scorer:
         batch_size: int = 32,
         device: str | torch.device | None = None,
         dtype: torch.dtype | str = torch.float32,
+        layout: LayoutName = "auto",
         **model_options: Any,
     ) -> "Scorer":
         """Load a published reward model, a LoRA adapter of one, or any sequence classifier with one label.
@@ -69,7 +74,7 @@ class Scorer:
         """
         model, tokenizer = load_reward_model(path, dtype=dtype, **model_options)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        scorer = cls(model.to(device), tokenizer, Description.load(path), batch_size)
+        scorer = cls(model.to(device), tokenizer, Description.load(path), batch_size, layout)
         scorer.__name__ = Path(path).name
         require_same_head(scorer.model, tokenizer, scorer.description)
         return scorer
@@ -96,7 +101,7 @@ class Scorer:
         """Return the scores of each tokenized text; equal ones are scored once."""
         distinct = {(tuple(text.ids), text.positions): text for text in texts}
         scores: dict[Any, list[float]] = {}
-        for keys in self._batches(sorted(distinct, key=lambda key: len(key[0]))):
+        for keys in self._batches(sorted(distinct, key=lambda key: self.layout.sort_key([key[0]]))):
             scores |= zip(keys, self._forward([distinct[key] for key in keys]), strict=True)
         return [scores[tuple(text.ids), text.positions] for text in texts]
 
@@ -131,14 +136,12 @@ class Scorer:
 
     def _forward(self, texts: Sequence[Encoded]) -> list[list[float]]:
         lengths = [len(text.positions) for text in texts]
-        batch = {
-            **pad([text.ids for text in texts], self.tokenizer.pad_token_id or 0),
-            "score_text": torch.arange(len(texts)).repeat_interleave(torch.tensor(lengths)),
-            "score_position": torch.tensor([position for text in texts for position in text.positions]),
-        }
+        owners = [number for number, length in enumerate(lengths) for _ in range(length)]
+        positions = [position for text in texts for position in text.positions]
+        batch = self.layout.lay_out([text.ids for text in texts], owners, positions)
         was_training = self.model.training
         self.model.eval()
-        scores = score_batch(self.model, {name: value.to(self.model.device) for name, value in batch.items()})
+        scores = score_batch(self.model, send_to_device(batch, self.model.device))
         self.model.train(was_training)
         return [part.tolist() for part in scores.split(lengths)]
 

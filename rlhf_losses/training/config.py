@@ -5,6 +5,8 @@ from typing import Literal
 
 import trl
 
+from rlhf_losses.layouts import LayoutName
+
 
 @dataclass
 class RewardConfig(trl.RewardConfig):
@@ -18,6 +20,13 @@ class RewardConfig(trl.RewardConfig):
             `"drop"` (as TRL does, but reported), `"truncate_prompt"` (cut prompts from the left) or `"error"`.
         step_separator: what stands between two steps of an answer where the data have no white space.
         segmentation: how the scorer cuts a text into steps again; by default the way that fits the data.
+        layout: how texts lie in memory: `"padded"`, `"packed"` (no padding), `"prefix_shared"` (no padding, and
+            what texts have in common at their beginning once), or `"auto"`, the fastest that the model takes.
+            Scores and gradients are the same.
+        check_layout: compare the scores of the first rows with those of the padded layout before training.
+        tokens_per_pass: the most tokens of one forward and backward pass. A batch with more is cut into several
+            passes, whose gradients add up to that of the batch; which rows meet in an optimizer step, and in
+            which order they come, does not change. By default a batch is one pass.
         pad_token: token for padding, for tokenizers that have none or one equal to EOS.
     """
 
@@ -33,6 +42,17 @@ class RewardConfig(trl.RewardConfig):
     )
     segmentation: Literal["sentences", "lines", "paragraphs"] | None = field(
         default=None, metadata={"help": "How the scorer cuts a text into steps; by default the way that fits the data."}
+    )
+    layout: LayoutName = field(
+        default="auto",
+        metadata={"help": "How texts lie in memory: padded, packed or prefix_shared; auto takes the fastest."},
+    )
+    check_layout: bool = field(
+        default=False, metadata={"help": "Compare the first rows' scores with those of the padded layout."}
+    )
+    tokens_per_pass: int | None = field(
+        default=None,
+        metadata={"help": "The most tokens of one forward pass; larger batches are cut, with the same gradients."},
     )
     pad_token: str | None = field(
         default=None, metadata={"help": "Token for padding, where the tokenizer has none or one equal to EOS."}

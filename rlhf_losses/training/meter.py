@@ -3,7 +3,7 @@
 import torch
 from accelerate import Accelerator
 
-from rlhf_losses.batching import Batch
+from rlhf_losses.batching import Pass
 from rlhf_losses.diagnostics import Tally, add_tallies, agreement
 from rlhf_losses.dimensions import PerItem, Scores
 from rlhf_losses.losses import Loss
@@ -15,7 +15,7 @@ class Meter:
     def __init__(self) -> None:
         self.tallies: dict[str, Tally] = {}
 
-    def record(self, loss: Loss, scores: Scores, batch: Batch, costs: list[PerItem], weights: list[PerItem]) -> None:
+    def record(self, loss: Loss, scores: Scores, batch: Pass, costs: list[PerItem], weights: list[PerItem]) -> None:
         """Add one batch. The score's extremes are means of batch extremes, as TRL logs them."""
         scores = scores.detach()
         self._add(agreement(scores, batch["feedback"]))

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from rlhf_losses.batching import Batch
+from rlhf_losses.batching import Pass
 from rlhf_losses.dimensions import PerItem, Scalar, Scores
 from rlhf_losses.losses import Loss
 from rlhf_losses.losses.reduction import AverageOver, item_weights, weighted_mean
 
 
-def weigh(loss: Loss, batch: Batch, over: AverageOver) -> list[PerItem]:
+def weigh(loss: Loss, batch: Pass, over: AverageOver) -> list[PerItem]:
     """Return the weights of the items of each term."""
     no_scores = torch.zeros(len(batch["score_row"]), device=batch["score_row"].device)
     feedback = batch["feedback"]
@@ -28,13 +28,13 @@ def weigh(loss: Loss, batch: Batch, over: AverageOver) -> list[PerItem]:
     return weights
 
 
-def step_totals(loss: Loss, batches: Sequence[Batch], over: AverageOver) -> Tensor:
+def step_totals(loss: Loss, batches: Sequence[Pass], over: AverageOver) -> Tensor:
     """Return the sum of the weights of each term over the micro-batches of one optimizer step."""
     sums = [torch.stack([weights.sum() for weights in weigh(loss, batch, over)]) for batch in batches]
     return torch.stack(sums).sum(dim=0)
 
 
-def price(loss: Loss, scores: Scores, batch: Batch) -> list[PerItem]:
+def price(loss: Loss, scores: Scores, batch: Pass) -> list[PerItem]:
     """Return the cost of each item of each term."""
     return [term.loss.price(scores, batch["feedback"]) for term in loss.terms]
 

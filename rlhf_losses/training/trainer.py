@@ -1,5 +1,6 @@
 """`RewardTrainer`: TRL's, with any loss over any feedback."""
 
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -8,14 +9,17 @@ import torch
 import trl
 from peft import PeftModel
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.trainer_utils import EvalLoopOutput
 
-from rlhf_losses.batching import Batch, Collator, Limit, RowReader, check_dataset, kinds_read, prepare
+from rlhf_losses.batching import Batch, Collator, Limit, Pass, RowReader, check_dataset, kinds_read, prepare
 from rlhf_losses.batching.dataset import PREPARED, VALUES, AnyDataset, column_names, group_ratings, share_prompts
 from rlhf_losses.batching.segments import find_splitter, join_segments
+from rlhf_losses.dimensions import Scores
 from rlhf_losses.errors import InvalidFeedback
 from rlhf_losses.feedback import Steps
+from rlhf_losses.layouts import Layout, PaddedLayout, choose_layout, require_same_scores
 from rlhf_losses.losses import Loss
 from rlhf_losses.model import find_head, merged, score_batch
 from rlhf_losses.scoring.description import Description, canary_score
@@ -66,10 +70,11 @@ class RewardTrainer(trl.RewardTrainer):
         preflight.mend_tokenizer(tokenizer, args)
         self.context = context_length(config)
         self.train_meter, self.eval_meter = Meter(), Meter()
+        padded = PaddedLayout(int(tokenizer.pad_token_id), args.pad_to_multiple_of)
         super().__init__(
             model=model,
             args=args,
-            data_collator=Collator(int(tokenizer.pad_token_id), self.kinds, args.pad_to_multiple_of),
+            data_collator=Collator(padded, self.kinds, args.tokens_per_pass),
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
             processing_class=tokenizer,
@@ -77,6 +82,7 @@ class RewardTrainer(trl.RewardTrainer):
             **trl_arguments,
         )
         find_head(self.model).float()
+        self.data_collator.layout = self._choose_layout(padded)
 
     def compute_loss(
         self,
@@ -86,17 +92,27 @@ class RewardTrainer(trl.RewardTrainer):
         num_items_in_batch: Tensor | None = None,
     ) -> Any:
         """Return the loss of one micro-batch, as its share of the mean over the optimizer step."""
-        scores = score_batch(model, inputs)
-        costs, weights = price(self.loss, scores, inputs), weigh(self.loss, inputs, self.args.average_over)
-        self._meter.record(self.loss, scores, inputs, costs, weights)
-        self._count_tokens(inputs)
         if num_items_in_batch is None:
-            totals, copies = torch.stack([weight.sum() for weight in weights]), 1
+            totals, copies = step_totals(self.loss, inputs["passes"], self.args.average_over), 1
         else:
             # Processes average their gradients, while the totals are sums over all of them.
             totals, copies = num_items_in_batch, self.accelerator.num_processes
-        loss = copies * total_cost(self.loss, costs, weights, totals)
+        costs, scores = zip(*(self._priced(model, one, totals) for one in inputs["passes"]), strict=True)
+        loss = copies * torch.stack(costs).sum()
         return (loss, {"scores": scores}) if return_outputs else loss
+
+    def training_step(self, model: torch.nn.Module, inputs: Batch, num_items_in_batch: Tensor | None = None) -> Tensor:
+        """Go forward and backward once a pass; processes exchange gradients after the last one only."""
+        *earlier, last = [{**inputs, "passes": [one]} for one in inputs["passes"]]
+        loss = torch.zeros((), device=self.args.device)
+        for one in earlier:
+            with self.accelerator.no_sync(model):
+                loss += super().training_step(model, one, num_items_in_batch)
+        return loss + super().training_step(model, last, num_items_in_batch)
+
+    def floating_point_ops(self, inputs: Batch) -> int:
+        """Return the operations of a batch, by the tokens that its passes compute."""
+        return sum(int(super(RewardTrainer, self).floating_point_ops(one["model_inputs"])) for one in inputs["passes"])
 
     def publish(self, output_dir: str | Path | None = None) -> Path:
         """Save the model with any adapter merged, as a plain sequence classifier that anything can load."""
@@ -123,11 +139,9 @@ class RewardTrainer(trl.RewardTrainer):
             loss, outputs = self.compute_loss(model, inputs, return_outputs=True)
         if prediction_loss_only:
             return loss.detach(), None, None
-        counts = torch.bincount(inputs["score_row"], minlength=len(inputs["rows"]))
-        lines = torch.nn.utils.rnn.pad_sequence(
-            list(outputs["scores"].split(counts.tolist())), batch_first=True, padding_value=float("nan")
-        )
-        return loss.detach(), lines, counts
+        lines = _scores_of_rows(inputs["passes"], outputs["scores"])
+        counts = torch.tensor([len(line) for line in lines], device=loss.device)
+        return loss.detach(), pad_sequence(lines, batch_first=True, padding_value=float("nan")), counts
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """Evaluate, and report the mean over all items instead of a mean of batch means."""
@@ -155,18 +169,34 @@ class RewardTrainer(trl.RewardTrainer):
         named = zip(self.loss.terms, term_names(self.loss), strict=True)
         return sum(term.weight * means.get(name, 0.0) for term, name in named)
 
-    def _count_tokens(self, inputs: Batch) -> None:
+    def _priced(self, model: torch.nn.Module, one: Pass, totals: Tensor) -> tuple[Tensor, Scores]:
+        scores = score_batch(model, one)
+        costs, weights = price(self.loss, scores, one), weigh(self.loss, one, self.args.average_over)
+        self._meter.record(self.loss, scores, one, costs, weights)
+        self._count_tokens(one["num_tokens"])
+        return total_cost(self.loss, costs, weights, totals), scores
+
+    def _count_tokens(self, tokens: Tensor) -> None:
         mode = "train" if self.model.training else "eval"
         if mode == "train":
-            tokens = inputs["attention_mask"].sum()
             self._total_train_tokens += int(self.accelerator.gather_for_metrics(tokens).sum().item())
         self._metrics[mode]["num_tokens"] = [self._total_train_tokens]
 
     def _get_num_items_in_batch(self, batch_samples: list[Batch], device: torch.device) -> Tensor | None:
         if not batch_samples:
             return None
-        totals = step_totals(self.loss, batch_samples, self.args.average_over).to(device)
+        passes = [one for batch in batch_samples for one in batch["passes"]]
+        totals = step_totals(self.loss, passes, self.args.average_over).to(device)
         return self.accelerator.reduce(totals, reduction="sum") if self.accelerator.num_processes > 1 else totals
+
+    def _choose_layout(self, padded: PaddedLayout) -> Layout:
+        """Choose the layout, and compare it with the padded one on the first rows where that is asked for."""
+        sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
+        layout = choose_layout(self.model, padded, self.args.layout, trial=not sharded)
+        if self.args.check_layout:
+            rows = islice(self.train_dataset, self.args.per_device_train_batch_size)
+            require_same_scores(self.model, layout, padded, [ids for row in rows for ids in row["text_ids"]])
+        return layout
 
     def _checked(self, train: Any, evaluation: Any) -> tuple[Any, Any]:
         """Check the data before the model is loaded."""
@@ -212,6 +242,15 @@ class RewardTrainer(trl.RewardTrainer):
             separator=self.args.step_separator,
             canary_score=None if sharded else canary_score(model, self.processing_class),
         )
+
+
+def _scores_of_rows(passes: Sequence[Pass], scores: Sequence[Scores]) -> list[Scores]:
+    """Return the scores of each row of a batch, in the order of the rows."""
+    lines: dict[int, Scores] = {}
+    for one, seen in zip(passes, scores, strict=True):
+        counts = torch.bincount(one["score_row"], minlength=len(one["rows"]))
+        lines |= zip(one["rows"].tolist(), seen.split(counts.tolist()), strict=True)
+    return [lines[row] for row in sorted(lines)]
 
 
 def _name(model: str | PreTrainedModel) -> str:

@@ -7,6 +7,7 @@ from transformers import PreTrainedTokenizerFast
 from rlhf_losses.batching import Collator, RowReader
 from rlhf_losses.batching.tokens import Encoded, cut_prompt
 from rlhf_losses.feedback import Labels, Pairs, Rankings, Steps
+from rlhf_losses.layouts import PaddedLayout
 
 
 @pytest.fixture(scope="module")
@@ -62,13 +63,18 @@ def test_a_batch_moves_the_feedback_of_each_row_to_its_own_scores(tokenizer):
         {"prompt": "q ", "completions": ["a", "b", "c"], "ranks": [2, 1, 3]},
         {"prompt": "r ", "completions": ["d", "e"], "ranks": [1, 2]},
     ]
-    batch = Collator(tokenizer.pad_token_id, (Rankings,))([{**row, **reader.encode(row)} for row in data])
+    rows = [{**row, **reader.encode(row)} for row in data]
+    (batch,) = Collator(PaddedLayout(tokenizer.pad_token_id), (Rankings,))(rows)["passes"]
     lists = batch["feedback"].read_as(Rankings)
     assert lists.candidates.tolist() == [0, 1, 2, 3, 4]
     assert lists.sizes.tolist() == [3, 2]
     assert batch["score_row"].tolist() == [0, 0, 0, 1, 1]
-    ends = batch["attention_mask"].sum(dim=1) - 1
-    assert batch["score_position"].tolist() == ends[batch["score_text"]].tolist()
+    mask = batch["model_inputs"]["attention_mask"]
+    assert batch["score_at"].tolist() == [line * mask.shape[1] + len(ids) - 1 for line, ids in enumerate(_texts(rows))]
+
+
+def _texts(rows):
+    return [ids for row in rows for ids in row["text_ids"]]
 
 
 def test_prompts_of_a_row_are_cut_alike(tokenizer):

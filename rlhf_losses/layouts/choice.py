@@ -1,0 +1,136 @@
+"""Which layout a model takes: rules that its class and configuration answer, then a trial on a few tokens.
+
+A layout that is faster and wrong is worse than none, so a model that breaks a rule, or whose trial comes out
+differently, gets the padded layout and one line that says why.
+"""
+
+import inspect
+import logging
+from typing import Any, Literal
+
+import torch
+from peft import PeftModel
+from torch import Tensor, nn
+
+from rlhf_losses.errors import UnusableSetting
+from rlhf_losses.layouts.attention import TREE_ATTENTION
+from rlhf_losses.layouts.base import Layout, Texts, Unfit
+from rlhf_losses.layouts.packed import PackedLayout
+from rlhf_losses.layouts.padded import PaddedLayout
+from rlhf_losses.layouts.prefix_shared import PrefixSharedLayout
+from rlhf_losses.model import find_head
+
+logger = logging.getLogger(__name__)
+
+LayoutName = Literal["auto", "padded", "packed", "prefix_shared"]
+ROWS: dict[str, Layout] = {layout.name: layout for layout in (PackedLayout(), PrefixSharedLayout())}
+"""The layouts that put all texts into one row; both need attention along a tree."""
+
+TREE_LAYERS = {"full_attention", "sliding_attention"}
+"""Kinds of layers that attend as the tree says; others (recurrent, chunked, sparse) mix what lies side by side."""
+
+
+def choose_layout(model: nn.Module, padded: PaddedLayout, wanted: LayoutName = "auto", trial: bool = True) -> Layout:
+    """Return the wanted layout, prepared in `model`, or the padded one where the model cannot take it.
+
+    Args:
+        model: a sequence classifier, bare or wrapped by PEFT; its attention function is set.
+        padded: the layout to fall back to, and to compare with.
+        wanted: a layout's name; `"auto"` is the fastest, `prefix_shared`.
+        trial: run a few tokens through both layouts and compare; without it, only the rules are asked.
+    """
+    if wanted == "padded":
+        return padded
+    layout = ROWS["prefix_shared" if wanted == "auto" else wanted]
+    base: Any = model.get_base_model() if isinstance(model, PeftModel) else model
+    before = base.config._attn_implementation
+    texts = _trial_texts(base.config.get_text_config().vocab_size)
+    try:
+        _require_rules(model, base)
+        expected = head_inputs(model, padded, texts) if trial else None
+        if not str(before).startswith(TREE_ATTENTION):
+            base.set_attn_implementation(TREE_ATTENTION)
+        if expected is not None:
+            _require_same(model, layout, texts, expected)
+    except Unfit as reason:
+        base.set_attn_implementation(before)
+        logger.log(
+            logging.INFO if wanted == "auto" else logging.WARNING,
+            "Layout: padded. %s cannot take %s: %s.", type(base).__name__, layout.name, reason,
+        )  # fmt: skip
+        return padded
+    logger.info("Layout: %s, the fastest that %s takes.", layout.name, type(base).__name__)
+    return layout
+
+
+def require_same_scores(model: nn.Module, layout: Layout, padded: PaddedLayout, texts: Texts) -> None:
+    """Raise `UnusableSetting` unless a layout gives every token of `texts` what the padded layout gives it."""
+    differs = _difference(head_inputs(model, layout, texts), head_inputs(model, padded, texts))
+    if not differs <= tolerance(model):
+        raise UnusableSetting(
+            f"On the first rows the layout {layout.name} differs from the padded one by {differs:.1e}, which rounding "
+            f"does not explain, so its scores would be wrong. Take layout='padded', and tell us the model's name."
+        )
+    logger.info("Layout: %s differs from padded by %.1e on the first rows, which is rounding.", layout.name, differs)
+
+
+def tolerance(model: nn.Module) -> float:
+    """Return the difference that rounding explains in the precision of a model."""
+    exact = next(model.parameters()).dtype in (torch.float32, torch.float64)
+    return 1e-4 if exact and not torch.is_autocast_enabled("cpu") else 3e-2
+
+
+def _require_rules(model: nn.Module, base: Any) -> None:
+    if not base._supports_attention_backend or not base._supports_flash_attn:
+        raise Unfit("its attention is not entered through transformers' AttentionInterface with all that matters")
+    arguments = inspect.signature(base.forward).parameters
+    takes_more = any(argument.kind is argument.VAR_KEYWORD for argument in arguments.values())
+    if "position_ids" not in arguments or not takes_more:
+        raise Unfit("its forward takes no position_ids, or no further arguments for its attention")
+    kinds = set(getattr(base.config.get_text_config(), "layer_types", None) or ()) - TREE_LAYERS
+    if kinds:
+        raise Unfit(f"it has layers of the kind {', '.join(sorted(kinds))}")
+    if isinstance(model, PeftModel) and model.active_peft_config.is_prompt_learning:
+        raise Unfit("its adapter puts virtual tokens before every line")
+
+
+def _require_same(model: nn.Module, layout: Layout, texts: Texts, expected: Tensor) -> None:
+    try:
+        differs = _difference(head_inputs(model, layout, texts), expected)
+    except Unfit:
+        raise
+    except Exception as error:
+        raise Unfit(f"a trial pass failed with {type(error).__name__}: {error}") from error
+    if not differs <= tolerance(model):
+        raise Unfit(f"a trial pass differs by {differs:.1e} from the padded one")
+
+
+def _difference(ours: Tensor, theirs: Tensor) -> float:
+    return float((ours - theirs).norm() / theirs.norm().clamp(min=1e-30))
+
+
+def _trial_texts(vocabulary: int) -> list[list[int]]:
+    """Return texts that share beginnings at two levels, and one that shares nothing."""
+    tokens = torch.randint(vocabulary, (60,), generator=torch.Generator().manual_seed(0)).tolist()
+    prompt, step = tokens[:12], tokens[12:24]
+    return [prompt + tokens[24:31], prompt + step + tokens[31:36], prompt + step + tokens[36:44], tokens[44:]]
+
+
+@torch.no_grad()
+def head_inputs(model: nn.Module, layout: Layout, texts: Texts) -> Tensor:
+    """Return what the head reads at every token of every text."""
+    seen: list[Tensor] = []
+    hook = find_head(model).register_forward_pre_hook(lambda _module, args: seen.append(args[0]))
+    arrangement = layout.arrange(texts)
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    try:
+        model(**{k: v.to(device) for k, v in arrangement.model_inputs.items()}, use_cache=False)
+    finally:
+        hook.remove()
+        model.train(was_training)
+    if seen[-1].dim() != 3:
+        raise Unfit("its head reads whole texts, not tokens")
+    hidden = seen[-1].flatten(0, 1).float()
+    return torch.cat([hidden[torch.from_numpy(places).to(device)] for places in arrangement.places])

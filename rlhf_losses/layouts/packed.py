@@ -1,0 +1,49 @@
+"""The packed layout: one text after another in a single row, without padding."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from rlhf_losses.layouts.base import Arrangement, Layout, Texts
+from rlhf_losses.layouts.tree import TokenTree
+
+
+@dataclass(frozen=True)
+class PackedLayout(Layout):
+    """All texts in one row; no text sees another, and each counts its positions from 0.
+
+    >>> PackedLayout().arrange([[5, 6, 7], [8]]).model_inputs["position_ids"].tolist()
+    [[0, 1, 2, 0]]
+    """
+
+    name: ClassVar[str] = "packed"
+
+    def arrange(self, texts: Texts) -> Arrangement:
+        """Return `input_ids` and `position_ids` of shape (1, tokens), and the tree of tokens."""
+        tree = TokenTree([len(text) for text in texts], [-1] * len(texts))
+        tokens = np.concatenate([np.asarray(text, dtype=np.int64) for text in texts])
+        return Arrangement(row_inputs(tokens, tree), [tree.places(node) for node in range(len(texts))])
+
+    def size(self, texts: Texts) -> int:
+        """Return the number of tokens."""
+        return sum(len(text) for text in texts)
+
+    def sort_key(self, texts: Texts) -> int:
+        """Any texts go well together, in the order in which they come."""
+        return 0
+
+
+def row_inputs(tokens: np.ndarray, tree: TokenTree) -> dict[str, Any]:
+    """Return the arguments of a forward pass over one row of tokens.
+
+    The attention mask is a placeholder of four dimensions, which models hand on as it is: who sees whom is in
+    the tree, and a mask of tokens by tokens is never made.
+    """
+    return {
+        "input_ids": torch.from_numpy(tokens)[None],
+        "position_ids": torch.from_numpy(tree.positions)[None],
+        "attention_mask": torch.ones(1, 1, 1, 1, dtype=torch.bool),
+        "tree": tree,
+    }

@@ -1,0 +1,45 @@
+"""The padded layout: one text a line, padding on the right. Plain, and the definition of correct."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from rlhf_losses.layouts.base import Arrangement, Layout, Texts
+
+
+@dataclass(frozen=True)
+class PaddedLayout(Layout):
+    """One text a line, filled up to the longest, or to a multiple of `multiple_of` tokens.
+
+    >>> PaddedLayout(pad_token_id=0).arrange([[5, 6, 7], [8]]).model_inputs["input_ids"].tolist()
+    [[5, 6, 7], [8, 0, 0]]
+    """
+
+    name: ClassVar[str] = "padded"
+    pad_token_id: int
+    multiple_of: int | None = None
+
+    def arrange(self, texts: Texts) -> Arrangement:
+        """Return `input_ids` and `attention_mask` of shape (texts, tokens)."""
+        width = self._width(texts)
+        input_ids = torch.full((len(texts), width), self.pad_token_id)
+        attention_mask = torch.zeros_like(input_ids)
+        for line, ids in enumerate(texts):
+            input_ids[line, : len(ids)] = torch.tensor(ids)
+            attention_mask[line, : len(ids)] = 1
+        places = [line * width + np.arange(len(ids)) for line, ids in enumerate(texts)]
+        return Arrangement({"input_ids": input_ids, "attention_mask": attention_mask}, places)
+
+    def size(self, texts: Texts) -> int:
+        """Return lines times tokens, padding included."""
+        return len(texts) * self._width(texts)
+
+    def sort_key(self, texts: Texts) -> int:
+        """Texts of one length go well together."""
+        return max(len(text) for text in texts)
+
+    def _width(self, texts: Texts) -> int:
+        width = max((len(ids) for ids in texts), default=0)
+        return width + -width % (self.multiple_of or 1)
