@@ -46,6 +46,7 @@ class TokenTree:
     def __init__(self, sizes: Sequence[int], parents: Sequence[int]) -> None:
         self.sizes = list(sizes)
         self.parents = list(parents)
+        self.dense = DENSE
         self._calls: dict[Any, list[Call]] = {}
 
     def to(self, device: Any, **_: Any) -> "TokenTree":
@@ -123,5 +124,5 @@ class TokenTree:
             node = last + 1
 
     def _one_call(self, first: int, last: int) -> bool:
-        small = self.starts[last + 1] - self.starts[first] <= DENSE
+        small = self.starts[last + 1] - self.starts[first] <= self.dense
         return small and self.paths[last][: len(self.paths[first]) - 1] == self.paths[first][:-1]

@@ -16,7 +16,7 @@ class Meter:
         self.tallies: dict[str, Tally] = {}
 
     def record(self, loss: Loss, scores: Scores, batch: Pass, costs: list[PerItem], weights: list[PerItem]) -> None:
-        """Add one batch. The score's extremes are means of batch extremes, as TRL logs them."""
+        """Add one forward pass. The score's extremes are means of each pass's, as TRL logs them."""
         scores = scores.detach()
         self._add(agreement(scores, batch["feedback"]))
         if len(scores):

@@ -1,0 +1,89 @@
+"""Data whose items differ in number from row to row, and training on them in one process or several."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from datasets import Dataset
+
+WORDS = ["red", "green", "blue", "round", "square", "small", "large", "old", "new", "kind"]
+
+
+def ragged_lists() -> Dataset:
+    """Return lists of two to five answers, with ties."""
+    return Dataset.from_list(
+        [
+            {
+                "prompt": f"Say {i}. ",
+                "completions": [f"{WORDS[(i + j) % 10]} {i * j}" for j in range(2 + i % 4)],
+                "ranks": [1 + (i + 2 * j) % 3 for j in range(2 + i % 4)],
+            }
+            for i in range(16)
+        ]
+    )
+
+
+def ragged_steps() -> Dataset:
+    """Return answers of one to six steps."""
+    return Dataset.from_list(
+        [
+            {
+                "prompt": f"Count to {i}. ",
+                "completions": [f"{WORDS[(i + j) % 10]}. " for j in range(1 + i % 6)],
+                "labels": [float((i + j) % 2) for j in range(1 + i % 6)],
+            }
+            for i in range(16)
+        ]
+    )
+
+
+def both_kinds() -> Dataset:
+    """Return rows with a pair and steps; the chosen answer is the one in steps."""
+    rows = []
+    for row in ragged_steps():
+        rows.append({**row, "chosen": "".join(row["completions"]), "rejected": "Nothing."})
+    return Dataset.from_list(rows)
+
+
+RAGGED = {
+    "lists, over pairs": (ragged_lists, "bradley_terry + 0.1 * centering", "items"),
+    "lists, over prompts": (ragged_lists, "bradley_terry", "prompts"),
+    "lists, by list": (ragged_lists, "plackett_luce + 0.01 * score_decay", "items"),
+    "steps": (ragged_steps, "segment_hinge", "items"),
+    "steps, over prompts": (ragged_steps, "segment_rating", "prompts"),
+    "pairs and steps": (both_kinds, "bradley_terry + 0.5 * segment_hinge + 0.1 * score_decay", "items"),
+}
+
+
+SCRIPT = """
+import json, sys, torch
+from datasets import load_from_disk
+from rlhf_losses import RewardConfig, RewardTrainer
+model, data, loss, over, size, out, layout, budget = sys.argv[1:]
+trainer = RewardTrainer(
+    model,
+    RewardConfig(
+        out, max_steps=2, per_device_train_batch_size=int(size), logging_steps=1, save_strategy="no", report_to="none",
+        bf16=False, gradient_checkpointing=False, use_cpu=True, disable_tqdm=True, average_over=over,
+        learning_rate=1e-3, ddp_backend="gloo", layout=layout, tokens_per_pass=int(budget) if budget else None,
+    ),
+    train_dataset=load_from_disk(data),
+    loss=loss,
+)
+trainer.train()
+if trainer.is_world_process_zero():
+    weights = {name: weight.double().sum().item() for name, weight in trainer.model.named_parameters()}
+    print("RESULT" + json.dumps({"log": trainer.state.log_history[:-1], "weights": weights}), flush=True)
+trainer.accelerator.end_training()
+"""
+
+
+def train_in_processes(folder: Path, processes: int, *arguments: str) -> dict:
+    script = folder / "train.py"
+    script.write_text(SCRIPT)
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    command = [sys.executable, *launcher, str(script), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(next(line for line in done.stdout.splitlines() if line.startswith("RESULT"))[6:])

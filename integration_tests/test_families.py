@@ -1,0 +1,169 @@
+"""Every family of models gives the same scores and gradients in every layout, or takes the padded one and says why."""
+
+import logging
+
+import pytest
+import torch
+import transformers as hf
+from torch import nn
+from transformers import AutoModelForSequenceClassification
+
+from rlhf_losses.layouts import PackedLayout, PaddedLayout, PrefixSharedLayout, choose_layout
+from rlhf_losses.model import score_batch
+
+VOCABULARY = 97
+COMMON = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 128,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "num_labels": 1,
+}
+GROUPED = {**COMMON, "num_key_value_heads": 2}
+GPT2 = {"vocab_size": VOCABULARY, "n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": 128}
+MARKS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "num_labels": 1}
+
+FITS = {
+    "Llama": lambda: hf.LlamaConfig(**GROUPED),
+    "Qwen2": lambda: hf.Qwen2Config(**GROUPED),
+    "Qwen2, upper layers with a window": lambda: hf.Qwen2Config(
+        **GROUPED, use_sliding_window=True, sliding_window=5, max_window_layers=1
+    ),
+    "Qwen3": lambda: hf.Qwen3Config(**GROUPED, head_dim=8),
+    "Mistral, sliding window": lambda: hf.MistralConfig(**GROUPED, sliding_window=6),
+    "Gemma 2, soft-capping, alternating windows": lambda: hf.Gemma2Config(
+        **GROUPED, head_dim=8, sliding_window=6, attn_logit_softcapping=2.0, query_pre_attn_scalar=8
+    ),
+    "Gemma 3, windows in most layers": lambda: hf.Gemma3TextConfig(
+        **GROUPED, head_dim=8, sliding_window=6, query_pre_attn_scalar=8
+    ),
+    "Phi": lambda: hf.PhiConfig(**COMMON),
+    "Phi 3": lambda: hf.Phi3Config(**GROUPED),
+    "GPT-2, absolute positions": lambda: hf.GPT2Config(**GPT2, **MARKS),
+    "GPT-NeoX (Pythia)": lambda: hf.GPTNeoXConfig(**COMMON),
+    "OPT, absolute positions": lambda: hf.OPTConfig(
+        **{name: value for name, value in COMMON.items() if name != "intermediate_size"},
+        ffn_dim=48,
+        word_embed_proj_dim=32,
+    ),
+    "Mixtral, experts": lambda: hf.MixtralConfig(**GROUPED, num_local_experts=4),
+    "Qwen2-MoE, experts": lambda: hf.Qwen2MoeConfig(
+        **GROUPED, num_experts=4, moe_intermediate_size=24, shared_expert_intermediate_size=24
+    ),
+}
+PADDED = {
+    "BERT": (lambda: hf.BertConfig(**COMMON), "whole texts"),
+    "ModernBERT": (lambda: hf.ModernBertConfig(**COMMON, cls_token_id=1, sep_token_id=2), "whole texts"),
+    "Bloom, biased by distance": (
+        lambda: hf.BloomConfig(vocab_size=VOCABULARY, hidden_size=32, n_layer=2, n_head=4, **MARKS),
+        "AttentionInterface",
+    ),
+    "gpt-oss, attention sinks": (
+        lambda: hf.GptOssConfig(**GROUPED, head_dim=8, num_local_experts=4, num_experts_per_tok=2),
+        "s_aux",
+    ),
+}
+PLAIN = PaddedLayout(pad_token_id=0)
+
+
+def make(config: hf.PretrainedConfig) -> nn.Module:
+    """Return a model whose attention matters: drawn widely, unlike the small weights of a new one."""
+    torch.manual_seed(0)
+    model = AutoModelForSequenceClassification.from_config(config)
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            nn.init.normal_(parameter, std=0.25)
+    return model.eval()
+
+
+def texts() -> list[list[int]]:
+    """Return texts of three prompts: answers, steps of answers, a text that is the beginning of another."""
+    tokens = torch.randint(3, VOCABULARY, (200,), generator=torch.Generator().manual_seed(1)).tolist()
+    first, second = tokens[:30], tokens[30:50]
+    return [
+        first + tokens[50:70],
+        first + tokens[70:80],
+        first + tokens[70:80] + tokens[80:95],
+        first,
+        second + tokens[100:103],
+        second + tokens[110:130],
+        tokens[150:160],
+    ]
+
+
+def score(model: nn.Module, layout) -> torch.Tensor:
+    lines = texts()
+    every = [(text, position) for text, ids in enumerate(lines) for position in range(len(ids))]
+    return score_batch(model, layout.lay_out(lines, *zip(*every, strict=True)))
+
+
+@pytest.mark.parametrize("layout", [PackedLayout(), PrefixSharedLayout()], ids=["packed", "prefix_shared"])
+@pytest.mark.parametrize("family", FITS)
+def test_scores_and_gradients_are_those_of_the_padded_layout(family, layout):
+    model = make(FITS[family]())
+    expected = score(model, PLAIN)
+    expected.square().sum().backward()
+    gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+
+    assert choose_layout(model, PLAIN, layout.name) == layout
+    scores = score(model, layout)
+    scores.square().sum().backward()
+
+    torch.testing.assert_close(scores, expected, rtol=1e-4, atol=1e-4)
+    largest = max(gradient.norm() for gradient in gradients.values())
+    for name, parameter in model.named_parameters():
+        if name in gradients:
+            # A bias of the keys has no gradient but rounding: adding to all scores changes no softmax.
+            size = gradients[name].norm().clamp(min=1e-3 * largest)
+            assert (parameter.grad - gradients[name]).norm() / size < 1e-4, name
+
+
+@pytest.mark.parametrize("family", FITS)
+def test_bfloat16_scores_differ_by_rounding_only(family):
+    exact = score(make(FITS[family]()), PLAIN)
+    model = make(FITS[family]()).bfloat16()
+    padded = score(model, PLAIN)
+    layout = choose_layout(model, PLAIN)
+    assert layout.name == "prefix_shared"
+    shared = score(model, layout)
+    rounding = (padded - exact).norm()
+    assert (shared - exact).norm() < 1.5 * rounding
+    assert (shared - padded).norm() < 1.5 * rounding
+
+
+@pytest.mark.parametrize("family", PADDED)
+def test_a_model_that_cannot_take_it_gets_the_padded_layout_and_a_line(family, caplog):
+    config, why = PADDED[family]
+    model = make(config())
+    before = model.config._attn_implementation
+    with caplog.at_level(logging.INFO, "rlhf_losses"):
+        assert choose_layout(model, PLAIN) is PLAIN
+    (line,) = [record.getMessage() for record in caplog.records if record.name.startswith("rlhf_losses")]
+    assert line.startswith("Layout: padded.")
+    assert why in line
+    assert model.config._attn_implementation == before
+
+
+def test_the_model_still_reads_padded_texts_afterwards():
+    """Its attention function is set for good, and does what the former one did where there is no tree."""
+    for family in ("Llama", "Gemma 2, soft-capping, alternating windows", "Mistral, sliding window"):
+        model = make(FITS[family]())
+        expected = score(model, PLAIN)
+        choose_layout(model, PLAIN)
+        torch.testing.assert_close(score(model, PLAIN), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_wrong_layout_is_found_by_the_trial(caplog):
+    """A model that ignores the tree: its layers attend to everything before them."""
+    model = make(FITS["Llama"]())
+    forward = model.model.forward
+    model.model.forward = lambda *args, tree=None, **kwargs: forward(*args, **kwargs)
+    with caplog.at_level(logging.WARNING, "rlhf_losses"):
+        assert choose_layout(model, PLAIN, "packed") is PLAIN
+    assert "differs" in caplog.text

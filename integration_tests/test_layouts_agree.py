@@ -1,0 +1,137 @@
+"""Padded, packed and prefix-shared training is the same training: every loss, every metric, every weight."""
+
+from itertools import chain
+
+import pytest
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from ragged import RAGGED, ragged_lists, train_in_processes
+
+from rlhf_losses import RewardConfig, RewardTrainer
+from rlhf_losses.layouts.tree import TokenTree
+
+LORA = LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, target_modules=["q_proj", "v_proj", "up_proj"])
+SAME = ("loss", "grad_norm", "accuracy", "margin", "mean_reward", "num_tokens")
+EXTREMES = ("min_reward", "max_reward")
+
+
+def train(model, settings, data, loss, peft_config=None, **changes) -> RewardTrainer:
+    arguments = settings(**{"max_steps": 20, "learning_rate": 3e-3, "check_layout": True} | changes)
+    trainer = RewardTrainer(model, RewardConfig(**arguments), train_dataset=data, loss=loss, peft_config=peft_config)
+    trainer.train()
+    return trainer
+
+
+def assert_same_training(ours: RewardTrainer, theirs: RewardTrainer, metrics: tuple[str, ...] = SAME) -> None:
+    for mine, other in zip(ours.state.log_history[:-1], theirs.state.log_history[:-1], strict=True):
+        for name in [name for name in other if name.startswith(metrics)]:
+            assert mine[name] == pytest.approx(other[name], rel=2e-3, abs=2e-4), (other["epoch"], name)
+    for (name, mine), (_, other) in zip(ours.model.named_parameters(), theirs.model.named_parameters(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-2, atol=5e-4, msg=name)
+
+
+def cases(pairs):
+    return {
+        "pairs": (pairs, "bradley_terry"),
+        "lists": (ragged_lists(), "plackett_luce + 0.01 * score_decay"),
+        "steps": (RAGGED["steps"][0](), "segment_hinge"),
+        "pairs and steps": (RAGGED["pairs and steps"][0](), RAGGED["pairs and steps"][1]),
+    }
+
+
+@pytest.mark.parametrize("peft_config", [None, LORA], ids=["full", "lora"])
+@pytest.mark.parametrize("case", ["pairs", "lists", "steps", "pairs and steps"])
+def test_twenty_steps_go_the_same_way_in_every_layout(language_model, settings, pairs, case, peft_config):
+    data, loss = cases(pairs)[case]
+    padded = train(language_model, settings, data, loss, peft_config, layout="padded")
+    for layout in ("packed", "prefix_shared"):
+        trainer = train(language_model, settings, data, loss, peft_config, layout=layout)
+        assert trainer.data_collator.layout.name == layout
+        assert_same_training(trainer, padded, SAME + EXTREMES)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"gradient_checkpointing": True},
+        {"tokens_per_pass": 40},
+        {"tokens_per_pass": 1},
+        {"tokens_per_pass": 60, "gradient_accumulation_steps": 2, "average_over": "prompts"},
+        {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("layout", ["padded", "prefix_shared"])
+def test_how_the_work_is_cut_changes_nothing(language_model, settings, layout, how):
+    plain = {name: how[name] for name in ("average_over",) if name in how}
+    rows = how.get("per_device_train_batch_size", 4) * how.get("gradient_accumulation_steps", 1)
+    expected = train(
+        language_model, settings, ragged_lists(), "bradley_terry", layout="padded",
+        per_device_train_batch_size=rows, **plain,
+    )  # fmt: skip
+    trainer = train(language_model, settings, ragged_lists(), "bradley_terry", layout=layout, **how)
+    assert_same_training(trainer, expected)
+
+
+def test_the_gradient_of_one_batch_is_the_same(language_model, settings):
+    gradients = {}
+    for layout in ("padded", "packed", "prefix_shared"):
+        trainer = train(language_model, settings, ragged_lists(), "plackett_luce", layout=layout, max_steps=1)
+        batch = trainer.data_collator([trainer.train_dataset[i] for i in range(8)])
+        trainer.model.zero_grad()
+        trainer.compute_loss(trainer.model, batch).backward()
+        gradients[layout] = {name: p.grad.clone() for name, p in trainer.model.named_parameters()}
+    for layout in ("packed", "prefix_shared"):
+        for name, expected in gradients["padded"].items():
+            torch.testing.assert_close(gradients[layout][name], expected, rtol=1e-3, atol=1e-5, msg=name)
+
+
+def test_evaluation_is_the_same_in_every_layout_and_cut(language_model, settings):
+    measured = []
+    for changes in ({"layout": "padded"}, {"layout": "packed"}, {"layout": "prefix_shared", "tokens_per_pass": 50}):
+        trainer = RewardTrainer(
+            language_model, RewardConfig(**settings(**changes)), train_dataset=ragged_lists(),
+            eval_dataset=ragged_lists(), loss="bradley_terry",
+        )  # fmt: skip
+        output = trainer.predict(trainer.eval_dataset)
+        lines = [line[:count].tolist() for line, count in zip(output.predictions, output.label_ids, strict=True)]
+        measured.append((output.metrics["test_loss"], list(chain(*lines))))
+    for loss, scores in measured[1:]:
+        assert loss == pytest.approx(measured[0][0], rel=1e-5)
+        assert scores == pytest.approx(measured[0][1], abs=1e-5)
+
+
+@pytest.mark.parametrize("layout", ["prefix_shared"])
+def test_two_processes_equal_one_in_every_cut(language_model, tmp_path, layout):
+    data, loss, over = RAGGED["lists, over pairs"]
+    data().save_to_disk(str(tmp_path / "data"))
+    common = [language_model, str(tmp_path / "data"), loss, over]
+    alone = train_in_processes(tmp_path, 1, *common, "8", str(tmp_path / "one"), "padded", "")
+    together = train_in_processes(tmp_path, 2, *common, "4", str(tmp_path / "two"), layout, "45")
+    for one, two in zip(alone["log"], together["log"], strict=True):
+        for name in ("loss", "grad_norm", "accuracy"):
+            assert two[name] == pytest.approx(one[name], rel=1e-4, abs=1e-6), name
+    assert together["weights"] == pytest.approx(alone["weights"], rel=1e-4, abs=1e-4)
+
+
+def test_a_pass_holds_at_most_its_budget_of_distinct_tokens(language_model, settings):
+    trainer = train(language_model, settings, ragged_lists(), "plackett_luce", max_steps=1, tokens_per_pass=80)
+    rows = [trainer.train_dataset[i] for i in range(16)]
+    passes = trainer.data_collator(rows)["passes"]
+    assert len(passes) > 1
+    for one in passes:
+        tree: TokenTree = one["model_inputs"]["tree"]
+        assert len(tree.reach) <= 80 or len(one["rows"]) == 1
+    assert sorted(torch.cat([one["rows"] for one in passes]).tolist()) == list(range(16))
+
+
+def test_rows_with_one_prompt_share_it_across_the_batch(language_model, settings):
+    """Three rows about one long prompt: its tokens stand once in the batch."""
+    prompt = "Tell me about the sea, the wind and the moon. "
+    rows = [{"prompt": prompt, "chosen": f"Yes {i}.", "rejected": f"No {i}!"} for i in range(3)]
+    trainer = train(language_model, settings, Dataset.from_list(rows), "bradley_terry", max_steps=1)
+    (one,) = trainer.data_collator([trainer.train_dataset[i] for i in range(3)])["passes"]
+    tokens = one["model_inputs"]["input_ids"].numel()
+    assert tokens < 2 * len(prompt)
+    assert int(one["num_tokens"]) > 6 * len(prompt)
