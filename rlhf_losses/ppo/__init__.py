@@ -1,6 +1,8 @@
 """PPO on top of TRL's `GRPOTrainer`."""
 
 from rlhf_losses.ppo.config import PPOConfig
+from rlhf_losses.ppo.ensemble import Ensemble
+from rlhf_losses.ppo.placement import PlacedReward, StepRewards, TokenRewards
 from rlhf_losses.ppo.trainer import PPOTrainer
 
-__all__ = ["PPOConfig", "PPOTrainer"]
+__all__ = ["Ensemble", "PPOConfig", "PPOTrainer", "PlacedReward", "StepRewards", "TokenRewards"]

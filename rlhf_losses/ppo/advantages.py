@@ -21,14 +21,21 @@ def here(sums: Tensor) -> Tensor:
     return sums
 
 
-def generalized_advantages(rewards: PerToken, values: PerToken, mask: Mask, gamma: float, lam: float) -> PerToken:
+def generalized_advantages(
+    rewards: PerToken,
+    values: PerToken,
+    mask: Mask,
+    gamma: float,
+    lam: float,
+    beyond: Float[Tensor, "completion"] | None = None,
+) -> PerToken:
     r"""Return the generalized advantage estimate of every token.
 
     .. math::
         \delta_t = r_t + \gamma V_{t+1} - V_t, \qquad A_t = \delta_t + \gamma \lambda A_{t+1}
 
-    After the last token of a completion both `V` and `A` are 0. Masked tokens inside a completion (the answer
-    of a tool) are no actions: the token before them is followed by the one after them.
+    After the last token of a completion `A` is 0, and `V` is what `beyond` says. Masked tokens inside a
+    completion (the answer of a tool) are no actions: the token before them is followed by the one after them.
 
     Args:
         rewards: reward of each token.
@@ -36,6 +43,7 @@ def generalized_advantages(rewards: PerToken, values: PerToken, mask: Mask, gamm
         mask: 1 at tokens the policy wrote.
         gamma: discount a token.
         lam: 1 gives the return minus the value, 0 the one-step error.
+        beyond: expected return after the last token of each completion, where it would have gone on; by default 0.
 
     Reference:
         Schulman et al. (2015), https://arxiv.org/abs/1506.02438
@@ -46,10 +54,13 @@ def generalized_advantages(rewards: PerToken, values: PerToken, mask: Mask, gamm
         tensor([[0.5000, 0.7500]])
         >>> generalized_advantages(rewards, values, torch.tensor([[1, 0]]), gamma=1.0, lam=1.0)
         tensor([[-0.5000,  0.0000]])
+        >>> generalized_advantages(rewards, values, torch.tensor([[1, 1]]), 1.0, 1.0, beyond=torch.tensor([2.0]))
+        tensor([[2.5000, 2.7500]])
     """
     advantages = torch.zeros_like(values)
     written = mask.bool()
-    next_value = next_advantage = values.new_zeros(len(values))
+    next_advantage = values.new_zeros(len(values))
+    next_value = next_advantage if beyond is None else beyond
     for t in reversed(range(values.shape[1])):
         error = rewards[:, t] + gamma * next_value - values[:, t]
         advantage = error + gamma * lam * next_advantage

@@ -1,13 +1,18 @@
 """`PPOConfig`: TRL's `GRPOConfig` with the settings of PPO, and PPO's defaults."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import trl
 
 from rlhf_losses.errors import UnusableSetting
+from rlhf_losses.ppo.penalty import ESTIMATORS
 
 CLIPPED_SURROGATES = ("dapo", "bnpo", "grpo", "dr_grpo")
 """The loss types of TRL that are PPO's clipped objective; they differ in how tokens are averaged."""
+
+NORMALIZATIONS = ("none", "running", "reference")
+"""Scales that scores may get."""
 
 CRITIC_LEARNING_RATE_RATIO = 3.3
 """How many times as fast as the policy PPO-max trains the critic (1.65e-6 to 5e-7)."""
@@ -26,6 +31,24 @@ class PPOConfig(trl.GRPOConfig):
         cliprange_value: how far a value may move from the value at rollout before its error stops to count.
         gamma: discount a token; 1 counts a late score in full.
         lam: decay of generalized advantage estimation; 1 is the return minus the value, 0 the one-step error.
+        kl_estimator: `"k1"` is the log ratio, unbiased; `"k2"` half its square; `"k3"` is unbiased and never negative.
+        kl_target: KL a completion, in nats, to which `beta` is adapted; by default `beta` stays as it is.
+        kl_horizon: completions in which an adapted `beta` may about change by a fifth.
+        kl_stop: a rollout is given up for a new one as soon as the policy is further than this from the one that
+            wrote it (`approx_kl` of an optimizer step); by default never.
+        score_normalization: `"running"` gives the scores of each reward function mean 0 and variance 1 over all so
+            far, `"reference"` over the samples that the reward model was fitted to (`fit_reference`).
+        score_clip: scores are clipped to plus or minus this, after their normalisation.
+        missing_eos_penalty: is taken from the score of a completion that does not end with EOS.
+        missing_eos_score: is the score of a completion that does not end with EOS, whatever it says.
+        bootstrap_truncated: whether a completion that was cut off earns what the critic expects of the rest of it.
+        whiten_rewards: whether rewards get variance 1 over all tokens of the rollout, keeping their mean.
+        critic_on_policy: whether the critic is a head on the policy's own transformer, which then learns from both
+            losses, in place of a model of its own.
+        critic_warmup_steps: first optimizer steps in which the critic learns and the policy waits.
+        self_check: whether the first rollout is explained on the console, for people to check the set-up.
+        time_shares: whether the share of time in generation, scoring, reference, critic and update is logged and
+            printed at the end.
         whiten_advantages: whether advantages get mean 0 and variance 1 over all tokens of the rollout.
         critic_learning_rate: peak learning rate of the critic; by default 3.3 times `learning_rate`.
         learning_rate: peak learning rate of the policy.
@@ -58,6 +81,44 @@ class PPOConfig(trl.GRPOConfig):
     )
     gamma: float = field(default=1.0, metadata={"help": "Discount a token."})
     lam: float = field(default=0.95, metadata={"help": "Decay of generalized advantage estimation."})
+    kl_estimator: str = field(default="k1", metadata={"help": "How KL is estimated at a token: k1, k2 or k3."})
+    kl_target: float | None = field(
+        default=None, metadata={"help": "KL a completion, in nats, to which beta is adapted; by default beta is fixed."}
+    )
+    kl_horizon: float = field(
+        default=10_000, metadata={"help": "Completions in which an adapted beta may about change by a fifth."}
+    )
+    kl_stop: float | None = field(
+        default=None, metadata={"help": "approx_kl of a step beyond which a rollout is given up for a new one."}
+    )
+    score_normalization: str = field(
+        default="none", metadata={"help": f"Scale of scores: {', '.join(NORMALIZATIONS)}."}
+    )
+    score_clip: float | None = field(
+        default=None, metadata={"help": "Scores are clipped to plus or minus this, after their normalisation."}
+    )
+    missing_eos_penalty: float | None = field(
+        default=None, metadata={"help": "Is taken from the score of a completion that does not end with EOS."}
+    )
+    missing_eos_score: float | None = field(
+        default=None, metadata={"help": "Is the score of a completion that does not end with EOS."}
+    )
+    bootstrap_truncated: bool = field(
+        default=False, metadata={"help": "Whether a cut-off completion earns what the critic expects of its rest."}
+    )
+    whiten_rewards: bool = field(
+        default=False, metadata={"help": "Whether rewards get variance 1 over the tokens of a rollout."}
+    )
+    critic_on_policy: bool = field(
+        default=False, metadata={"help": "Whether the critic is a head on the policy's own transformer."}
+    )
+    critic_warmup_steps: int = field(
+        default=0, metadata={"help": "First optimizer steps in which only the critic learns."}
+    )
+    self_check: bool = field(default=True, metadata={"help": "Whether the first rollout is explained on the console."})
+    time_shares: bool = field(
+        default=False, metadata={"help": "Whether the share of time in each part of a step is logged and printed."}
+    )
     whiten_advantages: bool = field(
         default=True, metadata={"help": "Whether advantages get mean 0 and variance 1 over the tokens of a rollout."}
     )
@@ -105,12 +166,15 @@ class PPOConfig(trl.GRPOConfig):
         return rollout
 
     def _check_ranges(self) -> None:
-        ranges = {"beta": (0, None), "vf_coef": (0, None), "cliprange_value": (0, None), "gamma": (0, 1), "lam": (0, 1)}
-        for name, (low, high) in ranges.items():
+        for name, (low, high, why) in RANGES.items():
             value = getattr(self, name)
-            if not (value >= low and (high is None or value <= high)):
+            if value is not None and not (value >= low and (high is None or value <= high)):
                 bounds = f"at least {low}" if high is None else f"between {low} and {high}"
-                raise UnusableSetting(f"{name}={value} arrived. {WHY_IN_RANGE[name]} Set {name} to a number {bounds}.")
+                raise UnusableSetting(f"{name}={value} arrived. {why} Set {name} to a number {bounds}.")
+        for name, why in POSITIVE.items():
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UnusableSetting(f"{name}={value} arrived. {why} Set {name} to a number above 0, or leave it out.")
 
     def _check_choices(self) -> None:
         if self.loss_type not in CLIPPED_SURROGATES:
@@ -118,18 +182,50 @@ class PPOConfig(trl.GRPOConfig):
                 f"loss_type='{self.loss_type}' arrived, but PPO maximises the clipped objective, and that is another. "
                 f"Choose among {', '.join(CLIPPED_SURROGATES)}, or train with trl.GRPOTrainer."
             )
+        self._check_name("kl_estimator", ESTIMATORS)
+        self._check_name("score_normalization", NORMALIZATIONS)
+        self._check_pairs()
         if self.use_liger_kernel:
             raise UnusableSetting(
                 "use_liger_kernel=True arrived, but Liger's fused GRPO loss would go past the value loss. "
                 "Leave it out; TRL deprecates it."
             )
 
+    def _check_name(self, setting: str, known: Iterable[str]) -> None:
+        if getattr(self, setting) not in known:
+            raise UnusableSetting(
+                f"{setting}='{getattr(self, setting)}' arrived, which is not known. Choose among {', '.join(known)}."
+            )
 
-WHY_IN_RANGE = {
-    "beta": "A negative KL penalty would pay the policy for leaving the reference.",
-    "vf_coef": "A negative weight would train the critic to be wrong.",
-    "cliprange_value": "A value cannot move by less than nothing.",
-    "gamma": "A discount beyond 1 makes late tokens count more than the score itself.",
-    "lam": "Beyond 1 the weights of later errors grow without end.",
+    def _check_pairs(self) -> None:
+        """Refuse pairs of settings of which one makes the other meaningless."""
+        if self.kl_target is not None and not self.beta:
+            raise UnusableSetting(
+                f"kl_target={self.kl_target} and beta=0 arrived, but a coefficient of 0 stays 0 however it is adapted. "
+                "Set beta to where it is to start, like 0.05."
+            )
+        if self.missing_eos_penalty is not None and self.missing_eos_score is not None:
+            raise UnusableSetting(
+                "missing_eos_penalty lowers the score of a completion without EOS, and missing_eos_score replaces it, "
+                "so both cannot be. Leave one out."
+            )
+
+
+RANGES: dict[str, tuple[float, float | None, str]] = {
+    "beta": (0, None, "A negative KL penalty would pay the policy for leaving the reference."),
+    "vf_coef": (0, None, "A negative weight would train the critic to be wrong."),
+    "cliprange_value": (0, None, "A value cannot move by less than nothing."),
+    "gamma": (0, 1, "A discount beyond 1 makes late tokens count more than the score itself."),
+    "lam": (0, 1, "Beyond 1 the weights of later errors grow without end."),
+    "missing_eos_penalty": (0, None, "A negative penalty would pay for endless completions."),
+    "critic_warmup_steps": (0, None, "There are no steps before the first."),
 }
-"""Why a setting outside its range cannot work."""
+"""The least and the largest value of a setting, and why others cannot work."""
+
+POSITIVE: dict[str, str] = {
+    "kl_target": "The policy leaves its reference as soon as it learns.",
+    "kl_horizon": "A coefficient cannot change within no completions.",
+    "kl_stop": "Every update moves the policy a little, so nothing would be learned twice.",
+    "score_clip": "Clipped so, all scores are the same.",
+}
+"""Settings that must be above 0, and why."""

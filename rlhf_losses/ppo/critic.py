@@ -1,7 +1,9 @@
-"""The critic: a transformer with one number a token, the return it expects from there on."""
+"""The critic: a linear head that says, before every token, what return it expects from there on."""
 
 import inspect
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,67 +19,47 @@ from rlhf_losses.ppo.advantages import PerToken
 TRAINED_PARAMETERS = "critic.safetensors"
 """File of a checkpoint's `critic` folder: every parameter that training changes, and no other."""
 
+Sequences = Int[Tensor, "completion sequence"]
+Hidden = Float[Tensor, "completion token hidden"]
 
-class Critic(nn.Module):
-    """A backbone and a linear head, read before every token of a completion.
 
-    The backbone keeps the name it has inside its model, so that a LoRA configuration written for the policy
-    finds the same layers here. The head computes in float32, also under autocast.
+class Critic(nn.Module, ABC):
+    """A linear head on hidden states, in float32, also under autocast.
 
     Args:
-        backbone: a causal transformer without a head.
         head: a linear layer from hidden states to one number.
     """
 
-    def __init__(self, backbone: PreTrainedModel, head: nn.Linear) -> None:
+    def __init__(self, head: nn.Linear) -> None:
         super().__init__()
-        self.backbone_name = backbone.base_model_prefix
-        self.add_module(self.backbone_name, backbone)
         self.head = head.float()
-        self.takes_positions = "position_ids" in inspect.signature(backbone.forward).parameters
-
-    @property
-    def backbone(self) -> PreTrainedModel:
-        """The transformer under the head."""
-        return self.get_submodule(self.backbone_name)
 
     def forward(
-        self,
-        input_ids: Int[Tensor, "completion sequence"],
-        attention_mask: Int[Tensor, "completion sequence"],
-        length: int,
-    ) -> PerToken:
-        """Return the value of the state before each of the last `length` tokens.
+        self, input_ids: Sequences, attention_mask: Sequences, length: int
+    ) -> Float[Tensor, "completion token+1"]:
+        """Return the value of the state before each of the last `length` tokens, and of the state after them.
 
         The state before token t is what the transformer knows at token t - 1: the value of the first token of
         a completion is read at the last token of its prompt.
         """
-        positions = (attention_mask.cumsum(1) - 1).clamp(min=0)
-        placed = {"position_ids": positions} if self.takes_positions else {}
-        hidden = self.backbone(
-            input_ids=input_ids, attention_mask=attention_mask, use_cache=False, **placed
-        ).last_hidden_state
-        return self._values(hidden[:, -length - 1 : -1])
-
-    def _values(self, hidden: Float[Tensor, "completion token hidden"]) -> PerToken:
+        hidden = self.hidden_states(input_ids, attention_mask)[:, -length - 1 :]
         with torch.autocast(hidden.device.type, enabled=False):
             return self.head(hidden.float()).squeeze(-1)
 
+    @abstractmethod
+    def hidden_states(self, input_ids: Sequences, attention_mask: Sequences) -> Hidden:
+        """Return what the transformer knows at each token."""
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Take note of what the policy reads meanwhile, where that spares reading it again."""
+        yield
+
     def checkpoint_activations(self, settings: Mapping[str, Any]) -> None:
-        """Trade time for memory in the backbone, under the name that the installed transformers has for it."""
-        backbone: Any = self.backbone
-        enable = getattr(backbone, "activation_checkpointing_enable", None) or backbone.gradient_checkpointing_enable
-        how = dict(settings)
-        which = {name: how.pop(name) for name in ("every_n_layers", "offload") if name in how}
-        enable(how or None, **which)
-        backbone.enable_input_require_grads()  # else frozen embeddings end the graph before the first adapter
+        """Trade time for memory in a transformer of the critic's own."""
 
     def save(self, folder: str | Path) -> None:
-        """Write every trained parameter to `folder`.
-
-        It is not written as a PEFT adapter: on resuming, transformers takes every adapter in a folder of a
-        checkpoint for one of the policy.
-        """
+        """Write every trained parameter to `folder`."""
         Path(folder).mkdir(parents=True, exist_ok=True)
         trained = {name: p.detach().contiguous() for name, p in self.named_parameters() if p.requires_grad}
         save_file(trained, Path(folder) / TRAINED_PARAMETERS)
@@ -102,6 +84,84 @@ class Critic(nn.Module):
                 "Resume with the model, the critic and the LoRA settings that the run began with."
             )
         self.load_state_dict(saved, strict=False)
+
+
+class OwnCritic(Critic):
+    """A critic with a transformer of its own.
+
+    The backbone keeps the name it has inside its model, so that a LoRA configuration written for the policy
+    finds the same layers here.
+
+    Args:
+        backbone: a causal transformer without a head.
+        head: a linear layer from hidden states to one number.
+    """
+
+    def __init__(self, backbone: PreTrainedModel, head: nn.Linear) -> None:
+        super().__init__(head)
+        self.backbone_name = backbone.base_model_prefix
+        self.add_module(self.backbone_name, backbone)
+
+    @property
+    def backbone(self) -> PreTrainedModel:
+        """The transformer under the head."""
+        return self.get_submodule(self.backbone_name)
+
+    def hidden_states(self, input_ids: Sequences, attention_mask: Sequences) -> Hidden:
+        """Run the critic's transformer."""
+        return run(self.backbone, input_ids, attention_mask)
+
+    def checkpoint_activations(self, settings: Mapping[str, Any]) -> None:
+        """Trade time for memory in the backbone, under the name that the installed transformers has for it."""
+        backbone: Any = self.backbone
+        enable = getattr(backbone, "activation_checkpointing_enable", None) or backbone.gradient_checkpointing_enable
+        how = dict(settings)
+        which = {name: how.pop(name) for name in ("every_n_layers", "offload") if name in how}
+        enable(how or None, **which)
+        backbone.enable_input_require_grads()  # else frozen embeddings end the graph before the first adapter
+
+
+class HeadOnPolicy(Critic):
+    """A critic that reads the policy's hidden states; its loss trains the policy's transformer too.
+
+    In the loss it takes the hidden states that the policy has just computed, so it costs one linear layer.
+
+    Args:
+        backbone: the policy's transformer, which stays the policy's: it is no submodule of the critic.
+        head: a linear layer from hidden states to one number.
+    """
+
+    def __init__(self, backbone: PreTrainedModel, head: nn.Linear) -> None:
+        super().__init__(head)
+        self._of_policy = (backbone,)
+        self._noted: Hidden | None = None
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Take note of the hidden states that the policy computes meanwhile."""
+        (backbone,) = self._of_policy
+        hook = backbone.register_forward_hook(self._note)
+        try:
+            yield
+        finally:
+            hook.remove()
+
+    def hidden_states(self, input_ids: Sequences, attention_mask: Sequences) -> Hidden:
+        """Return the hidden states that were taken note of, once; else run the policy's transformer."""
+        noted, self._noted = self._noted, None
+        return run(self._of_policy[0], input_ids, attention_mask) if noted is None else noted
+
+    def _note(self, _module: nn.Module, _inputs: Any, outputs: Any) -> None:
+        self._noted = outputs.last_hidden_state
+
+
+def run(backbone: PreTrainedModel, input_ids: Sequences, attention_mask: Sequences) -> Hidden:
+    """Return the last hidden states of texts that are padded on either side."""
+    placed = {}
+    if "position_ids" in inspect.signature(backbone.forward).parameters:
+        placed["position_ids"] = (attention_mask.cumsum(1) - 1).clamp(min=0)
+    outputs = backbone(input_ids=input_ids, attention_mask=attention_mask, use_cache=False, **placed)
+    return outputs.last_hidden_state
 
 
 def clipped_value_error(values: PerToken, old_values: PerToken, returns: PerToken, cliprange: float) -> PerToken:

@@ -92,6 +92,15 @@ def _trust(args: PPOConfig) -> dict[str, Any]:
     return {"trust_remote_code": args.trust_remote_code}
 
 
+def require_one_critic(critic: str | PreTrainedModel | None, args: PPOConfig) -> None:
+    """Raise `UnusableSetting` where a critic is given, and the policy is to be its own."""
+    if critic is not None and args.critic_on_policy:
+        raise UnusableSetting(
+            "A critic arrived together with critic_on_policy=True, which makes the critic a head on the policy itself. "
+            "Leave one of them out."
+        )
+
+
 def require_one_value(critic: str | PreTrainedModel | None) -> None:
     """Raise `UnusableModel` for a critic that gives several numbers a token."""
     if critic is None or _is_adapter(critic):

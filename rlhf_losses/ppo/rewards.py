@@ -1,4 +1,10 @@
-"""Rewards: what each token is paid. The KL penalty at every token, the score at the last. Pure functions."""
+"""Rewards: what each token is paid. Pure functions of tensors; who pays, and how much, is decided elsewhere.
+
+A reward function either scores a completion, which is paid at its last token, or says itself where it pays.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -9,39 +15,77 @@ from rlhf_losses.ppo.advantages import Mask, PerToken
 PerCompletion = Float[Tensor, "completion"]
 
 
-def log_ratio_to_reference(logps: PerToken, ref_logps: PerToken, mask: Mask) -> PerToken:
-    r"""Return how much likelier the policy makes each of its tokens than the reference does, in nats.
+class Payments(NamedTuple):
+    """What one reward function pays each token, and where it pays at all: a payment may be 0."""
 
-    .. math:: \log \pi(a_t \mid s_t) - \log \pi_\text{ref}(a_t \mid s_t)
-
-    Its sum over a completion of the policy's is an unbiased estimate of the KL divergence to the reference.
-
-    Reference:
-        Ziegler et al. (2019), https://arxiv.org/abs/1909.08593; as an estimate, "k1" in
-        http://joschu.net/blog/kl-approx.html
-
-    Example:
-        >>> log_ratio_to_reference(torch.tensor([[-1.0, -2.0]]), torch.tensor([[-1.5, -9.0]]), torch.tensor([[1, 0]]))
-        tensor([[0.5000, 0.0000]])
-    """
-    return torch.where(mask.bool(), logps.float() - ref_logps.float(), 0.0)
+    amounts: PerToken
+    paid: Bool[Tensor, "completion token"]
 
 
-def token_rewards(scores: PerCompletion, log_ratios: PerToken, mask: Mask, beta: float) -> PerToken:
-    r"""Return the reward of each token: minus the penalty, plus the score of the completion at its last token.
+def pay_at_end(scores: PerCompletion, mask: Mask) -> Payments:
+    """Return the score of each completion as a payment at its last token.
 
-    .. math:: r_t = -\beta \log \frac{\pi(a_t \mid s_t)}{\pi_\text{ref}(a_t \mid s_t)} + [t = T]\, s
-
-    The last token is the last one the policy wrote: EOS, or where it was cut off. A score of NaN (no reward
-    function had an opinion) pays nothing, and a completion without tokens is paid nothing.
+    The last token is the last one the policy wrote: EOS, or where it was cut off. A score of NaN (the function
+    had no opinion) pays nothing, and a completion without tokens is paid nothing.
 
     Example:
-        >>> scores, log_ratios = torch.tensor([2.0]), torch.tensor([[0.5, 1.0, 0.0]])
-        >>> token_rewards(scores, log_ratios, torch.tensor([[1, 1, 0]]), beta=0.1)
-        tensor([[-0.0500,  1.9000,  0.0000]])
+        >>> pay_at_end(torch.tensor([2.0]), torch.tensor([[1, 1, 0]])).amounts
+        tensor([[0., 2., 0.]])
     """
-    paid = torch.where(last_token(mask), scores.masked_fill(scores.isnan(), 0.0).unsqueeze(1), 0.0)
-    return torch.where(mask.bool(), paid - beta * log_ratios, 0.0)
+    paid = last_token(mask) & ~scores.isnan().unsqueeze(1)
+    return Payments(torch.where(paid, scores.unsqueeze(1), 0.0), paid)
+
+
+def pay_where_told(rows: Sequence[Sequence[float]], mask: Mask) -> Payments:
+    """Return payments from one number a token; NaN pays nothing, and so does a token the policy did not write.
+
+    Example:
+        >>> pay_where_told([[torch.nan, 1.0], [3.0]], torch.tensor([[1, 1, 0], [1, 0, 0]])).amounts
+        tensor([[0., 1., 0.],
+                [3., 0., 0.]])
+    """
+    amounts = torch.full(mask.shape, torch.nan)
+    for line, row in zip(amounts, rows, strict=True):
+        line[: len(row)] = torch.as_tensor(row, dtype=line.dtype)
+    amounts = amounts.to(mask.device)
+    paid = mask.bool() & ~amounts.isnan()
+    return Payments(torch.where(paid, amounts, 0.0), paid)
+
+
+def add_up(payments: Sequence[Payments], weights: Float[Tensor, "function"]) -> PerToken:
+    """Return the weighted sum over reward functions.
+
+    >>> one = pay_at_end(torch.tensor([2.0]), torch.tensor([[1, 1]]))
+    >>> add_up([one, one], torch.tensor([1.0, 0.25]))
+    tensor([[0.0000, 2.5000]])
+    """
+    amounts = torch.stack([one.amounts for one in payments])
+    return (amounts * weights.view(-1, 1, 1)).sum(0)
+
+
+def without_eos(
+    rewards: PerToken, mask: Mask, finished: Bool[Tensor, "completion"], penalty: float | None, score: float | None
+) -> PerToken:
+    """Return the rewards of completions that ended with EOS as they are, and others lowered or replaced.
+
+    Args:
+        rewards: what the reward functions pay together.
+        mask: 1 at tokens the policy wrote.
+        finished: whether a completion ended with EOS.
+        penalty: taken from the reward of the last token, as in TRL's PPO; None takes nothing.
+        score: what the whole completion is paid instead, as in detail 23 of Huang et al. (2024); None leaves it.
+
+    Example:
+        >>> rewards, mask, cut_off = torch.tensor([[0.5, 2.0]]), torch.ones(1, 2), torch.tensor([False])
+        >>> without_eos(rewards, mask, cut_off, penalty=1.0, score=None)
+        tensor([[0.5000, 1.0000]])
+        >>> without_eos(rewards, mask, cut_off, penalty=None, score=-1.0)
+        tensor([[ 0., -1.]])
+    """
+    at_end, cut_off = last_token(mask), ~finished.unsqueeze(1)
+    if score is not None:
+        rewards = torch.where(cut_off, torch.where(at_end, score, 0.0), rewards)
+    return rewards if penalty is None else torch.where(cut_off & at_end, rewards - penalty, rewards)
 
 
 def last_token(mask: Mask) -> Bool[Tensor, "completion token"]:
@@ -56,11 +100,10 @@ def last_token(mask: Mask) -> Bool[Tensor, "completion token"]:
     return written & (written.cumsum(1) == written.sum(1, keepdim=True))
 
 
-def weighted_scores(scores: Float[Tensor, "completion function"], weights: Float[Tensor, "function"]) -> PerCompletion:
-    """Return the weighted sum over reward functions; a function that gave NaN is left out, NaN where all did.
+def ended_with(ids: Tensor, mask: Mask, ends: Sequence[int]) -> Bool[Tensor, "completion"]:
+    """Return whether the last token of each completion is one of `ends`.
 
-    >>> weighted_scores(torch.tensor([[1.0, 2.0], [1.0, torch.nan]]), torch.tensor([1.0, 0.5]))
-    tensor([2., 1.])
+    >>> ended_with(torch.tensor([[5, 2, 0], [5, 5, 5]]), torch.tensor([[1, 1, 0], [1, 1, 1]]), ends=[2])
+    tensor([ True, False])
     """
-    silent = scores.isnan().all(dim=1)
-    return (scores * weights).nansum(dim=1).masked_fill(silent, torch.nan)
+    return (last_token(mask) & torch.isin(ids, torch.tensor(ends, device=ids.device))).any(1)

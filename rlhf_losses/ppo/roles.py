@@ -1,18 +1,22 @@
 """Who plays the critic: the reward model, the policy itself, or a model of the user's. Each plays it on a copy."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import torch
 from accelerate.utils import is_peft_model
 from peft import PeftConfig, inject_adapter_in_model
 from torch import nn
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf_losses.errors import UnusableModel
-from rlhf_losses.ppo.critic import Critic
+from rlhf_losses.ppo.critic import Critic, HeadOnPolicy, OwnCritic
+from rlhf_losses.ppo.ensemble import Ensemble
+from rlhf_losses.ppo.placement import StepRewards
 from rlhf_losses.scoring.loading import load_reward_model
 from rlhf_losses.scoring.scorer import Scorer
+from rlhf_losses.scoring.standardized import StandardizedScorer
 
 
 def choose_critic(
@@ -33,8 +37,50 @@ def choose_critic(
     if critic is not None:
         check_vocabulary_size(critic, policy)
         return critic_from_classifier(plain_copy(critic))
-    scorers = [f for f in reward_funcs if isinstance(f, Scorer) and reads_the_same(f.tokenizer, tokenizer)]
-    return critic_from_classifier(plain_copy(scorers[0].model)) if scorers else critic_from_policy(policy)
+    scorers = [scorer for scorer in scorers_of(reward_funcs) if reads_the_same(scorer.tokenizer, tokenizer)]
+    return critic_from_scorer(scorers[0]) if scorers else critic_from_policy(policy)
+
+
+def scorers_of(reward_funcs: Iterable[Any]) -> list[Scorer]:
+    """Return the scorers among reward functions, also those inside others."""
+    found: list[Scorer] = []
+    for function in reward_funcs:
+        if isinstance(function, Scorer):
+            found.append(function)
+        elif isinstance(function, StepRewards):
+            found.append(function.scorer)
+        elif isinstance(function, Ensemble):
+            found += scorers_of(function.members)
+    return found
+
+
+def standardized(reward_funcs: Any) -> Any:
+    """Return reward functions with every scorer in them standardised to its reference samples.
+
+    Raises:
+        UnusableModel: a scorer was never fitted.
+    """
+    if isinstance(reward_funcs, list):
+        return [standardized(function) for function in reward_funcs]
+    if isinstance(reward_funcs, Scorer):
+        return StandardizedScorer(reward_funcs)
+    changed = copy.copy(reward_funcs)
+    if isinstance(reward_funcs, StepRewards):
+        changed.scorer = standardized(reward_funcs.scorer)
+    elif isinstance(reward_funcs, Ensemble):
+        changed.members = standardized(reward_funcs.members)
+    return changed
+
+
+def critic_from_scorer(scorer: Scorer) -> Critic:
+    """Return a critic that at first says what the scorer would: its scale is that of the scores."""
+    critic = critic_from_classifier(plain_copy(scorer.model))
+    if isinstance(scorer, StandardizedScorer):
+        with torch.no_grad():
+            offset = torch.zeros(1) if critic.head.bias is None else critic.head.bias
+            critic.head.weight.div_(scorer.std)
+            critic.head.bias = nn.Parameter((offset - scorer.mean).to(critic.head.weight.device) / scorer.std)
+    return critic
 
 
 def critic_from_path(path: str, policy: Any, tokenizer: PreTrainedTokenizerBase) -> Critic:
@@ -57,15 +103,25 @@ def critic_from_classifier(model: PreTrainedModel) -> Critic:
             "token, which only classifiers on a causal language model allow. Take one of those (Llama, Qwen, GPT-2, …)."
         )
     backbone: Any = model.base_model
-    return Critic(backbone, head)
+    return OwnCritic(backbone, head)
 
 
 def critic_from_policy(policy: Any) -> Critic:
     """Return a critic on a copy of the policy's backbone, with a head of zeros: at first every value is 0."""
-    backbone = plain_copy(policy).base_model
-    head = nn.Linear(backbone.config.get_text_config().hidden_size, 1, bias=False)
+    return OwnCritic(plain_copy(policy).base_model, head_of_zeros(policy))
+
+
+def critic_on_policy(policy: Any) -> Critic:
+    """Return a head of zeros on the policy's own transformer."""
+    language_model = policy.get_base_model() if is_peft_model(policy) else policy
+    return HeadOnPolicy(language_model.base_model, head_of_zeros(policy).to(policy.device))
+
+
+def head_of_zeros(policy: Any) -> nn.Linear:
+    """Return a head for the policy's hidden states that says 0 to everything."""
+    head = nn.Linear(policy.config.get_text_config().hidden_size, 1, bias=False)
     nn.init.zeros_(head.weight)
-    return Critic(backbone, head)
+    return head
 
 
 def plain_copy(model: Any) -> Any:
@@ -74,7 +130,7 @@ def plain_copy(model: Any) -> Any:
     return copied.merge_and_unload() if is_peft_model(copied) else copied
 
 
-def add_adapters(critic: Critic, policy_adapters: PeftConfig) -> None:
+def add_adapters(critic: OwnCritic, policy_adapters: PeftConfig) -> None:
     """Freeze the critic's backbone and put adapters like the policy's into it; the head is trained in full.
 
     Raises:

@@ -17,7 +17,7 @@ from accelerate.utils import gather, is_peft_model
 from peft import PeftModel
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.utils import disable_dropout_in_model
 
@@ -25,19 +25,23 @@ from rlhf_losses.model import merged
 from rlhf_losses.ppo import preflight
 from rlhf_losses.ppo.advantages import (
     PerToken,
-    explained_variance,
     generalized_advantages,
     lambda_returns,
     masked_mean,
     whiten,
 )
+from rlhf_losses.ppo.callbacks import EarlyStop, ForgetGradients
+from rlhf_losses.ppo.checkpoints import CRITIC_FOLDER, load_state, save_state
 from rlhf_losses.ppo.config import PPOConfig
-from rlhf_losses.ppo.critic import Critic, clipped_value_error
-from rlhf_losses.ppo.rewards import log_ratio_to_reference, token_rewards, weighted_scores
-from rlhf_losses.ppo.roles import add_adapters, choose_critic
+from rlhf_losses.ppo.critic import Critic, OwnCritic, clipped_value_error
+from rlhf_losses.ppo.metrics import kl_metrics, ratio_metrics, rollout_metrics
+from rlhf_losses.ppo.payroll import Payroll
+from rlhf_losses.ppo.penalty import ESTIMATORS, Coefficient, log_ratio_to_reference
+from rlhf_losses.ppo.placement import PlacedReward
+from rlhf_losses.ppo.rewards import Payments, ended_with, last_token, pay_at_end, pay_where_told
+from rlhf_losses.ppo.roles import add_adapters, choose_critic, critic_on_policy, standardized
 
 Inputs = dict[str, Any]
-CRITIC_FOLDER = "critic"
 
 
 class PPOTrainer(trl.GRPOTrainer):
@@ -60,16 +64,15 @@ class PPOTrainer(trl.GRPOTrainer):
         FeedbackMismatch: the data have no column `prompt`.
 
     Metrics beside those of GRPO, all means over the tokens that the policy wrote, over all processes:
-        `objective`: score minus `beta` times KL, a completion: what PPO maximises. `reward` is the score alone.
+        `objective`: all that a completion is paid, minus `kl_coefficient` times KL: what PPO maximises. `reward` is
+            the weighted sum of the scores as the reward functions gave them.
         `kl`, `kl_per_completion`: KL to the reference at rollout in nats, a token and a completion.
         `loss/policy`, `loss/value`: the two losses, the value loss before its weight.
         `ratio`, `approx_kl`: of the policy to itself at rollout; 1 and 0 in the first PPO epoch.
         `value/mean`, `value/explained_variance`: of the critic at rollout; `value/clip_ratio`: of its loss.
 
     Not done yet:
-        A completion cut off by `max_completion_length` counts as finished: no value is put in for its rest. After
-        resuming in the middle of the epochs of a rollout, a new one is made. DeepSpeed, FSDP and policies that read
-        images are refused.
+        DeepSpeed, FSDP and policies that read images are refused.
 
     Reference:
         Schulman et al. (2017), https://arxiv.org/abs/1707.06347; for language models Ziegler et al. (2019),
@@ -105,20 +108,32 @@ class PPOTrainer(trl.GRPOTrainer):
         preflight.require_settings(args, reward_funcs, grpo_arguments)
         preflight.require_prompts([train_dataset, eval_dataset], grpo_arguments)
         preflight.require_reference(model, args, grpo_arguments)
+        preflight.require_one_critic(critic, args)
         preflight.require_one_value(critic)
         preflight.require_room(model, processing_class, [train_dataset, eval_dataset], args)
+        if args.score_normalization == "reference":
+            reward_funcs = standardized(reward_funcs)
         super().__init__(model, reward_funcs, args, train_dataset, eval_dataset, processing_class, **grpo_arguments)
         preflight.require_reach(self)
         if self.ref_model is not None and not isinstance(model, str):
             preflight.require_same_start(self.model, self.accelerator.unwrap_model(self.ref_model))
-        self.critic = self._prepare_critic(choose_critic(critic, self.model, self._tokenizer, self.reward_funcs))
-        self.add_callback(_ForgetGradients(self.critic))
+        self.critic = self._prepare_critic(self._choose_critic(critic))
+        self.payroll = Payroll(args, len(self.reward_funcs), self._total)
+        self.coefficient = Coefficient(args.beta, args.kl_target, args.kl_horizon)
+        self.add_callback(ForgetGradients(self.critic))
+        self.early_stop = EarlyStop(args.kl_stop or torch.inf, self._give_up_rollout)
+        self.add_callback(self.early_stop)
 
     # The critic
 
+    def _choose_critic(self, critic: str | PreTrainedModel | None) -> Critic:
+        if self.args.critic_on_policy:
+            return critic_on_policy(self.model)
+        return choose_critic(critic, self.model, self._tokenizer, self.reward_funcs)
+
     def _prepare_critic(self, critic: Critic) -> nn.Module:
         """Set up the critic as TRL does the policy: adapters, dropout, checkpointing, device, precision, processes."""
-        if is_peft_model(self.model):
+        if isinstance(critic, OwnCritic) and is_peft_model(self.model):
             policy: Any = self.model
             add_adapters(critic, policy.peft_config[policy.active_adapter])
         else:
@@ -134,11 +149,15 @@ class PPOTrainer(trl.GRPOTrainer):
         return self.accelerator.unwrap_model(self.critic)
 
     def _values(self, inputs: Inputs) -> PerToken:
-        return self.critic(*_sequences(inputs), length=inputs["completion_ids"].shape[1])
+        """Return the value before each token of the completions."""
+        return self.critic(*_sequences(inputs), length=inputs["completion_ids"].shape[1])[:, :-1]
 
     @torch.no_grad()
     def _values_at_rollout(self, inputs: Inputs) -> PerToken:
-        """Return the values of a whole rollout, computed in the pieces that the policy's log-probabilities are."""
+        """Return the values of a whole rollout, computed in the pieces that the policy's log-probabilities are.
+
+        There is one column more than tokens: the value after the last one.
+        """
         self.critic.eval()  # also switches gradient checkpointing off
         pieces = zip(*(tensor.split(self._piece()) for tensor in _sequences(inputs)), strict=True)
         length = inputs["completion_ids"].shape[1]
@@ -175,11 +194,28 @@ class PPOTrainer(trl.GRPOTrainer):
         super()._save_optimizer_and_scheduler(output_dir)
         if self.args.should_save:
             self._bare_critic.save(Path(output_dir) / CRITIC_FOLDER)
+        save_state(output_dir, self.args.process_index, self._state())
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
             self._bare_critic.load(Path(checkpoint) / CRITIC_FOLDER)
+            self._restore(load_state(checkpoint, self.args.process_index, self.args.device))
+
+    def _state(self) -> dict[str, Any]:
+        """Return where the run is: in its rollout, with its KL coefficient and its scales of scores."""
+        return {
+            "micro_batches": self._step,
+            "rollout": self._buffered_inputs,
+            "coefficient": self.coefficient.value,
+            "scales": self.payroll.state(),
+        }
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        self._step = state["micro_batches"]
+        self._buffered_inputs = state["rollout"]
+        self.beta = self.coefficient.value = state["coefficient"]
+        self.payroll.restore(state["scales"])
 
     def publish(self, output_dir: str | Path | None = None) -> Path:
         """Save the policy with any adapter merged, as a plain language model that anything can load."""
@@ -193,27 +229,68 @@ class PPOTrainer(trl.GRPOTrainer):
     # The rollout
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, *rest: Any) -> Tensor:
-        """Keep the scores of this process's completions; they come back gathered from all processes."""
+        """Keep what each function pays the completions of this process; scores come back gathered from all."""
         gathered = super()._calculate_rewards(inputs, prompts, *rest)
-        scores = weighted_scores(gathered, self.reward_weights.to(gathered.device))
         mine = self.accelerator.process_index * len(prompts)
-        self._scores = scores[mine : mine + len(prompts)]
+        self._scores = gathered[mine : mine + len(prompts)].unbind(1)
+        ids = rest[-1]
+        self._placed = [
+            function.by_token(ids, self._tokenizer) if isinstance(function, PlacedReward) else None
+            for function in self.reward_funcs
+        ]
         return gathered
+
+    def _payments(self, mask: Tensor) -> list[Payments]:
+        """Return what each reward function pays each token: a score at the last one, or where the function says."""
+        return [
+            pay_at_end(scores, mask) if rows is None else pay_where_told(rows, mask)
+            for scores, rows in zip(self._scores, self._placed, strict=True)
+        ]
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Inputs:
         """Replace the advantages over the group by those over the critic, and add what the value loss needs."""
         rollout = super()._generate_and_score_completions(inputs)
-        mask = _written(rollout)
-        log_ratios = self._log_ratios_to_reference(rollout)
-        rewards = token_rewards(self._scores, log_ratios, mask, self.beta)
+        mask, finished = _written(rollout), self._finished(rollout)
+        kl = ESTIMATORS[self.args.kl_estimator](self._log_ratios_to_reference(rollout))
+        weights = self.reward_weights.to(mask.device)
+        scores = self.payroll.scores(self._payments(mask), weights, mask, finished, learn=self.model.training)
+        rewards = self.payroll.rewards(scores, self.beta * kl, mask)
         values = self._values_at_rollout(rollout)
-        advantages = generalized_advantages(rewards, values, mask, self.args.gamma, self.args.lam)
-        returns = lambda_returns(advantages, values, mask)
-        self._record_rollout(rewards, log_ratios, values, returns, mask)
-        rollout["values"], rollout["returns"] = values, returns
-        rollout["advantages"] = whiten(advantages, mask, self._total) if self.args.whiten_advantages else advantages
+        rollout |= self._advantages(rewards, values, mask, finished)
+        total = self._total
+        self._record(rollout_metrics(scores, self.beta * kl, rollout["values"], rollout["returns"], mask, total))
+        self._price_kl(kl, mask)
         self._show_advantages(rollout["advantages"].sum(1) / mask.sum(1).clamp(min=1))
         return rollout
+
+    def _finished(self, rollout: Inputs) -> Tensor:
+        ends = [*self.eos_token_ids, self._tokenizer.pad_token_id]
+        return ended_with(rollout["completion_ids"], _written(rollout), ends)
+
+    def _advantages(self, rewards: PerToken, states: PerToken, mask: Tensor, finished: Tensor) -> dict[str, Tensor]:
+        """Return advantages, returns and values, from the values of all states of each completion."""
+        values = states[:, :-1]
+        beyond = None
+        if self.args.bootstrap_truncated:
+            beyond = torch.where(last_token(mask) & ~finished.unsqueeze(1), states[:, 1:], 0.0).sum(1)
+        advantages = generalized_advantages(rewards, values, mask, self.args.gamma, self.args.lam, beyond)
+        returns = lambda_returns(advantages, values, mask)
+        whitened = whiten(advantages, mask, self._total) if self.args.whiten_advantages else advantages
+        return {"advantages": whitened, "returns": returns, "values": values}
+
+    def _price_kl(self, kl: PerToken, mask: Tensor) -> None:
+        """Record the KL of a rollout, and move its price where that is adapted."""
+        if not self.beta:
+            return
+        metrics = kl_metrics(kl, self.beta, mask, self._total)
+        self._record(metrics)
+        if self.model.training:
+            completions = len(mask) * self.accelerator.num_processes
+            self.coefficient.update(metrics["kl_per_completion"].item(), completions)
+            self.beta = self.coefficient.value
+
+    def _give_up_rollout(self) -> None:
+        self._buffered_inputs = None
 
     @torch.no_grad()
     def _log_ratios_to_reference(self, rollout: Inputs) -> PerToken:
@@ -244,7 +321,8 @@ class PPOTrainer(trl.GRPOTrainer):
 
     def _compute_loss(self, model: nn.Module, inputs: Inputs) -> Tensor:
         """Add the value loss, averaged over the tokens of an optimizer step, to the clipped policy loss."""
-        with self._penalty_in_the_rewards():
+        learns = torch.is_grad_enabled() and not self._warms_up()
+        with self._penalty_in_the_rewards(), self._bare_critic.watching(), torch.set_grad_enabled(learns):
             policy_loss = super()._compute_loss(model, inputs)
         self.critic.train(self.model.training)
         mask, values = _written(inputs), self._values(inputs)
@@ -252,6 +330,10 @@ class PPOTrainer(trl.GRPOTrainer):
         value_loss = torch.where(mask, errors, 0.0).sum() / self._tokens_a_step(inputs)
         self._record_loss(policy_loss, value_loss, values, inputs)
         return policy_loss + self.args.vf_coef * value_loss
+
+    def _warms_up(self) -> bool:
+        """Return whether the policy still waits for the critic to learn what it is worth."""
+        return self.model.training and self.state.global_step < self.args.critic_warmup_steps
 
     @contextmanager
     def _penalty_in_the_rewards(self) -> Iterator[None]:
@@ -289,40 +371,21 @@ class PPOTrainer(trl.GRPOTrainer):
         recorded = self._metrics["train" if self.model.training else "eval"]
         for name, value in metrics.items():
             recorded[name].append(value.item())
-
-    def _record_rollout(
-        self, rewards: PerToken, log_ratios: PerToken, values: PerToken, returns: PerToken, mask: Tensor
-    ) -> None:
-        completions = self._total(torch.tensor(float(len(mask)), device=mask.device))
-        metrics = {
-            "objective": self._total(rewards.sum()) / completions,
-            "value/mean": masked_mean(values, mask, self._total),
-            "value/explained_variance": explained_variance(values, returns, mask, self._total),
-        }
-        if self.beta:
-            metrics["kl"] = masked_mean(log_ratios, mask, self._total)
-            metrics["kl_per_completion"] = self._total(log_ratios.sum()) / completions
-        self._record(metrics)
         # The spread within groups says nothing here: PPO has no groups.
-        self._metrics["train" if self.model.training else "eval"].pop("frac_reward_zero_std", None)
+        recorded.pop("frac_reward_zero_std", None)
 
     @torch.no_grad()
     def _record_loss(self, policy_loss: Tensor, value_loss: Tensor, values: PerToken, inputs: Inputs) -> None:
         mask, new = _written(inputs), self._latest_logps
-        log_ratios = torch.where(mask, new - inputs.get("old_per_token_logps", new), 0.0)
         moved = (values - inputs["values"]).abs() > self.args.cliprange_value
         # A micro-batch adds its share to the losses of a step; as a metric, shares are averaged.
         shares = torch.stack([policy_loss, value_loss]) * self._accumulated()
         shares = self._total(shares.detach()) / self.accelerator.num_processes
-        self._record(
-            {
-                "loss/policy": shares[0],
-                "loss/value": shares[1],
-                "ratio": masked_mean(log_ratios.exp(), mask, self._total),
-                "approx_kl": masked_mean(log_ratios.exp() - 1 - log_ratios, mask, self._total),
-                "value/clip_ratio": masked_mean(moved.float(), mask, self._total),
-            }
-        )
+        ratios = ratio_metrics(new, inputs.get("old_per_token_logps", new), mask, self._total)
+        if self.model.training:
+            self.early_stop.seen.append(ratios["approx_kl"].item())
+        clipped = {"value/clip_ratio": masked_mean(moved.float(), mask, self._total)}
+        self._record({"loss/policy": shares[0], "loss/value": shares[1]} | ratios | clipped)
 
     def _show_advantages(self, means: Tensor) -> None:
         """Put the mean advantage of each completion into the table of completions, in place of the group's."""
@@ -331,16 +394,6 @@ class PPOTrainer(trl.GRPOTrainer):
         for _ in range(min(len(shown), len(gathered))):
             shown.pop()
         shown.extend(gathered)
-
-
-class _ForgetGradients(TrainerCallback):
-    """Clears the critic's gradients after each step: the trainer clears those of the policy only."""
-
-    def __init__(self, critic: nn.Module) -> None:
-        self.critic = critic
-
-    def on_optimizer_step(self, *_: Any, **__: Any) -> None:
-        self.critic.zero_grad()
 
 
 def _sequences(inputs: Inputs) -> tuple[Tensor, Tensor]:

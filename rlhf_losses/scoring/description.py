@@ -26,7 +26,8 @@ class Description:
     """The loss, the feedback it read, where the score is read, and the score of a fixed text.
 
     `segmentation` is None where one score is read at the end of a text; else it names the way in which a
-    text is cut into the steps whose scores are averaged. `separator` stands between steps.
+    text is cut into the steps whose scores are averaged. `separator` stands between steps. `reference_mean`
+    and `reference_std` are those of the scores of reference samples, see `fit_reference`.
     """
 
     loss: str
@@ -35,6 +36,8 @@ class Description:
     separator: str = "\n"
     canary_score: float | None = None
     canary_text: str = CANARY
+    reference_mean: float | None = None
+    reference_std: float | None = None
     versions: dict[str, str] = field(default_factory=lambda: _versions())
 
     def save(self, folder: str | Path) -> None:

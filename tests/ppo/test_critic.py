@@ -43,7 +43,7 @@ PROMPT, COMPLETION = [3, 4, 5], [6, 7, 8]
 def values(critic, ids, attention=None, length=3):
     attention = torch.ones_like(ids) if attention is None else attention
     with torch.no_grad():
-        return critic(ids, attention, length=length)
+        return critic(ids, attention, length=length)[:, :-1]
 
 
 def test_the_value_of_a_token_is_read_at_the_token_before_it(critic):

@@ -48,7 +48,7 @@ def moved_adapters(model, **settings):
 
 def values(critic):
     with torch.no_grad():
-        return critic(IDS, torch.ones_like(IDS), length=2)
+        return critic(IDS, torch.ones_like(IDS), length=2)[:, :-1]
 
 
 def test_without_a_reward_model_the_critic_starts_from_the_policy_and_says_zero():

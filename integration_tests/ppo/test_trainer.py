@@ -8,104 +8,23 @@ import torch
 import trl
 from datasets import Dataset
 from peft import LoraConfig
+from ppo_runs import assert_same, length, share_of_high_tokens, steps, trained, weights
 from safetensors.torch import load_file
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
-    LlamaConfig,
-    LlamaForSequenceClassification,
     TrainerCallback,
 )
 
 from rlhf_losses.errors import FeedbackMismatch, InvalidFeedback, RlhfLossesError, UnusableModel
-from rlhf_losses.ppo import PPOConfig, PPOTrainer
+from rlhf_losses.ppo import PPOTrainer
 from rlhf_losses.scoring import Scorer
 
 LORA = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj"]}
-HIGH = 132  # half of the byte tokenizer's tokens have a number from here on
-
-
-def share_of_high_tokens(completion_ids, **_):
-    """Score a completion by how many of its tokens have a high number: 0.5 at random."""
-    return [sum(token >= HIGH for token in ids) / len(ids) for ids in completion_ids]
-
-
-def length(completion_ids, **_):
-    return [float(len(ids)) for ids in completion_ids]
 
 
 def no_opinion(prompts, **_):
     return [None] * len(prompts)
-
-
-@pytest.fixture
-def prompts():
-    return Dataset.from_dict({"prompt": [f"{'Say it. ' * (i % 3)}{i}:" for i in range(32)]})
-
-
-@pytest.fixture
-def make_trainer(language_model, tokenizer, prompts, settings):
-    """Return a trainer of the tiny policy, with changes of its settings and arguments."""
-
-    def make(reward_funcs=share_of_high_tokens, *, changes=None, **arguments):
-        plain = {"max_completion_length": 8, "num_iterations": 1, "lr_scheduler_type": "constant"}
-        return PPOTrainer(
-            arguments.pop("model", language_model),
-            reward_funcs,
-            PPOConfig(**settings(**plain | (changes or {}))),
-            arguments.pop("train_dataset", prompts),
-            **arguments,
-        )
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def decided_policy(language_model, tokenizer, tmp_path_factory):
-    """Return the folder of a policy that prefers some tokens to others, so that adapters can move it."""
-    policy = AutoModelForCausalLM.from_pretrained(language_model)
-    with torch.no_grad():
-        policy.lm_head.weight.mul_(15)
-    folder = str(tmp_path_factory.mktemp("policy") / "decided")
-    policy.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture
-def reward_model(tokenizer):
-    torch.manual_seed(1)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_labels=1,
-        pad_token_id=0,
-    )
-    return LlamaForSequenceClassification(config)
-
-
-def trained(trainer):
-    """Train right away: the random numbers of a run start where the trainer is made."""
-    trainer.train()
-    return trainer
-
-
-def steps(trainer):
-    """Return the log of every optimizer step."""
-    return [entry for entry in trainer.state.log_history if "loss" in entry]
-
-
-def weights(module):
-    return {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
-
-
-def assert_same(ours, theirs, **tolerance):
-    assert ours.keys() == theirs.keys()
-    for name in ours:
-        torch.testing.assert_close(ours[name], theirs[name], msg=lambda text, name=name: f"{name}: {text}", **tolerance)
 
 
 # What is logged

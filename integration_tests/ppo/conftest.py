@@ -1,0 +1,58 @@
+"""A trainer of a tiny policy, made anew for every test."""
+
+import pytest
+import torch
+from datasets import Dataset
+from ppo_runs import share_of_high_tokens
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForSequenceClassification
+
+from rlhf_losses.ppo import PPOConfig, PPOTrainer
+
+
+@pytest.fixture
+def prompts():
+    return Dataset.from_dict({"prompt": [f"{'Say it. ' * (i % 3)}{i}:" for i in range(32)]})
+
+
+@pytest.fixture
+def make_trainer(language_model, tokenizer, prompts, settings):
+    """Return a trainer of the tiny policy, with changes of its settings and arguments."""
+
+    def make(reward_funcs=share_of_high_tokens, *, changes=None, **arguments):
+        plain = {"max_completion_length": 8, "num_iterations": 1, "lr_scheduler_type": "constant"}
+        return PPOTrainer(
+            arguments.pop("model", language_model),
+            reward_funcs,
+            PPOConfig(**settings(**plain | (changes or {}))),
+            arguments.pop("train_dataset", prompts),
+            **arguments,
+        )
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def decided_policy(language_model, tokenizer, tmp_path_factory):
+    """Return the folder of a policy that prefers some tokens to others, so that adapters can move it."""
+    policy = AutoModelForCausalLM.from_pretrained(language_model)
+    with torch.no_grad():
+        policy.lm_head.weight.mul_(15)
+    folder = str(tmp_path_factory.mktemp("policy") / "decided")
+    policy.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def reward_model(tokenizer):
+    torch.manual_seed(1)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_labels=1,
+        pad_token_id=0,
+    )
+    return LlamaForSequenceClassification(config)

@@ -1,0 +1,62 @@
+"""Scores with mean 0 and spread 1 on samples that everybody can agree on."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from rlhf_losses.batching.tokens import Encoded
+from rlhf_losses.errors import InvalidFeedback, UnusableModel
+from rlhf_losses.scoring.scorer import Scorer, Text
+
+
+class StandardizedScorer(Scorer):
+    """A scorer whose scores have mean 0 and standard deviation 1 on the reference samples it was fitted to.
+
+    A loss of preferences leaves the origin of the scores open, and regularizers their scale; what a score of 3 means
+    differs from model to model. After this, 0 is the reference and 1 its spread, for any model. It shares the weights
+    of the scorer that it is made of.
+
+    Raises:
+        UnusableModel: the scorer was never fitted.
+    """
+
+    def __init__(self, scorer: Scorer) -> None:
+        if scorer.description.reference_mean is None or scorer.description.reference_std is None:
+            raise UnusableModel(
+                f"'{scorer.__name__}' was fitted to no reference samples, so its scores have no known scale. "
+                "Fit it: fit_reference(scorer, prompts, completions), or type --reference_samples FILE."
+            )
+        self.__dict__.update(vars(scorer))
+        self.mean, self.std = scorer.description.reference_mean, scorer.description.reference_std
+
+    def score_encoded(self, texts: Sequence[Encoded]) -> list[list[float]]:
+        """Return the standardised scores of each tokenized text."""
+        return [[(score - self.mean) / self.std for score in parts] for parts in super().score_encoded(texts)]
+
+
+def fit_reference(
+    scorer: Scorer, prompts: Sequence[Text], completions: Sequence[Text], folder: str | Path | None = None
+) -> None:
+    """Measure the scores of reference samples, remember their mean and spread in the scorer, and in its folder.
+
+    Samples are demonstrations, or completions of the model that training starts from: those of which everybody
+    agrees that they are ordinary.
+
+    Raises:
+        InvalidFeedback: there are fewer than two samples, or all have the same score.
+
+    Reference:
+        Ziegler et al. (2019), https://arxiv.org/abs/1909.08593; detail 15 of Huang et al. (2024)
+    """
+    scores = torch.tensor(Scorer.__call__(scorer, prompts, completions), dtype=torch.float64)
+    if len(scores) < 2 or not scores.std() > 0:
+        raise InvalidFeedback(
+            f"{len(scores)} reference samples arrived, whose scores do not differ, so they have no spread. "
+            "Give some hundred different ones."
+        )
+    mean, std = scores.mean().item(), scores.std(correction=0).item()
+    scorer.description = replace(scorer.description, reference_mean=mean, reference_std=std)
+    if folder is not None:
+        scorer.description.save(folder)

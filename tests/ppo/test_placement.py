@@ -1,0 +1,100 @@
+"""Rewards of steps are paid at the token that ends each step."""
+
+import math
+
+import pytest
+
+from rlhf_losses.errors import InvalidFeedback, UnusableModel
+from rlhf_losses.ppo.placement import StepRewards, TokenRewards
+from rlhf_losses.scoring import Description, Scorer
+
+
+class Letters:
+    """A tokenizer of one letter a token, whose token 0 is special."""
+
+    def decode(self, ids, skip_special_tokens):
+        assert skip_special_tokens
+        return "".join(chr(number) for number in ids if number)
+
+
+class Lengths(Scorer):
+    """A scorer whose score of a step is its length."""
+
+    def __init__(self, segmentation):
+        self.description = Description(loss="", feedback=[], segmentation=segmentation)
+        self.__name__ = "lengths"
+
+    def score_answers(self, answers):
+        return [[float(len(part)) for part in answer.parts] for answer in answers]
+
+
+def ids_of(text, eos=True):
+    return [ord(letter) for letter in text] + [0] * eos
+
+
+def paid(row):
+    """Return the payments of a row by the place where they are."""
+    return {place: amount for place, amount in enumerate(row) if not math.isnan(amount)}
+
+
+TEXT = "Go on. Stop!  The end."
+
+
+@pytest.mark.parametrize("eos", [True, False])
+def test_each_step_is_paid_where_its_last_letter_stands_and_the_last_one_at_the_last_token(eos):
+    rewards = StepRewards(Lengths("sentences"))
+    assert rewards(["Say it. "], [TEXT]) == [float(len(TEXT))]
+    (row,) = rewards.by_token([ids_of(TEXT, eos)], Letters())
+    assert paid(row) == {
+        TEXT.index(".") : len("Go on. "),
+        TEXT.index("!") : len("Stop!  "),
+        len(TEXT) - 1 + eos: len("The end."),
+    }  # fmt: skip
+
+
+def test_what_is_paid_adds_up_to_what_is_logged():
+    rewards = StepRewards(Lengths("sentences"))
+    texts = [TEXT, "One.", "", "Two. Three"]
+    scores = rewards([""] * 4, texts)
+    rows = rewards.by_token([ids_of(text) for text in texts], Letters())
+    assert [sum(paid(row).values()) for row in rows] == scores
+
+
+def test_in_a_conversation_the_steps_of_the_last_message_are_paid():
+    rewards = StepRewards(Lengths("sentences"))
+    prompt, answer = [{"role": "user", "content": "Say it."}], [{"role": "assistant", "content": "Go on. Stop!"}]
+    rewards([prompt], [answer])
+    (row,) = rewards.by_token([ids_of("Go on. Stop!")], Letters())
+    assert paid(row) == {5: 7.0, 12: 5.0}
+
+
+def test_steps_of_an_answer_that_is_not_in_the_tokens_are_refused():
+    rewards = StepRewards(Lengths("sentences"))
+    rewards([""], ["Go on. Stop!"])
+    with pytest.raises(InvalidFeedback, match=r"do not stand in its tokens.*Give the scorer itself"):
+        rewards.by_token([ids_of("Something else.")], Letters())
+
+
+def test_a_scorer_of_whole_texts_is_refused_unless_it_is_told_how_to_cut():
+    with pytest.raises(UnusableModel, match=r"'lengths' was trained on whole texts.*segmentation=\"sentences\""):
+        StepRewards(Lengths(None))
+    scorer = Lengths(None)
+    assert StepRewards(scorer, "sentences")([""], ["Go on. Stop!"]) == [12.0]
+    assert scorer.description.segmentation is None
+
+
+def test_a_function_may_pay_each_token():
+    def alternate(completion_ids, **_):
+        return [[1.0 if place % 2 else math.nan for place in range(len(ids))] for ids in completion_ids]
+
+    rewards = TokenRewards(alternate)
+    assert rewards.__name__ == "alternate"
+    assert rewards([""], ["abcde"], completion_ids=[[1, 2, 3, 4, 5]]) == [2.0]
+    assert [paid(row) for row in rewards.by_token([[1, 2, 3, 4, 5]], Letters())] == [{1: 1.0, 3: 1.0}]
+
+
+def test_a_function_that_pays_another_number_of_tokens_is_refused():
+    rewards = TokenRewards(lambda **_: [[1.0, 2.0]])
+    rewards([""], ["abc"])
+    with pytest.raises(InvalidFeedback, match=r"paid 2 tokens of a completion of 3.*one number for each"):
+        rewards.by_token([[1, 2, 3]], Letters())
