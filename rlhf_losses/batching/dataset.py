@@ -26,7 +26,7 @@ AnyDataset: TypeAlias = Dataset | IterableDataset
 PREPARED = ("text_ids", "score_text", "score_position", "score_of", "kinds", "prompt_share")
 """The columns that `prepare` adds and a batch is made of."""
 
-VALUES = ("margin", "weight", "preference", "ranks", "rating", "ratings", "label", "labels", "votes", "ties")
+VALUES = ("margin", "weight", "preference", "tie", "ranks", "rating", "ratings", "label", "labels", "votes", "ties")
 """The columns that hold what people said; a batch needs them beside the prepared ones."""
 
 

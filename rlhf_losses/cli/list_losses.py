@@ -1,8 +1,10 @@
 """`rlhf-losses list`: every loss, built-in or from a plugin."""
 
 import json
+from dataclasses import Field, fields
 from typing import Any
 
+from rlhf_losses.cli.docstring import read_docstring
 from rlhf_losses.cli.usage import OneMessage
 from rlhf_losses.errors import UnknownName, did_you_mean
 from rlhf_losses.feedback import KINDS, Feedback
@@ -48,10 +50,17 @@ def told(entry: Entry) -> dict[str, Any]:
         "reads": reads(entry.loss),
         "also_reads": also_reads(entry.loss),
         "claims": entry.loss.claims.words(),
+        "options": {f.name: {"default": f.default, "domain": domain(f)} for f in fields(entry.loss)},
+        "source": " ".join(read_docstring(entry.loss).sections.get("Reference", "").split()),
         "plugin": entry.plugin,
         "version": entry.version,
         "summary": (entry.loss.__doc__ or "").strip().splitlines()[0],
     }
+
+
+def domain(option: Field[Any]) -> str:
+    """Return the values that an option may take, in words."""
+    return str(option.metadata.get("domain", "not declared"))
 
 
 def reads(loss: type[Loss]) -> str:

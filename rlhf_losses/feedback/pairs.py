@@ -6,6 +6,7 @@ from typing import Self
 import torch
 
 from rlhf_losses.dimensions import PairIndex, PerPair, Scores
+from rlhf_losses.errors import InvalidFeedback
 from rlhf_losses.feedback.base import (
     Answer,
     Feedback,
@@ -24,10 +25,14 @@ class Pairs(Feedback):
     """Chosen answers against rejected ones.
 
     `margin` is how much lead the data demand, `weight` multiplies a pair's cost, and `preference` is
-    the probability that the chosen answer is the better one: 1 is certain, 0.5 a tie.
+    the probability that the chosen answer is the better one, a tie counting half for either side.
+    `tie` is the probability of a tie. Where only one of the two is given, a preference of exactly 0.5 is a
+    tie, and what is not a tie is certain.
 
     >>> Pairs(chosen=[0], rejected=[1]).lead(torch.tensor([2.0, 3.0]))
     tensor([-1.])
+    >>> Pairs(chosen=[0, 0], rejected=[1, 1], preference=[0.5, 0.8]).tie
+    tensor([1., 0.])
     """
 
     chosen: PairIndex = score_index()
@@ -35,9 +40,17 @@ class Pairs(Feedback):
     margin: PerPair | None = optional_per_item(neutral=0.0)
     weight: PerPair | None = optional_per_item(neutral=1.0)
     preference: PerPair | None = optional_per_item(neutral=1.0)
+    tie: PerPair | None = optional_per_item(neutral=0.0)
 
     columns = (("chosen", "rejected"), ("chosen_ids", "rejected_ids"))
-    optional_columns = ("prompt", "margin", "weight", "preference")
+    optional_columns = ("prompt", "margin", "weight", "preference", "tie")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.preference is not None and self.tie is None:
+            object.__setattr__(self, "tie", (self.preference == 0.5).float())
+        elif self.tie is not None and self.preference is None:
+            object.__setattr__(self, "preference", 1 - self.tie / 2)
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -47,11 +60,14 @@ class Pairs(Feedback):
         return self.chosen
 
     def check(self) -> None:
-        optional = {"margin": self.margin, "weight": self.weight, "preference": self.preference}
+        optional = {"margin": self.margin, "weight": self.weight, "preference": self.preference, "tie": self.tie}
         require_same_length("Pairs", chosen=self.chosen, rejected=self.rejected, **optional)
         require_finite("Pairs", "margin", self.margin)
         require_within("Pairs", "weight", self.weight, 0.0, torch.finfo(torch.float32).max)
         require_within("Pairs", "preference", self.preference, 0.0, 1.0)
+        require_within("Pairs", "tie", self.tie, 0.0, 1.0)
+        if self.preference is not None and self.tie is not None:
+            _require_shares(self.preference, self.tie)
 
     @classmethod
     def answers(cls, row: Row) -> list[Answer]:
@@ -67,3 +83,28 @@ class Pairs(Feedback):
     def lead(self, scores: Scores) -> PerPair:
         """Return chosen score − rejected score, without the margin."""
         return scores[self.chosen] - scores[self.rejected]
+
+    def outcomes(self) -> tuple[PerPair, PerPair, PerPair]:
+        """Return the probabilities that the chosen answer wins, ties and loses.
+
+        >>> for share in Pairs(chosen=[0], rejected=[1], preference=[0.75], tie=[0.5]).outcomes():
+        ...     print(share.item())
+        0.5
+        0.5
+        0.0
+        """
+        if self.preference is None or self.tie is None:
+            certain = torch.ones(len(self), device=self.chosen.device)
+            return certain, certain - 1, certain - 1
+        return self.preference - self.tie / 2, self.tie, 1 - self.preference - self.tie / 2
+
+
+def _require_shares(preference: torch.Tensor, tie: torch.Tensor) -> None:
+    """Raise `InvalidFeedback` unless a tie counts half for either side."""
+    odd = (preference - 0.5).abs() > 0.5 - tie / 2 + 1e-6
+    if bool(odd.any()):
+        raise InvalidFeedback(
+            f"Pairs got the preference {preference[odd][0].item():g} with the tie {tie[odd][0].item():g}. A tie counts "
+            "half for either side, so that the preference lies between tie / 2 and 1 - tie / 2; give tie alone, "
+            "or the preference with the ties counted in."
+        )

@@ -1,11 +1,11 @@
 """Rankings: answers to one prompt, best first, ties allowed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 import torch
 
-from rlhf_losses.dimensions import CandidateIndex, ItemIndex, Ranks, Scores, Sizes
+from rlhf_losses.dimensions import CandidateIndex, ItemIndex, PerCandidate, Ranks, Scores, Sizes
 from rlhf_losses.errors import InvalidFeedback
 from rlhf_losses.feedback.base import (
     Answer,
@@ -25,20 +25,31 @@ from rlhf_losses.feedback.pairs import Pairs
 class Rankings(Feedback):
     """Lists of candidates laid end to end; rank 1 is best and equal ranks are ties.
 
+    `grades` say how good each candidate is. Rankings read from ratings have those; else a grade is the number of
+    ranks below it.
+
     >>> two_lists = Rankings(candidates=[0, 1, 2, 3, 4], ranks=[1, 2, 2, 1, 2], sizes=[3, 2])
     >>> len(two_lists)
     2
     >>> two_lists.to_pairs().preference
     tensor([1.0000, 1.0000, 0.5000, 1.0000])
+    >>> two_lists.grades
+    tensor([1., 0., 0., 1., 0.])
     """
 
     candidates: CandidateIndex = score_index()
     ranks: Ranks = per_item(torch.long)
     sizes: Sizes = per_item(torch.long)
+    grades: PerCandidate | None = field(default=None, metadata={"dtype": torch.float32})
 
     columns = (("completions", "ranks"),)
     optional_columns = ("prompt",)
     down_to = Pairs
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.grades is None:
+            object.__setattr__(self, "grades", self._ranks_below())
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -48,7 +59,8 @@ class Rankings(Feedback):
         return self.candidates[self.sizes.cumsum(0) - self.sizes]
 
     def check(self) -> None:
-        require_same_length("Rankings", candidates=self.candidates, ranks=self.ranks)
+        require_same_length("Rankings", candidates=self.candidates, ranks=self.ranks, grades=self.grades)
+        require_finite("Rankings", "grades", self.grades)
         require_cover("Rankings", self.sizes, self.candidates)
         if bool((self.sizes < 2).any()):
             raise InvalidFeedback(
@@ -73,6 +85,12 @@ class Rankings(Feedback):
         sizes = self.sizes.tolist()
         return list(zip(scores[self.candidates].split(sizes), self.ranks.split(sizes), strict=True))
 
+    def graded_lists(self, scores: Scores) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Split scores and grades into one pair of vectors a list."""
+        assert self.grades is not None
+        sizes = self.sizes.tolist()
+        return list(zip(scores[self.candidates].split(sizes), self.grades.split(sizes), strict=True))
+
     def go_down(self) -> Pairs:
         return self.to_pairs()
 
@@ -90,3 +108,8 @@ class Rankings(Feedback):
         if not chosen:
             return Pairs(self.candidates[:0], self.candidates[:0])
         return Pairs(torch.cat(chosen), torch.cat(rejected), preference=torch.cat(preference))
+
+    def _ranks_below(self) -> PerCandidate:
+        which = torch.arange(len(self), device=self.sizes.device).repeat_interleave(self.sizes)
+        worst = self.ranks.new_zeros(len(self)).scatter_reduce(0, which, self.ranks, "amax", include_self=False)
+        return (worst[which] - self.ranks).float()

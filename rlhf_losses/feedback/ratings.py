@@ -68,7 +68,7 @@ class Ratings(Feedback):
         return self.to_rankings()
 
     def to_rankings(self) -> Rankings:
-        """Rank the answers of each prompt by their rating; prompts with one answer rank nothing."""
+        """Rank the answers of each prompt by their rating, its grade; prompts with one answer rank nothing."""
         sizes = self.sizes.tolist()
         lists = list(zip(self.candidates.split(sizes), self.ratings.split(sizes), strict=True))
         several = [(candidates, ratings) for candidates, ratings in lists if len(candidates) > 1]
@@ -78,4 +78,5 @@ class Ratings(Feedback):
             candidates=torch.cat([empty, *(candidates for candidates, _ in several)]),
             ranks=torch.cat([empty, *ranks]),
             sizes=torch.tensor([len(candidates) for candidates, _ in several], dtype=torch.long),
+            grades=torch.cat([self.ratings[:0], *(ratings for _, ratings in several)]),
         )

@@ -79,7 +79,7 @@ class Votes(Feedback):
         return self.to_pairs()
 
     def to_pairs(self) -> Pairs:
-        """Return pairs whose preference is the share of votes, a tie counting half for either side."""
+        """Return pairs whose preference is the share of votes, a tie counting half, and the share of ties."""
         ties = torch.zeros_like(self.votes_first) if self.ties is None else self.ties
         share = (self.votes_first + ties / 2) / self._voters()
         first_wins = share >= 0.5
@@ -87,6 +87,7 @@ class Votes(Feedback):
             chosen=torch.where(first_wins, self.first, self.second),
             rejected=torch.where(first_wins, self.second, self.first),
             preference=torch.where(first_wins, share, 1 - share),
+            tie=ties / self._voters(),
         )
 
     def _voters(self) -> PerPair:

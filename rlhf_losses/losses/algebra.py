@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from torch import Tensor
+
 from rlhf_losses.dimensions import PerItem, Scores
 from rlhf_losses.errors import UnreadableLoss
 from rlhf_losses.feedback import Feedback
@@ -54,7 +56,7 @@ class Sum(Loss):
     def terms(self) -> tuple[Term, ...]:
         return tuple(Term(part.weight * inner.weight, inner.loss) for part in self.parts for inner in part.loss.terms)
 
-    def items(self, scores: Scores, feedback: Feedback) -> PerItem:
+    def items(self, scores: Scores, feedback: Feedback, **numbers: Tensor) -> PerItem:
         raise TypeError(
             f"{self} has {len(self.parts)} terms with items of their own. "
             "Price each: [term.loss.price(scores, feedback) for term in loss.terms]."
@@ -76,8 +78,8 @@ class NamedSum(Loss):
     def terms(self) -> tuple[Term, ...]:
         return self.expand().terms
 
-    def items(self, scores: Scores, feedback: Feedback) -> PerItem:
-        return self.expand().items(scores, feedback)
+    def items(self, scores: Scores, feedback: Feedback, **numbers: Tensor) -> PerItem:
+        return self.expand().items(scores, feedback, **numbers)
 
 
 def _parts(loss: Loss) -> tuple[Term, ...]:

@@ -5,17 +5,19 @@ never holds a tensor, sees a model or takes an average.
 """
 
 import re
-import sys
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
+from torch import Tensor
 
 from rlhf_losses.dimensions import PerCandidate, PerItem, PerPair, PerStep, Ranks, Scalar, Scores
-from rlhf_losses.errors import InvalidFeedback, PluginError, UnreadableLoss
+from rlhf_losses.errors import InvalidFeedback, PluginError
 from rlhf_losses.feedback import Feedback, Labels, Pairs, Rankings, Ratings, Steps
 from rlhf_losses.losses.claims import Claims
+from rlhf_losses.losses.options import require_options
 
 if TYPE_CHECKING:
     from rlhf_losses.losses.algebra import Term
@@ -28,6 +30,9 @@ class Loss(ABC):
     reads: ClassVar[type[Feedback]] = Feedback  # type: ignore[type-abstract]
     claims: ClassVar[Claims] = Claims.NONE
 
+    def __post_init__(self) -> None:
+        require_options(self)
+
     @classmethod
     def name(cls) -> str:
         """Return the name in expressions: the class in snake case.
@@ -38,9 +43,20 @@ class Loss(ABC):
         """
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
 
+    @property
+    def learned(self) -> Mapping[str, tuple[float, ...]]:
+        """Return the numbers that are learned beside the model, by name, with the values that they start from.
+
+        A loss holds no tensors: whoever trains keeps these as parameters, and hands them to `price`.
+        """
+        return {}
+
     @abstractmethod
-    def items(self, scores: Scores, feedback: Feedback) -> PerItem:
-        """Price every item of `feedback`, which is of the kind that this loss `reads`."""
+    def items(self, scores: Scores, feedback: Feedback, **numbers: Tensor) -> PerItem:
+        """Price every item of `feedback`, which is of the kind that this loss `reads`.
+
+        A loss that learns numbers gets them here by name, as vectors; others take no more arguments.
+        """
 
     def require_domain(self, feedback: Feedback) -> None:  # noqa: B027 (most losses take any number)
         """Raise `InvalidFeedback` if `feedback`, of the kind that this loss `reads`, has values outside its domain."""
@@ -50,14 +66,18 @@ class Loss(ABC):
         for term in self.terms:
             term.loss.require_domain(feedback.read_as(term.loss.reads))
 
-    def anchor(self, scores: Scores, feedback: Feedback) -> torch.Tensor:
+    def anchor(self, scores: Scores, feedback: Feedback) -> Tensor:
         """Return one score position an item, which tells the prompt that the item belongs to."""
         return feedback.anchor
 
-    def price(self, scores: Scores, feedback: Feedback) -> PerItem:
-        """Price `feedback` of any kind that can be read as the one this loss `reads`, in float32 or better."""
+    def price(self, scores: Scores, feedback: Feedback, numbers: Mapping[str, Tensor] | None = None) -> PerItem:
+        """Price `feedback` of any kind that can be read as the one this loss `reads`, in float32 or better.
+
+        Learned numbers that are not given have the values that they start from.
+        """
         scores, feedback = exact(scores), feedback.read_as(self.reads)
-        items = self.items(scores, feedback)
+        given = {name: scores.new_tensor(start) for name, start in self.learned.items()} | dict(numbers or {})
+        items = self.items(scores, feedback, **given)
         expected = len(self.anchor(scores, feedback))
         if items.shape != (expected,):
             raise PluginError(
@@ -124,6 +144,28 @@ class PairwiseLoss(Loss):
 
 
 @dataclass(frozen=True)
+class TieLoss(Loss):
+    """A cost of the lead and its outcome, per pair: the chosen answer wins, ties or loses.
+
+    Shares of annotators who saw one or another outcome weigh their costs; a weight multiplies the sum.
+    """
+
+    reads = Pairs
+
+    @abstractmethod
+    def per_outcome(self, lead: PerPair, **numbers: Tensor) -> tuple[PerPair, PerPair, PerPair]:
+        """Return the cost of each lead where the chosen answer wins, where it ties and where it loses."""
+
+    def items(self, scores: Scores, feedback: Pairs, **numbers: Tensor) -> PerPair:  # type: ignore[override]
+        lead = feedback.lead(scores)
+        if feedback.margin is not None:
+            lead = lead - feedback.margin
+        shares, costs = feedback.outcomes(), self.per_outcome(lead, **numbers)
+        cost = torch.stack([share * cost for share, cost in zip(shares, costs, strict=True)]).sum(dim=0)
+        return cost if feedback.weight is None else feedback.weight * cost
+
+
+@dataclass(frozen=True)
 class ListwiseLoss(Loss):
     """A cost of one list of scores and its ranks, per list."""
 
@@ -135,6 +177,21 @@ class ListwiseLoss(Loss):
 
     def items(self, scores: Scores, feedback: Rankings) -> PerItem:  # type: ignore[override]
         costs = [self.per_list(*one) for one in feedback.lists(scores)]
+        return torch.stack(costs) if costs else scores[:0]
+
+
+@dataclass(frozen=True)
+class GradedLoss(Loss):
+    """A cost of one list of scores and how good each answer is, per list."""
+
+    reads = Rankings
+
+    @abstractmethod
+    def per_list(self, scores: PerCandidate, grades: PerCandidate) -> Scalar:
+        """Return the cost of one list; a higher grade is better. Without ratings, grades count the ranks below."""
+
+    def items(self, scores: Scores, feedback: Rankings) -> PerItem:  # type: ignore[override]
+        costs = [self.per_list(*one) for one in feedback.graded_lists(scores)]
         return torch.stack(costs) if costs else scores[:0]
 
 
@@ -188,27 +245,16 @@ class Regularizer(Loss):
     def per_score(self, scores: Scores) -> Scores:
         """Return the cost of each score."""
 
-    def items(self, scores: Scores, feedback: Feedback) -> Scores:
+    def items(self, scores: Scores, feedback: Feedback) -> Scores:  # type: ignore[override]
         return self.per_score(scores)
 
-    def anchor(self, scores: Scores, feedback: Feedback) -> torch.Tensor:
+    def anchor(self, scores: Scores, feedback: Feedback) -> Tensor:
         return torch.arange(len(scores), device=scores.device)
 
 
 def exact(scores: Scores) -> Scores:
     """Return scores in float32, or as they are in float64: bfloat16 cannot tell 16.0 from 16.05."""
     return scores if scores.dtype == torch.float64 else scores.float()
-
-
-def check_option(loss: Loss, name: str, low: float, high: float) -> None:
-    """Raise `UnreadableLoss` unless the option is a number in `[low, high)`."""
-    value: Any = getattr(loss, name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < high:
-        limits = f"from {low:g}" if high == sys.float_info.max else f"from {low:g} to below {high:g}"
-        raise UnreadableLoss(
-            f"{loss.name()} got {name}={value!r}. It must be a finite number {limits}; "
-            f"write for example {loss.name()}({name}={_default(loss, name)!r})."
-        )
 
 
 def require_signs(loss: Loss, name: str, values: torch.Tensor) -> None:
@@ -227,7 +273,7 @@ def require_signs(loss: Loss, name: str, values: torch.Tensor) -> None:
         )
 
 
-def signs(values: torch.Tensor) -> torch.Tensor:
+def signs(values: torch.Tensor) -> Tensor:
     """Return +1 for good and −1 for bad.
 
     >>> signs(torch.tensor([1.0, 0.0]))
@@ -244,7 +290,3 @@ def require_dataclass(loss_class: type) -> None:
             f"{loss_class.__name__} is not a frozen dataclass, so its options have no text. "
             "Add @dataclass(frozen=True) above the class."
         )
-
-
-def _default(loss: Loss, name: str) -> Any:
-    return next(f.default for f in fields(loss) if f.name == name)

@@ -83,7 +83,7 @@ def _number(node: ast.expr) -> float:
 def _constant(node: ast.expr, text: str) -> Any:
     if _is_number(node):
         return ast.literal_eval(node)
-    if isinstance(node, ast.Constant) and isinstance(node.value, bool | str):
+    if isinstance(node, ast.Constant) and isinstance(node.value, bool | str | None):
         return node.value
     raise _unreadable(text)
 

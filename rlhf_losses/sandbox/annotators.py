@@ -197,7 +197,7 @@ def _shape_for(kind: type[Feedback], loss: Loss) -> Callable[..., Dataset]:
 
 def _takes_ratings(loss: Loss) -> bool:
     try:
-        loss.check(Steps(torch.tensor([0]), torch.tensor([0.5])))
+        loss.check(Steps(torch.tensor([0, 1]), torch.tensor([0.5, -1.0])))
     except InvalidFeedback:
         return False
     return True

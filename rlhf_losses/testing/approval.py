@@ -26,7 +26,10 @@ def verdict(feedback: Feedback) -> Verdict:
 @verdict.register
 def _(feedback: Pairs) -> Verdict:
     sure = torch.ones(len(feedback)) if feedback.preference is None else feedback.preference
-    return feedback.chosen[sure == 1], feedback.rejected[sure == 1]
+    chosen, rejected = feedback.chosen[sure == 1], feedback.rejected[sure == 1]
+    doubtful = torch.cat([feedback.chosen[sure < 1], feedback.rejected[sure < 1]])
+    # What is chosen here and rejected there lies in the middle.
+    return _apart(chosen, torch.cat([rejected, doubtful])), _apart(rejected, torch.cat([chosen, doubtful]))
 
 
 @verdict.register
@@ -69,3 +72,8 @@ def _(feedback: Mixed) -> Verdict:
 def _only(candidates: Tensor, among: Tensor) -> Tensor:
     """Return the candidate that stands alone there, or none."""
     return candidates[among] if int(among.sum()) == 1 else candidates[:0]
+
+
+def _apart(positions: Tensor, others: Tensor) -> Tensor:
+    """Return the positions that are not among others, each once."""
+    return torch.unique(positions[~torch.isin(positions, others)])

@@ -89,7 +89,8 @@ def _ignores_the_order_in_lists(loss: Loss) -> None:
     """A list costs the same in whatever order its answers are written."""
     for rows, scores in _batches(loss, torch.float64, spreads=(1.0, 10.0)):
         for row in (row for row in rows if isinstance(row, Rankings)):
-            turned = Rankings(row.candidates.flip(0), row.ranks.flip(0), row.sizes)
+            assert row.grades is not None
+            turned = Rankings(row.candidates.flip(0), row.ranks.flip(0), row.sizes, row.grades.flip(0))
             here, there = loss.price(scores, row), loss.price(scores, turned)
             if not _close(here, there):
                 raise AssertionError(
@@ -148,10 +149,9 @@ def _may_be_shifted(loss: Loss) -> None:
 
 def _rewards_approval(loss: Loss) -> None:
     """It claims to be monotone: a higher score for what people approved of never costs more."""
-    for rows, scores in _batches(loss, torch.float64, spreads=(1.0, 10.0)):
+    for rows, scores in _batches(loss, torch.float64, spreads=(1.0, 3.0, 10.0, 10.0, 30.0)):
         before = _costs(loss, scores, rows)
-        approved, turned_down = verdict(join(rows))
-        for positions, step in ((approved, 0.1), (approved, 3.0), (turned_down, -0.1), (turned_down, -3.0)):
+        for positions, step in _better(*verdict(join(rows))):
             better = scores.index_add(0, positions, scores.new_full((len(positions),), step))
             after = _costs(loss, better, rows)
             if bool((after > before + _tolerance(before)).any()):
@@ -171,9 +171,7 @@ def _costs_no_less_than_nothing(loss: Loss) -> None:
 
 def _is_convex(loss: Loss) -> None:
     """It claims to be convex: between two vectors of scores the cost lies on or below the straight line."""
-    generator = torch.Generator().manual_seed(_SEED + 1)
-    for rows, here in _batches(loss, torch.float64, spreads=(1.0, 3.0, 3.0, 10.0, 10.0)):
-        there = 3 * torch.randn(len(here), generator=generator, dtype=here.dtype)
+    for rows, here, there in _lines(loss):
         ends = (_costs(loss, here, rows) + _costs(loss, there, rows)) / 2
         middle = _costs(loss, (here + there) / 2, rows)
         if bool((middle > ends + _tolerance(ends)).any()):
@@ -222,6 +220,23 @@ def _batches(
             yield rows, drawn.to(dtype)
             if ties:
                 yield rows, (spread * drawn.sign()).to(dtype)
+
+
+def _better(approved: Tensor, turned_down: Tensor) -> Iterator[tuple[Tensor, float]]:
+    """Yield score positions and what to add there: to all that people judged alike, and to each of them alone."""
+    for positions, sign in ((approved, 1.0), (turned_down, -1.0)):
+        for some in (positions, *positions.split(1)) if len(positions) > 1 else (positions,):
+            yield from ((some, sign * step) for step in (0.1, 3.0))
+
+
+def _lines(loss: Loss) -> Iterator[tuple[Rows, Tensor, Tensor]]:
+    """Yield example batches with two vectors of scores, near to each other and far apart."""
+    generator = torch.Generator().manual_seed(_SEED + 1)
+    for rows, here in _batches(loss, torch.float64, spreads=(0.1, 1.0, 3.0, 3.0, 10.0, 10.0)):
+        for distance in (0.3, 3.0):
+            step = distance * torch.randn(len(here), generator=generator, dtype=here.dtype)
+            yield rows, here, here + step
+            yield rows, here, step
 
 
 def _costs(loss: Loss, scores: Tensor, rows: Rows) -> Tensor:

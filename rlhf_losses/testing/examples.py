@@ -19,6 +19,7 @@ EXAMPLES: Mapping[type[Feedback], Sequence[Sequence[Row]]] = {
     Pairs: (
         [{}, {}, {}],
         [{"margin": 0.5}, {"weight": 2.0}, {"weight": 0.0}, {"preference": 0.5}, {"preference": 0.8}],
+        [{"tie": True}, {"tie": False}, {"tie": 0.4, "preference": 0.7}, {"tie": 0.0, "preference": 0.5}],
     ),
     Rankings: (
         [{"ranks": [1, 2]}, {"ranks": [3, 1, 4, 2]}, {"ranks": [2, 3, 1]}],
@@ -75,11 +76,18 @@ def join(rows: Sequence[Feedback]) -> Feedback:
 
 def _batches_of(kinds: Sequence[type[Feedback]]) -> list[Rows]:
     """Return batches whose rows hold all the kinds, each over scores of its own."""
-    batches = {kind: [tuple(map(kind.from_row, rows)) for rows in EXAMPLES[kind]] for kind in kinds}
+    batches = {kind: _batches_read_as(kind) for kind in kinds}
     if len(kinds) == 1:
         return batches[kinds[0]]
     together = zip(*batches.values(), strict=False)
     return [tuple(Mixed(_side_by_side(row)) for row in zip(*rows, strict=False)) for rows in together]
+
+
+def _batches_read_as(kind: type[Feedback]) -> list[Rows]:
+    """Return the batches of one kind, and after them those of the kinds that can be read as it."""
+    sources = [kind, *(other for other in EXAMPLES if other is not kind and other.reaches(kind))]
+    batches = [tuple(source.from_row(row) for row in rows) for source in sources for rows in EXAMPLES[source]]
+    return [tuple(one for row in rows if len(one := row.read_as(kind))) for rows in batches]
 
 
 def _side_by_side(parts: Sequence[Feedback]) -> Rows:

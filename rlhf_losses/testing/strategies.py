@@ -50,8 +50,20 @@ def _someone_voted(row: dict[str, Any]) -> bool:
 _counts = st.integers(0, 9)
 _small = st.floats(0, 8, width=32)
 
+
+def _with_ties(row: dict[str, Any]) -> dict[str, Any]:
+    """Let a share of those who do not agree see a tie."""
+    doubt, share = 2 * min(row["preference"], 1 - row["preference"]), row.pop("share")
+    return row | {"tie": share * doubt}
+
+
+_pair = st.fixed_dictionaries({}, optional={"margin": _small, "weight": _small, "preference": st.floats(0, 1)})
+_pair_with_ties = st.fixed_dictionaries(
+    {"preference": st.floats(0, 1), "share": st.floats(0, 1)}, optional={"margin": _small, "weight": _small}
+).map(_with_ties)
+
 _ROWS: dict[type[Feedback], st.SearchStrategy[dict[str, Any]]] = {
-    Pairs: st.fixed_dictionaries({}, optional={"margin": _small, "weight": _small, "preference": st.floats(0, 1)}),
+    Pairs: _pair | _pair_with_ties,
     Rankings: st.fixed_dictionaries({"ranks": _lists(st.integers(1, 4), shortest=2)}),
     Ratings: st.fixed_dictionaries({"ratings": _lists(st.integers(1, 5))}),
     Labels: st.fixed_dictionaries({"label": st.booleans()}),

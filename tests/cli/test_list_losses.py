@@ -38,7 +38,9 @@ def test_each_loss_tells_its_claims_its_plugin_and_a_sentence(cli):
     assert "shift invariant" in row["claims"]
     assert row["plugin"] == "built-in"
     assert row["version"]
-    assert row["summary"] == "Shortfall of the lead."
+    assert row["options"]["power"] == {"default": 1.0, "domain": "a finite number from 1 to 2"}
+    assert row["source"].startswith("Joachims (2002)")
+    assert row["summary"] == "Shortfall of the lead, or its square."
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -51,3 +53,10 @@ def test_a_kind_of_feedback_filters_the_list(cli, kind):
 @pytest.mark.parametrize("spell", [str.lower, str.upper, lambda name: name.removesuffix("s"), lambda name: f" {name} "])
 def test_kinds_are_found_in_any_case_and_number(kind, spell):
     assert kind_called(spell(kind.__name__)) is kind
+
+
+def test_every_built_in_loss_tells_its_source_and_the_domain_of_its_options(cli):
+    for row in listed(cli).values():
+        if row["plugin"] == "built-in":
+            assert "https://" in row["source"]
+            assert all(option["domain"] != "not declared" for option in row["options"].values())

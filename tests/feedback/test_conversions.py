@@ -130,3 +130,33 @@ def test_conversions_keep_the_scores_that_they_point_at():
     rankings = Rankings(candidates=[3, 1], ranks=[1, 2], sizes=[2])
     scores = torch.tensor([9.0, 1.0, 9.0, 4.0])
     assert rankings.to_pairs().lead(scores).tolist() == [4.0 - 1.0]
+
+
+def test_a_preference_of_one_half_is_a_tie_where_nothing_else_is_said():
+    win, tie, defeat = Pairs(chosen=[0, 0, 0], rejected=[1, 1, 1], preference=[1.0, 0.5, 0.75]).outcomes()
+    assert (win.tolist(), tie.tolist(), defeat.tolist()) == ([1.0, 0.0, 0.75], [0.0, 1.0, 0.0], [0.0, 0.0, 0.25])
+
+
+def test_annotators_who_disagree_are_no_tie():
+    split = Votes(first=[0, 0], second=[1, 1], votes_first=[2, 1], votes_second=[2, 1], ties=[0, 2]).to_pairs()
+    assert split.preference.tolist() == [0.5, 0.5]
+    win, tie, defeat = split.outcomes()
+    assert (win.tolist(), tie.tolist(), defeat.tolist()) == ([0.5, 0.25], [0.0, 0.5], [0.5, 0.25])
+
+
+def test_what_is_said_to_be_no_tie_is_certain():
+    win, tie, defeat = Pairs.from_row({"tie": False}).outcomes()
+    assert (win.item(), tie.item(), defeat.item()) == (1.0, 0.0, 0.0)
+
+
+def test_outcomes_of_plain_pairs_are_wins():
+    assert [share.tolist() for share in Pairs(chosen=[0, 1], rejected=[1, 0]).outcomes()] == [[1, 1], [0, 0], [0, 0]]
+
+
+def test_rankings_from_ratings_keep_the_ratings_as_grades():
+    ratings = Ratings(candidates=[0, 1, 2, 3], ratings=[0.5, 3.0, 4.5, 4.5], sizes=[1, 3])
+    assert ratings.to_rankings().grades.tolist() == [3.0, 4.5, 4.5]
+
+
+def test_without_ratings_a_grade_is_the_number_of_ranks_below():
+    assert Rankings(candidates=range(5), ranks=[2, 1, 2, 2, 1], sizes=[3, 2]).grades.tolist() == [0, 1, 0, 0, 1]

@@ -18,6 +18,17 @@ from rlhf_losses.testing.strategies import scores_with
 ENTRIES = list(catalogue().entries.values())
 LOSSES = [entry.loss() for entry in ENTRIES]
 BUILT_IN_LOSSES = [entry.loss() for entry in ENTRIES if entry.plugin == BUILT_IN]
+
+
+def another(loss, option):
+    """Return a value of an option that is not its default."""
+    default = getattr(loss, option)
+    domain = next(field.metadata.get("domain") for field in fields(loss) if field.name == option)
+    candidates = [word for word in getattr(domain, "words", ()) if word != default] or [2, default and 1.5 * default]
+    numbers = [] if default is None or isinstance(default, str) else [1.5 * default + 0.125, 1.5 * default]
+    return next(value for value in numbers + candidates if domain is None or domain.admits(value))
+
+
 OPTIONS = [(loss, field.name) for loss in LOSSES for field in fields(loss)]
 
 # A loss with each kind of feedback that it can price; a regularizer prices all of them.
@@ -31,7 +42,7 @@ def test_every_loss_keeps_the_contract(loss):
 
 @pytest.mark.parametrize(("loss", "option"), OPTIONS, ids=str)
 def test_every_loss_keeps_the_contract_with_another_option(loss, option):
-    other = replace(loss, **{option: 1.5 * getattr(loss, option) + 0.125})
+    other = replace(loss, **{option: another(loss, option)})
     assert other != loss
     check_loss(other)
 

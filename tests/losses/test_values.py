@@ -1,6 +1,6 @@
 """Golden values: what each loss costs, written as the arithmetic of its formula."""
 
-from math import exp, log
+from math import erf, exp, log, log2, sqrt
 
 import pytest
 import torch
@@ -15,10 +15,23 @@ def nll(lead):
     return -log(1 / (1 + exp(-lead)))
 
 
+def surprise(lead):
+    """Negative log of the probability that the normal distribution function gives to a lead."""
+    return -log((1 + erf(lead / sqrt(2))) / 2)
+
+
+def softmax(*numbers):
+    """Return the share of each exponential in their sum."""
+    return [exp(number) / sum(map(exp, numbers)) for number in numbers]
+
+
 ONE_PAIR = Pairs(chosen=[0], rejected=[1])
+TIE = Pairs(chosen=[0], rejected=[1], tie=[1.0])
 TWO_PAIRS = Pairs(chosen=[0, 2], rejected=[1, 1])
 STRICT = Rankings(candidates=[0, 1, 2], ranks=[2, 1, 3], sizes=[3])
 TIED = Rankings(candidates=[0, 1, 2], ranks=[2, 1, 2], sizes=[3])
+TIED_AT_THE_TOP = Rankings(candidates=[0, 1, 2], ranks=[1, 1, 2], sizes=[3])
+RATED = Ratings(candidates=[0, 1, 2], ratings=[2.0, 5.0, 1.0], sizes=[3])
 TWO_LISTS = Rankings(candidates=[0, 1, 2, 3, 4], ranks=[1, 2, 3, 2, 1], sizes=[3, 2])
 
 # loss, scores, feedback, the cost of each item
@@ -70,6 +83,55 @@ VALUES = [
     ("hinge", [2.0, 0.5], Pairs(chosen=[0], rejected=[1], margin=[1.0]), [1 - (1.5 - 1.0)]),
     ("hinge", [2.0, 0.5], Pairs(chosen=[0], rejected=[1], preference=[0.75]), [0.75 * 0.0 + 0.25 * (1 + 1.5)]),
     ("hinge", [0.75, 0.5], Pairs(chosen=[0], rejected=[1], weight=[4.0]), [4 * (1 - 0.25)]),
+    ("hinge(power=2.0)", [0.75, 0.5], ONE_PAIR, [(1 - 0.25) ** 2]),
+    ("hinge(power=1.5)", [0.75, 0.5, 9.0], TWO_PAIRS, [(1 - 0.25) ** 1.5, 0.0]),
+    ("squared_difference", [2.0, 0.5], ONE_PAIR, [(1.5 - 1) ** 2]),
+    ("squared_difference(target=0.0)", [2.0, 0.5], Pairs(chosen=[0], rejected=[1], margin=[3.0]), [(1.5 - 3) ** 2]),
+    (
+        "squared_difference(target=2.0)",
+        [2.0, 0.5],
+        Pairs(chosen=[0], rejected=[1], preference=[0.75]),
+        [0.75 * (1.5 - 2) ** 2 + 0.25 * (-1.5 - 2) ** 2],
+    ),
+    ("thurstone", [2.0, 0.5], ONE_PAIR, [surprise(1.5 / sqrt(2))]),
+    ("thurstone(deviation=0.5)", [0.5, 2.0], ONE_PAIR, [surprise(-1.5 / (sqrt(2) * 0.5))]),
+    ("thurstone", [2.0, 0.5], Pairs(chosen=[0], rejected=[1], margin=[1.0]), [surprise((1.5 - 1.0) / sqrt(2))]),
+    ("robust_bradley_terry", [2.0, 0.5], ONE_PAIR, [(0.9 * nll(1.5) - 0.1 * nll(-1.5)) / 0.8]),
+    ("robust_bradley_terry(flip_rate=0.25)", [0.5, 2.0], ONE_PAIR, [(0.75 * nll(-1.5) - 0.25 * nll(1.5)) / 0.5]),
+    ("robust_bradley_terry(flip_rate=0.0)", [2.0, 0.5], ONE_PAIR, [nll(1.5)]),
+    ("focal_bradley_terry", [2.0, 0.5], ONE_PAIR, [(1 - 2 * (1 / (1 + exp(-1.5)) - 0.5)) ** 2 * nll(1.5)]),
+    ("focal_bradley_terry", [0.5, 2.0], ONE_PAIR, [nll(-1.5)]),
+    ("focal_bradley_terry(focus=0.5)", [2.0, 0.5], ONE_PAIR, [(1 - 2 * (1 / (1 + exp(-1.5)) - 0.5)) ** 0.5 * nll(1.5)]),
+    ("rao_kupper", [2.0, 0.5], ONE_PAIR, [nll(1.5 - 1)]),
+    ("rao_kupper", [2.0, 0.5], TIE, [-log(1 / (1 + exp(-1.5 - 1)) - 1 / (1 + exp(-1.5 + 1)))]),
+    ("rao_kupper(tie_width=0.25)", [0.5, 2.0], Pairs(chosen=[0], rejected=[1], margin=[0.5]), [nll(-1.5 - 0.5 - 0.25)]),
+    (
+        "rao_kupper",
+        [2.0, 0.5],
+        Pairs(chosen=[0], rejected=[1], preference=[0.75]),
+        [0.75 * nll(0.5) + 0.25 * nll(-2.5)],
+    ),
+    (
+        "rao_kupper",
+        [2.0, 0.5],
+        Votes(first=[0], second=[1], votes_first=[1], votes_second=[3], ties=[4]),
+        [1 / 8 * nll(0.5) + 3 / 8 * nll(-2.5) - 4 / 8 * log(1 - exp(-nll(0.5)) - exp(-nll(-2.5)))],
+    ),
+    ("davidson", [2.0, 0.5], ONE_PAIR, [-log(exp(2) / (exp(2) + exp(0.5) + sqrt(exp(2) * exp(0.5))))]),
+    ("davidson", [2.0, 0.5], TIE, [-log(sqrt(exp(2 + 0.5)) / (exp(2) + exp(0.5) + sqrt(exp(2) * exp(0.5))))]),
+    (
+        "davidson(tie_odds=3.0)",
+        [2.0, 0.5],
+        Pairs(chosen=[0], rejected=[1], preference=[0.0], weight=[2.0]),
+        [-2 * log(exp(0.5) / (exp(2) + exp(0.5) + 3 * sqrt(exp(2) * exp(0.5))))],
+    ),
+    ("independent_classification", [2.0, 0.5], ONE_PAIR, [nll(2.0) + nll(-0.5)]),
+    (
+        "independent_classification",
+        [2.0, 0.5],
+        Pairs(chosen=[0], rejected=[1], preference=[0.75], weight=[3.0], margin=[9.0]),
+        [3 * (0.75 * (nll(2.0) + nll(-0.5)) + 0.25 * (nll(0.5) + nll(-2.0)))],
+    ),
     ("centering", [2.0, 0.5], ONE_PAIR, [(2.0 + 0.5) ** 2]),
     ("centering", [2.0, 0.5, -1.0], TWO_PAIRS, [(2.0 + 0.5) ** 2, (-1.0 + 0.5) ** 2]),
     ("centering", [2.0, 0.5], Pairs(chosen=[0], rejected=[1], margin=[9.0], weight=[9.0]), [(2.0 + 0.5) ** 2]),
@@ -104,6 +166,48 @@ VALUES = [
             -log(exp(-1) / (exp(-1) + exp(2))),
         ],
     ),
+    ("plackett_luce(top=1)", [1.0, 3.0, 0.0], STRICT, [-log(softmax(3, 1, 0)[0])]),
+    ("plackett_luce(top=2)", [1.0, 3.0, 0.0], STRICT, [-log(softmax(3, 1, 0)[0]) - log(softmax(1, 0)[0])]),
+    ("plackett_luce(top=1)", [1.0, 3.0, 0.0], TIED_AT_THE_TOP, [-log(softmax(1, 3, 0)[0]) - log(softmax(1, 3, 0)[1])]),
+    ("best_of_n", [1.0, 3.0, 0.0], STRICT, [-log(softmax(3, 1, 0)[0])]),
+    ("best_of_n", [1.0, 3.0, 0.0], TIED_AT_THE_TOP, [-log(softmax(3, 1, 0)[0] + softmax(3, 1, 0)[1])]),
+    ("best_of_n(temperature=0.5)", [1.0, 3.0, 0.0], STRICT, [-log(softmax(3 / 0.5, 1 / 0.5, 0)[0])]),
+    (
+        "list_net",
+        [1.0, 3.0, 0.0],
+        STRICT,
+        [-sum(share * log(guess) for share, guess in zip(softmax(1, 2, 0), softmax(1, 3, 0), strict=True))],
+    ),
+    (
+        "list_net(temperature=2.0)",
+        [1.0, 3.0, 0.0],
+        RATED,
+        [-sum(share * log(guess) for share, guess in zip(softmax(1, 2.5, 0.5), softmax(1, 3, 0), strict=True))],
+    ),
+    # The order by score is 1, 0, 2, which is also the best one.
+    (
+        "lambda_ndcg",
+        [1.0, 3.0, 0.0],
+        STRICT,
+        [
+            (
+                (3 - 1) * (1 - 1 / log2(3)) * nll(3 - 1)
+                + (3 - 0) * (1 - 1 / log2(4)) * nll(3 - 0)
+                + (1 - 0) * (1 / log2(3) - 1 / log2(4)) * nll(1 - 0)
+            )
+            / (3 + 1 / log2(3))
+        ],
+    ),
+    # Here it is 2, 1, 0, and only the first place counts.
+    (
+        "lambda_ndcg(top=1, gain='linear')",
+        [1.0, 1.5, 2.0],
+        RATED,
+        [((5 - 1) * 1 * nll(1.5 - 2.0) + (2 - 1) * 1 * nll(1.0 - 2.0) + (5 - 2) * 0) / 5],
+    ),
+    ("huber", [2.5, 1.0], Ratings(candidates=[1, 0], ratings=[3.0, 2.0], sizes=[2]), [2 - 0.5, 0.5**2 / 2]),
+    ("huber(threshold=4.0)", [2.5], Ratings(candidates=[0], ratings=[5.0], sizes=[1]), [2.5**2 / 2]),
+    ("huber(threshold=0.5)", [2.5], Ratings(candidates=[0], ratings=[5.0], sizes=[1]), [0.5 * (2.5 - 0.25)]),
     ("squared_error", [2.5, 1.0], Ratings(candidates=[1, 0], ratings=[3.0, 2.0], sizes=[2]), [(1 - 3) ** 2, 0.5**2]),
     ("cross_entropy", [1.5, 1.5], Labels(candidates=[0, 1], labels=[1.0, 0.0]), [nll(1.5), nll(-1.5)]),
     ("cross_entropy", [1.5], Labels(candidates=[0], labels=[0.25]), [0.25 * nll(1.5) + 0.75 * nll(-1.5)]),
@@ -113,11 +217,46 @@ VALUES = [
     ("segment_hinge", [0.25, 2.0, -2.0], Steps(steps=[0, 1, 2], values=[1, 1, 0]), [1 - 0.25, 0.0, 0.0]),
     ("segment_hinge", [0.25, 2.0], Steps(steps=[0, 1], values=[-1, -1]), [1 + 0.25, 1 + 2.0]),
     ("segment_hinge(margin=3.0)", [0.25], Steps(steps=[0], values=[1]), [3 - 0.25]),
+    ("step_cross_entropy", [1.5, 1.5], Steps(steps=[0, 1], values=[1, 0]), [nll(1.5), nll(-1.5)]),
+    ("step_cross_entropy", [1.5], Steps(steps=[0], values=[0.25]), [0.25 * nll(1.5) + 0.75 * nll(-1.5)]),
+    (
+        "pqm",
+        [0.5, 2.0, -1.0],
+        Steps(steps=[0, 1, 2], values=[1, 1, 0]),
+        [
+            -(
+                log(1 / (1 + exp(-1 + 4)))
+                + log(exp(0.5) / (1 + exp(0.5) + exp(-1 + 4)))
+                + log(exp(2.0) / (1 + exp(0.5) + exp(2.0) + exp(-1 + 4)))
+            )
+            / 3
+        ],
+    ),
+    (
+        "pqm(margin=1.0)",
+        [0.5, 2.0, -1.0],
+        Steps(steps=[0, 1, 2], values=[1, -1, -1], sizes=[1, 2]),
+        [-log(exp(0.5) / (1 + exp(0.5))), log(1 + exp(2.0 + 1) + exp(-1 + 1))],
+    ),
+    ("log_barrier", [2.0, -2.0], ONE_PAIR, [log(25) - log(5 - 2) - log(2 + 5)] * 2),
+    (
+        "log_barrier(limit=2.0, slack=0.25)",
+        [1.0, 3.0],
+        ONE_PAIR,
+        [-log(1 - 0.5**2), -log(1 - 0.75**2) + 2 * 0.75 / (1 - 0.75**2) * (1.5 - 0.75)],
+    ),
     ("segment_rating", [0.5, -1.0], Steps(steps=[0, 1], values=[0.25, 0.5]), [(0.5 - 0.25) ** 2, (-1.0 - 0.5) ** 2]),
 ]
 
 # A sum has no items of its own: these are costs of one pair.
 NAMED_SUMS = [
+    ("eurus", [2.0, 0.5], ONE_PAIR, nll(1.5) + nll(2.0) + nll(-0.5)),
+    (
+        "eurus",
+        [2.0, 0.5],
+        Pairs(chosen=[0], rejected=[1], margin=[1.0], weight=[2.0]),
+        2 * (nll(0.5) + nll(2.0) + nll(-0.5)),
+    ),
     ("centered_bradley_terry", [2.0, 0.5], ONE_PAIR, nll(1.5) + 0.01 * (2.0 + 0.5) ** 2),
     ("centered_bradley_terry(coefficient=0.5)", [2.0, 0.5], ONE_PAIR, nll(1.5) + 0.5 * (2.0 + 0.5) ** 2),
     (

@@ -7,19 +7,23 @@ import torch
 from rlhf_losses.dimensions import PerCandidate, Ranks, Scalar
 from rlhf_losses.losses.base import ListwiseLoss
 from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, SHIFT_INVARIANT
+from rlhf_losses.losses.options import count
 
 
 @dataclass(frozen=True)
 class PlackettLuce(ListwiseLoss):
     r"""Negative log-likelihood of the ranking, choice after choice.
 
-    .. math:: \sum_i \Big(\log \sum_{j:\, \text{rank}_j \ge \text{rank}_i} e^{s_j} - s_i\Big)
+    .. math:: \sum_{i:\, \#\{j:\, \text{rank}_j < \text{rank}_i\} < k}
+        \Big(\log \sum_{j:\, \text{rank}_j \ge \text{rank}_i} e^{s_j} - s_i\Big)
 
     Feedback:
         Rankings. Tied answers are each chosen from the same set, themselves included (Breslow's treatment
         of ties).
+    Options:
+        `top` :math:`k`: only the first so many choices count, those tied with them included; None for all.
     Relations:
-        Two candidates: `bradley_terry`.
+        Two candidates: `bradley_terry`. With :math:`k` = 1 and one best answer: `best_of_n`.
     Reference:
         Plackett (1975), https://doi.org/10.2307/2346567; ties: Breslow (1974), https://doi.org/10.2307/2529620
     Example:
@@ -29,12 +33,15 @@ class PlackettLuce(ListwiseLoss):
         tensor(1.7918)
     """
 
+    top: int | None = count(None, 1)
+
     claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX
 
     def per_list(self, scores: PerCandidate, ranks: Ranks) -> Scalar:
         left = ranks.unsqueeze(0) >= ranks.unsqueeze(1)
         rivals = torch.where(left, scores.unsqueeze(0), -torch.inf)
-        return (rivals.logsumexp(dim=1) - scores).sum()
+        costs = rivals.logsumexp(dim=1) - scores
+        return costs.sum() if self.top is None else costs[(~left).sum(dim=1) < self.top].sum()
 
 
 plackett_luce = PlackettLuce()

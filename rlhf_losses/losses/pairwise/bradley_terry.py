@@ -1,13 +1,13 @@
 """Bradley–Terry: the chosen answer wins with probability sigmoid(lead)."""
 
-import sys
 from dataclasses import dataclass
 
 from torch.nn.functional import logsigmoid
 
 from rlhf_losses.dimensions import PerPair
-from rlhf_losses.losses.base import PairwiseLoss, check_option
+from rlhf_losses.losses.base import PairwiseLoss
 from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, SHIFT_INVARIANT
+from rlhf_losses.losses.options import SMALLEST, number
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,13 @@ class BradleyTerry(PairwiseLoss):
         tensor(0.3133)
     """
 
-    label_smoothing: float = 0.0
-    temperature: float = 1.0
+    label_smoothing: float = number(0.0, 0.0, 0.5, below=True)
+    temperature: float = number(1.0, SMALLEST)
 
     claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX
 
     def __post_init__(self) -> None:
-        check_option(self, "label_smoothing", 0.0, 0.5)
-        check_option(self, "temperature", sys.float_info.epsilon, sys.float_info.max)
+        super().__post_init__()
         if self.label_smoothing:
             # What may be the wrong way round can also be won by too much.
             object.__setattr__(self, "claims", self.claims & ~MONOTONE)

@@ -1,12 +1,12 @@
 """Centered Bradley–Terry: the regularized pairwise loss under a name of its own."""
 
-import sys
 from dataclasses import dataclass
 
 from rlhf_losses.feedback import Pairs
 from rlhf_losses.losses.algebra import NamedSum
-from rlhf_losses.losses.base import Loss, check_option
+from rlhf_losses.losses.base import Loss
 from rlhf_losses.losses.claims import CONVEX, NON_NEGATIVE
+from rlhf_losses.losses.options import number
 from rlhf_losses.losses.pairwise.bradley_terry import bradley_terry
 from rlhf_losses.losses.regularizers.centering import centering
 
@@ -31,13 +31,10 @@ class CenteredBradleyTerry(NamedSum):
         tensor(2.6931)
     """
 
-    coefficient: float = 0.01
+    coefficient: float = number(0.01, 0.0)
 
     reads = Pairs
     claims = NON_NEGATIVE | CONVEX
-
-    def __post_init__(self) -> None:
-        check_option(self, "coefficient", 0.0, sys.float_info.max)
 
     def expand(self) -> Loss:
         return bradley_terry + self.coefficient * centering

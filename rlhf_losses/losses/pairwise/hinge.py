@@ -1,25 +1,26 @@
 """Hinge: a pair costs what its lead falls short of one margin."""
 
-import sys
 from dataclasses import dataclass
 
 from torch.nn.functional import relu
 
 from rlhf_losses.dimensions import PerPair
-from rlhf_losses.losses.base import PairwiseLoss, check_option
+from rlhf_losses.losses.base import PairwiseLoss
 from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, SHIFT_INVARIANT
+from rlhf_losses.losses.options import number
 
 
 @dataclass(frozen=True)
 class Hinge(PairwiseLoss):
-    r"""Shortfall of the lead.
+    r"""Shortfall of the lead, or its square.
 
-    .. math:: \max(0,\; M - (s_\text{chosen} - s_\text{rejected} - m))
+    .. math:: \max(0,\; M - (s_\text{chosen} - s_\text{rejected} - m))^p
 
     Feedback:
         Pairs, with `margin` :math:`m`, `preference` and `weight` as for `bradley_terry`.
     Options:
         `margin` :math:`M` ≥ 0: the lead, in score units, from which a pair costs nothing.
+        `power` :math:`p` from 1 to 2: 2 is the squared hinge, which pushes the harder the more is lacking.
     Relations:
         `pointwise_hinge` prices one labelled text, `segment_hinge` one labelled step.
     Reference:
@@ -31,15 +32,13 @@ class Hinge(PairwiseLoss):
         tensor(0.7500)
     """
 
-    margin: float = 1.0
+    margin: float = number(1.0, 0.0)
+    power: float = number(1.0, 1.0, 2.0)
 
     claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX
 
-    def __post_init__(self) -> None:
-        check_option(self, "margin", 0.0, sys.float_info.max)
-
     def per_pair(self, lead: PerPair) -> PerPair:
-        return relu(self.margin - lead)
+        return relu(self.margin - lead) ** self.power
 
 
 hinge = Hinge()

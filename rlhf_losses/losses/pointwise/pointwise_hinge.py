@@ -1,14 +1,14 @@
 """Pointwise hinge: a good text should score above the margin, a bad one below minus the margin."""
 
-import sys
 from dataclasses import dataclass
 
 from torch.nn.functional import relu
 
 from rlhf_losses.dimensions import PerCandidate
 from rlhf_losses.feedback import Labels
-from rlhf_losses.losses.base import LabelLoss, check_option, require_signs, signs
+from rlhf_losses.losses.base import LabelLoss, require_signs, signs
 from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE
+from rlhf_losses.losses.options import number
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,9 @@ class PointwiseHinge(LabelLoss):
         tensor(0.7000)
     """
 
-    margin: float = 1.0
+    margin: float = number(1.0, 0.0)
 
     claims = MONOTONE | NON_NEGATIVE | CONVEX
-
-    def __post_init__(self) -> None:
-        check_option(self, "margin", 0.0, sys.float_info.max)
 
     def require_domain(self, feedback: Labels) -> None:  # type: ignore[override]
         require_signs(self, "label", feedback.labels)

@@ -1,14 +1,14 @@
 """Segment hinge: a good step should score above the margin, a bad one below minus the margin."""
 
-import sys
 from dataclasses import dataclass
 
 from torch.nn.functional import relu
 
 from rlhf_losses.dimensions import PerStep
 from rlhf_losses.feedback import Steps
-from rlhf_losses.losses.base import StepwiseLoss, check_option, require_signs, signs
+from rlhf_losses.losses.base import StepwiseLoss, require_signs, signs
 from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE
+from rlhf_losses.losses.options import number
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,9 @@ class SegmentHinge(StepwiseLoss):
         tensor(0.3500)
     """
 
-    margin: float = 1.0
+    margin: float = number(1.0, 0.0)
 
     claims = MONOTONE | NON_NEGATIVE | CONVEX
-
-    def __post_init__(self) -> None:
-        check_option(self, "margin", 0.0, sys.float_info.max)
 
     def require_domain(self, feedback: Steps) -> None:  # type: ignore[override]
         require_signs(self, "labels", feedback.values)

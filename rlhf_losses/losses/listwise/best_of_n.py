@@ -1,0 +1,41 @@
+"""Best of n: somebody chose one answer out of a list."""
+
+from dataclasses import dataclass
+
+from rlhf_losses.dimensions import PerCandidate, Ranks, Scalar
+from rlhf_losses.losses.base import ListwiseLoss
+from rlhf_losses.losses.claims import MONOTONE, NON_NEGATIVE, SHIFT_INVARIANT
+from rlhf_losses.losses.options import SMALLEST, number
+
+
+@dataclass(frozen=True)
+class BestOfN(ListwiseLoss):
+    r"""Negative log-likelihood that a choice by softmax falls on the best answer.
+
+    .. math:: \log \sum_j e^{s_j / T} - \log \sum_{j:\, \text{rank}_j = 1} e^{s_j / T}
+
+    Feedback:
+        Rankings; only who is best counts. Where several are best, the choice may fall on any of them.
+    Options:
+        `temperature` :math:`T` > 0, in score units.
+    Relations:
+        Two candidates: `bradley_terry`. The first choice of `plackett_luce`.
+    Reference:
+        Ziegler et al. (2019), equation 1, https://arxiv.org/abs/1909.08593
+    Example:
+        >>> import torch
+        >>> from rlhf_losses.feedback import Rankings
+        >>> BestOfN()(torch.zeros(4), Rankings(candidates=[0, 1, 2, 3], ranks=[2, 1, 2, 2], sizes=[4]))
+        tensor(1.3863)
+    """
+
+    temperature: float = number(1.0, SMALLEST)
+
+    claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE
+
+    def per_list(self, scores: PerCandidate, ranks: Ranks) -> Scalar:
+        scores = scores / self.temperature
+        return scores.logsumexp(dim=0) - scores[ranks == ranks.min()].logsumexp(dim=0)
+
+
+best_of_n = BestOfN()

@@ -1,0 +1,71 @@
+"""LambdaNDCG: a pair of a list costs what its order is worth to the normalized discounted cumulative gain."""
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn.functional import logsigmoid
+
+from rlhf_losses.dimensions import PerCandidate, Scalar
+from rlhf_losses.feedback import Rankings
+from rlhf_losses.feedback.base import require_within
+from rlhf_losses.losses.base import GradedLoss
+from rlhf_losses.losses.claims import NON_NEGATIVE, SHIFT_INVARIANT
+from rlhf_losses.losses.options import count, word
+
+_HIGHEST = 64.0
+
+
+@dataclass(frozen=True)
+class LambdaNdcg(GradedLoss):
+    r"""Bradley–Terry cost of each pair of a list, times the change in NDCG if the two swapped their places.
+
+    .. math:: \sum_{i, j:\, y_i > y_j} \frac{|G_i - G_j|}{Z} \left|\frac{1}{D_i} - \frac{1}{D_j}\right|
+        \big(-\log \sigma(s_i - s_j)\big), \qquad D_i = \log_2(1 + \text{place}_i)
+
+    :math:`\text{place}_i` is the place of answer :math:`i` in the order of the scores, :math:`G_i` its gain, and
+    :math:`Z` the discounted cumulative gain of the best order. Places and weights are constants to the gradient.
+
+    Feedback:
+        Ratings from 0 to 64 of several answers to a prompt, which are the grades :math:`y`; or rankings, where the
+        grade is the number of ranks below. Of equal scores the worse answer is taken to stand first.
+    Options:
+        `top` places count, None for all.
+        `gain` is 'exponential', :math:`2^y - 1`, or 'linear', :math:`y`.
+    Relations:
+        `accumulated_pairs` weighs all pairs the same. Two candidates: a multiple of `bradley_terry`.
+    Reference:
+        Wang et al. (2018), https://doi.org/10.1145/3269206.3271784;
+        on answers: Liu et al. (2024), https://arxiv.org/abs/2402.01878
+    Example:
+        >>> from rlhf_losses.feedback import Rankings
+        >>> LambdaNdcg()(torch.zeros(3), Rankings(candidates=[0, 1, 2], ranks=[1, 2, 3], sizes=[3]))
+        tensor(0.4068)
+    """
+
+    top: int | None = count(None, 1)
+    gain: str = word("exponential", "linear")
+
+    claims = SHIFT_INVARIANT | NON_NEGATIVE
+
+    def require_domain(self, feedback: Rankings) -> None:  # type: ignore[override]
+        require_within("lambda_ndcg", "rating", feedback.grades, 0.0, _HIGHEST)
+
+    def per_list(self, scores: PerCandidate, grades: PerCandidate) -> Scalar:
+        grades = grades.to(scores.dtype)
+        gains = grades if self.gain == "linear" else torch.exp2(grades) - 1
+        places = torch.arange(1, len(grades) + 1, device=grades.device)
+        discounts = torch.where(places <= (self.top or len(grades)), 1 / torch.log2(1.0 + places), 0.0).to(grades.dtype)
+        best = (gains.sort(descending=True).values * discounts).sum()
+        discount = torch.empty_like(discounts).scatter(0, _order(scores, grades), discounts)
+        first, second = torch.nonzero(grades.unsqueeze(1) > grades.unsqueeze(0), as_tuple=True)
+        worth = (gains[first] - gains[second]) * (discount[first] - discount[second]).abs() / best
+        return -(worth * logsigmoid(scores[first] - scores[second])).sum()
+
+
+def _order(scores: PerCandidate, grades: PerCandidate) -> torch.Tensor:
+    """Return the answers by falling score, and those of one score by rising grade, however they are written."""
+    worst_first = grades.argsort(stable=True)
+    return worst_first[scores.detach()[worst_first].argsort(descending=True, stable=True)]
+
+
+lambda_ndcg = LambdaNdcg()

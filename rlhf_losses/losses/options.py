@@ -1,0 +1,103 @@
+"""Options of losses: fields that know their domain, so that other values are refused and `list --json` can tell it."""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from rlhf_losses.errors import UnreadableLoss
+
+SMALLEST = 1e-6
+"""The least number that an option which scores are divided by may be: any smaller, and large scores would overflow."""
+
+
+class Domain(ABC):
+    """The values that an option may take."""
+
+    @abstractmethod
+    def admits(self, value: Any) -> bool:
+        """Tell whether `value` is one of them."""
+
+    @abstractmethod
+    def __str__(self) -> str:
+        """Return the domain in words, as in "It must be …"."""
+
+
+@dataclass(frozen=True)
+class Numbers(Domain):
+    """Finite numbers from `low`, or above it, to `high`, or below it."""
+
+    low: float
+    high: float = math.inf
+    above: bool = False
+    below: bool = False
+
+    def admits(self, value: Any) -> bool:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            return False
+        return (value > self.low if self.above else value >= self.low) and (
+            value < self.high if self.below else value <= self.high
+        )
+
+    def __str__(self) -> str:
+        start = f"{'above' if self.above else 'from'} {self.low:g}"
+        if self.high == math.inf:
+            return f"a finite number {start}"
+        return f"a finite number {start} to {'below ' if self.below else ''}{self.high:g}"
+
+
+@dataclass(frozen=True)
+class Counts(Domain):
+    """Whole numbers from `least`, or None for all."""
+
+    least: int
+
+    def admits(self, value: Any) -> bool:
+        return value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= self.least)
+
+    def __str__(self) -> str:
+        return f"a whole number from {self.least}, or None for all"
+
+
+@dataclass(frozen=True)
+class Words(Domain):
+    """One of some words."""
+
+    words: tuple[str, ...]
+
+    def admits(self, value: Any) -> bool:
+        return isinstance(value, str) and value in self.words
+
+    def __str__(self) -> str:
+        return " or ".join(repr(word) for word in self.words)
+
+
+def number(default: float, low: float, high: float = math.inf, *, above: bool = False, below: bool = False) -> Any:
+    """Declare an option that is a finite number."""
+    return option(default, Numbers(low, high, above, below))
+
+
+def count(default: int | None, least: int) -> Any:
+    """Declare an option that is a whole number, or None for all."""
+    return option(default, Counts(least))
+
+
+def word(default: str, *others: str) -> Any:
+    """Declare an option that is one of some words."""
+    return option(default, Words((default, *others)))
+
+
+def option(default: Any, domain: Domain) -> Any:
+    """Declare an option with a domain of its own."""
+    return field(default=default, metadata={"domain": domain})
+
+
+def require_options(loss: Any) -> None:
+    """Raise `UnreadableLoss` unless every declared option of a loss lies in its domain."""
+    for f in fields(loss):
+        domain, value = f.metadata.get("domain"), getattr(loss, f.name)
+        if domain is not None and not domain.admits(value):
+            raise UnreadableLoss(
+                f"{loss.name()} got {f.name}={value!r}. It must be {domain}; "
+                f"write for example {loss.name()}({f.name}={f.default!r})."
+            )

@@ -1,0 +1,51 @@
+"""Davidson: a tie is a third outcome, likeliest between equals."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from rlhf_losses.dimensions import PerPair
+from rlhf_losses.losses.base import TieLoss
+from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, SHIFT_INVARIANT
+from rlhf_losses.losses.options import SMALLEST, number
+
+
+@dataclass(frozen=True)
+class Davidson(TieLoss):
+    r"""Negative log-likelihood of a win, a tie or a defeat, where a tie goes by the mean of the two scores.
+
+    .. math:: \log\big(e^{\Delta / 2} + \kappa + e^{-\Delta / 2}\big) - \tfrac{\Delta}{2} \text{ for a win,} \quad
+        \log\big(e^{\Delta / 2} + \kappa + e^{-\Delta / 2}\big) - \log \kappa \text{ for a tie,} \qquad
+        \Delta = s_\text{chosen} - s_\text{rejected} - m
+
+    Feedback:
+        Pairs with ties: `tie`, or a `preference` of 0.5. Votes, with the shares of annotators who saw each outcome.
+        `margin` :math:`m` and `weight` as for `bradley_terry`.
+    Options:
+        `tie_odds` :math:`\kappa` > 0: how many times likelier than a win of the one a tie is between equals.
+    Relations:
+        `bradley_terry` without ties and with :math:`\kappa` near 0. `rao_kupper` sees ties only near a lead of 0.
+    Reference:
+        Davidson (1970), https://doi.org/10.1080/01621459.1970.10481082
+    Example:
+        >>> from rlhf_losses.feedback import Pairs
+        >>> Davidson()(torch.tensor([1.0, 1.0]), Pairs(chosen=[0], rejected=[1], tie=[1.0]))
+        tensor(1.0986)
+    """
+
+    tie_odds: float = number(1.0, SMALLEST)
+
+    claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX
+
+    def per_outcome(self, lead: PerPair) -> tuple[PerPair, PerPair, PerPair]:  # type: ignore[override]
+        half, tie = lead / 2, math.log(self.tie_odds)
+        # Each cost is what the other outcomes add to the one that was seen, so that none is lost beside a large score.
+        win, even, defeat = (
+            torch.stack([torch.zeros_like(lead), *others]).logsumexp(dim=0)
+            for others in ((tie - half, -lead), (half - tie, -half - tie), (tie + half, lead))
+        )
+        return win, even, defeat
+
+
+davidson = Davidson()

@@ -1,0 +1,43 @@
+"""Squared difference: the lead should equal a target, no less and no more."""
+
+from dataclasses import dataclass
+
+from rlhf_losses.dimensions import PerPair
+from rlhf_losses.losses.base import PairwiseLoss
+from rlhf_losses.losses.claims import CONVEX, NON_NEGATIVE, SHIFT_INVARIANT
+from rlhf_losses.losses.options import number
+
+
+@dataclass(frozen=True)
+class SquaredDifference(PairwiseLoss):
+    r"""Squared distance of the lead from a target.
+
+    .. math:: (s_\text{chosen} - s_\text{rejected} - m - M)^2
+
+    Feedback:
+        Pairs, with `margin` :math:`m`, `preference` and `weight` as for `bradley_terry`. A preference of
+        :math:`p` asks for the lead :math:`(2p - 1) M`, so that scores stay bounded however sure people are.
+    Options:
+        `target` :math:`M` ≥ 0: the lead of a pair that is certain, in score units. With 0, the column `margin` alone
+        says by how much the chosen answer leads.
+    Relations:
+        `hinge` with a power of 2 stops once the lead is large enough.
+    Reference:
+        Azar et al. (2023), equation 17, https://arxiv.org/abs/2310.12036;
+        for rated comparisons: Ziegler et al. (2019), https://arxiv.org/abs/1909.08593
+    Example:
+        >>> import torch
+        >>> from rlhf_losses.feedback import Pairs
+        >>> SquaredDifference()(torch.tensor([1.5, 0.0]), Pairs(chosen=[0], rejected=[1]))
+        tensor(0.2500)
+    """
+
+    target: float = number(1.0, 0.0)
+
+    claims = SHIFT_INVARIANT | NON_NEGATIVE | CONVEX
+
+    def per_pair(self, lead: PerPair) -> PerPair:
+        return (lead - self.target) ** 2
+
+
+squared_difference = SquaredDifference()
