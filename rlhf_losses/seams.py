@@ -48,6 +48,10 @@ SEAMS: tuple[Seam, ...] = (
     Seam("trl.models.utils.disable_gradient_checkpointing", "spares the rollout what only gradients need"),
     Seam("trl.trainer.utils.disable_dropout_in_model", "keeps the critic's values those of the rollout"),
     Seam("trl.trainer.utils.get_config_model_id", "tells from where the reference will be loaded"),
+    Seam(
+        "peft.tuners.tuners_utils.BaseTunerLayer._get_available_adapters",
+        "tells which adapters a copy of the policy has beside the one that the critic goes on with",
+    ),
     Seam("transformers.Trainer.current_gradient_accumulation_steps", "counts the micro-batches of an optimizer step"),
     Seam("transformers.Trainer._clip_grad_norm", "clips policy and critic together"),
     Seam("transformers.Trainer._get_grad_norm", "measures the gradients of policy and critic together"),

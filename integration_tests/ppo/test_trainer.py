@@ -438,7 +438,9 @@ def test_a_resumed_run_ends_where_the_unbroken_one_does(make_trainer, tmp_path, 
     unbroken = make_trainer(changes=changes | {"output_dir": str(tmp_path / "run")}, peft_config=peft_config)
     unbroken.train()
     checkpoint = tmp_path / "run" / "checkpoint-2"
-    assert {path.name for path in (checkpoint / "critic").iterdir()} == {"critic.safetensors"}
+    assert {path.name for path in (checkpoint / "critic").iterdir()} == (
+        {"adapter"} if peft_config else {"critic.safetensors"}
+    )
 
     resumed = make_trainer(changes=changes | {"output_dir": str(tmp_path / "resumed")}, peft_config=peft_config)
     resumed.train(resume_from_checkpoint=str(checkpoint))

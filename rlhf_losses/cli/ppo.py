@@ -1,15 +1,19 @@
 """`rlhf-losses ppo`: a language model against the scores of a reward model, with the arguments of `trl grpo`."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import trl
+from transformers import AutoModelForCausalLM
 
 from rlhf_losses.cli import runs
 from rlhf_losses.cli.arguments import DataArguments, ModelArguments, TrainingParser, model_options, quantization_of
 from rlhf_losses.cli.data import Rows, training_rows
+from rlhf_losses.cli.judges import JudgeArguments, reward_functions
 from rlhf_losses.cli.reading import load_scorer
+from rlhf_losses.cli.usage import BadArgument
 from rlhf_losses.errors import FeedbackMismatch
-from rlhf_losses.ppo import PPOConfig, PPOTrainer
+from rlhf_losses.ppo import PPOConfig, PPOTrainer, scorer_on
 
 USAGE = "%(prog)s --model POLICY --reward_model MODEL --dataset PROMPTS --output_dir DIR [--config FILE] [...]"
 DESCRIPTION = """\
@@ -20,15 +24,8 @@ On several processes: accelerate launch -m rlhf_losses.cli.main ppo ..."""
 
 @dataclass
 class PPOArguments(DataArguments):
-    """The data, whose column `prompt` is read, and the models beside the policy."""
+    """The data, whose column `prompt` is read, and the critic."""
 
-    reward_model_name_or_path: str | None = field(
-        default=None,
-        metadata={
-            "help": "Folder or hub id of the reward model that scores completions.",
-            "aliases": ["--reward_model"],
-        },
-    )
     critic: str | None = field(
         default=None,
         metadata={"help": "Folder or hub id of the critic to start from; by default a copy of the reward model."},
@@ -37,29 +34,27 @@ class PPOArguments(DataArguments):
 
 def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     """Train and publish a policy."""
-    kinds = (PPOConfig, PPOArguments, ModelArguments, trl.DatasetMixtureConfig)
-    config, data, model, mixture = TrainingParser(kinds, "rlhf-losses ppo", USAGE, DESCRIPTION).read(argv)
+    kinds = (PPOConfig, PPOArguments, JudgeArguments, ModelArguments, trl.DatasetMixtureConfig)
+    config, data, judges, model, mixture = TrainingParser(kinds, "rlhf-losses ppo", USAGE, DESCRIPTION).read(argv)
     name = runs.require(model.model_name_or_path, "--model", "Qwen/Qwen3-0.6B")
-    judge = runs.require(data.reward_model_name_or_path, "--reward_model", "runs/reward-model")
-    quantization = quantization_of(model)
     checkpoint = runs.checkpoint_to_resume(config.output_dir, config.resume_from_checkpoint)
-    for path, flag in ((name, "--model"), (judge, "--reward_model"), (data.critic, "--critic")):
-        if path is not None:
-            runs.require_model(path, flag, trust_remote_code=config.trust_remote_code)
+    for path, flag in ((name, "--model"), *((judge, "--reward_model") for judge in judges.names)):
+        runs.require_model(path, flag, trust_remote_code=config.trust_remote_code)
+    if data.critic is not None:
+        runs.require_model(data.critic, "--critic", trust_remote_code=config.trust_remote_code)
     found = training_rows(data, mixture, evaluates=config.eval_strategy != "no")
     rows, held_out = (None if split is None else prompts(split) for split in found)
-    config.model_init_kwargs = model_options(model, config)
+    if judges.reference_samples:
+        config.score_normalization = "reference"
     stop = runs.Interruptible()
     trainer = PPOTrainer(
-        model=name,
-        reward_funcs=load_scorer(judge, "--reward_model"),
         args=config,
         train_dataset=rows,
         eval_dataset=held_out,
-        quantization_config=quantization,
         peft_config=trl.get_peft_config(model),
         critic=data.critic,
         callbacks=[stop],
+        **policy_and_rewards(name, config, judges, model, data.critic),
     )
     runs.train(trainer, stop, checkpoint)
     if held_out is not None and config.eval_strategy == "no":
@@ -68,11 +63,31 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     if config.push_to_hub:
         runs.push(trainer, folder)
     trainer.accelerator.print(
-        f"Trained {trainer.state.global_step} steps on the scores of {judge}.\n"
+        f"Trained {trainer.state.global_step} steps on the scores of {', '.join(judges.names)}.\n"
         f"Saved the policy in {folder}; its checkpoints are the folders checkpoint-* there.\n"
         f"Next: AutoModelForCausalLM.from_pretrained({str(folder)!r}), or rlhf-losses ppo --model {folder} to go on."
     )
     trainer.end()
+
+
+def policy_and_rewards(
+    name: str, config: PPOConfig, judges: JudgeArguments, model: ModelArguments, critic: str | None
+) -> dict[str, Any]:
+    """Return policy and reward functions as the trainer takes them: the policy by name, or as a base that all share."""
+    quantization, options = quantization_of(model), model_options(model, config)
+    if not judges.share_base:
+        config.model_init_kwargs = options
+        rewards = reward_functions(judges, lambda judge: load_scorer(judge, "--reward_model"))
+        return {"model": name, "reward_funcs": rewards, "quantization_config": quantization}
+    if not model.use_peft or critic is not None:
+        arrived = "--no_use_peft" if critic is None else "--critic"
+        raise BadArgument(
+            f"--share_base and {arrived} came, but roles can share a base only if each is an adapter of it. "
+            f"Leave one of them out."
+        )
+    config.model_init_kwargs = None
+    base = AutoModelForCausalLM.from_pretrained(name, quantization_config=quantization, **options)
+    return {"model": base, "reward_funcs": reward_functions(judges, lambda judge: scorer_on(base, judge))}
 
 
 def prompts(rows: Rows) -> Rows:

@@ -2,7 +2,17 @@
 
 from rlhf_losses.ppo.config import PPOConfig
 from rlhf_losses.ppo.ensemble import Ensemble
+from rlhf_losses.ppo.one_base import held_bytes, scorer_on
 from rlhf_losses.ppo.placement import PlacedReward, StepRewards, TokenRewards
 from rlhf_losses.ppo.trainer import PPOTrainer
 
-__all__ = ["Ensemble", "PPOConfig", "PPOTrainer", "PlacedReward", "StepRewards", "TokenRewards"]
+__all__ = [
+    "Ensemble",
+    "PPOConfig",
+    "PPOTrainer",
+    "PlacedReward",
+    "StepRewards",
+    "TokenRewards",
+    "held_bytes",
+    "scorer_on",
+]

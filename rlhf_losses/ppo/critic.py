@@ -1,6 +1,8 @@
 """The critic: a linear head that says, before every token, what return it expects from there on."""
 
+import copy
 import inspect
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +11,8 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
+from peft import PeftConfig
+from peft.utils import SAFETENSORS_WEIGHTS_NAME
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -18,6 +22,9 @@ from rlhf_losses.ppo.advantages import PerToken
 
 TRAINED_PARAMETERS = "critic.safetensors"
 """File of a checkpoint's `critic` folder: every parameter that training changes, and no other."""
+
+ADAPTER_NAME = "default"
+"""Name of the adapter inside a critic, as PEFT names the first one."""
 
 Sequences = Int[Tensor, "completion sequence"]
 Hidden = Float[Tensor, "completion token hidden"]
@@ -60,9 +67,17 @@ class Critic(nn.Module, ABC):
 
     def save(self, folder: str | Path) -> None:
         """Write every trained parameter to `folder`."""
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        trained = {name: p.detach().contiguous() for name, p in self.named_parameters() if p.requires_grad}
-        save_file(trained, Path(folder) / TRAINED_PARAMETERS)
+        path = self.file_in(Path(folder))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({name: p.detach().contiguous() for name, p in self.trained().items()}, path)
+
+    def file_in(self, folder: Path) -> Path:
+        """Return the file of a folder in which trained parameters are saved."""
+        return folder / TRAINED_PARAMETERS
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        """Return every parameter that is trained, by the name under which it is saved."""
+        return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
 
     def load(self, folder: str | Path) -> None:
         """Read back what `save` wrote.
@@ -70,20 +85,21 @@ class Critic(nn.Module, ABC):
         Raises:
             UnusableModel: there is no critic in `folder`, or one with other parameters.
         """
-        path = Path(folder) / TRAINED_PARAMETERS
+        path = self.file_in(Path(folder))
         if not path.is_file():
             raise UnusableModel(
                 f"There is no {path}, so the critic cannot go on where it was; the checkpoint was written by another "
                 "trainer or with save_only_model. Resume from a checkpoint of PPOTrainer."
             )
-        saved = load_file(path)
-        trained = {name: p for name, p in self.named_parameters() if p.requires_grad}
+        saved, trained = load_file(path), self.trained()
         if {n: p.shape for n, p in saved.items()} != {n: p.shape for n, p in trained.items()}:
             raise UnusableModel(
                 f"{path} holds the parameters of another critic, so it cannot be put into this one. "
                 "Resume with the model, the critic and the LoRA settings that the run began with."
             )
-        self.load_state_dict(saved, strict=False)
+        with torch.no_grad():
+            for name, parameter in trained.items():
+                parameter.copy_(saved[name])
 
 
 class OwnCritic(Critic):
@@ -92,13 +108,17 @@ class OwnCritic(Critic):
     The backbone keeps the name it has inside its model, so that a LoRA configuration written for the policy
     finds the same layers here.
 
+    With adapters, adapters and head are saved as a PEFT adapter of a sequence classifier, which PEFT loads.
+
     Args:
         backbone: a causal transformer without a head.
         head: a linear layer from hidden states to one number.
+        adapters: settings of the adapters in the backbone, if there are any.
     """
 
-    def __init__(self, backbone: PreTrainedModel, head: nn.Linear) -> None:
+    def __init__(self, backbone: PreTrainedModel, head: nn.Linear, adapters: PeftConfig | None = None) -> None:
         super().__init__(head)
+        self.adapters = adapters
         self.backbone_name = backbone.base_model_prefix
         self.add_module(self.backbone_name, backbone)
 
@@ -110,6 +130,28 @@ class OwnCritic(Critic):
     def hidden_states(self, input_ids: Sequences, attention_mask: Sequences) -> Hidden:
         """Run the critic's transformer."""
         return run(self.backbone, input_ids, attention_mask)
+
+    def file_in(self, folder: Path) -> Path:
+        """Return the file for trained parameters: with adapters, that of an adapter.
+
+        It lies a folder deeper, because transformers takes every adapter in a folder of a checkpoint for one of the
+        policy.
+        """
+        return super().file_in(folder) if self.adapters is None else folder / "adapter" / SAFETENSORS_WEIGHTS_NAME
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        """Return every parameter that is trained, with adapters by the names that PEFT gives them in a classifier."""
+        trained = super().trained()
+        return trained if self.adapters is None else {published_name(name): p for name, p in trained.items()}
+
+    def save(self, folder: str | Path) -> None:
+        """Write every trained parameter to `folder`, with adapters their settings too."""
+        super().save(folder)
+        if self.adapters is not None:
+            settings: Any = copy.deepcopy(self.adapters)
+            settings.task_type, settings.modules_to_save, settings.inference_mode = "SEQ_CLS", ["score"], True
+            settings.base_model_name_or_path = self.backbone.name_or_path
+            settings.save_pretrained(self.file_in(Path(folder)).parent)
 
     def checkpoint_activations(self, settings: Mapping[str, Any]) -> None:
         """Trade time for memory in the backbone, under the name that the installed transformers has for it."""
@@ -153,6 +195,18 @@ class HeadOnPolicy(Critic):
 
     def _note(self, _module: nn.Module, _inputs: Any, outputs: Any) -> None:
         self._noted = outputs.last_hidden_state
+
+
+def published_name(name: str) -> str:
+    """Return the name that PEFT gives to a parameter of a critic, in a saved adapter of a sequence classifier.
+
+    >>> published_name("model.layers.0.mlp.up_proj.lora_A.default.weight")
+    'base_model.model.model.layers.0.mlp.up_proj.lora_A.weight'
+    >>> published_name("head.weight")
+    'base_model.model.score.weight'
+    """
+    name = name.replace(f".{ADAPTER_NAME}.", ".").removesuffix(f".{ADAPTER_NAME}")
+    return "base_model.model." + re.sub(r"^head\.", "score.", name)
 
 
 def run(backbone: PreTrainedModel, input_ids: Sequences, attention_mask: Sequences) -> Hidden:

@@ -6,13 +6,16 @@ from typing import Any
 
 import torch
 from accelerate.utils import is_peft_model
-from peft import PeftConfig, inject_adapter_in_model
+from peft import LoraConfig, PeftConfig, inject_adapter_in_model
+from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils import ModulesToSaveWrapper
 from torch import nn
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf_losses.errors import UnusableModel
 from rlhf_losses.ppo.critic import Critic, HeadOnPolicy, OwnCritic
 from rlhf_losses.ppo.ensemble import Ensemble
+from rlhf_losses.ppo.one_base import LORA, tied_copy
 from rlhf_losses.ppo.placement import StepRewards
 from rlhf_losses.scoring.loading import load_reward_model
 from rlhf_losses.scoring.scorer import Scorer
@@ -38,7 +41,7 @@ def choose_critic(
         check_vocabulary_size(critic, policy)
         return critic_from_classifier(plain_copy(critic))
     scorers = [scorer for scorer in scorers_of(reward_funcs) if reads_the_same(scorer.tokenizer, tokenizer)]
-    return critic_from_scorer(scorers[0]) if scorers else critic_from_policy(policy)
+    return critic_from_scorer(scorers[0], policy) if scorers else critic_from_policy(policy)
 
 
 def scorers_of(reward_funcs: Iterable[Any]) -> list[Scorer]:
@@ -72,15 +75,28 @@ def standardized(reward_funcs: Any) -> Any:
     return changed
 
 
-def critic_from_scorer(scorer: Scorer) -> Critic:
-    """Return a critic that at first says what the scorer would: its scale is that of the scores."""
-    critic = critic_from_classifier(plain_copy(scorer.model))
+def critic_from_scorer(scorer: Scorer, policy: Any) -> OwnCritic:
+    """Return a critic that at first says what the scorer would: its scale is that of the scores.
+
+    Where the policy has adapters the critic only needs some too, and its transformer is the scorer's.
+    """
+    critic = (
+        critic_on_weights_of(scorer.model) if has_lora(policy) else critic_from_classifier(plain_copy(scorer.model))
+    )
     if isinstance(scorer, StandardizedScorer):
         with torch.no_grad():
             offset = torch.zeros(1) if critic.head.bias is None else critic.head.bias
             critic.head.weight.div_(scorer.std)
             critic.head.bias = nn.Parameter((offset - scorer.mean).to(critic.head.weight.device) / scorer.std)
     return critic
+
+
+def critic_on_weights_of(model: Any) -> OwnCritic:
+    """Return a critic on the very weights of a classifier, with copies of its head and of its adapters."""
+    classifier = model.get_base_model() if is_peft_model(model) else model
+    critic = critic_from_classifier(classifier)
+    adapters = model.peft_config[model.active_adapter] if has_lora(model) else None
+    return OwnCritic(tied_copy(critic.backbone), copy.deepcopy(critic.head), adapters)
 
 
 def critic_from_path(path: str, policy: Any, tokenizer: PreTrainedTokenizerBase) -> Critic:
@@ -94,9 +110,11 @@ def critic_from_path(path: str, policy: Any, tokenizer: PreTrainedTokenizerBase)
     return critic_from_classifier(model)
 
 
-def critic_from_classifier(model: PreTrainedModel) -> Critic:
+def critic_from_classifier(model: PreTrainedModel) -> OwnCritic:
     """Return a critic made of the backbone and the score head of a sequence classifier."""
     head = getattr(model, "score", None)
+    if isinstance(head, ModulesToSaveWrapper):
+        head = head.modules_to_save[head.active_adapter]
     if not isinstance(head, nn.Linear) or head.out_features != 1:
         raise UnusableModel(
             f"{type(model).__name__} has no linear layer called score with one output. A critic is read at every "
@@ -106,8 +124,14 @@ def critic_from_classifier(model: PreTrainedModel) -> Critic:
     return OwnCritic(backbone, head)
 
 
-def critic_from_policy(policy: Any) -> Critic:
-    """Return a critic on a copy of the policy's backbone, with a head of zeros: at first every value is 0."""
+def critic_from_policy(policy: Any) -> OwnCritic:
+    """Return a critic on the policy's transformer, with a head of zeros: at first every value is 0.
+
+    A policy with adapters shares its frozen weights with the critic, which gets copies of the adapters.
+    """
+    if has_lora(policy):
+        backbone = one_adapter(tied_copy(policy.get_base_model().base_model), policy.active_adapter)
+        return OwnCritic(backbone, head_of_zeros(policy), policy.peft_config[policy.active_adapter])
     return OwnCritic(plain_copy(policy).base_model, head_of_zeros(policy))
 
 
@@ -131,11 +155,23 @@ def plain_copy(model: Any) -> Any:
 
 
 def add_adapters(critic: OwnCritic, policy_adapters: PeftConfig) -> None:
-    """Freeze the critic's backbone and put adapters like the policy's into it; the head is trained in full.
+    """Put adapters like the policy's into a critic that has none, and train adapters and head only.
 
     Raises:
         UnusableModel: the critic has none of the layers that the policy's adapters sit in.
     """
+    if critic.adapters is None:
+        _inject(critic, policy_adapters)
+    else:
+        for name, parameter in critic.named_parameters():
+            parameter.requires_grad_(LORA in name)
+    critic.head.requires_grad_(True)
+    for parameter in critic.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+
+
+def _inject(critic: OwnCritic, policy_adapters: PeftConfig) -> None:
     settings: Any = copy.deepcopy(policy_adapters)
     settings.task_type = None
     settings.modules_to_save = None
@@ -146,10 +182,21 @@ def add_adapters(critic: OwnCritic, policy_adapters: PeftConfig) -> None:
             f"The policy has adapters, and the critic, a {type(critic.backbone).__name__}, cannot take the same: "
             f"{error} Give a critic of the policy's architecture, or train without peft_config."
         ) from error
-    critic.head.requires_grad_(True)
-    for parameter in critic.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.float()
+    critic.adapters = settings
+
+
+def one_adapter(module: nn.Module, kept: str) -> Any:
+    """Return a module without adapters but one: TRL keeps the start of an adapter that is trained on as another."""
+    for layer in module.modules():
+        if isinstance(layer, BaseTunerLayer):
+            for name in set(layer._get_available_adapters()) - {kept}:
+                layer.delete_adapter(name)
+    return module
+
+
+def has_lora(model: Any) -> bool:
+    """Return whether a model has LoRA adapters."""
+    return is_peft_model(model) and isinstance(model.peft_config[model.active_adapter], LoraConfig)
 
 
 def check_vocabulary_size(critic: PreTrainedModel, policy: Any) -> None:

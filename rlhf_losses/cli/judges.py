@@ -1,0 +1,91 @@
+"""The reward models of `rlhf-losses ppo`: one or several, standardised, placed, combined, perhaps on one base."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rlhf_losses.cli import runs
+from rlhf_losses.cli.data import load_rows
+from rlhf_losses.cli.usage import BadArgument
+from rlhf_losses.errors import FeedbackMismatch
+from rlhf_losses.ppo import Ensemble, StepRewards
+from rlhf_losses.ppo.ensemble import NOTATION
+from rlhf_losses.scoring import Scorer, fit_reference
+
+EXAMPLE = "runs/reward-model"
+
+
+@dataclass
+class JudgeArguments:
+    """Which reward models score, and how their scores become rewards."""
+
+    reward_model_name_or_path: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Folder or hub id of the reward model that scores completions; of several, each has its weight in "
+            "--reward_weights, or --ensemble makes them one.",
+            "aliases": ["--reward_model"],
+        },
+    )
+    ensemble: str | None = field(
+        default=None, metadata={"help": f"How several reward models are made one: {NOTATION}."}
+    )
+    reward_at: str = field(
+        default="end",
+        metadata={
+            "help": "Where scores are paid: at the end of a completion, or each step's at its own end, by a reward "
+            "model of steps.",
+            "choices": ["end", "steps"],
+        },
+    )
+    reference_samples: str | None = field(
+        default=None,
+        metadata={
+            "help": "Rows with prompt and completion (or chosen) that every reward model is fitted to, so that their "
+            "scores have mean 0 and variance 1; what is found is stored in its folder. With it, --score_normalization "
+            "is reference."
+        },
+    )
+    share_base: bool = field(
+        default=False,
+        metadata={
+            "help": "Whether the reward model is an adapter of the policy's base, so that all four roles hold one copy "
+            "of the weights; --reward_model is then a checkpoint of rlhf-losses train."
+        },
+    )
+
+    @property
+    def names(self) -> list[str]:
+        """Return the names of the reward models, of which there must be one."""
+        names = self.reward_model_name_or_path or [runs.require(None, "--reward_model", EXAMPLE)]
+        return [names] if isinstance(names, str) else names  # a file of --config may have one without a list
+
+
+def reward_functions(told: JudgeArguments, load: Callable[[str], Scorer]) -> list[Any]:
+    """Return the reward functions that the arguments ask for; `load` loads a reward model by its name."""
+    scorers = [load(name) for name in told.names]
+    if told.reference_samples:
+        for scorer, name in zip(scorers, told.names, strict=True):
+            fit_reference(scorer, *reference_samples(told.reference_samples), name if Path(name).is_dir() else None)
+    if told.ensemble is None:
+        return [StepRewards(scorer) if told.reward_at == "steps" else scorer for scorer in scorers]
+    if told.reward_at == "steps":
+        raise BadArgument(
+            "--ensemble combines scores of whole completions, so they cannot be paid at --reward_at steps. "
+            "Leave one of them out."
+        )
+    return [Ensemble(scorers, told.ensemble)]
+
+
+def reference_samples(name: str) -> tuple[Sequence[Any], Sequence[Any]]:
+    """Return prompts and completions of the rows of `--reference_samples`."""
+    rows = load_rows(name)
+    columns = rows.column_names or []
+    answer = next((column for column in ("completion", "chosen") if column in columns), None)
+    if "prompt" not in columns or answer is None:
+        raise FeedbackMismatch(
+            f"The rows of --reference_samples have the columns {', '.join(columns)}, but samples are a prompt with a "
+            "completion. Rename the columns to prompt and completion."
+        )
+    return list(rows["prompt"]), list(rows[answer])
