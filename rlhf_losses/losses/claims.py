@@ -16,6 +16,11 @@ class Claims(Flag):
     """No item costs less than nothing."""
     CONVEX = auto()
     """Each item is a convex function of the scores."""
+    REVERSIBLE = auto()
+    """What people said the other way round, about negated scores, costs the same."""
+    PROPER = auto()
+    """The cost is the negative logarithm of a probability: over all that could have been said instead, the
+    exponentials of −cost add up to the same at any scores. Such costs are least, on average, at the true scores."""
 
     def words(self) -> list[str]:
         """Return the claims as lower-case words, for people.
@@ -30,3 +35,5 @@ SHIFT_INVARIANT = Claims.SHIFT_INVARIANT
 MONOTONE = Claims.MONOTONE
 NON_NEGATIVE = Claims.NON_NEGATIVE
 CONVEX = Claims.CONVEX
+REVERSIBLE = Claims.REVERSIBLE
+PROPER = Claims.PROPER

@@ -1,5 +1,6 @@
 """The contract of a loss, rule by rule. `check_loss(Focal())` is all that a plugin's test needs."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -11,7 +12,8 @@ from rlhf_losses.hooks.registry import require_contract
 from rlhf_losses.losses import Claims, Loss, Sum
 from rlhf_losses.losses.expression import parse
 from rlhf_losses.testing.approval import verdict
-from rlhf_losses.testing.examples import Rows, batches_for, join
+from rlhf_losses.testing.counterparts import alternatives, opposite
+from rlhf_losses.testing.examples import Rows, accepts, batches_for, join
 
 Rule = Callable[[Any], None]
 """A rule raises, with what it saw, if the loss breaks it; its docstring is how the rule is told."""
@@ -134,6 +136,34 @@ def _has_the_gradient_of_its_value(loss: Loss) -> None:
         torch.autograd.gradcheck(lambda s, rows=rows: _costs(loss, s, rows), scores.requires_grad_())
 
 
+def _learns_its_numbers(loss: Loss) -> None:
+    """Numbers that a loss learns start at finite values, change its costs, and have the gradient of their value."""
+    for name, start in loss.learned.items():
+        if not name.isidentifier() or not start or not all(math.isfinite(value) for value in start):
+            raise AssertionError(
+                f"learned has {name!r} with the start {start!r}. "
+                "Give a name that can be an argument of items, and a tuple of finite numbers."
+            )
+    moved = {name: False for name in loss.learned}
+    for rows, scores in _batches(loss, torch.float64, spreads=(1.0, 3.0), ties=False) if moved else ():
+        numbers = {name: scores.new_tensor(start).requires_grad_() for name, start in loss.learned.items()}
+        said = join(rows)
+        total = loss.price(scores, said, numbers).sum()
+        if total.requires_grad:
+            gradients = torch.autograd.grad(total, list(numbers.values()), materialize_grads=True)
+            moved = {name: moved[name] or bool(g.any()) for name, g in zip(numbers, gradients, strict=True)}
+
+        def priced(*values: Tensor, scores: Tensor = scores, said: Feedback = said) -> Tensor:
+            return loss.price(scores, said, dict(zip(loss.learned, values, strict=True)))
+
+        torch.autograd.gradcheck(priced, tuple(numbers.values()))
+    still = [name for name, changes in moved.items() if not changes]
+    if still:
+        raise AssertionError(
+            f"No cost depends on {', '.join(still)}. Use what items gets, or do not name it in learned."
+        )
+
+
 def _may_be_shifted(loss: Loss) -> None:
     """It claims to be shift invariant: a constant added to all scores changes no cost."""
     for rows, scores in _batches(loss, torch.float64, spreads=(1.0, 10.0)):
@@ -181,13 +211,53 @@ def _is_convex(loss: Loss) -> None:
             )
 
 
-ITEM_RULES: list[Rule] = [_prices_every_item, _joins_rows, _ignores_the_order_in_lists, _prices_nothing_at_nothing]
+def _may_be_reversed(loss: Loss) -> None:
+    """It claims to be reversible: the opposite feedback on negated scores costs the same."""
+    for rows, scores in _batches(loss, torch.float64, spreads=(1.0, 10.0)):
+        said = join(rows)
+        turned = opposite(said)
+        here = _costs(loss, scores, (said,))
+        there = _costs(loss, -scores, (turned,)) if accepts(loss, turned) else None
+        if there is None or not _close(there, here):
+            raise AssertionError(
+                f"The scores {_told(scores)} cost {_told(here)}, and negated, with the opposite said, "
+                f"{'nothing, because the loss refuses it' if there is None else _told(there)}. "
+                "Drop REVERSIBLE from claims."
+            )
+
+
+def _is_a_probability(loss: Loss) -> None:
+    """It claims to be proper: over all that could have been said, the exponentials of −cost have a constant sum."""
+    generator = torch.Generator().manual_seed(_SEED + 2)
+    kinds = {term.loss.reads for term in loss.terms}
+    questions = [one for kind in kinds for one in alternatives(kind, loss)] if len(kinds) == 1 else []
+    totals = []
+    for said in questions:
+        drawn = [spread * torch.randn(3, generator=generator, dtype=torch.float64) for spread in (0.0, 1.0, 1.0, 3.0)]
+        costs = [torch.stack([_total(loss, scores, one) for one in said]) for scores in drawn]
+        totals.append(torch.stack([(-cost).exp().sum() for cost in costs]))
+    if not any(_close(sums, sums[:1].expand_as(sums)) for sums in totals):
+        raise AssertionError(
+            f"At some scores the exponentials add up to {' or '.join(map(_told, totals)) or 'nothing known'}. "
+            "Divide the probability by its sum over all outcomes, or drop PROPER from claims."
+        )
+
+
+ITEM_RULES: list[Rule] = [
+    _prices_every_item,
+    _joins_rows,
+    _ignores_the_order_in_lists,
+    _prices_nothing_at_nothing,
+    _learns_its_numbers,
+]
 RULES: list[Rule] = [_has_finite_gradients, _has_the_gradient_of_its_value]
 CLAIM_RULES: dict[Claims, Rule] = {
     Claims.SHIFT_INVARIANT: _may_be_shifted,
     Claims.MONOTONE: _rewards_approval,
     Claims.NON_NEGATIVE: _costs_no_less_than_nothing,
     Claims.CONVEX: _is_convex,
+    Claims.REVERSIBLE: _may_be_reversed,
+    Claims.PROPER: _is_a_probability,
 }
 
 
@@ -245,6 +315,12 @@ def _costs(loss: Loss, scores: Tensor, rows: Rows) -> Tensor:
         return loss.price(scores, join(rows))
     parts = scores.split([row.score_count() for row in rows])
     return torch.stack([loss(part, row) for part, row in zip(parts, rows, strict=True)])
+
+
+def _total(loss: Loss, scores: Tensor, said: Feedback) -> Tensor:
+    """Return what one answer to one question costs, its items added up."""
+    costs = [term.weight * term.loss.price(scores[: said.score_count()], said).sum() for term in loss.terms]
+    return torch.stack(costs).sum()
 
 
 def _is_sum(loss: Loss) -> bool:

@@ -56,7 +56,7 @@ def batches_for(loss: Loss) -> list[Rows]:
             f"It reads {unknown[0]}, of which there are no examples. "
             f"Let it read one of {', '.join(kind.__name__ for kind in EXAMPLES)}."
         )
-    within = [rows for rows in _batches_of(kinds) if _accepts(loss, rows)]
+    within = [rows for rows in _batches_of(kinds) if accepts(loss, join(rows))]
     if not within:
         raise AssertionError(
             f"Its require_domain refuses every example of {', '.join(kind.__name__ for kind in kinds)}. "
@@ -98,9 +98,10 @@ def _side_by_side(parts: Sequence[Feedback]) -> Rows:
     )
 
 
-def _accepts(loss: Loss, rows: Rows) -> bool:
+def accepts(loss: Loss, feedback: Feedback) -> bool:
+    """Tell whether feedback lies in the domain of `loss`."""
     try:
-        loss.check(join(rows))
+        loss.check(feedback)
     except InvalidFeedback:
         return False
     return True

@@ -160,6 +160,69 @@ class Bent(PairwiseLoss):
 
 
 @dataclass(frozen=True)
+class OneSided(PairwiseLoss):
+    """Claims to treat both answers alike, and looks at one of them only."""
+
+    claims = Claims.REVERSIBLE
+
+    def items(self, scores, feedback):
+        return relu(1 - scores[feedback.chosen])
+
+    def per_pair(self, lead):
+        return lead
+
+
+@dataclass(frozen=True)
+class Overconfident(PairwiseLoss):
+    """Claims to be the logarithm of a probability, and is twice that."""
+
+    claims = Claims.PROPER
+
+    def per_pair(self, lead):
+        return -2 * logsigmoid(lead)
+
+
+@dataclass(frozen=True)
+class Idle(PairwiseLoss):
+    """Names a number to learn and does not use it."""
+
+    @property
+    def learned(self):
+        return {"width": (1.0,)}
+
+    def items(self, scores, feedback, width):
+        return relu(-feedback.lead(scores))
+
+    def per_pair(self, lead):
+        return relu(-lead)
+
+
+@dataclass(frozen=True)
+class Endless(PairwiseLoss):
+    """Starts from a number that is none."""
+
+    @property
+    def learned(self):
+        return {"width": (float("inf"),)}
+
+    def items(self, scores, feedback, width):
+        return relu(-feedback.lead(scores))
+
+    def per_pair(self, lead):
+        return relu(-lead)
+
+
+@dataclass(frozen=True)
+class SecretlyJumpy(PairwiseLoss):
+    """Rewards the higher score of the chosen answer in general, and punishes the last bit of it."""
+
+    claims = Claims.MONOTONE
+
+    def per_pair(self, lead):
+        return relu(1 - lead) + relu(lead - 20)
+
+
+@dataclass(frozen=True)
 class Picky(RatingLoss):
     """Refuses every rating."""
 
@@ -212,6 +275,11 @@ class Sweeping(Regularizer):
         (Backward(), "claims to be monotone"),
         (Generous(), "claims to be non-negative"),
         (Bent(), "claims to be convex"),
+        (OneSided(), "claims to be reversible"),
+        (Overconfident(), "claims to be proper"),
+        (Idle(), "No cost depends on width"),
+        (Endless(), "a tuple of finite numbers"),
+        (SecretlyJumpy(), "claims to be monotone"),
         (Picky(), "refuses every example of Ratings"),
         (Stranger(), "there are no examples"),
     ],

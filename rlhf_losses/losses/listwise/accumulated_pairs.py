@@ -7,7 +7,7 @@ from torch.nn.functional import logsigmoid
 from rlhf_losses.dimensions import PerItem, Scores
 from rlhf_losses.feedback import Rankings
 from rlhf_losses.losses.base import Loss
-from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, SHIFT_INVARIANT
+from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, REVERSIBLE, SHIFT_INVARIANT
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class AccumulatedPairs(Loss):
     """
 
     reads = Rankings
-    claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX
+    claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE
 
     def items(self, scores: Scores, feedback: Rankings) -> PerItem:  # type: ignore[override]
         pairs = feedback.to_pairs()

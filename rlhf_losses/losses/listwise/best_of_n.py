@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from rlhf_losses.dimensions import PerCandidate, Ranks, Scalar
 from rlhf_losses.losses.base import ListwiseLoss
-from rlhf_losses.losses.claims import MONOTONE, NON_NEGATIVE, SHIFT_INVARIANT
+from rlhf_losses.losses.claims import MONOTONE, NON_NEGATIVE, PROPER, SHIFT_INVARIANT
 from rlhf_losses.losses.options import SMALLEST, number
 
 
@@ -31,7 +31,7 @@ class BestOfN(ListwiseLoss):
 
     temperature: float = number(1.0, SMALLEST)
 
-    claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE
+    claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | PROPER
 
     def per_list(self, scores: PerCandidate, ranks: Ranks) -> Scalar:
         scores = scores / self.temperature

@@ -6,7 +6,7 @@ import torch
 
 from rlhf_losses.dimensions import PerCandidate, Ranks, Scalar
 from rlhf_losses.losses.base import ListwiseLoss
-from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, SHIFT_INVARIANT
+from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, PROPER, SHIFT_INVARIANT
 from rlhf_losses.losses.options import count
 
 
@@ -35,7 +35,7 @@ class PlackettLuce(ListwiseLoss):
 
     top: int | None = count(None, 1)
 
-    claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX
+    claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX | PROPER
 
     def per_list(self, scores: PerCandidate, ranks: Ranks) -> Scalar:
         left = ranks.unsqueeze(0) >= ranks.unsqueeze(1)

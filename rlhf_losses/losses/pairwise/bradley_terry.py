@@ -6,7 +6,7 @@ from torch.nn.functional import logsigmoid
 
 from rlhf_losses.dimensions import PerPair
 from rlhf_losses.losses.base import PairwiseLoss
-from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, SHIFT_INVARIANT
+from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, PROPER, REVERSIBLE, SHIFT_INVARIANT
 from rlhf_losses.losses.options import SMALLEST, number
 
 
@@ -37,13 +37,13 @@ class BradleyTerry(PairwiseLoss):
     label_smoothing: float = number(0.0, 0.0, 0.5, below=True)
     temperature: float = number(1.0, SMALLEST)
 
-    claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX
+    claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE | PROPER
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.label_smoothing:
-            # What may be the wrong way round can also be won by too much.
-            object.__setattr__(self, "claims", self.claims & ~MONOTONE)
+            # What may be the wrong way round can also be won by too much, and smoothed costs are of no probability.
+            object.__setattr__(self, "claims", self.claims & ~(MONOTONE | PROPER))
 
     def per_pair(self, lead: PerPair) -> PerPair:
         lead = lead / self.temperature

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from rlhf_losses.feedback import Pairs
 from rlhf_losses.losses.algebra import NamedSum
 from rlhf_losses.losses.base import Loss
-from rlhf_losses.losses.claims import CONVEX, NON_NEGATIVE
+from rlhf_losses.losses.claims import CONVEX, NON_NEGATIVE, REVERSIBLE
 from rlhf_losses.losses.options import number
 from rlhf_losses.losses.pairwise.bradley_terry import bradley_terry
 from rlhf_losses.losses.regularizers.centering import centering
@@ -34,7 +34,7 @@ class CenteredBradleyTerry(NamedSum):
     coefficient: float = number(0.01, 0.0)
 
     reads = Pairs
-    claims = NON_NEGATIVE | CONVEX
+    claims = NON_NEGATIVE | CONVEX | REVERSIBLE
 
     def expand(self) -> Loss:
         return bradley_terry + self.coefficient * centering

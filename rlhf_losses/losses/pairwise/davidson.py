@@ -7,7 +7,7 @@ import torch
 
 from rlhf_losses.dimensions import PerPair
 from rlhf_losses.losses.base import TieLoss
-from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, SHIFT_INVARIANT
+from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, PROPER, REVERSIBLE, SHIFT_INVARIANT
 from rlhf_losses.losses.options import SMALLEST, number
 
 
@@ -36,7 +36,7 @@ class Davidson(TieLoss):
 
     tie_odds: float = number(1.0, SMALLEST)
 
-    claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX
+    claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE | PROPER
 
     def per_outcome(self, lead: PerPair) -> tuple[PerPair, PerPair, PerPair]:  # type: ignore[override]
         half, tie = lead / 2, math.log(self.tie_odds)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from rlhf_losses.feedback import Pairs
 from rlhf_losses.losses.algebra import NamedSum
 from rlhf_losses.losses.base import Loss
-from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE
+from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, REVERSIBLE
 from rlhf_losses.losses.pairwise.bradley_terry import bradley_terry
 from rlhf_losses.losses.pairwise.independent_classification import independent_classification
 
@@ -30,7 +30,7 @@ class Eurus(NamedSum):
     """
 
     reads = Pairs
-    claims = MONOTONE | NON_NEGATIVE | CONVEX
+    claims = MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE
 
     def expand(self) -> Loss:
         return bradley_terry + independent_classification

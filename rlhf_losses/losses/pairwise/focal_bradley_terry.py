@@ -7,7 +7,7 @@ from torch.nn.functional import logsigmoid
 
 from rlhf_losses.dimensions import PerPair
 from rlhf_losses.losses.base import PairwiseLoss
-from rlhf_losses.losses.claims import MONOTONE, NON_NEGATIVE, SHIFT_INVARIANT
+from rlhf_losses.losses.claims import MONOTONE, NON_NEGATIVE, REVERSIBLE, SHIFT_INVARIANT
 from rlhf_losses.losses.options import number
 
 
@@ -35,7 +35,7 @@ class FocalBradleyTerry(PairwiseLoss):
 
     focus: float = number(2.0, 0.0, 100.0)
 
-    claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE
+    claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | REVERSIBLE
 
     def per_pair(self, lead: PerPair) -> PerPair:
         # The base of the power is 1 or 2 sigmoid(-lead), whichever is less; its logarithm has a gradient at 0 too.

@@ -6,7 +6,7 @@ from torch.nn.functional import relu
 
 from rlhf_losses.dimensions import PerPair
 from rlhf_losses.losses.base import PairwiseLoss
-from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, SHIFT_INVARIANT
+from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, REVERSIBLE, SHIFT_INVARIANT
 from rlhf_losses.losses.options import number
 
 
@@ -35,7 +35,7 @@ class Hinge(PairwiseLoss):
     margin: float = number(1.0, 0.0)
     power: float = number(1.0, 1.0, 2.0)
 
-    claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX
+    claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE
 
     def per_pair(self, lead: PerPair) -> PerPair:
         return relu(self.margin - lead) ** self.power

@@ -7,7 +7,7 @@ from torch.nn.functional import logsigmoid
 from rlhf_losses.dimensions import PerPair, Scores
 from rlhf_losses.feedback import Pairs
 from rlhf_losses.losses.base import Loss
-from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE
+from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, REVERSIBLE
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class IndependentClassification(Loss):
     """
 
     reads = Pairs
-    claims = MONOTONE | NON_NEGATIVE | CONVEX
+    claims = MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE
 
     def items(self, scores: Scores, feedback: Pairs) -> PerPair:  # type: ignore[override]
         chosen, rejected = scores[feedback.chosen], scores[feedback.rejected]

@@ -7,7 +7,7 @@ from torch.nn.functional import logsigmoid
 
 from rlhf_losses.dimensions import PerPair
 from rlhf_losses.losses.base import TieLoss
-from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, SHIFT_INVARIANT
+from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, PROPER, REVERSIBLE, SHIFT_INVARIANT
 from rlhf_losses.losses.options import SMALLEST, number
 
 
@@ -38,7 +38,7 @@ class RaoKupper(TieLoss):
 
     tie_width: float = number(1.0, SMALLEST)
 
-    claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX
+    claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE | PROPER
 
     def per_outcome(self, lead: PerPair) -> tuple[PerPair, PerPair, PerPair]:  # type: ignore[override]
         width = self.tie_width

@@ -6,7 +6,7 @@ from torch.nn.functional import logsigmoid
 
 from rlhf_losses.dimensions import PerPair
 from rlhf_losses.losses.base import PairwiseLoss
-from rlhf_losses.losses.claims import CONVEX, MONOTONE, SHIFT_INVARIANT
+from rlhf_losses.losses.claims import CONVEX, MONOTONE, REVERSIBLE, SHIFT_INVARIANT
 from rlhf_losses.losses.options import number
 
 
@@ -35,7 +35,7 @@ class RobustBradleyTerry(PairwiseLoss):
 
     flip_rate: float = number(0.1, 0.0, 0.5, below=True)
 
-    claims = SHIFT_INVARIANT | MONOTONE | CONVEX
+    claims = SHIFT_INVARIANT | MONOTONE | CONVEX | REVERSIBLE
 
     def per_pair(self, lead: PerPair) -> PerPair:
         # Since -log sigmoid(-lead) is -log sigmoid(lead) + lead, the fraction is this, with nothing to cancel.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from rlhf_losses.dimensions import PerPair
 from rlhf_losses.losses.base import PairwiseLoss
-from rlhf_losses.losses.claims import CONVEX, NON_NEGATIVE, SHIFT_INVARIANT
+from rlhf_losses.losses.claims import CONVEX, NON_NEGATIVE, REVERSIBLE, SHIFT_INVARIANT
 from rlhf_losses.losses.options import number
 
 
@@ -34,7 +34,7 @@ class SquaredDifference(PairwiseLoss):
 
     target: float = number(1.0, 0.0)
 
-    claims = SHIFT_INVARIANT | NON_NEGATIVE | CONVEX
+    claims = SHIFT_INVARIANT | NON_NEGATIVE | CONVEX | REVERSIBLE
 
     def per_pair(self, lead: PerPair) -> PerPair:
         return (lead - self.target) ** 2

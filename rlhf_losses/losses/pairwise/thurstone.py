@@ -7,7 +7,7 @@ import torch
 
 from rlhf_losses.dimensions import PerPair
 from rlhf_losses.losses.base import PairwiseLoss
-from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, SHIFT_INVARIANT
+from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, PROPER, REVERSIBLE, SHIFT_INVARIANT
 from rlhf_losses.losses.options import SMALLEST, number
 
 _DEEP = -1e4
@@ -37,7 +37,7 @@ class Thurstone(PairwiseLoss):
 
     deviation: float = number(1.0, SMALLEST)
 
-    claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX
+    claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE | PROPER
 
     def per_pair(self, lead: PerPair) -> PerPair:
         return -_log_normal_cdf(lead / (math.sqrt(2) * self.deviation))
