@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 Overlong = Literal["drop", "truncate_prompt", "error"]
 AnyDataset: TypeAlias = Dataset | IterableDataset
 
-PREPARED = ("text_ids", "score_text", "score_position", "score_of", "kinds", "prompt_share")
+PREPARED = ("text_ids", "score_text", "score_position", "score_of", "kinds", "prompt_share", "length")
 """The columns that `prepare` adds and a batch is made of."""
 
 VALUES = ("margin", "weight", "preference", "tie", "ranks", "rating", "ratings", "label", "labels", "votes", "ties")

@@ -26,7 +26,7 @@ class RowReader:
         """Return the columns that a batch is made of.
 
         `text_ids` holds each distinct text of the row once; score `i` of the row is read in text
-        `score_text[i]` at token `score_position[i]`; `score_of[j]` is the score of the row's `j`-th part.
+        `score_text[i]` at token `score_position[i]`; `score_of[j]` is the score of the row's `j`-th part; `length` is that of the longest text.
         With `longest`, prompts are cut from the left until the longest text fits.
         """
         kinds = held_kinds(row, self.kinds)
@@ -36,7 +36,9 @@ class RowReader:
             for kind in kinds
             for answer in kind.answers(row)
         ]
-        return {"kinds": [kind.__name__ for kind in kinds], **_deduplicated(_fit(texts, longest))}
+        columns = _deduplicated(_fit(texts, longest))
+        length = max((len(ids) for ids in columns["text_ids"]), default=0)
+        return {"kinds": [kind.__name__ for kind in kinds], **columns, "length": length}
 
 
 def held_kinds(row: Row, wanted: Iterable[type[Feedback]]) -> tuple[type[Feedback], ...]:

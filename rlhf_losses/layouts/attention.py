@@ -6,6 +6,7 @@ know is refused: a layout that cannot be right is not used.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,10 +15,14 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from rlhf_losses.layouts.base import Unfit
+from rlhf_losses.layouts.flex import attend_in_one_kernel
 from rlhf_losses.layouts.tree import Call, TokenTree
 
 TREE_ATTENTION = "rlhf_losses_tree"
-"""The name of this function among the attention implementations of transformers."""
+"""The name of this function among the attention implementations of transformers: torch's kernels, call by call."""
+
+TREE_FLEX_ATTENTION = "rlhf_losses_tree_flex"
+"""The same with FlexAttention, for GPUs; a model that is loaded with this `attn_implementation` keeps it."""
 
 HARMLESS = frozenset(
     {
@@ -40,6 +45,7 @@ def attend(
     softcap: float | None = None,
     is_causal: bool | None = None,
     tree: TokenTree | None = None,
+    flex: bool = False,
     **others: Any,
 ) -> tuple[Tensor, None]:
     """Return the attention output of shape (lines, tokens, heads, dimension)."""
@@ -49,6 +55,9 @@ def attend(
         output = _attend(query, key, value, attention_mask, causal, scaling, dropout, softcap)
         return output.transpose(1, 2).contiguous(), None
     _require_understood(module, is_causal, others)
+    if flex and not dropout:
+        output = attend_in_one_kernel(tree, query, key, value, sliding_window, scaling, softcap)
+        return output.transpose(1, 2).contiguous(), None
     return _along(tree, query, key, value, sliding_window, scaling, dropout, softcap), None
 
 
@@ -122,4 +131,6 @@ def _require_understood(module: nn.Module, is_causal: bool | None, others: dict[
 
 
 AttentionInterface.register(TREE_ATTENTION, attend)
-AttentionMaskInterface.register(TREE_ATTENTION, AttentionMaskInterface()["sdpa"])
+AttentionInterface.register(TREE_FLEX_ATTENTION, partial(attend, flex=True))
+for name in (TREE_ATTENTION, TREE_FLEX_ATTENTION):
+    AttentionMaskInterface.register(name, AttentionMaskInterface()["sdpa"])

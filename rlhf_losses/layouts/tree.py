@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-DENSE = 256
+DENSE = 128
 """Up to so many tokens, small nodes are attended to together: fewer, larger calls are faster."""
 
 
@@ -47,7 +47,7 @@ class TokenTree:
         self.sizes = list(sizes)
         self.parents = list(parents)
         self.dense = DENSE
-        self._calls: dict[Any, list[Call]] = {}
+        self.kept: dict[Any, Any] = {}
 
     def to(self, device: Any, **_: Any) -> "TokenTree":
         """Return itself: its masks are made on the device that asks for them."""
@@ -101,9 +101,10 @@ class TokenTree:
 
     def calls(self, window: int | None, device: torch.device) -> list[Call]:
         """Return kernel calls that together compute the attention of every token, in order."""
-        if (window, device) not in self._calls:
-            self._calls[window, device] = [self._call(*run, window, device) for run in self._runs()]
-        return self._calls[window, device]
+        if ("calls", window, device) not in self.kept:
+            self.kept["calls", window, device] = [self._call(*run, window, device) for run in self._runs()]
+        calls: list[Call] = self.kept["calls", window, device]
+        return calls
 
     def _call(self, first: int, last: int, window: int | None, device: torch.device) -> Call:
         nodes = (*self.paths[first][:-1], *range(first, last + 1))

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -9,9 +10,11 @@ from torch import Tensor
 from rlhf_losses.layouts import PackedLayout, PrefixSharedLayout
 from rlhf_losses.layouts.attention import attend
 from rlhf_losses.layouts.base import Unfit
+from rlhf_losses.layouts.flex import BLOCK, block_mask
 
 MODULE = SimpleNamespace(is_causal=True)
 TEXTS = [[1, 2, 3, 4, 5], [1, 2, 3, 6], [1, 2, 3, 6, 7, 8], [9], [1, 2]]
+LONG_TEXTS = [[1] * 200 + [2] * 100, [1] * 200 + [3] * 300, [1] * 200 + [3] * 130 + [4] * 10, [5] * 140]
 HEADS, DIMENSION = 4, 8
 
 
@@ -55,6 +58,44 @@ def test_it_equals_the_attention_of_each_text(layout, dense, key_heads, window, 
         strict=True,
     ):
         torch.testing.assert_close(mine, theirs)
+
+
+@pytest.mark.parametrize("softcap", [None, 1.5])
+@pytest.mark.parametrize("window", [None, 2, 150])
+@pytest.mark.parametrize("texts", [TEXTS, LONG_TEXTS], ids=["one block", "several blocks"])
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+def test_the_flex_kernel_equals_the_calls(texts, window, softcap):
+    """On a CPU it has no backward pass, so the scores alone are compared here."""
+    tree = PrefixSharedLayout(shortest_shared=1).arrange(texts).model_inputs["tree"]
+    inputs = [x.detach() for x in tensors(len(tree.reach), 2)]
+    calls, kernel = (
+        attend(MODULE, *inputs, None, sliding_window=window, softcap=softcap, tree=tree, flex=flex)[0]
+        for flex in (False, True)
+    )
+    torch.testing.assert_close(kernel, calls)
+
+
+@pytest.mark.parametrize("window", [None, 2, 150])
+@pytest.mark.parametrize("texts", [TEXTS, LONG_TEXTS], ids=["one block", "several blocks"])
+def test_the_kernel_looks_at_every_block_that_is_seen(texts, window):
+    tree = PrefixSharedLayout(shortest_shared=1).arrange(texts).model_inputs["tree"]
+    mask = block_mask(tree, window, torch.device("cpu"))
+    partly = _blocks(mask.kv_num_blocks, mask.kv_indices)
+    wholly = _blocks(mask.full_kv_num_blocks, mask.full_kv_indices)
+    everything = np.arange(len(tree.reach))
+    seen = tree.visible(everything, everything, window)
+    for (row, column), listed in np.ndenumerate(partly):
+        block = seen[row * BLOCK : (row + 1) * BLOCK, column * BLOCK : (column + 1) * BLOCK]
+        assert listed or wholly[row, column] or not block.any()
+        assert block.all() or not wholly[row, column]
+    assert not (partly & wholly).any()
+
+
+def _blocks(counts, indices):
+    chosen = np.zeros(indices.shape[2:], dtype=bool)
+    for row, count in enumerate(counts[0, 0].tolist()):
+        chosen[row, indices[0, 0, row, :count].tolist()] = True
+    return chosen
 
 
 def test_without_a_tree_it_is_ordinary_attention():

@@ -1,0 +1,91 @@
+"""Attention along a tree with FlexAttention: one kernel for the whole row, which skips blocks that see nothing.
+
+For GPUs, where many small calls cost more than they save. It is chosen by name, see `attention`.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask, flex_attention
+
+from rlhf_losses.layouts.tree import TokenTree
+
+BLOCK = 128
+"""Tokens a block of the kernel, in both directions."""
+
+
+def attend_in_one_kernel(
+    tree: TokenTree,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    window: int | None,
+    scaling: float | None,
+    softcap: float | None,
+) -> Tensor:
+    """Return the attention output of shape (1, heads, tokens, dimension)."""
+
+    return _kernel(query.device.type)(
+        query,
+        key,
+        value,
+        score_mod=None if softcap is None else _capped(softcap),
+        block_mask=block_mask(tree, window, query.device),
+        scale=scaling,
+        enable_gqa=key.shape[1] != query.shape[1],
+    )
+
+
+def _capped(softcap: float) -> Callable[..., Tensor]:
+    def bend(score: Tensor, *_: Tensor) -> Tensor:
+        return softcap * torch.tanh(score / softcap)
+
+    return bend
+
+
+def block_mask(tree: TokenTree, window: int | None, device: torch.device) -> BlockMask:
+    """Return which blocks of keys each block of queries looks at; it is made once for all layers of a pass."""
+    if ("blocks", window, device) not in tree.kept:
+        tree.kept["blocks", window, device] = _make_block_mask(tree, window, device)
+    return tree.kept["blocks", window, device]
+
+
+def _make_block_mask(tree: TokenTree, window: int | None, device: torch.device) -> BlockMask:
+    tokens = len(tree.reach)
+    blocks = -(-tokens // BLOCK)
+    reach = np.pad(tree.reach, (0, blocks * BLOCK - tokens)).reshape(blocks, BLOCK)
+    starts = np.arange(blocks) * BLOCK
+    before = starts[None, :] < starts[:, None]
+    # Keys of an earlier block are seen in part if the farthest reaches into the block of queries.
+    partly = before & (reach.max(axis=1)[None, :] > starts[:, None])
+    wholly = partly & (reach.min(axis=1)[None, :] >= np.minimum(starts + BLOCK, tokens)[:, None])
+    wholly &= window is None
+    partly = (partly | np.eye(blocks, dtype=bool)) & ~wholly
+    reach_of = torch.from_numpy(tree.reach).to(device)
+    position = torch.from_numpy(tree.positions).to(device)
+
+    def visible(_batch: Tensor, _head: Tensor, q: Tensor, k: Tensor) -> Tensor:
+        seen = (k <= q) & (q < reach_of[k])
+        return seen if window is None else seen & (position[q] - position[k] < window)
+
+    return BlockMask.from_kv_blocks(
+        *_listed(partly, device), *_listed(wholly, device), BLOCK_SIZE=BLOCK, mask_mod=visible,
+        seq_lengths=(tokens, tokens),
+    )  # fmt: skip
+
+
+def _listed(chosen: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return how many blocks each row chooses, and which, the chosen ones first."""
+    order = np.argsort(~chosen, axis=1, kind="stable").astype(np.int32)
+    counts = chosen.sum(axis=1).astype(np.int32)
+    return torch.from_numpy(counts)[None, None].to(device), torch.from_numpy(order)[None, None].to(device)
+
+
+@cache
+def _kernel(device: str) -> Any:
+    """Return the compiled kernel; on a CPU, where it has no backward pass, the plain one that it was made from."""
+    return flex_attention if device == "cpu" else torch.compile(flex_attention, dynamic=True)
