@@ -31,6 +31,7 @@ SEAMS: tuple[Seam, ...] = (
     ),
     Seam("trl.GRPOTrainer._calculate_rewards", "keeps the scores, which come back gathered from all processes"),
     Seam("trl.GRPOTrainer._generate_and_score_completions", "puts the critic's advantages in the place of the group's"),
+    Seam("trl.GRPOTrainer._generate", "is timed"),
     Seam("trl.GRPOTrainer._compute_loss", "adds the value loss; takes advantages for every token"),
     Seam("trl.GRPOTrainer._get_per_token_logps_and_entropies", "gives the policy's log-probabilities at rollout"),
     Seam("trl.GRPOTrainer.beta", "is 0 during the loss, which has no KL penalty in PPO"),

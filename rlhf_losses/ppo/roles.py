@@ -194,6 +194,12 @@ def one_adapter(module: nn.Module, kept: str) -> Any:
     return module
 
 
+def is_switched(policy: nn.Module) -> bool:
+    """Return whether a policy plays its own reference now: with its adapters off, or with those it began with."""
+    layer = next((module for module in policy.modules() if isinstance(module, BaseTunerLayer)), None)
+    return layer is not None and (layer.disable_adapters or layer.active_adapters == ["ref"])
+
+
 def has_lora(model: Any) -> bool:
     """Return whether a model has LoRA adapters."""
     return is_peft_model(model) and isinstance(model.peft_config[model.active_adapter], LoraConfig)

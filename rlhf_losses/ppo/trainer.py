@@ -6,8 +6,9 @@ token; the loss gets the value loss; the optimizer, clipping and checkpoints get
 penalty moves from the loss to the rewards.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -39,7 +40,9 @@ from rlhf_losses.ppo.payroll import Payroll
 from rlhf_losses.ppo.penalty import ESTIMATORS, Coefficient, log_ratio_to_reference
 from rlhf_losses.ppo.placement import PlacedReward
 from rlhf_losses.ppo.rewards import Payments, ended_with, last_token, pay_at_end, pay_where_told
-from rlhf_losses.ppo.roles import add_adapters, choose_critic, critic_on_policy, standardized
+from rlhf_losses.ppo.roles import add_adapters, choose_critic, critic_on_policy, is_switched, standardized
+from rlhf_losses.ppo.self_check import SelfCheck
+from rlhf_losses.ppo.stopwatch import Stopwatch
 
 Inputs = dict[str, Any]
 
@@ -123,6 +126,15 @@ class PPOTrainer(trl.GRPOTrainer):
         self.add_callback(ForgetGradients(self.critic))
         self.early_stop = EarlyStop(args.kl_stop or torch.inf, self._give_up_rollout)
         self.add_callback(self.early_stop)
+        self._phase: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext()
+        if args.time_shares:
+            self._phase = Stopwatch(self._record_shares, self.accelerator.print, self._now)
+            self.add_callback(self._phase)
+        self._self_check = self._new_self_check() if args.self_check else None
+
+    def _new_self_check(self) -> SelfCheck:
+        tolerance = 1e-2 if self.args.bf16 or self.args.fp16 or self.model.dtype != torch.float32 else 1e-4
+        return SelfCheck(self.accelerator.print, self._tokenizer, self.reward_funcs, tolerance)
 
     # The critic
 
@@ -161,7 +173,8 @@ class PPOTrainer(trl.GRPOTrainer):
         self.critic.eval()  # also switches gradient checkpointing off
         pieces = zip(*(tensor.split(self._piece()) for tensor in _sequences(inputs)), strict=True)
         length = inputs["completion_ids"].shape[1]
-        return torch.cat([self.critic(ids, attention, length=length) for ids, attention in pieces])
+        with self._phase("critic"):
+            return torch.cat([self.critic(ids, attention, length=length) for ids, attention in pieces])
 
     def create_optimizer(self, model: nn.Module | None = None) -> Optimizer:
         """Create the optimizer with two groups more, for the parameters of the critic."""
@@ -230,7 +243,8 @@ class PPOTrainer(trl.GRPOTrainer):
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, *rest: Any) -> Tensor:
         """Keep what each function pays the completions of this process; scores come back gathered from all."""
-        gathered = super()._calculate_rewards(inputs, prompts, *rest)
+        with self._phase("scoring"):
+            gathered = super()._calculate_rewards(inputs, prompts, *rest)
         mine = self.accelerator.process_index * len(prompts)
         self._scores = gathered[mine : mine + len(prompts)].unbind(1)
         ids = rest[-1]
@@ -249,11 +263,15 @@ class PPOTrainer(trl.GRPOTrainer):
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Inputs:
         """Replace the advantages over the group by those over the critic, and add what the value loss needs."""
-        rollout = super()._generate_and_score_completions(inputs)
+        with self._phase("rollout"):
+            return self._with_advantages(super()._generate_and_score_completions(inputs))
+
+    def _with_advantages(self, rollout: Inputs) -> Inputs:
         mask, finished = _written(rollout), self._finished(rollout)
         kl = ESTIMATORS[self.args.kl_estimator](self._log_ratios_to_reference(rollout))
-        weights = self.reward_weights.to(mask.device)
-        scores = self.payroll.scores(self._payments(mask), weights, mask, finished, learn=self.model.training)
+        weights, payments = self.reward_weights.to(mask.device), self._payments(mask)
+        scores = self.payroll.scores(payments, weights, mask, finished, learn=self.model.training)
+        self._show_rewards(rollout["completion_ids"], scores, payments, mask)
         rewards = self.payroll.rewards(scores, self.beta * kl, mask)
         values = self._values_at_rollout(rollout)
         rollout |= self._advantages(rewards, values, mask, finished)
@@ -262,6 +280,17 @@ class PPOTrainer(trl.GRPOTrainer):
         self._price_kl(kl, mask)
         self._show_advantages(rollout["advantages"].sum(1) / mask.sum(1).clamp(min=1))
         return rollout
+
+    def _generate(self, prompts: list[Any]) -> Any:
+        with self._phase("generation"):
+            return super()._generate(prompts)
+
+    def _show_rewards(self, ids: Tensor, scores: PerToken, payments: list[Payments], mask: Tensor) -> None:
+        if self._self_check is not None and self.model.training:
+            paid = torch.stack([one.paid for one in payments]).any(0) | (scores != 0)
+            lengths = (mask.cumsum(1) * mask).argmax(1) + 1
+            shown = [row[:length].tolist() for row, length in zip(ids, lengths, strict=True)]
+            self._self_check.rollout(shown, scores, paid)
 
     def _finished(self, rollout: Inputs) -> Tensor:
         ends = [*self.eos_token_ids, self._tokenizer.pad_token_id]
@@ -357,11 +386,28 @@ class PPOTrainer(trl.GRPOTrainer):
 
     def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
         """Remember the log-probabilities, which the parent's loss does not hand out."""
-        result = super()._get_per_token_logps_and_entropies(*args, **kwargs)
+        with self._phase_of_reading(args[0]):
+            result = super()._get_per_token_logps_and_entropies(*args, **kwargs)
         self._latest_logps = result[0].detach()
         return result
 
+    def _phase_of_reading(self, model: nn.Module) -> AbstractContextManager[None]:
+        """Return the phase of a pass of policy or reference over a rollout; a loss belongs to the update."""
+        if torch.is_grad_enabled() or not self.model.training:
+            return nullcontext()
+        reference = model is self.ref_model or is_switched(model)
+        return self._phase("reference" if reference else "policy")
+
     # The metrics
+
+    def _record_shares(self, shares: Mapping[str, float]) -> None:
+        for name, share in shares.items():
+            self._metrics["train"][name].append(share)
+
+    def _now(self) -> float:
+        if self.accelerator.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
 
     def _total(self, sums: Tensor) -> Tensor:
         total: Any = self.accelerator.reduce(sums, reduction="sum")
@@ -384,6 +430,8 @@ class PPOTrainer(trl.GRPOTrainer):
         ratios = ratio_metrics(new, inputs.get("old_per_token_logps", new), mask, self._total)
         if self.model.training:
             self.early_stop.seen.append(ratios["approx_kl"].item())
+            if self._self_check is not None:
+                self._self_check.first_epoch(ratios["ratio"].item(), ratios["approx_kl"].item())
         clipped = {"value/clip_ratio": masked_mean(moved.float(), mask, self._total)}
         self._record({"loss/policy": shares[0], "loss/value": shares[1]} | ratios | clipped)
 

@@ -121,6 +121,7 @@ def train_policy(world: World, scorer: Scorer, folder: Path) -> tuple[Any, list[
             learning_rate=1.5e-3,
             max_completion_length=LONGEST_COMPLETION,
             logging_steps=1,
+            self_check=False,
             seed=world.seed,
             **SMALL_MACHINE,
         ),
