@@ -59,7 +59,7 @@ class Feedback(ABC):
         for f in fields(self):
             value = getattr(self, f.name)
             if value is not None:
-                object.__setattr__(self, f.name, _as_tensor(value, f.metadata["dtype"]))
+                object.__setattr__(self, f.name, _as_vector(type(self).__name__, f.name, value, f.metadata["dtype"]))
         self.check()
 
     @abstractmethod
@@ -187,8 +187,15 @@ def _read(name: str, value: Any) -> float:
         raise InvalidFeedback(f"A row got {name} = {value!r}, which is no number. Write a number.") from None
 
 
-def _as_tensor(value: Any, dtype: torch.dtype) -> Tensor:
-    return torch.as_tensor(value, dtype=dtype)
+def _as_vector(kind: str, name: str, value: Any, dtype: torch.dtype) -> Tensor:
+    tensor = torch.as_tensor(value, dtype=dtype)
+    if tensor.ndim != 1:
+        # Against a vector of leads a column of margins would spread to a square, which is no error to torch.
+        raise InvalidFeedback(
+            f"{kind} got {name} of the shape {tuple(tensor.shape)}. It holds one number an item, in a vector; "
+            f"pass {name}.reshape(-1)."
+        )
+    return tensor
 
 
 def _join(values: list[Tensor | None], f: Any, parts: Sequence[Feedback]) -> Tensor | None:

@@ -75,6 +75,7 @@ class Loss(ABC):
 
         Learned numbers that are not given have the values that they start from.
         """
+        require_vector(scores)
         scores, feedback = exact(scores), feedback.read_as(self.reads)
         given = {name: scores.new_tensor(start) for name, start in self.learned.items()} | dict(numbers or {})
         items = self.items(scores, feedback, **given)
@@ -255,6 +256,15 @@ class Regularizer(Loss):
 def exact(scores: Scores) -> Scores:
     """Return scores in float32, or as they are in float64: bfloat16 cannot tell 16.0 from 16.05."""
     return scores if scores.dtype == torch.float64 else scores.float()
+
+
+def require_vector(scores: Tensor) -> None:
+    """Raise `InvalidFeedback` unless scores are one vector: a column of them would spread to a square."""
+    if scores.ndim != 1:
+        raise InvalidFeedback(
+            f"Scores of the shape {tuple(scores.shape)} arrived, but feedback refers to a vector of them. "
+            "Pass one number a text: scores.reshape(-1)."
+        )
 
 
 def require_signs(loss: Loss, name: str, values: torch.Tensor) -> None:

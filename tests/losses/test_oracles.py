@@ -1,21 +1,33 @@
-"""Losses against code that others wrote: SciPy, choix and torch's own functions."""
+"""Losses against code that others wrote: SciPy, choix, torchmetrics and torch's own functions."""
 
-from itertools import permutations
+from itertools import combinations, permutations
 from math import exp
 
 import choix
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
-from scipy.special import comb, log_expit, log_softmax
+from hypothesis import strategies as st
+from scipy.optimize import minimize
+from scipy.special import comb, log_expit, log_ndtr, log_softmax, logsumexp, softmax
+from scipy.special import huber as scipys_huber
 from torch.nn import functional
+from torchmetrics.functional.retrieval import retrieval_normalized_dcg
 
 from rlhf_losses.feedback import Labels, Pairs, Rankings, Ratings, Steps
 from rlhf_losses.losses import (
     Hinge,
+    Huber,
+    LambdaNdcg,
+    ListNet,
+    PlackettLuce,
     PointwiseHinge,
+    Pqm,
     SegmentHinge,
+    Thurstone,
     accumulated_pairs,
+    best_of_n,
     bradley_terry,
     cross_entropy,
     plackett_luce,
@@ -176,3 +188,143 @@ def test_segment_rating_is_torchs_mean_squared_error_before_the_mean(drawn):
     scores, steps = drawn
     expected = functional.mse_loss(scores[steps.steps], steps.values, reduction="none")
     assert segment_rating.price(scores, steps).tolist() == close(expected.tolist())
+
+
+@given(scores_with(Pairs), st.floats(0.25, 4))
+def test_thurstone_is_scipys_log_ndtr(drawn, deviation):
+    scores, pairs = drawn
+    plain = Pairs(pairs.chosen, pairs.rejected)
+    lead = plain.lead(scores.double()).numpy() / (np.sqrt(2) * deviation)
+    expected = -log_ndtr(lead)
+    assert Thurstone(deviation=deviation).price(scores.double(), plain).tolist() == close(expected.tolist())
+
+
+@given(scores_with(Ratings), st.floats(0.25, 4))
+def test_huber_is_scipys(drawn, threshold):
+    scores, ratings = drawn
+    distance = scores.double()[ratings.candidates] - ratings.ratings.double()
+    expected = scipys_huber(threshold, distance.numpy())
+    assert Huber(threshold=threshold).price(scores.double(), ratings).tolist() == close(expected.tolist())
+
+
+@given(scores_with(Ratings), st.floats(0.25, 4))
+def test_list_net_is_the_cross_entropy_of_scipys_softmaxes(drawn, temperature):
+    scores, ratings = drawn
+    lists = ratings.to_rankings()
+    expected = [
+        -(softmax(grades.double().numpy() / temperature) * log_softmax(values.numpy())).sum()
+        for values, grades in lists.graded_lists(scores.double())
+    ]
+    assert ListNet(temperature=temperature).price(scores.double(), lists).tolist() == close(expected)
+
+
+@given(scores_with(Steps), st.floats(0, 8))
+def test_pqm_is_scipys_logsumexp_step_by_step(drawn, margin):
+    scores, steps = drawn
+    expected = []
+    scores = scores.double().clamp(-1e4, 1e4)  # beyond, SciPy's sums of exponentials lose what is subtracted below
+    for values, labels in steps.answers_of(scores):
+        right, wrong = values[labels > 0].tolist(), (values[labels <= 0] + margin).tolist()
+        costs = [logsumexp([0.0, *wrong, *right[: i + 1]]) - right[i] for i in range(len(right))]
+        costs += [logsumexp([0.0, *wrong])] if wrong else []
+        expected.append(sum(costs) / len(costs))
+    assert Pqm(margin=margin).price(scores, steps).tolist() == pytest.approx(expected, rel=1e-6, abs=1e-6)
+
+
+@given(st.permutations(range(6)), st.lists(st.integers(0, 5), min_size=6, max_size=6), st.sampled_from([None, 1, 3]))
+def test_lambda_ndcg_weighs_a_pair_by_what_its_swap_changes_in_torchmetrics_ndcg(order, grades, top):
+    scores = torch.tensor(order, dtype=torch.float64)
+    target = torch.tensor(grades)
+    expected = 0.0
+    for i, j in combinations(range(6), 2):
+        swapped = scores.clone()
+        swapped[[i, j]] = scores[[j, i]]
+        change = retrieval_normalized_dcg(swapped, target, top_k=top) - retrieval_normalized_dcg(
+            scores, target, top_k=top
+        )
+        lead = (scores[i] - scores[j]) * torch.sign(target[i] - target[j])
+        expected += float(change.abs() * functional.softplus(-lead))
+    ranked = Rankings(range(6), [1 + max(grades) - grade for grade in grades], [6], grades)
+    cost = LambdaNdcg(top=top, gain="linear")(scores, ranked).item()
+    assert cost == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("top", [None, 2])
+def test_exponential_gains_are_linear_gains_of_exponential_grades(top):
+    scores = torch.tensor([0.5, -1.0, 2.0, 0.0])
+    grades, gains = torch.tensor([3.0, 0.0, 1.0, 2.0]), torch.tensor([7.0, 0.0, 1.0, 3.0])
+    costs = [
+        LambdaNdcg(top=top, gain=gain)(scores, Rankings(range(4), [1, 4, 3, 2], [4], some))
+        for gain, some in (("exponential", grades), ("linear", gains))
+    ]
+    assert costs[0] == pytest.approx(costs[1])
+
+
+def least(loss, feedback, count):
+    """Return the scores of least cost, their mean zero."""
+    scores = torch.zeros(count, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([scores], max_iter=500, tolerance_grad=1e-12, line_search_fn="strong_wolfe")
+
+    def closure():
+        optimizer.zero_grad()
+        cost = loss(scores, feedback)
+        cost.backward()
+        return cost
+
+    optimizer.step(closure)
+    return (scores - scores.mean()).tolist()
+
+
+def comparisons(count=6, games=600):
+    """Return random games, winner first, in which everybody wins and loses some."""
+    choix_rng = np.random.default_rng(0)
+    strength = choix_rng.normal(size=count)
+    pairs = [choix_rng.choice(count, 2, replace=False) for _ in range(games)]
+    return [(a, b) if choix_rng.random() < 1 / (1 + np.exp(strength[b] - strength[a])) else (b, a) for a, b in pairs]
+
+
+def test_bradley_terry_has_the_maximum_of_choix():
+    games = comparisons()
+    found = least(bradley_terry, Pairs(*map(list, zip(*games, strict=True))), 6)
+    expected = choix.opt_pairwise(6, games, tol=1e-12)
+    assert found == pytest.approx((expected - expected.mean()).tolist(), abs=1e-4)
+
+
+def test_bradley_terry_has_the_maximum_of_a_logistic_regression_by_scipy():
+    games = comparisons()
+    design = np.zeros((len(games), 6))
+    for row, (winner, loser) in enumerate(games):
+        design[row, winner], design[row, loser] = 1, -1
+    fitted = minimize(
+        lambda weights: -log_expit(design @ weights).mean(),
+        np.zeros(6),
+        jac=lambda weights: -design.T @ np.exp(log_expit(-design @ weights)) / len(games),
+        tol=1e-12,
+    )
+    found = least(bradley_terry, Pairs(*map(list, zip(*games, strict=True))), 6)
+    assert found == pytest.approx((fitted.x - fitted.x.mean()).tolist(), abs=1e-4)
+
+
+def orders(count=6, lists=300):
+    """Return random orders of random fours, best first."""
+    rng = np.random.default_rng(1)
+    strength = rng.normal(size=count)
+    drawn = [rng.choice(count, 4, replace=False) for _ in range(lists)]
+    return [one[np.argsort(-(strength[one] / 2 + rng.gumbel(size=4)))].tolist() for one in drawn]
+
+
+def as_rankings(lists):
+    return Rankings([one for order in lists for one in order], [1, 2, 3, 4] * len(lists), [4] * len(lists))
+
+
+def test_plackett_luce_has_the_maximum_of_choix():
+    drawn = orders()
+    expected = choix.opt_rankings(6, drawn, tol=1e-12)
+    assert least(plackett_luce, as_rankings(drawn), 6) == pytest.approx((expected - expected.mean()).tolist(), abs=1e-4)
+
+
+@pytest.mark.parametrize("loss", [best_of_n, PlackettLuce(top=1)], ids=str)
+def test_the_first_choice_has_the_maximum_of_choix(loss):
+    drawn = orders()
+    expected = choix.opt_top1(6, [(order[0], order[1:]) for order in drawn], tol=1e-12)
+    assert least(loss, as_rankings(drawn), 6) == pytest.approx((expected - expected.mean()).tolist(), abs=1e-4)

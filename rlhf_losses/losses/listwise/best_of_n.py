@@ -34,8 +34,10 @@ class BestOfN(ListwiseLoss):
     claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | PROPER
 
     def per_list(self, scores: PerCandidate, ranks: Ranks) -> Scalar:
-        scores = scores / self.temperature
-        return scores.logsumexp(dim=0) - scores[ranks == ranks.min()].logsumexp(dim=0)
+        best = ranks == ranks.min()
+        # Differences first: beside a large score the logarithm of the number of answers would be lost.
+        leads = (scores - scores[best].max()) / self.temperature
+        return leads.logsumexp(dim=0) - leads[best].logsumexp(dim=0)
 
 
 best_of_n = BestOfN()

@@ -39,8 +39,9 @@ class PlackettLuce(ListwiseLoss):
 
     def per_list(self, scores: PerCandidate, ranks: Ranks) -> Scalar:
         left = ranks.unsqueeze(0) >= ranks.unsqueeze(1)
-        rivals = torch.where(left, scores.unsqueeze(0), -torch.inf)
-        costs = rivals.logsumexp(dim=1) - scores
+        # Differences first: beside a large score the logarithm of the number of rivals would be lost.
+        leads = scores.unsqueeze(0) - scores.unsqueeze(1)
+        costs = torch.where(left, leads, -torch.inf).logsumexp(dim=1)
         return costs.sum() if self.top is None else costs[(~left).sum(dim=1) < self.top].sum()
 
 

@@ -56,8 +56,8 @@ class Pqm(Loss):
         start = scores.new_zeros(1)
         below = torch.cat([start, wrong + self.margin]).logsumexp(dim=0)
         until = torch.ones(len(right), len(right), device=scores.device).tril().bool()
-        before = torch.where(until, right.unsqueeze(0), -torch.inf).logsumexp(dim=1)
-        costs = torch.logaddexp(before, below) - right
+        before = torch.where(until, right.unsqueeze(0) - right.unsqueeze(1), -torch.inf).logsumexp(dim=1)
+        costs = torch.logaddexp(before, below - right)
         return torch.cat([costs, below.unsqueeze(0)] if len(wrong) else [costs]).mean()
 
 

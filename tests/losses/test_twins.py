@@ -1,0 +1,198 @@
+"""With two answers a loss of lists is a loss of pairs, and without ties a loss of ties is one of wins."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlhf_losses.feedback import Labels, Pairs, Rankings, Ratings, Steps, Votes
+from rlhf_losses.losses import (
+    BestOfN,
+    BradleyTerry,
+    Davidson,
+    FocalBradleyTerry,
+    Hinge,
+    Huber,
+    LambdaNdcg,
+    ListNet,
+    PlackettLuce,
+    Pqm,
+    RaoKupper,
+    RobustBradleyTerry,
+    accumulated_pairs,
+    best_of_n,
+    bradley_terry,
+    cross_entropy,
+    eurus,
+    hinge,
+    independent_classification,
+    plackett_luce,
+    squared_difference,
+    squared_error,
+    step_cross_entropy,
+)
+from rlhf_losses.testing.strategies import scores_with
+
+SMALL = st.floats(-20, 20)
+
+
+def close(costs):
+    return pytest.approx(costs.tolist(), rel=1e-6, abs=1e-6)
+
+
+def as_lists(pairs):
+    """Return each pair as a list of two, the chosen answer first."""
+    both = torch.stack([pairs.chosen, pairs.rejected], dim=1).flatten()
+    return Rankings(both, torch.tensor([1, 2] * len(pairs)), torch.tensor([2] * len(pairs)))
+
+
+@pytest.mark.parametrize(
+    ("listwise", "pairwise"),
+    [
+        (plackett_luce, bradley_terry),
+        (PlackettLuce(top=1), bradley_terry),
+        (accumulated_pairs, bradley_terry),
+        (best_of_n, bradley_terry),
+        (BestOfN(temperature=2.5), BradleyTerry(temperature=2.5)),
+        # A temperature of the grades near 0 leaves no doubt about which of the two is better.
+        (ListNet(temperature=0.01), bradley_terry),
+        (LambdaNdcg(), (1 - 1 / torch.log2(torch.tensor(3.0)).item()) * bradley_terry),
+        (LambdaNdcg(top=1, gain="linear"), bradley_terry),
+    ],
+    ids=str,
+)
+@given(drawn=scores_with(Pairs))
+def test_with_two_answers_a_list_is_a_pair(listwise, pairwise, drawn):
+    scores, pairs = drawn
+    plain = Pairs(pairs.chosen, pairs.rejected)
+    (term,) = pairwise.terms
+    costs = listwise.price(scores.double(), as_lists(plain))
+    assert costs.tolist() == close(term.weight * term.loss.price(scores.double(), plain))
+
+
+@given(first=SMALL, second=SMALL, lead=SMALL, temperature=st.floats(0.5, 4))
+def test_list_net_with_two_answers_is_bradley_terry_with_the_preference_of_the_grades(first, second, lead, temperature):
+    scores = torch.tensor([lead, 0.0], dtype=torch.float64)
+    grades = torch.tensor([first, second], dtype=torch.float64)
+    lists = Rankings(candidates=[0, 1], ranks=[1, 2], sizes=[2], grades=grades)
+    preference = torch.sigmoid((grades[0] - grades[1]) / temperature).reshape(1)
+    pairs = Pairs(chosen=[0], rejected=[1], preference=preference)
+    assert ListNet(temperature=temperature)(scores, lists).item() == pytest.approx(
+        bradley_terry(scores, pairs).item(), rel=1e-4, abs=1e-4
+    )
+
+
+@given(drawn=scores_with(Rankings))
+def test_accumulated_pairs_are_bradley_terry_averaged_over_the_pairs_of_a_list(drawn):
+    scores, rankings = drawn
+    one = Rankings(rankings.candidates[: rankings.sizes[0]], rankings.ranks[: rankings.sizes[0]], rankings.sizes[:1])
+    assert accumulated_pairs(scores.double(), one).tolist() == close(bradley_terry(scores.double(), one))
+
+
+@given(drawn=scores_with(Rankings))
+def test_the_first_choice_of_plackett_luce_is_best_of_n(drawn):
+    scores, rankings = drawn
+    ranks = torch.cat([torch.arange(int(size)) for size in rankings.sizes])
+    strict = Rankings(rankings.candidates, ranks, rankings.sizes)
+    first = PlackettLuce(top=1).price(scores.double(), strict)
+    assert first.tolist() == close(best_of_n.price(scores.double(), strict))
+
+
+@pytest.mark.parametrize("loss", [RaoKupper(tie_width=1e-6), Davidson(tie_odds=1e-6)], ids=str)
+@given(lead=SMALL, sure=st.booleans())
+def test_without_ties_a_narrow_loss_of_ties_is_bradley_terry(loss, lead, sure):
+    scores = torch.tensor([lead, 0.0], dtype=torch.float64)
+    pairs = Pairs(chosen=[0], rejected=[1], preference=[float(sure)])
+    assert loss(scores, pairs).item() == pytest.approx(bradley_terry(scores, pairs).item(), abs=1e-5)
+
+
+@given(lead=SMALL, width=st.floats(0.1, 5))
+def test_rao_kupper_is_bradley_terry_with_the_width_as_a_margin(lead, width):
+    scores = torch.tensor([lead, 0.0], dtype=torch.float64)
+    won, asked = Pairs(chosen=[0], rejected=[1]), Pairs(chosen=[0], rejected=[1], margin=[width])
+    cost = RaoKupper(tie_width=width)(scores, won).item()
+    assert cost == pytest.approx(bradley_terry(scores, asked).item(), rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("loss", [RaoKupper(), Davidson()], ids=str)
+@given(drawn=scores_with(Votes))
+def test_votes_cost_what_each_annotator_by_himself_costs_on_average(loss, drawn):
+    scores, votes = drawn
+    scores = scores.double()
+    ties = torch.zeros_like(votes.votes_first) if votes.ties is None else votes.ties
+    counts = [votes.votes_first, ties, votes.votes_second]
+    ways = [
+        {"preference": torch.full_like(ties, p), "tie": torch.full_like(ties, t)} for p, t in ((1, 0), (0.5, 1), (0, 0))
+    ]
+    each = [loss.price(scores, Pairs(votes.first, votes.second, **way)) for way in ways]
+    expected = sum(count * cost for count, cost in zip(counts, each, strict=True)) / sum(counts)
+    assert loss.price(scores, votes).tolist() == pytest.approx(expected.tolist(), rel=1e-5, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("neutral", "twin"),
+    [(RobustBradleyTerry(flip_rate=0.0), bradley_terry), (FocalBradleyTerry(focus=0.0), bradley_terry)],
+)
+@given(drawn=scores_with(Pairs))
+def test_an_option_that_does_nothing_leaves_bradley_terry(neutral, twin, drawn):
+    scores, pairs = drawn
+    assert neutral.price(scores.double(), pairs).tolist() == close(twin.price(scores.double(), pairs))
+
+
+@given(drawn=scores_with(Pairs), rate=st.floats(0, 0.45))
+def test_robust_bradley_terry_is_right_on_average_over_flips(drawn, rate):
+    scores, pairs = drawn
+    scores = scores.double()
+    robust, plain = RobustBradleyTerry(flip_rate=rate), Pairs(pairs.chosen, pairs.rejected)
+    flipped = Pairs(pairs.rejected, pairs.chosen)
+    mean = (1 - rate) * robust.price(scores, plain) + rate * robust.price(scores, flipped)
+    assert mean.tolist() == pytest.approx(
+        bradley_terry.price(scores, plain).tolist(), rel=1e-6, abs=1e-6 * float(scores.abs().max() + 1)
+    )
+
+
+@given(drawn=scores_with(Pairs))
+def test_the_squared_hinge_is_the_squared_difference_where_the_lead_falls_short(drawn):
+    scores, pairs = drawn
+    plain = Pairs(pairs.chosen, pairs.rejected)
+    short = plain.lead(scores.double()) <= 1
+    squared = Hinge(power=2.0).price(scores.double(), plain)
+    assert squared[short].tolist() == close(squared_difference.price(scores.double(), plain)[short])
+    assert squared[short].tolist() == close(hinge.price(scores.double(), plain)[short] ** 2)
+    assert not squared[~short].any()
+
+
+@given(drawn=scores_with(Pairs))
+def test_independent_classification_is_cross_entropy_on_both_answers(drawn):
+    scores, pairs = drawn
+    plain = Pairs(pairs.chosen, pairs.rejected)
+    good = Labels(plain.chosen, torch.ones(len(plain)))
+    bad = Labels(plain.rejected, torch.zeros(len(plain)))
+    expected = cross_entropy.price(scores.double(), good) + cross_entropy.price(scores.double(), bad)
+    assert independent_classification.price(scores.double(), plain).tolist() == close(expected)
+    assert float(eurus(scores.double(), plain)) == pytest.approx(
+        float(bradley_terry(scores.double(), plain) + expected.mean()), rel=1e-6
+    )
+
+
+@given(drawn=scores_with(Steps))
+def test_step_cross_entropy_is_cross_entropy_on_every_step(drawn):
+    scores, steps = drawn
+    expected = cross_entropy.price(scores, Labels(steps.steps, steps.values))
+    assert step_cross_entropy.price(scores, steps).equal(expected)
+
+
+@given(score=SMALL)
+def test_pqm_without_a_margin_on_one_step_is_step_cross_entropy(score):
+    scores = torch.tensor([score], dtype=torch.float64)
+    for label in (0.0, 1.0):
+        step = Steps(steps=[0], values=[label])
+        assert Pqm(margin=0.0)(scores, step).item() == pytest.approx(step_cross_entropy(scores, step).item())
+
+
+@given(drawn=scores_with(Ratings))
+def test_huber_is_half_the_squared_error_within_its_threshold(drawn):
+    scores, ratings = drawn
+    near = ratings.ratings.double() + scores[ratings.candidates].double().clamp(-2, 2)
+    wide = Ratings(torch.arange(len(near)), ratings.ratings, ratings.sizes)
+    assert Huber(threshold=2.0).price(near, wide).tolist() == close(squared_error.price(near, wide) / 2)
