@@ -3,10 +3,12 @@
 import pytest
 import torch
 from datasets import Dataset
+from peft import LoraConfig
 from ppo_runs import share_of_high_tokens
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForSequenceClassification
 
 from rlhf_losses.ppo import PPOConfig, PPOTrainer
+from rlhf_losses.training import RewardConfig, RewardTrainer
 
 
 @pytest.fixture
@@ -56,3 +58,18 @@ def reward_model(tokenizer):
         pad_token_id=0,
     )
     return LlamaForSequenceClassification(config)
+
+
+@pytest.fixture
+def reward_adapter(language_model, tokenizer, pairs, settings, tmp_path):
+    """Return the checkpoint of a reward model whose adapter was trained on the policy's base."""
+    trainer = RewardTrainer(
+        language_model,
+        RewardConfig(**settings(output_dir=str(tmp_path / "reward"), save_strategy="steps", save_steps=3)),
+        pairs,
+        processing_class=tokenizer,
+        peft_config=LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False),
+        loss="bradley_terry",
+    )
+    trainer.train()
+    return str(tmp_path / "reward" / "checkpoint-3")

@@ -11,25 +11,9 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from rlhf_losses.errors import UnusableModel
 from rlhf_losses.ppo import held_bytes, scorer_on
 from rlhf_losses.scoring import Scorer
-from rlhf_losses.training import RewardConfig, RewardTrainer
 
 ADAPTERS = {"r": 2, "target_modules": ["q_proj", "v_proj"]}
 PROMPTS, ANSWERS = ["a", "What is it? "], ["b.", "It is a cat."]
-
-
-@pytest.fixture
-def reward_adapter(language_model, tokenizer, pairs, settings, tmp_path):
-    """Return the checkpoint of a reward model whose adapter was trained on the policy's base."""
-    trainer = RewardTrainer(
-        language_model,
-        RewardConfig(**settings(output_dir=str(tmp_path / "reward"), save_strategy="steps", save_steps=3)),
-        pairs,
-        processing_class=tokenizer,
-        peft_config=LoraConfig(**ADAPTERS, init_lora_weights=False),
-        loss="bradley_terry",
-    )
-    trainer.train()
-    return str(tmp_path / "reward" / "checkpoint-3")
 
 
 @pytest.fixture

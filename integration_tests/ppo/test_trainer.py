@@ -514,6 +514,11 @@ def test_prompts_that_leave_no_room_for_a_completion_are_refused(make_trainer, a
         make_trainer(**{argument: data})
 
 
+def test_completions_as_long_as_the_context_are_refused(make_trainer):
+    with pytest.raises(RlhfLossesError, match=r"max_completion_length=256 arrived, but .* reads 256.*Set it lower"):
+        make_trainer(changes={"max_completion_length": 256})
+
+
 def test_the_published_policy_is_the_trained_one_without_adapters(make_trainer, tmp_path):
     trainer = make_trainer(peft_config=LoraConfig(**LORA, init_lora_weights=False))
     published = AutoModelForCausalLM.from_pretrained(trainer.publish(tmp_path / "published"))

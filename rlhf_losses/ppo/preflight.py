@@ -68,6 +68,11 @@ def require_room(model: Any, tokenizer: Any, datasets: Iterable[Any], args: PPOC
         return
     tokenizer = tokenizer or AutoTokenizer.from_pretrained(name, **_trust(args))
     room = context - (args.max_completion_length or 0)
+    if room < 1:
+        raise UnusableSetting(
+            f"max_completion_length={args.max_completion_length} arrived, but the policy reads {context} tokens, which "
+            "leaves none for a prompt. Set it lower: --max_completion_length 128."
+        )
     for data in datasets:
         if isinstance(data, dict):
             require_room(model, tokenizer, data.values(), args)

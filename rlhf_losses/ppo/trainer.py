@@ -2,8 +2,8 @@
 
 What GRPO does stays as it is: sampling prompts, generating, calling reward functions, the clipped policy loss,
 checkpoints and logs. PPO is added at four places: the rollout gets rewards, values and advantages for every
-token; the loss gets the value loss; the optimizer, clipping and checkpoints get the critic; and the KL
-penalty moves from the loss to the rewards.
+token; the loss gets the value loss; the optimizer, clipping and checkpoints get the critic (`with_critic`); and
+the KL penalty moves from the loss to the rewards.
 """
 
 import time
@@ -13,14 +13,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-import trl
-from accelerate.utils import gather, is_peft_model
+from accelerate.utils import gather
 from peft import PeftModel
 from torch import Tensor, nn
-from torch.optim import Optimizer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl.models.utils import disable_gradient_checkpointing
-from trl.trainer.utils import disable_dropout_in_model
 
 from rlhf_losses.model import merged
 from rlhf_losses.ppo import preflight
@@ -31,23 +28,24 @@ from rlhf_losses.ppo.advantages import (
     masked_mean,
     whiten,
 )
-from rlhf_losses.ppo.callbacks import EarlyStop, ForgetGradients
-from rlhf_losses.ppo.checkpoints import CRITIC_FOLDER, load_state, save_state
+from rlhf_losses.ppo.callbacks import EarlyStop
+from rlhf_losses.ppo.checkpoints import load_state, save_state
 from rlhf_losses.ppo.config import PPOConfig
-from rlhf_losses.ppo.critic import Critic, OwnCritic, clipped_value_error
+from rlhf_losses.ppo.critic import Critic, clipped_value_error
 from rlhf_losses.ppo.metrics import kl_metrics, ratio_metrics, rollout_metrics
 from rlhf_losses.ppo.payroll import Payroll
 from rlhf_losses.ppo.penalty import ESTIMATORS, Coefficient, log_ratio_to_reference
 from rlhf_losses.ppo.placement import PlacedReward
 from rlhf_losses.ppo.rewards import Payments, ended_with, last_token, pay_at_end, pay_where_told
-from rlhf_losses.ppo.roles import add_adapters, choose_critic, critic_on_policy, is_switched, standardized
+from rlhf_losses.ppo.roles import choose_critic, critic_on_policy, is_switched, standardized
 from rlhf_losses.ppo.self_check import SelfCheck
 from rlhf_losses.ppo.stopwatch import Stopwatch
+from rlhf_losses.ppo.with_critic import TrainerWithCritic
 
 Inputs = dict[str, Any]
 
 
-class PPOTrainer(trl.GRPOTrainer):
+class PPOTrainer(TrainerWithCritic):
     """Proximal policy optimisation of a language model against reward functions.
 
     Args:
@@ -82,8 +80,6 @@ class PPOTrainer(trl.GRPOTrainer):
         https://arxiv.org/abs/1909.08593
     """
 
-    args: PPOConfig
-    model: PreTrainedModel
     beta: float
 
     _name = "PPO"
@@ -120,10 +116,9 @@ class PPOTrainer(trl.GRPOTrainer):
         preflight.require_reach(self)
         if self.ref_model is not None and not isinstance(model, str):
             preflight.require_same_start(self.model, self.accelerator.unwrap_model(self.ref_model))
-        self.critic = self._prepare_critic(self._choose_critic(critic))
+        self.train_beside(self._choose_critic(critic))
         self.payroll = Payroll(args, len(self.reward_funcs), self._total)
         self.coefficient = Coefficient(args.beta, args.kl_target, args.kl_horizon)
-        self.add_callback(ForgetGradients(self.critic))
         self.early_stop = EarlyStop(args.kl_stop or torch.inf, self._give_up_rollout)
         self.add_callback(self.early_stop)
         self._phase: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext()
@@ -143,23 +138,6 @@ class PPOTrainer(trl.GRPOTrainer):
             return critic_on_policy(self.model)
         return choose_critic(critic, self.model, self._tokenizer, self.reward_funcs)
 
-    def _prepare_critic(self, critic: Critic) -> nn.Module:
-        """Set up the critic as TRL does the policy: adapters, dropout, checkpointing, device, precision, processes."""
-        if isinstance(critic, OwnCritic) and is_peft_model(self.model):
-            policy: Any = self.model
-            add_adapters(critic, policy.peft_config[policy.active_adapter])
-        else:
-            critic.requires_grad_(True)
-        if self.args.disable_dropout:
-            disable_dropout_in_model(critic)
-        if self.args.gradient_checkpointing:
-            critic.checkpoint_activations(self._checkpointing() or {})
-        return self.accelerator.prepare_model(critic)
-
-    @property
-    def _bare_critic(self) -> Critic:
-        return self.accelerator.unwrap_model(self.critic)
-
     def _values(self, inputs: Inputs) -> PerToken:
         """Return the value before each token of the completions."""
         return self.critic(*_sequences(inputs), length=inputs["completion_ids"].shape[1])[:, :-1]
@@ -176,43 +154,13 @@ class PPOTrainer(trl.GRPOTrainer):
         with self._phase("critic"):
             return torch.cat([self.critic(ids, attention, length=length) for ids, attention in pieces])
 
-    def create_optimizer(self, model: nn.Module | None = None) -> Optimizer:
-        """Create the optimizer with two groups more, for the parameters of the critic."""
-        optimizer = super().create_optimizer(model)
-        known = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-        for group in self._critic_groups():
-            if not known.issuperset(map(id, group["params"])):
-                optimizer.add_param_group(group)
-        return optimizer
-
-    def _critic_groups(self) -> list[dict[str, Any]]:
-        decays = set(self.get_decay_parameter_names(self.critic))
-        trained = [(name, p) for name, p in self.critic.named_parameters() if p.requires_grad]
-        return [
-            {
-                "params": [p for name, p in trained if (name in decays) == decayed],
-                "weight_decay": self.args.weight_decay if decayed else 0.0,
-                "lr": self.args.critic_learning_rate,
-            }
-            for decayed in (True, False)
-        ]
-
-    def _clip_grad_norm(self, model: nn.Module) -> Any:
-        return super()._clip_grad_norm(nn.ModuleList([model, self.critic]))
-
-    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
-        return super()._get_grad_norm(nn.ModuleList([model, self.critic]), grad_norm=grad_norm)
-
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         super()._save_optimizer_and_scheduler(output_dir)
-        if self.args.should_save:
-            self._bare_critic.save(Path(output_dir) / CRITIC_FOLDER)
         save_state(output_dir, self.args.process_index, self._state())
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
-            self._bare_critic.load(Path(checkpoint) / CRITIC_FOLDER)
             self._restore(load_state(checkpoint, self.args.process_index, self.args.device))
 
     def _state(self) -> dict[str, Any]:
@@ -337,10 +285,6 @@ class PPOTrainer(trl.GRPOTrainer):
                     self.model, *_sequences(rollout), mask.shape[1], batch_size=self._piece()
                 )[0]
         return log_ratio_to_reference(logps, rollout["ref_per_token_logps"], mask)
-
-    def _checkpointing(self) -> dict[str, Any] | None:
-        settings: Any = self.args.gradient_checkpointing_kwargs
-        return settings
 
     def _piece(self) -> int:
         args = self.args
