@@ -80,8 +80,14 @@ trainer.accelerator.end_training()
 
 
 def train_in_processes(folder: Path, processes: int, *arguments: str) -> dict:
-    script = folder / "train.py"
-    script.write_text(SCRIPT)
+    """Train on data from disk, and return the log and the sum of each weight."""
+    return run_in_processes(SCRIPT, folder, processes, *arguments)
+
+
+def run_in_processes(code: str, folder: Path, processes: int, *arguments: str) -> dict:
+    """Run a script in several processes that find each other, and return what it prints after RESULT."""
+    script = folder / "script.py"
+    script.write_text(code)
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
     command = [sys.executable, *launcher, str(script), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

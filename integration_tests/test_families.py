@@ -96,10 +96,11 @@ def texts() -> list[list[int]]:
     ]
 
 
-def score(model: nn.Module, layout) -> torch.Tensor:
+def score(model: nn.Module, layout, every: int = 1) -> torch.Tensor:
+    """Return the scores at every token, or at every second one."""
     lines = texts()
-    every = [(text, position) for text, ids in enumerate(lines) for position in range(len(ids))]
-    return score_batch(model, layout.lay_out(lines, *zip(*every, strict=True)))
+    reads = [(text, position) for text, ids in enumerate(lines) for position in range(len(ids))]
+    return score_batch(model, layout.lay_out(lines, *zip(*reads[::every], strict=True)))
 
 
 @pytest.mark.parametrize("layout", [PackedLayout(), PrefixSharedLayout()], ids=["packed", "prefix_shared"])
@@ -116,6 +117,7 @@ def test_scores_and_gradients_are_those_of_the_padded_layout(family, layout):
     scores.square().sum().backward()
 
     torch.testing.assert_close(scores, expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(score(model, layout, every=2), expected[::2], rtol=1e-4, atol=1e-4)
     largest = max(gradient.norm() for gradient in gradients.values())
     for name, parameter in model.named_parameters():
         if name in gradients:

@@ -6,9 +6,10 @@ import pytest
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from ragged import RAGGED, ragged_lists, train_in_processes
+from ragged import RAGGED, ragged_lists, run_in_processes, train_in_processes
 
 from rlhf_losses import RewardConfig, RewardTrainer
+from rlhf_losses.errors import RlhfLossesError
 from rlhf_losses.layouts.tree import TokenTree
 
 LORA = LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, target_modules=["q_proj", "v_proj", "up_proj"])
@@ -135,3 +136,99 @@ def test_rows_with_one_prompt_share_it_across_the_batch(language_model, settings
     tokens = one["model_inputs"]["input_ids"].numel()
     assert tokens < 2 * len(prompt)
     assert int(one["num_tokens"]) > 6 * len(prompt)
+
+
+UPPER = LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, target_modules=["q_proj", "up_proj"], layers_to_transform=[1])
+
+
+@pytest.mark.parametrize("layout", ["padded", "prefix_shared"])
+def test_epochs_that_recall_the_frozen_layers_are_the_same_epochs(language_model, settings, pairs, layout):
+    plain = train(language_model, settings, pairs, "bradley_terry", UPPER, layout=layout)
+    trainer = train(language_model, settings, pairs, "bradley_terry", UPPER, layout=layout, frozen_cache_gib=0.1)
+    assert trainer.frozen.depth == 1
+    assert trainer.frozen.recalled_passes == 16  # of twenty, four saw new texts
+    assert_same_training(trainer, plain, SAME + EXTREMES)
+
+
+def test_what_does_not_fit_is_computed_again(language_model, settings, pairs):
+    plain = train(language_model, settings, pairs, "bradley_terry", UPPER)
+    trainer = train(language_model, settings, pairs, "bradley_terry", UPPER, frozen_cache_gib=2e-5)
+    assert 0 < len(trainer.frozen.states) < 32
+    assert trainer.frozen.recalled_passes < 16
+    assert_same_training(trainer, plain, SAME + EXTREMES)
+
+
+def test_a_model_whose_first_layer_is_trained_keeps_nothing_and_says_so(language_model, settings, pairs, caplog):
+    with caplog.at_level("WARNING", "rlhf_losses"):
+        trainer = train(language_model, settings, pairs, "bradley_terry", LORA, max_steps=1, frozen_cache_gib=1.0)
+    assert trainer.frozen is None
+    assert "its first layer is trained" in caplog.text
+
+
+def test_no_gradient_goes_below_the_first_trained_layer(language_model, settings, pairs):
+    trainer = train(language_model, settings, pairs, "bradley_terry", UPPER, max_steps=1)
+    seen = []
+    for layer in trainer.model.get_base_model().model.layers:
+        layer.register_forward_hook(lambda _module, _args, output: seen.append(output.requires_grad))
+    trainer.compute_loss(trainer.model, trainer.data_collator([trainer.train_dataset[0]]))
+    assert seen == [False, True]
+
+
+SHARDED = """
+import json, sys, torch, torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from transformers import AutoModelForSequenceClassification
+from rlhf_losses.layouts import PaddedLayout, choose_layout
+from rlhf_losses.model import score_batch
+
+dist.init_process_group("gloo")
+rank, mesh, padded = dist.get_rank(), init_device_mesh("cpu", (2,)), PaddedLayout(0)
+texts = [[1] + [5 + n] * 12 + [20 + m] * (3 + m) for n in range(2) for m in range(4)]
+
+def load():
+    torch.manual_seed(0)
+    return AutoModelForSequenceClassification.from_pretrained(sys.argv[1], num_labels=1, dtype=torch.float32)
+
+def cost(model, layout, texts):
+    batch = layout.lay_out(texts, range(len(texts)), [len(text) - 1 for text in texts])
+    return score_batch(model, batch).square().sum()
+
+sharded, whole = load(), load()
+layout = choose_layout(sharded, padded, trial=False)
+for layer in sharded.model.layers:
+    fully_shard(layer, mesh=mesh)
+fully_shard(sharded, mesh=mesh)
+cost(sharded, layout, texts[4 * rank : 4 * rank + 4]).backward()
+(cost(whole, padded, texts) / 2).backward()  # processes average their gradients
+pairs = zip(sharded.parameters(), whole.parameters(), strict=True)
+worst = max(((p.grad.full_tensor() - q.grad).norm() / q.grad.norm().clamp(min=1e-6)).item() for p, q in pairs)
+if rank == 0:
+    print("RESULT" + json.dumps({"layout": layout.name, "worst": worst}), flush=True)
+dist.destroy_process_group()
+"""
+
+
+def test_weights_sharded_over_two_processes_get_the_same_gradients(language_model, tmp_path):
+    """FSDP2: every process holds half of each weight, and gathers them in the model's own forward."""
+    found = run_in_processes(SHARDED, tmp_path, 2, language_model)
+    assert found["layout"] == "prefix_shared"
+    assert found["worst"] < 1e-4
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
+def test_a_compiled_model_goes_the_same_way(language_model, settings, pairs):
+    plain = train(language_model, settings, pairs, "bradley_terry", layout="padded", max_steps=3)
+    compiled = train(
+        language_model, settings, pairs, "bradley_terry", max_steps=3, torch_compile=True,
+        torch_compile_backend="aot_eager",
+    )  # fmt: skip
+    assert_same_training(compiled, plain)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"), [({"layout": "prefixshared"}, "prefix_shared"), ({"tokens_per_pass": 0}, "positive")]
+)
+def test_settings_that_cannot_be_are_refused(settings, changes, message):
+    with pytest.raises(RlhfLossesError, match=message):
+        RewardConfig(**settings(**changes))

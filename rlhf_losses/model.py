@@ -32,7 +32,7 @@ def score_batch(model: nn.Module, batch: Mapping[str, Any]) -> Scores:
     Raises:
         UnusableModel: the model scores whole texts only, and the batch asks for the score of a step.
     """
-    with head_output(find_head(model)) as seen:
+    with head_output(find_head(model)) as seen, unread_tokens_at_rest(model, batch["score_at"]):
         model(**batch["model_inputs"], use_cache=False)
     scores = seen[-1].squeeze(-1)
     return scores.flatten()[batch["score_at"]] if scores.dim() == 2 else _whole_texts(scores, batch)
@@ -49,6 +49,54 @@ def find_head(model: nn.Module) -> nn.Module:
     return min(named, key=lambda pair: pair[0].count("."))[1]
 
 
+def find_layers(model: nn.Module) -> nn.ModuleList | None:
+    """Return the list of a model's layers, or None where it has no such list, or several."""
+    count = getattr(getattr(model, "config", None), "num_hidden_layers", None)
+    lists = [module for module in model.modules() if isinstance(module, nn.ModuleList) and len(module) == count]
+    return lists[0] if len(lists) == 1 else None
+
+
+@contextmanager
+def unread_tokens_at_rest(model: nn.Module, score_at: Tensor) -> Iterator[None]:
+    """Run the last layer's feed-forward network at the tokens whose scores are read, and at no other.
+
+    Nothing comes after the last layer that looks at another token, so the others would be computed for nobody.
+    Layers that are computed again for the gradient, or are compiled, are left as they are.
+    """
+    layers = find_layers(getattr(model, "module", model))
+    network = getattr(layers[-1], "mlp", None) if layers else None
+    if network is None or _compiled(model) or _recomputes(model):
+        yield
+        return
+    read = score_at.unique()
+    shape: list[torch.Size] = []
+
+    def choose(_module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        shape.append(args[0].shape)
+        return (args[0].flatten(0, 1)[read][None], *args[1:])
+
+    def put_back(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
+        if isinstance(output, tuple):  # experts may tell their routing as well
+            return (put_back(_module, _args, output[0]), *output[1:])
+        lines, tokens, width = shape[-1]
+        return output.new_zeros(lines * tokens, width).index_copy(0, read, output[0]).view(lines, tokens, width)
+
+    before, after = network.register_forward_pre_hook(choose), network.register_forward_hook(put_back)
+    try:
+        yield
+    finally:
+        before.remove()
+        after.remove()
+
+
+def _compiled(model: nn.Module) -> bool:
+    return any(hasattr(wrapper, "_orig_mod") for wrapper in (model, getattr(model, "module", model)))
+
+
+def _recomputes(model: nn.Module) -> bool:
+    return model.training and any(getattr(m, "gradient_checkpointing", False) for m in model.modules())
+
+
 def merged(model: Any) -> Any:
     """Return a model without adapters: itself, or a copy in which they are merged."""
     return deepcopy(model).merge_and_unload() if isinstance(model, PeftModel) else model
@@ -61,10 +109,12 @@ def head_output(head: nn.Module) -> Iterator[list[Tensor]]:
     precise = ExitStack()
     weight = next(head.parameters())
 
+    @torch.compiler.disable
     def enter(_module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         precise.enter_context(torch.autocast(weight.device.type, enabled=False))
         return (args[0].to(weight.dtype), *args[1:])
 
+    @torch.compiler.disable
     def leave(_module: nn.Module, _args: tuple[Any, ...], output: Tensor) -> None:
         precise.close()
         seen.append(output)

@@ -14,7 +14,8 @@ Row = dict[str, Any]
 
 Pass = dict[str, Any]
 """One forward pass: `rows`, their numbers in the batch; `model_inputs`; for each score `score_at`, the token
-where it is read, and `score_row`; `prompt_share`, one a row; `feedback` on the scores; `num_tokens` of all texts."""
+where it is read, and `score_row`; `texts`, a key of each and where its tokens are; `prompt_share`, one a row;
+`feedback` on the scores; `num_tokens` of all texts."""
 
 Batch = dict[str, Any]
 """`rows` numbers the rows; `passes` holds one `Pass`, or several where a budget of tokens asks for it."""

@@ -25,8 +25,9 @@ class RowReader:
     def encode(self, row: Row, longest: int | None = None) -> dict[str, Any]:
         """Return the columns that a batch is made of.
 
-        `text_ids` holds each distinct text of the row once; score `i` of the row is read in text
-        `score_text[i]` at token `score_position[i]`; `score_of[j]` is the score of the row's `j`-th part; `length` is that of the longest text.
+        `text_ids` holds each distinct text of the row once, and `length` is that of the longest; score `i` of the
+        row is read in text `score_text[i]` at token `score_position[i]`; `score_of[j]` is the score of the row's
+        `j`-th part.
         With `longest`, prompts are cut from the left until the longest text fits.
         """
         kinds = held_kinds(row, self.kinds)

@@ -42,7 +42,7 @@ class Layout(ABC):
     def lay_out(self, texts: Texts, score_text: Sequence[int], score_position: Sequence[int]) -> dict[str, Any]:
         """Return `model_inputs`, and in `score_at` the place of each score: a text's number, a position in it.
 
-        Texts that are equal are laid out once.
+        Texts that are equal are laid out once. `texts` holds a key of each, and where its tokens are.
         """
         number: dict[tuple[int, ...], int] = {}
         distinct = [number.setdefault(tuple(text), len(number)) for text in texts]
@@ -50,7 +50,12 @@ class Layout(ABC):
         read = zip(score_text, score_position, strict=True)
         places = [arrangement.places[distinct[text]][position] for text, position in read]
         score_at = torch.from_numpy(np.array(places, dtype=np.int64))
-        return {"model_inputs": arrangement.model_inputs, "score_at": score_at}
+        keys = [np.array(text, dtype=np.int64).tobytes() for text in number]
+        return {
+            "model_inputs": arrangement.model_inputs,
+            "score_at": score_at,
+            "texts": list(zip(keys, arrangement.places, strict=True)),
+        }
 
 
 class Unfit(Exception):

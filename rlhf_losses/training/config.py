@@ -1,10 +1,11 @@
 """`RewardConfig`: TRL's, with the loss and what it is averaged over."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import trl
 
+from rlhf_losses.errors import UnknownName, UnusableSetting, did_you_mean
 from rlhf_losses.layouts import LayoutName
 
 
@@ -27,6 +28,8 @@ class RewardConfig(trl.RewardConfig):
         tokens_per_pass: the most tokens of one forward and backward pass. A batch with more is cut into several
             passes, whose gradients add up to that of the batch; which rows meet in an optimizer step, and in
             which order they come, does not change. By default a batch is one pass.
+        frozen_cache_gib: memory in GiB to keep what layers below the first trained one (LoRA on upper layers only) give
+            each text, so that later epochs start there. 0 keeps nothing.
         pad_token: token for padding, for tokenizers that have none or one equal to EOS.
     """
 
@@ -54,6 +57,10 @@ class RewardConfig(trl.RewardConfig):
         default=None,
         metadata={"help": "The most tokens of one forward pass; larger batches are cut, with the same gradients."},
     )
+    frozen_cache_gib: float = field(
+        default=0.0,
+        metadata={"help": "GiB to keep what layers below the first trained one give each text, for later epochs."},
+    )
     pad_token: str | None = field(
         default=None, metadata={"help": "Token for padding, where the tokenizer has none or one equal to EOS."}
     )
@@ -63,3 +70,14 @@ class RewardConfig(trl.RewardConfig):
         pad_token, self.pad_token = self.pad_token, None
         super().__post_init__()
         self.pad_token = pad_token
+        names = get_args(LayoutName)
+        if self.layout not in names:
+            raise UnknownName(
+                f"There is no layout '{self.layout}', so the texts have no place.{did_you_mean(self.layout, names)} "
+                f"Take one of {', '.join(names)}."
+            )
+        if self.tokens_per_pass is not None and self.tokens_per_pass < 1:
+            raise UnusableSetting(
+                f"tokens_per_pass={self.tokens_per_pass} leaves no room for a token in a forward pass. "
+                "Give a positive number, or leave it out to make one pass of every batch."
+            )

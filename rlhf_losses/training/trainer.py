@@ -1,6 +1,7 @@
 """`RewardTrainer`: TRL's, with any loss over any feedback."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from rlhf_losses.batching import Batch, Collator, Limit, Pass, RowReader, check_
 from rlhf_losses.batching.dataset import PREPARED, VALUES, AnyDataset, column_names, group_ratings, share_prompts
 from rlhf_losses.batching.segments import find_splitter, join_segments
 from rlhf_losses.dimensions import Scores
-from rlhf_losses.errors import InvalidFeedback
+from rlhf_losses.errors import InvalidFeedback, UnusableSetting
 from rlhf_losses.feedback import Steps
 from rlhf_losses.layouts import Layout, PaddedLayout, choose_layout, require_same_scores
 from rlhf_losses.losses import Loss
@@ -26,6 +27,7 @@ from rlhf_losses.scoring.description import Description, canary_score
 from rlhf_losses.scoring.scorer import context_length
 from rlhf_losses.training import preflight
 from rlhf_losses.training.config import RewardConfig
+from rlhf_losses.training.frozen import FrozenLayers, find_frozen_layers
 from rlhf_losses.training.meter import Meter, term_names
 from rlhf_losses.training.terms import price, step_totals, total_cost, weigh
 
@@ -83,6 +85,7 @@ class RewardTrainer(trl.RewardTrainer):
         )
         find_head(self.model).float()
         self.data_collator.layout = self._choose_layout(padded)
+        self.frozen = self._find_frozen_layers()
 
     def compute_loss(
         self,
@@ -170,7 +173,8 @@ class RewardTrainer(trl.RewardTrainer):
         return sum(term.weight * means.get(name, 0.0) for term, name in named)
 
     def _priced(self, model: torch.nn.Module, one: Pass, totals: Tensor) -> tuple[Tensor, Scores]:
-        scores = score_batch(model, one)
+        with self.frozen.at_work(one) if self.frozen else nullcontext():
+            scores = score_batch(model, one)
         costs, weights = price(self.loss, scores, one), weigh(self.loss, one, self.args.average_over)
         self._meter.record(self.loss, scores, one, costs, weights)
         self._count_tokens(one["num_tokens"])
@@ -191,12 +195,31 @@ class RewardTrainer(trl.RewardTrainer):
 
     def _choose_layout(self, padded: PaddedLayout) -> Layout:
         """Choose the layout, and compare it with the padded one on the first rows where that is asked for."""
-        sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
-        layout = choose_layout(self.model, padded, self.args.layout, trial=not sharded)
-        if self.args.check_layout:
+        if self._sharded and self.args.tokens_per_pass is not None:
+            raise UnusableSetting(
+                f"tokens_per_pass={self.args.tokens_per_pass} cuts the batches of each process on its own, but FSDP "
+                "and DeepSpeed need as many forward passes in every process. Leave it out, and set "
+                "per_device_train_batch_size and gradient_accumulation_steps."
+            )
+        layout = choose_layout(self.model, padded, self.args.layout, trial=not self._sharded)
+        if self.args.check_layout and layout is not padded:
             rows = islice(self.train_dataset, self.args.per_device_train_batch_size)
             require_same_scores(self.model, layout, padded, [ids for row in rows for ids in row["text_ids"]])
         return layout
+
+    def _find_frozen_layers(self) -> FrozenLayers | None:
+        if not self.args.frozen_cache_gib:
+            return None
+        if self._sharded or self.args.torch_compile:
+            raise UnusableSetting(
+                f"frozen_cache_gib={self.args.frozen_cache_gib} lets layers rest, which FSDP, DeepSpeed and "
+                "torch.compile do not expect. Leave it out, or train without them."
+            )
+        return find_frozen_layers(self.model, self.args.frozen_cache_gib)
+
+    @property
+    def _sharded(self) -> bool:
+        return bool(self.is_fsdp_enabled or self.is_deepspeed_enabled)
 
     def _checked(self, train: Any, evaluation: Any) -> tuple[Any, Any]:
         """Check the data before the model is loaded."""
@@ -234,13 +257,12 @@ class RewardTrainer(trl.RewardTrainer):
             self._describe(self.accelerator.unwrap_model(self.model)).save(output_dir or self.args.output_dir)
 
     def _describe(self, model: torch.nn.Module) -> Description:
-        sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
         return Description(
             loss=str(self.loss),
             feedback=[kind.__name__ for kind in self.kinds],
             segmentation=(self.args.segmentation or self.splitter) if Steps in self.kinds else None,
             separator=self.args.step_separator,
-            canary_score=None if sharded else canary_score(model, self.processing_class),
+            canary_score=None if self._sharded else canary_score(model, self.processing_class),
         )
 
 

@@ -1,0 +1,119 @@
+"""Layers below the first trained one give every text the same hidden states in every epoch: they can be kept.
+
+With LoRA on upper layers only, autograd already goes no further down than the lowest adapter. What is left is the
+forward pass of the layers below; with `frozen_cache_gib` its result is kept per text, and a pass whose texts
+are all known starts at the first trained layer.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rlhf_losses.batching import Pass
+from rlhf_losses.model import find_layers
+
+logger = logging.getLogger(__name__)
+
+
+class FrozenLayers:
+    """What the frozen lower layers of a model gave each text, as long as there is room.
+
+    Args:
+        layers: all layers of the model, in order.
+        depth: how many of them, from the first, are frozen.
+        room: the bytes that may be kept.
+    """
+
+    def __init__(self, layers: nn.ModuleList, depth: int, room: float) -> None:
+        self.layers, self.depth, self.room = layers, depth, room
+        self.states: dict[bytes, Tensor] = {}
+        self.recalled_passes = 0
+
+    @contextmanager
+    def at_work(self, one: Pass) -> Iterator[None]:
+        """While the context lasts, recall the hidden states of a pass, or keep them if they are new."""
+        if all(key in self.states for key, _ in one["texts"]):
+            with self._recalling(one):
+                yield
+        else:
+            with self._keeping(one):
+                yield
+
+    @contextmanager
+    def _keeping(self, one: Pass) -> Iterator[None]:
+        def keep(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            hidden = (args[0] if args else kwargs["hidden_states"]).detach().flatten(0, 1)
+            for key, places in one["texts"]:
+                states = hidden[torch.from_numpy(places).to(hidden.device)]
+                size = states.numel() * states.element_size()
+                if key not in self.states and size <= self.room:
+                    self.states[key] = states
+                    self.room -= size
+
+        hook = self.layers[self.depth].register_forward_pre_hook(keep, with_kwargs=True)
+        try:
+            yield
+        finally:
+            hook.remove()
+
+    @contextmanager
+    def _recalling(self, one: Pass) -> Iterator[None]:
+        """Let stand-ins take the places of the frozen layers; the last one hands out what they gave."""
+        self.recalled_passes += 1
+        frozen = list(self.layers[: self.depth])
+        for number in range(self.depth):
+            self.layers[number] = _StandIn(self._states(one) if number == self.depth - 1 else None)
+        try:
+            yield
+        finally:
+            for number, layer in enumerate(frozen):
+                self.layers[number] = layer
+
+    def _states(self, one: Pass) -> Tensor:
+        lines, tokens = one["model_inputs"]["input_ids"].shape
+        example = self.states[one["texts"][0][0]]
+        hidden = example.new_zeros(lines * tokens, example.shape[-1])
+        for key, places in one["texts"]:
+            hidden[torch.from_numpy(places).to(hidden.device)] = self.states[key]
+        return hidden.view(lines, tokens, -1)
+
+
+class _StandIn(nn.Module):
+    """Hands on the hidden states that it is given, or those of an earlier epoch."""
+
+    def __init__(self, states: Tensor | None) -> None:
+        super().__init__()
+        self.states = states
+
+    def forward(self, hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
+        return hidden_states if self.states is None else self.states
+
+
+def find_frozen_layers(model: nn.Module, gib: float) -> FrozenLayers | None:
+    """Return the frozen lower layers of a model, or None, with a line that says why, where nothing can be kept."""
+    reason = None
+    layers = find_layers(model)
+    depth = 0 if layers is None else next((n for n, layer in enumerate(layers) if _trained(layer)), len(layers))
+    if layers is None:
+        reason = f"{type(model).__name__} does not hold its layers in one list"
+    elif any(p.requires_grad for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()):
+        reason = "its embeddings are trained"
+    elif not depth or depth == len(layers):
+        reason = "its first layer is trained" if not depth else "no layer of it is trained"
+    elif any(isinstance(m, nn.Dropout) and m.p > 0 for layer in layers[:depth] for m in layer.modules()):
+        reason = "its frozen layers drop out at random"
+    elif getattr(model, "is_gradient_checkpointing", False):
+        reason = "gradient checkpointing computes its layers again by itself"
+    if reason is not None or layers is None:
+        logger.warning("Frozen layers: nothing is kept, because %s.", reason)
+        return None
+    logger.info("Frozen layers: the hidden states after %d of %d layers are kept.", depth, len(layers))
+    return FrozenLayers(layers, depth, gib * 2**30)
+
+
+def _trained(layer: nn.Module) -> bool:
+    return any(parameter.requires_grad for parameter in layer.parameters())
