@@ -75,7 +75,7 @@ def draw(table: Path, picture: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    rows = list(csv.DictReader(table.open(encoding="utf-8")))
+    rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
     figure, axes = plt.subplots(2, 3, figsize=(12, 6.5), layout="constrained")
     for column, (varied, label) in enumerate(PANELS.items()):
         for line, measured in enumerate(("seconds", "memory_mib")):

@@ -251,7 +251,8 @@ def _grpo(
         trainer = trl.GRPOTrainer(
             policy, reward_funcs=make_model(settings.size, workload.tokenizer).eval(),
             args=trl.GRPOConfig(
-                folder, report_to="none", bf16=settings.bf16, per_device_train_batch_size=64, num_generations=8,
+                folder, report_to="none", bf16=settings.bf16, use_cpu=_device() == "cpu",
+                per_device_train_batch_size=64, num_generations=8,
             ),
             train_dataset=workload.dataset, processing_class=workload.tokenizer,
             reward_processing_classes=workload.tokenizer,
@@ -281,7 +282,8 @@ def _scorer(
 def _arguments(settings: Settings, folder: str) -> dict[str, Any]:
     return {
         "output_dir": folder, "num_train_epochs": 1, "per_device_train_batch_size": settings.batch, "max_length": None,
-        "learning_rate": 1e-4, "bf16": settings.bf16, "gradient_checkpointing": False, "save_strategy": "no",
+        "learning_rate": 1e-4, "bf16": settings.bf16, "use_cpu": _device() == "cpu",
+        "gradient_checkpointing": False, "save_strategy": "no",
         "report_to": "none", "disable_tqdm": True, "logging_strategy": "no", "dataloader_pin_memory": False,
     }  # fmt: skip
 

@@ -13,11 +13,12 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerFast, Qwen2Config
 
 SIZES = {
+    "tiny": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2},
     "16M": {"hidden_size": 384, "intermediate_size": 1920, "num_hidden_layers": 6, "num_attention_heads": 6},
     "0.5B": {"hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24, "num_attention_heads": 14},
     "1.5B": {"hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28, "num_attention_heads": 12},
 }
-"""Qwen2's shapes: the second and third are those of the published models."""
+"""Qwen2's shapes: the last two are those of the published models."""
 
 
 @dataclass

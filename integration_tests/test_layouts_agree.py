@@ -138,6 +138,24 @@ def test_rows_with_one_prompt_share_it_across_the_batch(language_model, settings
     assert int(one["num_tokens"]) > 6 * len(prompt)
 
 
+def test_a_run_cut_by_tokens_resumes_where_it_stopped(language_model, settings, tmp_path):
+    def go(folder, **changes):
+        arguments = settings(
+            output_dir=str(tmp_path / folder), max_steps=6, tokens_per_pass=60, layout="prefix_shared", **changes
+        )
+        return RewardTrainer(
+            language_model, RewardConfig(**arguments), train_dataset=ragged_lists(), loss="accumulated_pairs"
+        )
+
+    whole = go("whole")
+    whole.train()
+    go("parts", save_strategy="steps", save_steps=3).train()
+    resumed = go("parts")
+    resumed.train(resume_from_checkpoint=str(tmp_path / "parts" / "checkpoint-3"))
+    for (name, mine), (_, other) in zip(resumed.model.named_parameters(), whole.model.named_parameters(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-7, msg=name)
+
+
 UPPER = LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, target_modules=["q_proj", "up_proj"], layers_to_transform=[1])
 
 

@@ -1,0 +1,41 @@
+"""The benchmarks run: on the smallest model, for one round, to the table that they promise."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+
+def run(script: str, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(BENCHMARKS / script), *arguments],
+        capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(("what", "contestants"), [("pairs", 5), ("lists", 6), ("scoring", 4)])
+def test_the_layouts_are_measured_beside_trl(tmp_path, what, contestants):
+    table = tmp_path / "layouts.csv"
+    printed = run(
+        "layouts.py", "--size", "tiny", "--rounds", "1", "--pair_steps", "1", "--batch", "2", "--only", what,
+        "--output", str(table),
+    )  # fmt: skip
+    rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
+    assert len(rows) == contestants
+    assert rows[0]["contestant"].startswith("TRL")
+    assert all(row["contestant"] in printed and float(row["seconds"]) > 0 for row in rows)
+    shared = next(row for row in rows if row["contestant"] == "rlhf_losses, prefix_shared")
+    assert int(shared["tokens"]) < int(rows[0]["tokens"]) / 2
+
+
+def test_the_picture_of_growth_is_drawn_from_its_table(tmp_path):
+    (tmp_path / "growth.csv").write_text((BENCHMARKS / "results" / "growth.csv").read_text())
+    run("growth.py", "--draw", "--output", str(tmp_path))
+    assert (tmp_path / "growth.png").stat().st_size > 10_000
