@@ -24,6 +24,8 @@ SEAMS: tuple[Seam, ...] = (
     Seam("transformers.Trainer.evaluation_loop", "replaces the mean of batch means by the mean"),
     Seam("transformers.Trainer.prediction_step", "gives one row of scores a data row"),
     Seam("transformers.Trainer._save", "writes reward_model.json beside the weights"),
+    Seam("transformers.Trainer._load_from_checkpoint", "takes the learned numbers from there"),
+    Seam("transformers.Trainer.create_optimizer", "moves the numbers that a loss learns, too"),
     Seam("transformers.Trainer.training_step", "is run once a forward pass, where a batch is cut into several"),
     Seam("transformers.PreTrainedModel._supports_attention_backend", "says that attention is entered by name"),
     Seam(

@@ -26,12 +26,14 @@ from rlhf_losses.losses.pairwise.eurus import Eurus, eurus
 from rlhf_losses.losses.pairwise.focal_bradley_terry import FocalBradleyTerry, focal_bradley_terry
 from rlhf_losses.losses.pairwise.hinge import Hinge, hinge
 from rlhf_losses.losses.pairwise.independent_classification import IndependentClassification, independent_classification
+from rlhf_losses.losses.pairwise.ordinal_preference import OrdinalPreference, ordinal_preference
 from rlhf_losses.losses.pairwise.rao_kupper import RaoKupper, rao_kupper
 from rlhf_losses.losses.pairwise.robust_bradley_terry import RobustBradleyTerry, robust_bradley_terry
 from rlhf_losses.losses.pairwise.squared_difference import SquaredDifference, squared_difference
 from rlhf_losses.losses.pairwise.thurstone import Thurstone, thurstone
 from rlhf_losses.losses.pointwise.cross_entropy import CrossEntropy, cross_entropy
 from rlhf_losses.losses.pointwise.huber import Huber, huber
+from rlhf_losses.losses.pointwise.ordinal_rating import OrdinalRating, ordinal_rating
 from rlhf_losses.losses.pointwise.pointwise_hinge import PointwiseHinge, pointwise_hinge
 from rlhf_losses.losses.pointwise.squared_error import SquaredError, squared_error
 from rlhf_losses.losses.regularizers.centering import Centering, centering
@@ -64,6 +66,8 @@ __all__ = [
     "LogBarrier",
     "Loss",
     "NamedSum",
+    "OrdinalPreference",
+    "OrdinalRating",
     "PairwiseLoss",
     "PlackettLuce",
     "PointwiseHinge",
@@ -98,6 +102,8 @@ __all__ = [
     "lambda_ndcg",
     "list_net",
     "log_barrier",
+    "ordinal_preference",
+    "ordinal_rating",
     "parse",
     "plackett_luce",
     "pointwise_hinge",

@@ -10,6 +10,9 @@ from rlhf_losses.errors import UnreadableLoss
 SMALLEST = 1e-6
 """The least number that an option which scores are divided by may be: any smaller, and large scores would overflow."""
 
+LEARNED = "learned"
+"""Stands for a number that is learned beside the model, see `Loss.learned`."""
+
 
 class Domain(ABC):
     """The values that an option may take."""
@@ -48,15 +51,18 @@ class Numbers(Domain):
 
 @dataclass(frozen=True)
 class Counts(Domain):
-    """Whole numbers from `least`, or None for all."""
+    """Whole numbers from `least`; None, where it is admitted, means all."""
 
     least: int
+    or_all: bool = False
 
     def admits(self, value: Any) -> bool:
-        return value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= self.least)
+        if value is None:
+            return self.or_all
+        return isinstance(value, int) and not isinstance(value, bool) and value >= self.least
 
     def __str__(self) -> str:
-        return f"a whole number from {self.least}, or None for all"
+        return f"a whole number from {self.least}{', or None for all' if self.or_all else ''}"
 
 
 @dataclass(frozen=True)
@@ -72,14 +78,30 @@ class Words(Domain):
         return " or ".join(repr(word) for word in self.words)
 
 
+@dataclass(frozen=True)
+class Learnable(Numbers):
+    """Finite numbers, or the word for a number that is learned beside the model."""
+
+    def admits(self, value: Any) -> bool:
+        return value == LEARNED or super().admits(value)
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}, or {LEARNED!r}"
+
+
 def number(default: float, low: float, high: float = math.inf, *, above: bool = False, below: bool = False) -> Any:
     """Declare an option that is a finite number."""
     return option(default, Numbers(low, high, above, below))
 
 
+def learnable(low: float) -> Any:
+    """Declare an option that is a finite number, or learned, which is the default."""
+    return option(LEARNED, Learnable(low))
+
+
 def count(default: int | None, least: int) -> Any:
-    """Declare an option that is a whole number, or None for all."""
-    return option(default, Counts(least))
+    """Declare an option that is a whole number; with the default None, None means all."""
+    return option(default, Counts(least, or_all=default is None))
 
 
 def word(default: str, *others: str) -> Any:

@@ -6,6 +6,7 @@ two texts they prefer the one whose sentences are better on average; they call g
 their bar.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from itertools import cycle
 from random import Random
@@ -21,6 +22,8 @@ from rlhf_losses.losses import Loss
 from rlhf_losses.sandbox.gold import FEWEST_SENTENCES, WORST, sentences, split_sentences
 
 SENTENCE_WORTHS = (-1.0, 0.0, 1.0)
+STRENGTHS = (0.001, 0.5, 1.0)
+"""The leads in worth from which one text is slightly, clearly and far better than another."""
 LENIENT, STRICT = -0.5, 0.5
 """The bars above which a lenient and a strict annotator call a text good."""
 
@@ -132,6 +135,18 @@ def votes(samples: Iterable[Sample], noise: float = 0.0, seed: int = 0, voters: 
     return Dataset.from_list(rows)
 
 
+def strengths(samples: Iterable[Sample], noise: float = 0.0, seed: int = 0) -> Dataset:
+    """Return pairs as `pairs` does, with how much better the chosen one reads in words: 0 for a tie, then 1, 2 or 3."""
+    said = pairs(samples, noise, seed, columns=("prompt", "chosen", "rejected", "margin", "preference"))
+    return said.map(lambda row: {"margin": float(bisect_left(STRENGTHS, row["margin"]))})
+
+
+def stars(samples: Iterable[Sample], noise: float = 0.0, seed: int = 0) -> Dataset:
+    """Return one completion a row with one to five stars."""
+    annotator = Annotator(noise, seed)
+    return _one_a_row(samples, lambda prompt, text: {"rating": 1.0 + round(2 * (1 + annotator.read(prompt, text)))})
+
+
 SHAPES: dict[type[Feedback], Callable[..., Dataset]] = {
     Pairs: pairs,
     Rankings: rankings,
@@ -155,7 +170,8 @@ def annotate(kind: type[Feedback], samples: Iterable[Sample], noise: float = 0.0
 def feedback_for(loss: Loss, samples: Sequence[Sample], noise: float = 0.0, seed: int = 0) -> Dataset:
     """Return feedback that holds every kind which the terms of `loss` read, each in rows of its own.
 
-    Steps are rated where the loss takes ratings, and labelled where it does not.
+    Steps are rated where the loss takes ratings, and labelled where it does not; pairs have strengths and ratings
+    are stars where the loss asks for that.
 
     Raises:
         FeedbackMismatch: the loss only regularizes, or reads kinds that one table cannot hold.
@@ -191,13 +207,23 @@ def _is_indifferent(loss: Loss) -> bool:
 
 
 def _shape_for(kind: type[Feedback], loss: Loss) -> Callable[..., Dataset]:
+    if kind is Pairs and not _accepts(loss, Pairs(torch.tensor([0]), torch.tensor([1]))):
+        return strengths
+    if kind is Ratings and not _accepts(loss, Ratings(torch.tensor([0]), torch.tensor([0.5]), torch.tensor([1]))):
+        return stars
     stepwise = [term.loss for term in loss.terms if term.loss.reads is kind is Steps]
     return rated_steps if stepwise and all(map(_takes_ratings, stepwise)) else SHAPES[kind]
 
 
 def _takes_ratings(loss: Loss) -> bool:
+    return _accepts(loss, Steps(torch.tensor([0, 1]), torch.tensor([0.5, -1.0])))
+
+
+def _accepts(loss: Loss, feedback: Feedback) -> bool:
     try:
-        loss.check(Steps(torch.tensor([0, 1]), torch.tensor([0.5, -1.0])))
+        for term in loss.terms:
+            if type(feedback).reaches(term.loss.reads):
+                term.loss.check(feedback)
     except InvalidFeedback:
         return False
     return True

@@ -27,13 +27,15 @@ class Description:
 
     `segmentation` is None where one score is read at the end of a text; else it names the way in which a
     text is cut into the steps whose scores are averaged. `separator` stands between steps. `reference_mean`
-    and `reference_std` are those of the scores of reference samples, see `fit_reference`.
+    and `reference_std` are those of the scores of reference samples, see `fit_reference`. `learned` are the numbers
+    that the loss learned beside the model, like cut points; scores do not depend on them.
     """
 
     loss: str
     feedback: list[str]
     segmentation: str | None = None
     separator: str = "\n"
+    learned: dict[str, list[float]] = field(default_factory=dict)
     canary_score: float | None = None
     canary_text: str = CANARY
     reference_mean: float | None = None

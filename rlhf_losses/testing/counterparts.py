@@ -80,7 +80,9 @@ def alternatives(kind: type[Feedback], loss: Loss) -> list[list[Feedback]]:
 def _all_said(kind: type[Feedback]) -> list[list[Feedback]]:
     if kind is Pairs:
         sides = [Pairs.from_row({}), opposite(Pairs.from_row({}))]
-        return [sides, [*sides, Pairs.from_row({"tie": 1.0})]]
+        strengths = [Pairs.from_row({"margin": strength}) for strength in range(1, _HIGHEST_RATING + 1)]
+        graded = [*strengths, Pairs.from_row({"margin": 0, "tie": 1.0}), *map(opposite, strengths)]
+        return [sides, [*sides, Pairs.from_row({"tie": 1.0})], graded]
     if kind is Rankings:
         return [[Rankings.from_row({"ranks": ranks}) for ranks in permutations((1, 2, 3))]]
     if kind is Ratings:

@@ -19,6 +19,8 @@ EXAMPLES: Mapping[type[Feedback], Sequence[Sequence[Row]]] = {
     Pairs: (
         [{}, {}, {}],
         [{"margin": 0.5}, {"weight": 2.0}, {"weight": 0.0}, {"preference": 0.5}, {"preference": 0.8}],
+        [{"margin": 1}, {"margin": 0, "weight": 0.5}, {"margin": 3, "tie": 0.25}, {"margin": 2, "preference": 0.0}],
+        [{"margin": 1}, {"margin": 0}, {"margin": 1, "preference": 0.8}],
         [{"tie": True}, {"tie": False}, {"tie": 0.4, "preference": 0.7}, {"tie": 0.0, "preference": 0.5}],
     ),
     Rankings: (
@@ -28,6 +30,7 @@ EXAMPLES: Mapping[type[Feedback], Sequence[Sequence[Row]]] = {
     Ratings: (
         [{"rating": 0.9}, {"ratings": [0.1, -0.6, 0.1]}, {"ratings": [-0.6, 0.2]}],
         [{"rating": 5}, {"ratings": [1, 3, 5]}, {"ratings": [2, 4]}],
+        [{"rating": 1}, {"ratings": [2, 1]}],
         [{"rating": 1.0}, {"ratings": [0.25, 0.0, 1.0]}, {"ratings": [0.5, 0.75]}],
     ),
     Labels: (

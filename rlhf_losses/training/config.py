@@ -30,6 +30,8 @@ class RewardConfig(trl.RewardConfig):
             which order they come, does not change. By default a batch is one pass.
         frozen_cache_gib: memory in GiB to keep what layers below the first trained one (LoRA on upper layers only) give
             each text, so that later epochs start there. 0 keeps nothing.
+        numbers_learning_rate: learning rate of the numbers that a loss learns beside the model, like tie widths and
+            cut points. They are few and start far from the truth, so they need larger steps than weights do.
         pad_token: token for padding, for tokenizers that have none or one equal to EOS.
     """
 
@@ -60,6 +62,9 @@ class RewardConfig(trl.RewardConfig):
     frozen_cache_gib: float = field(
         default=0.0,
         metadata={"help": "GiB to keep what layers below the first trained one give each text, for later epochs."},
+    )
+    numbers_learning_rate: float = field(
+        default=0.02, metadata={"help": "Learning rate of the numbers that a loss learns, like cut points."}
     )
     pad_token: str | None = field(
         default=None, metadata={"help": "Token for padding, where the tokenizer has none or one equal to EOS."}

@@ -4,7 +4,7 @@ A mean over an optimizer step is exact only if every micro-batch divides by the 
 step. `step_totals` sums these weights before the first forward pass: they do not depend on scores.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -34,9 +34,10 @@ def step_totals(loss: Loss, batches: Sequence[Pass], over: AverageOver) -> Tenso
     return torch.stack(sums).sum(dim=0)
 
 
-def price(loss: Loss, scores: Scores, batch: Pass) -> list[PerItem]:
-    """Return the cost of each item of each term."""
-    return [term.loss.price(scores, batch["feedback"]) for term in loss.terms]
+def price(loss: Loss, scores: Scores, batch: Pass, numbers: Sequence[Mapping[str, Tensor]]) -> list[PerItem]:
+    """Return the cost of each item of each term, at the numbers that the term has learned."""
+    priced = zip(loss.terms, numbers, strict=True)
+    return [term.loss.price(scores, batch["feedback"], learned) for term, learned in priced]
 
 
 def total_cost(loss: Loss, costs: Sequence[PerItem], weights: Sequence[PerItem], totals: Tensor) -> Scalar:

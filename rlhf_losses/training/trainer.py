@@ -28,6 +28,7 @@ from rlhf_losses.scoring.scorer import context_length
 from rlhf_losses.training import preflight
 from rlhf_losses.training.config import RewardConfig
 from rlhf_losses.training.frozen import FrozenLayers, find_frozen_layers
+from rlhf_losses.training.learned import LearnedNumbers
 from rlhf_losses.training.meter import Meter, term_names
 from rlhf_losses.training.terms import price, step_totals, total_cost, weigh
 
@@ -86,6 +87,7 @@ class RewardTrainer(trl.RewardTrainer):
         find_head(self.model).float()
         self.data_collator.layout = self._choose_layout(padded)
         self.frozen = self._find_frozen_layers()
+        self.numbers = self._numbers()
 
     def compute_loss(
         self,
@@ -112,6 +114,12 @@ class RewardTrainer(trl.RewardTrainer):
             with self.accelerator.no_sync(model):
                 loss += super().training_step(model, one, num_items_in_batch)
         return loss + super().training_step(model, last, num_items_in_batch)
+
+    def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
+        """Return the optimizer of the model and of the numbers that the loss learns."""
+        optimizer = super().create_optimizer(model)
+        self.numbers.join(optimizer, self.args.numbers_learning_rate, self.accelerator)
+        return optimizer
 
     def floating_point_ops(self, inputs: Batch) -> int:
         """Return the operations of a batch, by the tokens that its passes compute."""
@@ -161,6 +169,7 @@ class RewardTrainer(trl.RewardTrainer):
         meter = self._meter
         self._metrics[mode].update({name: [mean] for name, mean in meter.means(self.accelerator).items()})
         meter.clear()
+        self._metrics[mode].update({name: [value] for name, value in self.numbers.metrics().items()})
         super().log(logs, start_time)
 
     @property
@@ -175,7 +184,10 @@ class RewardTrainer(trl.RewardTrainer):
     def _priced(self, model: torch.nn.Module, one: Pass, totals: Tensor) -> tuple[Tensor, Scores]:
         with self.frozen.at_work(one) if self.frozen else nullcontext():
             scores = score_batch(model, one)
-        costs, weights = price(self.loss, scores, one), weigh(self.loss, one, self.args.average_over)
+        costs, weights = (
+            price(self.loss, scores, one, self.numbers.by_term()),
+            weigh(self.loss, one, self.args.average_over),
+        )
         self._meter.record(self.loss, scores, one, costs, weights)
         self._count_tokens(one["num_tokens"])
         return total_cost(self.loss, costs, weights, totals), scores
@@ -217,6 +229,15 @@ class RewardTrainer(trl.RewardTrainer):
             )
         return find_frozen_layers(self.model, self.args.frozen_cache_gib)
 
+    def _numbers(self) -> LearnedNumbers:
+        numbers = LearnedNumbers(self.loss).to(self.args.device)
+        if len(numbers) and self._sharded:
+            raise UnusableSetting(
+                f"{self.loss} learns {', '.join(numbers.told())} beside the model, where FSDP and DeepSpeed look for "
+                "no parameters. Train without them, or give the number: 'rao_kupper(tie_width=1.0)'."
+            )
+        return numbers
+
     @property
     def _sharded(self) -> bool:
         return bool(self.is_fsdp_enabled or self.is_deepspeed_enabled)
@@ -251,6 +272,11 @@ class RewardTrainer(trl.RewardTrainer):
         if self._signature_columns is None:
             self._signature_columns = [*PREPARED, *VALUES]
 
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        saved = Description.load(resume_from_checkpoint)
+        self.numbers.load({} if saved is None else saved.learned)
+
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         super()._save(output_dir, state_dict)
         if self.args.should_save:
@@ -262,6 +288,7 @@ class RewardTrainer(trl.RewardTrainer):
             feedback=[kind.__name__ for kind in self.kinds],
             segmentation=(self.args.segmentation or self.splitter) if Steps in self.kinds else None,
             separator=self.args.step_separator,
+            learned=self.numbers.told(),
             canary_score=None if self._sharded else canary_score(model, self.processing_class),
         )
 

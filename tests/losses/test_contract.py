@@ -24,9 +24,9 @@ def another(loss, option):
     """Return a value of an option that is not its default."""
     default = getattr(loss, option)
     domain = next(field.metadata.get("domain") for field in fields(loss) if field.name == option)
-    candidates = [word for word in getattr(domain, "words", ()) if word != default] or [2, default and 1.5 * default]
-    numbers = [] if default is None or isinstance(default, str) else [1.5 * default + 0.125, 1.5 * default]
-    return next(value for value in numbers + candidates if domain is None or domain.admits(value))
+    words = [word for word in getattr(domain, "words", ()) if word != default]
+    numbers = [1.5 * default + 0.125, 1.5 * default] if isinstance(default, int | float) else [0.6]
+    return next(value for value in numbers + words + [2] if domain is None or domain.admits(value))
 
 
 OPTIONS = [(loss, field.name) for loss in LOSSES for field in fields(loss)]

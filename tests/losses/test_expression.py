@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rlhf_losses.errors import UnknownName, UnreadableLoss
 from rlhf_losses.hooks import catalogue, parse_loss
 from rlhf_losses.losses import BradleyTerry, PairwiseLoss, bradley_terry, centering, hinge, parse
-from rlhf_losses.losses.options import Counts, Numbers, Words
+from rlhf_losses.losses.options import Counts, Learnable, Numbers, Words
 
 LOSSES = [loss() for loss in catalogue().values()]
 
@@ -19,10 +19,12 @@ weights = st.floats(0, 1e6, allow_subnormal=False) | st.integers(0, 1000)
 def options(field):
     """Draw a value from the domain of an option; options of plugins without one take small numbers."""
     match field.metadata.get("domain"):
-        case Counts(least):
-            return st.none() | st.integers(least, 1000)
+        case Counts(least, or_all):
+            return st.integers(least, 1000) | (st.none() if or_all else st.nothing())
         case Words(words):
             return st.sampled_from(words)
+        case Learnable(low):
+            return st.just("learned") | st.floats(low, 1e6, allow_subnormal=False)
         case Numbers(low, high, above, below):
             return st.floats(low, min(high, 1e6), exclude_min=above, exclude_max=below, allow_subnormal=False)
     return st.floats(2**-20, 0.49)

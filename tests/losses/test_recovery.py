@@ -7,13 +7,23 @@ standard error (Huber's sandwich, which holds for other losses than likelihoods 
 
 from dataclasses import dataclass
 from itertools import combinations, permutations
+from math import log
 
 import pytest
 import torch
 
-from rlhf_losses.feedback import Feedback, Labels, Pairs, Rankings, Steps
+from rlhf_losses.feedback import Feedback, Labels, Pairs, Rankings, Ratings, Steps
 from rlhf_losses.hooks import parse_loss
-from rlhf_losses.losses import BestOfN, Loss, PlackettLuce, TieLoss, bradley_terry, plackett_luce
+from rlhf_losses.losses import (
+    BestOfN,
+    Loss,
+    OrdinalPreference,
+    OrdinalRating,
+    PlackettLuce,
+    TieLoss,
+    bradley_terry,
+    plackett_luce,
+)
 
 TRUE = torch.tensor([-1.5, -0.75, -0.25, 0.0, 0.75, 1.75], dtype=torch.float64)
 ANSWERS_A_QUESTION = 400
@@ -32,6 +42,15 @@ def pairs(ties: bool) -> list[list[Feedback]]:
     """Return who of every two is better, or that they tie."""
     ways = [{"preference": [1.0]}, {"preference": [0.0]}, *([{"tie": [1.0]}] if ties else [])]
     return [[Pairs([a], [b], **way) for way in ways] for a, b in combinations(range(len(TRUE)), 2)]
+
+
+def strengths(levels: int) -> list[list[Feedback]]:
+    """Return by how much who of every two is better, from far better to far worse."""
+    steps = [(float(abs(step)), float(step >= 0)) for step in range(levels, -levels - 1, -1)]
+    return [
+        [Pairs([a], [b], margin=[margin], preference=[first]) for margin, first in steps]
+        for a, b in combinations(range(len(TRUE)), 2)
+    ]
 
 
 def lists(ranks: set[tuple[int, ...]]) -> list[list[Feedback]]:
@@ -54,15 +73,19 @@ def questions(loss: Loss) -> list[list[Feedback]]:
         return [[Labels([i], [label]) for label in (0.0, 1.0)] for i in range(len(TRUE))]
     if loss.reads is Steps:
         return [[Steps([i], [label]) for label in (0.0, 1.0)] for i in range(len(TRUE))]
+    if isinstance(loss, OrdinalPreference):
+        return strengths(loss.levels)
+    if isinstance(loss, OrdinalRating):
+        return [[Ratings([i], [float(stars)], [1]) for stars in range(1, loss.levels + 1)] for i in range(len(TRUE))]
     return pairs(ties=isinstance(loss, TieLoss))
 
 
-def ask(model: Loss, flip_rate: float = 0.0, seed: int = 0) -> Survey:
+def ask(model: Loss, flip_rate: float = 0.0, seed: int = 0, numbers: dict[str, torch.Tensor] | None = None) -> Survey:
     """Draw answers from the model of a loss at the true scores; of two answers, some are noted the wrong way round."""
     asked = questions(model)
     said = type(asked[0][0]).concatenate([one for answers in asked for one in answers])
     question = torch.tensor([number for number, answers in enumerate(asked) for _ in answers])
-    chances = (-model.price(TRUE, said)).exp()
+    chances = (-model.price(TRUE, said, numbers)).exp()
     generator = torch.Generator().manual_seed(seed)
     counts = []
     for number in range(len(asked)):
@@ -75,12 +98,21 @@ def ask(model: Loss, flip_rate: float = 0.0, seed: int = 0) -> Survey:
 
 
 def fit(loss: Loss, survey: Survey) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the scores of least cost and their standard errors; what the loss leaves free is set as in the truth."""
+    """Return the scores of least cost, the learned numbers after them, and the standard errors of both.
 
-    def cost(scores):
-        return (survey.counts * loss.price(scores, survey.said)).sum() / survey.counts.sum()
+    What the loss leaves free is set as in the truth.
+    """
+    sizes = [len(TRUE), *map(len, loss.learned.values())]
 
-    scores = torch.zeros_like(TRUE, requires_grad=True)
+    def price(unknown):
+        scores, *numbers = unknown.split(sizes)
+        return loss.price(scores, survey.said, dict(zip(loss.learned, numbers, strict=True)))
+
+    def cost(unknown):
+        return (survey.counts * price(unknown)).sum() / survey.counts.sum()
+
+    start = [TRUE.new_tensor(value) for value in loss.learned.values()]
+    scores = torch.cat([torch.zeros_like(TRUE), *start]).requires_grad_()
     optimizer = torch.optim.LBFGS([scores], max_iter=200, tolerance_grad=1e-10, line_search_fn="strong_wolfe")
 
     def closure():
@@ -92,7 +124,7 @@ def fit(loss: Loss, survey: Survey) -> tuple[torch.Tensor, torch.Tensor]:
     optimizer.step(closure)
     found = scores.detach()
     curvature = torch.autograd.functional.hessian(cost, found)
-    slopes = torch.autograd.functional.jacobian(lambda s: loss.price(s, survey.said), found)
+    slopes = torch.autograd.functional.jacobian(price, found)
     # Answers to one question vary around its mean; the questions themselves were chosen, not drawn.
     spread = sum(
         scatter(slopes[survey.question == number], survey.counts[survey.question == number])
@@ -100,8 +132,12 @@ def fit(loss: Loss, survey: Survey) -> tuple[torch.Tensor, torch.Tensor]:
     )
     inverse = torch.linalg.pinv(curvature, rtol=1e-8)
     variance = inverse @ (spread / survey.counts.sum() ** 2) @ inverse
-    if bool((curvature.sum(dim=0).abs() < 1e-8).all()):
-        found = found - found.mean() + TRUE.mean()
+    # All scores may move together, or with the first of the cut points.
+    moves = {"scores"} | {name for name in loss.learned if name == "first_cut"}
+    parts = zip(["scores", *loss.learned], [TRUE, *start], strict=True)
+    shift = torch.cat([torch.full_like(part, float(name in moves)) for name, part in parts])
+    if bool((curvature @ shift).abs().max() < 1e-8):
+        found = found + shift * (TRUE.mean() - found[: len(TRUE)].mean())
     return found, variance.diagonal().sqrt()
 
 
@@ -111,9 +147,9 @@ def scatter(slopes, counts):
     return (counts.unsqueeze(1) * away).T @ away
 
 
-def require_truth(found, error):
+def require_truth(found, error, truth=TRUE):
     """Fail unless the scores lie around the truth as their standard errors say."""
-    surprise = (found - TRUE) / error
+    surprise = (found - truth) / error
     assert (error < 0.25).all(), error
     assert surprise.abs().max() < 3.5, surprise
     assert 0.05 < (surprise**2).mean() < 3, surprise
@@ -126,9 +162,9 @@ def require_truth(found, error):
         "bradley_terry(temperature=2.0)",
         "thurstone",
         "thurstone(deviation=0.7)",
-        "rao_kupper",
+        "rao_kupper(tie_width=1.0)",
         "rao_kupper(tie_width=0.3)",
-        "davidson",
+        "davidson(tie_odds=1.0)",
         "davidson(tie_odds=0.4)",
         "plackett_luce",
         "plackett_luce(top=2)",
@@ -142,6 +178,24 @@ def require_truth(found, error):
 def test_a_likelihood_recovers_the_scores_that_its_answers_were_drawn_from(text):
     loss = parse_loss(text)
     require_truth(*fit(loss, ask(loss)))
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("rao_kupper", {"log_tie_width": [log(0.4)]}),
+        ("davidson", {"log_tie_odds": [log(2.5)]}),
+        ("ordinal_preference", {"log_gaps": [log(0.3), log(0.8), log(1.6)]}),
+        ("ordinal_preference(levels=1)", {"log_gaps": [log(0.7)]}),
+        ("ordinal_rating", {"first_cut": [-2.0], "log_gaps": [log(0.5), log(1.5), log(1.0)]}),
+        ("ordinal_rating(levels=2)", {"first_cut": [0.5]}),
+    ],
+)
+def test_tie_widths_and_cut_points_are_recovered_with_the_scores(text, numbers):
+    loss = parse_loss(text)
+    true_numbers = {name: TRUE.new_tensor(value) for name, value in numbers.items()}
+    found, error = fit(loss, ask(loss, numbers=true_numbers))
+    require_truth(found, error, torch.cat([TRUE, *true_numbers.values()]))
 
 
 def test_accumulated_pairs_recover_the_scores_behind_plackett_luce_lists():

@@ -15,6 +15,16 @@ def nll(lead):
     return -log(1 / (1 + exp(-lead)))
 
 
+def sigmoid(number):
+    """Return the probability that belongs to log-odds."""
+    return 1 / (1 + exp(-number))
+
+
+def strength(level, **more):
+    """Return one pair with a strength."""
+    return Pairs(chosen=[0], rejected=[1], margin=[float(level)], **more)
+
+
 def surprise(lead):
     """Negative log of the probability that the normal distribution function gives to a lead."""
     return -log((1 + erf(lead / sqrt(2))) / 2)
@@ -125,6 +135,13 @@ VALUES = [
         Pairs(chosen=[0], rejected=[1], preference=[0.0], weight=[2.0]),
         [-2 * log(exp(0.5) / (exp(2) + exp(0.5) + 3 * sqrt(exp(2) * exp(0.5))))],
     ),
+    # Cut points of the lead at 1, 2 and 3, and at their negatives.
+    ("ordinal_preference", [2.0, 0.5], strength(1), [-log(sigmoid(2 - 1.5) - sigmoid(1 - 1.5))]),
+    ("ordinal_preference", [2.0, 0.5], strength(3), [-log(1 - sigmoid(3 - 1.5))]),
+    ("ordinal_preference", [2.0, 0.5], strength(0), [-log(sigmoid(1 - 1.5) - sigmoid(-1 - 1.5))]),
+    ("ordinal_preference", [2.0, 0.5], TIE, [-log(sigmoid(1 - 1.5) - sigmoid(-1 - 1.5))]),
+    ("ordinal_preference", [0.5, 2.0], strength(2, preference=[0.0]), [-log(sigmoid(3 - 1.5) - sigmoid(2 - 1.5))]),
+    ("ordinal_preference(levels=1)", [2.0, 0.5], strength(1, weight=[2.0]), [-2 * log(1 - sigmoid(1 - 1.5))]),
     ("independent_classification", [2.0, 0.5], ONE_PAIR, [nll(2.0) + nll(-0.5)]),
     (
         "independent_classification",
@@ -208,6 +225,14 @@ VALUES = [
     ("huber", [2.5, 1.0], Ratings(candidates=[1, 0], ratings=[3.0, 2.0], sizes=[2]), [2 - 0.5, 0.5**2 / 2]),
     ("huber(threshold=4.0)", [2.5], Ratings(candidates=[0], ratings=[5.0], sizes=[1]), [2.5**2 / 2]),
     ("huber(threshold=0.5)", [2.5], Ratings(candidates=[0], ratings=[5.0], sizes=[1]), [0.5 * (2.5 - 0.25)]),
+    # Cut points at -1.5, -0.5, 0.5 and 1.5.
+    (
+        "ordinal_rating",
+        [0.25, 1.0, -2.0],
+        Ratings(candidates=[0, 1, 2], ratings=[3.0, 5.0, 1.0], sizes=[3]),
+        [-log(sigmoid(0.5 - 0.25) - sigmoid(-0.5 - 0.25)), -log(1 - sigmoid(1.5 - 1.0)), -log(sigmoid(-1.5 + 2.0))],
+    ),
+    ("ordinal_rating(levels=2)", [0.25], Ratings(candidates=[0], ratings=[1.0], sizes=[1]), [nll(-0.25)]),
     ("squared_error", [2.5, 1.0], Ratings(candidates=[1, 0], ratings=[3.0, 2.0], sizes=[2]), [(1 - 3) ** 2, 0.5**2]),
     ("cross_entropy", [1.5, 1.5], Labels(candidates=[0, 1], labels=[1.0, 0.0]), [nll(1.5), nll(-1.5)]),
     ("cross_entropy", [1.5], Labels(candidates=[0], labels=[0.25]), [0.25 * nll(1.5) + 0.75 * nll(-1.5)]),

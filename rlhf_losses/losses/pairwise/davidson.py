@@ -1,14 +1,15 @@
 """Davidson: a tie is a third outcome, likeliest between equals."""
 
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from rlhf_losses.dimensions import PerPair
 from rlhf_losses.losses.base import TieLoss
 from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, PROPER, REVERSIBLE, SHIFT_INVARIANT
-from rlhf_losses.losses.options import SMALLEST, number
+from rlhf_losses.losses.options import LEARNED, SMALLEST, learnable
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Davidson(TieLoss):
         `margin` :math:`m` and `weight` as for `bradley_terry`.
     Options:
         `tie_odds` :math:`\kappa` > 0: how many times likelier than a win of the one a tie is between equals.
+        'learned' starts from 1 and is trained beside the model.
     Relations:
         `bradley_terry` without ties and with :math:`\kappa` near 0. `rao_kupper` sees ties only near a lead of 0.
     Reference:
@@ -34,12 +36,16 @@ class Davidson(TieLoss):
         tensor(1.0986)
     """
 
-    tie_odds: float = number(1.0, SMALLEST)
+    tie_odds: float | str = learnable(SMALLEST)
 
     claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE | PROPER
 
-    def per_outcome(self, lead: PerPair) -> tuple[PerPair, PerPair, PerPair]:  # type: ignore[override]
-        half, tie = lead / 2, math.log(self.tie_odds)
+    @property
+    def learned(self) -> Mapping[str, tuple[float, ...]]:
+        return {"log_tie_odds": (0.0,)} if self.tie_odds == LEARNED else {}
+
+    def per_outcome(self, lead: PerPair, log_tie_odds: Tensor | None = None) -> tuple[PerPair, PerPair, PerPair]:  # type: ignore[override]
+        half, tie = lead / 2, lead.new_tensor(self.tie_odds).log() if log_tie_odds is None else log_tie_odds
         # Each cost is what the other outcomes add to the one that was seen, so that none is lost beside a large score.
         win, even, defeat = (
             torch.stack([torch.zeros_like(lead), *others]).logsumexp(dim=0)

@@ -1,14 +1,16 @@
 """Rao–Kupper: of two answers whose scores are close, neither is seen to be better."""
 
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from rlhf_losses.dimensions import PerPair
 from rlhf_losses.losses.base import TieLoss
 from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, PROPER, REVERSIBLE, SHIFT_INVARIANT
-from rlhf_losses.losses.options import SMALLEST, number
+from rlhf_losses.losses.options import LEARNED, SMALLEST, learnable
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class RaoKupper(TieLoss):
         `margin` :math:`m` and `weight` as for `bradley_terry`.
     Options:
         `tie_width` :math:`w` > 0, in score units: between equals a tie has the probability
-        :math:`\tanh(w / 2)`.
+        :math:`\tanh(w / 2)`. 'learned' starts from 1 and is trained beside the model.
     Relations:
         `bradley_terry` without ties and with :math:`w` near 0. `davidson` gives ties longer tails.
     Reference:
@@ -36,15 +38,19 @@ class RaoKupper(TieLoss):
         tensor(0.6931)
     """
 
-    tie_width: float = number(1.0, SMALLEST)
+    tie_width: float | str = learnable(SMALLEST)
 
     claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE | PROPER
 
-    def per_outcome(self, lead: PerPair) -> tuple[PerPair, PerPair, PerPair]:  # type: ignore[override]
-        width = self.tie_width
+    @property
+    def learned(self) -> Mapping[str, tuple[float, ...]]:
+        return {"log_tie_width": (0.0,)} if self.tie_width == LEARNED else {}
+
+    def per_outcome(self, lead: PerPair, log_tie_width: Tensor | None = None) -> tuple[PerPair, PerPair, PerPair]:  # type: ignore[override]
+        width = lead.new_tensor(self.tie_width) if log_tie_width is None else log_tie_width.exp()
         win, defeat = -logsigmoid(lead - width), -logsigmoid(-lead - width)
         # The difference of the two sigmoids is their product times e^(2 width) - 1: nothing cancels.
-        return win, win + defeat - 2 * width - math.log(-math.expm1(-2 * width)), defeat
+        return win, win + defeat - 2 * width - torch.log(-torch.expm1(-2 * width)), defeat
 
 
 rao_kupper = RaoKupper()
