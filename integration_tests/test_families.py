@@ -74,7 +74,9 @@ PLAIN = PaddedLayout(pad_token_id=0)
 def make(config: hf.PretrainedConfig) -> nn.Module:
     """Return a model whose attention matters: drawn widely, unlike the small weights of a new one."""
     torch.manual_seed(0)
-    model = AutoModelForSequenceClassification.from_config(config)
+    # Older transformers run Gemma 2 on a kernel that leaves its soft-capping out, unless asked not to.
+    how = {"attn_implementation": "eager"} if isinstance(config, hf.Gemma2Config) else {}
+    model = AutoModelForSequenceClassification.from_config(config, **how)
     for parameter in model.parameters():
         if parameter.dim() > 1:
             nn.init.normal_(parameter, std=0.25)
