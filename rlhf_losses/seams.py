@@ -40,7 +40,6 @@ SEAMS: tuple[Seam, ...] = (
     Seam("trl.GRPOTrainer.reward_weights", "weigh the reward functions"),
     Seam("trl.GRPOTrainer._step", "counts micro-batches, so that a resumed run is in the middle of its rollout again"),
     Seam("trl.GRPOTrainer._buffered_inputs", "is the rollout; it is saved, resumed, and given up"),
-    Seam("trl.GRPOTrainer.eos_token_ids", "end a completion"),
     Seam("trl.GRPOTrainer._metrics", "collects what is logged"),
     Seam("trl.GRPOTrainer._logs", "holds the table of completions, with an advantage each"),
     Seam("trl.GRPOTrainer._tokenizer", "is compared with the critic's"),

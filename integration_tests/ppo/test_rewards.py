@@ -62,6 +62,18 @@ def test_a_completion_without_eos_pays_for_it(speaking):
     assert got[:, 0].tolist() == [13.0, -1.0]
 
 
+def test_with_one_token_for_padding_and_end_the_score_is_paid_at_the_end(make_trainer, other_tokenizer):
+    other_tokenizer.pad_token = other_tokenizer.eos_token
+    end = other_tokenizer.eos_token_id
+    assert other_tokenizer.pad_token_id == end
+    changes = {"beta": 0.0, "gamma": 1.0, "lam": 0.0, "whiten_advantages": False, "missing_eos_penalty": 100.0}
+    trainer = make_trainer(length, changes=changes, processing_class=other_tokenizer)
+    trainer._generate_single_turn = lambda *_: ([[72, 105, end], [72, 105, 106, 107, end]], None)
+    got, mask, _ = returns(trainer)  # with lambda 0 and values of 0, the return of a token is its reward
+    assert mask.sum(1).tolist() == [3, 5]
+    assert got.tolist() == [[0.0, 0.0, 3.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0, 5.0]]
+
+
 def test_a_completion_that_was_cut_off_earns_what_the_critic_expects_of_its_rest(speaking):
     trainer = speaking(length, bootstrap_truncated=True)
     trainer.critic.head.weight.data.normal_()

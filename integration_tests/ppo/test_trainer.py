@@ -13,11 +13,13 @@ from safetensors.torch import load_file
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
+    GPT2Config,
+    GPT2LMHeadModel,
     TrainerCallback,
 )
 
 from rlhf_losses.errors import FeedbackMismatch, InvalidFeedback, RlhfLossesError, UnusableModel
-from rlhf_losses.ppo import PPOTrainer
+from rlhf_losses.ppo import PPOConfig, PPOTrainer
 from rlhf_losses.scoring import Scorer
 
 LORA = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj"]}
@@ -151,6 +153,14 @@ def test_activation_checkpointing_changes_nothing_but_the_memory(make_trainer):
     assert_same(weights(plain.model), weights(thrifty.model), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.skipif("entropy_coef" not in PPOConfig.__dataclass_fields__, reason="this TRL has no entropy bonus")
+def test_an_entropy_bonus_is_a_part_of_the_policy_loss(make_trainer):
+    plain = trained(make_trainer(changes={"max_steps": 1}))
+    curious = trained(make_trainer(changes={"max_steps": 1, "entropy_coef": 0.1}))
+    (without,), (entry,) = steps(plain), steps(curious)
+    assert entry["loss/policy"] == pytest.approx(without["loss/policy"] - 0.1 * entry["entropy"], rel=1e-4)
+
+
 @pytest.mark.parametrize("changes", [{"loss_type": name} for name in ("bnpo", "grpo", "dr_grpo")], ids=str)
 def test_every_average_of_the_clipped_objective_trains(make_trainer, changes):
     trainer = trained(make_trainer(changes=changes | {"max_steps": 2}))
@@ -191,7 +201,7 @@ def test_the_policy_learns_what_is_rewarded(make_trainer, decided_policy, peft_c
         "max_steps": 40,
         "per_device_train_batch_size": 32,
         "num_iterations": 2,
-        "learning_rate": 3e-2 if peft_config else 5e-3,
+        "learning_rate": 1e-2 if peft_config else 5e-3,
         "critic_learning_rate": 1e-2,
         "beta": 0.01,
     }
@@ -408,6 +418,23 @@ def test_a_critic_can_be_given_as_a_model_or_as_a_path(make_trainer, reward_mode
         torch.testing.assert_close(trainer.critic.head.weight, reward_model.score.weight)
         assert all(p.requires_grad for p in trainer.critic.parameters())
         assert trainer.critic.backbone is not reward_model.model
+
+
+def test_padding_before_a_prompt_changes_nothing_for_learned_positions(make_trainer, tokenizer, tmp_path):
+    sizes = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256, "initializer_range": 0.3}
+    GPT2LMHeadModel(
+        GPT2Config(vocab_size=len(tokenizer), pad_token_id=0, bos_token_id=1, eos_token_id=2, **sizes)
+    ).save_pretrained(tmp_path / "gpt2")
+    tokenizer.save_pretrained(tmp_path / "gpt2")
+    trainer = make_trainer(model=str(tmp_path / "gpt2"), changes={"num_iterations": 2})
+    rollout = trainer._generate_and_score_completions([{"prompt": "a"}, {"prompt": "a much longer prompt"}])
+    length = rollout["prompt_mask"][0].sum()
+    ids = torch.cat([rollout["prompt_ids"][:1, -length:], rollout["completion_ids"][:1]], 1)
+    with torch.no_grad():
+        everywhere = trainer.model(ids).logits[:, length - 1 : -1].log_softmax(-1)
+    alone = everywhere.gather(-1, ids[:, length:].unsqueeze(-1)).squeeze(-1)
+    for name in ("old_per_token_logps", "ref_per_token_logps"):
+        torch.testing.assert_close(rollout[name][:1], alone, rtol=1e-4, atol=1e-5)
 
 
 # What is saved

@@ -1,7 +1,6 @@
 """The critic: a linear head that says, before every token, what return it expects from there on."""
 
 import copy
-import inspect
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from peft import PeftConfig
 from peft.utils import SAFETENSORS_WEIGHTS_NAME
 from safetensors.torch import load_file, save_file
@@ -19,6 +18,7 @@ from transformers import PreTrainedModel
 
 from rlhf_losses.errors import UnusableModel
 from rlhf_losses.ppo.advantages import PerToken
+from rlhf_losses.ppo.positions import Sequences, positions, takes_positions
 
 TRAINED_PARAMETERS = "critic.safetensors"
 """File of a checkpoint's `critic` folder: every parameter that training changes, and no other."""
@@ -26,7 +26,6 @@ TRAINED_PARAMETERS = "critic.safetensors"
 ADAPTER_NAME = "default"
 """Name of the adapter inside a critic, as PEFT names the first one."""
 
-Sequences = Int[Tensor, "completion sequence"]
 Hidden = Float[Tensor, "completion token hidden"]
 
 
@@ -211,9 +210,7 @@ def published_name(name: str) -> str:
 
 def run(backbone: PreTrainedModel, input_ids: Sequences, attention_mask: Sequences) -> Hidden:
     """Return the last hidden states of texts that are padded on either side."""
-    placed = {}
-    if "position_ids" in inspect.signature(backbone.forward).parameters:
-        placed["position_ids"] = (attention_mask.cumsum(1) - 1).clamp(min=0)
+    placed = {"position_ids": positions(attention_mask)} if takes_positions(backbone) else {}
     outputs = backbone(input_ids=input_ids, attention_mask=attention_mask, use_cache=False, **placed)
     return outputs.last_hidden_state
 

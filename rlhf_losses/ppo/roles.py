@@ -130,15 +130,20 @@ def critic_from_policy(policy: Any) -> OwnCritic:
     A policy with adapters shares its frozen weights with the critic, which gets copies of the adapters.
     """
     if has_lora(policy):
-        backbone = one_adapter(tied_copy(policy.get_base_model().base_model), policy.active_adapter)
+        backbone = one_adapter(tied_copy(backbone_of(policy)), policy.active_adapter)
         return OwnCritic(backbone, head_of_zeros(policy), policy.peft_config[policy.active_adapter])
     return OwnCritic(plain_copy(policy).base_model, head_of_zeros(policy))
 
 
 def critic_on_policy(policy: Any) -> Critic:
     """Return a head of zeros on the policy's own transformer."""
-    language_model = policy.get_base_model() if is_peft_model(policy) else policy
-    return HeadOnPolicy(language_model.base_model, head_of_zeros(policy).to(policy.device))
+    return HeadOnPolicy(backbone_of(policy), head_of_zeros(policy).to(policy.device))
+
+
+def backbone_of(policy: Any) -> PreTrainedModel:
+    """Return the transformer of a language model, under its head and through PEFT."""
+    backbone: PreTrainedModel = (policy.get_base_model() if is_peft_model(policy) else policy).base_model
+    return backbone
 
 
 def head_of_zeros(policy: Any) -> nn.Linear:

@@ -36,8 +36,9 @@ from rlhf_losses.ppo.metrics import kl_metrics, ratio_metrics, rollout_metrics
 from rlhf_losses.ppo.payroll import Payroll
 from rlhf_losses.ppo.penalty import ESTIMATORS, Coefficient, log_ratio_to_reference
 from rlhf_losses.ppo.placement import PlacedReward
+from rlhf_losses.ppo.positions import true_positions
 from rlhf_losses.ppo.rewards import Payments, ended_with, last_token, pay_at_end, pay_where_told
-from rlhf_losses.ppo.roles import choose_critic, critic_on_policy, is_switched, standardized
+from rlhf_losses.ppo.roles import backbone_of, choose_critic, critic_on_policy, is_switched, standardized
 from rlhf_losses.ppo.self_check import SelfCheck
 from rlhf_losses.ppo.stopwatch import Stopwatch
 from rlhf_losses.ppo.with_critic import TrainerWithCritic
@@ -241,7 +242,9 @@ class PPOTrainer(TrainerWithCritic):
             self._self_check.rollout(shown, scores, paid)
 
     def _finished(self, rollout: Inputs) -> Tensor:
-        ends = [*self.eos_token_ids, self._tokenizer.pad_token_id]
+        declared: Any = self.accelerator.unwrap_model(self.model).generation_config.eos_token_id
+        ends = [declared] if isinstance(declared, int) else list(declared or [])
+        ends += [self._tokenizer.eos_token_id, self._tokenizer.pad_token_id]
         return ended_with(rollout["completion_ids"], _written(rollout), ends)
 
     def _advantages(self, rewards: PerToken, states: PerToken, mask: Tensor, finished: Tensor) -> dict[str, Tensor]:
@@ -329,8 +332,9 @@ class PPOTrainer(TrainerWithCritic):
         return self.current_gradient_accumulation_steps if self.model.training else 1
 
     def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
-        """Remember the log-probabilities, which the parent's loss does not hand out."""
-        with self._phase_of_reading(args[0]):
+        """Tell the model positions, and remember the log-probabilities, which the parent's loss does not hand out."""
+        model = self.accelerator.unwrap_model(args[0])
+        with self._phase_of_reading(model), true_positions(backbone_of(model)):
             result = super()._get_per_token_logps_and_entropies(*args, **kwargs)
         self._latest_logps = result[0].detach()
         return result
@@ -339,7 +343,8 @@ class PPOTrainer(TrainerWithCritic):
         """Return the phase of a pass of policy or reference over a rollout; a loss belongs to the update."""
         if torch.is_grad_enabled() or not self.model.training:
             return nullcontext()
-        reference = model is self.ref_model or is_switched(model)
+        reference = self.ref_model is not None and model is self.accelerator.unwrap_model(self.ref_model)
+        reference = reference or is_switched(model)
         return self._phase("reference" if reference else "policy")
 
     # The metrics

@@ -1,8 +1,9 @@
 """Using reward models: load them, score with them, measure them."""
 
+from rlhf_losses.scoring.best_of import best_of, kl_of_best_of
 from rlhf_losses.scoring.description import Description
 from rlhf_losses.scoring.evaluation import evaluate
 from rlhf_losses.scoring.scorer import Scorer
 from rlhf_losses.scoring.standardized import StandardizedScorer, fit_reference
 
-__all__ = ["Description", "Scorer", "StandardizedScorer", "evaluate", "fit_reference"]
+__all__ = ["Description", "Scorer", "StandardizedScorer", "best_of", "evaluate", "fit_reference", "kl_of_best_of"]

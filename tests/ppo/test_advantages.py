@@ -59,6 +59,17 @@ def test_with_lambda_one_the_return_is_the_sum_of_the_rewards_still_to_come(roll
     assert_close(lambda_returns(advantages, values, mask), to_come)
 
 
+@given(rollouts(), fractions, fractions, st.integers(0, 2**16))
+def test_a_value_beyond_the_end_counts_as_one_more_token_that_pays_it(rollout, gamma, lam, seed):
+    rewards, values, mask = rollout
+    beyond = torch.randn(len(rewards), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    none, one = torch.zeros(len(rewards), 1, dtype=torch.float64), torch.ones(len(rewards), 1, dtype=torch.bool)
+    longer = [torch.cat([rewards, none], 1), torch.cat([values, beyond.unsqueeze(1)], 1), torch.cat([mask, one], 1)]
+    longer[0][:, -1] = beyond  # so that its own advantage is 0
+    expected = generalized_advantages(*longer, gamma, lam)[:, :-1]
+    assert_close(generalized_advantages(*rollout, gamma, lam, beyond), expected)
+
+
 @given(rollouts())
 def test_with_lambda_zero_the_advantage_is_the_one_step_error(rollout):
     rewards, values, _ = rollout

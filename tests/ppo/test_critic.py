@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn, tensor
 from torch.testing import assert_close
 from transformers import GPT2Config, GPT2ForSequenceClassification, LlamaConfig, LlamaForSequenceClassification
@@ -106,6 +108,17 @@ def test_a_classifier_that_is_not_read_at_every_token_makes_no_critic():
     model.score = nn.Sequential(nn.Linear(16, 16), nn.Linear(16, 1))
     with pytest.raises(UnusableModel, match=r"no linear layer called score.*Take one of those"):
         critic_from_classifier(model)
+
+
+@given(st.integers(0, 2**16), st.sampled_from([0.0, 0.2, 1.0, 100.0]))
+def test_the_value_error_is_the_larger_of_two_squares(seed, cliprange):
+    generator = torch.Generator().manual_seed(seed)
+    new, old, returns = torch.randn(3, 2, 4, generator=generator, dtype=torch.float64)
+    errors = clipped_value_error(new, old, returns, cliprange)
+    for place in [(row, column) for row in range(2) for column in range(4)]:
+        v, v_old, r = (float(tensor[place]) for tensor in (new, old, returns))
+        near = v_old + max(-cliprange, min(cliprange, v - v_old))
+        assert errors[place].item() == pytest.approx(0.5 * max((v - r) ** 2, (near - r) ** 2))
 
 
 def test_a_value_error_is_half_the_square():
