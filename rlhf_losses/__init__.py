@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     )
     from rlhf_losses.losses import (
         AccumulatedPairs,
+        Aggregated,
         BestOfN,
         BradleyTerry,
         CenteredBradleyTerry,
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
         Thurstone,
         TieLoss,
         accumulated_pairs,
+        aggregated,
         best_of_n,
         bradley_terry,
         centered_bradley_terry,
@@ -146,6 +148,7 @@ _HOMES = {
     ),
     "rlhf_losses.losses": (
         "AccumulatedPairs",
+        "Aggregated",
         "BestOfN",
         "BradleyTerry",
         "CenteredBradleyTerry",
@@ -186,6 +189,7 @@ _HOMES = {
         "Thurstone",
         "TieLoss",
         "accumulated_pairs",
+        "aggregated",
         "best_of_n",
         "bradley_terry",
         "centered_bradley_terry",
@@ -229,6 +233,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AccumulatedPairs",
+    "Aggregated",
     "BestOfN",
     "BradleyTerry",
     "CenteredBradleyTerry",
@@ -291,6 +296,7 @@ __all__ = [
     "UnusableSetting",
     "Votes",
     "accumulated_pairs",
+    "aggregated",
     "best_of_n",
     "bradley_terry",
     "catalogue",

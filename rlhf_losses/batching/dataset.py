@@ -26,7 +26,22 @@ AnyDataset: TypeAlias = Dataset | IterableDataset
 PREPARED = ("text_ids", "score_text", "score_position", "score_of", "kinds", "prompt_share", "length")
 """The columns that `prepare` adds and a batch is made of."""
 
-VALUES = ("margin", "weight", "preference", "tie", "ranks", "rating", "ratings", "label", "labels", "votes", "ties")
+VALUES = (
+    "margin",
+    "weight",
+    "preference",
+    "tie",
+    "ranks",
+    "rating",
+    "ratings",
+    "label",
+    "labels",
+    "votes",
+    "ties",
+    "chosen_steps",
+    "rejected_steps",
+    "completion_steps",
+)
 """The columns that hold what people said; a batch needs them beside the prepared ones."""
 
 

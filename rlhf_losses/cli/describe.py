@@ -10,6 +10,7 @@ from rlhf_losses.cli.usage import OneMessage
 from rlhf_losses.feedback import Feedback
 from rlhf_losses.hooks import Catalogue, catalogue
 from rlhf_losses.losses import Loss, NamedSum, Sum
+from rlhf_losses.losses.options import written
 
 
 def run(argv: list[str], plugins: tuple[str, ...]) -> None:
@@ -52,10 +53,10 @@ def options(loss: Loss, doc: Docstring) -> str:
     for f in fields(loss):
         named = rf"^`{f.name}`"
         if re.search(named, text, flags=re.MULTILINE):
-            shown = f"{f.name} (default {f.default!r})".replace("\\", r"\\")
+            shown = f"{f.name} (default {written(f.default)})".replace("\\", r"\\")
             text = re.sub(named, shown, text, count=1, flags=re.MULTILINE)
         else:
-            silent.append(f"{f.name} (default {f.default!r})")
+            silent.append(f"{f.name} (default {written(f.default)})")
     return "\n".join(filter(None, [text, *silent]))
 
 

@@ -50,12 +50,16 @@ def told(entry: Entry) -> dict[str, Any]:
         "reads": reads(entry.loss),
         "also_reads": also_reads(entry.loss),
         "claims": entry.loss.claims.words(),
-        "options": {f.name: {"default": f.default, "domain": domain(f)} for f in fields(entry.loss)},
+        "options": {f.name: {"default": _plain(f.default), "domain": domain(f)} for f in fields(entry.loss)},
         "source": " ".join(read_docstring(entry.loss).sections.get("Reference", "").split()),
         "plugin": entry.plugin,
         "version": entry.version,
         "summary": (entry.loss.__doc__ or "").strip().splitlines()[0],
     }
+
+
+def _plain(default: Any) -> Any:
+    return str(default) if isinstance(default, Loss) else default
 
 
 def domain(option: Field[Any]) -> str:

@@ -4,7 +4,7 @@ import torch
 
 from rlhf_losses.diagnostics.tally import Tally
 from rlhf_losses.dimensions import PerItem, Scores
-from rlhf_losses.feedback import Feedback, Labels, Mixed, Pairs, Steps
+from rlhf_losses.feedback import Feedback, Labels, Mixed, Pairs, Steps, StepwiseRankings
 
 
 def agreement(scores: Scores, feedback: Feedback) -> dict[str, Tally]:
@@ -12,19 +12,17 @@ def agreement(scores: Scores, feedback: Feedback) -> dict[str, Tally]:
 
     Accuracy is the share of pairs in which the preferred answer has the higher score; equal scores earn
     half, and pairs that people tied say nothing. For labels it is the share of scores on the label's side
-    of zero, a score of exactly zero earning half.
+    of zero, a score of exactly zero earning half. Answers in steps have the mean of their steps as a score.
 
     >>> agreement(torch.tensor([3.2, 1.5]), Pairs(chosen=[0], rejected=[1]))["accuracy"].mean
     1.0
     """
     scores = scores.detach().float()
     kinds = feedback.kinds if isinstance(feedback, Mixed) else (feedback,)
-    compared = [kind.read_as(Pairs) for kind in kinds if type(kind).reaches(Pairs)]
-    if compared:
-        pairs = Pairs.concatenate(compared)
-        assert isinstance(pairs, Pairs)
-        lead = pairs.lead(scores)
-        return {"accuracy": _side(lead, _direction(pairs)), "margin": Tally.of(lead)}
+    leads = [_lead(scores, kind) for kind in kinds if isinstance(kind, StepwiseRankings) or type(kind).reaches(Pairs)]
+    if leads:
+        accuracies, margins = zip(*((_side(*one), Tally.of(one[0])) for one in leads), strict=True)
+        return {"accuracy": sum(accuracies, Tally()), "margin": sum(margins, Tally())}
     judged = [kind for kind in kinds if isinstance(kind, Labels | Steps)]
     tallies = [_side(scores[kind.anchor], _signs(kind)) for kind in judged]
     return {"accuracy": sum(tallies, Tally())} if tallies else {}
@@ -34,6 +32,17 @@ def _side(values: PerItem, wanted: PerItem) -> Tally:
     """Score values by the side of zero that is wanted: 1 right, 0.5 on zero; where nothing is wanted, no count."""
     earned = (1 + torch.sign(values) * wanted) / 2
     return Tally.of(earned, wanted.abs())
+
+
+def _lead(scores: Scores, kind: Feedback) -> tuple[PerItem, PerItem]:
+    """Return the lead of every pair of a kind that compares answers, and its sign as people would have it."""
+    if isinstance(kind, StepwiseRankings):
+        which = torch.arange(len(kind.counts), device=scores.device).repeat_interleave(kind.counts)
+        sums = scores.new_zeros(len(kind.counts)).index_add(0, which, scores[kind.steps])
+        scores, kind = sums / kind.counts, kind.of_answers()
+    pairs = kind.read_as(Pairs)
+    assert isinstance(pairs, Pairs)
+    return pairs.lead(scores), _direction(pairs)
 
 
 def _direction(pairs: Pairs) -> PerItem:

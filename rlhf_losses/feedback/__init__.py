@@ -1,16 +1,18 @@
-"""What people said: pairs, rankings, ratings, labels, steps and votes over a vector of scores."""
+"""What people said: pairs, rankings, ratings, labels, steps, stepwise rankings and votes over a vector of scores."""
 
 from rlhf_losses.feedback.base import Answer, Feedback
-from rlhf_losses.feedback.kinds import KINDS, kinds_held, kinds_in_columns, source_for
+from rlhf_losses.feedback.kinds import IN_STEPS, KINDS, kinds_held, kinds_in_columns, source_for
 from rlhf_losses.feedback.labels import Labels
 from rlhf_losses.feedback.mixed import Mixed
 from rlhf_losses.feedback.pairs import Pairs
 from rlhf_losses.feedback.rankings import Rankings
 from rlhf_losses.feedback.ratings import Ratings
 from rlhf_losses.feedback.steps import Steps
+from rlhf_losses.feedback.stepwise_rankings import StepwiseRankings
 from rlhf_losses.feedback.votes import Votes
 
 __all__ = [
+    "IN_STEPS",
     "KINDS",
     "Answer",
     "Feedback",
@@ -20,6 +22,7 @@ __all__ = [
     "Rankings",
     "Ratings",
     "Steps",
+    "StepwiseRankings",
     "Votes",
     "kinds_held",
     "kinds_in_columns",

@@ -9,9 +9,13 @@ from rlhf_losses.feedback.pairs import Pairs
 from rlhf_losses.feedback.rankings import Rankings
 from rlhf_losses.feedback.ratings import Ratings
 from rlhf_losses.feedback.steps import Steps
+from rlhf_losses.feedback.stepwise_rankings import StepwiseRankings
 from rlhf_losses.feedback.votes import Votes
 
-KINDS: tuple[type[Feedback], ...] = (Pairs, Rankings, Ratings, Labels, Steps, Votes)
+KINDS: tuple[type[Feedback], ...] = (Pairs, Rankings, Ratings, Labels, Steps, StepwiseRankings, Votes)
+
+IN_STEPS: tuple[type[Feedback], ...] = (Steps, StepwiseRankings)
+"""The kinds whose answers come in steps, with a score read at the end of each."""
 
 
 def source_for(wanted: type[Feedback], held: Iterable[type[Feedback]]) -> type[Feedback] | None:

@@ -36,6 +36,7 @@ def provide_losses() -> Iterable[type[losses.Loss]]:
         losses.SegmentRating,
         losses.StepCrossEntropy,
         losses.Pqm,
+        losses.Aggregated,
         losses.Centering,
         losses.ScoreDecay,
         losses.LogBarrier,

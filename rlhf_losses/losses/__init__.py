@@ -39,6 +39,7 @@ from rlhf_losses.losses.pointwise.squared_error import SquaredError, squared_err
 from rlhf_losses.losses.regularizers.centering import Centering, centering
 from rlhf_losses.losses.regularizers.log_barrier import LogBarrier, log_barrier
 from rlhf_losses.losses.regularizers.score_decay import ScoreDecay, score_decay
+from rlhf_losses.losses.stepwise.aggregated import Aggregated, aggregated
 from rlhf_losses.losses.stepwise.pqm import Pqm, pqm
 from rlhf_losses.losses.stepwise.segment_hinge import SegmentHinge, segment_hinge
 from rlhf_losses.losses.stepwise.segment_rating import SegmentRating, segment_rating
@@ -46,6 +47,7 @@ from rlhf_losses.losses.stepwise.step_cross_entropy import StepCrossEntropy, ste
 
 __all__ = [
     "AccumulatedPairs",
+    "Aggregated",
     "BestOfN",
     "BradleyTerry",
     "CenteredBradleyTerry",
@@ -88,6 +90,7 @@ __all__ = [
     "Thurstone",
     "TieLoss",
     "accumulated_pairs",
+    "aggregated",
     "best_of_n",
     "bradley_terry",
     "centered_bradley_terry",

@@ -17,7 +17,7 @@ from rlhf_losses.dimensions import PerCandidate, PerItem, PerPair, PerStep, Rank
 from rlhf_losses.errors import InvalidFeedback, PluginError
 from rlhf_losses.feedback import Feedback, Labels, Pairs, Rankings, Ratings, Steps
 from rlhf_losses.losses.claims import Claims
-from rlhf_losses.losses.options import require_options
+from rlhf_losses.losses.options import require_options, written
 
 if TYPE_CHECKING:
     from rlhf_losses.losses.algebra import Term
@@ -117,7 +117,7 @@ class Loss(ABC):
     def __str__(self) -> str:
         """Return the expression that parses back to this loss."""
         changed = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
-        options = ", ".join(f"{name}={value!r}" for name, value in changed.items())
+        options = ", ".join(f"{name}={written(value)}" for name, value in changed.items())
         return f"{self.name()}({options})" if options else self.name()
 
 

@@ -40,9 +40,10 @@ def _loss(node: ast.expr, text: str, losses: Mapping[str, type[Loss]]) -> Loss:
         case ast.Name(name):
             return _make(_look_up(name, losses), {})
         case ast.Call(ast.Name(name), [], keywords):
-            options = {_keyword(k, text): _constant(k.value, text) for k in keywords}
+            kind = _look_up(name, losses)
+            options = {_keyword(k, text): _value(k, kind, text, losses) for k in keywords}
             if len(options) == len(keywords):
-                return _make(_look_up(name, losses), options)
+                return _make(kind, options)
     raise _unreadable(text)
 
 
@@ -78,6 +79,12 @@ def _is_number(node: ast.expr) -> bool:
 
 def _number(node: ast.expr) -> float:
     return -_number(node.operand) if isinstance(node, ast.UnaryOp) else float(node.value)  # type: ignore[attr-defined]
+
+
+def _value(keyword: ast.keyword, kind: type[Loss], text: str, losses: Mapping[str, type[Loss]]) -> Any:
+    """Return the value of an option: a number, a word, or a loss where the option is one by default."""
+    is_loss = any(f.name == keyword.arg and isinstance(f.default, Loss) for f in fields(kind))
+    return _loss(keyword.value, text, losses) if is_loss else _constant(keyword.value, text)
 
 
 def _constant(node: ast.expr, text: str) -> Any:

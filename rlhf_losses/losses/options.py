@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from rlhf_losses.errors import UnreadableLoss
+from rlhf_losses.feedback import Rankings
 
 SMALLEST = 1e-6
 """The least number that an option which scores are divided by may be: any smaller, and large scores would overflow."""
@@ -89,6 +90,21 @@ class Learnable(Numbers):
         return f"{super().__str__()}, or {LEARNED!r}"
 
 
+def _is_one_loss(value: Any) -> bool:
+    return hasattr(value, "terms") and all(term.loss is value for term in value.terms)
+
+
+@dataclass(frozen=True)
+class LossesOfLists(Domain):
+    """Single losses that price rankings of answers, or the pairs in them."""
+
+    def admits(self, value: Any) -> bool:
+        return _is_one_loss(value) and Rankings.reaches(value.reads)
+
+    def __str__(self) -> str:
+        return "a loss of rankings or pairs, and no sum"
+
+
 def number(default: float, low: float, high: float = math.inf, *, above: bool = False, below: bool = False) -> Any:
     """Declare an option that is a finite number."""
     return option(default, Numbers(low, high, above, below))
@@ -109,6 +125,16 @@ def word(default: str, *others: str) -> Any:
     return option(default, Words((default, *others)))
 
 
+def loss_of_lists(default: Any) -> Any:
+    """Declare an option that is a loss itself."""
+    return option(default, LossesOfLists())
+
+
+def written(value: Any) -> str:
+    """Return the value of an option as it is written in the text of a loss."""
+    return str(value) if hasattr(value, "terms") else repr(value)
+
+
 def option(default: Any, domain: Domain) -> Any:
     """Declare an option with a domain of its own."""
     return field(default=default, metadata={"domain": domain})
@@ -120,6 +146,6 @@ def require_options(loss: Any) -> None:
         domain, value = f.metadata.get("domain"), getattr(loss, f.name)
         if domain is not None and not domain.admits(value):
             raise UnreadableLoss(
-                f"{loss.name()} got {f.name}={value!r}. It must be {domain}; "
-                f"write for example {loss.name()}({f.name}={f.default!r})."
+                f"{loss.name()} got {f.name}={written(value)}. It must be {domain}; "
+                f"write for example {loss.name()}({f.name}={written(f.default)})."
             )

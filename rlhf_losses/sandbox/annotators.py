@@ -17,7 +17,17 @@ import torch
 from datasets import Dataset, concatenate_datasets
 
 from rlhf_losses.errors import FeedbackMismatch, InvalidFeedback
-from rlhf_losses.feedback import Feedback, Labels, Pairs, Rankings, Ratings, Steps, Votes, kinds_in_columns
+from rlhf_losses.feedback import (
+    Feedback,
+    Labels,
+    Pairs,
+    Rankings,
+    Ratings,
+    Steps,
+    StepwiseRankings,
+    Votes,
+    kinds_in_columns,
+)
 from rlhf_losses.losses import Loss
 from rlhf_losses.sandbox.gold import FEWEST_SENTENCES, WORST, sentences, split_sentences
 
@@ -91,6 +101,20 @@ def rankings(samples: Iterable[Sample], noise: float = 0.0, seed: int = 0) -> Da
     return Dataset.from_list(rows)
 
 
+def stepwise_rankings(samples: Iterable[Sample], noise: float = 0.0, seed: int = 0) -> Dataset:
+    """Return the completions of each prompt, each as its sentences, with their ranks."""
+    annotator, rows = Annotator(noise, seed), []
+    for prompt, completions in samples:
+        told = Sample(prompt, [completion for completion in completions if split_sentences(completion)])
+        if len(told.completions) < 2:
+            continue
+        read = annotator.read_all(told)
+        order = sorted(set(read), reverse=True)
+        steps = [split_sentences(completion) for completion in told.completions]
+        rows.append({"prompt": prompt, "completion_steps": steps, "ranks": [order.index(w) + 1 for w in read]})
+    return Dataset.from_list(rows)
+
+
 def ratings(samples: Iterable[Sample], noise: float = 0.0, seed: int = 0) -> Dataset:
     """Return one completion a row with its rating, from −1 to 1."""
     annotator = Annotator(noise, seed)
@@ -153,6 +177,7 @@ SHAPES: dict[type[Feedback], Callable[..., Dataset]] = {
     Ratings: ratings,
     Labels: labels,
     Steps: steps,
+    StepwiseRankings: stepwise_rankings,
     Votes: votes,
 }
 """How each kind of feedback is given."""

@@ -26,15 +26,17 @@ class Description:
     """The loss, the feedback it read, where the score is read, and the score of a fixed text.
 
     `segmentation` is None where one score is read at the end of a text; else it names the way in which a
-    text is cut into the steps whose scores are averaged. `separator` stands between steps. `reference_mean`
-    and `reference_std` are those of the scores of reference samples, see `fit_reference`. `learned` are the numbers
-    that the loss learned beside the model, like cut points; scores do not depend on them.
+    text is cut into steps, and `aggregate` how one score is made of theirs. `separator` stands between steps.
+    `reference_mean` and `reference_std` are those of the scores of reference samples, see `fit_reference`.
+    `learned` are the numbers that the loss learned beside the model, like cut points; scores do not depend on them.
     """
 
     loss: str
     feedback: list[str]
     segmentation: str | None = None
     separator: str = "\n"
+    aggregate: str = "mean"
+    aggregate_temperature: float = 1.0
     learned: dict[str, list[float]] = field(default_factory=dict)
     canary_score: float | None = None
     canary_text: str = CANARY

@@ -15,7 +15,7 @@ from rlhf_losses.batching.rows import held_kinds, tokenized
 from rlhf_losses.batching.tokens import Encoded
 from rlhf_losses.diagnostics import Tally, agreement
 from rlhf_losses.dimensions import Scores
-from rlhf_losses.feedback import Feedback, Mixed, Pairs, Rankings, Ratings, Steps, kinds_in_columns
+from rlhf_losses.feedback import IN_STEPS, Feedback, Mixed, Pairs, Rankings, Ratings, kinds_in_columns
 from rlhf_losses.losses import Loss, ScoreDecay
 from rlhf_losses.scoring.scorer import Scorer, context_length
 
@@ -54,10 +54,10 @@ def _score_rows(
         said = Mixed.of_kinds(row, held)
         feedback.append(said.reindexed(torch.arange(first, first + said.score_count())))
         first += said.score_count()
-        texts += [(kind is Steps, text) for kind in held for text in _texts(scorer, row, kind)]
+        texts += [(kind in IN_STEPS, text) for kind in held for text in _texts(scorer, row, kind)]
     scores, lengths = [], []
     for (in_steps, text), parts in zip(texts, scorer.score_encoded([text for _, text in texts]), strict=True):
-        scores += parts if in_steps else [sum(parts) / len(parts)]
+        scores += parts if in_steps else [scorer.aggregate(parts)]
         lengths += [len(text.ids)] * (len(parts) if in_steps else 1)
     return torch.tensor(scores), Mixed.concatenate(feedback), np.array(lengths)
 
@@ -67,7 +67,7 @@ def _texts(scorer: Scorer, row: dict[str, Any], kind: type[Feedback]) -> list[En
     if kind is Pairs and tokenized(row):
         return tokenized(row)
     answers = kind.answers(row)
-    return [scorer.encode(answer if kind is Steps else scorer.in_steps(answer)) for answer in answers]
+    return [scorer.encode(answer if kind in IN_STEPS else scorer.in_steps(answer)) for answer in answers]
 
 
 def _rank_correlations(scores: Scores, feedback: Mixed) -> dict[str, float]:

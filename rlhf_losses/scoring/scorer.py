@@ -14,6 +14,7 @@ from rlhf_losses.batching.tokens import Encoded, cut_prompt, encode
 from rlhf_losses.errors import InvalidFeedback, UnusableModel
 from rlhf_losses.feedback.base import Answer, Messages
 from rlhf_losses.layouts import LayoutName, PaddedLayout, choose_layout
+from rlhf_losses.losses import Aggregated
 from rlhf_losses.model import find_head, score_batch
 from rlhf_losses.scoring.description import Description, require_same_head
 from rlhf_losses.scoring.loading import load_reward_model
@@ -26,7 +27,7 @@ class Scorer:
 
     A scorer is a valid reward function of TRL's trainers: `GRPOTrainer(reward_funcs=scorer)`. Scores do not
     depend on the batch size or on what else is in a batch. A model trained on steps scores a text by the
-    mean over its steps, found as `description.segmentation` says.
+    mean over its steps (or what its loss made of them), found as `description.segmentation` says.
 
     Args:
         model: a sequence classifier with one label.
@@ -82,7 +83,13 @@ class Scorer:
     def __call__(self, prompts: Sequence[Text], completions: Sequence[Text], **_: Any) -> list[float]:
         """Score each completion after its prompt."""
         answers = [Answer(prompt, (completion,)) for prompt, completion in zip(prompts, completions, strict=True)]
-        return [sum(parts) / len(parts) for parts in self.score_answers([self.in_steps(one) for one in answers])]
+        return [self.aggregate(parts) for parts in self.score_answers([self.in_steps(one) for one in answers])]
+
+    def aggregate(self, parts: Sequence[float]) -> float:
+        """Return the score of a text whose steps have these scores: their mean, or what the loss made of them."""
+        how = self.description
+        made = Aggregated(by=how.aggregate, temperature=how.aggregate_temperature)
+        return made.of_steps(torch.tensor(parts, dtype=torch.float64)).item()
 
     def score(self, texts: Sequence[Text]) -> list[float]:
         """Score whole texts or whole conversations."""

@@ -5,7 +5,7 @@ from functools import singledispatch
 import torch
 from torch import Tensor
 
-from rlhf_losses.feedback import Feedback, Labels, Mixed, Pairs, Rankings, Ratings, Steps, Votes
+from rlhf_losses.feedback import Feedback, Labels, Mixed, Pairs, Rankings, Ratings, Steps, StepwiseRankings, Votes
 
 Verdict = tuple[Tensor, Tensor]
 """Score positions of the approved, and of the turned down."""
@@ -64,6 +64,15 @@ def _(feedback: Steps) -> Verdict:
 
 
 @verdict.register
+def _(feedback: StepwiseRankings) -> Verdict:
+    steps = feedback.steps.split(feedback.counts.tolist())
+    approved, turned_down = (
+        torch.cat([feedback.steps[:0], *(steps[i] for i in some)]) for some in _of_answers(feedback)
+    )
+    return approved, turned_down
+
+
+@verdict.register
 def _(feedback: Mixed) -> Verdict:
     approved, turned_down = zip(*map(verdict, feedback.kinds), strict=True)
     return torch.cat(approved), torch.cat(turned_down)
@@ -77,3 +86,8 @@ def _only(candidates: Tensor, among: Tensor) -> Tensor:
 def _apart(positions: Tensor, others: Tensor) -> Tensor:
     """Return the positions that are not among others, each once."""
     return torch.unique(positions[~torch.isin(positions, others)])
+
+
+def _of_answers(feedback: StepwiseRankings) -> tuple[list[int], list[int]]:
+    best, worst = verdict(feedback.of_answers())
+    return best.tolist(), worst.tolist()

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -333,6 +334,9 @@ def _classes(loss: Loss) -> Iterator[type[Loss]]:
             yield from _classes(part.loss)
     else:
         yield type(loss)
+        for option in (getattr(loss, f.name) for f in fields(loss)):
+            if isinstance(option, Loss):
+                yield from _classes(option)
 
 
 def _tolerance(values: Tensor) -> float:

@@ -6,7 +6,7 @@ from itertools import permutations, product
 import torch
 from torch import Tensor
 
-from rlhf_losses.feedback import Feedback, Labels, Mixed, Pairs, Rankings, Ratings, Steps, Votes
+from rlhf_losses.feedback import Feedback, Labels, Mixed, Pairs, Rankings, Ratings, Steps, StepwiseRankings, Votes
 from rlhf_losses.losses import Loss
 from rlhf_losses.testing.examples import accepts
 
@@ -60,6 +60,11 @@ def _(feedback: Steps) -> Steps:
 
 
 @opposite.register
+def _(feedback: StepwiseRankings) -> StepwiseRankings:
+    return StepwiseRankings(feedback.steps, feedback.counts, _ranked(opposite(feedback.of_answers())), feedback.sizes)
+
+
+@opposite.register
 def _(feedback: Mixed) -> Mixed:
     return Mixed(tuple(map(opposite, feedback.kinds)))
 
@@ -91,7 +96,15 @@ def _all_said(kind: type[Feedback]) -> list[list[Feedback]]:
         return [[Labels.from_row({"label": label}) for label in (0, 1)]]
     if kind is Steps:
         return [[Steps.from_row({"labels": labels}) for labels in product((0, 1), repeat=2)]]
+    if kind is StepwiseRankings:
+        steps = [["a"], ["b", "c"]]
+        return [[StepwiseRankings.from_row({"completion_steps": steps, "ranks": ranks}) for ranks in ([1, 2], [2, 1])]]
     return []
+
+
+def _ranked(feedback: Feedback) -> Tensor:
+    assert isinstance(feedback, Rankings)
+    return feedback.ranks
 
 
 def _turned(values: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from itertools import accumulate
 import torch
 
 from rlhf_losses.errors import InvalidFeedback
-from rlhf_losses.feedback import Feedback, Labels, Mixed, Pairs, Rankings, Ratings, Steps, Votes
+from rlhf_losses.feedback import Feedback, Labels, Mixed, Pairs, Rankings, Ratings, Steps, StepwiseRankings, Votes
 from rlhf_losses.feedback.base import Row
 from rlhf_losses.losses import Loss
 
@@ -42,6 +42,16 @@ EXAMPLES: Mapping[type[Feedback], Sequence[Sequence[Row]]] = {
         [{"labels": [True, False, True]}, {"labels": [True]}, {"labels": [False, False]}],
         [{"labels": [1, -1, 1]}, {"labels": [1]}, {"labels": [-1, -1]}],
         [{"labels": [0.9, 0.1, -0.6]}, {"labels": [0.25]}, {"labels": [1.0, 0.0]}],
+    ),
+    StepwiseRankings: (
+        [
+            {"chosen_steps": ["a", "b"], "rejected_steps": ["c"]},
+            {"completion_steps": [["a"], ["b", "c", "d"], ["e", "f"]], "ranks": [2, 1, 3]},
+        ],
+        [
+            {"completion_steps": [["a"], ["b"]], "ranks": [1, 1]},
+            {"completion_steps": [["a"], ["b", "c"], ["d"]], "ranks": [1, 2, 2]},
+        ],
     ),
     Votes: (
         [{"votes": [3, 0]}, {"votes": [0, 2]}, {"votes": [1, 0]}],

@@ -6,7 +6,7 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rlhf_losses.feedback import Feedback, Labels, Pairs, Rankings, Ratings, Steps, Votes
+from rlhf_losses.feedback import Feedback, Labels, Pairs, Rankings, Ratings, Steps, StepwiseRankings, Votes
 from rlhf_losses.testing.examples import join
 
 ScoresAndFeedback = tuple[Tensor, Feedback]
@@ -62,11 +62,21 @@ _pair_with_ties = st.fixed_dictionaries(
     {"preference": st.floats(0, 1), "share": st.floats(0, 1)}, optional={"margin": _small, "weight": _small}
 ).map(_with_ties)
 
+
+def _in_steps(ranks_and_counts: list[tuple[int, int]]) -> dict[str, Any]:
+    """Return a row of ranked answers with so many steps."""
+    return {
+        "completion_steps": [["a step"] * count for _, count in ranks_and_counts],
+        "ranks": [rank for rank, _ in ranks_and_counts],
+    }
+
+
 _ROWS: dict[type[Feedback], st.SearchStrategy[dict[str, Any]]] = {
     Pairs: _pair | _pair_with_ties,
     Rankings: st.fixed_dictionaries({"ranks": _lists(st.integers(1, 4), shortest=2)}),
     Ratings: st.fixed_dictionaries({"ratings": _lists(st.integers(1, 5))}),
     Labels: st.fixed_dictionaries({"label": st.booleans()}),
     Steps: st.fixed_dictionaries({"labels": _lists(st.booleans())}),
+    StepwiseRankings: _lists(st.tuples(st.integers(1, 4), st.integers(1, 3)), shortest=2).map(_in_steps),
     Votes: st.fixed_dictionaries({"votes": st.tuples(_counts, _counts), "ties": _counts}).filter(_someone_voted),
 }

@@ -16,12 +16,13 @@ from transformers.trainer_utils import EvalLoopOutput
 
 from rlhf_losses.batching import Batch, Collator, Limit, Pass, RowReader, check_dataset, kinds_read, prepare
 from rlhf_losses.batching.dataset import PREPARED, VALUES, AnyDataset, column_names, group_ratings, share_prompts
+from rlhf_losses.batching.rows import held_kinds
 from rlhf_losses.batching.segments import find_splitter, join_segments
 from rlhf_losses.dimensions import Scores
 from rlhf_losses.errors import InvalidFeedback, UnusableSetting
-from rlhf_losses.feedback import Steps
+from rlhf_losses.feedback import IN_STEPS, Feedback
 from rlhf_losses.layouts import Layout, PaddedLayout, choose_layout, require_same_scores
-from rlhf_losses.losses import Loss
+from rlhf_losses.losses import Aggregated, Loss
 from rlhf_losses.model import find_head, merged, score_batch
 from rlhf_losses.scoring.description import Description, canary_score
 from rlhf_losses.scoring.scorer import context_length
@@ -66,7 +67,7 @@ class RewardTrainer(trl.RewardTrainer):
         args = args or RewardConfig(f"{Path(_name(model)).name}-Reward")
         self.loss = preflight.choose_loss(loss, args)
         train_dataset, eval_dataset = self._checked(train_dataset, eval_dataset)
-        self.splitter = _splitter(train_dataset, args.step_separator) if Steps in self.kinds else None
+        self.splitter = _splitter(train_dataset, self.kinds, args.step_separator)
         config = preflight.load_config(model, args)
         preflight.require_one_label(model, config)
         tokenizer = processing_class or preflight.load_tokenizer(model, args)
@@ -286,7 +287,8 @@ class RewardTrainer(trl.RewardTrainer):
         return Description(
             loss=str(self.loss),
             feedback=[kind.__name__ for kind in self.kinds],
-            segmentation=(self.args.segmentation or self.splitter) if Steps in self.kinds else None,
+            segmentation=self.splitter and (self.args.segmentation or self.splitter),
+            **_aggregate(self.loss),
             separator=self.args.step_separator,
             learned=self.numbers.told(),
             canary_score=None if self._sharded else canary_score(model, self.processing_class),
@@ -306,6 +308,15 @@ def _name(model: str | PreTrainedModel) -> str:
     return model if isinstance(model, str) else model.config._name_or_path or type(model).__name__
 
 
-def _splitter(train: AnyDataset, separator: str) -> str:
-    steps = (row["completions"] for row in islice(train, 1_000) if row.get("labels") is not None)
-    return find_splitter([join_segments(one, separator) for one in steps])
+def _splitter(train: AnyDataset, kinds: Sequence[type[Feedback]], separator: str) -> str | None:
+    """Return the way of cutting that fits the steps of the data, or nothing where there are none."""
+    stepwise = [kind for kind in kinds if kind in IN_STEPS]
+    rows = islice(train, 1_000) if stepwise else ()
+    answers = [answer for row in rows for kind in held_kinds(row, stepwise) for answer in kind.answers(row)]
+    return find_splitter([join_segments([*map(str, one.parts)], separator) for one in answers]) if stepwise else None
+
+
+def _aggregate(loss: Loss) -> dict[str, Any]:
+    """Return how the loss makes one score of the scores of an answer's steps, where it does."""
+    made = next((term.loss for term in loss.terms if isinstance(term.loss, Aggregated)), None)
+    return {} if made is None else {"aggregate": made.by, "aggregate_temperature": made.temperature}

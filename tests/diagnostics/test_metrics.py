@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torchmetrics.classification import BinaryAccuracy
 
 from rlhf_losses.diagnostics import Tally, add_tallies, agreement
-from rlhf_losses.feedback import Labels, Mixed, Pairs, Rankings, Ratings, Steps
+from rlhf_losses.feedback import Labels, Mixed, Pairs, Rankings, Ratings, Steps, StepwiseRankings
 
 
 def test_equal_scores_earn_half():
@@ -64,3 +64,10 @@ def test_batches_add_up_to_the_whole(values, cut):
 def test_in_mixed_feedback_the_pairs_speak():
     mixed = Mixed((Pairs(chosen=[0], rejected=[1]), Steps(steps=[0, 1], values=[0.0, 1.0])))
     assert agreement(torch.tensor([1.0, -1.0]), mixed)["accuracy"] == Tally(1.0, 1.0)
+
+
+def test_answers_in_steps_are_compared_by_the_mean_of_their_steps():
+    said = StepwiseRankings(steps=[0, 1, 2, 3, 4], counts=[2, 1, 2], ranks=[1, 2, 3], sizes=[3])
+    measured = agreement(torch.tensor([0.0, 4.0, 1.0, 5.0, 0.0]), said)
+    assert measured["accuracy"].mean == (1 + 0 + 0) / 3
+    assert measured["margin"].mean == pytest.approx(((2 - 1) + (2 - 2.5) + (1 - 2.5)) / 3)

@@ -7,16 +7,25 @@ import torch
 from hypothesis import given
 
 from rlhf_losses.errors import FeedbackMismatch
-from rlhf_losses.feedback import KINDS, Labels, Pairs, Rankings, Ratings, Steps, Votes, source_for
+from rlhf_losses.feedback import KINDS, Labels, Pairs, Rankings, Ratings, Steps, StepwiseRankings, Votes, source_for
 from rlhf_losses.testing.strategies import scores_with
 
-DOWN = {Votes: {Pairs}, Ratings: {Rankings, Pairs}, Rankings: {Pairs}, Pairs: set(), Labels: set(), Steps: set()}
+DOWN = {
+    Votes: {Pairs},
+    Ratings: {Rankings, Pairs},
+    Rankings: {Pairs},
+    Pairs: set(),
+    Labels: set(),
+    Steps: set(),
+    StepwiseRankings: set(),
+}
 EXAMPLES = {
     Pairs: Pairs(chosen=[0], rejected=[1]),
     Rankings: Rankings(candidates=[0, 1], ranks=[1, 2], sizes=[2]),
     Ratings: Ratings(candidates=[0, 1], ratings=[5.0, 1.0], sizes=[2]),
     Labels: Labels(candidates=[0], labels=[1.0]),
     Steps: Steps(steps=[0], values=[1.0]),
+    StepwiseRankings: StepwiseRankings(steps=[0, 1, 2], counts=[2, 1], ranks=[1, 2], sizes=[2]),
     Votes: Votes(first=[0], second=[1], votes_first=[3], votes_second=[0]),
 }
 

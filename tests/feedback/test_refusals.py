@@ -3,7 +3,17 @@
 import pytest
 
 from rlhf_losses.errors import FeedbackMismatch, InvalidFeedback
-from rlhf_losses.feedback import Labels, Pairs, Rankings, Ratings, Steps, Votes, kinds_held, kinds_in_columns
+from rlhf_losses.feedback import (
+    Labels,
+    Pairs,
+    Rankings,
+    Ratings,
+    Steps,
+    StepwiseRankings,
+    Votes,
+    kinds_held,
+    kinds_in_columns,
+)
 
 NAN, INF = float("nan"), float("inf")
 
@@ -70,6 +80,9 @@ def test_a_row_with_values_that_cannot_be_is_refused(kind, row, told):
         (lambda: Steps(steps=[0, 1], values=[1.0]), "2 steps, 1 labels"),
         (lambda: Steps(steps=[0, 1], values=[1.0, 0.0], sizes=[1]), "sizes that add up to 1"),
         (lambda: Steps(steps=[0], values=[1.0], sizes=[0, 1]), "an answer without steps"),
+        (lambda: StepwiseRankings([0, 1], [1, 0, 1], [1, 2, 3], [3]), "an answer without steps, which has no score"),
+        (lambda: StepwiseRankings([0, 1], [1, 1], [1, 2], [1, 1]), "a list of one answer, which ranks nothing"),
+        (lambda: StepwiseRankings([0, 1], [1, 2], [1, 2], [2]), "sizes that add up to 3 for 2"),
         (lambda: Votes(first=[0], second=[], votes_first=[1], votes_second=[1]), "1 first, 0 second"),
     ],
 )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rlhf_losses.feedback import KINDS, Feedback
 from rlhf_losses.hooks import catalogue
 from rlhf_losses.hooks.manager import BUILT_IN
-from rlhf_losses.losses import Claims
+from rlhf_losses.losses import Claims, Hinge
 from rlhf_losses.testing import check_loss
 from rlhf_losses.testing.checks import CLAIM_RULES
 from rlhf_losses.testing.strategies import scores_with
@@ -25,7 +25,7 @@ def another(loss, option):
     default = getattr(loss, option)
     domain = next(field.metadata.get("domain") for field in fields(loss) if field.name == option)
     words = [word for word in getattr(domain, "words", ()) if word != default]
-    numbers = [1.5 * default + 0.125, 1.5 * default] if isinstance(default, int | float) else [0.6]
+    numbers = [1.5 * default + 0.125, 1.5 * default] if isinstance(default, int | float) else [0.6, Hinge(margin=2.0)]
     return next(value for value in numbers + words + [2] if domain is None or domain.admits(value))
 
 

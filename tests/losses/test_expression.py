@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from rlhf_losses.errors import UnknownName, UnreadableLoss
 from rlhf_losses.hooks import catalogue, parse_loss
-from rlhf_losses.losses import BradleyTerry, PairwiseLoss, bradley_terry, centering, hinge, parse
-from rlhf_losses.losses.options import Counts, Learnable, Numbers, Words
+from rlhf_losses.losses import BradleyTerry, PairwiseLoss, PlackettLuce, bradley_terry, centering, hinge, parse
+from rlhf_losses.losses.options import Counts, Learnable, LossesOfLists, Numbers, Words
 
 LOSSES = [loss() for loss in catalogue().values()]
 
@@ -23,6 +23,8 @@ def options(field):
             return st.integers(least, 1000) | (st.none() if or_all else st.nothing())
         case Words(words):
             return st.sampled_from(words)
+        case LossesOfLists():
+            return st.sampled_from([bradley_terry, hinge, BradleyTerry(temperature=2.0), PlackettLuce(top=1)])
         case Learnable(low):
             return st.just("learned") | st.floats(low, 1e6, allow_subnormal=False)
         case Numbers(low, high, above, below):

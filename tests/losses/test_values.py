@@ -5,7 +5,7 @@ from math import erf, exp, log, log2, sqrt
 import pytest
 import torch
 
-from rlhf_losses.feedback import Labels, Pairs, Rankings, Ratings, Steps, Votes
+from rlhf_losses.feedback import Labels, Pairs, Rankings, Ratings, Steps, StepwiseRankings, Votes
 from rlhf_losses.hooks import catalogue, parse_loss
 from rlhf_losses.hooks.manager import BUILT_IN
 
@@ -36,6 +36,7 @@ def softmax(*numbers):
 
 
 ONE_PAIR = Pairs(chosen=[0], rejected=[1])
+IN_STEPS = StepwiseRankings(steps=[0, 1, 2], counts=[2, 1], ranks=[1, 2], sizes=[2])
 TIE = Pairs(chosen=[0], rejected=[1], tie=[1.0])
 TWO_PAIRS = Pairs(chosen=[0, 2], rejected=[1, 1])
 STRICT = Rankings(candidates=[0, 1, 2], ranks=[2, 1, 3], sizes=[3])
@@ -269,6 +270,22 @@ VALUES = [
         [1.0, 3.0],
         ONE_PAIR,
         [-log(1 - 0.5**2), -log(1 - 0.75**2) + 2 * 0.75 / (1 - 0.75**2) * (1.5 - 0.75)],
+    ),
+    ("aggregated", [1.0, 3.0, 0.5], IN_STEPS, [nll((1 + 3) / 2 - 0.5)]),
+    ("aggregated(by='sum')", [1.0, 3.0, 0.5], IN_STEPS, [nll(1 + 3 - 0.5)]),
+    ("aggregated(by='minimum')", [1.0, 3.0, 0.5], IN_STEPS, [nll(1 - 0.5)]),
+    (
+        "aggregated(by='soft_minimum', temperature=2.0)",
+        [1.0, 3.0, 0.5],
+        IN_STEPS,
+        [nll(-2 * log((exp(-1 / 2) + exp(-3 / 2)) / 2) - 0.5)],
+    ),
+    ("aggregated(of=hinge(margin=2.0))", [1.0, 3.0, 0.5], IN_STEPS, [2 - 1.5]),
+    (
+        "aggregated(of=plackett_luce)",
+        [1.0, 2.0, 3.0, 4.0, 0.0],
+        StepwiseRankings(steps=[0, 1, 2, 3, 4], counts=[1, 3, 1], ranks=[2, 1, 3], sizes=[3]),
+        [-log(softmax(3, 1, 0)[0]) - log(softmax(1, 0)[0])],
     ),
     ("segment_rating", [0.5, -1.0], Steps(steps=[0, 1], values=[0.25, 0.5]), [(0.5 - 0.25) ** 2, (-1.0 - 0.5) ** 2]),
 ]

@@ -1,0 +1,105 @@
+"""Aggregated: any loss of lists or pairs, on one score an answer that is made of the scores of its steps."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rlhf_losses.dimensions import PerCandidate, PerItem, PerStep, Scalar, Scores
+from rlhf_losses.feedback import StepwiseRankings
+from rlhf_losses.losses.base import Loss
+from rlhf_losses.losses.claims import (
+    CONVEX,
+    MONOTONE,
+    NON_NEGATIVE,
+    PROPER,
+    REVERSIBLE,
+    SHIFT_INVARIANT,
+    Claims,
+)
+from rlhf_losses.losses.options import SMALLEST, loss_of_lists, number, word
+from rlhf_losses.losses.pairwise.bradley_terry import bradley_terry
+
+_KEPT = {
+    "mean": ~Claims.NONE,
+    "sum": ~SHIFT_INVARIANT,  # longer answers move further
+    "minimum": ~(CONVEX | REVERSIBLE),
+    "soft_minimum": ~(CONVEX | REVERSIBLE),
+}
+"""What a loss still is when its scores are aggregated."""
+
+
+@dataclass(frozen=True)
+class Aggregated(Loss):
+    r"""A loss of pairs or lists on the mean, sum, minimum or soft minimum of the scores of an answer's steps.
+
+    .. math:: \ell\big(a(s_{11}, s_{12}, \dots), a(s_{21}, \dots), \dots\big), \qquad
+        a_\text{soft minimum} = -T \log \frac1n \sum_{k=1}^n e^{-s_k / T}
+
+    Feedback:
+        Stepwise rankings: whole answers were compared, and the model scores their steps. One item for each that the
+        loss `of` has on those rankings.
+    Options:
+        `of` is the loss of the answers' scores, by name and with options.
+        `by` is 'mean', 'sum', 'minimum' or 'soft_minimum'.
+        `temperature` :math:`T` > 0 of the soft minimum, in score units: the minimum near 0, the mean far above the
+        scores' spread.
+    Relations:
+        On answers of one step each it is the loss `of`, `bradley_terry` unless another one is named.
+    Reference:
+        Yin et al. (2025), with the mean, https://arxiv.org/abs/2501.02790;
+        the minimum: Cheng et al. (2025), https://arxiv.org/abs/2504.15275
+    Example:
+        >>> pair = StepwiseRankings.from_row({"chosen_steps": ["a", "b"], "rejected_steps": ["c"]})
+        >>> Aggregated(by="minimum")(torch.tensor([2.0, 1.0, 0.0]), pair)
+        tensor(0.3133)
+    """
+
+    of: Loss = loss_of_lists(bradley_terry)
+    by: str = word("mean", "sum", "minimum", "soft_minimum")
+    temperature: float = number(1.0, SMALLEST)
+
+    reads = StepwiseRankings
+    claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE | PROPER
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "claims", self.of.claims & _KEPT[self.by])
+
+    @property
+    def learned(self) -> Mapping[str, tuple[float, ...]]:
+        return self.of.learned
+
+    def require_domain(self, feedback: StepwiseRankings) -> None:  # type: ignore[override]
+        self.of.check(feedback.of_answers())
+
+    def anchor(self, scores: Scores, feedback: StepwiseRankings) -> Tensor:  # type: ignore[override]
+        answers = feedback.of_answers().read_as(self.of.reads)
+        return feedback.first_steps()[self.of.anchor(scores.new_zeros(len(feedback.counts)), answers)]
+
+    def items(self, scores: Scores, feedback: StepwiseRankings, **numbers: Tensor) -> PerItem:  # type: ignore[override]
+        return self.of.price(self.per_answer(scores, feedback), feedback.of_answers(), numbers)
+
+    def per_answer(self, scores: Scores, feedback: StepwiseRankings) -> PerCandidate:
+        """Return one score an answer."""
+        answers = [self.of_steps(steps) for steps in scores[feedback.steps].split(feedback.counts.tolist())]
+        return torch.stack(answers) if answers else scores[:0]
+
+    def of_steps(self, scores: PerStep) -> Scalar:
+        """Return the score of an answer with these steps.
+
+        >>> Aggregated(by="sum").of_steps(torch.tensor([2.0, 1.0]))
+        tensor(3.)
+        """
+        if self.by == "mean":
+            return scores.mean()
+        if self.by == "sum":
+            return scores.sum()
+        lowest = scores.min()
+        if self.by == "minimum":
+            return lowest
+        return lowest - self.temperature * ((lowest - scores) / self.temperature).exp().mean().log()
+
+
+aggregated = Aggregated()
