@@ -8,6 +8,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rlhf_losses.adapters import Adapter
+    from rlhf_losses.batching.adapting import adapt
     from rlhf_losses.errors import (
         FeedbackMismatch,
         InvalidFeedback,
@@ -120,6 +122,8 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+    "rlhf_losses.adapters": ("Adapter",),
+    "rlhf_losses.batching.adapting": ("adapt",),
     "rlhf_losses.errors": (
         "FeedbackMismatch",
         "InvalidFeedback",
@@ -233,6 +237,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AccumulatedPairs",
+    "Adapter",
     "Aggregated",
     "BestOfN",
     "BradleyTerry",
@@ -296,6 +301,7 @@ __all__ = [
     "UnusableSetting",
     "Votes",
     "accumulated_pairs",
+    "adapt",
     "aggregated",
     "best_of_n",
     "bradley_terry",

@@ -2,7 +2,7 @@
 
 HEAD = """
 from dataclasses import dataclass
-from rlhf_losses import ListwiseLoss, Loss, PairwiseLoss, hookimpl
+from rlhf_losses import Adapter, ListwiseLoss, Loss, PairwiseLoss, hookimpl
 """
 
 LOSS = """
@@ -18,4 +18,21 @@ HOOK = """
 @hookimpl
 def provide_losses():
     return [Absolute]
+"""
+
+ADAPTER = """
+class Duels(Adapter):
+    \"\"\"A winner and a loser a row.\"\"\"
+
+    columns = (("winner", "loser"),)
+    source = "https://example.org/duels"
+
+    def read(self, row):
+        return [{"chosen": row["winner"], "rejected": row["loser"]}]
+"""
+
+ADAPTER_HOOK = """
+@hookimpl
+def provide_adapters():
+    return [Duels]
 """

@@ -184,7 +184,8 @@ def _blank_answers(row: Row, kinds: tuple[type[Feedback], ...]) -> int:
 def _is_blank(content: str | Messages | None) -> bool:
     if isinstance(content, list):
         content = "".join(str(message.get("content") or "") for message in content)
-    return not (content or "").strip()
+    # JSON may hold an answer like true or 4, which is written as the text that it is printed as.
+    return content is None or not str(content).strip()
 
 
 def _fits(row: Mapping[str, Any], limit: Limit, name: str) -> bool:

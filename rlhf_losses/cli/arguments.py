@@ -35,6 +35,16 @@ class DataArguments(trl.ScriptArguments):
 
 
 @dataclass
+class RewardDataArguments(DataArguments):
+    """The same for feedback, which may come in the layout of a well-known dataset."""
+
+    adapter: str | None = field(
+        default=None,
+        metadata={"help": "Layout of the data, like hh_rlhf; by default it is recognised. `native` reads rows as is."},
+    )
+
+
+@dataclass
 class ModelArguments(trl.ModelConfig):
     """TRL's arguments for the model; LoRA is used unless `--no_use_peft` is given."""
 

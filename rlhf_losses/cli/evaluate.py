@@ -2,7 +2,8 @@
 
 import json
 
-from rlhf_losses.cli.reading import load_scorer, reading_parser, rows_of
+from rlhf_losses.batching.adapting import adapt
+from rlhf_losses.cli.reading import ADAPTER, load_scorer, reading_parser, rows_of
 from rlhf_losses.hooks import catalogue
 from rlhf_losses.scoring import evaluate
 
@@ -17,10 +18,11 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
         default="drop",
         help="what happens to rows with a text longer than the model's context (default: drop)",
     )
+    parser.add_argument("--adapter", help=ADAPTER)
     parser.add_argument("--json", action="store_true", help="print a JSON object")
     args = parser.parse(argv)
     loss = None if args.loss is None else catalogue(plugins).parse(args.loss)
-    rows = rows_of(args)
+    rows = adapt(rows_of(args), args.adapter, "evaluation data", plugins)
     metrics = evaluate(
         load_scorer(args.model, batch_size=args.batch_size, device=args.device), rows, loss=loss, overlong=args.overlong
     )

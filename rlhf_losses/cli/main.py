@@ -14,6 +14,7 @@ from rlhf_losses.errors import RlhfLossesError, did_you_mean
 COMMANDS = {
     "list": ("list_losses", "every loss: what it reads, what it claims, where it comes from"),
     "describe": ("describe", "formula, options, source and example of a loss"),
+    "inspect": ("inspect", "what a dataset holds, and which losses read it"),
     "train": ("train", "train a reward model on any loss"),
     "score": ("score", "score texts with a reward model: JSON Lines out"),
     "evaluate": ("evaluate", "measure a reward model on held-out feedback"),
@@ -72,7 +73,9 @@ def top_parser() -> OneMessage:
         epilog="\n".join(["commands:", *lines, "", "`rlhf-losses COMMAND --help` shows the arguments of one command."]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--plugin", metavar="FILE", help="a Python file that provides losses; may be given repeatedly")
+    parser.add_argument(
+        "--plugin", metavar="FILE", help="a Python file that provides losses or adapters; may be given repeatedly"
+    )
     parser.add_argument("--version", action="version", version=version())
     return parser
 

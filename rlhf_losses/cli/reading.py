@@ -1,4 +1,4 @@
-"""What `score` and `evaluate` have in common: a trained model, rows, and how many at a time."""
+"""What commands that read have in common: rows, a trained model, and how many texts at a time."""
 
 import argparse
 from typing import Any
@@ -11,18 +11,25 @@ from rlhf_losses.cli.usage import BadArgument, OneMessage
 from rlhf_losses.errors import RlhfLossesError
 from rlhf_losses.scoring import Scorer
 
+ADAPTER = "layout of the data, like hh_rlhf; by default it is recognised, and native reads rows as they are"
+
 
 def reading_parser(prog: str, description: str) -> OneMessage:
     """Return a parser with the arguments that both commands take."""
     parser = OneMessage(prog=prog, description=description)
     parser.add_argument("--model", "--model_name_or_path", required=True, help="folder (or hub id) of a reward model")
+    add_rows(parser)
+    parser.add_argument("--batch_size", type=at_least_one, default=32, help="texts a forward pass (default: 32)")
+    parser.add_argument("--device", help="like cpu or cuda:0; by default the accelerator, if there is one")
+    return parser
+
+
+def add_rows(parser: OneMessage) -> None:
+    """Add the arguments that name rows."""
     parser.add_argument("--dataset", "--dataset_name", required=True, help="hub id, local folder or file")
     parser.add_argument("--dataset_config", help="configuration of a dataset of the hub")
     parser.add_argument("--split", help="split to read; by default the only one, or test")
-    parser.add_argument("--batch_size", type=at_least_one, default=32, help="texts a forward pass (default: 32)")
     parser.add_argument("--max_rows", type=at_least_one, help="read only the first rows")
-    parser.add_argument("--device", help="like cpu or cuda:0; by default the accelerator, if there is one")
-    return parser
 
 
 def at_least_one(text: str) -> int:

@@ -4,9 +4,10 @@ from typing import Any
 
 import trl
 
+from rlhf_losses.batching.adapting import adapt
 from rlhf_losses.cli import runs
 from rlhf_losses.cli.arguments import (
-    DataArguments,
+    RewardDataArguments,
     RewardModelArguments,
     TrainingParser,
     model_options,
@@ -25,7 +26,7 @@ On several processes: accelerate launch -m rlhf_losses.cli.main train ..."""
 
 def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     """Train and publish a reward model."""
-    kinds = (RewardConfig, DataArguments, RewardModelArguments, trl.DatasetMixtureConfig)
+    kinds = (RewardConfig, RewardDataArguments, RewardModelArguments, trl.DatasetMixtureConfig)
     config, data, model, mixture = TrainingParser(kinds, "rlhf-losses train", USAGE, DESCRIPTION).read(argv)
     loss = catalogue(plugins).parse(config.loss)
     name = runs.require(model.model_name_or_path, "--model", "Qwen/Qwen3-0.6B")
@@ -33,6 +34,8 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     checkpoint = runs.checkpoint_to_resume(config.output_dir, config.resume_from_checkpoint)
     runs.require_model(name, "--model", revision=model.model_revision, trust_remote_code=config.trust_remote_code)
     rows, held_out = training_rows(data, mixture, evaluates=config.eval_strategy != "no")
+    rows = adapt(rows, data.adapter, "train data", plugins)
+    held_out = None if held_out is None else adapt(held_out, data.adapter, "eval data", plugins)
     config.model_init_kwargs = model_options(model, config)
     stop = runs.Interruptible()
     trainer = RewardTrainer(

@@ -1,8 +1,8 @@
-"""Our own plugin: the built-in losses come in through the same hook as a stranger's."""
+"""Our own plugin: what is built in comes in through the same hooks as a stranger's."""
 
 from collections.abc import Iterable
 
-from rlhf_losses import losses
+from rlhf_losses import adapters, losses
 from rlhf_losses.hooks.markers import hookimpl
 
 
@@ -40,4 +40,24 @@ def provide_losses() -> Iterable[type[losses.Loss]]:
         losses.Centering,
         losses.ScoreDecay,
         losses.LogBarrier,
+    ]
+
+
+@hookimpl
+def provide_adapters() -> Iterable[type[adapters.Adapter]]:
+    """Return the built-in adapters."""
+    return [
+        adapters.Native,
+        adapters.HhRlhf,
+        adapters.Ultrafeedback,
+        adapters.UltrafeedbackBinarized,
+        adapters.HelpsteerRatings,
+        adapters.Helpsteer2Preference,
+        adapters.Helpsteer3Preference,
+        adapters.Prm800k,
+        adapters.MathShepherd,
+        adapters.OpenAssistant,
+        adapters.ArenaVotes,
+        adapters.ArenaTable,
+        adapters.TokenizedPairs,
     ]

@@ -35,7 +35,7 @@ class Catalogue(Mapping[str, type[Loss]]):
     def __init__(self, manager: pluggy.PluginManager) -> None:
         self.entries: dict[str, Entry] = {}
         for plugin_name, plugin in manager.list_name_plugin():
-            for loss in _provided(manager, plugin_name, plugin):
+            for loss in provided(manager, "provide_losses", plugin_name, plugin):
                 self._add(loss, plugin_name)
 
     def __getitem__(self, name: str) -> type[Loss]:
@@ -66,10 +66,10 @@ class Catalogue(Mapping[str, type[Loss]]):
         if name in self.entries:
             other = self.entries[name]
             raise PluginError(
-                f"Two plugins provide a loss called '{name}': {_where(other.loss)} (plugin {other.plugin}) and "
-                f"{_where(loss)} (plugin {plugin}). Rename one, or leave a plugin out: {BLOCK}={plugin}."
+                f"Two plugins provide a loss called '{name}': {where(other.loss)} (plugin {other.plugin}) and "
+                f"{where(loss)} (plugin {plugin}). Rename one, or leave a plugin out: {BLOCK}={plugin}."
             )
-        self.entries[name] = Entry(name, loss, plugin, _version(plugin))
+        self.entries[name] = Entry(name, loss, plugin, version_of(plugin))
 
 
 def catalogue(plugin_files: Iterable[str | Path] = ()) -> Catalogue:
@@ -118,22 +118,24 @@ def _catalogue(plugin_files: tuple[str, ...]) -> Catalogue:
     return Catalogue(build_manager(plugin_files))
 
 
-def _provided(manager: pluggy.PluginManager, name: str, plugin: object) -> list[Any]:
+def provided(manager: pluggy.PluginManager, hook: str, name: str, plugin: object) -> list[Any]:
+    """Return what one plugin provides through a hook, or raise `PluginError` that names it."""
     others = [other for other in manager.get_plugins() if other is not plugin]
-    implements = any(hook.name == "provide_losses" for hook in manager.get_hookcallers(plugin) or [])
+    implements = any(caller.name == hook for caller in manager.get_hookcallers(plugin) or [])
     try:
-        answers = manager.subset_hook_caller("provide_losses", others)()
+        answers = manager.subset_hook_caller(hook, others)()
         if implements and not answers:
-            raise TypeError("it returns None instead of a list of losses")
-        return [loss for answer in answers for loss in answer]
+            raise TypeError(f"it returns None instead of a list of {hook.removeprefix('provide_')}")
+        return [thing for answer in answers for thing in answer]
     except Exception as error:
         raise PluginError(
-            f"Plugin '{name}' fails in provide_losses: {type(error).__name__}: {error}. "
+            f"Plugin '{name}' fails in {hook}: {type(error).__name__}: {error}. "
             f"Mend it, or leave it out: {BLOCK}={name}."
         ) from error
 
 
-def _version(plugin: str) -> str:
+def version_of(plugin: str) -> str:
+    """Return the version of the distribution that a plugin comes from, or `file`."""
     if plugin == BUILT_IN:
         return importlib.metadata.version("rlhf-losses")
     installed = {e.name: e.dist for e in importlib.metadata.entry_points(group=PROJECT)}
@@ -141,5 +143,6 @@ def _version(plugin: str) -> str:
     return distribution.version if distribution is not None else "file"
 
 
-def _where(loss: type) -> str:
-    return f"{loss.__module__}.{loss.__qualname__}"
+def where(thing: type) -> str:
+    """Return the full name of a class."""
+    return f"{thing.__module__}.{thing.__qualname__}"

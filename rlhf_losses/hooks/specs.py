@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from rlhf_losses.adapters import Adapter
 from rlhf_losses.hooks.markers import hookspec
 from rlhf_losses.losses import Loss
 
@@ -19,4 +20,20 @@ def provide_losses() -> Iterable[type[Loss]]:  # type: ignore[empty-body]
         @hookimpl
         def provide_losses():
             return [Focal]
+    """
+
+
+@hookspec
+def provide_adapters() -> Iterable[type[Adapter]]:  # type: ignore[empty-body]
+    """Return the adapter classes of a plugin, each for one layout of data.
+
+    Called once, when rows are first read for `train`, `evaluate`, `inspect` or `adapt`. Each class must derive
+    from `Adapter`, with a docstring, the columns that it is recognised by and the place where its layout is
+    documented; its name (the class in snake case) must not be taken.
+
+    Example::
+
+        @hookimpl
+        def provide_adapters():
+            return [StanfordPreferences]
     """

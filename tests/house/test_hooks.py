@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
-from plugin_code import HOOK
+from plugin_code import ADAPTER_HOOK, HOOK
 
 from rlhf_losses.hooks import catalogue, specs
+from rlhf_losses.hooks.adapters import adapters
 from rlhf_losses.testing import check_loss
 
 ROOT = Path(__file__).parents[2]
@@ -48,17 +49,35 @@ def test_every_hook_says_when_it_is_called_and_shows_an_example(name):
 
 @pytest.mark.parametrize("name", DEFINED)
 def test_every_hook_is_called_in_a_test_and_used_by_a_plugin(name):
-    assert f"def {name}(" in HOOK
+    assert f"def {name}(" in HOOK + ADAPTER_HOOK
     plugins = [file.read_text(encoding="utf-8") for file in ROOT.glob("plugins/*/rlhf_losses_*.py")]
     assert any(re.search(rf"@hookimpl\ndef {name}\(", code) for code in plugins)
 
 
-def test_the_plugin_of_the_page_keeps_the_contract(tmp_path):
-    example = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[-1]
-    (tmp_path / "example.py").write_text(example, encoding="utf-8")
-    entries = catalogue([tmp_path / "example.py"]).entries.values()
+@pytest.fixture
+def example(tmp_path):
+    """Return a file with the plugin that the page shows for a hook."""
+
+    def write(hook):
+        section = re.search(rf"\n## {hook}\n(.*?)(?=\n## |\Z)", PAGE, re.DOTALL)[1]
+        (tmp_path / "example.py").write_text(re.findall(r"```python\n(.*?)```", section, re.DOTALL)[-1], "utf-8")
+        return tmp_path / "example.py"
+
+    return write
+
+
+def test_the_loss_of_the_page_keeps_the_contract(example):
+    entries = catalogue([example("provide_losses")]).entries.values()
     (entry,) = [entry for entry in entries if entry.plugin == "example"]
     check_loss(entry.loss())
+
+
+def test_the_adapter_of_the_page_reads_the_row_that_it_is_for(example):
+    known = adapters([example("provide_adapters")])
+    (name,) = [name for name, plugin in known.plugins.items() if plugin == "example"]
+    row = {"question": "2 + 2 = ", "better": "4", "worse": "5"}
+    assert known.recognise(row).name() == name
+    assert known.recognise(row).read(row) == [{"prompt": "2 + 2 = ", "chosen": "4", "rejected": "5"}]
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\((?!http)([^)#]+)", PAGE))

@@ -1,0 +1,109 @@
+"""Who was preferred to whom: every kind of feedback as counts for and against, between two texts."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from rlhf_losses.feedback import Feedback, Labels, Pairs, Steps, Votes
+from rlhf_losses.inspection.said import Said
+
+BAR = -1
+"""What labels compare a text with: good texts are above it and bad ones below, whatever their prompt."""
+
+SIGNS = torch.tensor([-1.0, 0.0, 1.0])
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """One entry a comparison in the data; `first` and `second` are positions, or `BAR`."""
+
+    first: np.ndarray
+    second: np.ndarray
+    wins: np.ndarray
+    """How many annotators preferred the first; a share where only a probability is known."""
+    ties: np.ndarray
+    defeats: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    @property
+    def annotations(self) -> np.ndarray:
+        """How many annotators spoke."""
+        return self.wins + self.ties + self.defeats
+
+    @property
+    def lead(self) -> np.ndarray:
+        """Above 0 where the first is preferred, below 0 where the second is, and 0 for a tie."""
+        return np.sign(self.wins - self.defeats)
+
+    def by_majority(self) -> "Comparisons":
+        """Count each comparison once, for the side that has more voices, as `rlhf-losses evaluate` does."""
+        lead = self.lead
+        sides = [(lead == side).astype(float) for side in (1, 0, -1)]
+        return Comparisons(self.first, self.second, *sides)
+
+
+def comparisons(kind: Feedback) -> Comparisons | None:
+    """Return what one kind of feedback compares; nothing for ratings that are no labels."""
+    if type(kind).reaches(Pairs):
+        return _of_pairs(kind)
+    if isinstance(kind, Labels | Steps):
+        return _of_labels(kind.anchor, kind.labels if isinstance(kind, Labels) else kind.values)
+    return None
+
+
+def _of_pairs(kind: Feedback) -> Comparisons:
+    pairs = kind.read_as(Pairs)
+    assert isinstance(pairs, Pairs)
+    voices = torch.ones(len(pairs))
+    if isinstance(kind, Votes):
+        voices = kind.votes_first + kind.votes_second + (0 if kind.ties is None else kind.ties)
+    counts = [(share * voices).numpy().astype(float).round(6) for share in pairs.outcomes()]
+    return Comparisons(pairs.chosen.numpy(), pairs.rejected.numpy(), *counts)
+
+
+def _of_labels(positions: torch.Tensor, values: torch.Tensor) -> Comparisons | None:
+    if not bool(torch.isin(values, SIGNS).all()):
+        return None
+    good = (values > 0).numpy().astype(float)
+    return Comparisons(positions.numpy(), np.full(len(good), BAR), good, np.zeros_like(good), 1 - good)
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The same counts, one entry for each two texts that were compared, however often and in whatever order."""
+
+    first: np.ndarray
+    second: np.ndarray
+    wins: np.ndarray
+    ties: np.ndarray
+    defeats: np.ndarray
+
+    @property
+    def annotations(self) -> np.ndarray:
+        """How many annotators spoke about the two."""
+        return self.wins + self.ties + self.defeats
+
+    @property
+    def contradicted(self) -> np.ndarray:
+        """Tell of which two texts each was preferred by somebody."""
+        return (self.wins > 0) & (self.defeats > 0)
+
+
+def merged(said: Said, said_of: Comparisons) -> Merged:
+    """Add up what was said about the same two texts; a text is not compared with itself."""
+    texts = np.append(said.text, BAR)  # position -1 is the bar
+    first, second = texts[said_of.first], texts[said_of.second]
+    differ = first != second
+    turned = (first > second)[differ]
+    low, high = np.minimum(first, second)[differ], np.maximum(first, second)[differ]
+    wins, ties, defeats = said_of.wins[differ], said_of.ties[differ], said_of.defeats[differ]
+    two, which = np.unique(np.stack([low, high]), axis=1, return_inverse=True)
+    which = which.reshape(-1)
+    counts = [
+        np.bincount(which, weights=weights, minlength=two.shape[1])
+        for weights in (np.where(turned, defeats, wins), ties, np.where(turned, wins, defeats))
+    ]
+    return Merged(two[0], two[1], *counts)

@@ -1,0 +1,27 @@
+"""Which losses of the catalogue can be trained on what a dataset holds."""
+
+from rlhf_losses.errors import FeedbackMismatch, RlhfLossesError
+from rlhf_losses.feedback import Feedback, Mixed
+from rlhf_losses.hooks import Catalogue
+
+
+def readers(
+    said: Mixed, by_prompt: Mixed | FeedbackMismatch, kinds: tuple[type[Feedback], ...], losses: Catalogue
+) -> tuple[list[str], dict[str, str]]:
+    """Return the losses that read the data, those made for their kinds first, and why the others of them refuse.
+
+    A loss that compares answers reads single ratings `by_prompt`, unless these compare nothing.
+    """
+    names = list(dict.fromkeys(entry.name for kind in kinds for entry in losses.for_feedback(kind)))
+    reading, refusing = [], {}
+    for name in names:
+        loss = losses[name]()
+        feedback = said if loss.reads in (Feedback, *kinds) else by_prompt
+        try:
+            if isinstance(feedback, FeedbackMismatch):
+                raise feedback
+            loss.check(feedback)
+            reading.append(name)
+        except RlhfLossesError as error:
+            refusing[name] = str(error)
+    return reading, refusing
