@@ -46,12 +46,28 @@ def both_kinds() -> Dataset:
     return Dataset.from_list(rows)
 
 
+def answers_in_steps() -> Dataset:
+    """Return sixteen lists of two or three answers with one to three steps each."""
+    return Dataset.from_list(
+        [
+            {
+                "prompt": f"Count to {i}. ",
+                "completion_steps": [["one. ", "two. ", "three."][: 1 + (i + j) % 3] for j in range(2 + i % 2)],
+                "ranks": [1, 2, 2][: 2 + i % 2],
+            }
+            for i in range(16)
+        ]
+    )
+
+
 RAGGED = {
     "lists, over pairs": (ragged_lists, "bradley_terry + 0.1 * centering", "items"),
     "lists, over prompts": (ragged_lists, "bradley_terry", "prompts"),
     "lists, by list": (ragged_lists, "plackett_luce + 0.01 * score_decay", "items"),
     "steps": (ragged_steps, "segment_hinge", "items"),
     "steps, over prompts": (ragged_steps, "segment_rating", "prompts"),
+    "ties, a width learned": (ragged_lists, "rao_kupper", "items"),
+    "answers in steps": (answers_in_steps, "aggregated(of=plackett_luce, by='minimum')", "items"),
     "pairs and steps": (both_kinds, "bradley_terry + 0.5 * segment_hinge + 0.1 * score_decay", "items"),
 }
 

@@ -24,7 +24,7 @@ def test_one_batch_of_eight_equals_eight_batches_of_one(language_model, settings
     one_by_one = train(language_model, settings, data(), loss, over, size=1, steps=8)
 
     for whole, parts in zip(at_once.state.log_history[:-1], one_by_one.state.log_history[:-1], strict=True):
-        for name in [name for name in whole if name.startswith(("loss", "grad_norm", "accuracy", "margin"))]:
+        for name in [name for name in whole if name.startswith(("loss", "grad_norm", "accuracy", "margin", "learned"))]:
             assert parts[name] == pytest.approx(whole[name], rel=1e-4, abs=1e-6), name
     for (name, whole), (_, parts) in zip(
         at_once.model.named_parameters(), one_by_one.model.named_parameters(), strict=True
@@ -63,7 +63,7 @@ def test_evaluation_does_not_depend_on_the_batch_size(language_model, settings, 
     assert measured[2] == pytest.approx(measured[0], rel=1e-5)
 
 
-@pytest.mark.parametrize("case", ["lists, over pairs", "steps, over prompts"])
+@pytest.mark.parametrize("case", ["lists, over pairs", "steps, over prompts", "ties, a width learned"])
 def test_two_processes_equal_one(language_model, tmp_path, case):
     data, loss, over = RAGGED[case]
     data().save_to_disk(str(tmp_path / "data"))
@@ -72,6 +72,6 @@ def test_two_processes_equal_one(language_model, tmp_path, case):
     together = train_in_processes(tmp_path, 2, *common, "4", str(tmp_path / "two"), "auto", "")
 
     for one, two in zip(alone["log"], together["log"], strict=True):
-        for name in ("loss", "grad_norm", "accuracy"):
+        for name in ["loss", "grad_norm", "accuracy", *(name for name in one if name.startswith("learned"))]:
             assert two[name] == pytest.approx(one[name], rel=1e-4, abs=1e-6), name
     assert together["weights"] == pytest.approx(alone["weights"], rel=1e-4, abs=1e-4)

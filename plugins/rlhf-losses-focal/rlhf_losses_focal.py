@@ -21,7 +21,7 @@ class Focal(PairwiseLoss):
     Options:
         `focus` :math:`\gamma` ≥ 0: how fast a pair stops counting once it is ranked right.
     Relations:
-        `bradley_terry` at focus 0.
+        `bradley_terry` at focus 0. `focal_bradley_terry` counts pairs that are ranked wrong in full.
     Reference:
         Lin et al. (2017), https://arxiv.org/abs/1708.02002
     Example:

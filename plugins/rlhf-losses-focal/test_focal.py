@@ -18,6 +18,10 @@ def test_focal_keeps_the_contract(focus):
     check_loss(Focal(focus=focus))
 
 
+def test_what_the_plugin_provides_keeps_the_contract(provided_loss):
+    check_loss(provided_loss)
+
+
 @pytest.mark.parametrize("lead", [-3.0, 0.0, 1.5])
 def test_focal_is_bradley_terry_times_a_power_of_the_doubt(lead):
     right = 1 / (1 + exp(-lead))

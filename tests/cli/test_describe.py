@@ -6,6 +6,7 @@ import pytest
 
 from rlhf_losses.cli.docstring import plain, read_docstring
 from rlhf_losses.hooks import catalogue
+from rlhf_losses.losses.options import written
 
 
 def described(cli, *argv):
@@ -23,7 +24,7 @@ def test_every_loss_is_described_without_marks_of_restructured_text(cli, name):
 @pytest.mark.parametrize("name", catalogue())
 def test_every_option_is_told_with_its_default(cli, name):
     told = described(cli, name)
-    assert all(f"{f.name} (default {f.default!r})" in told for f in fields(catalogue()[name]))
+    assert all(f"{f.name} (default {written(f.default)})" in told for f in fields(catalogue()[name]))
 
 
 @pytest.mark.parametrize("name", catalogue())
