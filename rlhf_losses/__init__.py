@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Rankings,
         Ratings,
         Steps,
+        StepwiseRankings,
         Votes,
     )
     from rlhf_losses.hooks import (
@@ -143,6 +144,7 @@ _HOMES = {
         "Rankings",
         "Ratings",
         "Steps",
+        "StepwiseRankings",
         "Votes",
     ),
     "rlhf_losses.hooks": (
@@ -293,6 +295,7 @@ __all__ = [
     "StepCrossEntropy",
     "Steps",
     "StepwiseLoss",
+    "StepwiseRankings",
     "Thurstone",
     "TieLoss",
     "UnknownName",
