@@ -37,7 +37,8 @@ args = PPOConfig(
     folder, max_steps=4, max_completion_length=8, per_device_train_batch_size=int(size), num_iterations=2,
     learning_rate=1e-2, beta=0.1,
     kl_target=0.5, kl_horizon=20, score_normalization="running", whiten_rewards=True, missing_eos_penalty=0.5,
-    bootstrap_truncated=True, kl_stop=10.0, time_shares=True, save_strategy="no", report_to="none", bf16=False,
+    bootstrap_truncated=True, critic_warmup_steps=1, kl_stop=10.0, time_shares=True, save_strategy="no",
+    report_to="none", bf16=False,
     gradient_checkpointing=False, use_cpu=True, disable_tqdm=True, logging_steps=1, lr_scheduler_type="constant",
 )
 data = Dataset.from_dict({"prompt": [f"Say {i * i}:" for i in range(32)]})
