@@ -8,8 +8,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from rlhf_losses.batching.adapting import adapt
 from rlhf_losses.cli.reading import ADAPTER, add_rows, rows_of
-from rlhf_losses.cli.runs import require_model
-from rlhf_losses.cli.usage import OneMessage
+from rlhf_losses.cli.usage import BadArgument, OneMessage
 from rlhf_losses.hooks import catalogue
 from rlhf_losses.inspection import inspect
 
@@ -32,8 +31,13 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """Load the tokenizer that counts tokens."""
-    require_model(name, "--model")
-    return AutoTokenizer.from_pretrained(name)
+    try:
+        return AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".: ")
+        raise BadArgument(
+            f"'{name}' holds no tokenizer that can be loaded: {reason}. Check the name after --model."
+        ) from error
 
 
 def told(found: dict[str, Any]) -> str:

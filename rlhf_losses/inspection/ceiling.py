@@ -7,7 +7,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from rlhf_losses.inspection.comparisons import Merged
+from rlhf_losses.inspection.comparisons import Comparisons
 
 LARGEST = 12
 """The most texts that prefer each other in a circle for which every order is tried."""
@@ -21,7 +21,7 @@ class Ceiling:
     exact: bool
 
 
-def ceiling(said: Merged) -> Ceiling | None:
+def ceiling(said: Comparisons) -> Ceiling | None:
     """Return the best agreement that one score a text can reach, or nothing where nobody decided.
 
     Of two texts the side with more voices is taken, unless texts are preferred in a circle (A over B over C over A):
@@ -29,7 +29,7 @@ def ceiling(said: Merged) -> Ceiling | None:
     of majorities, so that only those are searched.
 
     >>> A, B, C = 0, 1, 2
-    >>> circle = Merged(np.array([A, B, A]), np.array([B, C, C]), *np.array([[1, 1, 0], [0, 0, 0], [0, 0, 1.0]]))
+    >>> circle = Comparisons(np.array([A, B, A]), np.array([B, C, C]), *np.array([[1, 1, 0], [0, 0, 0], [0, 0, 1.0]]))
     >>> round(ceiling(circle).share, 3)
     0.667
     """
@@ -41,7 +41,7 @@ def ceiling(said: Merged) -> Ceiling | None:
     return Ceiling((agreed - lost) / decided, exact)
 
 
-def agreement_of_two(said: Merged) -> float:
+def agreement_of_two(said: Comparisons) -> float:
     """Return how often two annotators of the same two texts say the same, a tie being one of three answers.
 
     It is estimated without bias from all texts with two annotations or more; not a number where there are none.
@@ -54,7 +54,7 @@ def agreement_of_two(said: Merged) -> float:
     return float(((counts * (counts - 1)).sum(axis=0) / (voices * (voices - 1))).mean())
 
 
-def _lost_in_circles(said: Merged) -> tuple[float, bool]:
+def _lost_in_circles(said: Comparisons) -> tuple[float, bool]:
     lead = said.wins - said.defeats
     better = np.where(lead > 0, said.first, said.second)[lead != 0]
     worse = np.where(lead > 0, said.second, said.first)[lead != 0]

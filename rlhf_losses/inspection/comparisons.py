@@ -16,7 +16,7 @@ SIGNS = torch.tensor([-1.0, 0.0, 1.0])
 
 @dataclass(frozen=True)
 class Comparisons:
-    """One entry a comparison in the data; `first` and `second` are positions, or `BAR`."""
+    """One entry a comparison; `first` and `second` are positions of scores, or numbers of texts, or `BAR`."""
 
     first: np.ndarray
     second: np.ndarray
@@ -37,6 +37,11 @@ class Comparisons:
     def lead(self) -> np.ndarray:
         """Above 0 where the first is preferred, below 0 where the second is, and 0 for a tie."""
         return np.sign(self.wins - self.defeats)
+
+    @property
+    def contradicted(self) -> np.ndarray:
+        """Tell where each side was preferred by somebody."""
+        return (self.wins > 0) & (self.defeats > 0)
 
     def by_majority(self) -> "Comparisons":
         """Count each comparison once, for the side that has more voices, as `rlhf-losses evaluate` does."""
@@ -71,39 +76,18 @@ def _of_labels(positions: torch.Tensor, values: torch.Tensor) -> Comparisons | N
     return Comparisons(positions.numpy(), np.full(len(good), BAR), good, np.zeros_like(good), 1 - good)
 
 
-@dataclass(frozen=True)
-class Merged:
-    """The same counts, one entry for each two texts that were compared, however often and in whatever order."""
-
-    first: np.ndarray
-    second: np.ndarray
-    wins: np.ndarray
-    ties: np.ndarray
-    defeats: np.ndarray
-
-    @property
-    def annotations(self) -> np.ndarray:
-        """How many annotators spoke about the two."""
-        return self.wins + self.ties + self.defeats
-
-    @property
-    def contradicted(self) -> np.ndarray:
-        """Tell of which two texts each was preferred by somebody."""
-        return (self.wins > 0) & (self.defeats > 0)
-
-
-def merged(said: Said, said_of: Comparisons) -> Merged:
-    """Add up what was said about the same two texts; a text is not compared with itself."""
+def merged(said: Said, compared: Comparisons) -> Comparisons:
+    """Add up what was said about the same two texts, in whatever order; a text is not compared with itself."""
     texts = np.append(said.text, BAR)  # position -1 is the bar
-    first, second = texts[said_of.first], texts[said_of.second]
+    first, second = texts[compared.first], texts[compared.second]
     differ = first != second
     turned = (first > second)[differ]
     low, high = np.minimum(first, second)[differ], np.maximum(first, second)[differ]
-    wins, ties, defeats = said_of.wins[differ], said_of.ties[differ], said_of.defeats[differ]
+    wins, ties, defeats = compared.wins[differ], compared.ties[differ], compared.defeats[differ]
     two, which = np.unique(np.stack([low, high]), axis=1, return_inverse=True)
     which = which.reshape(-1)
     counts = [
         np.bincount(which, weights=weights, minlength=two.shape[1])
         for weights in (np.where(turned, defeats, wins), ties, np.where(turned, wins, defeats))
     ]
-    return Merged(two[0], two[1], *counts)
+    return Comparisons(two[0], two[1], *counts)

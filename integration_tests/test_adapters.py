@@ -1,0 +1,70 @@
+"""Every well-known layout trains and is evaluated from the command line, without a word on what it is."""
+
+import json
+
+import pytest
+from datasets import Dataset, IterableDataset
+from known_layouts import EXAMPLES, HH, TREE
+
+from rlhf_losses import RewardConfig, RewardTrainer, adapt, catalogue
+from rlhf_losses.adapters import OpenAssistant
+from rlhf_losses.cli.main import main
+from rlhf_losses.feedback import kinds_in_columns
+
+FAST = (
+    "--max_steps 1 --per_device_train_batch_size 2 --disable_tqdm true --no_gradient_checkpointing "
+    "--save_strategy no --report_to none"
+)
+
+
+def rows_of(adapter):
+    return TREE if adapter is OpenAssistant else [EXAMPLES[adapter]] * 2
+
+
+@pytest.mark.parametrize("adapter", EXAMPLES, ids=lambda adapter: adapter.name())
+def test_every_layout_trains_and_is_evaluated(adapter, language_model, tmp_path, capsys):
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows_of(adapter)))
+    (kind, *_) = kinds_in_columns(adapt(Dataset.from_list(rows_of(adapter))).column_names)
+    loss = catalogue().for_feedback(kind)[0].name
+    model = ["--model", language_model, "--output_dir", str(tmp_path / "run")]
+    code = main(["train", *model, "--dataset", str(file), "--loss", loss, *FAST.split()])
+    told = capsys.readouterr().err
+    assert code == 0, told
+    assert f"train data: read as {adapter.name()} ({kind.__name__}), recognised from the columns" in told
+    assert main(["evaluate", "--model", str(tmp_path / "run"), "--dataset", str(file), "--json"]) == 0
+    answered = capsys.readouterr()
+    assert json.loads(answered.out)["rows"] > 0
+    assert f"evaluation data: read as {adapter.name()}" in answered.err
+
+
+def test_a_named_adapter_is_taken_from_the_command_line_and_from_the_file_of_config(language_model, tmp_path, capsys):
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(HH) + "\n" for _ in range(2)))
+    model = ["--model", language_model, "--dataset", str(file), *FAST.split()]
+    assert main(["train", *model, "--adapter", "native", "--output_dir", str(tmp_path / "one")]) == 0
+    assert "train data: read as native (Pairs), as you chose." in capsys.readouterr().err
+    (tmp_path / "run.yaml").write_text("adapter: hh-rlhf\n")
+    code = main(["train", *model, "--config", str(tmp_path / "run.yaml"), "--output_dir", str(tmp_path / "two")])
+    assert code == 2
+    assert "No adapter is called 'hh-rlhf'. Did you mean 'hh_rlhf'?" in capsys.readouterr().err
+
+
+def test_transcripts_cost_the_same_with_and_without_their_adapter(language_model, tmp_path):
+    def first_loss(rows):
+        args = RewardConfig(
+            str(tmp_path), max_steps=1, logging_steps=1, bf16=False, gradient_checkpointing=False, seed=0, report_to=[]
+        )
+        trainer = RewardTrainer(model=language_model, args=args, train_dataset=rows)
+        trainer.train()
+        return trainer.state.log_history[0]["loss"]
+
+    rows = Dataset.from_list([HH] * 2)
+    assert first_loss(adapt(rows)) == pytest.approx(first_loss(rows), rel=1e-6)
+
+
+def test_streams_train_too(language_model, tmp_path):
+    stream = adapt(IterableDataset.from_generator(lambda: iter([HH] * 4)))
+    args = RewardConfig(str(tmp_path), max_steps=1, bf16=False, gradient_checkpointing=False, report_to=[])
+    trainer = RewardTrainer(model=language_model, args=args, train_dataset=stream)
+    assert trainer.train().global_step == 1
