@@ -6,7 +6,7 @@ import pytest
 import torch
 from ppo_runs import length, share_of_high_tokens, steps, trained
 
-from rlhf_losses.errors import UnusableModel
+from rlhf_losses.errors import UnusableModel, UnusableSetting
 from rlhf_losses.ppo import Ensemble, StepRewards, TokenRewards
 from rlhf_losses.scoring import Description, Scorer, StandardizedScorer, fit_reference
 
@@ -133,6 +133,20 @@ def test_scores_standardised_to_reference_samples_are_paid_and_expected(
         value = trainer.critic(ids, torch.ones_like(ids), length=1)[0, -1].item()
         raw = reward_model(ids).logits.item()
     assert value == pytest.approx((raw - function.mean) / function.std, abs=1e-3)
+
+
+def test_scorers_inside_others_are_standardised_and_a_function_alone_cannot_be(make_trainer, reward_model, tokenizer):
+    scorer = Scorer(reward_model, tokenizer, Description("", [], segmentation="sentences"))
+    with pytest.raises(UnusableSetting, match=r"only a Scorer can be fitted.*Choose 'running'"):
+        make_trainer(length, changes={"score_normalization": "reference"})
+    fit_reference(scorer, ["a", "bb", "ccc"], [*TEXTS, "Yes."])
+    functions = [length, StepRewards(scorer), Ensemble([scorer])]
+    trainer = make_trainer(functions, changes={"score_normalization": "reference"})
+    plain, steps_, ensemble = trainer.reward_funcs
+    assert plain is length
+    assert isinstance(steps_.scorer, StandardizedScorer)
+    assert isinstance(ensemble.members[0], StandardizedScorer)
+    assert type(functions[1].scorer) is Scorer
 
 
 def test_whitened_rewards_and_clipped_scores_train(make_trainer):

@@ -12,7 +12,7 @@ from peft.utils import ModulesToSaveWrapper
 from torch import nn
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from rlhf_losses.errors import UnusableModel
+from rlhf_losses.errors import UnusableModel, UnusableSetting
 from rlhf_losses.ppo.critic import Critic, HeadOnPolicy, OwnCritic
 from rlhf_losses.ppo.ensemble import Ensemble
 from rlhf_losses.ppo.one_base import LORA, tied_copy
@@ -62,17 +62,27 @@ def standardized(reward_funcs: Any) -> Any:
 
     Raises:
         UnusableModel: a scorer was never fitted.
+        UnusableSetting: there is no scorer.
     """
-    if isinstance(reward_funcs, list):
-        return [standardized(function) for function in reward_funcs]
-    if isinstance(reward_funcs, Scorer):
-        return StandardizedScorer(reward_funcs)
-    changed = copy.copy(reward_funcs)
-    if isinstance(reward_funcs, StepRewards):
-        changed.scorer = standardized(reward_funcs.scorer)
-    elif isinstance(reward_funcs, Ensemble):
-        changed.members = standardized(reward_funcs.members)
-    return changed
+    functions = reward_funcs if isinstance(reward_funcs, list) else [reward_funcs]
+    if not scorers_of(functions):
+        raise UnusableSetting(
+            "score_normalization='reference' arrived, but only a Scorer can be fitted to reference samples, and there "
+            "is none among the reward functions. Choose 'running'."
+        )
+    return [_standardized(function) for function in functions]
+
+
+def _standardized(function: Any) -> Any:
+    if isinstance(function, Scorer):
+        return StandardizedScorer(function)
+    if isinstance(function, StepRewards):
+        function = copy.copy(function)
+        function.scorer = StandardizedScorer(function.scorer)
+    if isinstance(function, Ensemble):
+        function = copy.copy(function)
+        function.members = [_standardized(member) for member in function.members]
+    return function
 
 
 def critic_from_scorer(scorer: Scorer, policy: Any) -> OwnCritic:
