@@ -225,7 +225,10 @@ def _mismatch(loss: Loss, columns: list[str], held: tuple[type[Feedback], ...]) 
     told = f"{loss} reads {wanted}, but this dataset has the columns {', '.join(columns) or '(none)'}, so it holds "
     if not held:
         ways = "; ".join(" + ".join(kind.columns[0]) for kind in KINDS)
-        return f"{told}no feedback that is known. Rename the columns to one of: {ways} (each with prompt)."
+        return (
+            f"{told}no feedback that is known. Rename the columns to one of: {ways} (each with prompt). "
+            "In Python, rlhf_losses.adapt reads the layouts of well-known datasets."
+        )
     fitting = list(dict.fromkeys(entry.name for kind in held for entry in catalogue().for_feedback(kind)))
     names = " and ".join(kind.__name__ for kind in held)
     return f"{told}{names}. Losses for {names}: {', '.join(fitting)}."

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from rlhf_losses.feedback import Feedback, Labels, Pairs, Steps, Votes
+from rlhf_losses.feedback import Feedback, Labels, Pairs, Steps, StepwiseRankings, Votes
 from rlhf_losses.inspection.said import Said
 
 BAR = -1
@@ -54,6 +54,9 @@ def comparisons(kind: Feedback) -> Comparisons | None:
     """Return what one kind of feedback compares; nothing for ratings that are no labels."""
     if type(kind).reaches(Pairs):
         return _of_pairs(kind)
+    if isinstance(kind, StepwiseRankings):
+        ends = kind.steps[kind.counts.cumsum(0) - 1]
+        return _of_pairs(kind.of_answers().reindexed(ends))
     if isinstance(kind, Labels | Steps):
         return _of_labels(kind.anchor, kind.labels if isinstance(kind, Labels) else kind.values)
     return None

@@ -98,7 +98,11 @@ def _known(value: float) -> float | None:
 
 def _characters(said: Said) -> Findings:
     one_a_row = np.unique(said.row, return_index=True)[1]
-    found = {"prompt": spread(said.prompt_length[one_a_row]), "answer": spread(said.answer_length)}
+    found = {
+        "prompt": spread(said.prompt_length[one_a_row]),
+        "answer": spread(said.answer_length[said.ends_answer]),
+        "step": spread(said.step_length),
+    }
     return {what: lengths for what, lengths in found.items() if lengths}
 
 

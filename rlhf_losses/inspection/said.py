@@ -29,7 +29,11 @@ class Said:
     prompt: np.ndarray
     """A number for the prompt."""
     answer_length: np.ndarray
-    """Characters of the answer (or step); not a number where the data hold tokens alone."""
+    """Characters of the answer up to this position; not a number where the data hold tokens alone."""
+    step_length: np.ndarray
+    """The same for the step that ends here; not a number unless the answer has several."""
+    ends_answer: np.ndarray
+    """Whether the answer ends here."""
     prompt_length: np.ndarray
     """The same for the prompt; not a number where the data have none."""
     row: np.ndarray
@@ -41,7 +45,7 @@ def read(rows: Iterable[Row], kinds: Sequence[type[Feedback]]) -> Said:
     """Read every row once."""
     numbers: dict[Key, int] = {}
     parts: list[Feedback] = [kind.concatenate([]) for kind in kinds]
-    places: list[tuple[int, int, float, float, int]] = []
+    places: list[tuple[float, ...]] = []
     keys = []
     for count, row in enumerate(rows):
         held = held_kinds(row, kinds)
@@ -53,9 +57,18 @@ def read(rows: Iterable[Row], kinds: Sequence[type[Feedback]]) -> Said:
             for text, prompt, lengths in _texts(row, kind)
         ]
         keys.append(key({name: value for name, value in row.items() if value is not None}))
-    columns = np.array(places, dtype=float).reshape(-1, 5).T
-    text, prompt, row_of = (columns[i].astype(int) for i in (0, 1, 4))
-    return Said(Mixed.concatenate(parts), text, prompt, columns[2], columns[3], row_of, keys)
+    text, prompt, answer, step, ends, before, row_of = np.array(places, dtype=float).reshape(-1, 7).T
+    return Said(
+        feedback=Mixed.concatenate(parts),
+        text=text.astype(int),
+        prompt=prompt.astype(int),
+        answer_length=answer,
+        step_length=step,
+        ends_answer=ends.astype(bool),
+        prompt_length=before,
+        row=row_of.astype(int),
+        row_keys=keys,
+    )
 
 
 def key(value: Any) -> Key:
@@ -74,11 +87,11 @@ def characters(content: str | Messages | None) -> int:
     return 0 if content is None else len(str(content))
 
 
-def _texts(row: Row, kind: type[Feedback]) -> list[tuple[Key, Key, tuple[float, float]]]:
-    """Return text, prompt, and the lengths of answer and prompt, in the order of the score positions."""
+def _texts(row: Row, kind: type[Feedback]) -> list[tuple[Key, Key, tuple[float, ...]]]:
+    """Return text, prompt, and what is known of the lengths, in the order of the score positions."""
     encoded = tokenized(row)
     if encoded:
-        return [(key(("tokens", text.ids)), key(("prompt", None)), (NONE, NONE)) for text in encoded]
+        return [(key(("tokens", text.ids)), key(("prompt", None)), (NONE, NONE, True, NONE)) for text in encoded]
     return [
         (key((answer.prompt, answer.parts[:end])), key(("prompt", answer.prompt)), _lengths(answer, end))
         for answer in kind.answers(row)
@@ -86,6 +99,7 @@ def _texts(row: Row, kind: type[Feedback]) -> list[tuple[Key, Key, tuple[float, 
     ]
 
 
-def _lengths(answer: Answer, end: int) -> tuple[float, float]:
+def _lengths(answer: Answer, end: int) -> tuple[float, ...]:
+    parts = [characters(part) for part in answer.parts]
     prompt = NONE if answer.prompt is None else characters(answer.prompt)
-    return characters(answer.parts[end - 1]), prompt
+    return sum(parts[:end]), parts[end - 1] if len(parts) > 1 else NONE, end == len(parts), prompt

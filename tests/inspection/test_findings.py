@@ -95,6 +95,19 @@ def test_lengths_are_those_of_the_contents():
     assert (told["answer"]["min"], told["answer"]["mean"]) == (1, (1 + 4) / 2)
 
 
+def test_answers_in_steps_have_the_length_of_their_steps_together():
+    told = found({"prompt": "", "completions": ["ab", "c"], "labels": [True, True]})["characters"]
+    assert (told["answer"]["max"], told["step"]["max"], told["step"]["min"]) == (3, 2, 1)
+
+
+def test_answers_in_steps_that_were_compared_are_compared():
+    first = {"prompt": "", "chosen_steps": ["a", "b"], "rejected_steps": ["c"]}
+    second = {"prompt": "", "chosen_steps": ["c"], "rejected_steps": ["a", "b"]}
+    said = found(first, second, first)["feedback"]["StepwiseRankings"]
+    assert (said["comparisons"], said["contradictory"], said["accuracy_ceiling"]) == (3, 1, 2 / 3)
+    assert said["longer_preferred"]["share"] == 2 / 3
+
+
 def test_the_longer_answer_is_preferred_in_a_share_of_the_decided_comparisons():
     rows = [
         pair("long", "s"),
