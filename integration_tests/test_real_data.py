@@ -7,8 +7,19 @@ import pytest
 
 from rlhf_losses.cli.main import main
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
+SHARED = Path(__file__).parents[2] / "shared"
+DATA = SHARED / "data"
+STORIES = SHARED / "models" / "TinyStories-656K"
 FILES = sorted(DATA.glob("*/*.jsonl"))
+TO_TRAIN_ON = [
+    file for file in FILES if ".train." in file.name or not file.with_name(file.name.replace("test", "train")).exists()
+]
+
+CHAT = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}{{ eos_token }}"
+FAST = (
+    "--max_steps 1 --per_device_train_batch_size 4 --disable_tqdm true --no_gradient_checkpointing "
+    "--save_strategy no --report_to none"
+)
 
 pytestmark = pytest.mark.skipif(not FILES, reason="the real data are not part of the project")
 
@@ -32,3 +43,18 @@ def test_annotators_who_differ_bound_the_agreement(capsys):
     votes = json.loads(capsys.readouterr().out)["feedback"]["Votes"]
     assert votes["contradictory"] > 0
     assert votes["agreement_of_two_annotators"] < votes["agreement_ceiling"] < 1.0
+
+
+@pytest.mark.parametrize("file", TO_TRAIN_ON, ids=lambda file: f"{file.parent.name}/{file.stem}")
+def test_every_loss_that_reads_a_file_trains_on_it(file, tmp_path, capsys):
+    (tmp_path / "chat.jinja").write_text(CHAT)
+    rows = tmp_path / "rows.jsonl"
+    rows.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:8]))
+    assert main(["inspect", "--dataset", str(rows), "--json"]) == 0
+    losses = json.loads(capsys.readouterr().out)["losses"]
+    assert losses
+    for loss in losses:
+        data = ["--dataset", str(rows), "--overlong", "truncate_prompt"]
+        model = ["--model", str(STORIES), "--chat_template_path", str(tmp_path / "chat.jinja")]
+        run = ["--loss", loss, "--output_dir", str(tmp_path / loss)]
+        assert main(["train", *model, *data, *run, *FAST.split()]) == 0, (loss, capsys.readouterr().err)
