@@ -143,9 +143,9 @@ def test_losses_can_be_pickled_and_changed_by_replace():
     assert replace(bradley_terry, temperature=2.0) == BradleyTerry(temperature=2.0)
 
 
-def test_label_smoothing_gives_up_the_claim_to_be_monotone():
+def test_label_smoothing_gives_up_the_claims_to_be_monotone_and_proper():
     smoothed = BradleyTerry(label_smoothing=0.1)
-    assert smoothed.claims == BradleyTerry.claims & ~Claims.MONOTONE
+    assert smoothed.claims == BradleyTerry.claims & ~(Claims.MONOTONE | Claims.PROPER)
     assert replace(smoothed, label_smoothing=0.0).claims == BradleyTerry.claims
     far_ahead = torch.tensor([20.0, 0.0])
     assert smoothed(far_ahead, ONE_PAIR) > smoothed(far_ahead / 2, ONE_PAIR)
