@@ -110,13 +110,8 @@ if TYPE_CHECKING:
         step_cross_entropy,
         thurstone,
     )
-    from rlhf_losses.ppo import (
-        PPOConfig,
-        PPOTrainer,
-    )
-    from rlhf_losses.scoring import (
-        Scorer,
-    )
+    from rlhf_losses.ppo import Ensemble, PPOConfig, PPOTrainer, StepRewards, TokenRewards, scorer_on
+    from rlhf_losses.scoring import Scorer, StandardizedScorer, best_of, fit_reference
     from rlhf_losses.training import (
         RewardConfig,
         RewardTrainer,
@@ -225,11 +220,8 @@ _HOMES = {
         "step_cross_entropy",
         "thurstone",
     ),
-    "rlhf_losses.ppo": (
-        "PPOConfig",
-        "PPOTrainer",
-    ),
-    "rlhf_losses.scoring": ("Scorer",),
+    "rlhf_losses.ppo": ("Ensemble", "PPOConfig", "PPOTrainer", "StepRewards", "TokenRewards", "scorer_on"),
+    "rlhf_losses.scoring": ("Scorer", "StandardizedScorer", "best_of", "fit_reference"),
     "rlhf_losses.training": (
         "RewardConfig",
         "RewardTrainer",
@@ -248,6 +240,7 @@ __all__ = [
     "Claims",
     "CrossEntropy",
     "Davidson",
+    "Ensemble",
     "Eurus",
     "Feedback",
     "FeedbackMismatch",
@@ -292,12 +285,15 @@ __all__ = [
     "SegmentRating",
     "SquaredDifference",
     "SquaredError",
+    "StandardizedScorer",
     "StepCrossEntropy",
+    "StepRewards",
     "Steps",
     "StepwiseLoss",
     "StepwiseRankings",
     "Thurstone",
     "TieLoss",
+    "TokenRewards",
     "UnknownName",
     "UnreadableLoss",
     "UnusableModel",
@@ -306,6 +302,7 @@ __all__ = [
     "accumulated_pairs",
     "adapt",
     "aggregated",
+    "best_of",
     "best_of_n",
     "bradley_terry",
     "catalogue",
@@ -314,6 +311,7 @@ __all__ = [
     "cross_entropy",
     "davidson",
     "eurus",
+    "fit_reference",
     "focal_bradley_terry",
     "hinge",
     "hookimpl",
@@ -331,6 +329,7 @@ __all__ = [
     "rao_kupper",
     "robust_bradley_terry",
     "score_decay",
+    "scorer_on",
     "segment_hinge",
     "segment_rating",
     "squared_difference",
