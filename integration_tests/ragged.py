@@ -91,8 +91,17 @@ trainer.train()
 if trainer.is_world_process_zero():
     weights = {name: weight.double().sum().item() for name, weight in trainer.model.named_parameters()}
     print("RESULT" + json.dumps({"log": trainer.state.log_history[:-1], "weights": weights}), flush=True)
-trainer.accelerator.end_training()
 """
+
+
+END = """
+import os, sys
+if torch.distributed.is_initialized():
+    torch.distributed.barrier()
+sys.stdout.flush()
+os._exit(0)
+"""
+"""Ends a process at once: threads of torch's that are still running at its ordered end abort it now and then."""
 
 
 def train_in_processes(folder: Path, processes: int, *arguments: str) -> dict:
@@ -102,10 +111,20 @@ def train_in_processes(folder: Path, processes: int, *arguments: str) -> dict:
 
 def run_in_processes(code: str, folder: Path, processes: int, *arguments: str) -> dict:
     """Run a script in several processes that find each other, and return what it prints after RESULT."""
+    return result_in(printed_by_processes(code, folder, processes, *arguments))
+
+
+def printed_by_processes(code: str, folder: Path, processes: int, *arguments: str) -> str:
+    """Run a script, which imports torch, in several processes that find each other, and return what they print."""
     script = folder / "script.py"
-    script.write_text(code)
+    script.write_text(code + END)
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
     command = [sys.executable, *launcher, str(script), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stderr
-    return json.loads(next(line for line in done.stdout.splitlines() if line.startswith("RESULT"))[6:])
+    return done.stdout
+
+
+def result_in(printed: str) -> dict:
+    """Return what follows RESULT."""
+    return json.loads(next(line for line in printed.splitlines() if line.startswith("RESULT"))[6:])

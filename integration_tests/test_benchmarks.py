@@ -10,6 +10,8 @@ import pytest
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
+pytestmark = pytest.mark.once
+
 
 def run(script: str, *arguments: str) -> str:
     done = subprocess.run(

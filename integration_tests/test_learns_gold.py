@@ -9,6 +9,8 @@ from rlhf_losses.sandbox.annotators import rankings
 from rlhf_losses.sandbox.demo import train_reward_model
 from rlhf_losses.scoring import evaluate
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(scope="module")
 def world() -> World:

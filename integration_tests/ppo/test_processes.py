@@ -1,10 +1,7 @@
 """Two processes train what one does: rewards are scaled and whitened, and KL is priced, over all of them."""
 
-import json
-import subprocess
-import sys
-
 import pytest
+from ragged import printed_by_processes, result_in
 
 SCRIPT = '''
 import json, sys
@@ -62,19 +59,9 @@ if trainer.accelerator.is_main_process:
 
 
 def run(folder, processes, *arguments):
-    script = folder / "train.py"
-    script.write_text(SCRIPT)
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-    done = subprocess.run(
-        [sys.executable, *launcher, str(script), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("PPO self-check") == 1
-    return json.loads(next(line for line in done.stdout.splitlines() if line.startswith("RESULT"))[6:])
+    printed = printed_by_processes(SCRIPT, folder, processes, *map(str, arguments))
+    assert printed.count("PPO self-check") == 1
+    return result_in(printed)
 
 
 @pytest.mark.parametrize("shared", [False, True], ids=["four models", "one base"])
