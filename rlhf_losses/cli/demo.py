@@ -54,8 +54,8 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
 def chosen_losses(wish: str, known: Catalogue) -> list[Loss]:
     """Return the loss of an expression, or for `all` every built-in one, added to bradley_terry if it teaches nothing.
 
-    >>> [str(loss) for loss in chosen_losses("all", catalogue())][-1]
-    'bradley_terry + 0.01 * score_decay'
+    >>> "bradley_terry + 0.01 * score_decay" in map(str, chosen_losses("all", catalogue()))
+    True
     """
     if wish == ALL:
         names = [entry.name for entry in known.entries.values() if entry.plugin == BUILT_IN]
