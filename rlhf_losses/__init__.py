@@ -111,7 +111,7 @@ if TYPE_CHECKING:
         thurstone,
     )
     from rlhf_losses.ppo import Ensemble, PPOConfig, PPOTrainer, StepRewards, TokenRewards, scorer_on
-    from rlhf_losses.scoring import Scorer, StandardizedScorer, best_of, fit_reference
+    from rlhf_losses.scoring import Scorer, StandardizedScorer, fit_reference
     from rlhf_losses.training import (
         RewardConfig,
         RewardTrainer,
@@ -221,7 +221,7 @@ _HOMES = {
         "thurstone",
     ),
     "rlhf_losses.ppo": ("Ensemble", "PPOConfig", "PPOTrainer", "StepRewards", "TokenRewards", "scorer_on"),
-    "rlhf_losses.scoring": ("Scorer", "StandardizedScorer", "best_of", "fit_reference"),
+    "rlhf_losses.scoring": ("Scorer", "StandardizedScorer", "fit_reference"),
     "rlhf_losses.training": (
         "RewardConfig",
         "RewardTrainer",
@@ -302,7 +302,6 @@ __all__ = [
     "accumulated_pairs",
     "adapt",
     "aggregated",
-    "best_of",
     "best_of_n",
     "bradley_terry",
     "catalogue",
