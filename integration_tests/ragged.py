@@ -24,6 +24,20 @@ def ragged_lists() -> Dataset:
     )
 
 
+def short_and_long() -> Dataset:
+    """Return pairs, every other one about a prompt many times longer."""
+    return Dataset.from_list(
+        [
+            {
+                "prompt": f"Say {i}. " + " ".join(WORDS[(i + j) % 10] for j in range(40 * (i % 2))),
+                "chosen": f"{WORDS[i % 10]} {i}",
+                "rejected": f"{WORDS[(i + 1) % 10]} {i}",
+            }
+            for i in range(16)
+        ]
+    )
+
+
 def ragged_steps() -> Dataset:
     """Return answers of one to six steps."""
     return Dataset.from_list(
@@ -74,10 +88,19 @@ RAGGED = {
 
 SCRIPT = """
 import json, sys, torch
+from accelerate.utils import gather_object
 from datasets import load_from_disk
 from rlhf_losses import RewardConfig, RewardTrainer
+
+class Counting(RewardTrainer):
+    passes = []
+
+    def training_step(self, model, inputs, *others):
+        self.passes.append(len(inputs["passes"]))
+        return super().training_step(model, inputs, *others)
+
 model, data, loss, over, size, out, layout, budget = sys.argv[1:]
-trainer = RewardTrainer(
+trainer = Counting(
     model,
     RewardConfig(
         out, max_steps=2, per_device_train_batch_size=int(size), logging_steps=1, save_strategy="no", report_to="none",
@@ -88,9 +111,11 @@ trainer = RewardTrainer(
     loss=loss,
 )
 trainer.train()
+passes = gather_object([trainer.passes])
 if trainer.is_world_process_zero():
     weights = {name: weight.double().sum().item() for name, weight in trainer.model.named_parameters()}
-    print("RESULT" + json.dumps({"log": trainer.state.log_history[:-1], "weights": weights}), flush=True)
+    found = {"log": trainer.state.log_history[:-1], "weights": weights, "passes": passes}
+    print("RESULT" + json.dumps(found), flush=True)
 """
 
 
@@ -105,7 +130,7 @@ os._exit(0)
 
 
 def train_in_processes(folder: Path, processes: int, *arguments: str) -> dict:
-    """Train on data from disk, and return the log and the sum of each weight."""
+    """Train on data from disk, and return the log, the sum of each weight, and the passes of each process and step."""
     return run_in_processes(SCRIPT, folder, processes, *arguments)
 
 

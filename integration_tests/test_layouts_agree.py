@@ -6,7 +6,7 @@ import pytest
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from ragged import RAGGED, ragged_lists, run_in_processes, train_in_processes
+from ragged import RAGGED, ragged_lists, run_in_processes, short_and_long, train_in_processes
 
 from rlhf_losses import RewardConfig, RewardTrainer
 from rlhf_losses.errors import RlhfLossesError
@@ -103,17 +103,18 @@ def test_evaluation_is_the_same_in_every_layout_and_cut(language_model, settings
         assert scores == pytest.approx(measured[0][1], abs=1e-5)
 
 
-@pytest.mark.parametrize("layout", ["prefix_shared"])
-def test_two_processes_equal_one_in_every_cut(language_model, tmp_path, layout):
-    data, loss, over = RAGGED["lists, over pairs"]
+@pytest.mark.parametrize(("data", "budget"), [(ragged_lists, "45"), (ragged_lists, "90"), (short_and_long, "300")])
+def test_two_processes_equal_one_in_every_cut(language_model, tmp_path, data, budget):
     data().save_to_disk(str(tmp_path / "data"))
-    common = [language_model, str(tmp_path / "data"), loss, over]
+    common = [language_model, str(tmp_path / "data"), "bradley_terry + 0.1 * centering", "items"]
     alone = train_in_processes(tmp_path, 1, *common, "8", str(tmp_path / "one"), "padded", "")
-    together = train_in_processes(tmp_path, 2, *common, "4", str(tmp_path / "two"), layout, "45")
+    together = train_in_processes(tmp_path, 2, *common, "4", str(tmp_path / "two"), "prefix_shared", budget)
     for one, two in zip(alone["log"], together["log"], strict=True):
-        for name in ("loss", "grad_norm", "accuracy"):
+        for name in ("loss", "grad_norm", "accuracy", "num_tokens"):
             assert two[name] == pytest.approx(one[name], rel=1e-4, abs=1e-6), name
     assert together["weights"] == pytest.approx(alone["weights"], rel=1e-4, abs=1e-4)
+    first, second = together["passes"]
+    assert (first != second) == (data is short_and_long)
 
 
 def test_a_pass_holds_at_most_its_budget_of_distinct_tokens(language_model, settings):

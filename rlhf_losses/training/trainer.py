@@ -171,6 +171,7 @@ class RewardTrainer(trl.RewardTrainer):
         self._metrics[mode].update({name: [mean] for name, mean in meter.means(self.accelerator).items()})
         meter.clear()
         self._metrics[mode].update({name: [value] for name, value in self.numbers.metrics().items()})
+        self._metrics[mode]["num_tokens"] = [self._tokens_everywhere()]
         super().log(logs, start_time)
 
     @property
@@ -190,14 +191,14 @@ class RewardTrainer(trl.RewardTrainer):
             weigh(self.loss, one, self.args.average_over),
         )
         self._meter.record(self.loss, scores, one, costs, weights)
-        self._count_tokens(one["num_tokens"])
+        if model.training:
+            self._total_train_tokens += int(one["num_tokens"])
         return total_cost(self.loss, costs, weights, totals), scores
 
-    def _count_tokens(self, tokens: Tensor) -> None:
-        mode = "train" if self.model.training else "eval"
-        if mode == "train":
-            self._total_train_tokens += int(self.accelerator.gather_for_metrics(tokens).sum().item())
-        self._metrics[mode]["num_tokens"] = [self._total_train_tokens]
+    def _tokens_everywhere(self) -> float:
+        """Return the tokens trained on so far, added up here because processes may differ in their passes."""
+        here = torch.tensor(self._total_train_tokens, device=self.args.device)
+        return float(self.accelerator.reduce(here, reduction="sum").item())
 
     def _get_num_items_in_batch(self, batch_samples: list[Batch], device: torch.device) -> Tensor | None:
         if not batch_samples:
