@@ -13,6 +13,7 @@ import dataclasses
 import tempfile
 from pathlib import Path
 
+import laws
 import numpy as np
 from scipy.special import gammaln
 
@@ -62,9 +63,9 @@ def report(proxy: np.ndarray, gold: np.ndarray) -> None:
     print(f"{'n':>6}{'sqrt KL':>9}{'proxy':>9}{'gold':>9}{'± (prompts)':>13}")
     for n, d, p, g in zip(ns, distances, proxies, golds, strict=True):
         print(f"{n:>6}{d:>9.3f}{p.mean():>9.3f}{g.mean():>9.3f}{1.96 * g.std(ddof=1) / len(g) ** 0.5:>13.3f}")
-    alpha, beta, fit = fitted(distances, golds.mean(1) - golds[0].mean())
-    peak = f"gold peaks at sqrt KL {alpha / (2 * beta):.2f}" if beta > 0 else "gold rises without end"
-    print(f"alpha {alpha:.3f}, beta {beta:.3f}, R² {fit:.4f}: {peak}")
+    law = laws.fit(distances[1:], golds[1:].mean(1) - golds[0].mean(), logarithmic=False)
+    peak = f"gold peaks at sqrt KL {law.peak:.2f}" if law.beta > 0 else "gold rises without end"
+    print(f"alpha {law.alpha:.3f}, beta {law.beta:.3f}, R² {law.r_squared:.4f}: {peak}")
 
 
 def best_of_n(proxy: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
@@ -82,14 +83,6 @@ def best_of_n(proxy: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
 def log_choose(total: np.ndarray | int, chosen: int) -> np.ndarray:
     """Return the logarithm of a binomial coefficient."""
     return gammaln(np.add(total, 1)) - gammaln(chosen + 1) - gammaln(np.subtract(total, chosen) + 1)
-
-
-def fitted(distances: np.ndarray, gains: np.ndarray) -> tuple[float, float, float]:
-    """Return alpha, beta and R² of the least-squares fit of d (alpha - beta d)."""
-    design = np.stack([distances, -(distances**2)], axis=1)
-    (alpha, beta), *_ = np.linalg.lstsq(design, gains, rcond=None)
-    left = gains - design @ [alpha, beta]
-    return float(alpha), float(beta), float(1 - left.var() / gains.var())
 
 
 if __name__ == "__main__":

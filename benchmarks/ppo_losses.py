@@ -1,6 +1,6 @@
 """Does a policy learn from a reward model of every loss? The whole loop of the sandbox, over seeds.
 
-python benchmarks/ppo_losses.py --seeds 5                 # every built-in loss
+python benchmarks/ppo_losses.py --seeds 5                 # every built-in loss, results/ppo_losses.csv
 python benchmarks/ppo_losses.py --losses hinge "bradley_terry + 0.01 * centering" --seeds 2
 
 The table has the accuracy of the reward model on held-out pairs, the gold of the policy on held-out prompts before and
@@ -11,9 +11,11 @@ the KL divergence to the reference in nats a completion.
 import argparse
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from scipy import stats
+from measure import environment
+from seeds import interval, write
 
 from rlhf_losses import catalogue, parse_loss
 from rlhf_losses.cli.demo import chosen_losses
@@ -28,11 +30,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--losses", type=parse_loss, nargs="+", help="by default every built-in one")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/ppo_losses.csv"))
     args = parser.parse_args()
+    print(environment())
     worlds = [build_world(seed) for seed in range(args.seeds)]
+    rows = []
     print(f"{'loss':<34}{'accuracy':>9}{'before':>8}{'after':>7}   gain (95 %, seeds)    above 0{'KL':>7}")
     for loss in args.losses or chosen_losses("all", catalogue()):
-        print(line(loss, [outcome(world, loss) for world in worlds]), flush=True)
+        rows.append(summary(loss, [outcome(world, loss) for world in worlds]))
+        print(line(rows[-1]), flush=True)
+    write(rows, args.output)
 
 
 def outcome(world: World, loss: Loss) -> Outcome:
@@ -41,15 +48,28 @@ def outcome(world: World, loss: Loss) -> Outcome:
         return run_loop(world, loss, Path(folder), tell=lambda _: None)
 
 
-def line(loss: Loss, found: list[Outcome]) -> str:
-    """Return a row of the table."""
-    gains = np.array([one.gold_after - one.gold_before for one in found])
-    means = [np.mean([getattr(one, name) for one in found]) for name in ("accuracy", "gold_before", "gold_after", "kl")]
-    above = sum(one.gold_gain_ci[0] > 0 for one in found)
-    half = stats.t.ppf(0.975, len(gains) - 1) * stats.sem(gains) if len(gains) > 1 else np.nan
-    interval = f"{gains.mean():+.3f} [{gains.mean() - half:+.3f}, {gains.mean() + half:+.3f}]"
-    accuracy, before, after, kl = means
-    return f"{loss!s:<34}{accuracy:>9.3f}{before:>8.3f}{after:>7.3f}   {interval:<22}{above:>5}/{len(found)}{kl:>7.1f}"
+def summary(loss: Loss, found: list[Outcome]) -> dict[str, Any]:
+    """Return means over seeds, and the interval of the gain."""
+    gain, half = interval([one.gold_after - one.gold_before for one in found])
+    names = ("accuracy", "gold_before", "gold_after", "kl")
+    return {
+        "loss": str(loss),
+        "seeds": len(found),
+        **{name: float(np.mean([getattr(one, name) for one in found])) for name in names},
+        "gain": gain,
+        "gain_low": gain - half,
+        "gain_high": gain + half,
+        "above_0": sum(one.gold_gain_ci[0] > 0 for one in found),
+    }
+
+
+def line(row: dict[str, Any]) -> str:
+    """Return a row of the table as people read it."""
+    gain = f"{row['gain']:+.3f} [{row['gain_low']:+.3f}, {row['gain_high']:+.3f}]"
+    return (
+        f"{row['loss']:<34}{row['accuracy']:>9.3f}{row['gold_before']:>8.3f}{row['gold_after']:>7.3f}   {gain:<22}"
+        f"{row['above_0']:>5}/{row['seeds']}{row['kl']:>7.1f}"
+    )
 
 
 if __name__ == "__main__":

@@ -41,3 +41,23 @@ def test_the_picture_of_growth_is_drawn_from_its_table(tmp_path):
     (tmp_path / "growth.csv").write_text((BENCHMARKS / "results" / "growth.csv").read_text())
     run("growth.py", "--draw", "--output", str(tmp_path))
     assert (tmp_path / "growth.png").stat().st_size > 10_000
+
+
+PPO_RUNS = {
+    "ppo_beside": ["--seeds", "1", "--rollouts", "1", "--learning_rates", "1e-3", "--betas", "0.1"],
+    "ppo_overoptimization": [
+        *["--seeds", "1", "--rollouts", "2", "--losses", "hinge", "--prompts", "4"],
+        *["--epochs", "1", "--completions", "8"],
+    ],
+    "noise": ["--seeds", "1", "--studies", "ties", "--losses", "davidson"],
+}
+
+
+@pytest.mark.parametrize("name", PPO_RUNS)
+def test_a_small_run_prints_writes_and_draws(tmp_path, name):
+    printed = run(f"{name}.py", *PPO_RUNS[name], "--output", str(tmp_path))
+    rows = list(csv.DictReader((tmp_path / f"{name}.csv").read_text(encoding="utf-8").splitlines()))
+    first = next(iter(rows[0]))
+    assert {row[first] for row in rows} == {row[first] for row in rows if row[first] in printed}
+    assert len(rows) > 2
+    assert (tmp_path / f"{name}.png").stat().st_size > 10_000

@@ -80,13 +80,17 @@ def run_loop(world: World, loss: Loss, folder: Path, tell: Tell) -> Outcome:
 
 
 def train_reward_model(world: World, loss: Loss, folder: Path) -> Scorer:
-    """Train a reward model with LoRA on what the annotators say, publish it, and load what was published."""
-    said = world.feedback(loss, count=16, seed=world.seed)
+    """Train a reward model on what the annotators say about sixteen stories of each prompt."""
+    return train_on_feedback(world, loss, world.feedback(loss, count=16, seed=world.seed), folder)
+
+
+def train_on_feedback(world: World, loss: Loss, said: Dataset, folder: Path, epochs: int = 2) -> Scorer:
+    """Train a reward model with LoRA on feedback, publish it, and load what was published."""
     trainer = RewardTrainer(
         world.reward_model(),
         RewardConfig(
             str(folder),
-            num_train_epochs=2,
+            num_train_epochs=epochs,
             per_device_train_batch_size=4 if "ranks" in said.column_names else 32,  # a list has many texts
             learning_rate=5e-3,
             lr_scheduler_type="cosine",
