@@ -91,12 +91,14 @@ def test_links_lead_somewhere(link):
 def test_the_plugin_page_is_a_plugin(tmp_path, monkeypatch):
     """The page's module is a loss, and its test passes."""
     page = (ROOT / "docs/how-to/write-a-plugin.md").read_text(encoding="utf-8")
-    module, test, learning = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    module, test, listwise, learning = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     (tmp_path / "squared_hinge.py").write_text(module, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     namespace: dict = {}
     exec(compile(test, "test_squared_hinge.py", "exec"), namespace)
     namespace["test_squared_hinge_keeps_the_contract"]()
     assert importlib.util.find_spec("squared_hinge") is not None
+    (tmp_path / "listwise.py").write_text(listwise, encoding="utf-8")
+    check_loss(importlib.import_module("listwise").MeanOfTheBest())
     (tmp_path / "warm.py").write_text(learning, encoding="utf-8")
     check_loss(importlib.import_module("warm").WarmBradleyTerry())

@@ -2,10 +2,11 @@
 
 from typing import TypeAlias
 
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 Scores: TypeAlias = Float[Tensor, "score"]
+Features: TypeAlias = Float[Tensor, "score feature"]
 PerItem: TypeAlias = Float[Tensor, "item"]
 PerPair: TypeAlias = Float[Tensor, "pair"]
 PerCandidate: TypeAlias = Float[Tensor, "candidate"]
@@ -18,3 +19,8 @@ StepIndex: TypeAlias = Int[Tensor, "step"]
 ItemIndex: TypeAlias = Int[Tensor, "item"]
 Ranks: TypeAlias = Int[Tensor, "candidate"]
 Sizes: TypeAlias = Int[Tensor, "list"]
+
+PerMember: TypeAlias = Shaped[Tensor, "member"]
+MemberIndex: TypeAlias = Int[Tensor, "member"]
+PerGroup: TypeAlias = Shaped[Tensor, "group"]
+GroupIndex: TypeAlias = Int[Tensor, "group"]

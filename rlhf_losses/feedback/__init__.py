@@ -1,6 +1,7 @@
 """What people said: pairs, rankings, ratings, labels, steps, stepwise rankings and votes over a vector of scores."""
 
 from rlhf_losses.feedback.base import Answer, Feedback
+from rlhf_losses.feedback.groups import Groups
 from rlhf_losses.feedback.kinds import IN_STEPS, KINDS, kinds_held, kinds_in_columns, source_for
 from rlhf_losses.feedback.labels import Labels
 from rlhf_losses.feedback.mixed import Mixed
@@ -16,6 +17,7 @@ __all__ = [
     "KINDS",
     "Answer",
     "Feedback",
+    "Groups",
     "Labels",
     "Mixed",
     "Pairs",

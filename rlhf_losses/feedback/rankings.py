@@ -18,6 +18,7 @@ from rlhf_losses.feedback.base import (
     require_same_length,
     score_index,
 )
+from rlhf_losses.feedback.groups import Groups
 from rlhf_losses.feedback.pairs import Pairs
 
 
@@ -96,20 +97,12 @@ class Rankings(Feedback):
 
     def to_pairs(self) -> Pairs:
         """Return every pair of candidates of a list; a tie is a pair with preference 0.5."""
-        chosen, rejected, preference = [], [], []
-        sizes = self.sizes.tolist()
-        for candidates, ranks in zip(self.candidates.split(sizes), self.ranks.split(sizes), strict=True):
-            first, second = torch.triu_indices(len(ranks), len(ranks), offset=1, device=ranks.device)
-            better = torch.where(ranks[first] <= ranks[second], first, second)
-            worse = first + second - better
-            chosen.append(candidates[better])
-            rejected.append(candidates[worse])
-            preference.append(torch.where(ranks[first] == ranks[second], 0.5, 1.0))
-        if not chosen:
-            return Pairs(self.candidates[:0], self.candidates[:0])
-        return Pairs(torch.cat(chosen), torch.cat(rejected), preference=torch.cat(preference))
+        first, second = Groups(self.sizes).pairs()
+        better = torch.where(self.ranks[first] <= self.ranks[second], first, second)
+        worse = first + second - better
+        preference = torch.where(self.ranks[first] == self.ranks[second], 0.5, 1.0)
+        return Pairs(self.candidates[better], self.candidates[worse], preference=preference)
 
     def _ranks_below(self) -> PerCandidate:
-        which = torch.arange(len(self), device=self.sizes.device).repeat_interleave(self.sizes)
-        worst = self.ranks.new_zeros(len(self)).scatter_reduce(0, which, self.ranks, "amax", include_self=False)
-        return (worst[which] - self.ranks).float()
+        lists = Groups(self.sizes)
+        return (lists.highest(self.ranks)[lists.of] - self.ranks).float()

@@ -19,6 +19,7 @@ from rlhf_losses.feedback.base import (
     require_same_length,
     score_index,
 )
+from rlhf_losses.feedback.groups import Groups
 from rlhf_losses.feedback.rankings import Rankings
 
 
@@ -69,14 +70,16 @@ class Ratings(Feedback):
 
     def to_rankings(self) -> Rankings:
         """Rank the answers of each prompt by their rating, its grade; prompts with one answer rank nothing."""
-        sizes = self.sizes.tolist()
-        lists = list(zip(self.candidates.split(sizes), self.ratings.split(sizes), strict=True))
-        several = [(candidates, ratings) for candidates, ratings in lists if len(candidates) > 1]
-        empty = self.candidates[:0]
-        ranks = [torch.unique(-ratings, return_inverse=True)[1] + 1 for _, ratings in several]
+        prompts = Groups(self.sizes)
+        several = (self.sizes > 1)[prompts.of]
+        lists, ratings = prompts.only(several), self.ratings[several]
+        lists = Groups(lists.sizes[lists.sizes > 0])
+        # Ratings in words of their order, numbered on from list to list.
+        order = torch.unique(-ratings, return_inverse=True)[1]
+        ranks = torch.unique(lists.of * len(order) + order, return_inverse=True)[1]
         return Rankings(
-            candidates=torch.cat([empty, *(candidates for candidates, _ in several)]),
-            ranks=torch.cat([empty, *ranks]),
-            sizes=torch.tensor([len(candidates) for candidates, _ in several], dtype=torch.long),
-            grades=torch.cat([self.ratings[:0], *(ratings for _, ratings in several)]),
+            candidates=self.candidates[several],
+            ranks=ranks + lists.highest(-ranks)[lists.of] + 1,
+            sizes=lists.sizes,
+            grades=ratings,
         )

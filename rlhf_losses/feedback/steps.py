@@ -5,7 +5,7 @@ from typing import Self
 
 import torch
 
-from rlhf_losses.dimensions import PerStep, Scores, Sizes, StepIndex
+from rlhf_losses.dimensions import PerStep, Sizes, StepIndex
 from rlhf_losses.errors import InvalidFeedback
 from rlhf_losses.feedback.base import (
     Answer,
@@ -74,9 +74,3 @@ class Steps(Feedback):
         """Return the score position of the first step of each answer."""
         assert self.sizes is not None
         return self.steps[self.sizes.cumsum(0) - self.sizes]
-
-    def answers_of(self, scores: Scores) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Split scores and values into one pair of vectors an answer."""
-        assert self.sizes is not None
-        sizes = self.sizes.tolist()
-        return list(zip(scores[self.steps].split(sizes), self.values.split(sizes), strict=True))

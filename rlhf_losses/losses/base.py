@@ -168,7 +168,11 @@ class TieLoss(Loss):
 
 @dataclass(frozen=True)
 class ListwiseLoss(Loss):
-    """A cost of one list of scores and its ranks, per list."""
+    """A cost of one list of scores and its ranks, per list.
+
+    Lists are priced one after another. A loss that shall price all of them at once gives `items` instead, with
+    `rlhf_losses.feedback.Groups`, as the built-in losses of lists do.
+    """
 
     reads = Rankings
 
@@ -183,7 +187,7 @@ class ListwiseLoss(Loss):
 
 @dataclass(frozen=True)
 class GradedLoss(Loss):
-    """A cost of one list of scores and how good each answer is, per list."""
+    """A cost of one list of scores and how good each answer is, per list; one list after another, as `ListwiseLoss`."""
 
     reads = Rankings
 

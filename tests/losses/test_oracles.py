@@ -223,7 +223,8 @@ def test_pqm_is_scipys_logsumexp_step_by_step(drawn, margin):
     scores, steps = drawn
     expected = []
     scores = scores.double().clamp(-1e4, 1e4)  # beyond, SciPy's sums of exponentials lose what is subtracted below
-    for values, labels in steps.answers_of(scores):
+    sizes = steps.sizes.tolist()
+    for values, labels in zip(scores[steps.steps].split(sizes), steps.values.split(sizes), strict=True):
         right, wrong = values[labels > 0].tolist(), (values[labels <= 0] + margin).tolist()
         costs = [logsumexp([0.0, *wrong, *right[: i + 1]]) - right[i] for i in range(len(right))]
         costs += [logsumexp([0.0, *wrong])] if wrong else []

@@ -6,6 +6,7 @@ from torch.nn.functional import logsigmoid
 
 from rlhf_losses.dimensions import PerItem, Scores
 from rlhf_losses.feedback import Rankings
+from rlhf_losses.feedback.groups import Groups
 from rlhf_losses.losses.base import Loss
 from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, REVERSIBLE, SHIFT_INVARIANT
 
@@ -15,6 +16,8 @@ class AccumulatedPairs(Loss):
     r"""Mean Bradley–Terry cost of the :math:`\binom{K}{2}` pairs of one list; a tie counts half for either side.
 
     .. math:: \frac{1}{\binom{K}{2}} \sum_{i \text{ above } j} -\log \sigma(s_i - s_j)
+
+    Every two answers of a list are compared, so time and memory grow with the square of its length.
 
     Feedback:
         Rankings. One item a list, so every prompt weighs the same however many answers it has.
@@ -35,12 +38,11 @@ class AccumulatedPairs(Loss):
 
     def items(self, scores: Scores, feedback: Rankings) -> PerItem:  # type: ignore[override]
         pairs = feedback.to_pairs()
-        lead = pairs.lead(scores)
-        preference = lead.new_ones(len(lead)) if pairs.preference is None else pairs.preference
-        cost = -preference * logsigmoid(lead) - (1 - preference) * logsigmoid(-lead)
-        counts = feedback.sizes * (feedback.sizes - 1) // 2
-        which = feedback.sizes.new_tensor(range(len(feedback))).repeat_interleave(counts)
-        return scores.new_zeros(len(feedback)).index_add(0, which, cost) / counts
+        assert pairs.preference is not None
+        lead, counts = pairs.lead(scores), feedback.sizes * (feedback.sizes - 1) // 2
+        # A pair the other way round costs the lead more.
+        costs = (1 - pairs.preference) * lead - logsigmoid(lead)
+        return Groups(counts).sum(costs) / counts
 
 
 accumulated_pairs = AccumulatedPairs()

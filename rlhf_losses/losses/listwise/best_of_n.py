@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 
-from rlhf_losses.dimensions import PerCandidate, Ranks, Scalar
-from rlhf_losses.losses.base import ListwiseLoss
+from rlhf_losses.dimensions import PerItem, Scores
+from rlhf_losses.feedback import Rankings
+from rlhf_losses.feedback.groups import Groups
+from rlhf_losses.losses.base import Loss
 from rlhf_losses.losses.claims import MONOTONE, NON_NEGATIVE, PROPER, SHIFT_INVARIANT
 from rlhf_losses.losses.options import SMALLEST, number
 
 
 @dataclass(frozen=True)
-class BestOfN(ListwiseLoss):
+class BestOfN(Loss):
     r"""Negative log-likelihood that a choice by softmax falls on the best answer.
 
     .. math:: \log \sum_j e^{s_j / T} - \log \sum_{j:\, \text{rank}_j = 1} e^{s_j / T}
@@ -24,20 +26,22 @@ class BestOfN(ListwiseLoss):
         Ziegler et al. (2019), equation 1, https://arxiv.org/abs/1909.08593
     Example:
         >>> import torch
-        >>> from rlhf_losses.feedback import Rankings
         >>> BestOfN()(torch.zeros(4), Rankings(candidates=[0, 1, 2, 3], ranks=[2, 1, 2, 2], sizes=[4]))
         tensor(1.3863)
     """
 
     temperature: float = number(1.0, SMALLEST)
 
+    reads = Rankings
     claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | PROPER
 
-    def per_list(self, scores: PerCandidate, ranks: Ranks) -> Scalar:
-        best = ranks == ranks.min()
+    def items(self, scores: Scores, feedback: Rankings) -> PerItem:  # type: ignore[override]
+        lists, scores = Groups(feedback.sizes), scores[feedback.candidates]
+        best = feedback.ranks == -lists.highest(-feedback.ranks)[lists.of]
+        winners = lists.only(best)
         # Differences first: beside a large score the logarithm of the number of answers would be lost.
-        leads = (scores - scores[best].max()) / self.temperature
-        return leads.logsumexp(dim=0) - leads[best].logsumexp(dim=0)
+        leads = (scores - winners.highest(scores[best].detach())[lists.of]) / self.temperature
+        return lists.logsumexp(leads) - winners.logsumexp(leads[best])
 
 
 best_of_n = BestOfN()

@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from rlhf_losses.dimensions import PerCandidate, Scalar
+from rlhf_losses.dimensions import PerItem, Scores
 from rlhf_losses.feedback import Rankings
 from rlhf_losses.feedback.base import require_within
-from rlhf_losses.losses.base import GradedLoss
+from rlhf_losses.feedback.groups import Groups
+from rlhf_losses.losses.base import Loss
 from rlhf_losses.losses.claims import NON_NEGATIVE, SHIFT_INVARIANT
 from rlhf_losses.losses.options import count, word
 
@@ -16,7 +18,7 @@ _HIGHEST = 64.0
 
 
 @dataclass(frozen=True)
-class LambdaNdcg(GradedLoss):
+class LambdaNdcg(Loss):
     r"""Bradley–Terry cost of each pair of a list, times the change in NDCG if the two swapped their places.
 
     .. math:: \sum_{i, j:\, y_i > y_j} \frac{|G_i - G_j|}{Z} \left|\frac{1}{D_i} - \frac{1}{D_j}\right|
@@ -24,6 +26,7 @@ class LambdaNdcg(GradedLoss):
 
     :math:`\text{place}_i` is the place of answer :math:`i` in the order of the scores, :math:`G_i` its gain, and
     :math:`Z` the discounted cumulative gain of the best order. Places and weights are constants to the gradient.
+    Every two answers of a list are compared, so time and memory grow with the square of its length.
 
     Feedback:
         Ratings from 0 to 64 of several answers to a prompt, which are the grades :math:`y`; or rankings, where the
@@ -45,27 +48,31 @@ class LambdaNdcg(GradedLoss):
     top: int | None = count(None, 1)
     gain: str = word("exponential", "linear")
 
+    reads = Rankings
     claims = SHIFT_INVARIANT | NON_NEGATIVE
 
     def require_domain(self, feedback: Rankings) -> None:  # type: ignore[override]
         require_within("lambda_ndcg", "rating", feedback.grades, 0.0, _HIGHEST)
 
-    def per_list(self, scores: PerCandidate, grades: PerCandidate) -> Scalar:
-        grades = grades.to(scores.dtype)
+    def items(self, scores: Scores, feedback: Rankings) -> PerItem:  # type: ignore[override]
+        assert feedback.grades is not None
+        lists, scores, grades = Groups(feedback.sizes), scores[feedback.candidates], feedback.grades.to(scores.dtype)
         gains = grades if self.gain == "linear" else torch.exp2(grades) - 1
-        places = torch.arange(1, len(grades) + 1, device=grades.device)
-        discounts = torch.where(places <= (self.top or len(grades)), 1 / torch.log2(1.0 + places), 0.0).to(grades.dtype)
-        best = (gains.sort(descending=True).values * discounts).sum()
-        discount = torch.empty_like(discounts).scatter(0, _order(scores, grades), discounts)
-        first, second = torch.nonzero(grades.unsqueeze(1) > grades.unsqueeze(0), as_tuple=True)
-        worth = (gains[first] - gains[second]) * (discount[first] - discount[second]).abs() / best
-        return -(worth * logsigmoid(scores[first] - scores[second])).sum()
+        by_place = self._discounts(lists).to(grades.dtype)
+        best = lists.sum(gains[lists.order(-gains)] * by_place)
+        # Of equal scores the worse answer stands first, however they are written.
+        discounts = torch.empty_like(by_place).scatter(0, lists.order(-scores.detach(), grades), by_place)
+        first, second = lists.pairs()
+        lead = (scores[first] - scores[second]) * (grades[first] - grades[second]).sign()
+        worth = (gains[first] - gains[second]).abs() * (discounts[first] - discounts[second]).abs()
+        # Where no order gains anything, none loses anything either.
+        share = worth / torch.where(best > 0, best, 1.0)[lists.of[first]]
+        return -Groups(lists.sizes * (lists.sizes - 1) // 2).sum(share * logsigmoid(lead))
 
-
-def _order(scores: PerCandidate, grades: PerCandidate) -> torch.Tensor:
-    """Return the answers by falling score, and those of one score by rising grade, however they are written."""
-    worst_first = grades.argsort(stable=True)
-    return worst_first[scores.detach()[worst_first].argsort(descending=True, stable=True)]
+    def _discounts(self, lists: Groups) -> Tensor:
+        places = lists.places + 1
+        counted = places <= (self.top or len(places))
+        return torch.where(counted, 1 / torch.log2(1.0 + places), 0.0)
 
 
 lambda_ndcg = LambdaNdcg()

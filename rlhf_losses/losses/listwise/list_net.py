@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 
-from rlhf_losses.dimensions import PerCandidate, Scalar
-from rlhf_losses.losses.base import GradedLoss
+from rlhf_losses.dimensions import PerItem, Scores
+from rlhf_losses.feedback import Rankings
+from rlhf_losses.feedback.groups import Groups
+from rlhf_losses.losses.base import Loss
 from rlhf_losses.losses.claims import CONVEX, NON_NEGATIVE, SHIFT_INVARIANT
 from rlhf_losses.losses.options import SMALLEST, number
 
 
 @dataclass(frozen=True)
-class ListNet(GradedLoss):
+class ListNet(Loss):
     r"""Cross-entropy of the softmax of the scores with the softmax of the grades.
 
     .. math:: -\sum_i \frac{e^{y_i / T}}{\sum_j e^{y_j / T}} \log \frac{e^{s_i}}{\sum_j e^{s_j}}
@@ -26,19 +28,21 @@ class ListNet(GradedLoss):
         Cao et al. (2007), with the probability of the top one, https://doi.org/10.1145/1273496.1273513
     Example:
         >>> import torch
-        >>> from rlhf_losses.feedback import Rankings
         >>> ListNet()(torch.zeros(3), Rankings(candidates=[0, 1, 2], ranks=[1, 2, 3], sizes=[3]))
         tensor(1.0986)
     """
 
     temperature: float = number(1.0, SMALLEST)
 
+    reads = Rankings
     claims = SHIFT_INVARIANT | NON_NEGATIVE | CONVEX
 
-    def per_list(self, scores: PerCandidate, grades: PerCandidate) -> Scalar:
+    def items(self, scores: Scores, feedback: Rankings) -> PerItem:  # type: ignore[override]
+        assert feedback.grades is not None
+        lists = Groups(feedback.sizes)
         # In float64, because float32 cannot hold a grade over the least temperature.
-        target = (grades.double() / self.temperature).softmax(dim=0).to(scores.dtype)
-        return -(target * scores.log_softmax(dim=0)).sum()
+        target = lists.log_softmax(feedback.grades.double() / self.temperature).exp().to(scores.dtype)
+        return -lists.sum(target * lists.log_softmax(scores[feedback.candidates]))
 
 
 list_net = ListNet()

@@ -4,14 +4,16 @@ from dataclasses import dataclass
 
 import torch
 
-from rlhf_losses.dimensions import PerCandidate, Ranks, Scalar
-from rlhf_losses.losses.base import ListwiseLoss
+from rlhf_losses.dimensions import PerItem, Scores
+from rlhf_losses.feedback import Rankings
+from rlhf_losses.feedback.groups import Groups
+from rlhf_losses.losses.base import Loss
 from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, PROPER, SHIFT_INVARIANT
 from rlhf_losses.losses.options import count
 
 
 @dataclass(frozen=True)
-class PlackettLuce(ListwiseLoss):
+class PlackettLuce(Loss):
     r"""Negative log-likelihood of the ranking, choice after choice.
 
     .. math:: \sum_{i:\, \#\{j:\, \text{rank}_j < \text{rank}_i\} < k}
@@ -28,21 +30,28 @@ class PlackettLuce(ListwiseLoss):
         Plackett (1975), https://doi.org/10.2307/2346567; ties: Breslow (1974), https://doi.org/10.2307/2529620
     Example:
         >>> import torch
-        >>> from rlhf_losses.feedback import Rankings
         >>> PlackettLuce()(torch.zeros(3), Rankings(candidates=[0, 1, 2], ranks=[1, 2, 3], sizes=[3]))
         tensor(1.7918)
     """
 
     top: int | None = count(None, 1)
 
+    reads = Rankings
     claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX | PROPER
 
-    def per_list(self, scores: PerCandidate, ranks: Ranks) -> Scalar:
-        left = ranks.unsqueeze(0) >= ranks.unsqueeze(1)
-        # Differences first: beside a large score the logarithm of the number of rivals would be lost.
-        leads = scores.unsqueeze(0) - scores.unsqueeze(1)
-        costs = torch.where(left, leads, -torch.inf).logsumexp(dim=1)
-        return costs.sum() if self.top is None else costs[(~left).sum(dim=1) < self.top].sum()
+    def items(self, scores: Scores, feedback: Rankings) -> PerItem:  # type: ignore[override]
+        lists, ranks = Groups(feedback.sizes), torch.unique(feedback.ranks, return_inverse=True)[1]
+        # Who ties with whom, numbered list by list and from the worst of each list to its best.
+        _, tied, counts = torch.unique(lists.of * len(ranks) - ranks, return_inverse=True, return_counts=True)
+        worst_first, ties = tied.argsort(), Groups(counts)
+        scores = scores[feedback.candidates[worst_first]]
+        highest, rest = lists.running_logsumexp(scores)
+        last = ties.lasts[ties.of]
+        costs = highest[last] - scores + rest[last]
+        if self.top is not None:
+            better = lists.lasts[lists.of] - last
+            costs = torch.where(better < self.top, costs, 0.0)
+        return lists.sum(costs)
 
 
 plackett_luce = PlackettLuce()

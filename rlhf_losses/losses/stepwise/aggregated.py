@@ -8,6 +8,7 @@ from torch import Tensor
 
 from rlhf_losses.dimensions import PerCandidate, PerItem, PerStep, Scalar, Scores
 from rlhf_losses.feedback import StepwiseRankings
+from rlhf_losses.feedback.groups import Groups
 from rlhf_losses.losses.base import Loss
 from rlhf_losses.losses.claims import (
     CONVEX,
@@ -83,8 +84,7 @@ class Aggregated(Loss):
 
     def per_answer(self, scores: Scores, feedback: StepwiseRankings) -> PerCandidate:
         """Return one score an answer."""
-        answers = [self.of_steps(steps) for steps in scores[feedback.steps].split(feedback.counts.tolist())]
-        return torch.stack(answers) if answers else scores[:0]
+        return self._made_of(scores[feedback.steps], Groups(feedback.counts))
 
     def of_steps(self, scores: PerStep) -> Scalar:
         """Return the score of an answer with these steps.
@@ -92,14 +92,18 @@ class Aggregated(Loss):
         >>> Aggregated(by="sum").of_steps(torch.tensor([2.0, 1.0]))
         tensor(3.)
         """
+        return self._made_of(scores, Groups(torch.tensor([len(scores)], device=scores.device)))[0]
+
+    def _made_of(self, scores: PerStep, answers: Groups) -> PerCandidate:
         if self.by == "mean":
-            return scores.mean()
+            return answers.sum(scores) / answers.sizes
         if self.by == "sum":
-            return scores.sum()
-        lowest = scores.min()
+            return answers.sum(scores)
+        lowest = -answers.highest(-scores)
         if self.by == "minimum":
             return lowest
-        return lowest - self.temperature * ((lowest - scores) / self.temperature).exp().mean().log()
+        above = (lowest[answers.of] - scores) / self.temperature
+        return lowest - self.temperature * (answers.sum(above.exp()) / answers.sizes).log()
 
 
 aggregated = Aggregated()

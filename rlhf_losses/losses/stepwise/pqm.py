@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rlhf_losses.dimensions import PerItem, PerStep, Scalar, Scores
+from rlhf_losses.dimensions import PerItem, Scores
 from rlhf_losses.feedback import Steps
+from rlhf_losses.feedback.groups import Groups
 from rlhf_losses.losses.base import Loss, require_signs
 from rlhf_losses.losses.claims import CONVEX, NON_NEGATIVE
 from rlhf_losses.losses.options import number
@@ -47,18 +48,18 @@ class Pqm(Loss):
         return feedback.first_steps()
 
     def items(self, scores: Scores, feedback: Steps) -> PerItem:  # type: ignore[override]
-        costs = [self.per_answer(*one) for one in feedback.answers_of(scores)]
-        return torch.stack(costs) if costs else scores[:0]
-
-    def per_answer(self, scores: PerStep, values: PerStep) -> Scalar:
-        """Return the cost of one answer."""
-        right, wrong = scores[values > 0], scores[values <= 0]
-        start = scores.new_zeros(1)
-        below = torch.cat([start, wrong + self.margin]).logsumexp(dim=0)
-        until = torch.ones(len(right), len(right), device=scores.device).tril().bool()
-        before = torch.where(until, right.unsqueeze(0) - right.unsqueeze(1), -torch.inf).logsumexp(dim=1)
-        costs = torch.logaddexp(before, below - right)
-        return torch.cat([costs, below.unsqueeze(0)] if len(wrong) else [costs]).mean()
+        assert feedback.sizes is not None
+        answers, scores, good = Groups(feedback.sizes), scores[feedback.steps], feedback.values > 0
+        right, wrong = answers.only(good), answers.only(~good)
+        rights, wrongs = scores[good], scores[~good] + self.margin
+        # The start and the wrong steps, and then the right steps so far: each in two parts, so that differences of
+        # large scores are taken before the logarithm of a number of steps is added.
+        top = wrong.highest(wrongs.detach()).clamp(min=0)
+        below = ((-top).exp() + wrong.sum((wrongs - top[wrong.of]).exp())).log()
+        highest, so_far = right.running_logsumexp(rights)
+        costs = torch.logaddexp(highest - rights + so_far, top[right.of] - rights + below[right.of])
+        start = torch.where(wrong.sizes > 0, top + below, 0.0)
+        return (right.sum(costs) + start) / (right.sizes + (wrong.sizes > 0))
 
 
 pqm = Pqm()
