@@ -6,13 +6,13 @@ differently, gets the padded layout and one line that says why.
 
 import inspect
 import logging
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
 
-from rlhf_losses.errors import UnusableSetting
+from rlhf_losses.errors import UnknownName, UnusableSetting, did_you_mean
 from rlhf_losses.layouts.attention import TREE_ATTENTION
 from rlhf_losses.layouts.base import Layout, Texts, Unfit
 from rlhf_losses.layouts.packed import PackedLayout
@@ -61,6 +61,16 @@ def choose_layout(model: nn.Module, padded: PaddedLayout, wanted: LayoutName = "
         return padded
     logger.info("Layout: %s, the fastest that %s takes.", layout.name, type(base).__name__)
     return layout
+
+
+def require_layout(name: str) -> None:
+    """Raise `UnknownName` unless there is a layout of that name."""
+    names = get_args(LayoutName)
+    if name not in names:
+        raise UnknownName(
+            f"There is no layout '{name}', so the texts have no place.{did_you_mean(name, names)} "
+            f"Take one of {', '.join(names)}."
+        )
 
 
 def require_same_scores(model: nn.Module, layout: Layout, padded: PaddedLayout, texts: Texts) -> None:

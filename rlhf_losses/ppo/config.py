@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import trl
 
 from rlhf_losses.errors import UnusableSetting
+from rlhf_losses.layouts import LayoutName, require_layout
 from rlhf_losses.ppo.penalty import ESTIMATORS
 
 CLIPPED_SURROGATES = ("dapo", "bnpo", "grpo", "dr_grpo")
@@ -49,6 +50,9 @@ class PPOConfig(trl.GRPOConfig):
         self_check: whether the first rollout is explained on the console, for people to check the set-up.
         time_shares: whether the share of time in generation, scoring, reference, critic and update is logged and
             printed at the end.
+        layout: how policy, reference and critic read prompts with completions: `"padded"`, `"packed"` (no padding),
+            `"prefix_shared"` (no padding, and what texts have in common at their beginning once), or `"auto"`, the
+            fastest that the models take. The numbers are the same.
         whiten_advantages: whether advantages get mean 0 and variance 1 over all tokens of the rollout.
         critic_learning_rate: peak learning rate of the critic; by default 3.3 times `learning_rate`.
         learning_rate: peak learning rate of the policy.
@@ -119,6 +123,10 @@ class PPOConfig(trl.GRPOConfig):
     time_shares: bool = field(
         default=False, metadata={"help": "Whether the share of time in each part of a step is logged and printed."}
     )
+    layout: LayoutName = field(
+        default="auto",
+        metadata={"help": "How texts lie in memory: padded, packed or prefix_shared; auto takes the fastest."},
+    )
     whiten_advantages: bool = field(
         default=True, metadata={"help": "Whether advantages get mean 0 and variance 1 over the tokens of a rollout."}
     )
@@ -184,6 +192,7 @@ class PPOConfig(trl.GRPOConfig):
             )
         self._check_name("kl_estimator", ESTIMATORS)
         self._check_name("score_normalization", NORMALIZATIONS)
+        require_layout(self.layout)
         self._check_pairs()
         if self.use_liger_kernel:
             raise UnusableSetting(

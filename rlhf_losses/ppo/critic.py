@@ -17,16 +17,16 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from rlhf_losses.errors import UnusableModel
+from rlhf_losses.layouts import Layout
 from rlhf_losses.ppo.advantages import PerToken
-from rlhf_losses.ppo.positions import Sequences, positions, takes_positions
+from rlhf_losses.ppo.positions import Sequences
+from rlhf_losses.ppo.reading import States, in_a_row, read_states, states_of
 
 TRAINED_PARAMETERS = "critic.safetensors"
 """File of a checkpoint's `critic` folder: every parameter that training changes, and no other."""
 
 ADAPTER_NAME = "default"
 """Name of the adapter inside a critic, as PEFT names the first one."""
-
-Hidden = Float[Tensor, "completion token hidden"]
 
 
 class Critic(nn.Module, ABC):
@@ -35,6 +35,9 @@ class Critic(nn.Module, ABC):
     Args:
         head: a linear layer from hidden states to one number.
     """
+
+    layout: Layout | None = None
+    """How texts are read; None is padded on both sides, as they come."""
 
     def __init__(self, head: nn.Linear) -> None:
         super().__init__()
@@ -48,13 +51,13 @@ class Critic(nn.Module, ABC):
         The state before token t is what the transformer knows at token t - 1: the value of the first token of
         a completion is read at the last token of its prompt.
         """
-        hidden = self.hidden_states(input_ids, attention_mask)[:, -length - 1 :]
+        hidden = self.hidden_states(input_ids, attention_mask, length)
         with torch.autocast(hidden.device.type, enabled=False):
             return self.head(hidden.float()).squeeze(-1)
 
     @abstractmethod
-    def hidden_states(self, input_ids: Sequences, attention_mask: Sequences) -> Hidden:
-        """Return what the transformer knows at each token."""
+    def hidden_states(self, input_ids: Sequences, attention_mask: Sequences, length: int) -> States:
+        """Return what the transformer knows before each of the last `length` tokens, and after them."""
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -126,9 +129,9 @@ class OwnCritic(Critic):
         """The transformer under the head."""
         return self.get_submodule(self.backbone_name)
 
-    def hidden_states(self, input_ids: Sequences, attention_mask: Sequences) -> Hidden:
+    def hidden_states(self, input_ids: Sequences, attention_mask: Sequences, length: int) -> States:
         """Run the critic's transformer."""
-        return run(self.backbone, input_ids, attention_mask)
+        return read_states(self.backbone, self.layout, input_ids, attention_mask, length)
 
     def file_in(self, folder: Path) -> Path:
         """Return the file for trained parameters: with adapters, that of an adapter.
@@ -175,7 +178,7 @@ class HeadOnPolicy(Critic):
     def __init__(self, backbone: PreTrainedModel, head: nn.Linear) -> None:
         super().__init__(head)
         self._of_policy = (backbone,)
-        self._noted: Hidden | None = None
+        self._noted: Float[Tensor, "line token hidden"] | None = None
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -187,10 +190,13 @@ class HeadOnPolicy(Critic):
         finally:
             hook.remove()
 
-    def hidden_states(self, input_ids: Sequences, attention_mask: Sequences) -> Hidden:
+    def hidden_states(self, input_ids: Sequences, attention_mask: Sequences, length: int) -> States:
         """Return the hidden states that were taken note of, once; else run the policy's transformer."""
         noted, self._noted = self._noted, None
-        return run(self._of_policy[0], input_ids, attention_mask) if noted is None else noted
+        if noted is None:
+            return read_states(self._of_policy[0], self.layout, input_ids, attention_mask, length)
+        row = None if self.layout is None else in_a_row(self.layout, input_ids, attention_mask, length)
+        return states_of(noted, length, row)
 
     def _note(self, _module: nn.Module, _inputs: Any, outputs: Any) -> None:
         self._noted = outputs.last_hidden_state
@@ -206,13 +212,6 @@ def published_name(name: str) -> str:
     """
     name = name.replace(f".{ADAPTER_NAME}.", ".").removesuffix(f".{ADAPTER_NAME}")
     return "base_model.model." + re.sub(r"^head\.", "score.", name)
-
-
-def run(backbone: PreTrainedModel, input_ids: Sequences, attention_mask: Sequences) -> Hidden:
-    """Return the last hidden states of texts that are padded on either side."""
-    placed = {"position_ids": positions(attention_mask)} if takes_positions(backbone) else {}
-    outputs = backbone(input_ids=input_ids, attention_mask=attention_mask, use_cache=False, **placed)
-    return outputs.last_hidden_state
 
 
 def clipped_value_error(values: PerToken, old_values: PerToken, returns: PerToken, cliprange: float) -> PerToken:

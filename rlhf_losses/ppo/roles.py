@@ -152,8 +152,14 @@ def critic_on_policy(policy: Any) -> Critic:
 
 def backbone_of(policy: Any) -> PreTrainedModel:
     """Return the transformer of a language model, under its head and through PEFT."""
-    backbone: PreTrainedModel = (policy.get_base_model() if is_peft_model(policy) else policy).base_model
+    backbone: PreTrainedModel = without_peft(policy).base_model
     return backbone
+
+
+def without_peft(policy: Any) -> PreTrainedModel:
+    """Return a language model without PEFT around it; its adapters stay in it."""
+    model: PreTrainedModel = policy.get_base_model() if is_peft_model(policy) else policy
+    return model
 
 
 def head_of_zeros(policy: Any) -> nn.Linear:

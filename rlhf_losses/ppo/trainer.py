@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl.models.utils import disable_gradient_checkpointing
 
+from rlhf_losses.layouts import Layout
 from rlhf_losses.model import merged
 from rlhf_losses.ppo import preflight
 from rlhf_losses.ppo.advantages import (
@@ -31,14 +32,14 @@ from rlhf_losses.ppo.advantages import (
 from rlhf_losses.ppo.callbacks import EarlyStop
 from rlhf_losses.ppo.checkpoints import load_state, save_state
 from rlhf_losses.ppo.config import PPOConfig
-from rlhf_losses.ppo.critic import Critic, clipped_value_error
+from rlhf_losses.ppo.critic import Critic, OwnCritic, clipped_value_error
+from rlhf_losses.ppo.in_rows import TrainerInRows
 from rlhf_losses.ppo.metrics import kl_metrics, ratio_metrics, rollout_metrics
 from rlhf_losses.ppo.payroll import Payroll
 from rlhf_losses.ppo.penalty import ESTIMATORS, Coefficient, log_ratio_to_reference
 from rlhf_losses.ppo.placement import PlacedReward
-from rlhf_losses.ppo.positions import true_positions
 from rlhf_losses.ppo.rewards import Payments, ended_with, last_token, pay_at_end, pay_where_told
-from rlhf_losses.ppo.roles import backbone_of, choose_critic, critic_on_policy, is_switched, standardized
+from rlhf_losses.ppo.roles import choose_critic, critic_on_policy, is_switched, standardized
 from rlhf_losses.ppo.self_check import SelfCheck
 from rlhf_losses.ppo.stopwatch import Stopwatch
 from rlhf_losses.ppo.with_critic import TrainerWithCritic
@@ -46,7 +47,7 @@ from rlhf_losses.ppo.with_critic import TrainerWithCritic
 Inputs = dict[str, Any]
 
 
-class PPOTrainer(TrainerWithCritic):
+class PPOTrainer(TrainerWithCritic, TrainerInRows):
     """Proximal policy optimisation of a language model against reward functions.
 
     Args:
@@ -118,6 +119,8 @@ class PPOTrainer(TrainerWithCritic):
         if self.ref_model is not None and not isinstance(model, str):
             preflight.require_same_start(self.model, self.accelerator.unwrap_model(self.ref_model))
         self.train_beside(self._choose_critic(critic))
+        self.choose_layout()
+        self._bare_critic.layout = self._layout_of_critic()
         self.payroll = Payroll(args, len(self.reward_funcs), self._total)
         self.coefficient = Coefficient(args.beta, args.kl_target, args.kl_horizon)
         self.early_stop = EarlyStop(args.kl_stop or torch.inf, self._give_up_rollout)
@@ -138,6 +141,10 @@ class PPOTrainer(TrainerWithCritic):
         if self.args.critic_on_policy:
             return critic_on_policy(self.model)
         return choose_critic(critic, self.model, self._tokenizer, self.reward_funcs)
+
+    def _layout_of_critic(self) -> Layout | None:
+        critic = self._bare_critic
+        return self.layout_in(critic.backbone, critic.backbone) if isinstance(critic, OwnCritic) else self.layout
 
     def _values(self, inputs: Inputs) -> PerToken:
         """Return the value before each token of the completions."""
@@ -332,9 +339,8 @@ class PPOTrainer(TrainerWithCritic):
         return self.current_gradient_accumulation_steps if self.model.training else 1
 
     def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
-        """Tell the model positions, and remember the log-probabilities, which the parent's loss does not hand out."""
-        model = self.accelerator.unwrap_model(args[0])
-        with self._phase_of_reading(model), true_positions(backbone_of(model)):
+        """Remember the log-probabilities, which the parent's loss does not hand out."""
+        with self._phase_of_reading(self.accelerator.unwrap_model(args[0])):
             result = super()._get_per_token_logps_and_entropies(*args, **kwargs)
         self._latest_logps = result[0].detach()
         return result

@@ -22,6 +22,7 @@ def config(tmp_path, **changes):
         ({"vf_coef": -1.0}, r"vf_coef=-1.0 .*at least 0\."),
         ({"cliprange_value": -0.2}, r"cliprange_value=-0.2 .*at least 0\."),
         ({"loss_type": "cispo"}, "loss_type='cispo' arrived, but .*Choose among dapo"),
+        ({"layout": "prefix"}, r"no layout 'prefix'.*Did you mean 'prefix_shared'\? Take one of auto, padded"),
         ({"use_liger_kernel": True}, "use_liger_kernel=True arrived, but .*Leave it out"),
         ({"per_device_train_batch_size": 1}, "rollouts of a single completion.*Raise one of them"),
     ],
