@@ -45,8 +45,8 @@ def main() -> None:
     )
     parser.add_argument("--prompts", type=int, nargs="+", default=[4, 16, 192], help="with feedback")
     parser.add_argument("--epochs", type=int, default=20, help="of a reward model, at most")
-    parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--rollouts", type=int, default=100)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--rollouts", type=int, default=60)
     parser.add_argument("--completions", type=int, default=1024, help="the largest n")
     parser.add_argument("--beta", type=float, default=0.0)
     parser.add_argument("--draw", action="store_true", help="only print and draw what the CSV holds")
@@ -67,7 +67,7 @@ def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
     rows = []
     for seed in range(args.seeds):
         world = build_world(seed)
-        stories = world.sample(world.heldout_prompts[:16], args.completions, seed=seed + 3)
+        stories = world.sample(world.heldout_prompts[:8], args.completions, seed=seed + 3)
         for loss in map(parse_loss, map(str, args.losses)):
             for prompts in args.prompts:
                 with tempfile.TemporaryDirectory() as folder:
@@ -99,7 +99,7 @@ def best_of(world: World, scorer: Scorer, stories: list[Sample], of: dict[str, A
 def train(world: World, scorer: Scorer, folder: Path, args: argparse.Namespace) -> Watch:
     """Train a policy on scores of mean 0 and variance 1, and return what was seen of it."""
     steps = args.rollouts * PASSES
-    watch = Watch(world, scorer, spread(2, steps, 22), ROLLOUT, PASSES, prompts=64, count=4)
+    watch = Watch(world, scorer, spread(2, steps, 18), ROLLOUT, PASSES, prompts=64, count=3)
     trainer = PPOTrainer(
         world.policy(),
         scorer,
@@ -109,7 +109,7 @@ def train(world: World, scorer: Scorer, folder: Path, args: argparse.Namespace) 
             num_iterations=PASSES,
             per_device_train_batch_size=ROLLOUT,
             beta=args.beta,
-            learning_rate=1.5e-3,
+            learning_rate=3e-3,
             score_normalization="running",
             max_completion_length=LONGEST_COMPLETION,
             logging_strategy="no",

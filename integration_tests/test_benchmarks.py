@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from rlhf_losses.hooks.builtins import provide_losses
+
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 pytestmark = pytest.mark.once
@@ -49,6 +51,7 @@ PPO_RUNS = {
         *["--seeds", "1", "--rollouts", "2", "--losses", "hinge", "--prompts", "4"],
         *["--epochs", "1", "--completions", "8"],
     ],
+    "ppo_dense": ["--seeds", "1", "--rollouts", "1", "--critics", "nothing"],
     "noise": ["--seeds", "1", "--studies", "ties", "--losses", "davidson"],
 }
 
@@ -61,3 +64,18 @@ def test_a_small_run_prints_writes_and_draws(tmp_path, name):
     assert {row[first] for row in rows} == {row[first] for row in rows if row[first] in printed}
     assert len(rows) > 2
     assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+
+
+def test_losses_are_measured_beside_models_and_over_lengths(tmp_path):
+    table = tmp_path / "losses.csv"
+    printed = run(
+        "losses.py", "--rows", "2", "--tokens", "8", "--answers", "16", "--longest", "8", "--repeats", "1",
+        "--model_repeats", "1", "--output", str(table),
+    )  # fmt: skip
+    rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
+    beside = {row["loss"] for row in rows if not row["length"]}
+    assert beside == {kind.name() for kind in provide_losses()}
+    assert all(float(row["share_of_tiny"]) > float(row["share_of_16M"]) > 0 for row in rows if not row["length"])
+    assert [row["length"] for row in rows if row["loss"] == "plackett_luce"] == ["", "2", "4", "8"]
+    assert all(f"`{loss}`" in printed for loss in beside)
+    assert printed.count("every two answers are compared") == 3
