@@ -72,6 +72,19 @@ def test_reference_samples_are_fitted_to_and_stored_with_the_reward_model(ppo, m
     assert code == 0, said
 
 
+def test_pretraining_texts_come_with_their_weight(ppo, make_judge, tmp_path):
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text("".join(json.dumps({"text": f"The fox sang {i} songs."}) + "\n" for i in range(8)))
+    judge = make_judge("judge")
+    code, said = ppo("--reward_model", judge, "--ptx_dataset", texts, "--ptx_coef", 0.1)
+    assert code == 0, said
+    assert "loss/pretraining" in said
+    for one, other in (("--ptx_dataset", "--ptx_coef"), ("--ptx_coef", "--ptx_dataset")):
+        code, said = ppo("--reward_model", judge, one, {"--ptx_dataset": texts, "--ptx_coef": 0.1}[one], output="no")
+        assert code == 2
+        assert f"{one} came without {other}, but a pretraining loss needs texts and a weight. Give both" in said
+
+
 def test_four_roles_share_one_base(ppo, done_training, language_model, tmp_path):
     code, said = ppo("--reward_model", done_training / "checkpoint-2", "--share_base", "--save_strategy", "no")
     assert code == 0, said

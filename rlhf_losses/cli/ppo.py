@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM
 
 from rlhf_losses.cli import runs
 from rlhf_losses.cli.arguments import DataArguments, ModelArguments, TrainingParser, model_options, quantization_of
-from rlhf_losses.cli.data import Rows, training_rows
+from rlhf_losses.cli.data import Rows, load_splits, pick, training_rows
 from rlhf_losses.cli.judges import JudgeArguments, reward_functions
 from rlhf_losses.cli.reading import load_scorer
 from rlhf_losses.cli.usage import BadArgument
@@ -24,11 +24,15 @@ On several processes: accelerate launch -m rlhf_losses.cli.main ppo ..."""
 
 @dataclass
 class PPOArguments(DataArguments):
-    """The data, whose column `prompt` is read, and the critic."""
+    """The data, whose column `prompt` is read, pretraining texts, and the critic."""
 
     critic: str | None = field(
         default=None,
         metadata={"help": "Folder or hub id of the critic to start from; by default a copy of the reward model."},
+    )
+    ptx_dataset: str | None = field(
+        default=None,
+        metadata={"help": "Rows with a text whose next-token loss is mixed in, with the weight --ptx_coef (PPO-ptx)."},
     )
 
 
@@ -42,6 +46,7 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
         runs.require_model(path, flag, trust_remote_code=config.trust_remote_code)
     if data.critic is not None:
         runs.require_model(data.critic, "--critic", trust_remote_code=config.trust_remote_code)
+    texts = pretraining_texts(data.ptx_dataset, config.ptx_coef)
     found = training_rows(data, mixture, evaluates=config.eval_strategy != "no")
     rows, held_out = (None if split is None else prompts(split) for split in found)
     if judges.reference_samples:
@@ -53,6 +58,7 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
         eval_dataset=held_out,
         peft_config=trl.get_peft_config(model),
         critic=data.critic,
+        pretraining_dataset=texts,
         callbacks=[stop],
         **policy_and_rewards(name, config, judges, model, data.critic),
     )
@@ -88,6 +94,17 @@ def policy_and_rewards(
     config.model_init_kwargs = None
     base = AutoModelForCausalLM.from_pretrained(name, quantization_config=quantization, **options)
     return {"model": base, "reward_funcs": reward_functions(judges, lambda judge: scorer_on(base, judge))}
+
+
+def pretraining_texts(name: str | None, weight: float | None) -> Rows | None:
+    """Load the split `train` of `--ptx_dataset`, which comes together with `--ptx_coef`."""
+    if (name is None) != (weight is None):
+        arrived, missing = ("--ptx_coef", "--ptx_dataset") if name is None else ("--ptx_dataset", "--ptx_coef")
+        raise BadArgument(
+            f"{arrived} came without {missing}, but a pretraining loss needs texts and a weight. "
+            "Give both, like --ptx_dataset texts.jsonl --ptx_coef 0.1, or none."
+        )
+    return None if name is None else pick(load_splits(name), "train", name)
 
 
 def prompts(rows: Rows) -> Rows:

@@ -53,6 +53,9 @@ class PPOConfig(trl.GRPOConfig):
         layout: how policy, reference and critic read prompts with completions: `"padded"`, `"packed"` (no padding),
             `"prefix_shared"` (no padding, and what texts have in common at their beginning once), or `"auto"`, the
             fastest that the models take. The numbers are the same.
+        ptx_coef: weight of the next-token cross-entropy on pretraining texts in the loss (PPO-ptx); with 0 it is logged
+            and not trained.
+        ptx_max_length: the most tokens of a pretraining text that are read at once; longer ones are cut into several.
         whiten_advantages: whether advantages get mean 0 and variance 1 over all tokens of the rollout.
         critic_learning_rate: peak learning rate of the critic; by default 3.3 times `learning_rate`.
         learning_rate: peak learning rate of the policy.
@@ -126,6 +129,12 @@ class PPOConfig(trl.GRPOConfig):
     layout: LayoutName = field(
         default="auto",
         metadata={"help": "How texts lie in memory: padded, packed or prefix_shared; auto takes the fastest."},
+    )
+    ptx_coef: float | None = field(
+        default=None, metadata={"help": "Weight of the next-token cross-entropy on pretraining texts (PPO-ptx)."}
+    )
+    ptx_max_length: int = field(
+        default=512, metadata={"help": "The most tokens of a pretraining text that are read at once."}
     )
     whiten_advantages: bool = field(
         default=True, metadata={"help": "Whether advantages get mean 0 and variance 1 over the tokens of a rollout."}
@@ -227,6 +236,8 @@ RANGES: dict[str, tuple[float, float | None, str]] = {
     "gamma": (0, 1, "A discount beyond 1 makes late tokens count more than the score itself."),
     "lam": (0, 1, "Beyond 1 the weights of later errors grow without end."),
     "missing_eos_penalty": (0, None, "A negative penalty would pay for endless completions."),
+    "ptx_coef": (0, None, "A negative weight would train the policy to forget."),
+    "ptx_max_length": (2, None, "A single token has no next one to predict."),
     "critic_warmup_steps": (0, None, "There are no steps before the first."),
 }
 """The least and the largest value of a setting, and why others cannot work."""

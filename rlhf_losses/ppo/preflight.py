@@ -57,6 +57,20 @@ def require_prompts(datasets: Iterable[Any], others: Mapping[str, Any]) -> None:
             )
 
 
+def require_mix(args: PPOConfig, texts: Any) -> None:
+    """Raise `UnusableSetting` for pretraining texts without a weight, and for a weight without texts."""
+    if texts is not None and args.ptx_coef is None:
+        raise UnusableSetting(
+            "A pretraining_dataset arrived without ptx_coef, so nothing says how much its loss weighs. "
+            "Set ptx_coef in PPOConfig, to 0 for logging it only, or leave the dataset out."
+        )
+    if texts is None and args.ptx_coef is not None:
+        raise UnusableSetting(
+            f"ptx_coef={args.ptx_coef} arrived without texts, so there is nothing that it weighs. "
+            "Pass pretraining_dataset=DATASET with a column text, or leave ptx_coef out."
+        )
+
+
 def require_room(model: Any, tokenizer: Any, datasets: Iterable[Any], args: PPOConfig) -> None:
     """Raise `InvalidFeedback` for prompts that leave no room for a completion in the policy's context.
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl.models.utils import disable_gradient_checkpointing
 
-from rlhf_losses.layouts import Layout
+from rlhf_losses.layouts import Layout, PackedLayout, PaddedLayout
 from rlhf_losses.model import merged
 from rlhf_losses.ppo import preflight
 from rlhf_losses.ppo.advantages import (
@@ -38,11 +38,13 @@ from rlhf_losses.ppo.metrics import kl_metrics, ratio_metrics, rollout_metrics
 from rlhf_losses.ppo.payroll import Payroll
 from rlhf_losses.ppo.penalty import ESTIMATORS, Coefficient, log_ratio_to_reference
 from rlhf_losses.ppo.placement import PlacedReward
+from rlhf_losses.ppo.pretraining import PretrainingMix, windows_of
 from rlhf_losses.ppo.rewards import Payments, ended_with, last_token, pay_at_end, pay_where_told
 from rlhf_losses.ppo.roles import choose_critic, critic_on_policy, is_switched, standardized
 from rlhf_losses.ppo.self_check import SelfCheck
 from rlhf_losses.ppo.stopwatch import Stopwatch
 from rlhf_losses.ppo.with_critic import TrainerWithCritic
+from rlhf_losses.scoring.scorer import context_length
 
 Inputs = dict[str, Any]
 
@@ -58,19 +60,22 @@ class PPOTrainer(TrainerWithCritic, TrainerInRows):
         critic: what the critic starts from: a path or a model that gives one score a text and has the policy's
             vocabulary. By default the first `Scorer` in `reward_funcs` with the policy's vocabulary, else the
             policy with a head of zeros. The critic is always a copy. Where the policy has adapters, so has it.
+        pretraining_dataset: rows with a `text` whose next-token cross-entropy is added to the loss, weighted by
+            `ptx_coef` (PPO-ptx): in every update as many texts as completions, without the warm-up of the critic.
         grpo_arguments: the other arguments of `trl.GRPOTrainer`, with the same meaning.
 
     Raises:
         UnusableModel: the critic gives several numbers or reads another vocabulary, or the reference cannot be loaded
             from where the policy is from.
         UnusableSetting: there is no reward function, or the run asks for what PPO does not do.
-        FeedbackMismatch: the data have no column `prompt`.
+        FeedbackMismatch: the data have no column `prompt`, or the pretraining texts no column `text`.
 
     Metrics beside those of GRPO, all means over the tokens that the policy wrote, over all processes:
         `objective`: all that a completion is paid, minus `kl_coefficient` times KL: what PPO maximises. `reward` is
             the weighted sum of the scores as the reward functions gave them.
         `kl`, `kl_per_completion`: KL to the reference at rollout in nats, a token and a completion.
         `loss/policy`, `loss/value`: the two losses, the value loss before its weight.
+        `loss/pretraining`: the cross-entropy on pretraining texts, a token, before its weight.
         `ratio`, `approx_kl`: of the policy to itself at rollout; 1 and 0 in the first PPO epoch.
         `value/mean`, `value/explained_variance`: of the critic at rollout; `value/clip_ratio`: of its loss.
 
@@ -103,12 +108,14 @@ class PPOTrainer(TrainerWithCritic, TrainerInRows):
         processing_class: PreTrainedTokenizerBase | None = None,
         *,
         critic: str | PreTrainedModel | None = None,
+        pretraining_dataset: Any = None,
         **grpo_arguments: Any,
     ) -> None:
         args = args or PPOConfig(f"{preflight.short_name(model)}-PPO")
         preflight.require_settings(args, reward_funcs, grpo_arguments)
         preflight.require_prompts([train_dataset, eval_dataset], grpo_arguments)
         preflight.require_reference(model, args, grpo_arguments)
+        preflight.require_mix(args, pretraining_dataset)
         preflight.require_one_critic(critic, args)
         preflight.require_one_value(critic)
         preflight.require_room(model, processing_class, [train_dataset, eval_dataset], args)
@@ -121,6 +128,7 @@ class PPOTrainer(TrainerWithCritic, TrainerInRows):
         self.train_beside(self._choose_critic(critic))
         self.choose_layout()
         self._bare_critic.layout = self._layout_of_critic()
+        self.mix = None if pretraining_dataset is None else self._new_mix(pretraining_dataset)
         self.payroll = Payroll(args, len(self.reward_funcs), self._total)
         self.coefficient = Coefficient(args.beta, args.kl_target, args.kl_horizon)
         self.early_stop = EarlyStop(args.kl_stop or torch.inf, self._give_up_rollout)
@@ -134,6 +142,14 @@ class PPOTrainer(TrainerWithCritic, TrainerInRows):
     def _new_self_check(self) -> SelfCheck:
         tolerance = 1e-2 if self.args.bf16 or self.args.fp16 or self.model.dtype != torch.float32 else 1e-4
         return SelfCheck(self.accelerator.print, self._tokenizer, self.reward_funcs, tolerance)
+
+    def _new_mix(self, texts: Any) -> PretrainingMix:
+        longest = min(self.args.ptx_max_length, context_length(self.model.config) or self.args.ptx_max_length)
+        windows = windows_of(texts, self._tokenizer, longest)
+        layout = PackedLayout() if self.layout else PaddedLayout(self._tokenizer.pad_token_id)
+        mix = PretrainingMix(windows, layout, self.args.per_device_train_batch_size, self.args.seed, self._total)
+        self.add_callback(mix)
+        return mix
 
     # The critic
 
@@ -172,7 +188,10 @@ class PPOTrainer(TrainerWithCritic, TrainerInRows):
             self._restore(load_state(checkpoint, self.args.process_index, self.args.device))
 
     def _state(self) -> dict[str, Any]:
-        """Return where the run is: in its rollout, with its KL coefficient and its scales of scores."""
+        """Return where the run is: in its rollout, with its KL coefficient and its scales of scores.
+
+        The number of micro-batches is also the place in the pretraining texts.
+        """
         return {
             "micro_batches": self._step,
             "rollout": self._buffered_inputs,
@@ -312,7 +331,16 @@ class PPOTrainer(TrainerWithCritic, TrainerInRows):
         errors = clipped_value_error(values, inputs["values"], inputs["returns"], self.args.cliprange_value)
         value_loss = torch.where(mask, errors, 0.0).sum() / self._tokens_a_step(inputs)
         self._record_loss(policy_loss, value_loss, values, inputs)
-        return policy_loss + self.args.vf_coef * value_loss
+        loss = policy_loss + self.args.vf_coef * value_loss
+        return loss if self.mix is None or not learns else loss + self._weighted_pretraining_loss(self.mix, model)
+
+    def _weighted_pretraining_loss(self, mix: PretrainingMix, model: nn.Module) -> Tensor:
+        weight = self.args.ptx_coef or 0.0
+        with torch.set_grad_enabled(weight > 0):
+            share = mix.share(model, self._step, self._accumulated())
+        everywhere = self._total(share.detach()) / self.accelerator.num_processes
+        self._record({"loss/pretraining": everywhere * self._accumulated()})
+        return weight * share
 
     def _warms_up(self) -> bool:
         """Return whether the policy still waits for the critic to learn what it is worth."""

@@ -22,6 +22,8 @@ def config(tmp_path, **changes):
         ({"vf_coef": -1.0}, r"vf_coef=-1.0 .*at least 0\."),
         ({"cliprange_value": -0.2}, r"cliprange_value=-0.2 .*at least 0\."),
         ({"loss_type": "cispo"}, "loss_type='cispo' arrived, but .*Choose among dapo"),
+        ({"ptx_coef": -1.0}, r"ptx_coef=-1.0 .*train the policy to forget.*at least 0\."),
+        ({"ptx_max_length": 1}, r"ptx_max_length=1 .*no next one.*at least 2\."),
         ({"layout": "prefix"}, r"no layout 'prefix'.*Did you mean 'prefix_shared'\? Take one of auto, padded"),
         ({"use_liger_kernel": True}, "use_liger_kernel=True arrived, but .*Leave it out"),
         ({"per_device_train_batch_size": 1}, "rollouts of a single completion.*Raise one of them"),

@@ -1,0 +1,112 @@
+"""PPO-ptx: the loss of pretraining texts is added to PPO's, and a resumed run reads on where it was."""
+
+import pytest
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from ppo_runs import assert_same, length, steps, trained, weights
+
+from rlhf_losses.errors import RlhfLossesError
+
+LORA = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"])
+
+
+@pytest.fixture
+def texts():
+    return Dataset.from_dict({"text": [f"The fox {'sang and ' * (i % 4)}slept {i} times." for i in range(20)]})
+
+
+@pytest.fixture
+def make(make_trainer, texts):
+    def make(coefficient=0.5, **arguments):
+        changes = {"learning_rate": 3e-3, "ptx_coef": coefficient} | arguments.pop("changes", {})
+        data = None if coefficient is None else texts
+        return make_trainer(length, changes=changes, pretraining_dataset=data, **arguments)
+
+    return make
+
+
+def gradients(trainer, loss):
+    """Return the gradients of a loss, which is made of a trainer and a rollout."""
+    torch.manual_seed(0)
+    rollout = trainer._generate_and_score_completions([{"prompt": "a"}, {"prompt": "The fox"}])
+    trainer.current_gradient_accumulation_steps = 1
+    trainer.model.zero_grad()
+    loss(trainer, rollout).backward()
+    return {name: p.grad.clone() for name, p in trainer.model.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("layout", ["padded", "prefix_shared"])
+@pytest.mark.parametrize("critic_on_policy", [False, True])
+def test_the_gradient_is_that_of_ppo_plus_the_weighted_one_of_the_cross_entropy(make, layout, critic_on_policy):
+    changes = {"layout": layout, "critic_on_policy": critic_on_policy}
+    mixed, plain = make(0.5, changes=changes), make(None, changes=changes)
+
+    def cross_entropy(trainer, _):
+        texts = mixed.mix.batch(0)
+        logits = [trainer.model(torch.tensor([ids])).logits[0, :-1].log_softmax(-1) for ids in texts]
+        chosen = [row.gather(1, torch.tensor(ids[1:])[:, None]) for row, ids in zip(logits, texts, strict=True)]
+        return -torch.cat(chosen).mean()
+
+    def whole(trainer, rollout):
+        return trainer._compute_loss(trainer.model, rollout)
+
+    found, ppo, pretraining = gradients(mixed, whole), gradients(plain, whole), gradients(plain, cross_entropy)
+    expected = {name: ppo[name] + 0.5 * pretraining[name] for name in ppo}
+    assert_same(found, expected, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("peft_config", [None, LORA], ids=["full", "lora"])
+def test_a_coefficient_of_0_trains_what_no_mix_trains_and_logs_the_loss(make, peft_config):
+    watched, plain = (trained(make(coefficient, peft_config=peft_config)) for coefficient in (0.0, None))
+    assert_same(weights(watched.model), weights(plain.model), rtol=0, atol=0)
+    assert_same(weights(watched.critic), weights(plain.critic), rtol=0, atol=0)
+    assert all(entry["loss/pretraining"] > 1 for entry in steps(watched))
+    assert all("loss/pretraining" not in entry for entry in steps(plain))
+
+
+def test_the_texts_are_learned(make):
+    still, mixed = (
+        steps(trained(make(coefficient, changes={"max_steps": 12, "learning_rate": 1e-2})))[-1]["loss/pretraining"]
+        for coefficient in (0.0, 5.0)
+    )
+    assert mixed < 0.8 * still
+
+
+def test_one_micro_batch_of_eight_equals_four_of_two(make):
+    whole = trained(make(changes={"per_device_train_batch_size": 8}))
+    cut = trained(make(changes={"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}))
+    assert_same(weights(whole.model), weights(cut.model), rtol=1e-3, atol=1e-4)
+    for ours, theirs in zip(steps(whole), steps(cut), strict=True):
+        assert ours["loss/pretraining"] == pytest.approx(theirs["loss/pretraining"], rel=1e-3)
+
+
+@pytest.mark.parametrize("killed_after", [1, 3])
+def test_a_killed_run_reads_on_where_it_was(make, tmp_path, killed_after):
+    changes = {"num_iterations": 2, "gradient_accumulation_steps": 2, "max_steps": 5, "lr_scheduler_type": "linear"}
+    changes |= {"save_strategy": "steps", "save_steps": 1}
+    unbroken = trained(make(changes=changes | {"output_dir": str(tmp_path / "run")}))
+    resumed = make(changes=changes | {"output_dir": str(tmp_path / "resumed")})
+    resumed.train(resume_from_checkpoint=str(tmp_path / "run" / f"checkpoint-{killed_after}"))
+    assert_same(weights(resumed.model), weights(unbroken.model), rtol=0, atol=0)
+    for ours, theirs in zip(steps(resumed)[killed_after:], steps(unbroken)[killed_after:], strict=True):
+        assert ours["loss/pretraining"] == theirs["loss/pretraining"]
+
+
+def test_while_the_critic_warms_up_the_policy_reads_no_texts(make):
+    waiting, learning = steps(trained(make(changes={"critic_warmup_steps": 1, "max_steps": 2})))
+    assert "loss/pretraining" not in waiting
+    assert "loss/pretraining" in learning
+
+
+def test_evaluation_reads_no_texts(make, prompts):
+    trainer = make(eval_dataset=prompts.select(range(4)))
+    trainer.evaluate()
+    assert not [name for name in trainer.state.log_history[-1] if "pretraining" in name]
+
+
+def test_texts_without_a_weight_and_a_weight_without_texts_are_refused(make_trainer, texts):
+    with pytest.raises(RlhfLossesError, match=r"pretraining_dataset arrived without ptx_coef.*Set ptx_coef"):
+        make_trainer(length, model="no such policy", pretraining_dataset=texts)
+    with pytest.raises(RlhfLossesError, match=r"ptx_coef=0.1 arrived without texts.*Pass pretraining_dataset"):
+        make_trainer(length, model="no such policy", changes={"ptx_coef": 0.1})
