@@ -1,5 +1,6 @@
 """What a rollout is paid: step by step, by ensembles, standardised, and less where EOS is missing."""
 
+import copy
 import math
 
 import pytest
@@ -44,6 +45,23 @@ def test_scores_of_steps_are_paid_at_the_ends_of_the_steps(speaking, reward_mode
     expected[1, :7] = last
     torch.testing.assert_close(got, torch.where(mask, expected, 0.0), rtol=1e-4, atol=1e-5)
     assert rollout["values"].abs().sum() > 0  # the critic is a copy of the scorer inside
+
+
+def test_an_ensemble_of_reward_models_of_steps_pays_the_combined_score_of_each_step(speaking, reward_model, tokenizer):
+    how = Description("segment_hinge", ["Steps"], segmentation="sentences")
+    other = copy.deepcopy(reward_model)
+    other.score.weight.data.neg_()
+    scorers = [Scorer(reward_model, tokenizer, how), Scorer(other, tokenizer, how)]
+    trainer = speaking(StepRewards(Ensemble(scorers, "minimum")))
+    got, mask, _ = returns(trainer)
+    opinions = [torch.tensor(scorer.score_steps("a", ["Go on. ", "Stop!"])) for scorer in scorers]
+    first, second = torch.minimum(*opinions)
+    (last,) = torch.minimum(*(torch.tensor(scorer.score_steps("bcd", ["The end"])) for scorer in scorers))
+    expected = torch.zeros_like(got)
+    expected[0, :13], expected[0, :6] = second, first + second
+    expected[1, :7] = last
+    torch.testing.assert_close(got, torch.where(mask, expected, 0.0), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(trainer.critic.head.weight, reward_model.score.weight)
 
 
 def test_a_function_can_pay_every_token(speaking):

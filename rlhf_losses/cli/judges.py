@@ -7,7 +7,6 @@ from typing import Any
 
 from rlhf_losses.cli import runs
 from rlhf_losses.cli.data import load_rows
-from rlhf_losses.cli.usage import BadArgument
 from rlhf_losses.errors import FeedbackMismatch
 from rlhf_losses.ppo import Ensemble, StepRewards
 from rlhf_losses.ppo.ensemble import NOTATION
@@ -35,7 +34,7 @@ class JudgeArguments:
         default="end",
         metadata={
             "help": "Where scores are paid: at the end of a completion, or each step's at its own end, by a reward "
-            "model of steps.",
+            "model of steps or an ensemble of such.",
             "choices": ["end", "steps"],
         },
     )
@@ -70,12 +69,8 @@ def reward_functions(told: JudgeArguments, load: Callable[[str], Scorer]) -> lis
             fit_reference(scorer, *reference_samples(told.reference_samples), name if Path(name).is_dir() else None)
     if told.ensemble is None:
         return [StepRewards(scorer) if told.reward_at == "steps" else scorer for scorer in scorers]
-    if told.reward_at == "steps":
-        raise BadArgument(
-            "--ensemble combines scores of whole completions, so they cannot be paid at --reward_at steps. "
-            "Leave one of them out."
-        )
-    return [Ensemble(scorers, told.ensemble)]
+    ensemble = Ensemble(scorers, told.ensemble)
+    return [StepRewards(ensemble) if told.reward_at == "steps" else ensemble]
 
 
 def reference_samples(name: str) -> tuple[Sequence[Any], Sequence[Any]]:

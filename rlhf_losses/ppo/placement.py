@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from rlhf_losses.errors import InvalidFeedback, UnusableModel
+from rlhf_losses.errors import InvalidFeedback, UnusableModel, UnusableSetting
 from rlhf_losses.feedback.base import Answer, Messages
+from rlhf_losses.ppo.ensemble import Ensemble
 from rlhf_losses.scoring.scorer import Scorer
 
 Text = str | Messages
@@ -47,34 +48,35 @@ class StepRewards(PlacedReward):
     earned it. The sum over a completion is what TRL logs as its reward.
 
     Args:
-        scorer: a reward model trained on steps.
+        scorer: a reward model trained on steps, or an `Ensemble` of such; that combines the scores of each step.
         segmentation: how completions are cut: `"paragraphs"`, `"lines"` or `"sentences"`; by default as the
             reward model was trained.
 
     Raises:
-        UnusableModel: the reward model was trained on whole texts and no segmentation is given.
+        UnusableModel: a reward model was trained on whole texts and no segmentation is given, or is no `Scorer`.
+        UnusableSetting: the members of an ensemble cut texts into other steps.
 
     Reference:
         Wu et al. (2023), fine-grained human feedback, https://arxiv.org/abs/2306.01693
     """
 
-    def __init__(self, scorer: Scorer, segmentation: str | None = None) -> None:
-        how = segmentation or scorer.description.segmentation
-        if how is None:
-            raise UnusableModel(
-                f"'{scorer.__name__}' was trained on whole texts, so it says nothing about the steps inside one. "
-                'Train it with a loss of steps (segment_hinge), or set segmentation="sentences" to read it there.'
-            )
-        self.scorer = copy(scorer)
-        self.scorer.description = replace(scorer.description, segmentation=how)
+    def __init__(self, scorer: Scorer | Ensemble, segmentation: str | None = None) -> None:
+        if isinstance(scorer, Ensemble):
+            self.scorer: Scorer | Ensemble = copy(scorer)
+            self.scorer.members = [_cutting(member, segmentation) for member in scorer.members]
+            _require_same_steps(self.scorer.members)
+        else:
+            self.scorer = _cutting(scorer, segmentation)
         self.__name__ = scorer.__name__
         self._latest: list[tuple[Answer, list[float]]] = []
 
-    def __call__(self, prompts: Sequence[Text], completions: Sequence[Text], **_: Any) -> list[float]:
+    def __call__(self, prompts: Sequence[Text], completions: Sequence[Text], **columns: Any) -> list[float]:
         """Return the sum of the scores of the steps of each completion."""
         texts = zip(prompts, completions, strict=True)
         answers = [self.scorer.in_steps(Answer(prompt, (completion,))) for prompt, completion in texts]
         self._latest = list(zip(answers, self.scorer.score_answers(answers), strict=True))
+        if isinstance(self.scorer, Ensemble):
+            self.scorer.log(columns)
         return [sum(scores) for _, scores in self._latest]
 
     def by_token(
@@ -120,6 +122,34 @@ class TokenRewards(PlacedReward):
                     "Return one number for each of completion_ids, float('nan') where nothing is paid."
                 )
         return self._latest
+
+
+def _cutting(scorer: Any, segmentation: str | None) -> Scorer:
+    """Return a scorer that cuts texts into steps, as it was trained to or as is told."""
+    if not isinstance(scorer, Scorer):
+        name = getattr(scorer, "__name__", type(scorer).__name__)
+        raise UnusableModel(
+            f"'{name}' is a {type(scorer).__name__}, which gives one number a completion and none a step. "
+            "Give a Scorer, or TokenRewards for a function that pays inside completions."
+        )
+    how = segmentation or scorer.description.segmentation
+    if how is None:
+        raise UnusableModel(
+            f"'{scorer.__name__}' was trained on whole texts, so it says nothing about the steps inside one. "
+            'Train it with a loss of steps (segment_hinge), or set segmentation="sentences" to read it there.'
+        )
+    scorer = copy(scorer)
+    scorer.description = replace(scorer.description, segmentation=how)
+    return scorer
+
+
+def _require_same_steps(scorers: Sequence[Scorer]) -> None:
+    cuts = {scorer.__name__: scorer.description.segmentation for scorer in scorers}
+    if len({scorer.description.segmentation for scorer in scorers}) > 1:
+        raise UnusableSetting(
+            f"The members of the ensemble cut texts differently ({', '.join(f'{n}: {how}' for n, how in cuts.items())})"
+            ', so there is no step of which all have an opinion. Set one: segmentation="sentences".'
+        )
 
 
 def _last_tokens(ids: Sequence[int], answer: Answer, tokenizer: PreTrainedTokenizerBase) -> list[int]:

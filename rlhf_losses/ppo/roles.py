@@ -51,7 +51,7 @@ def scorers_of(reward_funcs: Iterable[Any]) -> list[Scorer]:
         if isinstance(function, Scorer):
             found.append(function)
         elif isinstance(function, StepRewards):
-            found.append(function.scorer)
+            found += scorers_of([function.scorer])
         elif isinstance(function, Ensemble):
             found += scorers_of(function.members)
     return found
@@ -78,7 +78,7 @@ def _standardized(function: Any) -> Any:
         return StandardizedScorer(function)
     if isinstance(function, StepRewards):
         function = copy.copy(function)
-        function.scorer = StandardizedScorer(function.scorer)
+        function.scorer = _standardized(function.scorer)
     if isinstance(function, Ensemble):
         function = copy.copy(function)
         function.members = [_standardized(member) for member in function.members]

@@ -3,8 +3,11 @@
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from rlhf_losses.errors import InvalidFeedback, UnusableModel
+from rlhf_losses.errors import InvalidFeedback, UnusableModel, UnusableSetting
+from rlhf_losses.ppo import Ensemble
 from rlhf_losses.ppo.placement import StepRewards, TokenRewards
 from rlhf_losses.scoring import Description, Scorer
 
@@ -98,3 +101,67 @@ def test_a_function_that_pays_another_number_of_tokens_is_refused():
     rewards([""], ["abc"])
     with pytest.raises(InvalidFeedback, match=r"paid 2 tokens of a completion of 3.*one number for each"):
         rewards.by_token([[1, 2, 3]], Letters())
+
+
+class Saying(Lengths):
+    """A scorer that gives the steps of a completion these scores."""
+
+    def __init__(self, scores, segmentation="sentences"):
+        super().__init__(segmentation)
+        self.scores = scores
+
+    def score_answers(self, answers):
+        return [self.scores[: len(answer.parts)] for answer in answers]
+
+
+three = st.lists(st.floats(-100, 100), min_size=3, max_size=3)
+
+
+@given(st.lists(three, min_size=1, max_size=4), st.sampled_from([0.0, 0.5, 2.0]))
+def test_an_ensemble_of_steps_pays_its_formula_at_each_step(opinions, weight):
+    columns = list(zip(*opinions, strict=True))
+    means = [sum(column) / len(column) for column in columns]
+    stds = [
+        (sum((x - mean) ** 2 for x in column) / len(column)) ** 0.5 for column, mean in zip(columns, means, strict=True)
+    ]
+    for combine, expected in {
+        "mean": means,
+        "minimum": [min(column) for column in columns],
+        f"mean - {weight} * std": [mean - weight * std for mean, std in zip(means, stds, strict=True)],
+    }.items():
+        rewards, logged = StepRewards(Ensemble([Saying(scores) for scores in opinions], combine)), {}
+        total = rewards(["", ""], [TEXT, "One."], log_metric=logged.__setitem__)
+        close = {"rel": 1e-4, "abs": 1e-3}
+        assert total == [pytest.approx(sum(expected), **close), pytest.approx(expected[0], **close)]
+        rows = rewards.by_token([ids_of(TEXT), ids_of("One.")], Letters())
+        places = [TEXT.index("."), TEXT.index("!"), len(TEXT)]
+        assert paid(rows[0]) == pytest.approx(dict(zip(places, expected, strict=True)), **close)
+        assert paid(rows[1]) == pytest.approx({4: expected[0]}, **close)
+        assert logged == {"ensemble/std": pytest.approx((sum(stds) + stds[0]) / 4, **close)}
+
+
+def test_an_ensemble_of_steps_is_the_worst_of_each_step_and_not_of_the_whole():
+    members = [Saying([1.0, -5.0]), Saying([-2.0, 3.0])]
+    by_step, at_the_end = (
+        StepRewards(Ensemble(members, "minimum")),
+        Ensemble([StepRewards(member) for member in members], "minimum"),
+    )
+    assert by_step([""], ["Go on. Stop!"]) == [-2.0 - 5.0]
+    assert at_the_end([""], ["Go on. Stop!"]) == [min(1.0 - 5.0, -2.0 + 3.0)]
+
+
+def test_an_ensemble_without_common_steps_is_refused_unless_it_is_told_how_to_cut():
+    members = [Saying([1.0, 2.0]), Saying([3.0], "paragraphs")]
+    with pytest.raises(UnusableSetting, match=r"cut texts differently \(.*\), so there is no step.*Set one"):
+        StepRewards(Ensemble(members))
+    assert StepRewards(Ensemble([*members[:1], Saying([3.0, 4.0], "lines")]), "sentences")([""], ["Go on. No."]) == [
+        5.0
+    ]
+
+
+def test_an_ensemble_with_a_function_has_no_scores_of_steps():
+    def short(completions, **_):
+        return [-float(len(text)) for text in completions]
+
+    with pytest.raises(UnusableModel, match=r"'short' is a function, which gives one number a completion.*Give a Scor"):
+        StepRewards(Ensemble([Lengths("sentences"), short]))
