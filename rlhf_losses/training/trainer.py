@@ -14,13 +14,9 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.trainer_utils import EvalLoopOutput
 
-from rlhf_losses.batching import Batch, Collator, Limit, Pass, RowReader, check_dataset, kinds_read, prepare
-from rlhf_losses.batching.dataset import PREPARED, VALUES, AnyDataset, column_names, group_ratings, share_prompts
-from rlhf_losses.batching.rows import held_kinds
-from rlhf_losses.batching.segments import find_splitter, join_segments
+from rlhf_losses.batching import Batch, Collator, Pass
+from rlhf_losses.batching.dataset import PREPARED, VALUES, AnyDataset
 from rlhf_losses.dimensions import Scores
-from rlhf_losses.errors import InvalidFeedback, UnusableSetting
-from rlhf_losses.feedback import IN_STEPS, Feedback
 from rlhf_losses.layouts import Layout, PaddedLayout, choose_layout, require_same_scores
 from rlhf_losses.losses import Aggregated, Loss
 from rlhf_losses.model import find_head, merged, score_batch
@@ -28,9 +24,11 @@ from rlhf_losses.scoring.description import Description, canary_score
 from rlhf_losses.scoring.scorer import context_length
 from rlhf_losses.training import preflight
 from rlhf_losses.training.config import RewardConfig
-from rlhf_losses.training.frozen import FrozenLayers, find_frozen_layers
+from rlhf_losses.training.data import TrainingData
+from rlhf_losses.training.frozen import find_frozen_layers
 from rlhf_losses.training.learned import LearnedNumbers
 from rlhf_losses.training.meter import Meter, term_names
+from rlhf_losses.training.sharded import require_possible
 from rlhf_losses.training.terms import price, step_totals, total_cost, weigh
 
 
@@ -66,8 +64,7 @@ class RewardTrainer(trl.RewardTrainer):
     ) -> None:
         args = args or RewardConfig(f"{Path(_name(model)).name}-Reward")
         self.loss = preflight.choose_loss(loss, args)
-        train_dataset, eval_dataset = self._checked(train_dataset, eval_dataset)
-        self.splitter = _splitter(train_dataset, self.kinds, args.step_separator)
+        self.data = TrainingData(self.loss, args, train_dataset, eval_dataset)
         config = preflight.load_config(model, args)
         preflight.require_one_label(model, config)
         tokenizer = processing_class or preflight.load_tokenizer(model, args)
@@ -78,17 +75,18 @@ class RewardTrainer(trl.RewardTrainer):
         super().__init__(
             model=model,
             args=args,
-            data_collator=Collator(padded, self.kinds, args.tokens_per_pass),
-            train_dataset=train_dataset,
-            eval_dataset=eval_dataset,
+            data_collator=Collator(padded, self.data.kinds, args.tokens_per_pass),
+            train_dataset=self.data.train,
+            eval_dataset=self.data.evaluation,
             processing_class=tokenizer,
             peft_config=preflight.train_head(peft_config),
             **trl_arguments,
         )
+        require_possible(args, self.loss, self._sharded)
         find_head(self.model).float()
         self.data_collator.layout = self._choose_layout(padded)
-        self.frozen = self._find_frozen_layers()
-        self.numbers = self._numbers()
+        self.frozen = find_frozen_layers(self.model, args.frozen_cache_gib) if args.frozen_cache_gib else None
+        self.numbers = LearnedNumbers(self.loss).to(args.device)
 
     def compute_loss(
         self,
@@ -209,66 +207,18 @@ class RewardTrainer(trl.RewardTrainer):
 
     def _choose_layout(self, padded: PaddedLayout) -> Layout:
         """Choose the layout, and compare it with the padded one on the first rows where that is asked for."""
-        if self._sharded and self.args.tokens_per_pass is not None:
-            raise UnusableSetting(
-                f"tokens_per_pass={self.args.tokens_per_pass} cuts the batches of each process on its own, but FSDP "
-                "and DeepSpeed need as many forward passes in every process. Leave it out, and set "
-                "per_device_train_batch_size and gradient_accumulation_steps."
-            )
         layout = choose_layout(self.model, padded, self.args.layout, trial=not self._sharded)
         if self.args.check_layout and layout is not padded:
             rows = islice(self.train_dataset, self.args.per_device_train_batch_size)
             require_same_scores(self.model, layout, padded, [ids for row in rows for ids in row["text_ids"]])
         return layout
 
-    def _find_frozen_layers(self) -> FrozenLayers | None:
-        if not self.args.frozen_cache_gib:
-            return None
-        if self._sharded or self.args.torch_compile:
-            raise UnusableSetting(
-                f"frozen_cache_gib={self.args.frozen_cache_gib} lets layers rest, which FSDP, DeepSpeed and "
-                "torch.compile do not expect. Leave it out, or train without them."
-            )
-        return find_frozen_layers(self.model, self.args.frozen_cache_gib)
-
-    def _numbers(self) -> LearnedNumbers:
-        numbers = LearnedNumbers(self.loss).to(self.args.device)
-        if len(numbers) and self._sharded:
-            raise UnusableSetting(
-                f"{self.loss} learns {', '.join(numbers.told())} beside the model, where FSDP and DeepSpeed look for "
-                "no parameters. Train without them, or give the number: 'rao_kupper(tie_width=1.0)'."
-            )
-        return numbers
-
     @property
     def _sharded(self) -> bool:
         return bool(self.is_fsdp_enabled or self.is_deepspeed_enabled)
 
-    def _checked(self, train: Any, evaluation: Any) -> tuple[Any, Any]:
-        """Check the data before the model is loaded."""
-        if train is None:
-            raise InvalidFeedback("No train_dataset arrived, so there is nothing to learn. Pass train_dataset=DATASET.")
-        train = group_ratings(train, self.loss, "train data")
-        self.kinds = kinds_read(self.loss, column_names(train))
-        check_dataset(train, self.loss, "train data")
-        named = evaluation if isinstance(evaluation, dict) else {"eval": evaluation}
-        checked = {name: self._checked_eval(data, name) for name, data in named.items() if data is not None}
-        return train, checked if isinstance(evaluation, dict) else checked.get("eval")
-
-    def _checked_eval(self, data: Any, name: str) -> Any:
-        data = group_ratings(data, self.loss, f"{name} data")
-        check_dataset(data, self.loss, f"{name} data")
-        return data
-
     def _prepare_dataset(self, dataset: Any, processing_class: Any, args: Any, dataset_name: str) -> Any:
-        if "text_ids" in column_names(dataset):
-            return dataset
-        dataset = group_ratings(dataset, self.loss, f"{dataset_name} data")
-        limits = [(args.max_length, "max_length"), (self.context, "the model's context")]
-        tokens, source = min((limit for limit in limits if limit[0]), default=(None, "no limit"))
-        reader = RowReader(processing_class, self.kinds, args.step_separator)
-        prepared = prepare(dataset, reader, Limit(tokens, source, args.overlong), f"{dataset_name} data")
-        return share_prompts(prepared) if args.average_over == "prompts" else prepared
+        return self.data.prepared(dataset, processing_class, self.context, f"{dataset_name} data")
 
     def _set_signature_columns_if_needed(self) -> None:
         if self._signature_columns is None:
@@ -287,8 +237,8 @@ class RewardTrainer(trl.RewardTrainer):
     def _describe(self, model: torch.nn.Module) -> Description:
         return Description(
             loss=str(self.loss),
-            feedback=[kind.__name__ for kind in self.kinds],
-            segmentation=self.splitter and (self.args.segmentation or self.splitter),
+            feedback=[kind.__name__ for kind in self.data.kinds],
+            segmentation=self.data.splitter and (self.args.segmentation or self.data.splitter),
             **_aggregate(self.loss),
             separator=self.args.step_separator,
             learned=self.numbers.told(),
@@ -307,14 +257,6 @@ def _scores_of_rows(passes: Sequence[Pass], scores: Sequence[Scores]) -> list[Sc
 
 def _name(model: str | PreTrainedModel) -> str:
     return model if isinstance(model, str) else model.config._name_or_path or type(model).__name__
-
-
-def _splitter(train: AnyDataset, kinds: Sequence[type[Feedback]], separator: str) -> str | None:
-    """Return the way of cutting that fits the steps of the data, or nothing where there are none."""
-    stepwise = [kind for kind in kinds if kind in IN_STEPS]
-    rows = islice(train, 1_000) if stepwise else ()
-    answers = [answer for row in rows for kind in held_kinds(row, stepwise) for answer in kind.answers(row)]
-    return find_splitter([join_segments([*map(str, one.parts)], separator) for one in answers]) if stepwise else None
 
 
 def _aggregate(loss: Loss) -> dict[str, Any]:

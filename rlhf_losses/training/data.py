@@ -1,0 +1,70 @@
+"""The data of a run: checked before a model is loaded, tokenized once there is a tokenizer."""
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import TypeAlias
+
+from transformers import PreTrainedTokenizerBase
+
+from rlhf_losses.batching import Limit, RowReader, check_dataset, kinds_read, prepare
+from rlhf_losses.batching.dataset import AnyDataset, column_names, group_ratings, share_prompts
+from rlhf_losses.batching.rows import held_kinds
+from rlhf_losses.batching.segments import find_splitter, join_segments
+from rlhf_losses.errors import InvalidFeedback
+from rlhf_losses.feedback import IN_STEPS, Feedback
+from rlhf_losses.losses import Loss
+from rlhf_losses.training.config import RewardConfig
+
+Evaluation: TypeAlias = AnyDataset | dict[str, AnyDataset] | None
+
+
+class TrainingData:
+    """What a loss is trained and evaluated on.
+
+    Attributes:
+        train: the training data, rated answers gathered by prompt where the loss compares them.
+        evaluation: the same of the evaluation data: one dataset, several by name, or none.
+        kinds: the kinds of feedback that the loss reads in them.
+        splitter: the way of cutting a text into steps that fits the data, or None where there are no steps.
+
+    Raises:
+        FeedbackMismatch: the columns hold no feedback that the loss reads.
+        InvalidFeedback: no data, or values that cannot be.
+    """
+
+    def __init__(self, loss: Loss, args: RewardConfig, train: AnyDataset | None, evaluation: Evaluation) -> None:
+        if train is None:
+            raise InvalidFeedback("No train_dataset arrived, so there is nothing to learn. Pass train_dataset=DATASET.")
+        self.loss, self.args = loss, args
+        self.train = self._checked(train, "train data")
+        self.kinds = kinds_read(loss, column_names(self.train))
+        named = evaluation if isinstance(evaluation, dict) else {"eval": evaluation}
+        checked = {name: self._checked(data, f"{name} data") for name, data in named.items() if data is not None}
+        self.evaluation = checked if isinstance(evaluation, dict) else checked.get("eval")
+        self.splitter = _splitter(self.train, self.kinds, args.step_separator)
+
+    def prepared(
+        self, dataset: AnyDataset, tokenizer: PreTrainedTokenizerBase, context: int | None, name: str
+    ) -> AnyDataset:
+        """Return rows that a batch can be made of; `context` is the most tokens that the model reads."""
+        if "text_ids" in column_names(dataset):
+            return dataset
+        dataset = group_ratings(dataset, self.loss, name)
+        limits = [(self.args.max_length, "max_length"), (context, "the model's context")]
+        tokens, source = min((limit for limit in limits if limit[0]), default=(None, "no limit"))
+        reader = RowReader(tokenizer, self.kinds, self.args.step_separator)
+        rows = prepare(dataset, reader, Limit(tokens, source, self.args.overlong), name)
+        return share_prompts(rows) if self.args.average_over == "prompts" else rows
+
+    def _checked(self, dataset: AnyDataset, name: str) -> AnyDataset:
+        dataset = group_ratings(dataset, self.loss, name)
+        check_dataset(dataset, self.loss, name)
+        return dataset
+
+
+def _splitter(train: AnyDataset, kinds: Sequence[type[Feedback]], separator: str) -> str | None:
+    """Return the way of cutting that fits the steps of the data, or nothing where there are none."""
+    stepwise = [kind for kind in kinds if kind in IN_STEPS]
+    rows = islice(train, 1_000) if stepwise else ()
+    answers = [answer for row in rows for kind in held_kinds(row, stepwise) for answer in kind.answers(row)]
+    return find_splitter([join_segments([*map(str, one.parts)], separator) for one in answers]) if stepwise else None
