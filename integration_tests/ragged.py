@@ -80,6 +80,8 @@ RAGGED = {
     "lists, by list": (ragged_lists, "plackett_luce + 0.01 * score_decay", "items"),
     "steps": (ragged_steps, "segment_hinge", "items"),
     "steps, over prompts": (ragged_steps, "segment_rating", "prompts"),
+    "lists, and their batch": (ragged_lists, "bradley_terry + 0.5 * batch_sum_to_zero + length_decorrelation", "items"),
+    "lists, and their batch, over prompts": (ragged_lists, "plackett_luce + 0.5 * batch_sum_to_zero", "prompts"),
     "ties, a width learned": (ragged_lists, "rao_kupper", "items"),
     "answers in steps": (answers_in_steps, "aggregated(of=plackett_luce, by='minimum')", "items"),
     "pairs and steps": (both_kinds, "bradley_terry + 0.5 * segment_hinge + 0.1 * score_decay", "items"),

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from datasets import Dataset
+from peft import LoraConfig
 from ragged import RAGGED, train_in_processes
 
 from rlhf_losses import RewardConfig, RewardTrainer
@@ -63,7 +64,10 @@ def test_evaluation_does_not_depend_on_the_batch_size(language_model, settings, 
     assert measured[2] == pytest.approx(measured[0], rel=1e-5)
 
 
-@pytest.mark.parametrize("case", ["lists, over pairs", "steps, over prompts", "ties, a width learned"])
+TWO = ["lists, over pairs", "steps, over prompts", "ties, a width learned", "lists, and their batch"]
+
+
+@pytest.mark.parametrize("case", TWO)
 def test_two_processes_equal_one(language_model, tmp_path, case):
     data, loss, over = RAGGED[case]
     data().save_to_disk(str(tmp_path / "data"))
@@ -75,3 +79,29 @@ def test_two_processes_equal_one(language_model, tmp_path, case):
         for name in ["loss", "grad_norm", "accuracy", *(name for name in one if name.startswith("learned"))]:
             assert two[name] == pytest.approx(one[name], rel=1e-4, abs=1e-6), name
     assert together["weights"] == pytest.approx(alone["weights"], rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize("budget", [None, 60])
+def test_the_means_of_a_step_are_those_of_the_scores_that_follow_dropout_included(language_model, settings, budget):
+    """They are measured by a pass of their own, before any gradient is known."""
+    data, loss, _ = RAGGED["lists, and their batch"]
+    arguments = settings(
+        per_device_train_batch_size=4, gradient_accumulation_steps=2, tokens_per_pass=budget, disable_dropout=False
+    )
+    lora = LoraConfig(r=4, lora_dropout=0.3, init_lora_weights=False, target_modules=["q_proj", "up_proj"])
+    trainer = RewardTrainer(
+        language_model, RewardConfig(**arguments), train_dataset=data(), loss=loss, peft_config=lora
+    )
+    rows = [trainer.train_dataset[i] for i in range(8)]
+    batches = [trainer.data_collator(rows[:4]), trainer.data_collator(rows[4:])]
+    trainer.model.train()
+    totals = trainer._get_num_items_in_batch(batches, torch.device("cpu"))
+    scores = []
+    for batch in batches:
+        scores += trainer.compute_loss(trainer.model, batch, return_outputs=True, num_items_in_batch=totals)[1][
+            "scores"
+        ]
+    expected = torch.cat(scores).double().mean()
+    assert trainer.step_means[1]["means"].item() == pytest.approx(expected.item(), rel=1e-5)
+    other = trainer._measured_beforehand(batches, totals)
+    assert other[1]["means"].item() != pytest.approx(expected.item(), rel=1e-5)  # dropout has drawn again

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from rlhf_losses.batching.rows import KIND_BY_NAME
-from rlhf_losses.feedback import Feedback, Mixed
+from rlhf_losses.feedback import Feedback, Lengths, Mixed
 from rlhf_losses.layouts import Layout
 
 Row = dict[str, Any]
@@ -75,7 +75,10 @@ class Collator:
         for row in rows:
             kinds = [KIND_BY_NAME[name] for name in row["kinds"]]
             parts.append(Mixed.of_kinds(row, kinds).reindexed(torch.tensor(row["score_of"], dtype=torch.long) + first))
-            first += len(row["score_text"])
+            count = len(row["score_text"])
+            if Lengths in self.kinds:
+                parts.append(Lengths(torch.arange(first, first + count), row["score_length"]))
+            first += count
         return Mixed.concatenate(parts)
 
 

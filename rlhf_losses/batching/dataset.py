@@ -13,7 +13,17 @@ from datasets import Dataset, IterableDataset
 
 from rlhf_losses.batching.rows import RowReader, held_kinds, tokenized
 from rlhf_losses.errors import FeedbackMismatch, InvalidFeedback, RlhfLossesError
-from rlhf_losses.feedback import KINDS, Feedback, Mixed, Pairs, Rankings, kinds_in_columns, source_for
+from rlhf_losses.feedback import (
+    ALWAYS_THERE,
+    KINDS,
+    Feedback,
+    Lengths,
+    Mixed,
+    Pairs,
+    Rankings,
+    kinds_in_columns,
+    source_for,
+)
 from rlhf_losses.feedback.base import Messages, Row
 from rlhf_losses.hooks import catalogue
 from rlhf_losses.losses import Loss
@@ -23,7 +33,7 @@ logger = logging.getLogger(__name__)
 Overlong = Literal["drop", "truncate_prompt", "error"]
 AnyDataset: TypeAlias = Dataset | IterableDataset
 
-PREPARED = ("text_ids", "score_text", "score_position", "score_of", "kinds", "prompt_share", "length")
+PREPARED = ("text_ids", "score_text", "score_position", "score_of", "score_length", "kinds", "prompt_share", "length")
 """The columns that `prepare` adds and a batch is made of."""
 
 VALUES = (
@@ -64,7 +74,7 @@ def column_names(dataset: AnyDataset) -> list[str]:
 def kinds_read(loss: Loss, columns: list[str]) -> tuple[type[Feedback], ...]:
     """Return the kinds of feedback that the terms of `loss` are read from, or raise `FeedbackMismatch`."""
     held = kinds_in_columns(columns)
-    demanding = [term.loss for term in loss.terms if term.loss.reads is not Feedback]
+    demanding = [term.loss for term in loss.terms if term.loss.reads not in ALWAYS_THERE]
     sources = []
     for term in demanding:
         source = source_for(term.reads, held)
@@ -73,7 +83,8 @@ def kinds_read(loss: Loss, columns: list[str]) -> tuple[type[Feedback], ...]:
         sources.append(source)
     if not held:
         raise FeedbackMismatch(_mismatch(loss, columns, held))
-    return tuple(dict.fromkeys(sources or held))
+    told_by_texts = [Lengths] if any(term.loss.reads is Lengths for term in loss.terms) else []
+    return tuple(dict.fromkeys([*(sources or held), *told_by_texts]))
 
 
 def group_ratings(dataset: AnyDataset, loss: Loss, name: str = "data") -> AnyDataset:
@@ -221,7 +232,7 @@ def _advice(limit: Limit) -> str:
 
 
 def _mismatch(loss: Loss, columns: list[str], held: tuple[type[Feedback], ...]) -> str:
-    wanted = "any feedback" if loss.reads is Feedback else loss.reads.__name__
+    wanted = "any feedback" if loss.reads in ALWAYS_THERE else loss.reads.__name__
     told = f"{loss} reads {wanted}, but this dataset has the columns {', '.join(columns) or '(none)'}, so it holds "
     if not held:
         ways = "; ".join(" + ".join(kind.columns[0]) for kind in KINDS)

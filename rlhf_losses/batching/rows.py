@@ -26,8 +26,8 @@ class RowReader:
         """Return the columns that a batch is made of.
 
         `text_ids` holds each distinct text of the row once, and `length` is that of the longest; score `i` of the
-        row is read in text `score_text[i]` at token `score_position[i]`; `score_of[j]` is the score of the row's
-        `j`-th part.
+        row is read in text `score_text[i]` at token `score_position[i]`, `score_length[i]` tokens into the answer;
+        `score_of[j]` is the score of the row's `j`-th part.
         With `longest`, prompts are cut from the left until the longest text fits.
         """
         kinds = held_kinds(row, self.kinds)
@@ -66,13 +66,17 @@ def _fit(texts: list[Encoded], longest: int | None) -> list[Encoded]:
 def _deduplicated(texts: list[Encoded]) -> dict[str, Any]:
     text_of: dict[tuple[int, ...], int] = {}
     score_of: dict[tuple[int, int], int] = {}
+    lengths: list[int] = []
     parts = []
     for text in texts:
         which = text_of.setdefault(tuple(text.ids), len(text_of))
-        parts += [score_of.setdefault((which, position), len(score_of)) for position in text.positions]
+        for position in text.positions:
+            parts.append(score_of.setdefault((which, position), len(score_of)))
+            lengths += [position + 1 - text.prompt[1]] * (len(score_of) - len(lengths))
     return {
         "text_ids": [list(ids) for ids in text_of],
         "score_text": [which for which, _ in score_of],
         "score_position": [position for _, position in score_of],
+        "score_length": lengths,
         "score_of": parts,
     }

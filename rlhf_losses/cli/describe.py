@@ -7,7 +7,7 @@ from dataclasses import fields
 from rlhf_losses.cli.docstring import Docstring, read_docstring
 from rlhf_losses.cli.list_losses import also_reads, reads
 from rlhf_losses.cli.usage import OneMessage
-from rlhf_losses.feedback import Feedback
+from rlhf_losses.feedback import ALWAYS_THERE, Feedback
 from rlhf_losses.hooks import Catalogue, catalogue
 from rlhf_losses.losses import Loss, NamedSum, Sum
 from rlhf_losses.losses.options import written
@@ -64,8 +64,8 @@ def feedback(loss: Loss, doc: Docstring) -> str:
     """Return the kind of feedback, the columns that hold it, and the kinds that are read as it."""
     above = also_reads(type(loss))
     lines = [
-        doc.sections.get("Feedback", "" if loss.reads is not Feedback else "Any."),
-        columns(loss.reads) if loss.reads is not Feedback else "",
+        doc.sections.get("Feedback", "" if loss.reads not in ALWAYS_THERE else "Any."),
+        columns(loss.reads) if loss.reads not in ALWAYS_THERE else "",
         f"Also reads {', '.join(above)}, as {reads(type(loss))}." if above else "",
     ]
     return "\n".join(filter(None, lines))

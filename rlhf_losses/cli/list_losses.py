@@ -7,7 +7,7 @@ from typing import Any
 from rlhf_losses.cli.docstring import read_docstring
 from rlhf_losses.cli.usage import OneMessage
 from rlhf_losses.errors import UnknownName, did_you_mean
-from rlhf_losses.feedback import KINDS, Feedback
+from rlhf_losses.feedback import ALWAYS_THERE, KINDS, Feedback
 from rlhf_losses.hooks import Catalogue, Entry, catalogue
 from rlhf_losses.losses import Loss
 
@@ -69,12 +69,12 @@ def domain(option: Field[Any]) -> str:
 
 def reads(loss: type[Loss]) -> str:
     """Return the kind that a loss reads; a regularizer reads any."""
-    return "any" if loss.reads is Feedback else loss.reads.__name__
+    return "any" if loss.reads in ALWAYS_THERE else loss.reads.__name__
 
 
 def also_reads(loss: type[Loss]) -> list[str]:
     """Return the kinds that are read as that of the loss, with what they say beyond it left out."""
-    if loss.reads is Feedback:
+    if loss.reads in ALWAYS_THERE:
         return []
     return [kind.__name__ for kind in KINDS if kind.reaches(loss.reads) and kind is not loss.reads]
 

@@ -2,8 +2,9 @@
 
 from rlhf_losses.feedback.base import Answer, Feedback
 from rlhf_losses.feedback.groups import Groups
-from rlhf_losses.feedback.kinds import IN_STEPS, KINDS, kinds_held, kinds_in_columns, source_for
+from rlhf_losses.feedback.kinds import ALWAYS_THERE, IN_STEPS, KINDS, kinds_held, kinds_in_columns, source_for
 from rlhf_losses.feedback.labels import Labels
+from rlhf_losses.feedback.lengths import Lengths
 from rlhf_losses.feedback.mixed import Mixed
 from rlhf_losses.feedback.pairs import Pairs
 from rlhf_losses.feedback.rankings import Rankings
@@ -13,12 +14,14 @@ from rlhf_losses.feedback.stepwise_rankings import StepwiseRankings
 from rlhf_losses.feedback.votes import Votes
 
 __all__ = [
+    "ALWAYS_THERE",
     "IN_STEPS",
     "KINDS",
     "Answer",
     "Feedback",
     "Groups",
     "Labels",
+    "Lengths",
     "Mixed",
     "Pairs",
     "Rankings",

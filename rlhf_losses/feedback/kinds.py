@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from rlhf_losses.errors import FeedbackMismatch
 from rlhf_losses.feedback.base import Feedback, Row
 from rlhf_losses.feedback.labels import Labels
+from rlhf_losses.feedback.lengths import Lengths
 from rlhf_losses.feedback.pairs import Pairs
 from rlhf_losses.feedback.rankings import Rankings
 from rlhf_losses.feedback.ratings import Ratings
@@ -16,6 +17,10 @@ KINDS: tuple[type[Feedback], ...] = (Pairs, Rankings, Ratings, Labels, Steps, St
 
 IN_STEPS: tuple[type[Feedback], ...] = (Steps, StepwiseRankings)
 """The kinds whose answers come in steps, with a score read at the end of each."""
+
+
+ALWAYS_THERE: tuple[type[Feedback], ...] = (Feedback, Lengths)
+"""What a loss may read whatever was said: the scores alone, or how long the answers are."""
 
 
 def source_for(wanted: type[Feedback], held: Iterable[type[Feedback]]) -> type[Feedback] | None:

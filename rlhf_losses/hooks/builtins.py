@@ -40,6 +40,8 @@ def provide_losses() -> Iterable[type[losses.Loss]]:
         losses.Centering,
         losses.ScoreDecay,
         losses.LogBarrier,
+        losses.BatchSumToZero,
+        losses.LengthDecorrelation,
     ]
 
 

@@ -12,6 +12,7 @@ from rlhf_losses.losses.base import (
     StepwiseLoss,
     TieLoss,
 )
+from rlhf_losses.losses.batchwide import BatchwideLoss
 from rlhf_losses.losses.claims import Claims
 from rlhf_losses.losses.expression import parse
 from rlhf_losses.losses.listwise.accumulated_pairs import AccumulatedPairs, accumulated_pairs
@@ -36,7 +37,9 @@ from rlhf_losses.losses.pointwise.huber import Huber, huber
 from rlhf_losses.losses.pointwise.ordinal_rating import OrdinalRating, ordinal_rating
 from rlhf_losses.losses.pointwise.pointwise_hinge import PointwiseHinge, pointwise_hinge
 from rlhf_losses.losses.pointwise.squared_error import SquaredError, squared_error
+from rlhf_losses.losses.regularizers.batch_sum_to_zero import BatchSumToZero, batch_sum_to_zero
 from rlhf_losses.losses.regularizers.centering import Centering, centering
+from rlhf_losses.losses.regularizers.length_decorrelation import LengthDecorrelation, length_decorrelation
 from rlhf_losses.losses.regularizers.log_barrier import LogBarrier, log_barrier
 from rlhf_losses.losses.regularizers.score_decay import ScoreDecay, score_decay
 from rlhf_losses.losses.stepwise.aggregated import Aggregated, aggregated
@@ -48,6 +51,8 @@ from rlhf_losses.losses.stepwise.step_cross_entropy import StepCrossEntropy, ste
 __all__ = [
     "AccumulatedPairs",
     "Aggregated",
+    "BatchSumToZero",
+    "BatchwideLoss",
     "BestOfN",
     "BradleyTerry",
     "CenteredBradleyTerry",
@@ -63,6 +68,7 @@ __all__ = [
     "IndependentClassification",
     "LabelLoss",
     "LambdaNdcg",
+    "LengthDecorrelation",
     "ListNet",
     "ListwiseLoss",
     "LogBarrier",
@@ -91,6 +97,7 @@ __all__ = [
     "TieLoss",
     "accumulated_pairs",
     "aggregated",
+    "batch_sum_to_zero",
     "best_of_n",
     "bradley_terry",
     "centered_bradley_terry",
@@ -103,6 +110,7 @@ __all__ = [
     "huber",
     "independent_classification",
     "lambda_ndcg",
+    "length_decorrelation",
     "list_net",
     "log_barrier",
     "ordinal_preference",

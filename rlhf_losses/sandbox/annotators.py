@@ -18,6 +18,7 @@ from datasets import Dataset, concatenate_datasets
 
 from rlhf_losses.errors import FeedbackMismatch, InvalidFeedback
 from rlhf_losses.feedback import (
+    ALWAYS_THERE,
     Feedback,
     Labels,
     Pairs,
@@ -206,7 +207,7 @@ def feedback_for(loss: Loss, samples: Sequence[Sample], noise: float = 0.0, seed
             f"{loss} looks at scores only, so no feedback can teach it which text is better. "
             f"Add it to a loss that reads feedback, like 'bradley_terry + 0.01 * {loss}'."
         )
-    read = dict.fromkeys(term.loss.reads for term in loss.terms if term.loss.reads is not Feedback)
+    read = dict.fromkeys(term.loss.reads for term in loss.terms if term.loss.reads not in ALWAYS_THERE)
     tables = [_shape_for(kind, loss)(samples, noise, seed) for kind in read]
     kinds_in_columns(name for table in tables for name in table.column_names)
     return concatenate_datasets(tables)
@@ -224,7 +225,7 @@ def only_regularizes(loss: Loss) -> bool:
 
 def _is_indifferent(loss: Loss) -> bool:
     if loss.reads is not Pairs:
-        return loss.reads is Feedback
+        return loss.reads in ALWAYS_THERE
     scores = torch.tensor([1.0, -2.0])
     first, second = torch.tensor([0]), torch.tensor([1])
     said, opposite = Pairs(first, second), Pairs(second, first)

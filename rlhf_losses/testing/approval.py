@@ -5,7 +5,18 @@ from functools import singledispatch
 import torch
 from torch import Tensor
 
-from rlhf_losses.feedback import Feedback, Labels, Mixed, Pairs, Rankings, Ratings, Steps, StepwiseRankings, Votes
+from rlhf_losses.feedback import (
+    Feedback,
+    Labels,
+    Lengths,
+    Mixed,
+    Pairs,
+    Rankings,
+    Ratings,
+    Steps,
+    StepwiseRankings,
+    Votes,
+)
 
 Verdict = tuple[Tensor, Tensor]
 """Score positions of the approved, and of the turned down."""
@@ -51,6 +62,12 @@ def _(feedback: Rankings) -> Verdict:
 @verdict.register
 def _(feedback: Ratings) -> Verdict:
     return verdict(feedback.to_rankings())
+
+
+@verdict.register
+def _(feedback: Lengths) -> Verdict:
+    """Lengths tell nothing, so that only what neither a higher nor a lower score makes dearer is monotone in them."""
+    return feedback.texts, feedback.texts
 
 
 @verdict.register

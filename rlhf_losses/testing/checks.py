@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rlhf_losses.feedback import Feedback, Rankings
 from rlhf_losses.hooks.registry import require_contract
-from rlhf_losses.losses import Claims, Loss, Sum
+from rlhf_losses.losses import BatchwideLoss, Claims, Loss, Sum
 from rlhf_losses.losses.expression import parse
 from rlhf_losses.testing.approval import verdict
 from rlhf_losses.testing.counterparts import alternatives, opposite
@@ -37,7 +37,7 @@ def check_loss(loss: Loss) -> None:
         for term in loss.terms:
             check_loss(term.loss)
     else:
-        for rule in ITEM_RULES:
+        for rule in BATCHWIDE_RULES if isinstance(loss, BatchwideLoss) else ITEM_RULES:
             _follow(rule, loss)
     for rule in RULES + [CLAIM_RULES[claim] for claim in loss.claims]:
         _follow(rule, loss)
@@ -86,6 +86,21 @@ def _joins_rows(loss: Loss) -> None:
                     f"In a batch the rows cost {_told(batch)}, alone {_told(expected)}. "
                     "Price each item from its own scores only, and leave averages over items to the trainer."
                 )
+
+
+def _may_be_cut(loss: BatchwideLoss) -> None:
+    """At given means, rows cost the same in one batch and in several, and their costs have the mean that is named."""
+    for rows, scores in _batches(loss, torch.float64, spreads=(1.0, 10.0)):
+        said = join(rows)
+        means = loss.moments(scores, said).mean(dim=0)
+        parts = zip(scores.split([row.score_count() for row in rows]), rows, strict=True)
+        apart = torch.cat([loss.items(part, row, means=means) for part, row in parts])
+        together = loss.items(scores, said)
+        if not _close(apart, together) or not _close(together.mean()[None], loss.of_means(means)[None]):
+            raise AssertionError(
+                f"Together the rows cost {_told(together)}, cut {_told(apart)}, and of_means says "
+                f"{float(loss.of_means(means)):.4g}. Let moments be those of each item, and define no items."
+            )
 
 
 def _ignores_the_order_in_lists(loss: Loss) -> None:
@@ -251,6 +266,7 @@ ITEM_RULES: list[Rule] = [
     _prices_nothing_at_nothing,
     _learns_its_numbers,
 ]
+BATCHWIDE_RULES: list[Rule] = [_prices_every_item, _may_be_cut, _prices_nothing_at_nothing, _learns_its_numbers]
 RULES: list[Rule] = [_has_finite_gradients, _has_the_gradient_of_its_value]
 CLAIM_RULES: dict[Claims, Rule] = {
     Claims.SHIFT_INVARIANT: _may_be_shifted,
@@ -311,7 +327,9 @@ def _lines(loss: Loss) -> Iterator[tuple[Rows, Tensor, Tensor]]:
 
 
 def _costs(loss: Loss, scores: Tensor, rows: Rows) -> Tensor:
-    """Return one cost an item, or one cost a row for a sum, whose terms have items of their own."""
+    """Return one cost an item; one a row for a sum, whose terms have items of their own; one for a whole batch."""
+    if isinstance(loss, BatchwideLoss):
+        return loss.price(scores, join(rows)).mean()[None]
     if not _is_sum(loss):
         return loss.price(scores, join(rows))
     parts = scores.split([row.score_count() for row in rows])

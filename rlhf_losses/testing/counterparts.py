@@ -6,7 +6,18 @@ from itertools import permutations, product
 import torch
 from torch import Tensor
 
-from rlhf_losses.feedback import Feedback, Labels, Mixed, Pairs, Rankings, Ratings, Steps, StepwiseRankings, Votes
+from rlhf_losses.feedback import (
+    Feedback,
+    Labels,
+    Lengths,
+    Mixed,
+    Pairs,
+    Rankings,
+    Ratings,
+    Steps,
+    StepwiseRankings,
+    Votes,
+)
 from rlhf_losses.losses import Loss
 from rlhf_losses.testing.examples import accepts
 
@@ -47,6 +58,11 @@ def _(feedback: Rankings) -> Rankings:
 @opposite.register
 def _(feedback: Ratings) -> Ratings:
     return Ratings(feedback.candidates, -feedback.ratings, feedback.sizes)
+
+
+@opposite.register
+def _(feedback: Lengths) -> Lengths:
+    return feedback
 
 
 @opposite.register

@@ -6,7 +6,18 @@ from itertools import accumulate
 import torch
 
 from rlhf_losses.errors import InvalidFeedback
-from rlhf_losses.feedback import Feedback, Labels, Mixed, Pairs, Rankings, Ratings, Steps, StepwiseRankings, Votes
+from rlhf_losses.feedback import (
+    Feedback,
+    Labels,
+    Lengths,
+    Mixed,
+    Pairs,
+    Rankings,
+    Ratings,
+    Steps,
+    StepwiseRankings,
+    Votes,
+)
 from rlhf_losses.feedback.base import Row
 from rlhf_losses.losses import Loss
 
@@ -37,6 +48,10 @@ EXAMPLES: Mapping[type[Feedback], Sequence[Sequence[Row]]] = {
         [{"label": True}, {"label": False}, {"label": True}],
         [{"label": 1}, {"label": -1}, {"label": 1}],
         [{"label": 0.3}, {"label": 1.0}, {"label": 0.0}],
+    ),
+    Lengths: (
+        [{"lengths": [12, 30]}, {"lengths": [7, 21, 40]}, {"lengths": [3]}],
+        [{"lengths": [5, 5]}, {"lengths": [5]}],
     ),
     Steps: (
         [{"labels": [True, False, True]}, {"labels": [True]}, {"labels": [False, False]}],

@@ -30,6 +30,7 @@ from rlhf_losses.training.learned import LearnedNumbers
 from rlhf_losses.training.meter import Meter, term_names
 from rlhf_losses.training.sharded import require_possible
 from rlhf_losses.training.terms import price, step_totals, total_cost, weigh
+from rlhf_losses.training.whole_step import Means, is_batchwide, measure
 
 
 class RewardTrainer(trl.RewardTrainer):
@@ -71,6 +72,7 @@ class RewardTrainer(trl.RewardTrainer):
         preflight.mend_tokenizer(tokenizer, args)
         self.context = context_length(config)
         self.train_meter, self.eval_meter = Meter(), Meter()
+        self.step_means: Means | None = None
         padded = PaddedLayout(int(tokenizer.pad_token_id), args.pad_to_multiple_of)
         super().__init__(
             model=model,
@@ -96,12 +98,16 @@ class RewardTrainer(trl.RewardTrainer):
         num_items_in_batch: Tensor | None = None,
     ) -> Any:
         """Return the loss of one micro-batch, as its share of the mean over the optimizer step."""
+        passes = inputs["passes"]
+        scores = [self._scores(model, one) for one in passes]
         if num_items_in_batch is None:
-            totals, copies = step_totals(self.loss, inputs["passes"], self.args.average_over), 1
+            totals, copies = step_totals(self.loss, passes, self.args.average_over), 1
+            means = self._measured(passes, scores, totals)
         else:
             # Processes average their gradients, while the totals are sums over all of them.
             totals, copies = num_items_in_batch, self.accelerator.num_processes
-        costs, scores = zip(*(self._priced(model, one, totals) for one in inputs["passes"]), strict=True)
+            means = self.step_means or self._measured(passes, scores, totals, self._everywhere)
+        costs = [self._priced(one, seen, totals, means) for one, seen in zip(passes, scores, strict=True)]
         loss = copies * torch.stack(costs).sum()
         return (loss, {"scores": scores}) if return_outputs else loss
 
@@ -181,29 +187,48 @@ class RewardTrainer(trl.RewardTrainer):
         named = zip(self.loss.terms, term_names(self.loss), strict=True)
         return sum(term.weight * means.get(name, 0.0) for term, name in named)
 
-    def _priced(self, model: torch.nn.Module, one: Pass, totals: Tensor) -> tuple[Tensor, Scores]:
+    def _scores(self, model: torch.nn.Module, one: Pass) -> Scores:
         with self.frozen.at_work(one) if self.frozen else nullcontext():
-            scores = score_batch(model, one)
-        costs, weights = (
-            price(self.loss, scores, one, self.numbers.by_term()),
-            weigh(self.loss, one, self.args.average_over),
-        )
+            return score_batch(model, one)
+
+    def _priced(self, one: Pass, scores: Scores, totals: Tensor, means: Means) -> Tensor:
+        numbers = [{**learned, **mean} for learned, mean in zip(self.numbers.by_term(), means, strict=True)]
+        costs = price(self.loss, scores, one, numbers)
+        weights = weigh(self.loss, one, self.args.average_over)
         self._meter.record(self.loss, scores, one, costs, weights)
-        if model.training:
+        if self.model.training:
             self._total_train_tokens += int(one["num_tokens"])
-        return total_cost(self.loss, costs, weights, totals), scores
+        return total_cost(self.loss, costs, weights, totals)
+
+    def _measured(self, passes: Sequence[Pass], scores: Sequence[Scores], totals: Tensor, *everywhere: Any) -> Means:
+        return measure(self.loss, passes, scores, totals, self.args.average_over, *everywhere)
+
+    def _everywhere(self, sums: Tensor) -> Tensor:
+        return self.accelerator.reduce(sums, reduction="sum") if self.accelerator.num_processes > 1 else sums
+
+    def _measured_beforehand(self, batches: Sequence[Batch], totals: Tensor) -> Means | None:
+        """Return the means of a step of several passes, scored once more without a gradient, dropout as it will be."""
+        several = len(batches) > 1 or self.args.tokens_per_pass is not None
+        if not (several and is_batchwide(self.loss)):
+            return None
+        model = self.model_wrapped if self._sharded else self.model
+        passes = [one for batch in batches for one in self._prepare_inputs(batch)["passes"]]
+        model.train()
+        with torch.random.fork_rng(), torch.no_grad(), self.compute_loss_context_manager():
+            scores = [self._scores(model, one) for one in passes]
+        return self._measured(passes, scores, totals, self._everywhere)
 
     def _tokens_everywhere(self) -> float:
         """Return the tokens trained on so far, added up here because processes may differ in their passes."""
-        here = torch.tensor(self._total_train_tokens, device=self.args.device)
-        return float(self.accelerator.reduce(here, reduction="sum").item())
+        return float(self._everywhere(torch.tensor(self._total_train_tokens, device=self.args.device)))
 
     def _get_num_items_in_batch(self, batch_samples: list[Batch], device: torch.device) -> Tensor | None:
         if not batch_samples:
             return None
         passes = [one for batch in batch_samples for one in batch["passes"]]
-        totals = step_totals(self.loss, passes, self.args.average_over).to(device)
-        return self.accelerator.reduce(totals, reduction="sum") if self.accelerator.num_processes > 1 else totals
+        totals = self._everywhere(step_totals(self.loss, passes, self.args.average_over).to(device))
+        self.step_means = self._measured_beforehand(batch_samples, totals)
+        return totals
 
     def _choose_layout(self, padded: PaddedLayout) -> Layout:
         """Choose the layout, and compare it with the padded one on the first rows where that is asked for."""
