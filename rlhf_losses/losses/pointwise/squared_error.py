@@ -18,7 +18,7 @@ class SquaredError(RatingLoss):
     Relations:
         `segment_rating` is the same for each step of a text.
     Reference:
-        Wang et al. (2023), https://arxiv.org/abs/2311.09528
+        Wang et al. (2024), reward models by regression on ratings, https://arxiv.org/abs/2406.08673
     Example:
         >>> import torch
         >>> from rlhf_losses.feedback import Ratings
