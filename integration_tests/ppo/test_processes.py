@@ -3,6 +3,9 @@
 import pytest
 from ragged import printed_by_processes, result_in
 
+LOSSES = ("loss/policy", "loss/value", "loss/pretraining", "grad_norm")
+SAME = (*LOSSES, "approx_kl", "objective", "kl", "value/mean")
+
 SCRIPT = '''
 import json, sys
 import torch
@@ -34,12 +37,13 @@ args = PPOConfig(
     folder, max_steps=4, max_completion_length=8, per_device_train_batch_size=int(size), num_iterations=2,
     learning_rate=1e-2, beta=0.1,
     kl_target=0.5, kl_horizon=20, score_normalization="running", whiten_rewards=True, missing_eos_penalty=0.5,
-    bootstrap_truncated=True, critic_warmup_steps=1, kl_stop=10.0, time_shares=True, save_strategy="no",
+    ptx_coef=0.1, bootstrap_truncated=True, critic_warmup_steps=1, kl_stop=10.0, time_shares=True, save_strategy="no",
     report_to="none", bf16=False,
     gradient_checkpointing=False, use_cpu=True, disable_tqdm=True, logging_steps=1, lr_scheduler_type="constant",
 )
 data = Dataset.from_dict({"prompt": [f"Say {i * i}:" for i in range(32)]})
-trainer = PPOTrainer(policy, rewards, args, data, peft_config=lora)
+texts = Dataset.from_dict({"text": [f"The fox {'sang and ' * (i % 4)}slept {i} times." for i in range(24)]})
+trainer = PPOTrainer(policy, rewards, args, data, pretraining_dataset=texts, peft_config=lora)
 trainer._generate_single_turn = spoken
 torch.manual_seed(0)
 if lora:
@@ -73,6 +77,6 @@ def test_two_processes_train_what_one_does(language_model, request, tmp_path, sh
     assert together["price"] == pytest.approx(alone["price"], rel=1e-4)
     assert together["weights"] == pytest.approx(alone["weights"], rel=1e-3)
     for one, two in zip(alone["log"], together["log"], strict=True):
-        for name in ("loss/policy", "loss/value", "grad_norm", "approx_kl", "objective", "kl", "value/mean"):
+        for name in SAME:
             assert (name in one) == (name in two)
             assert two.get(name, 0.0) == pytest.approx(one.get(name, 0.0), rel=1e-3, abs=1e-5), name
