@@ -28,6 +28,17 @@ print(json.dumps({
 }))
 """
 
+HOOKS_IN_USE = """
+import json
+from rlhf_losses.hooks.manager import BUILT_IN, build_manager
+manager = build_manager()
+used = {
+    caller.name: sorted(one.plugin_name for one in caller.get_hookimpls() if one.plugin_name != BUILT_IN)
+    for caller in vars(manager.hook).values()
+}
+print(json.dumps(used, sort_keys=True))
+"""
+
 
 class Environment:
     """A new virtual environment that sees the libraries of the running one behind its own."""
@@ -91,10 +102,22 @@ def test_an_installed_plugin_is_found_by_its_entry_point(environment):
     assert seen["text"] == "focal(focus=1.0) + 0.01 * centering"
 
 
-def test_the_command_line_lists_an_installed_plugin(environment):
+def test_the_command_line_lists_installed_plugins(environment):
     done = environment.run("rlhf-losses", "list", "--json")
     assert done.returncode == 0, done.stderr
-    assert {"focal", "bradley_terry"} <= {row["name"] for row in json.loads(done.stdout)}
+    rows = {row["name"]: row for row in json.loads(done.stdout)}
+    assert {"focal", "quantile", "bradley_terry"} <= set(rows)
+    assert rows["quantile"]["options"]["level"]["domain"] == "a finite number above 0 to below 1"
+
+
+def test_the_installed_plugins_use_every_hook_together(environment):
+    done = environment.run("python", "-c", HOOKS_IN_USE)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {
+        "provide_adapters": ["shp"],
+        "provide_estimates": ["laplace"],
+        "provide_losses": ["focal", "quantile"],
+    }
 
 
 def test_without_its_entry_point_a_plugin_is_not_found(environment):
@@ -123,6 +146,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheels, tmp_path):
     assert (about / "licenses/LICENSE").is_file()
 
 
-def test_the_wheel_of_a_plugin_holds_no_tests(wheels, tmp_path):
-    shutil.unpack_archive(wheels[FOCAL], tmp_path, format="zip")
-    assert [path.name for path in tmp_path.glob("*.py")] == ["rlhf_losses_focal.py"]
+@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda path: path.name)
+def test_the_wheel_of_a_plugin_holds_no_tests(plugin, wheels, tmp_path):
+    shutil.unpack_archive(wheels[plugin], tmp_path, format="zip")
+    assert [path.name for path in tmp_path.glob("*.py")] == [plugin.name.replace("-", "_") + ".py"]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         UnusableModel,
         UnusableSetting,
     )
+    from rlhf_losses.estimates import Estimate, Evidence
     from rlhf_losses.feedback import (
         Feedback,
         Labels,
@@ -100,6 +101,7 @@ if TYPE_CHECKING:
         length_decorrelation,
         list_net,
         log_barrier,
+        options,
         ordinal_preference,
         ordinal_rating,
         plackett_luce,
@@ -116,7 +118,7 @@ if TYPE_CHECKING:
         thurstone,
     )
     from rlhf_losses.ppo import Ensemble, PPOConfig, PPOTrainer, StepRewards, TokenRewards, scorer_on
-    from rlhf_losses.scoring import Scorer, StandardizedScorer, fit_reference
+    from rlhf_losses.scoring import Estimator, Scorer, StandardizedScorer, fit_estimate, fit_reference
     from rlhf_losses.training import (
         RewardConfig,
         RewardTrainer,
@@ -136,6 +138,7 @@ _HOMES = {
         "UnusableModel",
         "UnusableSetting",
     ),
+    "rlhf_losses.estimates": ("Estimate", "Evidence"),
     "rlhf_losses.feedback": (
         "Feedback",
         "Labels",
@@ -215,6 +218,7 @@ _HOMES = {
         "length_decorrelation",
         "list_net",
         "log_barrier",
+        "options",
         "ordinal_preference",
         "ordinal_rating",
         "plackett_luce",
@@ -231,7 +235,7 @@ _HOMES = {
         "thurstone",
     ),
     "rlhf_losses.ppo": ("Ensemble", "PPOConfig", "PPOTrainer", "StepRewards", "TokenRewards", "scorer_on"),
-    "rlhf_losses.scoring": ("Scorer", "StandardizedScorer", "fit_reference"),
+    "rlhf_losses.scoring": ("Estimator", "Scorer", "StandardizedScorer", "fit_estimate", "fit_reference"),
     "rlhf_losses.training": (
         "RewardConfig",
         "RewardTrainer",
@@ -253,7 +257,10 @@ __all__ = [
     "CrossEntropy",
     "Davidson",
     "Ensemble",
+    "Estimate",
+    "Estimator",
     "Eurus",
+    "Evidence",
     "Feedback",
     "FeedbackMismatch",
     "FocalBradleyTerry",
@@ -324,6 +331,7 @@ __all__ = [
     "cross_entropy",
     "davidson",
     "eurus",
+    "fit_estimate",
     "fit_reference",
     "focal_bradley_terry",
     "hinge",
@@ -334,6 +342,7 @@ __all__ = [
     "length_decorrelation",
     "list_net",
     "log_barrier",
+    "options",
     "ordinal_preference",
     "ordinal_rating",
     "parse_loss",

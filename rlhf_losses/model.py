@@ -14,7 +14,7 @@ import torch
 from peft import PeftModel
 from torch import Tensor, nn
 
-from rlhf_losses.dimensions import Scores
+from rlhf_losses.dimensions import Features, Scores
 from rlhf_losses.errors import UnusableModel
 
 HEADS = ("score", "classifier")
@@ -32,10 +32,38 @@ def score_batch(model: nn.Module, batch: Mapping[str, Any]) -> Scores:
     Raises:
         UnusableModel: the model scores whole texts only, and the batch asks for the score of a step.
     """
-    with head_output(find_head(model)) as seen, unread_tokens_at_rest(model, batch["score_at"]):
+    _, scores = _through_head(model, batch)
+    return _where_read(scores, batch).squeeze(-1)
+
+
+def read_batch(model: nn.Module, batch: Mapping[str, Any]) -> tuple[Features, Scores]:
+    """Return the vector that the head reads for each entry of `score_at`, and the score, in one forward pass.
+
+    Args:
+        model: as for `score_batch`; its scores are linear in these vectors.
+        batch: as for `score_batch`.
+
+    Raises:
+        UnusableModel: the head is no linear map of one vector a score.
+    """
+    features, scores = _through_head(model, batch)
+    if features.dim() != scores.dim():
+        raise UnusableModel(
+            f"The head of {type(model).__name__} reads all tokens of a text for one score, so there is no one vector "
+            "behind a score. Take a model with a linear head (Llama, Qwen, GPT-2, …)."
+        )
+    return _where_read(features, batch), _where_read(scores, batch).squeeze(-1)
+
+
+def _through_head(model: nn.Module, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+    """Return what went into the head and what came out of it, at every token or once a text."""
+    with head_in_use(find_head(model)) as seen, unread_tokens_at_rest(model, batch["score_at"]):
         model(**batch["model_inputs"], use_cache=False)
-    scores = seen[-1].squeeze(-1)
-    return scores.flatten()[batch["score_at"]] if scores.dim() == 2 else _whole_texts(scores, batch)
+    return seen[-1]
+
+
+def _where_read(values: Tensor, batch: Mapping[str, Any]) -> Tensor:
+    return values.flatten(0, 1)[batch["score_at"]] if values.dim() == 3 else _whole_texts(values, batch)
 
 
 def find_head(model: nn.Module) -> nn.Module:
@@ -103,9 +131,9 @@ def merged(model: Any) -> Any:
 
 
 @contextmanager
-def head_output(head: nn.Module) -> Iterator[list[Tensor]]:
-    """Run the head in float32 while the context lasts, and collect what it returns."""
-    seen: list[Tensor] = []
+def head_in_use(head: nn.Module) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    """Run the head in float32 while the context lasts, and collect what it reads and what it returns."""
+    seen: list[tuple[Tensor, Tensor]] = []
     precise = ExitStack()
     weight = next(head.parameters())
 
@@ -115,9 +143,9 @@ def head_output(head: nn.Module) -> Iterator[list[Tensor]]:
         return (args[0].to(weight.dtype), *args[1:])
 
     @torch.compiler.disable
-    def leave(_module: nn.Module, _args: tuple[Any, ...], output: Tensor) -> None:
+    def leave(_module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
         precise.close()
-        seen.append(output)
+        seen.append((args[0], output))
 
     with precise:
         before = head.register_forward_pre_hook(enter)
@@ -129,7 +157,7 @@ def head_output(head: nn.Module) -> Iterator[list[Tensor]]:
             after.remove()
 
 
-def _whole_texts(scores: Tensor, batch: Mapping[str, Any]) -> Scores:
+def _whole_texts(values: Tensor, batch: Mapping[str, Any]) -> Tensor:
     mask = batch["model_inputs"]["attention_mask"]
     text, position = batch["score_at"] // mask.shape[1], batch["score_at"] % mask.shape[1]
     if bool((position != mask.sum(dim=1)[text] - 1).any()):
@@ -137,4 +165,4 @@ def _whole_texts(scores: Tensor, batch: Mapping[str, Any]) -> Scores:
             "This model's head gives one score a text, so the steps inside a text have none. "
             "Take a loss that reads whole texts, or a model whose head reads every token (Llama, Qwen, GPT-2, …)."
         )
-    return scores[text]
+    return values[text]

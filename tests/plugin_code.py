@@ -2,7 +2,7 @@
 
 HEAD = """
 from dataclasses import dataclass
-from rlhf_losses import Adapter, ListwiseLoss, Loss, PairwiseLoss, hookimpl
+from rlhf_losses import Adapter, Estimate, ListwiseLoss, Loss, PairwiseLoss, hookimpl
 """
 
 LOSS = """
@@ -35,4 +35,25 @@ ADAPTER_HOOK = """
 @hookimpl
 def provide_adapters():
     return [Duels]
+"""
+
+ESTIMATE = """
+@dataclass(frozen=True)
+class Remoteness(Estimate):
+    \"\"\"Distance of what the score head reads from its mean.\"\"\"
+
+    power: float = 2.0
+
+    def fit(self, evidence):
+        sums = [(one.features.sum(0), len(one.features)) for one in evidence]
+        return {"mean": sum(total for total, _ in sums) / sum(count for _, count in sums)}
+
+    def read(self, features, scores, mean):
+        return ((features - mean).abs() ** self.power).sum(1) ** (1 / self.power)
+"""
+
+ESTIMATE_HOOK = """
+@hookimpl
+def provide_estimates():
+    return [Remoteness]
 """

@@ -1,12 +1,11 @@
 """Spend the gradient on pairs that the model still gets wrong."""
 
-import math
 from dataclasses import dataclass
 
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from rlhf_losses import Claims, Loss, PairwiseLoss, UnreadableLoss, hookimpl
+from rlhf_losses import Claims, Loss, PairwiseLoss, hookimpl, options
 
 
 @dataclass(frozen=True)
@@ -31,13 +30,9 @@ class Focal(PairwiseLoss):
         tensor(0.0227)
     """
 
-    focus: float = 2.0
+    focus: float = options.number(2.0, 0.0)
 
     claims = Claims.SHIFT_INVARIANT | Claims.MONOTONE | Claims.NON_NEGATIVE
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.focus < math.inf:
-            raise UnreadableLoss(f"focal got focus={self.focus!r}. It must be a number from 0; write focal(focus=2.0).")
 
     def per_pair(self, lead: Tensor) -> Tensor:
         # The power of a probability is the exponential of its logarithm: 0 ** 0.5 would have no gradient.

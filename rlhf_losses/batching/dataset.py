@@ -13,6 +13,7 @@ from datasets import Dataset, IterableDataset
 
 from rlhf_losses.batching.rows import RowReader, held_kinds, tokenized
 from rlhf_losses.errors import FeedbackMismatch, InvalidFeedback, RlhfLossesError
+from rlhf_losses.estimates import Estimate
 from rlhf_losses.feedback import (
     ALWAYS_THERE,
     KINDS,
@@ -87,12 +88,12 @@ def kinds_read(loss: Loss, columns: list[str]) -> tuple[type[Feedback], ...]:
     return tuple(dict.fromkeys([*(sources or held), *told_by_texts]))
 
 
-def group_ratings(dataset: AnyDataset, loss: Loss, name: str = "data") -> AnyDataset:
+def group_ratings(dataset: AnyDataset, loss: Loss | Estimate, name: str = "data") -> AnyDataset:
     """Gather rated answers by prompt where the loss compares them; a prompt with one answer compares nothing."""
     columns = column_names(dataset)
     rated_singly = {"prompt", "completion", "rating"} <= set(columns) and "ratings" not in columns
-    compares = any(t.loss.reads in (Rankings, Pairs) for t in loss.terms)
-    if not rated_singly or not compares or len(kinds_in_columns(columns)) > 1:
+    read = [loss.reads] if isinstance(loss, Estimate) else [term.loss.reads for term in loss.terms]
+    if not rated_singly or not {Rankings, Pairs} & set(read) or len(kinds_in_columns(columns)) > 1:
         return dataset
     if isinstance(dataset, IterableDataset):
         raise FeedbackMismatch(

@@ -17,6 +17,7 @@ COMMANDS = {
     "inspect": ("inspect", "what a dataset holds, and which losses read it"),
     "train": ("train", "train a reward model on any loss"),
     "score": ("score", "score texts with a reward model: JSON Lines out"),
+    "fit": ("fit", "fit beside the score what a plugin brings, like an uncertainty"),
     "evaluate": ("evaluate", "measure a reward model on held-out feedback"),
     "ppo": ("ppo", "improve a language model against a reward model"),
     "demo": ("demo", "the whole loop in a small world, with nothing to download"),
@@ -74,7 +75,9 @@ def top_parser() -> OneMessage:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--plugin", metavar="FILE", help="a Python file that provides losses or adapters; may be given repeatedly"
+        "--plugin",
+        metavar="FILE",
+        help="a Python file that provides losses, adapters or estimates; may be given repeatedly",
     )
     parser.add_argument("--version", action="version", version=version())
     return parser

@@ -16,7 +16,7 @@ from rlhf_losses.cli.reading import load_scorer, reading_parser, rows_of
 from rlhf_losses.errors import FeedbackMismatch, InvalidFeedback, RunExists
 from rlhf_losses.feedback import Steps
 from rlhf_losses.feedback.base import Answer
-from rlhf_losses.scoring import Description, Scorer
+from rlhf_losses.scoring import Description, Estimator, Scorer
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +25,10 @@ WHOLE = ("text", "messages")
 
 ANSWERS = ("chosen", "rejected", "completion", "completions")
 """Columns that hold one answer, or several, to the column `prompt`."""
+
+
+Numbers = dict[str, Any]
+"""What is told of one text: its score and perhaps an estimate, or no score and the problem."""
 
 
 @dataclass(frozen=True)
@@ -54,20 +58,21 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     """Write one line a text."""
     parser = reading_parser("rlhf-losses score", "Score texts with a reward model and write JSON Lines.")
     parser.add_argument("--output", metavar="FILE", help="write there instead of to stdout")
+    parser.add_argument("--estimate", help="tell this too of each whole text, like laplace; see rlhf-losses fit")
     args = parser.parse(argv)
     rows = rows_of(args)
     require_texts(rows.column_names, args.dataset)
     if args.output and Path(args.output).exists():
         raise RunExists(f"The file '{args.output}' exists already. Choose another one: --output FILE.")
     scorer = load_scorer(args.model, batch_size=args.batch_size, device=args.device)
+    estimator = scorer.estimator(args.estimate, plugins) if args.estimate else None
     with output(args.output) as lines, tqdm(total=len(rows), unit=" rows", disable=None) as bar:
         left_out = 0
         for first in range(0, len(rows), args.batch_size):
             chunk = rows.select(range(first, min(first + args.batch_size, len(rows))))
-            for place, score, problem in scored(scorer, chunk, first):
-                left_out += score is None
-                told = place.told() | {"score": score} | ({"problem": problem} if problem else {})
-                print(json.dumps(told, ensure_ascii=False), file=lines)
+            for place, numbers in scored(scorer, estimator, chunk, first):
+                left_out += numbers["score"] is None
+                print(json.dumps(place.told() | numbers, ensure_ascii=False), file=lines)
             bar.update(len(chunk))
     if left_out:
         logger.warning("%d texts have no score; their lines say why under 'problem'.", left_out)
@@ -92,40 +97,49 @@ def output(file: str | None) -> Iterator[TextIO]:
         yield opened
 
 
-def scored(scorer: Scorer, rows: Iterable[Any], first: int) -> Iterator[tuple[Place, float | None, str | None]]:
+def scored(
+    scorer: Scorer, estimator: Estimator | None, rows: Iterable[Any], first: int
+) -> Iterator[tuple[Place, Numbers]]:
     """Score the texts of some rows; a text that cannot be scored comes with the reason."""
     texts = [text for number, row in enumerate(rows, first) for text in texts_of(row, number, scorer.description)]
     try:
-        yield from zip_places(texts, score_all(scorer, texts))
+        yield from zip_places(texts, score_all(scorer, estimator, texts))
     except InvalidFeedback:
         # One text is too long, or the like. Score them one by one to find it, and keep the rest.
         for text in texts:
-            yield from one_by_one(scorer, text)
+            yield from one_by_one(scorer, estimator, text)
 
 
-def zip_places(texts: Sequence[Text], scores: Sequence[list[float]]) -> list[tuple[Place, float, None]]:
-    """Put each score beside the place of its text or step."""
-    pairs = [pair for text, values in zip(texts, scores, strict=True) for pair in zip(text.places, values, strict=True)]
-    return [(place, score, None) for place, score in pairs]
+def zip_places(texts: Sequence[Text], scores: Sequence[list[Numbers]]) -> list[tuple[Place, Numbers]]:
+    """Put what was found beside the place of its text or step."""
+    return [pair for text, values in zip(texts, scores, strict=True) for pair in zip(text.places, values, strict=True)]
 
 
-def one_by_one(scorer: Scorer, text: Text) -> Iterator[tuple[Place, float | None, str | None]]:
+def one_by_one(scorer: Scorer, estimator: Estimator | None, text: Text) -> Iterator[tuple[Place, Numbers]]:
     """Score one text, or say why it cannot be scored."""
     try:
-        yield from zip_places([text], score_all(scorer, [text]))
+        yield from zip_places([text], score_all(scorer, estimator, [text]))
     except InvalidFeedback as error:
-        yield from ((place, None, str(error)) for place in text.places)
+        yield from ((place, {"score": None, "problem": str(error)}) for place in text.places)
 
 
-def score_all(scorer: Scorer, texts: Sequence[Text]) -> list[list[float]]:
-    """Return the scores of each text: one, or one a step where its steps are given and the model reads steps."""
+def score_all(scorer: Scorer, estimator: Estimator | None, texts: Sequence[Text]) -> list[list[Numbers]]:
+    """Return the scores of each text: one, or one a step where its steps are given and the model reads steps.
+
+    Beside the score of a whole text stands its estimate, if there is a wish for one.
+    """
     for text in texts:
         if not (text.answer.prompt or any(text.answer.parts)):
             raise InvalidFeedback("The text is empty, so there is nothing to score. Give one, or a prompt.")
     whole = [text.answer for text in texts if not text.stepwise]
-    ends = iter(scorer([answer.prompt for answer in whole], [answer.parts[0] for answer in whole]))  # type: ignore[misc]
+    asked = [answer.prompt for answer in whole], [answer.parts[0] for answer in whole]
+    if estimator is None:
+        ends = iter([{"score": one} for one in scorer(*asked)])  # type: ignore[arg-type]
+    else:
+        found = zip(*estimator.with_scores(*asked), strict=True)  # type: ignore[arg-type]
+        ends = iter([{"score": score, estimator.__name__: estimate} for score, estimate in found])
     steps = iter(scorer.score_answers([text.answer for text in texts if text.stepwise]))
-    return [next(steps) if text.stepwise else [next(ends)] for text in texts]
+    return [[{"score": one} for one in next(steps)] if text.stepwise else [next(ends)] for text in texts]
 
 
 def texts_of(row: Mapping[str, Any], number: int, model: Description) -> Iterator[Text]:

@@ -86,29 +86,30 @@ def parse_loss(text: str) -> Loss:
     return catalogue().parse(text)
 
 
-def require_contract(loss: Any, plugin: str) -> None:
-    """Raise `PluginError` unless `loss` is a final, documented, frozen dataclass with a default for every option."""
-    if not (inspect.isclass(loss) and issubclass(loss, Loss)):
+def require_contract(thing: Any, plugin: str, base: Any = Loss, hook: str = "provide_losses") -> None:
+    """Raise `PluginError` unless `thing` is a final, documented, frozen dataclass with a default for every option."""
+    is_derived = inspect.isclass(thing) and issubclass(thing, base)
+    if not is_derived:
         raise PluginError(
-            f"Plugin '{plugin}' provides {loss!r}, which is not a class derived from Loss. "
-            "Return classes from provide_losses, like [Focal] (not [Focal()])."
+            f"Plugin '{plugin}' provides {thing!r}, which is not a class derived from {base.__name__}. "
+            f"Return classes from {hook}, like [Focal] (not [Focal()])."
         )
     try:
-        require_dataclass(loss)
+        require_dataclass(thing)
     except RlhfLossesError as error:
         raise PluginError(f"Plugin '{plugin}': {error}") from None
-    if inspect.isabstract(loss):
-        missing = ", ".join(sorted(loss.__abstractmethods__))
-        raise PluginError(f"Plugin '{plugin}': {loss.__name__} does not define {missing}. Define it in the class.")
-    without = [f.name for f in fields(loss) if f.default is MISSING]
+    if inspect.isabstract(thing):
+        missing = ", ".join(sorted(thing.__abstractmethods__))
+        raise PluginError(f"Plugin '{plugin}': {thing.__name__} does not define {missing}. Define it in the class.")
+    without = [f.name for f in fields(thing) if f.default is MISSING]
     if without:
         raise PluginError(
-            f"Plugin '{plugin}': {loss.__name__} has no default for {', '.join(without)}, so its name alone is no "
-            f"loss. Write a default: {without[0]}: float = 1.0."
+            f"Plugin '{plugin}': {thing.__name__} has no default for {', '.join(without)}, so its name alone is no "
+            f"{base.__name__.lower()}. Write a default: {without[0]}: float = 1.0."
         )
-    if not (loss.__doc__ or "").strip() or (loss.__doc__ or "").startswith(f"{loss.__name__}("):
+    if not (thing.__doc__ or "").strip() or (thing.__doc__ or "").startswith(f"{thing.__name__}("):
         raise PluginError(
-            f"Plugin '{plugin}': {loss.__name__} has no docstring, so `describe` has nothing to say. "
+            f"Plugin '{plugin}': {thing.__name__} has no docstring, so nobody can tell what it computes. "
             "Write one sentence under the class line."
         )
 

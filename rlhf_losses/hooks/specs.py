@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from rlhf_losses.adapters import Adapter
+from rlhf_losses.estimates import Estimate
 from rlhf_losses.hooks.markers import hookspec
 from rlhf_losses.losses import Loss
 
@@ -36,4 +37,20 @@ def provide_adapters() -> Iterable[type[Adapter]]:  # type: ignore[empty-body]
         @hookimpl
         def provide_adapters():
             return [StanfordPreferences]
+    """
+
+
+@hookspec
+def provide_estimates() -> Iterable[type[Estimate]]:  # type: ignore[empty-body]
+    """Return the estimate classes of a plugin: what is fitted beside the score, and read beside it.
+
+    Called once, when an estimate is first fitted or read by name. Each class must be a final, frozen dataclass that
+    derives from `Estimate`, with a docstring and a default for every option; its name (the class in snake case) must
+    not be taken.
+
+    Example::
+
+        @hookimpl
+        def provide_estimates():
+            return [Laplace]
     """

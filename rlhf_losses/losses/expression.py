@@ -12,6 +12,7 @@ from rlhf_losses.errors import RlhfLossesError, UnknownName, UnreadableLoss, did
 from rlhf_losses.losses.base import Loss
 
 _LONGEST = 2_000
+_NOT_READ = (SyntaxError, RecursionError, MemoryError, OverflowError)
 
 
 def parse(text: str, losses: Mapping[str, type[Loss]]) -> Loss:
@@ -24,50 +25,74 @@ def parse(text: str, losses: Mapping[str, type[Loss]]) -> Loss:
     if len(text) > _LONGEST:
         raise UnreadableLoss(f"A loss of {len(text)} characters arrived. Write at most {_LONGEST}.")
     try:
-        return _loss(ast.parse(text.strip(), mode="eval").body, text, losses)
-    except (SyntaxError, RecursionError, MemoryError, OverflowError):
-        raise _unreadable(text) from None
+        return _loss(ast.parse(text.strip(), mode="eval").body, losses)
+    except _NOT_READ:
+        raise UnreadableLoss(
+            f'Cannot read "{text}" as a loss. Write sums of losses with number weights and keyword options, '
+            "like 'bradley_terry(label_smoothing=0.1) + 0.01 * centering'."
+        ) from None
 
 
-def _loss(node: ast.expr, text: str, losses: Mapping[str, type[Loss]]) -> Loss:
+def parse_call(text: str, kinds: Mapping[str, type[Any]]) -> Any:
+    """Return what `text`, a name or a call with keyword options, makes of one of the dataclasses in `kinds`.
+
+    >>> from rlhf_losses.losses import Hinge
+    >>> parse_call("hinge(margin=2.0)", {"hinge": Hinge}).margin
+    2.0
+    """
+    try:
+        return _call(ast.parse(text.strip(), mode="eval").body, kinds)
+    except _NOT_READ:
+        raise UnreadableLoss(
+            f'Cannot read "{text[:_LONGEST]}". Write a name with keyword options in brackets, '
+            f"like '{next(iter(kinds), 'hinge')}(...)'."
+        ) from None
+
+
+def _loss(node: ast.expr, losses: Mapping[str, type[Loss]]) -> Loss:
     match node:
         case ast.BinOp(left, ast.Add(), right):
-            return _loss(left, text, losses) + _loss(right, text, losses)
+            return _loss(left, losses) + _loss(right, losses)
         case ast.BinOp(left, ast.Mult(), right) if _is_number(left):
-            return _number(left) * _loss(right, text, losses)
+            return _number(left) * _loss(right, losses)
         case ast.BinOp(left, ast.Mult(), right) if _is_number(right):
-            return _number(right) * _loss(left, text, losses)
+            return _number(right) * _loss(left, losses)
+    return _call(node, losses)
+
+
+def _call(node: ast.expr, kinds: Mapping[str, type[Any]]) -> Any:
+    match node:
         case ast.Name(name):
-            return _make(_look_up(name, losses), {})
+            return _make(_look_up(name, kinds), {})
         case ast.Call(ast.Name(name), [], keywords):
-            kind = _look_up(name, losses)
-            options = {_keyword(k, text): _value(k, kind, text, losses) for k in keywords}
+            kind = _look_up(name, kinds)
+            options = {_keyword(k): _value(k, kind, kinds) for k in keywords}
             if len(options) == len(keywords):
                 return _make(kind, options)
-    raise _unreadable(text)
+    raise SyntaxError
 
 
-def _look_up(name: str, losses: Mapping[str, type[Loss]]) -> type[Loss]:
-    if name not in losses:
+def _look_up(name: str, kinds: Mapping[str, type[Any]]) -> type[Any]:
+    if name not in kinds:
         raise UnknownName(
-            f"No loss is called '{name}'.{did_you_mean(name, losses)} Run `rlhf-losses list` to see all of them."
+            f"No loss is called '{name}'.{did_you_mean(name, kinds)} Run `rlhf-losses list` to see all of them."
         )
-    return losses[name]
+    return kinds[name]
 
 
-def _make(loss: type[Loss], options: dict[str, Any]) -> Loss:
-    known = [f.name for f in fields(loss)]
+def _make(kind: type[Any], options: dict[str, Any]) -> Any:
+    known = [f.name for f in fields(kind)]
     for option in options:
         if option not in known:
             has = f"It has {', '.join(known)}." if known else "It has no options."
-            raise UnknownName(f"{loss.name()} has no option '{option}'.{did_you_mean(option, known)} {has}")
+            raise UnknownName(f"{kind.name()} has no option '{option}'.{did_you_mean(option, known)} {has}")
     try:
-        return loss(**options)
+        return kind(**options)
     except (TypeError, ValueError) as error:
         if isinstance(error, RlhfLossesError):
             raise
         raise UnreadableLoss(
-            f"{loss.name()} refuses its options: {error}. Run `rlhf-losses describe {loss.name()}` to see them."
+            f"{kind.name()} refuses its options: {error}. Run `rlhf-losses describe {kind.name()}` to see them."
         ) from error
 
 
@@ -81,28 +106,21 @@ def _number(node: ast.expr) -> float:
     return -_number(node.operand) if isinstance(node, ast.UnaryOp) else float(node.value)  # type: ignore[attr-defined]
 
 
-def _value(keyword: ast.keyword, kind: type[Loss], text: str, losses: Mapping[str, type[Loss]]) -> Any:
+def _value(keyword: ast.keyword, kind: type[Any], kinds: Mapping[str, type[Any]]) -> Any:
     """Return the value of an option: a number, a word, or a loss where the option is one by default."""
     is_loss = any(f.name == keyword.arg and isinstance(f.default, Loss) for f in fields(kind))
-    return _loss(keyword.value, text, losses) if is_loss else _constant(keyword.value, text)
+    return _loss(keyword.value, kinds) if is_loss else _constant(keyword.value)
 
 
-def _constant(node: ast.expr, text: str) -> Any:
+def _constant(node: ast.expr) -> Any:
     if _is_number(node):
         return ast.literal_eval(node)
     if isinstance(node, ast.Constant) and isinstance(node.value, bool | str | None):
         return node.value
-    raise _unreadable(text)
+    raise SyntaxError
 
 
-def _keyword(keyword: ast.keyword, text: str) -> str:
+def _keyword(keyword: ast.keyword) -> str:
     if keyword.arg is None:
-        raise _unreadable(text)
+        raise SyntaxError
     return keyword.arg
-
-
-def _unreadable(text: str) -> UnreadableLoss:
-    return UnreadableLoss(
-        f'Cannot read "{text}" as a loss. Write sums of losses with number weights and keyword options, '
-        "like 'bradley_terry(label_smoothing=0.1) + 0.01 * centering'."
-    )

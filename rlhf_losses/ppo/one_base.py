@@ -63,7 +63,7 @@ def scorer_on(
     model = PeftModel.from_pretrained(_classifier(base, tokenizer), str(adapter)).to(base.device)
     description = Description.load(adapter)
     scorer = Scorer(model, tokenizer, description, **scorer_options)
-    scorer.__name__ = Path(adapter).name
+    scorer.folder, scorer.__name__ = Path(adapter), Path(adapter).name
     require_same_head(scorer.model, tokenizer, scorer.description)
     return scorer
 

@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate.utils import send_to_device
@@ -28,6 +29,7 @@ class Description:
     `segmentation` is None where one score is read at the end of a text; else it names the way in which a
     text is cut into steps, and `aggregate` how one score is made of theirs. `separator` stands between steps.
     `reference_mean` and `reference_std` are those of the scores of reference samples, see `fit_reference`.
+    `estimates` lie in files of their own: the text of each by its name, and what the canary scored when it was fitted.
     `learned` are the numbers that the loss learned beside the model, like cut points; scores do not depend on them.
     """
 
@@ -42,6 +44,7 @@ class Description:
     canary_text: str = CANARY
     reference_mean: float | None = None
     reference_std: float | None = None
+    estimates: dict[str, dict[str, Any]] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=lambda: _versions())
 
     def save(self, folder: str | Path) -> None:
@@ -77,13 +80,18 @@ def require_same_head(model: nn.Module, tokenizer: PreTrainedTokenizerBase, desc
     if description.canary_score is None:
         return
     score = canary_score(model, tokenizer, description.canary_text)
-    exact = next(model.parameters()).dtype in (torch.float32, torch.float64)
-    if abs(score - description.canary_score) > (1e-3 if exact else 5e-2) * (1 + abs(description.canary_score)):
+    if not same_score(model, score, description.canary_score):
         raise UnusableModel(
             f"This model scores its canary text {score:.4f}, but {description.canary_score:.4f} was recorded when it "
             "was saved. Its weights or tokenizer are not the ones that were trained; save it again, or fetch every "
             "file of its folder."
         )
+
+
+def same_score(model: nn.Module, score: float, recorded: float) -> bool:
+    """Tell whether a score is the recorded one, but for rounding in the precision of the model."""
+    exact = next(model.parameters()).dtype in (torch.float32, torch.float64)
+    return abs(score - recorded) <= (1e-3 if exact else 5e-2) * (1 + abs(recorded))
 
 
 def _versions() -> dict[str, str]:

@@ -2,22 +2,19 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from datasets import Dataset
 from scipy import stats
 
-from rlhf_losses.batching import RowReader
-from rlhf_losses.batching.dataset import Limit, check_dataset, group_ratings, prepare
-from rlhf_losses.batching.rows import held_kinds, tokenized
-from rlhf_losses.batching.tokens import Encoded
+from rlhf_losses.batching.dataset import check_dataset, group_ratings
 from rlhf_losses.diagnostics import Tally, agreement
 from rlhf_losses.dimensions import Scores
-from rlhf_losses.feedback import IN_STEPS, Feedback, Mixed, Pairs, Rankings, Ratings, kinds_in_columns
+from rlhf_losses.feedback import Mixed, Rankings, Ratings, kinds_in_columns
 from rlhf_losses.losses import Loss, ScoreDecay
-from rlhf_losses.scoring.scorer import Scorer, context_length
+from rlhf_losses.scoring.rows import Kinds, Row, feedback_of, rows_that_fit, texts_of
+from rlhf_losses.scoring.scorer import Scorer
 
 
 def evaluate(scorer: Scorer, dataset: Dataset, loss: Loss | None = None, overlong: str = "drop") -> dict[str, float]:
@@ -34,10 +31,9 @@ def evaluate(scorer: Scorer, dataset: Dataset, loss: Loss | None = None, overlon
     dataset = group_ratings(dataset, loss, "evaluation data") if loss else dataset
     check_dataset(dataset, loss or ScoreDecay(), "evaluation data")
     kinds = kinds_in_columns(dataset.column_names)
-    reader = RowReader(scorer.tokenizer, kinds, scorer.description.separator)
-    limit = Limit(context_length(scorer.model.config), "the model's context", overlong)  # type: ignore[arg-type]
-    rows = [dict(row) for row in prepare(dataset, reader, limit, "evaluation data")]
-    scores, feedback, lengths = _score_rows(scorer, rows, kinds)
+    rows = rows_that_fit(scorer, dataset, kinds, overlong, "evaluation data")
+    scores, lengths = _score_rows(scorer, rows, kinds)
+    feedback = feedback_of(rows, kinds)
     measured = {name: tally.mean for name, tally in agreement(scores, feedback).items()}
     measured |= _rank_correlations(scores, feedback)
     if loss is not None:
@@ -45,29 +41,14 @@ def evaluate(scorer: Scorer, dataset: Dataset, loss: Loss | None = None, overlon
     return {"rows": len(rows), **_defined(measured), **_spread(scores.numpy(), lengths)}
 
 
-def _score_rows(
-    scorer: Scorer, rows: Sequence[dict[str, Any]], kinds: tuple[type[Feedback], ...]
-) -> tuple[Scores, Mixed, np.ndarray]:
-    texts, feedback, first = [], [], 0
-    for row in rows:
-        held = held_kinds(row, kinds)
-        said = Mixed.of_kinds(row, held)
-        feedback.append(said.reindexed(torch.arange(first, first + said.score_count())))
-        first += said.score_count()
-        texts += [(kind in IN_STEPS, text) for kind in held for text in _texts(scorer, row, kind)]
+def _score_rows(scorer: Scorer, rows: Sequence[Row], kinds: Kinds) -> tuple[Scores, np.ndarray]:
+    """Return the scores of texts and steps, and how long in tokens the text of each is."""
+    texts = texts_of(scorer, rows, kinds)
     scores, lengths = [], []
-    for (in_steps, text), parts in zip(texts, scorer.score_encoded([text for _, text in texts]), strict=True):
+    for (text, in_steps), parts in zip(texts, scorer.score_encoded([text for text, _ in texts]), strict=True):
         scores += parts if in_steps else [scorer.aggregate(parts)]
         lengths += [len(text.ids)] * (len(parts) if in_steps else 1)
-    return torch.tensor(scores), Mixed.concatenate(feedback), np.array(lengths)
-
-
-def _texts(scorer: Scorer, row: dict[str, Any], kind: type[Feedback]) -> list[Encoded]:
-    """Return the texts of one kind as the scorer reads them: steps as they are given, whole answers as it cuts them."""
-    if kind is Pairs and tokenized(row):
-        return tokenized(row)
-    answers = kind.answers(row)
-    return [scorer.encode(answer if kind in IN_STEPS else scorer.in_steps(answer)) for answer in answers]
+    return torch.tensor(scores), np.array(lengths)
 
 
 def _rank_correlations(scores: Scores, feedback: Mixed) -> dict[str, float]:

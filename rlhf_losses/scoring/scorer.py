@@ -1,25 +1,29 @@
 """`Scorer`: a trained reward model as a function from text to one float."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils import send_to_device
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf_losses.batching.rendering import render
 from rlhf_losses.batching.segments import split_segments
 from rlhf_losses.batching.tokens import Encoded, cut_prompt, encode
+from rlhf_losses.dimensions import Features
 from rlhf_losses.errors import InvalidFeedback, UnusableModel
 from rlhf_losses.feedback.base import Answer, Messages
 from rlhf_losses.layouts import LayoutName, PaddedLayout, choose_layout
 from rlhf_losses.losses import Aggregated
-from rlhf_losses.model import find_head, score_batch
+from rlhf_losses.model import find_head, read_batch, score_batch
 from rlhf_losses.scoring.description import Description, require_same_head
+from rlhf_losses.scoring.estimator import Estimator, Fitted, fitted_in
 from rlhf_losses.scoring.loading import load_reward_model
 
 Text = str | Messages
+Reader = Callable[[nn.Module, Mapping[str, Any]], tuple[Tensor, ...]]
 
 
 class Scorer:
@@ -36,6 +40,9 @@ class Scorer:
         batch_size: texts a forward pass.
         layout: how texts lie in memory, see `RewardConfig`; what completions have in common is computed once.
     """
+
+    mean, std = 0.0, 1.0
+    """What scores are standardised by; those of a plain scorer are not."""
 
     def __init__(
         self,
@@ -56,6 +63,8 @@ class Scorer:
         self.description = description or Description(loss="unknown", feedback=[])
         self.batch_size = batch_size
         self.layout = choose_layout(self.model, PaddedLayout(tokenizer.pad_token_id or 0), layout)
+        self.folder: Path | None = None
+        self.fitted: dict[str, Fitted] = {}
         self.__name__ = "reward_model"
 
     @classmethod
@@ -76,7 +85,7 @@ class Scorer:
         model, tokenizer = load_reward_model(path, dtype=dtype, **model_options)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         scorer = cls(model.to(device), tokenizer, Description.load(path), batch_size, layout)
-        scorer.__name__ = Path(path).name
+        scorer.folder, scorer.__name__ = Path(path), Path(path).name
         require_same_head(scorer.model, tokenizer, scorer.description)
         return scorer
 
@@ -87,9 +96,12 @@ class Scorer:
 
     def aggregate(self, parts: Sequence[float]) -> float:
         """Return the score of a text whose steps have these scores: their mean, or what the loss made of them."""
-        how = self.description
-        made = Aggregated(by=how.aggregate, temperature=how.aggregate_temperature)
-        return made.of_steps(torch.tensor(parts, dtype=torch.float64)).item()
+        return self.aggregated.of_steps(torch.tensor(parts, dtype=torch.float64)).item()
+
+    @property
+    def aggregated(self) -> Aggregated:
+        """Return how one score is made of those of the steps."""
+        return Aggregated(by=self.description.aggregate, temperature=self.description.aggregate_temperature)
 
     def score(self, texts: Sequence[Text]) -> list[float]:
         """Score whole texts or whole conversations."""
@@ -103,14 +115,28 @@ class Scorer:
         """Return the scores at the end of each part of each answer."""
         return self.score_encoded([self.encode(answer) for answer in answers])
 
-    @torch.no_grad()
     def score_encoded(self, texts: Sequence[Encoded]) -> list[list[float]]:
         """Return the scores of each tokenized text; equal ones are scored once."""
-        distinct = {(tuple(text.ids), text.positions): text for text in texts}
-        scores: dict[Any, list[float]] = {}
-        for keys in self._batches(sorted(distinct, key=lambda key: self.layout.sort_key([key[0]]))):
-            scores |= zip(keys, self._forward([distinct[key] for key in keys]), strict=True)
-        return [scores[tuple(text.ids), text.positions] for text in texts]
+        return [scores.tolist() for (scores,) in self._read(texts, lambda model, batch: (score_batch(model, batch),))]
+
+    def read_encoded(self, texts: Sequence[Encoded]) -> list[tuple[Features, list[float]]]:
+        """Return, for each tokenized text, what the score head reads at the end of each part, and the scores there.
+
+        The scores are those of the model, also where the scorer standardises them.
+        """
+        return [(features, scores.tolist()) for features, scores in self._read(texts, read_batch)]
+
+    def estimator(self, name: str, plugin_files: Iterable[str | Path] = ()) -> Estimator:
+        """Return what was fitted beside the score under a name, as a function of prompts and completions.
+
+        It is a reward function too, as the scorer is: `reward_funcs=[scorer, scorer.estimator("laplace")]` with
+        `reward_weights=[1.0, -0.5]`. See `fit_estimate`.
+
+        Raises:
+            UnknownName: no plugin provides an estimate of that name.
+            UnusableModel: it was not fitted to this model, or the model has changed since.
+        """
+        return Estimator(self, fitted_in(self, name, plugin_files))
 
     def in_steps(self, answer: Answer) -> Answer:
         """Cut a whole answer into the steps whose mean is its score, if the model was trained on steps."""
@@ -137,20 +163,29 @@ class Scorer:
             )
         return cut_prompt(text, excess)
 
+    @torch.no_grad()
+    def _read(self, texts: Sequence[Encoded], read: Reader) -> list[tuple[Tensor, ...]]:
+        """Return what `read` finds at the positions of each text; equal texts are read once."""
+        distinct = {(tuple(text.ids), text.positions): text for text in texts}
+        found: dict[Any, tuple[Tensor, ...]] = {}
+        for keys in self._batches(sorted(distinct, key=lambda key: self.layout.sort_key([key[0]]))):
+            found |= zip(keys, self._forward([distinct[key] for key in keys], read), strict=True)
+        return [found[tuple(text.ids), text.positions] for text in texts]
+
     def _batches(self, keys: list[Any]) -> Iterator[list[Any]]:
         for start in range(0, len(keys), self.batch_size):
             yield keys[start : start + self.batch_size]
 
-    def _forward(self, texts: Sequence[Encoded]) -> list[list[float]]:
+    def _forward(self, texts: Sequence[Encoded], read: Reader) -> list[tuple[Tensor, ...]]:
         lengths = [len(text.positions) for text in texts]
         owners = [number for number, length in enumerate(lengths) for _ in range(length)]
         positions = [position for text in texts for position in text.positions]
         batch = self.layout.lay_out([text.ids for text in texts], owners, positions)
         was_training = self.model.training
         self.model.eval()
-        scores = score_batch(self.model, send_to_device(batch, self.model.device))
+        found = read(self.model, send_to_device(batch, self.model.device))
         self.model.train(was_training)
-        return [part.tolist() for part in scores.split(lengths)]
+        return list(zip(*(values.cpu().split(lengths) for values in found), strict=True))
 
 
 def context_length(config: Any) -> int | None:

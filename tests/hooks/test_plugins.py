@@ -176,7 +176,7 @@ def test_a_plugin_that_cannot_be_loaded_is_refused_by_name(install, code, told):
             "Absolute has no default for strength, so its name alone is no loss. Write a default: strength: float",
         ),
         (LOSS.replace("per_pair", "per_item") + HOOK, "Absolute does not define per_pair. Define it in the class."),
-        (LOSS.replace('    """Absolute lead."""\n', "") + HOOK, "Absolute has no docstring, so `describe` has nothing"),
+        (LOSS.replace('    """Absolute lead."""\n', "") + HOOK, "Absolute has no docstring, so nobody can tell what"),
         (LOSS.replace("Absolute lead.", "   ") + HOOK, "Absolute has no docstring"),
         (HOOK.replace("[Absolute]", "[PairwiseLoss]"), "PairwiseLoss does not define per_pair"),
     ],

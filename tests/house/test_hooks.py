@@ -6,10 +6,14 @@ import re
 from pathlib import Path
 
 import pytest
-from plugin_code import ADAPTER_HOOK, HOOK
+import torch
+from plugin_code import ADAPTER_HOOK, ESTIMATE_HOOK, HOOK
 
+from rlhf_losses.estimates import Evidence
+from rlhf_losses.feedback import Pairs
 from rlhf_losses.hooks import catalogue, specs
 from rlhf_losses.hooks.adapters import adapters
+from rlhf_losses.hooks.estimates import estimates
 from rlhf_losses.testing import check_loss
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +53,7 @@ def test_every_hook_says_when_it_is_called_and_shows_an_example(name):
 
 @pytest.mark.parametrize("name", DEFINED)
 def test_every_hook_is_called_in_a_test_and_used_by_a_plugin(name):
-    assert f"def {name}(" in HOOK + ADAPTER_HOOK
+    assert f"def {name}(" in HOOK + ADAPTER_HOOK + ESTIMATE_HOOK
     plugins = [file.read_text(encoding="utf-8") for file in ROOT.glob("plugins/*/rlhf_losses_*.py")]
     assert any(re.search(rf"@hookimpl\ndef {name}\(", code) for code in plugins)
 
@@ -78,6 +82,18 @@ def test_the_adapter_of_the_page_reads_the_row_that_it_is_for(example):
     row = {"question": "2 + 2 = ", "better": "4", "worse": "5"}
     assert known.recognise(row).name() == name
     assert known.recognise(row).read(row) == [{"prompt": "2 + 2 = ", "chosen": "4", "rejected": "5"}]
+
+
+def test_the_estimate_of_the_page_is_fitted_and_read(example):
+    known = estimates([example("provide_estimates")])
+    (name,) = [name for name, plugin in known.plugins.items() if plugin == "example"]
+    features = torch.tensor([[0.0, 1.0], [2.0, 1.0], [0.0, 3.0], [2.0, 3.0]])
+    found = Evidence(features, features.sum(1), Pairs(chosen=[0, 2], rejected=[1, 3]))
+    estimate = known.parse(name)
+    fitted = estimate.fit(iter([found, found]))
+    middle, far = estimate.read(torch.tensor([[1.0, 2.0], [4.0, 6.0]]), torch.zeros(2), **fitted).tolist()
+    # The mean is (1, 2), and each coordinate is 1 away from it in every vector.
+    assert (middle, far) == pytest.approx((0.0, (3**2 + 4**2) ** 0.5))
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\((?!http)([^)#]+)", PAGE))

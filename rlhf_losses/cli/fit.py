@@ -1,0 +1,37 @@
+"""`rlhf-losses fit`: fit an estimate, like an uncertainty, beside the score of a trained model."""
+
+from pathlib import Path
+
+from rlhf_losses.batching.adapting import adapt
+from rlhf_losses.cli.reading import ADAPTER, load_scorer, reading_parser, rows_of
+from rlhf_losses.cli.usage import BadArgument
+from rlhf_losses.hooks.estimates import estimates
+from rlhf_losses.scoring import fit_estimate
+from rlhf_losses.scoring.estimator import file_of
+
+
+def run(argv: list[str], plugins: tuple[str, ...]) -> None:
+    """Fit an estimate and save it in the model's folder."""
+    parser = reading_parser(
+        "rlhf-losses fit",
+        "Fit an estimate to the data that a reward model was trained on; its scores stay as they are.",
+    )
+    parser.add_argument("--estimate", required=True, help="one that a plugin provides, like 'laplace' with options")
+    parser.add_argument(
+        "--overlong",
+        choices=("drop", "truncate_prompt", "error"),
+        default="drop",
+        help="what happens to rows with a text longer than the model's context (default: drop)",
+    )
+    parser.add_argument("--adapter", help=ADAPTER)
+    args = parser.parse(argv)
+    estimate = estimates(plugins).parse(args.estimate)
+    folder = Path(args.model)
+    if not folder.is_dir():
+        raise BadArgument(
+            f"'{folder}' is no folder, so nothing can be saved there. Save the model into one: --model FOLDER"
+        )
+    rows = adapt(rows_of(args), args.adapter, "data", plugins)
+    scorer = load_scorer(args.model, batch_size=args.batch_size, device=args.device)
+    fit_estimate(scorer, rows, estimate, folder, args.overlong, plugins)
+    print(file_of(estimate, folder))
