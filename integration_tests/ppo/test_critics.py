@@ -6,6 +6,8 @@ from peft import LoraConfig
 from ppo_runs import assert_same, length, steps, trained, weights
 
 from rlhf_losses.errors import UnusableSetting
+from rlhf_losses.feedback.base import Answer
+from rlhf_losses.scoring import Scorer, StandardizedScorer, fit_reference
 
 
 def test_in_the_warm_up_only_the_critic_learns(make_trainer):
@@ -45,3 +47,30 @@ def test_the_value_loss_of_a_head_on_the_policy_trains_the_transformer(make_trai
 def test_a_critic_and_a_head_on_the_policy_exclude_each_other(make_trainer):
     with pytest.raises(UnusableSetting, match=r"critic_on_policy=True, which makes.*Leave one of them out"):
         make_trainer(critic="any", changes={"critic_on_policy": True})
+
+
+def test_the_adapter_of_a_critic_with_a_bias_gives_its_values_as_a_standardised_scorer(
+    make_trainer, reward_model, tokenizer, tmp_path
+):
+    reward_model.score.weight.data.mul_(3)
+    reward_model.save_pretrained(tmp_path / "reward")
+    tokenizer.save_pretrained(tmp_path / "reward")
+    scorer = Scorer.from_pretrained(tmp_path / "reward")
+    texts = ["A first text.", "Another, which is longer.", "Third"]
+    fit_reference(scorer, [""] * 3, texts)
+    trainer = trained(
+        make_trainer(
+            scorer,
+            peft_config=LoraConfig(r=4, target_modules=["q_proj", "v_proj"]),
+            changes={"score_normalization": "reference", "output_dir": str(tmp_path / "run")}
+            | {"save_strategy": "steps", "save_steps": 3, "learning_rate": 1e-2},
+        )
+    )
+    assert trainer.critic.head.bias is not None
+    read = StandardizedScorer(Scorer.from_pretrained(tmp_path / "run" / "checkpoint-3" / "critic" / "adapter"))
+    trainer.critic.eval()
+    for text, score in zip(texts, read.score(texts), strict=True):
+        ids = torch.tensor([read.encode(Answer(None, (text,))).ids])
+        value = trainer.critic(ids, torch.ones_like(ids), length=1)[0, -1].item()
+        assert score == pytest.approx(value, abs=1e-4)
+    assert abs(read.mean) > 1e-3

@@ -21,6 +21,7 @@ from rlhf_losses.layouts import Layout
 from rlhf_losses.ppo.advantages import PerToken
 from rlhf_losses.ppo.positions import Sequences
 from rlhf_losses.ppo.reading import States, in_a_row, read_states, states_of
+from rlhf_losses.scoring.description import Description
 
 TRAINED_PARAMETERS = "critic.safetensors"
 """File of a checkpoint's `critic` folder: every parameter that training changes, and no other."""
@@ -110,7 +111,9 @@ class OwnCritic(Critic):
     The backbone keeps the name it has inside its model, so that a LoRA configuration written for the policy
     finds the same layers here.
 
-    With adapters, adapters and head are saved as a PEFT adapter of a sequence classifier, which PEFT loads.
+    With adapters, adapters and head are saved as a PEFT adapter of a sequence classifier, which PEFT loads. The head
+    of a classifier has no bias; that of a critic that began as a standardised reward model does, and is told in
+    `reward_model.json` as the mean to take away: `StandardizedScorer(Scorer.from_pretrained(folder))` gives the values.
 
     Args:
         backbone: a causal transformer without a head.
@@ -154,6 +157,9 @@ class OwnCritic(Critic):
             settings.task_type, settings.modules_to_save, settings.inference_mode = "SEQ_CLS", ["score"], True
             settings.base_model_name_or_path = self.backbone.name_or_path
             settings.save_pretrained(self.file_in(Path(folder)).parent)
+        if self.adapters is not None and self.head.bias is not None:
+            told = Description("PPO's value loss", [], reference_mean=-self.head.bias.item(), reference_std=1.0)
+            told.save(self.file_in(Path(folder)).parent)
 
     def checkpoint_activations(self, settings: Mapping[str, Any]) -> None:
         """Trade time for memory in the backbone, under the name that the installed transformers has for it."""

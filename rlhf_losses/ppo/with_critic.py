@@ -82,7 +82,10 @@ class TrainerWithCritic(trl.GRPOTrainer):
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         super()._save_optimizer_and_scheduler(output_dir)
         if self.args.should_save:
-            self._bare_critic.save(Path(output_dir) / CRITIC_FOLDER)
+            folder, critic = Path(output_dir) / CRITIC_FOLDER, self._bare_critic
+            critic.save(folder)
+            if isinstance(critic, OwnCritic) and critic.adapters is not None:
+                self.processing_class.save_pretrained(critic.file_in(folder).parent)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
