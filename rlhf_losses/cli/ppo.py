@@ -6,8 +6,15 @@ from typing import Any
 import trl
 from transformers import AutoModelForCausalLM
 
+from rlhf_losses.batching.adapting import adapt
 from rlhf_losses.cli import runs
-from rlhf_losses.cli.arguments import DataArguments, ModelArguments, TrainingParser, model_options, quantization_of
+from rlhf_losses.cli.arguments import (
+    ModelArguments,
+    RewardDataArguments,
+    TrainingParser,
+    model_options,
+    quantization_of,
+)
 from rlhf_losses.cli.data import Rows, load_splits, pick, training_rows
 from rlhf_losses.cli.judges import JudgeArguments, reward_functions
 from rlhf_losses.cli.reading import load_scorer
@@ -23,7 +30,7 @@ On several processes: accelerate launch -m rlhf_losses.cli.main ppo ..."""
 
 
 @dataclass
-class PPOArguments(DataArguments):
+class PPOArguments(RewardDataArguments):
     """The data, whose column `prompt` is read, pretraining texts, and the critic."""
 
     critic: str | None = field(
@@ -48,7 +55,10 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
         runs.require_model(data.critic, "--critic", trust_remote_code=config.trust_remote_code)
     texts = pretraining_texts(data.ptx_dataset, config.ptx_coef)
     found = training_rows(data, mixture, evaluates=config.eval_strategy != "no")
-    rows, held_out = (None if split is None else prompts(split) for split in found)
+    rows, held_out = (
+        None if split is None else prompts(adapt(split, data.adapter, what, plugins))
+        for split, what in zip(found, ("train data", "eval data"), strict=True)
+    )
     if judges.reference_samples:
         config.score_normalization = "reference"
     stop = runs.Interruptible()

@@ -11,8 +11,9 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from rlhf_losses.batching.adapting import adapt
 from rlhf_losses.batching.segments import join_segments
-from rlhf_losses.cli.reading import load_scorer, reading_parser, rows_of
+from rlhf_losses.cli.reading import ADAPTER, load_scorer, reading_parser, rows_of
 from rlhf_losses.errors import FeedbackMismatch, InvalidFeedback, RunExists
 from rlhf_losses.feedback import Steps
 from rlhf_losses.feedback.base import Answer
@@ -58,9 +59,10 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     """Write one line a text."""
     parser = reading_parser("rlhf-losses score", "Score texts with a reward model and write JSON Lines.")
     parser.add_argument("--output", metavar="FILE", help="write there instead of to stdout")
+    parser.add_argument("--adapter", help=ADAPTER)
     parser.add_argument("--estimate", help="tell this too of each whole text, like laplace; see rlhf-losses fit")
     args = parser.parse(argv)
-    rows = rows_of(args)
+    rows = adapt(rows_of(args), args.adapter, "texts", plugins)
     require_texts(rows.column_names, args.dataset)
     if args.output and Path(args.output).exists():
         raise RunExists(f"The file '{args.output}' exists already. Choose another one: --output FILE.")

@@ -1,0 +1,60 @@
+"""`rlhf-losses ppo` takes prompts, and `score` texts, from well-known layouts of data."""
+
+import json
+
+import pytest
+from transformers import AutoModelForSequenceClassification
+
+from rlhf_losses.cli.main import main
+
+FAST = (
+    "--max_steps 1 --max_completion_length 4 --per_device_train_batch_size 2 --use_cpu --report_to none "
+    "--disable_tqdm True --gradient_checkpointing False --save_strategy no"
+)
+TURNS = "\n\nHuman: Is the sky blue?\n\nAssistant:"
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """Return a file of transcripts, as hh-rlhf publishes them."""
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps({"chosen": f"{TURNS} Yes.", "rejected": f"{TURNS} No."}) + "\n" for _ in "ab"))
+    return str(file)
+
+
+@pytest.fixture
+def judge(language_model, tokenizer, tmp_path):
+    model = AutoModelForSequenceClassification.from_pretrained(language_model, num_labels=1)
+    model.save_pretrained(tmp_path / "judge")
+    tokenizer.save_pretrained(tmp_path / "judge")
+    return str(tmp_path / "judge")
+
+
+def test_prompts_come_from_transcripts(rows, judge, language_model, tmp_path, capsys):
+    def ppo(*more, output):
+        words = ["ppo", "--model", language_model, "--reward_model", judge, "--dataset", rows, *FAST.split(), *more]
+        code = main([*words, "--output_dir", str(tmp_path / output)])
+        said = capsys.readouterr()
+        return code, said.out + said.err
+
+    code, said = ppo(output="recognised")
+    assert code == 0, said
+    assert "train data: read as hh_rlhf (Pairs), recognised from the columns chosen, rejected" in said
+    code, said = ppo("--adapter", "native", output="native")
+    assert code == 2
+    assert "columns chosen, rejected and no prompt" in said
+    code, said = ppo("--adapter", "hh-rlhf", output="none")
+    assert code == 2
+    assert "No adapter is called 'hh-rlhf'. Did you mean 'hh_rlhf'?" in said
+
+
+def test_texts_come_from_transcripts(rows, judge, tmp_path, capsys):
+    def scores(*more):
+        assert main(["score", "--model", judge, "--dataset", rows, *more]) == 0
+        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    recognised, named, as_is = scores(), scores("--adapter", "hh_rlhf"), scores("--adapter", "native")
+    assert recognised == named
+    assert [(line["row"], line["column"]) for line in named] == [(line["row"], line["column"]) for line in as_is]
+    # The texts are the same, cut into prompt and answer.
+    assert [line["score"] for line in named] == pytest.approx([line["score"] for line in as_is], abs=1e-5)
