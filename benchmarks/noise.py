@@ -57,6 +57,8 @@ AGAINST_LENGTH = (
     "bradley_terry + 0.1 * centering",
     "bradley_terry + 0.1 * score_decay",
     "bradley_terry + 0.1 * log_barrier",
+    "bradley_terry + 1.0 * length_decorrelation",
+    "bradley_terry + 10.0 * length_decorrelation",
     "squared_difference",
     "squared_error",
 )

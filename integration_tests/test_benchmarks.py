@@ -11,6 +11,7 @@ import pytest
 from rlhf_losses.hooks.builtins import provide_losses
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+STORIES = Path(__file__).parents[2] / "shared" / "models" / "TinyStories-656K"
 
 pytestmark = pytest.mark.once
 
@@ -79,3 +80,19 @@ def test_losses_are_measured_beside_models_and_over_lengths(tmp_path):
     assert [row["length"] for row in rows if row["loss"] == "plackett_luce"] == ["", "2", "4", "8"]
     assert all(f"`{loss}`" in printed for loss in beside)
     assert printed.count("every two answers are compared") == 3
+
+
+@pytest.mark.parametrize("name", ["ppo_beside", "ppo_overoptimization"])
+def test_the_pictures_are_drawn_from_the_committed_numbers(tmp_path, name):
+    (tmp_path / f"{name}.csv").write_text((BENCHMARKS / "results" / f"{name}.csv").read_text(encoding="utf-8"))
+    assert run(f"{name}.py", "--draw", "--output", str(tmp_path))
+    assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+
+
+@pytest.mark.skipif(not STORIES.exists(), reason="the real model is not part of the project")
+def test_stories_are_counted_before_and_after(tmp_path):
+    table = tmp_path / "stories.csv"
+    run("ppo_stories.py", "--model", str(STORIES), "--seeds", "1", "--steps", "2", "--output", str(table))
+    (row,) = csv.DictReader(table.read_text(encoding="utf-8").splitlines())
+    assert float(row["before"]) >= 0
+    assert 0 < float(row["distinct_after"]) <= 1
