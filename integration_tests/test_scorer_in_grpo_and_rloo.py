@@ -6,7 +6,6 @@ import pytest
 import torch
 import trl
 from datasets import Dataset
-from transformers import LlamaConfig, LlamaForSequenceClassification
 
 from rlhf_losses.scoring import Scorer
 
@@ -16,22 +15,10 @@ PROMPTS = {"texts": TEXTS, "conversations": [[{"role": "user", "content": text}]
 
 
 @pytest.fixture
-def scorer(tokenizer):
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_labels=1,
-        pad_token_id=0,
-        max_position_embeddings=256,
-    )
-    model = LlamaForSequenceClassification(config)
+def scorer(reward_model, tokenizer):
     with torch.no_grad():
-        model.score.weight.normal_()  # scores far enough apart to tell completions from each other
-    return Scorer(model, tokenizer)
+        reward_model.score.weight.normal_()  # scores far enough apart to tell completions from each other
+    return Scorer(reward_model, tokenizer)
 
 
 @pytest.mark.parametrize("form", PROMPTS)

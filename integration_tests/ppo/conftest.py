@@ -5,7 +5,7 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig
 from ppo_runs import share_of_high_tokens
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForSequenceClassification
+from transformers import AutoModelForCausalLM
 
 from rlhf_losses.ppo import PPOConfig, PPOTrainer
 from rlhf_losses.training import RewardConfig, RewardTrainer
@@ -43,21 +43,6 @@ def decided_policy(language_model, tokenizer, tmp_path_factory):
     policy.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
-
-
-@pytest.fixture
-def reward_model(tokenizer):
-    torch.manual_seed(1)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_labels=1,
-        pad_token_id=0,
-    )
-    return LlamaForSequenceClassification(config)
 
 
 @pytest.fixture
