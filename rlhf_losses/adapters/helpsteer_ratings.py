@@ -8,7 +8,7 @@ ATTRIBUTES = ("helpfulness", "correctness", "coherence", "complexity", "verbosit
 
 
 class HelpsteerRatings(Adapter):
-    """Ratings: `helpfulness`, from 0 to 4; the other attributes stay beside it in columns of their own.
+    """Ratings: `helpfulness`, from 0 to 4; all five also as attributes, for `multi_attribute`.
 
     Where each attribute lists what several annotators said (the folder `disagreements`), every annotator's rating
     becomes a row. Earlier turns of a conversation are told by their marks.
@@ -21,4 +21,4 @@ class HelpsteerRatings(Adapter):
         said = {name: row[name] if isinstance(row[name], list) else [row[name]] for name in ATTRIBUTES}
         texts = {"prompt": marked_turns(row["prompt"]), "completion": said_by("assistant", row["response"])}
         each = [dict(zip(ATTRIBUTES, values, strict=True)) for values in zip(*said.values(), strict=True)]
-        return [{**texts, "rating": one["helpfulness"], **one} for one in each]
+        return [{**texts, "rating": one["helpfulness"], "attributes": one} for one in each]

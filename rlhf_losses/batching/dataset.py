@@ -42,6 +42,7 @@ VALUES = (
     "weight",
     "preference",
     "tie",
+    "attributes",
     "ranks",
     "rating",
     "ratings",

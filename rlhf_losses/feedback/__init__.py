@@ -1,5 +1,6 @@
 """What people said: pairs, rankings, ratings, labels, steps, stepwise rankings and votes over a vector of scores."""
 
+from rlhf_losses.feedback.attributes import Attributes
 from rlhf_losses.feedback.base import Answer, Feedback
 from rlhf_losses.feedback.groups import Groups
 from rlhf_losses.feedback.kinds import ALWAYS_THERE, IN_STEPS, KINDS, kinds_held, kinds_in_columns, source_for
@@ -18,6 +19,7 @@ __all__ = [
     "IN_STEPS",
     "KINDS",
     "Answer",
+    "Attributes",
     "Feedback",
     "Groups",
     "Labels",

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from rlhf_losses.errors import FeedbackMismatch
+from rlhf_losses.feedback.attributes import Attributes
 from rlhf_losses.feedback.base import Feedback, Row
 from rlhf_losses.feedback.labels import Labels
 from rlhf_losses.feedback.lengths import Lengths
@@ -13,7 +14,7 @@ from rlhf_losses.feedback.steps import Steps
 from rlhf_losses.feedback.stepwise_rankings import StepwiseRankings
 from rlhf_losses.feedback.votes import Votes
 
-KINDS: tuple[type[Feedback], ...] = (Pairs, Rankings, Ratings, Labels, Steps, StepwiseRankings, Votes)
+KINDS: tuple[type[Feedback], ...] = (Pairs, Rankings, Ratings, Labels, Steps, StepwiseRankings, Votes, Attributes)
 
 IN_STEPS: tuple[type[Feedback], ...] = (Steps, StepwiseRankings)
 """The kinds whose answers come in steps, with a score read at the end of each."""

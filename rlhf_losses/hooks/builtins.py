@@ -30,6 +30,7 @@ def provide_losses() -> Iterable[type[losses.Loss]]:
         losses.SquaredError,
         losses.Huber,
         losses.OrdinalRating,
+        losses.MultiAttribute,
         losses.CrossEntropy,
         losses.PointwiseHinge,
         losses.SegmentHinge,

@@ -11,7 +11,7 @@ from typing import Any
 import pluggy
 
 from rlhf_losses.errors import PluginError, RlhfLossesError
-from rlhf_losses.feedback import Feedback
+from rlhf_losses.feedback import ALWAYS_THERE, Feedback
 from rlhf_losses.hooks.manager import BLOCK, BUILT_IN, build_manager
 from rlhf_losses.hooks.markers import PROJECT
 from rlhf_losses.losses import Loss
@@ -57,7 +57,8 @@ class Catalogue(Mapping[str, type[Loss]]):
 
     def for_feedback(self, kind: type[Feedback]) -> list[Entry]:
         """Return the losses that can price feedback of `kind`, those made for it first."""
-        fitting = [entry for entry in self.entries.values() if kind.reaches(entry.loss.reads)]
+        entries = self.entries.values()
+        fitting = [one for one in entries if one.loss.reads in ALWAYS_THERE or kind.reaches(one.loss.reads)]
         return sorted(fitting, key=lambda entry: entry.loss.reads is not kind)
 
     def _add(self, loss: Any, plugin: str) -> None:

@@ -1,7 +1,7 @@
 """Which losses of the catalogue can be trained on what a dataset holds."""
 
 from rlhf_losses.errors import FeedbackMismatch, RlhfLossesError
-from rlhf_losses.feedback import Feedback, Mixed
+from rlhf_losses.feedback import ALWAYS_THERE, Feedback, Lengths, Mixed
 from rlhf_losses.hooks import Catalogue
 
 
@@ -14,9 +14,10 @@ def readers(
     """
     names = list(dict.fromkeys(entry.name for kind in kinds for entry in losses.for_feedback(kind)))
     reading, refusing = [], {}
+    with_lengths = Mixed.concatenate([said, Lengths.concatenate([])])  # no text is tokenized yet
     for name in names:
         loss = losses[name]()
-        feedback = said if loss.reads in (Feedback, *kinds) else by_prompt
+        feedback = with_lengths if loss.reads in (*ALWAYS_THERE, *kinds) else by_prompt
         try:
             if isinstance(feedback, FeedbackMismatch):
                 raise feedback

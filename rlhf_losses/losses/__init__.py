@@ -34,6 +34,7 @@ from rlhf_losses.losses.pairwise.squared_difference import SquaredDifference, sq
 from rlhf_losses.losses.pairwise.thurstone import Thurstone, thurstone
 from rlhf_losses.losses.pointwise.cross_entropy import CrossEntropy, cross_entropy
 from rlhf_losses.losses.pointwise.huber import Huber, huber
+from rlhf_losses.losses.pointwise.multi_attribute import MultiAttribute, multi_attribute
 from rlhf_losses.losses.pointwise.ordinal_rating import OrdinalRating, ordinal_rating
 from rlhf_losses.losses.pointwise.pointwise_hinge import PointwiseHinge, pointwise_hinge
 from rlhf_losses.losses.pointwise.squared_error import SquaredError, squared_error
@@ -73,6 +74,7 @@ __all__ = [
     "ListwiseLoss",
     "LogBarrier",
     "Loss",
+    "MultiAttribute",
     "NamedSum",
     "OrdinalPreference",
     "OrdinalRating",
@@ -113,6 +115,7 @@ __all__ = [
     "length_decorrelation",
     "list_net",
     "log_barrier",
+    "multi_attribute",
     "ordinal_preference",
     "ordinal_rating",
     "parse",

@@ -90,6 +90,23 @@ class Learnable(Numbers):
         return f"{super().__str__()}, or {LEARNED!r}"
 
 
+@dataclass(frozen=True)
+class Weights(Domain):
+    """Names with a number each, not all of them 0, as text."""
+
+    def admits(self, value: Any) -> bool:
+        try:
+            parts = [part.split("=") for part in value.split(",")]
+            named = {name.strip(): float(weight) for name, weight in parts}
+        except (AttributeError, ValueError):
+            return False
+        sane = all(named) and all(map(math.isfinite, named.values())) and any(named.values())
+        return sane and len(named) == len(parts)
+
+    def __str__(self) -> str:
+        return "a text of different names, each with a finite number, not all 0"
+
+
 def _is_one_loss(value: Any) -> bool:
     return hasattr(value, "terms") and all(term.loss is value for term in value.terms)
 
@@ -128,6 +145,11 @@ def word(default: str, *others: str) -> Any:
 def loss_of_lists(default: Any) -> Any:
     """Declare an option that is a loss itself."""
     return option(default, LossesOfLists())
+
+
+def weights(default: str) -> Any:
+    """Declare an option that gives names their weights, like `"helpfulness=0.7, verbosity=-0.2"`."""
+    return option(default, Weights())
 
 
 def written(value: Any) -> str:

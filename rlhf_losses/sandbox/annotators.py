@@ -8,6 +8,7 @@ their bar.
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import cycle
 from random import Random
 from statistics import mean
@@ -19,6 +20,7 @@ from datasets import Dataset, concatenate_datasets
 from rlhf_losses.errors import FeedbackMismatch, InvalidFeedback
 from rlhf_losses.feedback import (
     ALWAYS_THERE,
+    Attributes,
     Feedback,
     Labels,
     Pairs,
@@ -29,7 +31,7 @@ from rlhf_losses.feedback import (
     Votes,
     kinds_in_columns,
 )
-from rlhf_losses.losses import Loss
+from rlhf_losses.losses import Loss, MultiAttribute
 from rlhf_losses.sandbox.gold import FEWEST_SENTENCES, WORST, sentences, split_sentences
 
 SENTENCE_WORTHS = (-1.0, 0.0, 1.0)
@@ -172,6 +174,27 @@ def stars(samples: Iterable[Sample], noise: float = 0.0, seed: int = 0) -> Datas
     return _one_a_row(samples, lambda prompt, text: {"rating": 1.0 + round(2 * (1 + annotator.read(prompt, text)))})
 
 
+def attributes(
+    samples: Iterable[Sample],
+    noise: float = 0.0,
+    seed: int = 0,
+    names: Sequence[str] = ("helpfulness", "correctness"),
+) -> Dataset:
+    """Return one completion a row, rated by an annotator for each attribute, on a scale of its own.
+
+    Every other row has the first attribute alone.
+    """
+    panel = [Annotator(noise, seed * len(names) + place) for place in range(len(names))]
+    alone = cycle((False, True))
+
+    def rate(prompt: str, completion: str) -> dict[str, Any]:
+        read = [place + (1 + place) * one.read(prompt, completion) for place, one in enumerate(panel)]
+        told = read[:1] + [None] * (len(read) - 1) if next(alone) else read
+        return {"attributes": dict(zip(names, told, strict=True))}
+
+    return _one_a_row(samples, rate)
+
+
 SHAPES: dict[type[Feedback], Callable[..., Dataset]] = {
     Pairs: pairs,
     Rankings: rankings,
@@ -180,6 +203,7 @@ SHAPES: dict[type[Feedback], Callable[..., Dataset]] = {
     Steps: steps,
     StepwiseRankings: stepwise_rankings,
     Votes: votes,
+    Attributes: attributes,
 }
 """How each kind of feedback is given."""
 
@@ -235,6 +259,9 @@ def _is_indifferent(loss: Loss) -> bool:
 def _shape_for(kind: type[Feedback], loss: Loss) -> Callable[..., Dataset]:
     if kind is Pairs and not _accepts(loss, Pairs(torch.tensor([0]), torch.tensor([1]))):
         return strengths
+    if kind is Attributes:
+        weighed = [term.loss.by_name for term in loss.terms if isinstance(term.loss, MultiAttribute)]
+        return partial(attributes, names=tuple(dict.fromkeys(name for names in weighed for name in names)))
     if kind is Ratings and not _accepts(loss, Ratings(torch.tensor([0]), torch.tensor([0.5]), torch.tensor([1]))):
         return stars
     stepwise = [term.loss for term in loss.terms if term.loss.reads is kind is Steps]

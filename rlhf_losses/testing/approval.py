@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from rlhf_losses.feedback import (
+    Attributes,
     Feedback,
     Labels,
     Lengths,
@@ -62,6 +63,12 @@ def _(feedback: Rankings) -> Verdict:
 @verdict.register
 def _(feedback: Ratings) -> Verdict:
     return verdict(feedback.to_rankings())
+
+
+@verdict.register
+def _(feedback: Attributes) -> Verdict:
+    """An attribute may count for or against an answer, so that no score is beyond doubt."""
+    return feedback.candidates, feedback.candidates
 
 
 @verdict.register

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from rlhf_losses.feedback import (
+    Attributes,
     Feedback,
     Labels,
     Lengths,
@@ -58,6 +59,11 @@ def _(feedback: Rankings) -> Rankings:
 @opposite.register
 def _(feedback: Ratings) -> Ratings:
     return Ratings(feedback.candidates, -feedback.ratings, feedback.sizes)
+
+
+@opposite.register
+def _(feedback: Attributes) -> Attributes:
+    return Attributes(feedback.candidates, feedback.names, -feedback.values)
 
 
 @opposite.register

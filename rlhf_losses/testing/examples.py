@@ -7,6 +7,7 @@ import torch
 
 from rlhf_losses.errors import InvalidFeedback
 from rlhf_losses.feedback import (
+    Attributes,
     Feedback,
     Labels,
     Lengths,
@@ -48,6 +49,12 @@ EXAMPLES: Mapping[type[Feedback], Sequence[Sequence[Row]]] = {
         [{"label": True}, {"label": False}, {"label": True}],
         [{"label": 1}, {"label": -1}, {"label": 1}],
         [{"label": 0.3}, {"label": 1.0}, {"label": 0.0}],
+    ),
+    Attributes: (
+        [
+            {"attributes": {"helpfulness": 4, "correctness": 3, "verbosity": 1}},
+            {"attributes": [{"helpfulness": 0.5, "correctness": None}, {"helpfulness": -1, "correctness": 2}]},
+        ],
     ),
     Lengths: (
         [{"lengths": [12, 30]}, {"lengths": [7, 21, 40]}, {"lengths": [3]}],

@@ -6,7 +6,7 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rlhf_losses.feedback import Feedback, Labels, Pairs, Rankings, Ratings, Steps, StepwiseRankings, Votes
+from rlhf_losses.feedback import Attributes, Feedback, Labels, Pairs, Rankings, Ratings, Steps, StepwiseRankings, Votes
 from rlhf_losses.testing.examples import join
 
 ScoresAndFeedback = tuple[Tensor, Feedback]
@@ -63,6 +63,9 @@ _pair_with_ties = st.fixed_dictionaries(
 ).map(_with_ties)
 
 
+_attributes = st.fixed_dictionaries({"helpfulness": st.integers(0, 4), "correctness": st.none() | st.integers(0, 4)})
+
+
 def _in_steps(ranks_and_counts: list[tuple[int, int]]) -> dict[str, Any]:
     """Return a row of ranked answers with so many steps."""
     return {
@@ -78,5 +81,6 @@ _ROWS: dict[type[Feedback], st.SearchStrategy[dict[str, Any]]] = {
     Labels: st.fixed_dictionaries({"label": st.booleans()}),
     Steps: st.fixed_dictionaries({"labels": _lists(st.booleans())}),
     StepwiseRankings: _lists(st.tuples(st.integers(1, 4), st.integers(1, 3)), shortest=2).map(_in_steps),
+    Attributes: st.fixed_dictionaries({"attributes": _lists(_attributes)}),
     Votes: st.fixed_dictionaries({"votes": st.tuples(_counts, _counts), "ties": _counts}).filter(_someone_voted),
 }

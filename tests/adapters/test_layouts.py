@@ -110,14 +110,14 @@ def test_helpsteer_is_rated_by_its_helpfulness_and_keeps_the_other_attributes():
     (rated,) = read(HelpsteerRatings(), HELPSTEER)
     assert rated["prompt"] == [says(USER, "c#")]
     assert rated["completion"] == [says(ASSISTANT, "A language.")]
-    assert (rated["rating"], rated["verbosity"]) == (3, 1)
+    assert (rated["rating"], rated["attributes"]["verbosity"]) == (3, 1)
 
 
 def test_helpsteer_disagreements_are_one_rating_an_annotator():
     lists = {name: [value, value - 1] for name, value in HELPSTEER.items() if isinstance(value, int)}
     rows = read(HelpsteerRatings(), HELPSTEER | lists)
     assert [row["rating"] for row in rows] == [3, 2]
-    assert [row["correctness"] for row in rows] == [4, 3]
+    assert [row["attributes"]["correctness"] for row in rows] == [4, 3]
 
 
 def test_helpsteer2_preferences_above_zero_are_for_the_second_response():

@@ -7,7 +7,18 @@ import torch
 from hypothesis import given
 
 from rlhf_losses.errors import FeedbackMismatch
-from rlhf_losses.feedback import KINDS, Labels, Pairs, Rankings, Ratings, Steps, StepwiseRankings, Votes, source_for
+from rlhf_losses.feedback import (
+    KINDS,
+    Attributes,
+    Labels,
+    Pairs,
+    Rankings,
+    Ratings,
+    Steps,
+    StepwiseRankings,
+    Votes,
+    source_for,
+)
 from rlhf_losses.testing.strategies import scores_with
 
 DOWN = {
@@ -17,6 +28,7 @@ DOWN = {
     Pairs: set(),
     Labels: set(),
     Steps: set(),
+    Attributes: set(),
     StepwiseRankings: set(),
 }
 EXAMPLES = {
@@ -27,6 +39,7 @@ EXAMPLES = {
     Steps: Steps(steps=[0], values=[1.0]),
     StepwiseRankings: StepwiseRankings(steps=[0, 1, 2], counts=[2, 1], ranks=[1, 2], sizes=[2]),
     Votes: Votes(first=[0], second=[1], votes_first=[3], votes_second=[0]),
+    Attributes: Attributes.from_row({"attributes": {"helpfulness": 4.0}}),
 }
 
 

@@ -20,13 +20,16 @@ LOSSES = [entry.loss() for entry in ENTRIES]
 BUILT_IN_LOSSES = [entry.loss() for entry in ENTRIES if entry.plugin == BUILT_IN]
 
 
+WEIGHTS = "helpfulness=0.7, verbosity=-0.2, correctness=0"
+
+
 def another(loss, option):
     """Return a value of an option that is not its default."""
     default = getattr(loss, option)
     domain = next(field.metadata.get("domain") for field in fields(loss) if field.name == option)
     words = [word for word in getattr(domain, "words", ()) if word != default]
     numbers = [1.5 * default + 0.125, 1.5 * default] if isinstance(default, int | float) else [0.6, Hinge(margin=2.0)]
-    return next(value for value in numbers + words + [2] if domain is None or domain.admits(value))
+    return next(value for value in [*numbers, *words, 2, WEIGHTS] if domain is None or domain.admits(value))
 
 
 OPTIONS = [(loss, field.name) for loss in LOSSES for field in fields(loss)]
