@@ -5,7 +5,7 @@
 Every time is that of a forward and a backward pass, the best of several. A loss is priced on the small rows that
 `check_loss` takes, over and over until the batch is full; the model runs over texts of one length in tokens, and its
 time is taken for as many texts as the rows have. For the growth, a batch has 8,192 answers in lists of one length, so
-that a list costs in proportion to its length where the loss is linear.
+that a list costs in proportion to its length where the loss is linear; the exponent is fitted to the longest four.
 """
 
 import csv
@@ -32,7 +32,8 @@ LENGTHS = (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 QUADRATIC = ("accumulated_pairs", "lambda_ndcg", "bradley_terry")
 """Compare every two answers of a list: what a difference of scores costs is no sum of what each score costs."""
 
-COLUMNS = ("loss", "rows", "length", "items", "texts", "microseconds_an_item", *(f"share_of_{m}" for m in MODELS))
+COLUMNS = ("loss", "rows", "length", "items", "texts", "microseconds_an_item", *(f"share_of_{m}" for m in MODELS),
+           "exponent")  # fmt: skip
 
 
 @dataclass
@@ -89,26 +90,28 @@ def growth(settings: Settings) -> Iterator[dict[str, Any]]:
     lengths = [length for length in LENGTHS if length <= settings.longest]
     losses = [*(kind() for kind in provide_losses() if kind.reads is Rankings), bradley_terry, pqm]
     print(f"\nµs a list, {settings.answers:,} answers a batch\n")
-    print("| loss |" + "".join(f" {length} |" for length in lengths) + " exponent | from 128 | |")
-    print("|---" * (4 + len(lengths)) + "|")
+    print("| loss |" + "".join(f" {length} |" for length in lengths) + " exponent | |")
+    print("|---" * (3 + len(lengths)) + "|")
     for loss in losses:
         kind = Steps if loss.reads is Steps else Rankings
-        costs = []
-        for length in lengths:
-            lists = max(1, settings.answers // length)
-            seconds = seconds_of(loss, lists_of(kind, lists, length), settings.repeats)
-            costs.append(seconds / lists * 1e6)
-            yield {
-                "loss": str(loss), "rows": lists, "length": length, "items": lists, "texts": lists * length,
-                "microseconds_an_item": costs[-1],
-            }  # fmt: skip
-        long = [i for i, length in enumerate(lengths) if length >= 128] or range(len(lengths))
+        rows = [_grown(loss, lists_of(kind, max(1, settings.answers // n), n), n, settings.repeats) for n in lengths]
+        costs = [row["microseconds_an_item"] for row in rows]
+        slope = exponent(lengths[-4:], costs[-4:])
         print(
-            f"| `{loss}` |" + "".join(f" {cost:.3g} |" for cost in costs) + f" {exponent(lengths, costs):.2f} | "
-            f"{exponent([lengths[i] for i in long], [costs[i] for i in long]):.2f} | "
+            f"| `{loss}` |" + "".join(f" {cost:.3g} |" for cost in costs) + f" {slope:.2f} | "
             f"{'every two answers are compared' if loss.name() in QUADRATIC else ''} |",
             flush=True,
         )
+        yield from (row | {"exponent": round(slope, 2)} for row in rows)
+
+
+def _grown(loss: Loss, feedback: Rankings | Steps, length: int, repeats: int) -> dict[str, Any]:
+    assert feedback.sizes is not None
+    lists = len(feedback.sizes)
+    return {
+        "loss": str(loss), "rows": lists, "length": length, "items": lists, "texts": lists * length,
+        "microseconds_an_item": seconds_of(loss, feedback, repeats) / lists * 1e6,
+    }  # fmt: skip
 
 
 def exponent(lengths: Sequence[int], costs: Sequence[float]) -> float:
@@ -144,7 +147,7 @@ def seconds_a_text(size: str, settings: Settings, texts: int = 8) -> float:
     return fastest(step, settings.model_repeats) / texts
 
 
-def lists_of(kind: type[Feedback], lists: int, length: int) -> Feedback:
+def lists_of(kind: type[Feedback], lists: int, length: int) -> Rankings | Steps:
     """Return rankings in a random order with ties, or steps of which most are right, in lists of one length."""
     count, sizes = lists * length, torch.full((lists,), length)
     if kind is Steps:

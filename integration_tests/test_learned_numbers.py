@@ -10,8 +10,8 @@ from transformers import AutoModelForSequenceClassification
 
 from rlhf_losses.errors import UnusableModel
 from rlhf_losses.hooks import catalogue
-from rlhf_losses.losses import parse
-from rlhf_losses.scoring import Scorer
+from rlhf_losses.losses import parse, score_decay
+from rlhf_losses.scoring import Scorer, evaluate
 from rlhf_losses.training import RewardConfig, RewardTrainer
 from rlhf_losses.training.learned import LearnedNumbers
 
@@ -109,3 +109,19 @@ def test_a_sum_hands_each_term_its_own_numbers():
     numbers = LearnedNumbers(parse("rao_kupper + 0.5 * rao_kupper(tie_width=2.0) + ordinal_rating", catalogue()))
     assert [sorted(term) for term in numbers.by_term()] == [["log_tie_width"], [], ["first_cut", "log_gaps"]]
     assert list(numbers.told()) == ["rao_kupper.log_tie_width", "ordinal_rating.first_cut", "ordinal_rating.log_gaps"]
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_evaluation_prices_with_the_numbers_that_were_learned(language_model, settings, tmp_path, name, caplog):
+    run = trainer(language_model, settings, name)
+    run.train()
+    scorer = Scorer.from_pretrained(run.publish(tmp_path / "published"))
+    loss = parse(name, catalogue())
+    measured = evaluate(scorer, rows(name), loss)
+    assert measured["loss"] == pytest.approx(run.evaluate(run.train_dataset)["eval_loss"], rel=1e-4)
+    assert not caplog.records
+
+    other = evaluate(scorer, rows(name), 1.0 * loss + 0.0 * score_decay)
+    assert other["loss"] != pytest.approx(measured["loss"], rel=1e-4)
+    (told,) = caplog.messages
+    assert f"because the model was trained with {name}. For what it learned, evaluate that loss." in told

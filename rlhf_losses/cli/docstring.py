@@ -19,8 +19,8 @@ class Docstring:
     sections: dict[str, str]
 
 
-def read_docstring(thing: type) -> Docstring:
-    """Take the docstring of a class apart.
+def read_docstring(thing: type, within_text: str = r"\1") -> Docstring:
+    """Take the docstring of a class apart; `within_text` is how formulas within the text are written.
 
     >>> from rlhf_losses.losses import ScoreDecay
     >>> read_docstring(ScoreDecay).formula
@@ -36,13 +36,13 @@ def read_docstring(thing: type) -> Docstring:
         else:
             blocks[heading].append(line)
     formula, rest = _split_formula(blocks.pop(""))
-    sections = {name: plain(lines) for name, lines in blocks.items()}
-    return Docstring(text=plain(rest), formula=formula, sections=sections)
+    sections = {name: plain(lines, within_text) for name, lines in blocks.items()}
+    return Docstring(text=plain(rest, within_text), formula=formula, sections=sections)
 
 
-def plain(lines: list[str]) -> str:
+def plain(lines: list[str], within_text: str = r"\1") -> str:
     """Return lines without their common indent and without the marks of reStructuredText."""
-    without_roles = _ROLE.sub(r"\1", textwrap.dedent("\n".join(lines)))
+    without_roles = _ROLE.sub(within_text, textwrap.dedent("\n".join(lines)))
     return re.sub(r"\n{3,}", "\n\n", without_roles.replace("``", "`")).strip()
 
 

@@ -2,7 +2,8 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import reduce
+from operator import and_
 
 from torch import Tensor
 
@@ -10,7 +11,11 @@ from rlhf_losses.dimensions import PerItem, Scores
 from rlhf_losses.errors import UnreadableLoss
 from rlhf_losses.feedback import Feedback
 from rlhf_losses.losses.base import Loss
-from rlhf_losses.losses.claims import Claims
+from rlhf_losses.losses.claims import HOMOGENEOUS, PROPER
+
+_SURVIVE_ADDITION = ~(PROPER | HOMOGENEOUS)
+"""What a sum of losses still is if all of them are. Exponentials of -cost of a sum, or of a multiple, add up to no
+constant; and losses may grow by different powers of the scale."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +33,19 @@ class Term:
 class Sum(Loss):
     """A weighted sum of losses; each term reads its own feedback and is averaged over its own items.
 
+    Weights are not negative, so that a sum is what all its terms are; see `_SURVIVE_ADDITION` for what gets lost.
+
     >>> from rlhf_losses.losses import bradley_terry, centering
     >>> print(bradley_terry + 0.01 * centering)
     bradley_terry + 0.01 * centering
     """
 
     parts: tuple[Term, ...]
-    claims: ClassVar[Claims] = Claims.NONE
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        shared = reduce(and_, (part.loss.claims for part in self.parts), _SURVIVE_ADDITION)
+        object.__setattr__(self, "claims", shared)
 
     @classmethod
     def of(cls, *losses: Loss) -> "Sum":
@@ -80,6 +91,21 @@ class NamedSum(Loss):
 
     def items(self, scores: Scores, feedback: Feedback, **numbers: Tensor) -> PerItem:
         return self.expand().items(scores, feedback, **numbers)
+
+
+def term_names(loss: Loss) -> list[str]:
+    """Return a name for each term; further terms of the same loss are numbered.
+
+    >>> from rlhf_losses.losses import bradley_terry, hinge
+    >>> term_names(hinge + bradley_terry + 0.5 * hinge)
+    ['hinge', 'bradley_terry', 'hinge#2']
+    """
+    names: list[str] = []
+    for term in loss.terms:
+        name = term.loss.name()
+        same = sum(other.split("#")[0] == name for other in names)
+        names.append(name if not same else f"{name}#{same + 1}")
+    return names
 
 
 def _parts(loss: Loss) -> tuple[Term, ...]:

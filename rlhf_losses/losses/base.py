@@ -6,7 +6,7 @@ never holds a tensor, sees a model or takes an average.
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -87,11 +87,13 @@ class Loss(ABC):
             )
         return items
 
-    def __call__(self, scores: Scores, feedback: Feedback) -> Scalar:
-        """Return the mean over items of each term, weighted and added."""
+    def __call__(
+        self, scores: Scores, feedback: Feedback, numbers: Sequence[Mapping[str, Tensor]] | None = None
+    ) -> Scalar:
+        """Return the mean over items of each term, weighted and added; `numbers` are those that each term learned."""
         total = scores.new_zeros((), dtype=exact(scores).dtype)
-        for term in self.terms:
-            items = term.loss.price(scores, feedback)
+        for term, learned in zip(self.terms, numbers or [{}] * len(self.terms), strict=True):
+            items = term.loss.price(scores, feedback, learned)
             total = total + term.weight * (items.mean() if len(items) else items.sum())
         return total
 

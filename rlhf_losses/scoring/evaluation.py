@@ -1,5 +1,6 @@
 """Measure a reward model on data that it was not trained on."""
 
+import logging
 import math
 from collections.abc import Sequence
 
@@ -7,14 +8,19 @@ import numpy as np
 import torch
 from datasets import Dataset
 from scipy import stats
+from torch import Tensor
 
 from rlhf_losses.batching.dataset import check_dataset, group_ratings
 from rlhf_losses.diagnostics import Tally, agreement
 from rlhf_losses.dimensions import Scores
 from rlhf_losses.feedback import Mixed, Rankings, Ratings, kinds_in_columns
 from rlhf_losses.losses import Loss, ScoreDecay
+from rlhf_losses.losses.algebra import term_names
+from rlhf_losses.scoring.description import Description
 from rlhf_losses.scoring.rows import Kinds, Row, feedback_of, rows_that_fit, texts_of
 from rlhf_losses.scoring.scorer import Scorer
+
+logger = logging.getLogger(__name__)
 
 
 def evaluate(scorer: Scorer, dataset: Dataset, loss: Loss | None = None, overlong: str = "drop") -> dict[str, float]:
@@ -23,7 +29,8 @@ def evaluate(scorer: Scorer, dataset: Dataset, loss: Loss | None = None, overlon
     Whole texts get the score that the scorer gives them, steps the score at their ends. `accuracy` (pairs,
     labels; ties earn half), `margin`, `kendall_tau` (mean over lists), `spearman` and `pearson` (ratings),
     `loss` where one is given, the mean and spread of the scores, and their correlation with the length of the
-    texts in tokens. Metrics that the feedback does not define are left out.
+    texts in tokens. Metrics that the feedback does not define are left out. Numbers that the loss learns, like cut
+    points, are those saved with the model if this is the loss that it was trained with.
 
     Raises:
         FeedbackMismatch: the columns hold no feedback that is known, or none that `loss` reads.
@@ -37,8 +44,24 @@ def evaluate(scorer: Scorer, dataset: Dataset, loss: Loss | None = None, overlon
     measured = {name: tally.mean for name, tally in agreement(scores, feedback).items()}
     measured |= _rank_correlations(scores, feedback)
     if loss is not None:
-        measured["loss"] = float(loss(scores, feedback))
+        measured["loss"] = float(loss(scores, feedback, learned_numbers(loss, scorer.description)))
     return {"rows": len(rows), **_defined(measured), **_spread(scores.numpy(), lengths)}
+
+
+def learned_numbers(loss: Loss, description: Description) -> list[dict[str, Tensor]]:
+    """Return what each term has learned, as saved with a model that was trained with this loss; else nothing."""
+    saved = description.learned if description.loss == str(loss) else {}
+    if any(term.loss.learned for term in loss.terms) and not saved:
+        logger.warning(
+            "Loss: the numbers that %s learns have the values that they start from, because the model was trained with "
+            "%s. For what it learned, evaluate that loss.",
+            loss,
+            description.loss,
+        )
+    return [
+        {name: torch.tensor(saved[f"{named}.{name}"]) for name in term.loss.learned if saved}
+        for named, term in zip(term_names(loss), loss.terms, strict=True)
+    ]
 
 
 def _score_rows(scorer: Scorer, rows: Sequence[Row], kinds: Kinds) -> tuple[Scores, np.ndarray]:

@@ -13,7 +13,7 @@ from rlhf_losses.hooks.registry import require_contract
 from rlhf_losses.losses import BatchwideLoss, Claims, Loss, Sum
 from rlhf_losses.losses.expression import parse
 from rlhf_losses.testing.approval import verdict
-from rlhf_losses.testing.counterparts import alternatives, opposite
+from rlhf_losses.testing.counterparts import alternatives, in_another_unit, opposite
 from rlhf_losses.testing.examples import Rows, accepts, batches_for, join
 
 Rule = Callable[[Any], None]
@@ -193,6 +193,32 @@ def _may_be_shifted(loss: Loss) -> None:
                 )
 
 
+def _has_no_unit(loss: Loss) -> None:
+    """It claims to be homogeneous: in another unit of scores, margins and ratings, all costs change by one factor."""
+    factors: dict[float, float] = {}
+    for rows, scores in _batches(loss, torch.float64, spreads=(1.0, 10.0)):
+        said = join(rows)
+        before = _costs(loss, scores, (said,))
+        for unit in (2.0, 8.0):
+            other = in_another_unit(said, unit)
+            after = _costs(loss, unit * scores, (other,)) if accepts(loss, other) else None
+            largest = int(before.abs().argmax())
+            if unit not in factors and after is not None and before[largest] != 0:
+                factors[unit] = float(after[largest] / before[largest])
+            expected = factors.get(unit, 0.0) * before
+            if after is None or not _close(after, expected):
+                raise AssertionError(
+                    f"The scores {_told(scores)} cost {_told(before)}, and in a unit {unit:g} times smaller "
+                    f"{'nothing, because the loss refuses that' if after is None else _told(after)}. "
+                    "Drop HOMOGENEOUS from claims."
+                )
+    if factors and not math.isclose(factors[2.0] ** 3, factors[8.0], rel_tol=1e-6):
+        raise AssertionError(
+            f"In a unit 2 times smaller costs are {factors[2.0]:.4g} times as high, in one 8 times smaller "
+            f"{factors[8.0]:.4g} times, which is no power of it. Drop HOMOGENEOUS from claims."
+        )
+
+
 def _rewards_approval(loss: Loss) -> None:
     """It claims to be monotone: a higher score for what people approved of never costs more."""
     for rows, scores in _batches(loss, torch.float64, spreads=(1.0, 3.0, 10.0, 10.0, 30.0)):
@@ -270,6 +296,7 @@ BATCHWIDE_RULES: list[Rule] = [_prices_every_item, _may_be_cut, _prices_nothing_
 RULES: list[Rule] = [_has_finite_gradients, _has_the_gradient_of_its_value]
 CLAIM_RULES: dict[Claims, Rule] = {
     Claims.SHIFT_INVARIANT: _may_be_shifted,
+    Claims.HOMOGENEOUS: _has_no_unit,
     Claims.MONOTONE: _rewards_approval,
     Claims.NON_NEGATIVE: _costs_no_less_than_nothing,
     Claims.CONVEX: _is_convex,

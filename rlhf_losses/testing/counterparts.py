@@ -1,5 +1,6 @@
 """What people could have said instead: the opposite, and everything else."""
 
+from dataclasses import replace
 from functools import singledispatch
 from itertools import permutations, product
 
@@ -89,6 +90,19 @@ def _(feedback: StepwiseRankings) -> StepwiseRankings:
 @opposite.register
 def _(feedback: Mixed) -> Mixed:
     return Mixed(tuple(map(opposite, feedback.kinds)))
+
+
+def in_another_unit(feedback: Feedback, factor: float) -> Feedback:
+    """Return the same feedback where scores count in another unit: margins and ratings change with it.
+
+    >>> in_another_unit(Pairs(chosen=[0], rejected=[1], margin=[0.5], weight=[3.0]), 2.0).margin
+    tensor([1.])
+    """
+    if isinstance(feedback, Mixed):
+        return Mixed(tuple(in_another_unit(kind, factor) for kind in feedback.kinds))
+    named = ("margin", "ratings", "values")
+    stated = {name: getattr(feedback, name, None) for name in named}
+    return replace(feedback, **{name: factor * value for name, value in stated.items() if value is not None})
 
 
 def alternatives(kind: type[Feedback], loss: Loss) -> list[list[Feedback]]:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from rlhf_losses.errors import UnusableModel
 from rlhf_losses.losses import Loss
-from rlhf_losses.training.meter import term_names
+from rlhf_losses.losses.algebra import term_names
 
 
 class LearnedNumbers(nn.Module):
@@ -21,7 +21,7 @@ class LearnedNumbers(nn.Module):
 
     def __init__(self, loss: Loss) -> None:
         super().__init__()
-        self.names = [name.removeprefix("loss/") for name in term_names(loss)]
+        self.names = term_names(loss)
         self.terms = [
             {name: nn.Parameter(torch.tensor(start)) for name, start in term.loss.learned.items()}
             for term in loss.terms

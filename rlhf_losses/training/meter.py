@@ -7,6 +7,7 @@ from rlhf_losses.batching import Pass
 from rlhf_losses.diagnostics import Tally, add_tallies, agreement
 from rlhf_losses.dimensions import PerItem, Scores
 from rlhf_losses.losses import Loss
+from rlhf_losses.losses.algebra import term_names
 
 
 class Meter:
@@ -23,7 +24,7 @@ class Meter:
             extremes = {"min_reward": scores.min(), "max_reward": scores.max()}
             self._add({name: Tally(value.item(), 1) for name, value in extremes.items()})
             self._add({"mean_reward": Tally.of(scores)})
-        self._add(dict(zip(term_names(loss), map(Tally.of, costs, weights), strict=True)))
+        self._add(dict(zip(metric_names(loss), map(Tally.of, costs, weights), strict=True)))
 
     def means(self, accelerator: Accelerator) -> dict[str, float]:
         """Return the mean of each metric over every process, leaving out what was never counted."""
@@ -42,16 +43,11 @@ class Meter:
         self.tallies = add_tallies(self.tallies, tallies)
 
 
-def term_names(loss: Loss) -> list[str]:
-    """Return a metric's name for each term; terms of the same loss are numbered.
+def metric_names(loss: Loss) -> list[str]:
+    """Return a metric's name for each term.
 
     >>> from rlhf_losses.losses import bradley_terry, hinge
-    >>> term_names(bradley_terry + hinge)
+    >>> metric_names(bradley_terry + hinge)
     ['loss/bradley_terry', 'loss/hinge']
     """
-    names: list[str] = []
-    for term in loss.terms:
-        name = f"loss/{term.loss.name()}"
-        same = sum(other.split("#")[0] == name for other in names)
-        names.append(name if not same else f"{name}#{same + 1}")
-    return names
+    return [f"loss/{name}" for name in term_names(loss)]

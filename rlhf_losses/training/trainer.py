@@ -27,7 +27,7 @@ from rlhf_losses.training.config import RewardConfig
 from rlhf_losses.training.data import TrainingData
 from rlhf_losses.training.frozen import find_frozen_layers
 from rlhf_losses.training.learned import LearnedNumbers
-from rlhf_losses.training.meter import Meter, term_names
+from rlhf_losses.training.meter import Meter, metric_names
 from rlhf_losses.training.sharded import require_possible
 from rlhf_losses.training.terms import price, step_totals, total_cost, weigh
 from rlhf_losses.training.whole_step import Means, is_batchwide, measure
@@ -184,7 +184,7 @@ class RewardTrainer(trl.RewardTrainer):
 
     def _mean_eval_loss(self) -> float:
         means = self.eval_meter.means(self.accelerator)
-        named = zip(self.loss.terms, term_names(self.loss), strict=True)
+        named = zip(self.loss.terms, metric_names(self.loss), strict=True)
         return sum(term.weight * means.get(name, 0.0) for term, name in named)
 
     def _scores(self, model: torch.nn.Module, one: Pass) -> Scores:

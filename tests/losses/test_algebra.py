@@ -9,11 +9,13 @@ import torch
 from rlhf_losses.errors import FeedbackMismatch, InvalidFeedback, PluginError, UnreadableLoss
 from rlhf_losses.feedback import Labels, Mixed, Pairs, Rankings, Ratings, Steps
 from rlhf_losses.losses import (
+    Aggregated,
     BradleyTerry,
     CenteredBradleyTerry,
     Claims,
     Hinge,
     PairwiseLoss,
+    SquaredDifference,
     Sum,
     Term,
     accumulated_pairs,
@@ -21,13 +23,18 @@ from rlhf_losses.losses import (
     centered_bradley_terry,
     centering,
     cross_entropy,
+    eurus,
     hinge,
+    list_net,
     plackett_luce,
     score_decay,
     segment_hinge,
     segment_rating,
     squared_error,
+    thurstone,
 )
+from rlhf_losses.testing import check_loss
+from rlhf_losses.testing.checks import CLAIM_RULES
 
 SCORES = torch.tensor([2.0, 0.5, -1.0])
 ONE_PAIR = Pairs(chosen=[0], rejected=[1])
@@ -234,3 +241,58 @@ def test_rankings_reach_pairwise_terms_of_a_mixed_loss():
     cost = (plackett_luce + 0.01 * centering)(SCORES, rankings)
     pairs = [(2.0 + 0.5) ** 2, (2.0 - 1.0) ** 2, (0.5 - 1.0) ** 2]
     assert float(cost) == pytest.approx(float(plackett_luce(SCORES, rankings)) + 0.01 * sum(pairs) / 3)
+
+
+def test_a_sum_claims_what_all_its_terms_claim_and_a_sum_keeps():
+    lost = Claims.PROPER | Claims.HOMOGENEOUS
+    assert (bradley_terry + 0.5 * plackett_luce).claims == bradley_terry.claims & plackett_luce.claims & ~lost
+    assert (squared_error + 0.1 * score_decay).claims == squared_error.claims & ~lost
+    assert (2 * bradley_terry).claims == bradley_terry.claims & ~lost
+    assert Claims.SHIFT_INVARIANT not in (bradley_terry + 0.01 * centering).claims
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        bradley_terry + 0.5 * plackett_luce,
+        bradley_terry + 0.01 * centering,
+        bradley_terry + segment_hinge,
+        2 * Hinge(margin=0.0) + thurstone,
+        squared_error + 0.1 * score_decay,
+        0.3 * accumulated_pairs + 0.7 * list_net,
+    ],
+    ids=str,
+)
+def test_what_a_sum_claims_is_true_of_it(loss):
+    assert loss.claims
+    check_loss(loss)
+
+
+@pytest.mark.parametrize(
+    ("loss", "claim"),
+    [
+        (2 * bradley_terry, Claims.PROPER),
+        (bradley_terry + thurstone, Claims.PROPER),
+        (Hinge(margin=0.0) + score_decay, Claims.HOMOGENEOUS),
+    ],
+    ids=str,
+)
+def test_what_a_sum_loses_is_not_true_of_it(loss, claim):
+    assert all(claim in term.loss.claims for term in loss.terms)
+    with pytest.raises(AssertionError, match="from claims"):
+        CLAIM_RULES[claim](loss)
+
+
+@pytest.mark.parametrize("loss", [eurus, centered_bradley_terry], ids=str)
+def test_a_named_sum_claims_what_it_stands_for_claims(loss):
+    assert loss.claims == loss.expand().claims
+
+
+@pytest.mark.parametrize(
+    "loss", [Hinge(margin=0.0), Hinge(margin=0.0, power=2.0), SquaredDifference(target=0.0)], ids=str
+)
+def test_without_a_distance_of_its_own_a_loss_is_homogeneous(loss):
+    assert Claims.HOMOGENEOUS in loss.claims
+    assert Claims.HOMOGENEOUS not in type(loss)().claims
+    check_loss(loss)
+    check_loss(Aggregated(of=loss, by="minimum"))

@@ -130,6 +130,16 @@ class Anchored(PairwiseLoss):
 
 
 @dataclass(frozen=True)
+class Worldly(PairwiseLoss):
+    """Claims to have no unit of its own, and asks for a lead of 1."""
+
+    claims = Claims.HOMOGENEOUS
+
+    def per_pair(self, lead):
+        return relu(1 - lead)
+
+
+@dataclass(frozen=True)
 class Backward(PairwiseLoss):
     """Claims to reward approval and punishes it."""
 
@@ -272,6 +282,7 @@ class Sweeping(Regularizer):
         (Infinite(), "Gradients are finite"),
         (Deceitful(), "gradient is that of the value"),
         (Anchored(), "claims to be shift invariant"),
+        (Worldly(), "claims to be homogeneous"),
         (Backward(), "claims to be monotone"),
         (Generous(), "claims to be non-negative"),
         (Bent(), "claims to be convex"),

@@ -6,7 +6,7 @@ from torch.nn.functional import relu
 
 from rlhf_losses.dimensions import PerPair
 from rlhf_losses.losses.base import PairwiseLoss
-from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, REVERSIBLE, SHIFT_INVARIANT
+from rlhf_losses.losses.claims import CONVEX, HOMOGENEOUS, MONOTONE, NON_NEGATIVE, REVERSIBLE, SHIFT_INVARIANT
 from rlhf_losses.losses.options import number
 
 
@@ -36,6 +36,11 @@ class Hinge(PairwiseLoss):
     power: float = number(1.0, 1.0, 2.0)
 
     claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.margin:
+            object.__setattr__(self, "claims", self.claims | HOMOGENEOUS)
 
     def per_pair(self, lead: PerPair) -> PerPair:
         return relu(self.margin - lead) ** self.power

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from rlhf_losses.dimensions import PerPair
 from rlhf_losses.losses.base import PairwiseLoss
-from rlhf_losses.losses.claims import CONVEX, NON_NEGATIVE, REVERSIBLE, SHIFT_INVARIANT
+from rlhf_losses.losses.claims import CONVEX, HOMOGENEOUS, NON_NEGATIVE, REVERSIBLE, SHIFT_INVARIANT
 from rlhf_losses.losses.options import number
 
 
@@ -35,6 +35,11 @@ class SquaredDifference(PairwiseLoss):
     target: float = number(1.0, 0.0)
 
     claims = SHIFT_INVARIANT | NON_NEGATIVE | CONVEX | REVERSIBLE
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.target:
+            object.__setattr__(self, "claims", self.claims | HOMOGENEOUS)
 
     def per_pair(self, lead: PerPair) -> PerPair:
         return (lead - self.target) ** 2

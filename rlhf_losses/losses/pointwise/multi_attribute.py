@@ -11,7 +11,7 @@ from rlhf_losses.dimensions import ItemIndex, PerItem, Scores
 from rlhf_losses.errors import InvalidFeedback
 from rlhf_losses.feedback import Attributes
 from rlhf_losses.losses.base import Loss
-from rlhf_losses.losses.claims import CONVEX, NON_NEGATIVE, REVERSIBLE
+from rlhf_losses.losses.claims import CONVEX, HOMOGENEOUS, NON_NEGATIVE, REVERSIBLE
 from rlhf_losses.losses.options import weights
 
 
@@ -45,7 +45,7 @@ class MultiAttribute(Loss):
     weights: str = weights("helpfulness=0.5, correctness=0.5")
 
     reads = Attributes
-    claims = NON_NEGATIVE | CONVEX | REVERSIBLE
+    claims = HOMOGENEOUS | NON_NEGATIVE | CONVEX | REVERSIBLE
 
     @property
     def learned(self) -> Mapping[str, tuple[float, ...]]:

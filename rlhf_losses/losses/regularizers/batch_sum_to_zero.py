@@ -8,7 +8,7 @@ from torch import Tensor
 from rlhf_losses.dimensions import Moments, Scalar, Scores
 from rlhf_losses.feedback import Feedback
 from rlhf_losses.losses.batchwide import BatchwideLoss
-from rlhf_losses.losses.claims import CONVEX, NON_NEGATIVE, REVERSIBLE
+from rlhf_losses.losses.claims import CONVEX, HOMOGENEOUS, NON_NEGATIVE, REVERSIBLE
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class BatchSumToZero(BatchwideLoss):
         tensor(0.2500)
     """
 
-    claims = NON_NEGATIVE | CONVEX | REVERSIBLE
+    claims = HOMOGENEOUS | NON_NEGATIVE | CONVEX | REVERSIBLE
 
     def moments(self, scores: Scores, feedback: Feedback) -> Moments:
         return scores.double().unsqueeze(1)

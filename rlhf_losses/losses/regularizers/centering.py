@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from rlhf_losses.dimensions import PerPair, Scores
 from rlhf_losses.feedback import Pairs
 from rlhf_losses.losses.base import Loss
-from rlhf_losses.losses.claims import CONVEX, NON_NEGATIVE, REVERSIBLE
+from rlhf_losses.losses.claims import CONVEX, HOMOGENEOUS, NON_NEGATIVE, REVERSIBLE
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Centering(Loss):
     """
 
     reads = Pairs
-    claims = NON_NEGATIVE | CONVEX | REVERSIBLE
+    claims = HOMOGENEOUS | NON_NEGATIVE | CONVEX | REVERSIBLE
 
     def items(self, scores: Scores, feedback: Pairs) -> PerPair:  # type: ignore[override]
         return (scores[feedback.chosen] + scores[feedback.rejected]) ** 2

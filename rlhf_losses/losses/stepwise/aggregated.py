@@ -12,6 +12,7 @@ from rlhf_losses.feedback.groups import Groups
 from rlhf_losses.losses.base import Loss
 from rlhf_losses.losses.claims import (
     CONVEX,
+    HOMOGENEOUS,
     MONOTONE,
     NON_NEGATIVE,
     PROPER,
@@ -26,7 +27,7 @@ _KEPT = {
     "mean": ~Claims.NONE,
     "sum": ~SHIFT_INVARIANT,  # longer answers move further
     "minimum": ~(CONVEX | REVERSIBLE),
-    "soft_minimum": ~(CONVEX | REVERSIBLE),
+    "soft_minimum": ~(CONVEX | REVERSIBLE | HOMOGENEOUS),
 }
 """What a loss still is when its scores are aggregated."""
 

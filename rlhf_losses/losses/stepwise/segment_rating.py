@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from rlhf_losses.dimensions import PerStep
 from rlhf_losses.losses.base import StepwiseLoss
-from rlhf_losses.losses.claims import CONVEX, NON_NEGATIVE
+from rlhf_losses.losses.claims import CONVEX, HOMOGENEOUS, NON_NEGATIVE
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class SegmentRating(StepwiseLoss):
         tensor(0.1600)
     """
 
-    claims = NON_NEGATIVE | CONVEX
+    claims = HOMOGENEOUS | NON_NEGATIVE | CONVEX
 
     def per_step(self, scores: PerStep, values: PerStep) -> PerStep:
         return (scores - values) ** 2
