@@ -29,6 +29,7 @@ from rlhf_losses import (
     parse_loss,
 )
 from rlhf_losses.sandbox.tiny_models import build_reward_model, build_tokenizer
+from rlhf_losses.testing import check_estimate
 
 # TRL's own defaults use names that transformers has renamed, and torch tells of memory that a CPU does not have.
 pytestmark = [
@@ -55,6 +56,11 @@ def spread(estimate, found, features) -> torch.Tensor:
 
 def vectors(count=5, seed=9) -> torch.Tensor:
     return 3 * torch.randn(count, WIDTH, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("estimate", [Laplace(), Laplace(prior_precision=0.01, temperature=3.0)], ids=str)
+def test_laplace_keeps_the_contract(estimate):
+    check_estimate(estimate)
 
 
 @pytest.mark.parametrize(

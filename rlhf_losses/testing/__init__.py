@@ -1,8 +1,9 @@
-"""For us and for plugin authors: `check_loss` judges built-in losses and yours alike.
+"""For us and for plugin authors: `check_loss` judges built-in losses and yours alike, `check_estimate` estimates.
 
 `rlhf_losses.testing.strategies` holds Hypothesis strategies; it is the only module that needs Hypothesis.
 """
 
 from rlhf_losses.testing.checks import check_loss
+from rlhf_losses.testing.estimates import check_estimate
 
-__all__ = ["check_loss"]
+__all__ = ["check_estimate", "check_loss"]

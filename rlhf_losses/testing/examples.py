@@ -111,14 +111,14 @@ def join(rows: Sequence[Feedback]) -> Feedback:
 
 def _batches_of(kinds: Sequence[type[Feedback]]) -> list[Rows]:
     """Return batches whose rows hold all the kinds, each over scores of its own."""
-    batches = {kind: _batches_read_as(kind) for kind in kinds}
+    batches = {kind: batches_read_as(kind) for kind in kinds}
     if len(kinds) == 1:
         return batches[kinds[0]]
     together = zip(*batches.values(), strict=False)
     return [tuple(Mixed(_side_by_side(row)) for row in zip(*rows, strict=False)) for rows in together]
 
 
-def _batches_read_as(kind: type[Feedback]) -> list[Rows]:
+def batches_read_as(kind: type[Feedback]) -> list[Rows]:
     """Return the batches of one kind, and after them those of the kinds that can be read as it."""
     sources = [kind, *(other for other in EXAMPLES if other is not kind and other.reaches(kind))]
     batches = [tuple(source.from_row(row) for row in rows) for source in sources for rows in EXAMPLES[source]]
