@@ -10,7 +10,7 @@ class Claims(Flag):
     SHIFT_INVARIANT = auto()
     """Adding one constant to every score changes no item: the zero of the scores is free."""
     HOMOGENEOUS = auto()
-    """Scores, and all that is said or learned in their unit (margins, ratings), times c > 0 cost each item times the same
+    """Scores, and all that is said or learned in their unit (margins, ratings), times c > 0 cost each item times one
     power of c: the loss has no unit of its own, and the scale of the scores is that of the data."""
     MONOTONE = auto()
     """Raising the score of what people surely approved of, or lowering what they surely turned down, never raises
