@@ -32,9 +32,8 @@ from rlhf_losses import parse_loss
 from rlhf_losses.feedback import Feedback, Rankings, Ratings
 from rlhf_losses.losses import Loss
 from rlhf_losses.sandbox import Annotator, Sample, World, build_world, feedback_for
-from rlhf_losses.sandbox.annotators import rankings, votes
+from rlhf_losses.sandbox.annotators import votes
 from rlhf_losses.sandbox.demo import train_on_feedback
-from rlhf_losses.scoring import Scorer, evaluate
 
 Told = Callable[[Loss, Sequence[Sample], int], Dataset]
 """What annotators say, for a loss, some samples and a seed."""
@@ -63,7 +62,7 @@ AGAINST_LENGTH = (
     "squared_error",
 )
 RIGHT_RATE = "robust_bradley_terry(flip_rate={})"
-PROMPTS, STORIES, EPOCHS = 96, 8, 3
+PROMPTS, STORIES, EPOCHS = 96, 8, 2
 BLINDNESS, VOTERS, VOTERS_NOISE, LIKING = 0.5, 5, 0.5, 0.5
 
 
@@ -111,19 +110,36 @@ def quality(world: World, loss: str, said: Dataset, heldout: Sequence[Sample]) -
     """Train a reward model on what was said and return how it orders held-out stories."""
     with tempfile.TemporaryDirectory() as folder:
         scorer = train_on_feedback(world, parse_loss(loss), said, Path(folder), EPOCHS)
+    texts = [(s.prompt, text) for s in heldout for text in s.completions]
+    prompts, completions = map(list, zip(*texts, strict=True))
+    scores = np.array(scorer(prompts, completions)).reshape(len(heldout), -1)
+    gold = world.gold(heldout).double().numpy()
+    words = np.array([len(text.split()) for text in completions], dtype=float).reshape(gold.shape)
     return {
         "rows": len(said),
-        "accuracy": evaluate(scorer, rankings(heldout))["accuracy"],
-        "length_correlation": length_correlation(world, scorer, heldout),
+        "accuracy": accuracy(scores, gold),
+        "length_correlation": partial_correlation(scores, words, gold),
     }
 
 
-def length_correlation(world: World, scorer: Scorer, samples: Sequence[Sample]) -> float:
-    """Return the correlation of scores and words among stories of a prompt, with gold taken out of both."""
-    scores = np.array([scorer([s.prompt] * len(s.completions), s.completions) for s in samples])
-    words = np.array([[len(text.split()) for text in s.completions] for s in samples], dtype=float)
-    gold = world.gold(samples).numpy()
-    scores, words, gold = (of_prompts - of_prompts.mean(1, keepdims=True) for of_prompts in (scores, words, gold))
+def accuracy(scores: np.ndarray, gold: np.ndarray) -> float:
+    """Return the share of pairs in a row, of those that gold decides, which scores order alike.
+
+    >>> accuracy(np.array([[3.0, 1.0, 2.0]]), np.array([[1.0, 0.0, 0.0]])), accuracy(np.ones((2, 2)), np.eye(2))
+    (1.0, 0.0)
+    """
+    leads, wanted = (x[:, :, None] - x[:, None, :] for x in (scores, gold))
+    return float((leads[wanted > 0] > 0).mean())
+
+
+def partial_correlation(scores: np.ndarray, words: np.ndarray, gold: np.ndarray) -> float:
+    """Return the correlation of scores and words within rows, with what gold explains taken out of both.
+
+    >>> gold, words = np.array([[0.0, 0.0, 1.0, 1.0]]), np.array([[5.0, 6.0, 7.0, 8.0]])
+    >>> round(partial_correlation(10 * gold + words, words, gold), 6)
+    1.0
+    """
+    scores, words, gold = (x - x.mean(1, keepdims=True) for x in (scores, words, gold))
     left = [x - gold * (x * gold).sum() / (gold**2).sum() for x in (scores, words)]
     return float(np.corrcoef(*(x.ravel() for x in left))[0, 1])
 

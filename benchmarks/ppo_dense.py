@@ -189,8 +189,22 @@ def report(rows: list[dict[str, Any]]) -> None:
 
 
 def reached(found: np.ndarray, gold: float) -> np.ndarray:
-    """Return how many completions each seed saw before its gold was this high, or NaN."""
-    return np.array([seen(int(np.argmax(one >= gold))) if (one >= gold).any() else np.nan for one in found])
+    """Return how many completions each seed saw before its gold was this high, on the line between two looks, or NaN.
+
+    >>> reached(np.array([[0.0, 0.5, 1.0], [0.0, 0.1, 0.2]]), 0.75)
+    array([208.,  nan])
+    """
+    return np.array([_crossing(one, gold) for one in found])
+
+
+def _crossing(curve: np.ndarray, gold: float) -> float:
+    if not (curve >= gold).any():
+        return float("nan")
+    after = int(np.argmax(curve >= gold))
+    if after == 0:
+        return float(seen(0))
+    share = (gold - curve[after - 1]) / (curve[after] - curve[after - 1])
+    return float(seen(0) + (after - 1 + share) * BATCH)
 
 
 def ratio(step: np.ndarray, end: np.ndarray, gold: float) -> str:

@@ -60,7 +60,7 @@ def spread(first: int, last: int, count: int) -> list[int]:
     """Return about `count` steps, closer to each other at the beginning, the last one among them.
 
     >>> spread(2, 60, 5)
-    [2, 4, 10, 26, 60]
+    [2, 4, 10, 25, 60]
     """
     return sorted({int(step) for step in np.geomspace(first, last, count).astype(int)} | {last})
 

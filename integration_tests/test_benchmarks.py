@@ -1,6 +1,8 @@
 """The benchmarks run: on the smallest model, for one round, to the table that they promise."""
 
 import csv
+import doctest
+import importlib
 import os
 import subprocess
 import sys
@@ -82,7 +84,7 @@ def test_losses_are_measured_beside_models_and_over_lengths(tmp_path):
     assert printed.count("every two answers are compared") == 3
 
 
-@pytest.mark.parametrize("name", ["ppo_beside", "ppo_overoptimization"])
+@pytest.mark.parametrize("name", ["ppo_beside", "ppo_dense", "ppo_overoptimization"])
 def test_the_pictures_are_drawn_from_the_committed_numbers(tmp_path, name):
     (tmp_path / f"{name}.csv").write_text((BENCHMARKS / "results" / f"{name}.csv").read_text(encoding="utf-8"))
     assert run(f"{name}.py", "--draw", "--output", str(tmp_path))
@@ -96,3 +98,11 @@ def test_stories_are_counted_before_and_after(tmp_path):
     (row,) = csv.DictReader(table.read_text(encoding="utf-8").splitlines())
     assert float(row["before"]) >= 0
     assert 0 < float(row["distinct_after"]) <= 1
+
+
+@pytest.mark.parametrize("script", ["laws", "noise", "ppo_dense", "ppo_stories", "seeds", "watch"])
+def test_the_examples_of_a_script_are_true(script, monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    found = doctest.testmod(importlib.import_module(script))
+    assert found.attempted > 0
+    assert not found.failed
