@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -56,6 +56,15 @@ class Layout(ABC):
             "score_at": score_at,
             "texts": list(zip(keys, arrangement.places, strict=True)),
         }
+
+
+class How(NamedTuple):
+    """What a layer asks of its attention beside who sees whom: a factor on scores, dropout, bent scores, a window."""
+
+    scaling: float | None = None
+    dropout: float = 0.0
+    softcap: float | None = None
+    window: int | None = None
 
 
 class Unfit(Exception):

@@ -87,7 +87,7 @@ def require_same_scores(model: nn.Module, layout: Layout, padded: PaddedLayout, 
 def tolerance(model: nn.Module) -> float:
     """Return the difference that rounding explains in the precision of a model."""
     exact = next(model.parameters()).dtype in (torch.float32, torch.float64)
-    return 1e-4 if exact and not torch.is_autocast_enabled("cpu") else 3e-2
+    return 1e-4 if exact else 3e-2
 
 
 def _require_rules(model: nn.Module, base: Any) -> None:

@@ -12,30 +12,28 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
+from rlhf_losses.layouts.base import How
+from rlhf_losses.layouts.calls import attend_by_calls
 from rlhf_losses.layouts.tree import TokenTree
 
 BLOCK = 128
 """Tokens a block of the kernel, in both directions."""
 
 
-def attend_in_one_kernel(
-    tree: TokenTree,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    window: int | None,
-    scaling: float | None,
-    softcap: float | None,
-) -> Tensor:
-    """Return the attention output of shape (1, heads, tokens, dimension)."""
+def attend_in_one_kernel(tree: TokenTree, query: Tensor, key: Tensor, value: Tensor, how: How) -> Tensor:
+    """Return the attention of a row of shape (1, heads, tokens, dimension).
 
+    FlexAttention knows no dropout; layers that ask for it are computed call by call, which is the same attention.
+    """
+    if how.dropout:
+        return attend_by_calls(tree, query, key, value, how)
     return _kernel(query.device.type)(
         query,
         key,
         value,
-        score_mod=None if softcap is None else _capped(softcap),
-        block_mask=block_mask(tree, window, query.device),
-        scale=scaling,
+        score_mod=None if how.softcap is None else _capped(how.softcap),
+        block_mask=block_mask(tree, how.window, query.device),
+        scale=how.scaling,
         enable_gqa=key.shape[1] != query.shape[1],
     )
 

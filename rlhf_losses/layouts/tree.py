@@ -43,10 +43,10 @@ class TokenTree:
     [6, 6, 6, 5, 5, 6]
     """
 
-    def __init__(self, sizes: Sequence[int], parents: Sequence[int]) -> None:
+    def __init__(self, sizes: Sequence[int], parents: Sequence[int], dense: int = DENSE) -> None:
         self.sizes = list(sizes)
         self.parents = list(parents)
-        self.dense = DENSE
+        self.dense = dense
         self.kept: dict[Any, Any] = {}
 
     def to(self, device: Any, **_: Any) -> "TokenTree":

@@ -1,5 +1,6 @@
 """Attention along a tree is the attention of each text by itself, gradients included."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +11,10 @@ from torch import Tensor
 from rlhf_losses.layouts import PackedLayout, PrefixSharedLayout
 from rlhf_losses.layouts.attention import attend
 from rlhf_losses.layouts.base import Unfit
-from rlhf_losses.layouts.flex import BLOCK, block_mask
+from rlhf_losses.layouts.calls import attend_by_calls
+from rlhf_losses.layouts.flex import BLOCK, attend_in_one_kernel, block_mask
+from rlhf_losses.layouts.tree import TokenTree
+from rlhf_losses.layouts.varlen import attend_by_spans
 
 MODULE = SimpleNamespace(is_causal=True)
 TEXTS = [[1, 2, 3, 4, 5], [1, 2, 3, 6], [1, 2, 3, 6, 7, 8], [9], [1, 2]]
@@ -42,7 +46,7 @@ def by_the_formula(query, key, value, window, softcap) -> Tensor:
 def test_it_equals_the_attention_of_each_text(layout, dense, key_heads, window, softcap):
     arrangement = layout.arrange(TEXTS)
     tree = arrangement.model_inputs["tree"]
-    tree.dense = dense
+    tree = TokenTree(tree.sizes, tree.parents, dense)
     inputs = tensors(len(tree.reach), key_heads)
 
     ours = attend(MODULE, *inputs, None, sliding_window=window, softcap=softcap, tree=tree)[0]
@@ -69,10 +73,86 @@ def test_the_flex_kernel_equals_the_calls(texts, window, softcap):
     tree = PrefixSharedLayout(shortest_shared=1).arrange(texts).model_inputs["tree"]
     inputs = [x.detach() for x in tensors(len(tree.reach), 2)]
     calls, kernel = (
-        attend(MODULE, *inputs, None, sliding_window=window, softcap=softcap, tree=tree, flex=flex)[0]
-        for flex in (False, True)
+        attend(MODULE, *inputs, None, sliding_window=window, softcap=softcap, tree=tree, along=along)[0]
+        for along in (attend_by_calls, attend_in_one_kernel)
     )
     torch.testing.assert_close(kernel, calls)
+
+
+def varlen_by_its_contract(q, k, v, query_ends, key_ends, most_queries, most_keys, *, scale, window_size, enable_gqa):
+    """What torch documents of its kernel: sequences end to end, the last query above the last key, no key after it."""
+    assert q.shape[0] == query_ends[-1]
+    assert k.shape[0] == v.shape[0] == key_ends[-1]
+    assert enable_gqa == (q.shape[1] != k.shape[1])
+    outputs = []
+    for number in range(len(query_ends) - 1):
+        queries = q[query_ends[number] : query_ends[number + 1]].transpose(0, 1)
+        span = slice(int(key_ends[number]), int(key_ends[number + 1]))
+        keys, values = (x[span].transpose(0, 1).repeat_interleave(q.shape[1] // k.shape[1], 0) for x in (k, v))
+        assert queries.shape[1] <= most_queries
+        assert keys.shape[1] <= most_keys
+        first = keys.shape[1] - queries.shape[1]
+        distance = first + torch.arange(queries.shape[1])[:, None] - torch.arange(keys.shape[1])[None, :]
+        left, right = window_size
+        seen = (distance >= -right) & ((distance <= left) if left >= 0 else True)
+        scores = queries @ keys.transpose(-1, -2) * (q.shape[-1] ** -0.5 if scale is None else scale)
+        outputs.append((scores.masked_fill(~seen, -torch.inf).softmax(-1) @ values).transpose(0, 1))
+    return torch.cat(outputs)
+
+
+@pytest.mark.parametrize("window", [None, 2, 150])
+@pytest.mark.parametrize("key_heads", [4, 2])
+@pytest.mark.parametrize("texts", [TEXTS, LONG_TEXTS], ids=["short", "long"])
+@pytest.mark.parametrize("layout", [PackedLayout(), PrefixSharedLayout(shortest_shared=1)], ids=["packed", "shared"])
+def test_the_spans_of_the_varlen_kernel_are_the_tree(layout, texts, key_heads, window):
+    """The kernel itself runs on GPUs only: here its contract stands in for it, and what it is handed is compared."""
+    tree = layout.arrange(texts).model_inputs["tree"]
+    inputs = tensors(len(tree.reach), key_heads)
+    spans = partial(attend_by_spans, kernel=varlen_by_its_contract)
+    calls, kernel = (
+        attend(MODULE, *inputs, None, sliding_window=window, tree=tree, along=along)[0]
+        for along in (attend_by_calls, spans)
+    )
+    torch.testing.assert_close(kernel, calls)
+    for mine, theirs in zip(
+        torch.autograd.grad(kernel.square().sum(), inputs),
+        torch.autograd.grad(calls.square().sum(), inputs),
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, theirs)
+
+
+def test_what_the_varlen_kernel_does_not_compute_goes_call_by_call_and_says_so(caplog):
+    tree = PackedLayout().arrange(TEXTS).model_inputs["tree"]
+    inputs = tensors(len(tree.reach), 2)
+    with caplog.at_level("WARNING", "rlhf_losses"):
+        ours, calls = (
+            attend(MODULE, *inputs, None, tree=tree, along=along)[0] for along in (attend_by_spans, attend_by_calls)
+        )
+    torch.testing.assert_close(ours, calls)
+    assert "float64 on cpu" in caplog.text
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="the kernels are for GPUs")
+@pytest.mark.parametrize("along", [attend_in_one_kernel, attend_by_spans])
+@pytest.mark.parametrize("window", [None, 150])
+def test_the_kernels_of_gpus_equal_the_calls(along, window):
+    tree = PrefixSharedLayout().arrange(LONG_TEXTS).model_inputs["tree"]
+    generator = torch.Generator("cuda").manual_seed(0)
+    shapes = [(1, heads, len(tree.reach), 64) for heads in (8, 2, 2)]
+    inputs = [
+        torch.randn(shape, generator=generator, device="cuda", dtype=torch.bfloat16).requires_grad_()
+        for shape in shapes
+    ]
+    ours, calls = (
+        attend(MODULE, *inputs, None, sliding_window=window, tree=tree, along=one)[0]
+        for one in (along, attend_by_calls)
+    )
+    torch.testing.assert_close(ours, calls, rtol=2e-2, atol=2e-2)
+    for mine, theirs in zip(
+        torch.autograd.grad(ours.sum(), inputs), torch.autograd.grad(calls.sum(), inputs), strict=True
+    ):
+        torch.testing.assert_close(mine, theirs, rtol=5e-2, atol=5e-2)
 
 
 @pytest.mark.parametrize("window", [None, 2, 150])

@@ -64,8 +64,8 @@ def test_a_token_sees_what_comes_before_it_in_its_text_and_nothing_else(layout, 
 @pytest.mark.parametrize("dense", [0, 4, 256])
 @given(texts=TEXTS, window=st.none() | st.integers(1, 5))
 def test_the_calls_cover_exactly_what_is_seen(dense, texts, window):
-    tree: TokenTree = EVERY_PREFIX.arrange(texts).model_inputs["tree"]
-    tree.dense = dense
+    made: TokenTree = EVERY_PREFIX.arrange(texts).model_inputs["tree"]
+    tree = TokenTree(made.sizes, made.parents, dense)
     everything = np.arange(len(tree.reach))
     covered, first = np.zeros((len(everything), len(everything)), dtype=bool), 0
     for call in tree.calls(window, torch.device("cpu")):

@@ -1,0 +1,54 @@
+"""Attention along a tree with torch's own kernels: one call a node, or a family of small nodes."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from rlhf_losses.layouts.base import How
+from rlhf_losses.layouts.tree import Call, TokenTree
+
+
+@torch.compiler.disable
+def attend_by_calls(tree: TokenTree, query: Tensor, key: Tensor, value: Tensor, how: How) -> Tensor:
+    """Return the attention of a row of shape (1, heads, tokens, dimension), on any device and in any precision."""
+    calls = tree.calls(how.window, query.device)
+    queries = query.split([call.size for call in calls], dim=2)
+    keys, values = key.split(tree.sizes, dim=2), value.split(tree.sizes, dim=2)
+    outputs = [
+        attend_plainly(part, _gather(keys, call), _gather(values, call), call.mask, call.mask is None, how)
+        for call, part in zip(calls, queries, strict=True)
+    ]
+    return torch.cat(outputs, dim=2)
+
+
+def attend_plainly(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool, how: How) -> Tensor:
+    """Return ordinary attention under a mask, a causal one or none; the window is the mask's affair."""
+    if how.softcap is not None:
+        return _attend_capped(query, key, value, mask, causal, how, how.softcap)
+    grouped = key.shape[1] != query.shape[1]
+    return F.scaled_dot_product_attention(
+        query, key, value, attn_mask=mask, dropout_p=how.dropout, is_causal=causal, scale=how.scaling,
+        enable_gqa=grouped,
+    )  # fmt: skip
+
+
+def _gather(nodes: Sequence[Tensor], call: Call) -> Tensor:
+    return nodes[call.nodes[0]] if len(call.nodes) == 1 else torch.cat([nodes[node] for node in call.nodes], dim=2)
+
+
+def _attend_capped(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool, how: How, softcap: float
+) -> Tensor:
+    """Attention with scores bent towards +-softcap, which no fused kernel of torch computes."""
+    groups = query.shape[1] // key.shape[1]
+    key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
+    scores = query @ key.transpose(-1, -2) * (query.shape[-1] ** -0.5 if how.scaling is None else how.scaling)
+    scores = softcap * torch.tanh(scores / softcap)
+    if causal:
+        mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+    if mask is not None:
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    weights = torch.softmax(scores, dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(query.dtype)
+    return F.dropout(weights, how.dropout) @ value
