@@ -56,18 +56,21 @@ class LambdaNdcg(Loss):
 
     def items(self, scores: Scores, feedback: Rankings) -> PerItem:  # type: ignore[override]
         assert feedback.grades is not None
-        lists, scores, grades = Groups(feedback.sizes), scores[feedback.candidates], feedback.grades.to(scores.dtype)
+        lists = Groups(feedback.sizes)
+        # From the best to the worst, so that of two answers the first is no worse.
+        order = lists.order(-feedback.grades)
+        scores, grades = scores[feedback.candidates[order]], feedback.grades[order].to(scores.dtype)
         gains = grades if self.gain == "linear" else torch.exp2(grades) - 1
         by_place = self._discounts(lists).to(grades.dtype)
-        best = lists.sum(gains[lists.order(-gains)] * by_place)
+        best = lists.sum(gains * by_place)
+        # Where no order gains anything, none loses anything either.
+        gains = gains / torch.where(best > 0, best, 1.0)[lists.of]
         # Of equal scores the worse answer stands first, however they are written.
         discounts = torch.empty_like(by_place).scatter(0, lists.order(-scores.detach(), grades), by_place)
         first, second = lists.pairs()
-        lead = (scores[first] - scores[second]) * (grades[first] - grades[second]).sign()
-        worth = (gains[first] - gains[second]).abs() * (discounts[first] - discounts[second]).abs()
-        # Where no order gains anything, none loses anything either.
-        share = worth / torch.where(best > 0, best, 1.0)[lists.of[first]]
-        return -Groups(lists.sizes * (lists.sizes - 1) // 2).sum(share * logsigmoid(lead))
+        worth = (gains[first] - gains[second]) * (discounts[first] - discounts[second]).abs()
+        costs = -worth * logsigmoid(scores[first] - scores[second])
+        return Groups(lists.sizes * (lists.sizes - 1) // 2).sum(costs)
 
     def _discounts(self, lists: Groups) -> Tensor:
         places = lists.places + 1
