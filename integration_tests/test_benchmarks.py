@@ -48,6 +48,15 @@ def test_the_picture_of_growth_is_drawn_from_its_table(tmp_path):
     assert (tmp_path / "growth.png").stat().st_size > 10_000
 
 
+def test_what_a_lower_bound_changes_is_told_as_the_page_has_it():
+    """The plugin that it measures is needed for new runs only."""
+    printed = run("lower_bound.py", "--draw", "--output", str(BENCHMARKS / "results"))
+    page = (BENCHMARKS.parent / "docs" / "measured.md").read_text(encoding="utf-8")
+    lines = [line for line in printed.splitlines() if line.startswith("|")]
+    assert len(lines) == 14
+    assert all(f"\n{line}\n" in page for line in lines)
+
+
 PPO_RUNS = {
     "ppo_beside": ["--seeds", "1", "--rollouts", "1", "--learning_rates", "1e-3", "--betas", "0.1"],
     "ppo_overoptimization": [

@@ -16,7 +16,9 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
         "rlhf-losses fit",
         "Fit an estimate to the data that a reward model was trained on; its scores stay as they are.",
     )
-    parser.add_argument("--estimate", required=True, help="one that a plugin provides, like 'laplace' with options")
+    parser.add_argument(
+        "--estimate", required=True, help="from a plugin, like laplace or 'laplace(prior_precision=10.0)'"
+    )
     parser.add_argument(
         "--overlong",
         choices=("drop", "truncate_prompt", "error"),
