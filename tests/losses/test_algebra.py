@@ -265,7 +265,15 @@ def test_a_sum_claims_what_all_its_terms_claim_and_a_sum_keeps():
 )
 def test_what_a_sum_claims_is_true_of_it(loss):
     assert loss.claims
-    check_loss(loss)
+    for claim in loss.claims:
+        CLAIM_RULES[claim](loss)
+
+
+def test_check_loss_tests_the_claims_of_a_sum():
+    lying = bradley_terry + 0.01 * centering
+    object.__setattr__(lying, "claims", Claims.SHIFT_INVARIANT)
+    with pytest.raises(AssertionError, match="Drop SHIFT_INVARIANT from claims"):
+        check_loss(lying)
 
 
 @pytest.mark.parametrize(
@@ -294,5 +302,7 @@ def test_a_named_sum_claims_what_it_stands_for_claims(loss):
 def test_without_a_distance_of_its_own_a_loss_is_homogeneous(loss):
     assert Claims.HOMOGENEOUS in loss.claims
     assert Claims.HOMOGENEOUS not in type(loss)().claims
-    check_loss(loss)
-    check_loss(Aggregated(of=loss, by="minimum"))
+    for one in (loss, Aggregated(of=loss), Aggregated(of=loss, by="minimum")):
+        CLAIM_RULES[Claims.HOMOGENEOUS](one)
+        assert Claims.HOMOGENEOUS in one.claims
+    assert Claims.HOMOGENEOUS not in Aggregated(of=loss, by="soft_minimum").claims
