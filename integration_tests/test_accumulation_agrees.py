@@ -6,7 +6,8 @@ from datasets import Dataset
 from peft import LoraConfig
 from ragged import RAGGED, train_in_processes
 
-from rlhf_losses import RewardConfig, RewardTrainer
+from rlhf_losses import RewardConfig, RewardTrainer, Scorer
+from rlhf_losses.scoring import evaluate
 
 
 def train(model: str, settings, data: Dataset, loss: str, over: str, size: int, steps: int) -> RewardTrainer:
@@ -105,3 +106,16 @@ def test_the_means_of_a_step_are_those_of_the_scores_that_follow_dropout_include
     assert trainer.step_means[1]["means"].item() == pytest.approx(expected.item(), rel=1e-5)
     other = trainer._measured_beforehand(batches, totals)
     assert other[1]["means"].item() != pytest.approx(expected.item(), rel=1e-5)  # dropout has drawn again
+
+
+def test_the_scorer_prices_a_batch_of_everything_as_the_trainer_does(language_model, settings, tmp_path):
+    """Evaluation of the trainer makes a batch of all rows here; the scorer's always does."""
+    data, loss, _ = RAGGED["lists, and their batch"]
+    arguments = settings(output_dir=str(tmp_path), per_device_eval_batch_size=16, max_steps=1)
+    trainer = RewardTrainer(
+        language_model, RewardConfig(**arguments), train_dataset=data(), eval_dataset=data(), loss=loss
+    )
+    trainer.train()
+    scorer = Scorer.from_pretrained(trainer.publish())
+    measured = evaluate(scorer, data(), trainer.loss)
+    assert measured["loss"] == pytest.approx(trainer.evaluate()["eval_loss"], rel=1e-4)

@@ -13,7 +13,7 @@ from torch import Tensor
 from rlhf_losses.batching.dataset import check_dataset, group_ratings
 from rlhf_losses.diagnostics import Tally, agreement
 from rlhf_losses.dimensions import Scores
-from rlhf_losses.feedback import Mixed, Rankings, Ratings, kinds_in_columns
+from rlhf_losses.feedback import Lengths, Mixed, Rankings, Ratings, kinds_in_columns
 from rlhf_losses.losses import Loss, ScoreDecay
 from rlhf_losses.losses.algebra import term_names
 from rlhf_losses.scoring.description import Description
@@ -39,8 +39,8 @@ def evaluate(scorer: Scorer, dataset: Dataset, loss: Loss | None = None, overlon
     check_dataset(dataset, loss or ScoreDecay(), "evaluation data")
     kinds = kinds_in_columns(dataset.column_names)
     rows = rows_that_fit(scorer, dataset, kinds, overlong, "evaluation data")
-    scores, lengths = _score_rows(scorer, rows, kinds)
-    feedback = feedback_of(rows, kinds)
+    scores, lengths, answers = _score_rows(scorer, rows, kinds)
+    feedback = Mixed.concatenate([feedback_of(rows, kinds), answers])
     measured = {name: tally.mean for name, tally in agreement(scores, feedback).items()}
     measured |= _rank_correlations(scores, feedback)
     if loss is not None:
@@ -64,14 +64,16 @@ def learned_numbers(loss: Loss, description: Description) -> list[dict[str, Tens
     ]
 
 
-def _score_rows(scorer: Scorer, rows: Sequence[Row], kinds: Kinds) -> tuple[Scores, np.ndarray]:
-    """Return the scores of texts and steps, and how long in tokens the text of each is."""
+def _score_rows(scorer: Scorer, rows: Sequence[Row], kinds: Kinds) -> tuple[Scores, np.ndarray, Lengths]:
+    """Return the scores of texts and steps, how long in tokens the text of each is, and how long its answer."""
     texts = texts_of(scorer, rows, kinds)
-    scores, lengths = [], []
+    scores, lengths, answers = [], [], []
     for (text, in_steps), parts in zip(texts, scorer.score_encoded([text for text, _ in texts]), strict=True):
         scores += parts if in_steps else [scorer.aggregate(parts)]
-        lengths += [len(text.ids)] * (len(parts) if in_steps else 1)
-    return torch.tensor(scores), np.array(lengths)
+        ends = text.positions if in_steps else [len(text.ids) - 1]
+        lengths += [len(text.ids)] * len(ends)
+        answers += [end + 1 - text.prompt[1] for end in ends]
+    return torch.tensor(scores), np.array(lengths), Lengths(torch.arange(len(answers)), torch.tensor(answers))
 
 
 def _rank_correlations(scores: Scores, feedback: Mixed) -> dict[str, float]:
