@@ -19,7 +19,12 @@ LEARNING = [name for name, loss in catalogue().items() if loss().learned]
 
 
 def rows(name: str) -> Dataset:
-    """Return data that a loss can read: pairs with strengths and ties, or stars."""
+    """Return data that a loss can read: pairs with strengths and ties, stars, or ratings of attributes."""
+    if catalogue()[name].reads.__name__ == "Attributes":
+        rated = [{"helpfulness": float(i % 5), "correctness": float(i % 3)} for i in range(16)]
+        return Dataset.from_list(
+            [{"prompt": f"{i}? ", "completion": "a" * (i + 1), "attributes": said} for i, said in enumerate(rated)]
+        )
     if catalogue()[name].reads.__name__ == "Ratings":
         return Dataset.from_list(
             [{"prompt": f"{i}? ", "completion": "a" * i, "rating": 1 + i % 5} for i in range(1, 17)]
