@@ -153,6 +153,16 @@ def test_scores_standardised_to_reference_samples_are_paid_and_expected(
     assert value == pytest.approx((raw - function.mean) / function.std, abs=1e-3)
 
 
+@pytest.mark.parametrize("by", ["mean", "minimum", "sum", "soft_minimum"])
+def test_whole_texts_are_standardised_whatever_is_made_of_their_steps(reward_model, tokenizer, by):
+    scorer = Scorer(reward_model, tokenizer, Description("", [], segmentation="sentences", aggregate=by))
+    samples = ["a"] * 4, ["One.", "One. Two.", "Yes. No. So.", "A long one. And more."]
+    fit_reference(scorer, *samples)
+    standard = torch.tensor(StandardizedScorer(scorer)(*samples), dtype=torch.float64)
+    assert standard.mean().item() == pytest.approx(0.0, abs=1e-5)
+    assert standard.std(correction=0).item() == pytest.approx(1.0, abs=1e-4)
+
+
 def test_scorers_inside_others_are_standardised_and_a_function_alone_cannot_be(make_trainer, reward_model, tokenizer):
     scorer = Scorer(reward_model, tokenizer, Description("", [], segmentation="sentences"))
     with pytest.raises(UnusableSetting, match=r"only a Scorer can be fitted.*Choose 'running'"):

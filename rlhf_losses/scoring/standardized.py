@@ -35,6 +35,14 @@ class StandardizedScorer(Scorer):
         """Return the standardised scores of each tokenized text."""
         return [[(score - self.mean) / self.std for score in parts] for parts in super().score_encoded(texts)]
 
+    def aggregate(self, parts: Sequence[float]) -> float:
+        """Return the standardised score of a text whose steps have these standardised scores.
+
+        The reference is of whole texts, and a sum of standardised steps would take its mean away once a step.
+        """
+        told = super().aggregate([self.mean + self.std * part for part in parts])
+        return (told - self.mean) / self.std
+
 
 def fit_reference(
     scorer: Scorer, prompts: Sequence[Text], completions: Sequence[Text], folder: str | Path | None = None

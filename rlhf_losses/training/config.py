@@ -1,12 +1,12 @@
 """`RewardConfig`: TRL's, with the loss and what it is averaged over."""
 
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal
 
 import trl
 
-from rlhf_losses.errors import UnknownName, UnusableSetting, did_you_mean
-from rlhf_losses.layouts import LayoutName
+from rlhf_losses.errors import UnusableSetting
+from rlhf_losses.layouts import LayoutName, require_layout
 
 
 @dataclass
@@ -75,12 +75,7 @@ class RewardConfig(trl.RewardConfig):
         pad_token, self.pad_token = self.pad_token, None
         super().__post_init__()
         self.pad_token = pad_token
-        names = get_args(LayoutName)
-        if self.layout not in names:
-            raise UnknownName(
-                f"There is no layout '{self.layout}', so the texts have no place.{did_you_mean(self.layout, names)} "
-                f"Take one of {', '.join(names)}."
-            )
+        require_layout(self.layout)
         if self.tokens_per_pass is not None and self.tokens_per_pass < 1:
             raise UnusableSetting(
                 f"tokens_per_pass={self.tokens_per_pass} leaves no room for a token in a forward pass. "
