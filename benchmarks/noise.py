@@ -61,6 +61,7 @@ AGAINST_LENGTH = (
     "squared_difference",
     "squared_error",
 )
+FLIPPED = (0.1, 0.2, 0.3)
 RIGHT_RATE = "robust_bradley_terry(flip_rate={})"
 PROMPTS, STORIES, EPOCHS = 96, 8, 2
 BLINDNESS, VOTERS, VOTERS_NOISE, LIKING = 0.5, 5, 0.5, 0.5
@@ -83,7 +84,7 @@ def main() -> None:
         for seed in range(args.seeds):
             found += measure(seed, args.studies, args.losses)
             write(found, table)
-    rows = read(table)
+    rows = with_right_rates(read(table))
     report(rows)
     draw(rows, table.with_suffix(".png"))
 
@@ -272,8 +273,8 @@ def couples(samples: Sequence[Sample]) -> Iterator[tuple[str, str, str]]:
 
 
 def flips() -> Iterator[tuple[str, str, Told]]:
-    for share in (0.0, 0.1, 0.2, 0.3):
-        right = (RIGHT_RATE.format(share),) if 0 < share < 0.3 else ()  # 0.3 is there, and 0 is bradley_terry
+    for share in (0.0, *FLIPPED):
+        right = (RIGHT_RATE.format(share),) if share in FLIPPED[:-1] else ()  # the last is there, 0 is bradley_terry
         for loss in (*PAIRS, *right, *LISTS_AND_RATINGS):
             yield loss, f"{share:.0%} flipped" if share else "clean", flipped(share) if share else honest
 
@@ -306,6 +307,14 @@ STUDIES = {
 
 
 # What was found
+
+
+def with_right_rates(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows with one loss more in the study of flips, which is told how many pairs were flipped."""
+    rates = {"clean": "bradley_terry"} | {f"{rate:.0%} flipped": RIGHT_RATE.format(rate) for rate in FLIPPED}
+    right = [row for row in rows if row["study"] == "flips" and row["loss"] == rates[row["condition"]]]
+    others = [row for row in rows if row["loss"] not in (RIGHT_RATE.format(rate) for rate in FLIPPED[:-1])]
+    return others + [row | {"loss": "robust_bradley_terry, the right rate"} for row in right]
 
 
 def report(rows: list[dict[str, Any]]) -> None:

@@ -93,7 +93,7 @@ def test_losses_are_measured_beside_models_and_over_lengths(tmp_path):
     assert printed.count("every two answers are compared") == 3
 
 
-@pytest.mark.parametrize("name", ["ppo_beside", "ppo_dense", "ppo_overoptimization"])
+@pytest.mark.parametrize("name", PPO_RUNS)
 def test_the_pictures_are_drawn_from_the_committed_numbers(tmp_path, name):
     (tmp_path / f"{name}.csv").write_text((BENCHMARKS / "results" / f"{name}.csv").read_text(encoding="utf-8"))
     assert run(f"{name}.py", "--draw", "--output", str(tmp_path))
