@@ -63,7 +63,7 @@ PPO_RUNS = {
         *["--seeds", "1", "--rollouts", "2", "--losses", "hinge", "--prompts", "4"],
         *["--epochs", "1", "--completions", "8"],
     ],
-    "ppo_dense": ["--seeds", "1", "--rollouts", "1", "--critics", "nothing"],
+    "ppo_dense": ["--seeds", "1", "--rollouts", "2", "--critics", "nothing"],
     "noise": ["--seeds", "1", "--studies", "ties", "--losses", "davidson"],
 }
 
