@@ -42,6 +42,13 @@ def test_the_layouts_are_measured_beside_trl(tmp_path, what, contestants):
     assert int(shared["tokens"]) < int(rows[0]["tokens"]) / 2
 
 
+def test_what_is_kept_of_frozen_layers_changes_no_loss():
+    printed = run("frozen.py", "--size", "tiny", "--rows", "16", "--losses", "bradley_terry", "hinge")
+    lines = [line.split("|") for line in printed.splitlines() if line.startswith("| ")][1:]
+    assert [line[1].strip() for line in lines] == ["nothing", "epochs", "epochs and losses"]
+    assert len({line[-2] for line in lines}) == 1
+
+
 def test_the_picture_of_growth_is_drawn_from_its_table(tmp_path):
     (tmp_path / "growth.csv").write_text((BENCHMARKS / "results" / "growth.csv").read_text())
     run("growth.py", "--draw", "--output", str(tmp_path))

@@ -7,6 +7,7 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig
 from ragged import RAGGED, ragged_lists, run_in_processes, short_and_long, train_in_processes
+from transformers import LlamaForSequenceClassification
 
 from rlhf_losses import RewardConfig, RewardTrainer
 from rlhf_losses.errors import RlhfLossesError
@@ -172,9 +173,32 @@ def test_epochs_that_recall_the_frozen_layers_are_the_same_epochs(language_model
 def test_what_does_not_fit_is_computed_again(language_model, settings, pairs):
     plain = train(language_model, settings, pairs, "bradley_terry", UPPER)
     trainer = train(language_model, settings, pairs, "bradley_terry", UPPER, frozen_cache_gib=2e-5)
-    assert 0 < len(trainer.frozen.states) < 32
+    assert 0 < len(trainer.frozen.states.by_text) < 32
     assert trainer.frozen.recalled_passes < 16
     assert_same_training(trainer, plain, SAME + EXTREMES)
+
+
+def test_losses_that_are_compared_on_one_base_share_what_its_frozen_layers_gave(language_model, settings, pairs):
+    first = train(language_model, settings, pairs, "bradley_terry", UPPER, frozen_cache_gib=0.1)
+    alone = train(language_model, settings, pairs, "hinge", UPPER)
+    states = first.frozen.states
+    trainer = RewardTrainer(
+        language_model, RewardConfig(**settings(max_steps=20, learning_rate=3e-3)), train_dataset=pairs, loss="hinge",
+        peft_config=UPPER, frozen_states=states,
+    )  # fmt: skip
+    trainer.train()
+    assert trainer.frozen.recalled_passes == 20  # the first trainer has seen every text
+    assert_same_training(trainer, alone, SAME + EXTREMES)
+
+
+def test_states_of_other_layers_are_refused(language_model, settings, pairs):
+    first = train(language_model, settings, pairs, "bradley_terry", UPPER, max_steps=1, frozen_cache_gib=0.1)
+    other = LlamaForSequenceClassification(first.model.config)
+    with pytest.raises(RlhfLossesError, match="other frozen layers"):
+        RewardTrainer(
+            other, RewardConfig(**settings()), train_dataset=pairs, loss="hinge", peft_config=UPPER,
+            processing_class=first.processing_class, frozen_states=first.frozen.states,
+        )  # fmt: skip
 
 
 def test_a_model_whose_first_layer_is_trained_keeps_nothing_and_says_so(language_model, settings, pairs, caplog):

@@ -2,41 +2,74 @@
 
 With LoRA on upper layers only, autograd already goes no further down than the lowest adapter. What is left is the
 forward pass of the layers below; with `frozen_cache_gib` its result is kept per text, and a pass whose texts
-are all known starts at the first trained layer.
+are all known starts at the first trained layer. Trainers that begin with one base, to compare losses, may share it.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from hashlib import blake2b
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from rlhf_losses.batching import Pass
+from rlhf_losses.errors import UnusableSetting
 from rlhf_losses.model import find_layers
 
 logger = logging.getLogger(__name__)
 
 
+class FrozenStates:
+    """What frozen layers gave each text, as long as there is room, and the layers that gave it.
+
+    Hand those of one trainer to the next, `RewardTrainer(..., frozen_states=first.frozen.states)`, if both begin with
+    the same weights and train the same layers.
+
+    Args:
+        gib: the memory that may be filled, in GiB.
+    """
+
+    def __init__(self, gib: float) -> None:
+        self.room = gib * 2**30
+        self.by_text: dict[bytes, Tensor] = {}
+        self.origin: bytes | None = None
+
+    def keep(self, key: bytes, states: Tensor) -> None:
+        """Keep the states of a text that is new, if it fits."""
+        size = states.numel() * states.element_size()
+        if key not in self.by_text and size <= self.room:
+            self.by_text[key] = states
+            self.room -= size
+
+    def come_from(self, origin: bytes) -> None:
+        """Remember the layers that states come from, or raise `UnusableSetting` if they come from others."""
+        if self.origin not in (None, origin):
+            raise UnusableSetting(
+                "The frozen_states that arrived come from other frozen layers, so later layers would read states that "
+                "this model never has. Start from the same base with LoRA on the same layers, or leave them out."
+            )
+        self.origin = origin
+
+
 class FrozenLayers:
-    """What the frozen lower layers of a model gave each text, as long as there is room.
+    """The frozen lower layers of a model, which rest where their states are known.
 
     Args:
         layers: all layers of the model, in order.
         depth: how many of them, from the first, are frozen.
-        room: the bytes that may be kept.
+        states: what they gave each text so far.
     """
 
-    def __init__(self, layers: nn.ModuleList, depth: int, room: float) -> None:
-        self.layers, self.depth, self.room = layers, depth, room
-        self.states: dict[bytes, Tensor] = {}
+    def __init__(self, layers: nn.ModuleList, depth: int, states: FrozenStates) -> None:
+        self.layers, self.depth, self.states = layers, depth, states
         self.recalled_passes = 0
 
     @contextmanager
     def at_work(self, one: Pass) -> Iterator[None]:
         """While the context lasts, recall the hidden states of a pass, or keep them if they are new."""
-        if all(key in self.states for key, _ in one["texts"]):
+        if all(key in self.states.by_text for key, _ in one["texts"]):
             with self._recalling(one):
                 yield
         else:
@@ -48,11 +81,7 @@ class FrozenLayers:
         def keep(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             hidden = (args[0] if args else kwargs["hidden_states"]).detach().flatten(0, 1)
             for key, places in one["texts"]:
-                states = hidden[torch.from_numpy(places).to(hidden.device)]
-                size = states.numel() * states.element_size()
-                if key not in self.states and size <= self.room:
-                    self.states[key] = states
-                    self.room -= size
+                self.states.keep(key, hidden[torch.from_numpy(places).to(hidden.device)])
 
         hook = self.layers[self.depth].register_forward_pre_hook(keep, with_kwargs=True)
         try:
@@ -75,10 +104,10 @@ class FrozenLayers:
 
     def _states(self, one: Pass) -> Tensor:
         lines, tokens = one["model_inputs"]["input_ids"].shape
-        example = self.states[one["texts"][0][0]]
+        example = self.states.by_text[one["texts"][0][0]]
         hidden = example.new_zeros(lines * tokens, example.shape[-1])
         for key, places in one["texts"]:
-            hidden[torch.from_numpy(places).to(hidden.device)] = self.states[key]
+            hidden[torch.from_numpy(places).to(hidden.device)] = self.states.by_text[key]
         return hidden.view(lines, tokens, -1)
 
 
@@ -93,7 +122,7 @@ class _StandIn(nn.Module):
         return hidden_states if self.states is None else self.states
 
 
-def find_frozen_layers(model: nn.Module, gib: float) -> FrozenLayers | None:
+def find_frozen_layers(model: nn.Module, states: FrozenStates) -> FrozenLayers | None:
     """Return the frozen lower layers of a model, or None, with a line that says why, where nothing can be kept."""
     reason = None
     layers = find_layers(model)
@@ -112,8 +141,18 @@ def find_frozen_layers(model: nn.Module, gib: float) -> FrozenLayers | None:
         logger.warning("Frozen layers: nothing is kept, because %s.", reason)
         return None
     logger.info("Frozen layers: the hidden states after %d of %d layers are kept.", depth, len(layers))
-    return FrozenLayers(layers, depth, gib * 2**30)
+    embeddings = [module for module in model.modules() if isinstance(module, nn.Embedding)]
+    states.come_from(_fingerprint([*embeddings, *layers[:depth]]))
+    return FrozenLayers(layers, depth, states)
 
 
 def _trained(layer: nn.Module) -> bool:
     return any(parameter.requires_grad for parameter in layer.parameters())
+
+
+def _fingerprint(modules: Iterable[nn.Module]) -> bytes:
+    digest = blake2b()
+    for module in modules:
+        for parameter in module.parameters():
+            digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy())
+    return digest.digest()

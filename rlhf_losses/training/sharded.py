@@ -5,11 +5,12 @@ from rlhf_losses.losses import Loss
 from rlhf_losses.training.config import RewardConfig
 
 
-def require_possible(args: RewardConfig, loss: Loss, sharded: bool) -> None:
+def require_possible(args: RewardConfig, loss: Loss, sharded: bool, states_arrived: bool) -> None:
     """Raise `UnusableSetting` for settings that a model in parts, or a compiled one, cannot follow."""
-    if args.frozen_cache_gib and (sharded or args.torch_compile):
+    if (args.frozen_cache_gib or states_arrived) and (sharded or args.torch_compile):
+        told = f"frozen_cache_gib={args.frozen_cache_gib}" if args.frozen_cache_gib else "frozen_states"
         raise UnusableSetting(
-            f"frozen_cache_gib={args.frozen_cache_gib} lets layers rest, which FSDP, DeepSpeed and "
+            f"{told} lets layers rest, which FSDP, DeepSpeed and "
             "torch.compile do not expect. Leave it out, or train without them."
         )
     if not sharded:

@@ -25,7 +25,7 @@ from rlhf_losses.scoring.scorer import context_length
 from rlhf_losses.training import preflight
 from rlhf_losses.training.config import RewardConfig
 from rlhf_losses.training.data import TrainingData
-from rlhf_losses.training.frozen import find_frozen_layers
+from rlhf_losses.training.frozen import FrozenStates, find_frozen_layers
 from rlhf_losses.training.learned import LearnedNumbers
 from rlhf_losses.training.meter import Meter, metric_names
 from rlhf_losses.training.sharded import require_possible
@@ -38,6 +38,7 @@ class RewardTrainer(trl.RewardTrainer):
 
     Args:
         loss: a loss, its text, or None for the one that `args.loss` names.
+        frozen_states: those of an earlier trainer on the same base, `earlier.frozen.states`, see `frozen_cache_gib`.
 
     Raises:
         FeedbackMismatch: the columns of the data hold no feedback that the loss reads.
@@ -61,6 +62,7 @@ class RewardTrainer(trl.RewardTrainer):
         *,
         loss: Loss | str | None = None,
         peft_config: Any = None,
+        frozen_states: FrozenStates | None = None,
         **trl_arguments: Any,
     ) -> None:
         args = args or RewardConfig(f"{Path(_name(model)).name}-Reward")
@@ -84,10 +86,12 @@ class RewardTrainer(trl.RewardTrainer):
             peft_config=preflight.train_head(peft_config),
             **trl_arguments,
         )
-        require_possible(args, self.loss, self._sharded)
+        require_possible(args, self.loss, self._sharded, bool(frozen_states))
         find_head(self.model).float()
         self.data_collator.layout = self._choose_layout(padded)
-        self.frozen = find_frozen_layers(self.model, args.frozen_cache_gib) if args.frozen_cache_gib else None
+        if frozen_states is None and args.frozen_cache_gib:
+            frozen_states = FrozenStates(args.frozen_cache_gib)
+        self.frozen = frozen_states and find_frozen_layers(self.model, frozen_states)
         self.numbers = LearnedNumbers(self.loss).to(args.device)
 
     def compute_loss(
