@@ -154,5 +154,5 @@ def _fingerprint(modules: Iterable[nn.Module]) -> bytes:
     digest = blake2b()
     for module in modules:
         for parameter in module.parameters():
-            digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy())
+            digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().data)
     return digest.digest()
