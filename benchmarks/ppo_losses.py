@@ -3,9 +3,9 @@
 python benchmarks/ppo_losses.py --seeds 5                 # every built-in loss, results/ppo_losses.csv
 python benchmarks/ppo_losses.py --losses hinge "bradley_terry + 0.01 * centering" --seeds 2
 
-The table has the accuracy of the reward model on held-out pairs, the gold of the policy on held-out prompts before and
-after, the mean gain with a 95 % t-interval over seeds, in how many seeds the interval over prompts lay above zero, and
-the KL divergence to the reference in nats a completion.
+The table has the accuracy of the reward model on held-out pairs, the gold of the policy on held-out prompts, its mean
+gain with a 95 % t-interval over seeds, in how many seeds the interval over prompts lay above zero, and the KL divergence
+to the reference in nats a completion.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from measure import environment
-from seeds import interval, write
+from seeds import interval, read, write
 
 from rlhf_losses import catalogue, parse_loss
 from rlhf_losses.cli.demo import chosen_losses
@@ -24,6 +24,8 @@ from rlhf_losses.sandbox.demo import run_loop
 from rlhf_losses.sandbox.outcome import Outcome
 from rlhf_losses.sandbox.world import World, build_world
 
+HEAD = "| loss | accuracy | gold after | gain | above 0 | KL |\n|---|---:|---:|---:|---:|---:|"
+
 
 def main() -> None:
     """Run the loop for each loss and seed, and print a line a loss."""
@@ -31,15 +33,18 @@ def main() -> None:
     parser.add_argument("--losses", type=parse_loss, nargs="+", help="by default every built-in one")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/ppo_losses.csv"))
+    parser.add_argument("--draw", action="store_true", help="only print the table of what the CSV holds")
     args = parser.parse_args()
-    print(environment())
+    rows = read(args.output) if args.draw else []
+    print(HEAD, *map(line, rows), sep="\n")
+    if args.draw:
+        return
     worlds = [build_world(seed) for seed in range(args.seeds)]
-    rows = []
-    print(f"{'loss':<34}{'accuracy':>9}{'before':>8}{'after':>7}   gain (95 %, seeds)    above 0{'KL':>7}")
     for loss in args.losses or chosen_losses("all", catalogue()):
         rows.append(summary(loss, [outcome(world, loss) for world in worlds]))
         print(line(rows[-1]), flush=True)
-    write(rows, args.output)
+        write(rows, args.output)
+    print(environment())
 
 
 def outcome(world: World, loss: Loss) -> Outcome:
@@ -64,12 +69,10 @@ def summary(loss: Loss, found: list[Outcome]) -> dict[str, Any]:
 
 
 def line(row: dict[str, Any]) -> str:
-    """Return a row of the table as people read it."""
-    gain = f"{row['gain']:+.3f} [{row['gain_low']:+.3f}, {row['gain_high']:+.3f}]"
-    return (
-        f"{row['loss']:<34}{row['accuracy']:>9.3f}{row['gold_before']:>8.3f}{row['gold_after']:>7.3f}   {gain:<22}"
-        f"{row['above_0']:>5}/{row['seeds']}{row['kl']:>7.1f}"
-    )
+    """Return a row of the table."""
+    gain = f"{row['gain']:+.3f} [{row['gain_low']:.3f}, {row['gain_high']:.3f}]"
+    numbers = f"{row['accuracy']:.3f} | {row['gold_after']:.3f} | {gain} | {row['above_0']:.0f} | {row['kl']:.1f}"
+    return f"| `{row['loss']}` | {numbers} |"
 
 
 if __name__ == "__main__":
