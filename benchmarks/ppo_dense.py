@@ -28,7 +28,7 @@ from transformers.trainer_callback import PrinterCallback
 from watch import column
 
 from rlhf_losses import segment_hinge
-from rlhf_losses.ppo import PPOConfig, PPOTrainer, StepRewards
+from rlhf_losses.ppo import PPOConfig, PPOTrainer, StepRewards, StepShares
 from rlhf_losses.sandbox.demo import SMALL_MACHINE, lora, train_reward_model
 from rlhf_losses.sandbox.gold import gold_rewards
 from rlhf_losses.sandbox.world import LONGEST_COMPLETION, World, build_world
@@ -40,15 +40,6 @@ WINDOW = 5
 PLACEMENTS = ("by step", "at the end")
 CRITICS = {"reward model": "a critic from the reward model", "nothing": "a critic that starts from nothing"}
 GOLDS = (0.4, 0.6, 0.8)
-
-
-class MeanOfSteps(StepRewards):
-    """Pays each step its score divided by the number of steps, so that a story gains nothing by being longer."""
-
-    def __call__(self, prompts: Any, completions: Any, **columns: Any) -> list[float]:
-        super().__call__(prompts, completions, **columns)
-        self._latest = [(answer, [score / len(scores) for score in scores]) for answer, scores in self._latest]
-        return [sum(scores) for _, scores in self._latest]
 
 
 def main() -> None:
@@ -93,7 +84,7 @@ def train(
     world: World, scorer: Scorer, critic: str, placement: str, folder: Path, args: argparse.Namespace
 ) -> list[dict[str, float]]:
     """Return gold, proxy and KL of each rollout while a policy is trained."""
-    paid_by_step = MeanOfSteps(scorer) if args.pay == "mean" else StepRewards(scorer)
+    paid_by_step = StepShares(scorer) if args.pay == "mean" else StepRewards(scorer)
 
     def at_the_end(**columns: Any) -> list[float]:
         return paid_by_step(**columns)

@@ -4,8 +4,8 @@ python benchmarks/ppo_losses.py --seeds 5                 # every built-in loss,
 python benchmarks/ppo_losses.py --losses hinge "bradley_terry + 0.01 * centering" --seeds 2
 
 The table has the accuracy of the reward model on held-out pairs, the gold of the policy on held-out prompts, its mean
-gain with a 95 % t-interval over seeds, in how many seeds the interval over prompts lay above zero, and the KL divergence
-to the reference in nats a completion.
+gain with a 95 % t-interval over seeds, in how many seeds the interval over prompts lay above zero, and the KL
+divergence to the reference in nats a completion.
 """
 
 import argparse

@@ -119,7 +119,7 @@ if TYPE_CHECKING:
         step_cross_entropy,
         thurstone,
     )
-    from rlhf_losses.ppo import Ensemble, PPOConfig, PPOTrainer, StepRewards, TokenRewards, scorer_on
+    from rlhf_losses.ppo import Ensemble, PPOConfig, PPOTrainer, StepRewards, StepShares, TokenRewards, scorer_on
     from rlhf_losses.scoring import Estimator, Scorer, StandardizedScorer, fit_estimate, fit_reference
     from rlhf_losses.training import (
         RewardConfig,
@@ -238,7 +238,15 @@ _HOMES = {
         "step_cross_entropy",
         "thurstone",
     ),
-    "rlhf_losses.ppo": ("Ensemble", "PPOConfig", "PPOTrainer", "StepRewards", "TokenRewards", "scorer_on"),
+    "rlhf_losses.ppo": (
+        "Ensemble",
+        "PPOConfig",
+        "PPOTrainer",
+        "StepRewards",
+        "StepShares",
+        "TokenRewards",
+        "scorer_on",
+    ),
     "rlhf_losses.scoring": ("Estimator", "Scorer", "StandardizedScorer", "fit_estimate", "fit_reference"),
     "rlhf_losses.training": (
         "RewardConfig",
@@ -313,6 +321,7 @@ __all__ = [
     "StandardizedScorer",
     "StepCrossEntropy",
     "StepRewards",
+    "StepShares",
     "Steps",
     "StepwiseLoss",
     "StepwiseRankings",

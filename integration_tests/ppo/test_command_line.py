@@ -57,6 +57,9 @@ def test_several_reward_models_are_weighted_or_made_one(ppo, make_judge):
 def test_a_reward_model_of_steps_pays_at_their_ends_and_one_of_texts_cannot(ppo, make_judge):
     code, said = ppo("--reward_model", make_judge("steps", segmentation="sentences"), "--reward_at", "steps")
     assert code == 0, said
+    judge = make_judge("steps in shares", segmentation="sentences")
+    code, said = ppo("--reward_model", judge, "--reward_at", "step_shares", output="shares")
+    assert code == 0, said
     both = (make_judge("other steps", segmentation="sentences"), make_judge("more steps", segmentation="sentences"))
     code, said = ppo("--reward_model", *both, "--reward_at", "steps", "--ensemble", "minimum", output="ensemble")
     assert code == 0, said

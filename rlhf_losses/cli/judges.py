@@ -8,11 +8,19 @@ from typing import Any
 from rlhf_losses.cli import runs
 from rlhf_losses.cli.data import load_rows
 from rlhf_losses.errors import FeedbackMismatch
-from rlhf_losses.ppo import Ensemble, StepRewards
+from rlhf_losses.ppo import Ensemble, StepRewards, StepShares
 from rlhf_losses.ppo.ensemble import NOTATION
 from rlhf_losses.scoring import Scorer, fit_reference
 
 EXAMPLE = "runs/reward-model"
+
+
+PAID_AT: dict[str, Callable[[Any], Any]] = {
+    "end": lambda scorer: scorer,
+    "steps": StepRewards,
+    "step_shares": StepShares,
+}
+"""What makes a reward function of a scorer or an ensemble, by where it pays."""
 
 
 @dataclass
@@ -33,9 +41,9 @@ class JudgeArguments:
     reward_at: str = field(
         default="end",
         metadata={
-            "help": "Where scores are paid: at the end of a completion, or each step's at its own end, by a reward "
-            "model of steps or an ensemble of such.",
-            "choices": ["end", "steps"],
+            "help": "Where scores are paid: at the end of a completion, or, by a reward model of steps or an ensemble "
+            "of such, each step's at its own end, in full (steps) or as its share of their mean (step_shares).",
+            "choices": list(PAID_AT),
         },
     )
     reference_samples: str | None = field(
@@ -67,10 +75,10 @@ def reward_functions(told: JudgeArguments, load: Callable[[str], Scorer]) -> lis
     if told.reference_samples:
         for scorer, name in zip(scorers, told.names, strict=True):
             fit_reference(scorer, *reference_samples(told.reference_samples), name if Path(name).is_dir() else None)
+    paid = PAID_AT[told.reward_at]
     if told.ensemble is None:
-        return [StepRewards(scorer) if told.reward_at == "steps" else scorer for scorer in scorers]
-    ensemble = Ensemble(scorers, told.ensemble)
-    return [StepRewards(ensemble) if told.reward_at == "steps" else ensemble]
+        return [paid(scorer) for scorer in scorers]
+    return [paid(Ensemble(scorers, told.ensemble))]
 
 
 def reference_samples(name: str) -> tuple[Sequence[Any], Sequence[Any]]:

@@ -3,7 +3,7 @@
 from rlhf_losses.ppo.config import PPOConfig
 from rlhf_losses.ppo.ensemble import Ensemble
 from rlhf_losses.ppo.one_base import held_bytes, scorer_on
-from rlhf_losses.ppo.placement import PlacedReward, StepRewards, TokenRewards
+from rlhf_losses.ppo.placement import PlacedReward, StepRewards, StepShares, TokenRewards
 from rlhf_losses.ppo.trainer import PPOTrainer
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "PPOTrainer",
     "PlacedReward",
     "StepRewards",
+    "StepShares",
     "TokenRewards",
     "held_bytes",
     "scorer_on",

@@ -44,7 +44,8 @@ class PlacedReward(ABC):
 class StepRewards(PlacedReward):
     """Pays the score of each step of a completion at the last token of the step.
 
-    With it the critic learns from many scores a completion instead of one, and each is near the tokens that
+    The sum over the steps is paid, so that more steps may earn more: a policy can learn to write them. With it the
+    critic learns from many scores a completion instead of one, and each is near the tokens that
     earned it. The sum over a completion is what TRL logs as its reward.
 
     Args:
@@ -90,6 +91,19 @@ class StepRewards(PlacedReward):
                 row[place] = score + (0.0 if row[place] != row[place] else row[place])
             rows.append(row)
         return rows
+
+
+class StepShares(StepRewards):
+    r"""Pays each of :math:`n` steps its share :math:`s_k / n` of the mean score at the last token of the step.
+
+    A completion then earns nothing by having more steps; otherwise as `StepRewards`.
+    """
+
+    def __call__(self, prompts: Sequence[Text], completions: Sequence[Text], **columns: Any) -> list[float]:
+        """Return the mean of the scores of the steps of each completion."""
+        super().__call__(prompts, completions, **columns)
+        self._latest = [(answer, [score / len(scores) for score in scores]) for answer, scores in self._latest]
+        return [sum(scores) for _, scores in self._latest]
 
 
 class TokenRewards(PlacedReward):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rlhf_losses.errors import InvalidFeedback, UnusableModel, UnusableSetting
 from rlhf_losses.ppo import Ensemble
-from rlhf_losses.ppo.placement import StepRewards, TokenRewards
+from rlhf_losses.ppo.placement import StepRewards, StepShares, TokenRewards
 from rlhf_losses.scoring import Description, Scorer
 
 
@@ -61,6 +61,14 @@ def test_what_is_paid_adds_up_to_what_is_logged():
     scores = rewards([""] * 4, texts)
     rows = rewards.by_token([ids_of(text) for text in texts], Letters())
     assert [sum(paid(row).values()) for row in rows] == scores
+
+
+def test_shares_are_those_of_the_mean_at_the_same_places():
+    whole, shares = StepRewards(Lengths("sentences")), StepShares(Lengths("sentences"))
+    (in_full,), (mean,) = whole([""], [TEXT]), shares([""], [TEXT])
+    rows = [rewards.by_token([ids_of(TEXT)], Letters())[0] for rewards in (whole, shares)]
+    assert mean == pytest.approx(in_full / 3)
+    assert paid(rows[1]) == pytest.approx({place: score / 3 for place, score in paid(rows[0]).items()})
 
 
 def test_in_a_conversation_the_steps_of_the_last_message_are_paid():
