@@ -48,7 +48,7 @@ class FrozenStates:
         if self.origin not in (None, origin):
             raise UnusableSetting(
                 "The frozen_states that arrived come from other frozen layers, so later layers would read states that "
-                "this model never has. Start from the same base with LoRA on the same layers, or leave them out."
+                "this model never has. Leave them out, or start from the same base with LoRA on the same layers."
             )
         self.origin = origin
 
