@@ -25,13 +25,14 @@ def rows_of(adapter):
 def test_every_layout_trains_and_is_evaluated(adapter, language_model, tmp_path, capsys):
     file = tmp_path / "rows.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows_of(adapter)))
-    (kind, *_) = kinds_in_columns(adapt(Dataset.from_list(rows_of(adapter))).column_names)
-    loss = catalogue().for_feedback(kind)[0].name
+    kinds = kinds_in_columns(adapt(Dataset.from_list(rows_of(adapter))).column_names)
+    loss = catalogue().for_feedback(kinds[0])[0].name
     model = ["--model", language_model, "--output_dir", str(tmp_path / "run")]
     code = main(["train", *model, "--dataset", str(file), "--loss", loss, *FAST.split()])
     told = capsys.readouterr().err
     assert code == 0, told
-    assert f"train data: read as {adapter.name()} ({kind.__name__}), recognised from the columns" in told
+    names = " and ".join(kind.__name__ for kind in kinds)
+    assert f"train data: read as {adapter.name()} ({names}), recognised from the columns" in told
     assert main(["evaluate", "--model", str(tmp_path / "run"), "--dataset", str(file), "--json"]) == 0
     answered = capsys.readouterr()
     assert json.loads(answered.out)["rows"] > 0

@@ -89,7 +89,7 @@ def test_a_small_run_prints_writes_and_draws(tmp_path, name):
     rows = list(csv.DictReader((tmp_path / f"{name}.csv").read_text(encoding="utf-8").splitlines()))
     first = next(iter(rows[0]))
     assert {row[first] for row in rows} == {row[first] for row in rows if row[first] in printed}
-    assert len(rows) > 2
+    assert len(rows) > 1
     assert (tmp_path / f"{name}.png").stat().st_size > 10_000
 
 

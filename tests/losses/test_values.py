@@ -5,7 +5,7 @@ from math import erf, exp, log, log2, sqrt
 import pytest
 import torch
 
-from rlhf_losses.feedback import Labels, Pairs, Rankings, Ratings, Steps, StepwiseRankings, Votes
+from rlhf_losses.feedback import Attributes, Labels, Lengths, Pairs, Rankings, Ratings, Steps, StepwiseRankings, Votes
 from rlhf_losses.hooks import catalogue, parse_loss
 from rlhf_losses.hooks.manager import BUILT_IN
 
@@ -270,6 +270,20 @@ VALUES = [
         [1.0, 3.0],
         ONE_PAIR,
         [-log(1 - 0.5**2), -log(1 - 0.75**2) + 2 * 0.75 / (1 - 0.75**2) * (1.5 - 0.75)],
+    ),
+    ("batch_sum_to_zero", [2.0, 1.0], ONE_PAIR, [1.5**2 + 2 * 1.5 * (2 - 1.5), 1.5**2 + 2 * 1.5 * (1 - 1.5)]),
+    # Both lie as far from the means, so the tangent costs each what the batch costs: 5 squared over 2 times 25.
+    (
+        "length_decorrelation(floor=1.0)",
+        [0.0, 2.0],
+        Lengths(texts=[0, 1], lengths=[10, 20]),
+        [5**2 / ((1 + 1.0**2) * 25)] * 2,
+    ),
+    (
+        "multi_attribute(weights='helpfulness=2, correctness=1')",
+        [3.0],
+        Attributes.from_row({"attributes": {"helpfulness": 2, "correctness": 1, "verbosity": 9}}),
+        [(2 / (2**2 + 1**2) * 3 - 2) ** 2, (1 / (2**2 + 1**2) * 3 - 1) ** 2],
     ),
     ("aggregated", [1.0, 3.0, 0.5], IN_STEPS, [nll((1 + 3) / 2 - 0.5)]),
     ("aggregated(by='sum')", [1.0, 3.0, 0.5], IN_STEPS, [nll(1 + 3 - 0.5)]),
