@@ -106,11 +106,11 @@ class RewardTrainer(trl.RewardTrainer):
         scores = [self._scores(model, one) for one in passes]
         if num_items_in_batch is None:
             totals, copies = step_totals(self.loss, passes, self.args.average_over), 1
-            means = self._measured(passes, scores, totals)
+            means = measure(self.loss, passes, scores, totals, self.args.average_over)
         else:
             # Processes average their gradients, while the totals are sums over all of them.
             totals, copies = num_items_in_batch, self.accelerator.num_processes
-            means = self.step_means or self._measured(passes, scores, totals, self._everywhere)
+            means = self.step_means or self._means_everywhere(passes, scores, totals)
         costs = [self._priced(one, seen, totals, means) for one, seen in zip(passes, scores, strict=True)]
         loss = copies * torch.stack(costs).sum()
         return (loss, {"scores": scores}) if return_outputs else loss
@@ -204,8 +204,8 @@ class RewardTrainer(trl.RewardTrainer):
             self._total_train_tokens += int(one["num_tokens"])
         return total_cost(self.loss, costs, weights, totals)
 
-    def _measured(self, passes: Sequence[Pass], scores: Sequence[Scores], totals: Tensor, *everywhere: Any) -> Means:
-        return measure(self.loss, passes, scores, totals, self.args.average_over, *everywhere)
+    def _means_everywhere(self, passes: Sequence[Pass], scores: Sequence[Scores], totals: Tensor) -> Means:
+        return measure(self.loss, passes, scores, totals, self.args.average_over, self._everywhere)
 
     def _everywhere(self, sums: Tensor) -> Tensor:
         return self.accelerator.reduce(sums, reduction="sum") if self.accelerator.num_processes > 1 else sums
@@ -220,7 +220,7 @@ class RewardTrainer(trl.RewardTrainer):
         model.train()
         with torch.random.fork_rng(), torch.no_grad(), self.compute_loss_context_manager():
             scores = [self._scores(model, one) for one in passes]
-        return self._measured(passes, scores, totals, self._everywhere)
+        return self._means_everywhere(passes, scores, totals)
 
     def _tokens_everywhere(self) -> float:
         """Return the tokens trained on so far, added up here because processes may differ in their passes."""
