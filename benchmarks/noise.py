@@ -22,10 +22,9 @@ from statistics import mean, pstdev
 from typing import Any
 
 import numpy as np
-import torch
 from datasets import Dataset
-from measure import environment
-from seeds import interval, read, write
+from seeds import interval
+from study import add_output, conduct
 from watch import column
 
 from rlhf_losses import parse_loss
@@ -73,20 +72,15 @@ def main() -> None:
     parser.add_argument("--studies", nargs="+", choices=list(STUDIES), default=list(STUDIES))
     parser.add_argument("--losses", nargs="+", help="only these of the losses of a study")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--draw", action="store_true", help="only print and draw what the CSV holds")
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"), help="folder of CSV and picture")
+    add_output(parser)
     args = parser.parse_args()
-    torch.set_num_threads(1)
-    table = args.output / "noise.csv"
-    if not args.draw:
-        print(environment())
-        found: list[dict[str, Any]] = []
-        for seed in range(args.seeds):
-            found += measure(seed, args.studies, args.losses)
-            write(found, table)
-    rows = with_right_rates(read(table))
-    report(rows)
-    draw(rows, table.with_suffix(".png"))
+    conduct(
+        "noise",
+        args,
+        lambda: ([*measure(seed, args.studies, args.losses)] for seed in range(args.seeds)),
+        lambda rows: report(with_right_rates(rows)),
+        lambda rows, picture: draw(with_right_rates(rows), picture),
+    )
 
 
 def measure(seed: int, studies: Sequence[str], only: Sequence[str] | None) -> Iterator[dict[str, Any]]:

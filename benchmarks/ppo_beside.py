@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import trl
 from datasets import Dataset
-from measure import environment
-from seeds import read, short, told, write
+from seeds import short, told
+from study import add_output, conduct
 from transformers.trainer_callback import PrinterCallback
 from watch import Watch, column
 
@@ -50,17 +49,9 @@ def main() -> None:
     parser.add_argument("--rollouts", type=int, default=30)
     parser.add_argument("--learning_rates", type=float, nargs="+", default=[5e-4, 1.5e-3, 4.5e-3])
     parser.add_argument("--betas", type=float, nargs="+", default=[0.01, 0.1])
-    parser.add_argument("--draw", action="store_true", help="only print and draw what the CSV holds")
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"), help="folder of CSV and picture")
+    add_output(parser)
     args = parser.parse_args()
-    torch.set_num_threads(1)
-    table = args.output / "ppo_beside.csv"
-    if not args.draw:
-        print(environment())
-        write(measure(args), table)
-    rows = read(table)
-    report(rows)
-    draw(rows, table.with_suffix(".png"))
+    conduct("ppo_beside", args, lambda: [measure(args)], report, draw)
 
 
 def measure(args: argparse.Namespace) -> list[dict[str, Any]]:

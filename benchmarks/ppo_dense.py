@@ -20,10 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from datasets import Dataset
-from measure import environment
-from seeds import interval, read, told, write
+from seeds import interval, told
+from study import add_output, conduct
 from transformers.trainer_callback import PrinterCallback
 from watch import column
 
@@ -50,20 +49,9 @@ def main() -> None:
     parser.add_argument("--beta", type=float, default=0.05)
     parser.add_argument("--pay", choices=["mean", "sum"], default="mean", help="what a story is worth")
     parser.add_argument("--critics", nargs="+", choices=list(CRITICS), default=list(CRITICS))
-    parser.add_argument("--draw", action="store_true", help="only print and draw what the CSV holds")
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"), help="folder of CSV and picture")
+    add_output(parser)
     args = parser.parse_args()
-    torch.set_num_threads(1)
-    table = args.output / "ppo_dense.csv"
-    if not args.draw:
-        print(environment())
-        found: list[dict[str, Any]] = []
-        for seed in range(args.seeds):
-            found += measure(seed, args)
-            write(found, table)
-    rows = read(table)
-    report(rows)
-    draw(rows, table.with_suffix(".png"))
+    conduct("ppo_dense", args, lambda: (measure(seed, args) for seed in range(args.seeds)), report, draw)
 
 
 def measure(seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:

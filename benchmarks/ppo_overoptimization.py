@@ -17,11 +17,9 @@ from typing import Any
 
 import laws
 import numpy as np
-import torch
 from datasets import Dataset
-from measure import environment
 from ppo_best_of_n import best_of_n
-from seeds import read, write
+from study import add_output, conduct
 from transformers.trainer_callback import PrinterCallback
 from watch import Watch, column, spread
 
@@ -49,17 +47,9 @@ def main() -> None:
     parser.add_argument("--rollouts", type=int, default=60)
     parser.add_argument("--completions", type=int, default=1024, help="the largest n")
     parser.add_argument("--beta", type=float, default=0.0)
-    parser.add_argument("--draw", action="store_true", help="only print and draw what the CSV holds")
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"), help="folder of CSV and picture")
+    add_output(parser)
     args = parser.parse_args()
-    torch.set_num_threads(1)
-    table = args.output / "ppo_overoptimization.csv"
-    if not args.draw:
-        print(environment())
-        write(measure(args), table)
-    rows = read(table)
-    report(rows)
-    draw(rows, table.with_suffix(".png"))
+    conduct("ppo_overoptimization", args, lambda: [measure(args)], report, draw)
 
 
 def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
