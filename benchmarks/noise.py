@@ -144,7 +144,7 @@ def partial_correlation(scores: np.ndarray, words: np.ndarray, gold: np.ndarray)
 
 def honest(loss: Loss, samples: Sequence[Sample], seed: int) -> Dataset:
     """Return feedback without any noise; lists are of four stories."""
-    return feedback_for(loss, in_fours(samples) if reads(loss, Rankings) else samples, seed=seed)
+    return feedback_for(loss, in_fours(samples) if reads(loss, Rankings) else samples, Annotator(seed=seed))
 
 
 def flipped(share: float) -> Told:
@@ -200,7 +200,7 @@ def panel(heard: str) -> Told:
     """Return what of a panel of annotators is heard: one of them, their majority, or all votes."""
 
     def tell(_loss: Loss, samples: Sequence[Sample], seed: int) -> Dataset:
-        said = votes(samples, VOTERS_NOISE, seed, voters=1 if heard == "one of five" else VOTERS)
+        said = votes(samples, Annotator(VOTERS_NOISE, seed), voters=1 if heard == "one of five" else VOTERS)
         if heard == "all votes":
             return said
         rows = []

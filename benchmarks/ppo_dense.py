@@ -29,7 +29,6 @@ from watch import column
 from rlhf_losses import segment_hinge
 from rlhf_losses.ppo import PPOConfig, PPOTrainer, StepRewards, StepShares
 from rlhf_losses.sandbox.demo import SMALL_MACHINE, lora, train_reward_model
-from rlhf_losses.sandbox.gold import gold_rewards
 from rlhf_losses.sandbox.world import LONGEST_COMPLETION, World, build_world
 from rlhf_losses.scoring import Scorer
 
@@ -80,7 +79,7 @@ def train(
     pays = paid_by_step if placement == "by step" else at_the_end
     trainer = PPOTrainer(
         world.policy(),
-        [pays, gold_rewards],
+        [pays, world.gold_rewards],
         PPOConfig(
             str(folder),
             reward_weights=[1.0, 0.0],

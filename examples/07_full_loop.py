@@ -4,7 +4,7 @@ from datasets import Dataset
 from peft import LoraConfig
 
 from rlhf_losses import PPOConfig, PPOTrainer, RewardConfig, RewardTrainer, Scorer, bradley_terry, centering
-from rlhf_losses.sandbox import build_world, gold_rewards
+from rlhf_losses.sandbox import build_world
 
 small = {"bf16": False, "gradient_checkpointing": False, "report_to": "none", "save_strategy": "no"}
 lora = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear")
@@ -30,7 +30,7 @@ scorer = Scorer.from_pretrained(reward_trainer.publish(), batch_size=128)
 
 trainer = PPOTrainer(
     model=world.policy(),
-    reward_funcs=[scorer, gold_rewards],
+    reward_funcs=[scorer, world.gold_rewards],
     args=PPOConfig(
         "runs/07_full_loop/policy",
         reward_weights=[1.0, 0.0],  # gold is measured and counts for nothing

@@ -5,7 +5,7 @@ import pytest
 from rlhf_losses import catalogue
 from rlhf_losses.cli.demo import chosen_losses
 from rlhf_losses.sandbox import World, build_world
-from rlhf_losses.sandbox.annotators import rankings
+from rlhf_losses.sandbox.annotators import Annotator, rankings
 from rlhf_losses.sandbox.demo import train_reward_model
 from rlhf_losses.scoring import evaluate
 
@@ -21,6 +21,6 @@ def world() -> World:
 def test_the_loss_recovers_the_gold_ranking(world, loss, tmp_path):
     """Two stories of one held-out prompt are ranked as gold ranks them, nine times in ten."""
     scorer = train_reward_model(world, loss, tmp_path)
-    heldout = rankings(world.sample(world.heldout_prompts, 8, seed=9))
+    heldout = rankings(world.sample(world.heldout_prompts, 8, seed=9), Annotator())
 
     assert evaluate(scorer, heldout)["accuracy"] > 0.9

@@ -1,25 +1,20 @@
 """Simulated annotators: sampled completions in, any shape of feedback out.
 
-An annotator knows the gold worth of each sentence, but with probability `noise` misreads one and takes it
-for any of the three worths that a sentence can have. All that annotators say follows from what they read: of
-two texts they prefer the one whose sentences are better on average; they call good what reads better than
-their bar.
+An annotator knows what each sentence is worth (the gold, unless told otherwise), but with probability `noise`
+misreads one and takes it for any of the three worths that a sentence can have. All that annotators say follows
+from what they read: of two texts they prefer the one whose sentences are better on average; they call good what
+reads better than their bar.
 """
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from itertools import cycle
 from random import Random
-from statistics import mean
 from typing import Any, NamedTuple
 
-import torch
-from datasets import Dataset, concatenate_datasets
+from datasets import Dataset
 
-from rlhf_losses.errors import FeedbackMismatch, InvalidFeedback
 from rlhf_losses.feedback import (
-    ALWAYS_THERE,
     Attributes,
     Feedback,
     Labels,
@@ -29,16 +24,12 @@ from rlhf_losses.feedback import (
     Steps,
     StepwiseRankings,
     Votes,
-    kinds_in_columns,
 )
-from rlhf_losses.losses import Loss, MultiAttribute
-from rlhf_losses.sandbox.gold import FEWEST_SENTENCES, WORST, sentences, split_sentences
+from rlhf_losses.sandbox.gold import Judge, mean_worth, sentence_gold, sentences, split_sentences
 
 SENTENCE_WORTHS = (-1.0, 0.0, 1.0)
 STRENGTHS = (0.001, 0.5, 1.0)
 """The leads in worth from which one text is slightly, clearly and far better than another."""
-LENIENT, STRICT = -0.5, 0.5
-"""The bars above which a lenient and a strict annotator call a text good."""
 
 
 class Sample(NamedTuple):
@@ -48,21 +39,36 @@ class Sample(NamedTuple):
     completions: list[str]
 
 
-class Annotator:
-    """Somebody who reads with chosen noise: 0 reads the gold itself, 1 guesses every sentence."""
+class Taste(NamedTuple):
+    """What a sentence is worth, and the lenient and the strict bar above which something is called good."""
 
-    def __init__(self, noise: float = 0.0, seed: int = 0) -> None:
-        self.noise = noise
+    judge: Judge = sentence_gold
+    bars: tuple[float, float] = (-0.5, 0.5)
+
+
+GOLD = Taste()
+"""The taste of the sandbox."""
+
+
+class Annotator:
+    """Somebody of a taste who reads with chosen noise: 0 reads right, 1 guesses every sentence."""
+
+    def __init__(self, noise: float = 0.0, seed: int = 0, taste: Taste = GOLD) -> None:
+        self.noise, self.seed, self.taste = noise, seed, taste
         self._random = Random(seed)
+
+    def panel(self, count: int) -> list["Annotator"]:
+        """Return annotators like this one, each with errors of its own."""
+        seeds = range(self.seed * count, (self.seed + 1) * count)
+        return [Annotator(self.noise, seed, self.taste) for seed in seeds]
 
     def read_sentences(self, prompt: str, completion: str) -> list[float]:
         """Return the worth of each sentence as this annotator reads it."""
-        return [self._misread(worth) for worth in sentences(completion, prompt)]
+        return [self._misread(worth) for worth in sentences(completion, prompt, self.taste.judge)]
 
     def read(self, prompt: str, completion: str) -> float:
         """Return the worth of a text as this annotator reads it."""
-        worths = self.read_sentences(prompt, completion)
-        return mean(worths + [WORST] * (FEWEST_SENTENCES - len(worths)))
+        return mean_worth(self.read_sentences(prompt, completion))
 
     def read_all(self, sample: Sample) -> list[float]:
         """Return the worth of each completion as this annotator reads it."""
@@ -74,8 +80,7 @@ class Annotator:
 
 def pairs(
     samples: Iterable[Sample],
-    noise: float = 0.0,
-    seed: int = 0,
+    annotator: Annotator,
     columns: Sequence[str] = ("prompt", "chosen", "rejected"),
 ) -> Dataset:
     """Return the first completion against the second, the third against the fourth and so on.
@@ -83,7 +88,7 @@ def pairs(
     `columns` may name `margin` (how much better the chosen one reads) and `preference` (0.5 for a tie, else 1)
     too. Ties are dropped unless there is a `preference` to say so.
     """
-    annotator, rows = Annotator(noise, seed), []
+    rows = []
     for sample in samples:
         read = list(zip(annotator.read_all(sample), sample.completions, strict=True))
         for couple in zip(read[::2], read[1::2], strict=False):
@@ -94,9 +99,9 @@ def pairs(
     return Dataset.from_list(rows).select_columns(list(columns))
 
 
-def rankings(samples: Iterable[Sample], noise: float = 0.0, seed: int = 0) -> Dataset:
+def rankings(samples: Iterable[Sample], annotator: Annotator) -> Dataset:
     """Return the completions of each prompt with their ranks: 1 is best, equal ranks are ties."""
-    annotator, rows = Annotator(noise, seed), []
+    rows = []
     for sample in samples:
         read = annotator.read_all(sample)
         order = sorted(set(read), reverse=True)
@@ -104,9 +109,9 @@ def rankings(samples: Iterable[Sample], noise: float = 0.0, seed: int = 0) -> Da
     return Dataset.from_list(rows)
 
 
-def stepwise_rankings(samples: Iterable[Sample], noise: float = 0.0, seed: int = 0) -> Dataset:
+def stepwise_rankings(samples: Iterable[Sample], annotator: Annotator) -> Dataset:
     """Return the completions of each prompt, each as its sentences, with their ranks."""
-    annotator, rows = Annotator(noise, seed), []
+    rows = []
     for prompt, completions in samples:
         told = Sample(prompt, [completion for completion in completions if split_sentences(completion)])
         if len(told.completions) < 2:
@@ -118,73 +123,69 @@ def stepwise_rankings(samples: Iterable[Sample], noise: float = 0.0, seed: int =
     return Dataset.from_list(rows)
 
 
-def ratings(samples: Iterable[Sample], noise: float = 0.0, seed: int = 0) -> Dataset:
+def ratings(samples: Iterable[Sample], annotator: Annotator) -> Dataset:
     """Return one completion a row with its rating, from −1 to 1."""
-    annotator = Annotator(noise, seed)
     return _one_a_row(samples, lambda prompt, completion: {"rating": annotator.read(prompt, completion)})
 
 
-def rating_lists(samples: Iterable[Sample], noise: float = 0.0, seed: int = 0) -> Dataset:
+def rating_lists(samples: Iterable[Sample], annotator: Annotator) -> Dataset:
     """Return the completions of each prompt with their ratings, from −1 to 1."""
-    annotator = Annotator(noise, seed)
     return Dataset.from_list([{**sample._asdict(), "ratings": annotator.read_all(sample)} for sample in samples])
 
 
-def labels(samples: Iterable[Sample], noise: float = 0.0, seed: int = 0) -> Dataset:
+def labels(samples: Iterable[Sample], annotator: Annotator) -> Dataset:
     """Return one completion a row; a lenient and a strict annotator take turns to label what reads better than a bar.
 
     With one bar for all, labels would say nothing about which of two good texts is the better one.
     """
-    annotator, bars = Annotator(noise, seed), cycle((LENIENT, STRICT))
+    bars = cycle(annotator.taste.bars)
     return _one_a_row(samples, lambda prompt, completion: {"label": annotator.read(prompt, completion) > next(bars)})
 
 
-def steps(samples: Iterable[Sample], noise: float = 0.0, seed: int = 0) -> Dataset:
+def steps(samples: Iterable[Sample], annotator: Annotator) -> Dataset:
     """Return the sentences of one completion a row, labelled by a lenient and a strict annotator in turn."""
-    rows = zip(_step_rows(samples, noise, seed), cycle((LENIENT, STRICT)))
+    rows = zip(_step_rows(samples, annotator), cycle(annotator.taste.bars))
     return Dataset.from_list([row | {"labels": [worth > bar for worth in row["labels"]]} for row, bar in rows])
 
 
-def rated_steps(samples: Iterable[Sample], noise: float = 0.0, seed: int = 0) -> Dataset:
+def rated_steps(samples: Iterable[Sample], annotator: Annotator) -> Dataset:
     """Return the sentences of one completion a row, each with the worth that it reads as: −1, 0 or 1."""
-    return Dataset.from_list(_step_rows(samples, noise, seed))
+    return Dataset.from_list(_step_rows(samples, annotator))
 
 
-def votes(samples: Iterable[Sample], noise: float = 0.0, seed: int = 0, voters: int = 5) -> Dataset:
+def votes(samples: Iterable[Sample], annotator: Annotator, voters: int = 5) -> Dataset:
     """Return pairs of completions, how many voters preferred each, and how many saw a tie."""
-    panel = [Annotator(noise, seed * voters + voter) for voter in range(voters)]
+    panel = annotator.panel(voters)
     rows = []
     for sample in samples:
         for couple in zip(sample.completions[::2], sample.completions[1::2], strict=False):
-            read = [annotator.read_all(Sample(sample.prompt, list(couple))) for annotator in panel]
+            read = [voter.read_all(Sample(sample.prompt, list(couple))) for voter in panel]
             counts = [sum(a > b for a, b in read), sum(a < b for a, b in read)]
             rows.append({"prompt": sample.prompt, "completions": couple, "votes": counts, "ties": voters - sum(counts)})
     return Dataset.from_list(rows)
 
 
-def strengths(samples: Iterable[Sample], noise: float = 0.0, seed: int = 0) -> Dataset:
+def strengths(samples: Iterable[Sample], annotator: Annotator) -> Dataset:
     """Return pairs as `pairs` does, with how much better the chosen one reads in words: 0 for a tie, then 1, 2 or 3."""
-    said = pairs(samples, noise, seed, columns=("prompt", "chosen", "rejected", "margin", "preference"))
+    said = pairs(samples, annotator, columns=("prompt", "chosen", "rejected", "margin", "preference"))
     return said.map(lambda row: {"margin": float(bisect_left(STRENGTHS, row["margin"]))})
 
 
-def stars(samples: Iterable[Sample], noise: float = 0.0, seed: int = 0) -> Dataset:
+def stars(samples: Iterable[Sample], annotator: Annotator) -> Dataset:
     """Return one completion a row with one to five stars."""
-    annotator = Annotator(noise, seed)
     return _one_a_row(samples, lambda prompt, text: {"rating": 1.0 + round(2 * (1 + annotator.read(prompt, text)))})
 
 
 def attributes(
     samples: Iterable[Sample],
-    noise: float = 0.0,
-    seed: int = 0,
+    annotator: Annotator,
     names: Sequence[str] = ("helpfulness", "correctness"),
 ) -> Dataset:
     """Return one completion a row, rated by an annotator for each attribute, on a scale of its own.
 
     Every other row has the first attribute alone.
     """
-    panel = [Annotator(noise, seed * len(names) + place) for place in range(len(names))]
+    panel = annotator.panel(len(names))
     alone = cycle((False, True))
 
     def rate(prompt: str, completion: str) -> dict[str, Any]:
@@ -208,82 +209,17 @@ SHAPES: dict[type[Feedback], Callable[..., Dataset]] = {
 """How each kind of feedback is given."""
 
 
-def annotate(kind: type[Feedback], samples: Iterable[Sample], noise: float = 0.0, seed: int = 0) -> Dataset:
+def annotate(kind: type[Feedback], samples: Iterable[Sample], annotator: Annotator) -> Dataset:
     """Return feedback of one kind on the samples.
 
-    >>> annotate(Labels, [Sample("Once.", [" They sat."])])["label"][0]
+    >>> annotate(Labels, [Sample("Once.", [" They sat."])], Annotator())["label"][0]
     False
     """
-    return SHAPES[kind](samples, noise, seed)
+    return SHAPES[kind](samples, annotator)
 
 
-def feedback_for(loss: Loss, samples: Sequence[Sample], noise: float = 0.0, seed: int = 0) -> Dataset:
-    """Return feedback that holds every kind which the terms of `loss` read, each in rows of its own.
-
-    Steps are rated where the loss takes ratings, and labelled where it does not; pairs have strengths and ratings
-    are stars where the loss asks for that.
-
-    Raises:
-        FeedbackMismatch: the loss only regularizes, or reads kinds that one table cannot hold.
-    """
-    if only_regularizes(loss):
-        raise FeedbackMismatch(
-            f"{loss} looks at scores only, so no feedback can teach it which text is better. "
-            f"Add it to a loss that reads feedback, like 'bradley_terry + 0.01 * {loss}'."
-        )
-    read = dict.fromkeys(term.loss.reads for term in loss.terms if term.loss.reads not in ALWAYS_THERE)
-    tables = [_shape_for(kind, loss)(samples, noise, seed) for kind in read]
-    kinds_in_columns(name for table in tables for name in table.column_names)
-    return concatenate_datasets(tables)
-
-
-def only_regularizes(loss: Loss) -> bool:
-    """Tell whether what people said changes nothing about the cost.
-
-    >>> from rlhf_losses.losses import bradley_terry, centering, score_decay
-    >>> [only_regularizes(loss) for loss in (centering, centering + score_decay, bradley_terry + centering)]
-    [True, True, False]
-    """
-    return all(_is_indifferent(term.loss) for term in loss.terms)
-
-
-def _is_indifferent(loss: Loss) -> bool:
-    if loss.reads is not Pairs:
-        return loss.reads in ALWAYS_THERE
-    scores = torch.tensor([1.0, -2.0])
-    first, second = torch.tensor([0]), torch.tensor([1])
-    said, opposite = Pairs(first, second), Pairs(second, first)
-    return torch.equal(loss.price(scores, said), loss.price(scores, opposite))
-
-
-def _shape_for(kind: type[Feedback], loss: Loss) -> Callable[..., Dataset]:
-    if kind is Pairs and not _accepts(loss, Pairs(torch.tensor([0]), torch.tensor([1]))):
-        return strengths
-    if kind is Attributes:
-        weighed = [term.loss.by_name for term in loss.terms if isinstance(term.loss, MultiAttribute)]
-        return partial(attributes, names=tuple(dict.fromkeys(name for names in weighed for name in names)))
-    if kind is Ratings and not _accepts(loss, Ratings(torch.tensor([0]), torch.tensor([0.5]), torch.tensor([1]))):
-        return stars
-    stepwise = [term.loss for term in loss.terms if term.loss.reads is kind is Steps]
-    return rated_steps if stepwise and all(map(_takes_ratings, stepwise)) else SHAPES[kind]
-
-
-def _takes_ratings(loss: Loss) -> bool:
-    return _accepts(loss, Steps(torch.tensor([0, 1]), torch.tensor([0.5, -1.0])))
-
-
-def _accepts(loss: Loss, feedback: Feedback) -> bool:
-    try:
-        for term in loss.terms:
-            if type(feedback).reaches(term.loss.reads):
-                term.loss.check(feedback)
-    except InvalidFeedback:
-        return False
-    return True
-
-
-def _step_rows(samples: Iterable[Sample], noise: float, seed: int) -> list[dict[str, Any]]:
-    annotator, rows = Annotator(noise, seed), []
+def _step_rows(samples: Iterable[Sample], annotator: Annotator) -> list[dict[str, Any]]:
+    rows = []
     for sample in samples:
         for completion in filter(split_sentences, sample.completions):
             read = annotator.read_sentences(sample.prompt, completion)

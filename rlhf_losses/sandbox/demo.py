@@ -17,7 +17,6 @@ from transformers.trainer_callback import PrinterCallback
 from rlhf_losses.losses import Loss
 from rlhf_losses.ppo import PPOConfig, PPOTrainer
 from rlhf_losses.sandbox.annotators import Sample, rankings
-from rlhf_losses.sandbox.gold import gold_rewards
 from rlhf_losses.sandbox.outcome import Outcome, Step
 from rlhf_losses.sandbox.world import LONGEST_COMPLETION, World
 from rlhf_losses.scoring import Scorer, evaluate
@@ -57,7 +56,7 @@ def run_loop(world: World, loss: Loss, folder: Path, tell: Tell) -> Outcome:
     start = time.perf_counter()
     tell(f"1/3 reward model: LoRA on {loss}")
     scorer = train_reward_model(world, loss, folder / "reward_model")
-    heldout = rankings(world.sample(world.heldout_prompts, 8, seed=world.seed + 1))
+    heldout = rankings(world.sample(world.heldout_prompts, 8, seed=world.seed + 1), world.annotator())
     accuracy = evaluate(scorer, heldout)["accuracy"]
     tell("2/3 policy: PPO on the reward model's scores")
     policy, steps = train_policy(world, scorer, folder / "policy")
@@ -114,7 +113,7 @@ def train_policy(world: World, scorer: Scorer, folder: Path) -> tuple[Any, list[
     """Train the policy with PPO; gold is measured beside the scores, and counts for nothing in the reward."""
     trainer = PPOTrainer(
         world.policy(),
-        [scorer, gold_rewards],
+        [scorer, world.gold_rewards],
         PPOConfig(
             str(folder),
             reward_weights=[1.0, 0.0],

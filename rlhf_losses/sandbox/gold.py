@@ -6,48 +6,36 @@ and each sentence short of three counts −1.
 """
 
 import re
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from rlhf_losses.sandbox.words import ACTIONS, GLOOMY, KIND, WHO
+
+Judge = Callable[[str], float]
+"""What a sentence is worth by itself: −1, 0 or 1."""
 
 FEWEST_SENTENCES = 3
 WORST = -1.0
 
 
-def worth(prompt: str, completion: str) -> float:
-    """Return the known worth of a completion, from −1 to 1.
+def worth(prompt: str, completion: str, judge: Judge | None = None) -> float:
+    """Return the worth of a completion, from −1 to 1, by gold or as somebody else judges its sentences.
 
     >>> worth("Once there was a fox.", " They danced. Mia hugged the gentle fox. They sang and were sad.")
     0.6666666666666666
     >>> worth("Once there was a fox.", "")
     -1.0
     """
-    worths = sentences(completion, prompt)
-    worths += [WORST] * (FEWEST_SENTENCES - len(worths))
-    return sum(worths) / len(worths)
+    return mean_worth(sentences(completion, prompt, judge or sentence_gold))
 
 
-def gold_rewards(prompts: list[str], completions: list[str], **ignored: Any) -> list[float]:
-    """Return the gold of each completion; TRL takes this as a reward function.
+def mean_worth(worths: Sequence[float]) -> float:
+    """Return what a text of such sentences is worth.
 
-    >>> gold_rewards(["Once."], ["Nora."])
-    [-1.0]
+    >>> mean_worth([1.0, 1.0, 1.0, 0.0]), mean_worth([1.0])
+    (0.75, -0.3333333333333333)
     """
-    return [worth(prompt, completion) for prompt, completion in zip(prompts, completions, strict=True)]
-
-
-def sentences(text: str, prompt: str = "") -> list[float]:
-    """Return the worth of each sentence, from −1 to 1; what the prompt says already counts as said.
-
-    >>> sentences("They danced under the bright moon. The grumpy deer met Mia. They danced under the bright moon.")
-    [1.0, -1.0, -1.0]
-    """
-    seen = {sentence.strip() for sentence in split_sentences(prompt)}
-    worths = []
-    for sentence in map(str.strip, split_sentences(text)):
-        worths.append(WORST if sentence in seen else sentence_gold(sentence))
-        seen.add(sentence)
-    return worths
+    all_worths = [*worths, *[WORST] * (FEWEST_SENTENCES - len(worths))]
+    return sum(all_worths) / len(all_worths)
 
 
 def sentence_gold(sentence: str) -> float:
@@ -61,6 +49,20 @@ def sentence_gold(sentence: str) -> float:
         return WORST
     kind, gloomy = len(words & KIND), len(words & GLOOMY)
     return float((kind > gloomy) - (kind < gloomy))
+
+
+def sentences(text: str, prompt: str = "", judge: Judge = sentence_gold) -> list[float]:
+    """Return the worth of each sentence, from −1 to 1; what the prompt says already counts as said.
+
+    >>> sentences("They danced under the bright moon. The grumpy deer met Mia. They danced under the bright moon.")
+    [1.0, -1.0, -1.0]
+    """
+    seen = {sentence.strip() for sentence in split_sentences(prompt)}
+    worths = []
+    for sentence in map(str.strip, split_sentences(text)):
+        worths.append(WORST if sentence in seen else judge(sentence))
+        seen.add(sentence)
+    return worths
 
 
 def split_sentences(text: str) -> list[str]:

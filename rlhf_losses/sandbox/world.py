@@ -11,8 +11,9 @@ from datasets import Dataset
 from transformers import LlamaForCausalLM, LlamaForSequenceClassification, PreTrainedModel, PreTrainedTokenizerFast
 
 from rlhf_losses.losses import Loss
-from rlhf_losses.sandbox.annotators import Sample, feedback_for
-from rlhf_losses.sandbox.gold import gold_rewards
+from rlhf_losses.sandbox.annotators import GOLD, Annotator, Sample, Taste
+from rlhf_losses.sandbox.asking import feedback_for
+from rlhf_losses.sandbox.gold import worth
 from rlhf_losses.sandbox.stories import Storyteller, vocabulary
 from rlhf_losses.sandbox.threads import one_thread
 from rlhf_losses.sandbox.tiny_models import build_language_model, build_reward_model, build_tokenizer
@@ -30,6 +31,7 @@ class World:
     language_model: LlamaForCausalLM
     train_prompts: tuple[str, ...]
     heldout_prompts: tuple[str, ...]
+    taste: Taste = GOLD
 
     def policy(self) -> LlamaForCausalLM:
         """Return a copy of the language model, to be trained."""
@@ -46,13 +48,21 @@ class World:
         texts = self._generate([prompt for prompt in prompts for _ in range(count)], seed, policy)
         return [Sample(prompt, texts[i * count : (i + 1) * count]) for i, prompt in enumerate(prompts)]
 
+    def annotator(self, noise: float = 0.0, seed: int = 0) -> Annotator:
+        """Return somebody who judges by the gold of this world, with chosen noise."""
+        return Annotator(noise, seed, self.taste)
+
     def feedback(self, loss: Loss, count: int = 4, noise: float = 0.0, seed: int = 0) -> Dataset:
         """Return what annotators say, in the shape that `loss` reads, about `count` stories of each train prompt."""
-        return feedback_for(loss, self.sample(self.train_prompts, count, seed), noise, seed)
+        return feedback_for(loss, self.sample(self.train_prompts, count, seed), self.annotator(noise, seed))
 
     def gold(self, samples: Sequence[Sample]) -> torch.Tensor:
         """Return the gold of each completion, of shape (prompt, completion)."""
-        return torch.tensor([gold_rewards([s.prompt] * len(s.completions), s.completions) for s in samples])
+        return torch.tensor([self.gold_rewards([s.prompt] * len(s.completions), s.completions) for s in samples])
+
+    def gold_rewards(self, prompts: Sequence[str], completions: Sequence[str], **_: Any) -> list[float]:
+        """Return the gold of each completion; TRL takes this as a reward function."""
+        return [worth(prompt, text, self.taste.judge) for prompt, text in zip(prompts, completions, strict=True)]
 
     def save(self, folder: str | Path) -> tuple[Path, Path]:
         """Save policy and untrained reward model with the tokenizer; return the two folders."""

@@ -69,8 +69,3 @@ def test_sentences_add_up_to_the_text():
 @given(st.lists(st.sampled_from(vocabulary()), max_size=40))
 def test_gold_lies_between_minus_one_and_one(drawn):
     assert -1.0 <= gold.worth(PROMPT, " ".join(drawn)) <= 1.0
-
-
-def test_gold_is_a_reward_function():
-    rewards = gold.gold_rewards(prompts=[PROMPT, PROMPT], completions=[KIND_STORY, ""], completion_ids=[[1], []])
-    assert rewards == [1.0, -1.0]

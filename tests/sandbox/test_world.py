@@ -1,11 +1,13 @@
 """The world is readable, varied, and leaves room to improve."""
 
+import dataclasses
 import re
 
 import torch
 
 from rlhf_losses.losses import bradley_terry
 from rlhf_losses.sandbox import gold
+from rlhf_losses.sandbox.annotators import Taste
 from rlhf_losses.sandbox.world import LONGEST_COMPLETION
 
 
@@ -91,3 +93,14 @@ def test_feedback_is_about_train_prompts_in_the_shape_that_the_loss_reads(world)
     told = world.feedback(bradley_terry, count=2)
     assert told.column_names == ["prompt", "chosen", "rejected"]
     assert set(told["prompt"]) <= set(world.train_prompts)
+
+
+def test_gold_is_a_reward_function(world):
+    told = {"prompts": ["Once."] * 2, "completions": [" They sang.", ""], "completion_ids": [[1], []]}
+    assert world.gold_rewards(**told) == [(1.0 - 1.0 - 1.0) / 3, -1.0]
+
+
+def test_a_world_has_a_taste_of_its_own(world):
+    other = dataclasses.replace(world, taste=Taste(lambda sentence: float("fox" in sentence)))
+    assert other.gold_rewards(["Once."], [" A fox sang. They sang. It rained."]) == [1 / 3]
+    assert other.annotator().read("Once.", " A fox sang. They sang. It rained.") == 1 / 3
