@@ -1,11 +1,13 @@
-"""Does a policy learn from a reward model of every loss? The whole loop of the sandbox, over seeds.
+"""Does a policy learn from a reward model of every loss? The whole loop, over seeds.
 
 python benchmarks/ppo_losses.py --seeds 5                 # every built-in loss, results/ppo_losses.csv
 python benchmarks/ppo_losses.py --losses hinge "bradley_terry + 0.01 * centering" --seeds 2
+python benchmarks/ppo_losses.py --model ../shared/models/TinyStories-656K --steps 24        # results/ppo_stories.csv
 
-The table has the accuracy of the reward model on held-out pairs, the gold of the policy on held-out prompts, its mean
-gain with a 95 % t-interval over seeds, in how many seeds the interval over prompts lay above zero, and the KL
-divergence to the reference in nats a completion.
+The world is the sandbox, or that of a language model of TinyStories, see `stories`. The table has the accuracy of the
+reward model on held-out pairs, the gold of the policy on held-out prompts, its mean gain with a 95 % t-interval over
+seeds, in how many seeds the interval over prompts lay above zero, and the KL divergence to the reference in nats a
+completion.
 """
 
 import argparse
@@ -13,9 +15,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
+import torch
+import transformers
 from measure import environment
 from seeds import interval, read, write
+from stories import stories_world
 
 from rlhf_losses import catalogue, parse_loss
 from rlhf_losses.cli.demo import chosen_losses
@@ -24,6 +30,7 @@ from rlhf_losses.sandbox.demo import run_loop
 from rlhf_losses.sandbox.outcome import Outcome
 from rlhf_losses.sandbox.world import World, build_world
 
+RESULTS = Path("benchmarks/results")
 HEAD = "| loss | accuracy | gold after | gain | above 0 | KL |\n|---|---:|---:|---:|---:|---:|"
 
 
@@ -32,25 +39,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--losses", type=parse_loss, nargs="+", help="by default every built-in one")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/ppo_losses.csv"))
+    parser.add_argument("--steps", type=int, default=60, help="optimizer steps of PPO, two on each 32 completions")
+    parser.add_argument("--model", help="folder of a language model of TinyStories, instead of the sandbox")
+    parser.add_argument("--output", type=Path, help="the CSV, by default results/ppo_losses.csv or ppo_stories.csv")
     parser.add_argument("--draw", action="store_true", help="only print the table of what the CSV holds")
     args = parser.parse_args()
-    rows = read(args.output) if args.draw else []
+    table = args.output or RESULTS / ("ppo_stories.csv" if args.model else "ppo_losses.csv")
+    rows = read(table) if args.draw else []
     print(HEAD, *map(line, rows), sep="\n")
     if args.draw:
         return
-    worlds = [build_world(seed) for seed in range(args.seeds)]
+    torch.set_num_threads(1)
+    transformers.utils.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    worlds = [stories_world(args.model, seed) if args.model else build_world(seed) for seed in range(args.seeds)]
     for loss in args.losses or chosen_losses("all", catalogue()):
-        rows.append(summary(loss, [outcome(world, loss) for world in worlds]))
+        rows.append(summary(loss, [outcome(world, loss, args.steps) for world in worlds]))
         print(line(rows[-1]), flush=True)
-        write(rows, args.output)
+        write(rows, table)
     print(environment())
 
 
-def outcome(world: World, loss: Loss) -> Outcome:
+def outcome(world: World, loss: Loss, steps: int) -> Outcome:
     """Run the whole loop once, in a folder that is forgotten."""
     with tempfile.TemporaryDirectory() as folder:
-        return run_loop(world, loss, Path(folder), tell=lambda _: None)
+        return run_loop(world, loss, Path(folder), tell=lambda _: None, steps=steps)
 
 
 def summary(loss: Loss, found: list[Outcome]) -> dict[str, Any]:

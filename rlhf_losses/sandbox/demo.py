@@ -51,7 +51,7 @@ class Bar(TrainerCallback):
         self.bar.close()
 
 
-def run_loop(world: World, loss: Loss, folder: Path, tell: Tell) -> Outcome:
+def run_loop(world: World, loss: Loss, folder: Path, tell: Tell, steps: int = 60) -> Outcome:
     """Train a reward model on `loss` and a policy on its scores, save both under `folder`, and measure."""
     start = time.perf_counter()
     tell(f"1/3 reward model: LoRA on {loss}")
@@ -59,7 +59,7 @@ def run_loop(world: World, loss: Loss, folder: Path, tell: Tell) -> Outcome:
     heldout = rankings(world.sample(world.heldout_prompts, 8, seed=world.seed + 1), world.annotator())
     accuracy = evaluate(scorer, heldout)["accuracy"]
     tell("2/3 policy: PPO on the reward model's scores")
-    policy, steps = train_policy(world, scorer, folder / "policy")
+    policy, log = train_policy(world, scorer, folder / "policy", steps)
     tell("3/3 gold of the policy, before and after, on held-out prompts")
     before = world.sample(world.heldout_prompts, 8, seed=world.seed + 2)
     after = world.sample(world.heldout_prompts, 8, seed=world.seed + 2, policy=policy)
@@ -73,7 +73,7 @@ def run_loop(world: World, loss: Loss, folder: Path, tell: Tell) -> Outcome:
         kl=completion_kl(world, policy, after),
         seconds=time.perf_counter() - start,
         seed=world.seed,
-        steps=steps,
+        steps=log,
         completions=_side_by_side(before, after),
     )
 
@@ -109,7 +109,7 @@ def train_on_feedback(world: World, loss: Loss, said: Dataset, folder: Path, epo
     return Scorer.from_pretrained(trainer.publish(), batch_size=128)
 
 
-def train_policy(world: World, scorer: Scorer, folder: Path) -> tuple[Any, list[Step]]:
+def train_policy(world: World, scorer: Scorer, folder: Path, steps: int = 60) -> tuple[Any, list[Step]]:
     """Train the policy with PPO; gold is measured beside the scores, and counts for nothing in the reward."""
     trainer = PPOTrainer(
         world.policy(),
@@ -117,7 +117,7 @@ def train_policy(world: World, scorer: Scorer, folder: Path) -> tuple[Any, list[
         PPOConfig(
             str(folder),
             reward_weights=[1.0, 0.0],
-            max_steps=60,
+            max_steps=steps,
             per_device_train_batch_size=32,
             num_iterations=2,
             beta=0.1,
