@@ -34,7 +34,7 @@ from rlhf_losses.losses import (
     thurstone,
 )
 from rlhf_losses.testing import check_loss
-from rlhf_losses.testing.checks import CLAIM_RULES
+from rlhf_losses.testing.claims import CLAIM_RULES
 
 SCORES = torch.tensor([2.0, 0.5, -1.0])
 ONE_PAIR = Pairs(chosen=[0], rejected=[1])

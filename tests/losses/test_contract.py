@@ -12,7 +12,7 @@ from rlhf_losses.hooks import catalogue
 from rlhf_losses.hooks.manager import BUILT_IN
 from rlhf_losses.losses import Claims, Hinge
 from rlhf_losses.testing import check_loss
-from rlhf_losses.testing.checks import CLAIM_RULES
+from rlhf_losses.testing.claims import CLAIM_RULES
 from rlhf_losses.testing.strategies import scores_with
 
 ENTRIES = list(catalogue().entries.values())
