@@ -52,6 +52,23 @@ def test_every_term_needs_its_feedback(pairs, settings):
         refuse(pairs, "bradley_terry + segment_rating", settings)
 
 
+ANSWERS = {"prompt": ["Q "], "completion": ["yes"]}
+
+
+@pytest.mark.parametrize(
+    ("loss", "data", "advice"),
+    [
+        ("centering", GOOD_PAIR, "from Pairs.*'bradley_terry \\+ centering'"),
+        ("score_decay", ANSWERS | {"rating": [1.0]}, "from Ratings.*'squared_error \\+ score_decay'"),
+        ("length_decorrelation", ANSWERS | {"label": [True]}, "from Labels.*'cross_entropy \\+ length_decorrelation'"),
+        ("0.1 * centering + score_decay", GOOD_PAIR, "'bradley_terry \\+ 0.1 \\* centering \\+ score_decay'"),
+    ],
+)
+def test_a_loss_that_only_regularizes_is_refused_with_one_that_learns(settings, loss, data, advice):
+    with pytest.raises(FeedbackMismatch, match=f"the same whatever people said.*{advice}"):
+        refuse(rows(**data), loss, settings)
+
+
 def test_an_empty_dataset_is_refused(settings):
     with pytest.raises(InvalidFeedback, match="empty"):
         refuse(rows(prompt=[], chosen=[], rejected=[]), "bradley_terry", settings)

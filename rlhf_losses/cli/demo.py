@@ -15,7 +15,8 @@ from rlhf_losses.errors import RunExists
 from rlhf_losses.hooks import Catalogue, catalogue
 from rlhf_losses.hooks.manager import BUILT_IN
 from rlhf_losses.losses import Loss
-from rlhf_losses.sandbox import Sample, build_world, feedback_for, only_regularizes
+from rlhf_losses.losses.indifference import only_regularizes
+from rlhf_losses.sandbox import Sample, build_world, feedback_for
 from rlhf_losses.sandbox.demo import run_loop
 from rlhf_losses.sandbox.outcome import Outcome
 from rlhf_losses.sandbox.report import PICTURE, RESULTS, stories, table, write_results, write_steps

@@ -9,6 +9,7 @@ from datasets import Dataset, concatenate_datasets
 from rlhf_losses.errors import FeedbackMismatch, InvalidFeedback
 from rlhf_losses.feedback import ALWAYS_THERE, Attributes, Feedback, Pairs, Ratings, Steps, kinds_in_columns
 from rlhf_losses.losses import Loss, MultiAttribute
+from rlhf_losses.losses.indifference import only_regularizes
 from rlhf_losses.sandbox.annotators import SHAPES, Annotator, Sample, attributes, rated_steps, stars, strengths
 
 
@@ -31,25 +32,6 @@ def feedback_for(loss: Loss, samples: Sequence[Sample], annotator: Annotator | N
     tables = [_shape_for(kind, loss)(samples, annotator or Annotator()) for kind in read]
     kinds_in_columns(name for table in tables for name in table.column_names)
     return concatenate_datasets(tables)
-
-
-def only_regularizes(loss: Loss) -> bool:
-    """Tell whether what people said changes nothing about the cost.
-
-    >>> from rlhf_losses.losses import bradley_terry, centering, score_decay
-    >>> [only_regularizes(loss) for loss in (centering, centering + score_decay, bradley_terry + centering)]
-    [True, True, False]
-    """
-    return all(_is_indifferent(term.loss) for term in loss.terms)
-
-
-def _is_indifferent(loss: Loss) -> bool:
-    if loss.reads is not Pairs:
-        return loss.reads in ALWAYS_THERE
-    scores = torch.tensor([1.0, -2.0])
-    first, second = torch.tensor([0]), torch.tensor([1])
-    said, opposite = Pairs(first, second), Pairs(second, first)
-    return torch.equal(loss.price(scores, said), loss.price(scores, opposite))
 
 
 def _shape_for(kind: type[Feedback], loss: Loss) -> Callable[..., Dataset]:

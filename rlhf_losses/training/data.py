@@ -10,9 +10,11 @@ from rlhf_losses.batching import Limit, RowReader, check_dataset, kinds_read, pr
 from rlhf_losses.batching.dataset import AnyDataset, column_names, group_ratings, share_prompts
 from rlhf_losses.batching.rows import held_kinds
 from rlhf_losses.batching.segments import find_splitter, join_segments
-from rlhf_losses.errors import InvalidFeedback
+from rlhf_losses.errors import FeedbackMismatch, InvalidFeedback
 from rlhf_losses.feedback import IN_STEPS, Feedback
+from rlhf_losses.hooks import catalogue
 from rlhf_losses.losses import Loss
+from rlhf_losses.losses.indifference import only_regularizes
 from rlhf_losses.training.config import RewardConfig
 
 Evaluation: TypeAlias = AnyDataset | dict[str, AnyDataset] | None
@@ -28,7 +30,7 @@ class TrainingData:
         splitter: the way of cutting a text into steps that fits the data, or None where there are no steps.
 
     Raises:
-        FeedbackMismatch: the columns hold no feedback that the loss reads.
+        FeedbackMismatch: the columns hold no feedback that the loss reads, or it costs the same whatever they hold.
         InvalidFeedback: no data, or values that cannot be.
     """
 
@@ -38,6 +40,7 @@ class TrainingData:
         self.loss, self.args = loss, args
         self.train = self._checked(train, "train data")
         self.kinds = kinds_read(loss, column_names(self.train))
+        _require_lesson(loss, self.kinds[0])
         named = evaluation if isinstance(evaluation, dict) else {"eval": evaluation}
         checked = {name: self._checked(data, f"{name} data") for name, data in named.items() if data is not None}
         self.evaluation = checked if isinstance(evaluation, dict) else checked.get("eval")
@@ -60,6 +63,17 @@ class TrainingData:
         dataset = group_ratings(dataset, self.loss, name)
         check_dataset(dataset, self.loss, name)
         return dataset
+
+
+def _require_lesson(loss: Loss, held: type[Feedback]) -> None:
+    """Raise `FeedbackMismatch` for a loss of regularizers alone, naming one that learns from the feedback held."""
+    if not only_regularizes(loss):
+        return
+    example = next(entry.name for entry in catalogue().for_feedback(held) if not only_regularizes(entry.loss()))
+    raise FeedbackMismatch(
+        f"The loss '{loss}' costs the same whatever people said, so the model would learn nothing from "
+        f"{held.__name__}. Add it to a loss that reads them, like '{example} + {loss}'."
+    )
 
 
 def _splitter(train: AnyDataset, kinds: Sequence[type[Feedback]], separator: str) -> str | None:

@@ -41,7 +41,8 @@ class RewardTrainer(trl.RewardTrainer):
         frozen_states: those of an earlier trainer on the same base, `earlier.frozen.states`, see `frozen_cache_gib`.
 
     Raises:
-        FeedbackMismatch: the columns of the data hold no feedback that the loss reads.
+        FeedbackMismatch: the columns of the data hold no feedback that the loss reads, or it costs the same whatever
+            they hold.
         InvalidFeedback: values that cannot be, empty texts, or no row that fits the model.
         UnusableModel: several labels, or a tokenizer that would hide the end of a text.
     """

@@ -83,6 +83,13 @@ def test_columns_that_the_loss_does_not_read_are_refused_with_losses_that_do(ref
     assert "cross_entropy" in told
 
 
+@pytest.mark.parametrize("loss", ["centering", "length_decorrelation", "centering + score_decay"])
+def test_a_loss_that_only_regularizes_is_refused_with_one_that_learns(refuse, loss):
+    told = refuse(TRAIN, "--loss", loss)
+    assert f"The loss '{loss}' costs the same whatever people said" in told
+    assert f"'bradley_terry + {loss}'" in told
+
+
 def test_impossible_values_are_refused_with_their_row(refuse, write_rows):
     rows = [{"prompt": "", "chosen": "4", "rejected": "5", "preference": p} for p in (1.0, 1.5)]
     assert "Row 1 of train data: Pairs got the preference 1.5" in refuse(TRAIN, pairs=write_rows(*rows))

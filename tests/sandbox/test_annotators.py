@@ -15,7 +15,8 @@ from rlhf_losses.losses import (
     segment_hinge,
     segment_rating,
 )
-from rlhf_losses.sandbox import Annotator, Sample, annotate, annotators, feedback_for, gold, only_regularizes
+from rlhf_losses.losses.indifference import only_regularizes
+from rlhf_losses.sandbox import Annotator, Sample, annotate, annotators, feedback_for, gold
 from rlhf_losses.sandbox.annotators import Taste
 
 BEST, GOOD, BAD = (
@@ -163,16 +164,6 @@ def test_steps_are_rated_only_where_every_loss_takes_ratings(samples):
 def test_a_regularizer_alone_is_refused_with_what_to_write(loss):
     with pytest.raises(FeedbackMismatch, match=r"bradley_terry \+ 0\.01 \*"):
         feedback_for(loss, [FOX])
-
-
-REGULARIZERS = {"centering", "score_decay", "log_barrier", "batch_sum_to_zero", "length_decorrelation"}
-
-
-@pytest.mark.parametrize("name", sorted(set(catalogue()) - REGULARIZERS))
-def test_losses_that_read_feedback_do_not_only_regularize(name):
-    loss = catalogue()[name]()
-    assert not only_regularizes(loss)
-    assert not only_regularizes(loss + centering)
 
 
 def test_feedback_that_one_table_cannot_hold_is_refused():

@@ -1,0 +1,46 @@
+"""Which losses cost the same whatever people said."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from rlhf_losses.feedback import Pairs
+from rlhf_losses.hooks import catalogue
+from rlhf_losses.losses import Loss, bradley_terry, centering, hinge, score_decay
+from rlhf_losses.losses.indifference import only_regularizes
+
+REGULARIZERS = {"centering", "score_decay", "log_barrier", "batch_sum_to_zero", "length_decorrelation"}
+
+
+@pytest.mark.parametrize("name", sorted(REGULARIZERS))
+def test_regularizers_only_regularize_alone_and_among_each_other(name):
+    loss = catalogue()[name]()
+    assert only_regularizes(loss)
+    assert only_regularizes(0.5 * loss + centering + score_decay)
+    assert not only_regularizes(bradley_terry + loss)
+
+
+@pytest.mark.parametrize("name", sorted(set(catalogue()) - REGULARIZERS))
+def test_losses_that_read_feedback_do_not_only_regularize(name):
+    loss = catalogue()[name]()
+    assert not only_regularizes(loss)
+    assert not only_regularizes(loss + centering)
+
+
+def test_a_loss_of_weight_zero_reads_nothing():
+    assert only_regularizes(0 * hinge + centering)
+    assert not only_regularizes(0 * hinge + bradley_terry)
+
+
+def test_a_loss_that_prices_no_pair_without_its_margin_is_not_a_regularizer():
+    @dataclass(frozen=True)
+    class LeadAsTold(Loss):
+        """Reads the margin as the lead that is right."""
+
+        reads = Pairs
+
+        def items(self, scores: torch.Tensor, feedback: Pairs) -> torch.Tensor:
+            return (feedback.lead(scores) - feedback.margin) ** 2
+
+    assert not only_regularizes(LeadAsTold())
