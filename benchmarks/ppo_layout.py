@@ -21,11 +21,10 @@ import torch
 from datasets import Dataset
 from measure import environment
 from peft import LoraConfig
-from transformers import LlamaConfig, LlamaForCausalLM
+from workloads import save_language_model
 
 from rlhf_losses.ppo import PPOConfig, PPOTrainer
 from rlhf_losses.sandbox.stories import vocabulary
-from rlhf_losses.sandbox.tiny_models import build_tokenizer
 
 LAYOUTS = ("padded", "packed", "prefix_shared")
 READING = ("policy", "reference", "critic")
@@ -45,7 +44,7 @@ def main() -> None:
     args = parser.parse_args()
     seconds: dict[str, dict[str, float]] = {layout: defaultdict(float) for layout in LAYOUTS}
     with tempfile.TemporaryDirectory() as folder:
-        make_policy(Path(folder), args.hidden_size, args.layers)
+        save_language_model(Path(folder), args.hidden_size, args.layers, heads=args.hidden_size // 32, context=1024)
         for _ in range(args.rounds):
             for layout in LAYOUTS:
                 for phase, spent in measure(Path(folder), layout, args).items():
@@ -56,25 +55,6 @@ def main() -> None:
     print("|---|---:|---:|---:|---:|---:|---:|")
     for layout, spent in seconds.items():
         print(line(layout, spent, seconds["padded"]), flush=True)
-
-
-def make_policy(folder: Path, hidden_size: int, layers: int) -> None:
-    """Save a language model with random weights."""
-    torch.manual_seed(0)
-    tokenizer = build_tokenizer(vocabulary())
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=hidden_size,
-        intermediate_size=4 * hidden_size,
-        num_hidden_layers=layers,
-        num_attention_heads=hidden_size // 32,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        max_position_embeddings=1024,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
 
 
 def measure(folder: Path, layout: str, args: argparse.Namespace) -> Mapping[str, float]:

@@ -36,10 +36,9 @@ from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
 )
+from workloads import save_language_model
 
 from rlhf_losses.ppo import PPOConfig, PPOTrainer, held_bytes, scorer_on
-from rlhf_losses.sandbox.stories import vocabulary
-from rlhf_losses.sandbox.tiny_models import build_tokenizer
 from rlhf_losses.scoring import Scorer
 
 LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -79,25 +78,12 @@ def main() -> None:
 
 def make_models(folder: Path, hidden_size: int, layers: int, rank: int) -> None:
     """Save a base, and a reward model both as an adapter of it and whole."""
-    torch.manual_seed(0)
-    tokenizer = build_tokenizer(vocabulary())
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=hidden_size,
-        intermediate_size=4 * hidden_size,
-        num_hidden_layers=layers,
-        num_attention_heads=hidden_size // 64,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        max_position_embeddings=128,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder / "base")
+    tokenizer = save_language_model(folder / "base", hidden_size, layers, heads=hidden_size // 64, context=128)
     classifier = AutoModelForSequenceClassification.from_pretrained(folder / "base", num_labels=1)
     adapted = get_peft_model(classifier, LoraConfig(r=rank, target_modules=LAYERS, task_type="SEQ_CLS"))
     adapted.save_pretrained(folder / "adapter")
     adapted.merge_and_unload().save_pretrained(folder / "reward")
-    for name in ("base", "adapter", "reward"):
+    for name in ("adapter", "reward"):
         tokenizer.save_pretrained(folder / name)
 
 

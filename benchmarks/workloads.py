@@ -1,4 +1,4 @@
-"""What the benchmarks run on: a model of settable size with random weights, a tokenizer, and data."""
+"""What the benchmarks run on: models of settable size with random weights, a tokenizer, and data."""
 
 import json
 from collections.abc import Iterator
@@ -10,7 +10,17 @@ import numpy as np
 import torch
 from datasets import Dataset
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
-from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerFast, Qwen2Config
+from transformers import (
+    AutoModelForSequenceClassification,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+)
+
+from rlhf_losses.sandbox.stories import vocabulary
+from rlhf_losses.sandbox.tiny_models import build_tokenizer
 
 SIZES = {
     "tiny": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2},
@@ -49,6 +59,22 @@ def make_model(size: str, tokenizer: PreTrainedTokenizerFast, context: int = 819
         pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id, bos_token_id=None, num_labels=1,
     )  # fmt: skip
     return AutoModelForSequenceClassification.from_config(config)
+
+
+def save_language_model(
+    folder: Path, hidden_size: int, layers: int, heads: int, context: int
+) -> PreTrainedTokenizerFast:
+    """Save a Llama with random weights and the sandbox's tokenizer, the same ones every time; return the tokenizer."""
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer(vocabulary())
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=hidden_size, intermediate_size=4 * hidden_size, num_hidden_layers=layers,
+        num_attention_heads=heads, max_position_embeddings=context, pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return tokenizer
 
 
 def dialogues(count: int, seed: int = 0, longest: int = 512) -> Workload:
