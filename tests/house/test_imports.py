@@ -46,10 +46,17 @@ def test_only_the_strategies_import_hypothesis():
 
 
 def test_the_names_at_the_front_door_are_sorted_and_lead_home():
-    assert rlhf_losses.__all__ == sorted(rlhf_losses.__all__)
+    assert dir(rlhf_losses) == sorted(rlhf_losses.__all__)
     assert not [name for name in rlhf_losses.__all__ if not hasattr(rlhf_losses, name)]
     with pytest.raises(AttributeError, match="xyzzy"):
         _ = rlhf_losses.xyzzy
+
+
+def test_type_checkers_see_every_name_at_the_front_door():
+    """A stub passes on only what it imports as its own name, and what is imported twice has no one home."""
+    door = ast.parse((PACKAGE / "__init__.pyi").read_text(encoding="utf-8"))
+    shown = [name.asname for node in door.body if isinstance(node, ast.ImportFrom) for name in node.names]
+    assert sorted(shown) == rlhf_losses.__all__
 
 
 @pytest.mark.parametrize("name", TREES)
