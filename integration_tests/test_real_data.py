@@ -51,9 +51,10 @@ def test_every_loss_that_reads_a_file_trains_on_it(file, tmp_path, capsys):
     rows = tmp_path / "rows.jsonl"
     rows.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:8]))
     assert main(["inspect", "--dataset", str(rows), "--json"]) == 0
-    losses = json.loads(capsys.readouterr().out)["losses"]
+    found = json.loads(capsys.readouterr().out)
+    losses, regularizers = found["losses"], found["regularizers"]
     assert losses
-    for loss in losses:
+    for loss in losses + [f"{losses[0]} + {name}" for name in regularizers]:
         data = ["--dataset", str(rows), "--overlong", "truncate_prompt"]
         model = ["--model", str(STORIES), "--chat_template_path", str(tmp_path / "chat.jinja")]
         run = ["--loss", loss, "--output_dir", str(tmp_path / loss)]

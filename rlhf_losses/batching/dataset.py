@@ -28,6 +28,7 @@ from rlhf_losses.feedback import (
 from rlhf_losses.feedback.base import Messages, Row
 from rlhf_losses.hooks import catalogue
 from rlhf_losses.losses import Loss
+from rlhf_losses.losses.indifference import only_regularizes
 
 logger = logging.getLogger(__name__)
 
@@ -242,7 +243,8 @@ def _mismatch(loss: Loss, columns: list[str], held: tuple[type[Feedback], ...]) 
             f"{told}no feedback that is known. Rename the columns to one of: {ways} (each with prompt). "
             "In Python, rlhf_losses.adapt reads the layouts of well-known datasets."
         )
-    fitting = list(dict.fromkeys(entry.name for kind in held for entry in catalogue().for_feedback(kind)))
+    entries = [entry for kind in held for entry in catalogue().for_feedback(kind)]
+    fitting = list(dict.fromkeys(entry.name for entry in entries if not only_regularizes(entry.loss())))
     names = " and ".join(kind.__name__ for kind in held)
     return f"{told}{names}. Losses for {names}: {', '.join(fitting)}."
 

@@ -106,13 +106,25 @@ def lengths(found: dict[str, Any]) -> str:
 
 
 def losses(found: dict[str, Any]) -> str:
-    """Name the losses that read the data, and say why others of the same feedback refuse them."""
-    reading = textwrap.fill(", ".join(found["losses"]) or "none", WIDTH, break_on_hyphens=False)
-    blocks = [f"Losses that read it:\n{textwrap.indent(reading, '  ')}"]
+    """Name the losses that read the data, what may be added to them, and why others refuse them."""
+    blocks = [
+        named("Losses that read it", found["losses"]),
+        named("Regularizers to add to one of them", found["regularizers"]),
+    ]
     refusing = [f"  {name}: {why}" for name, why in found["losses_that_refuse"].items()]
     if refusing:
         blocks.append("\n".join(["Losses that refuse it:", *refusing]))
     return "\n\n".join(blocks)
+
+
+def named(what: str, names: list[str]) -> str:
+    """Return names below what they are.
+
+    >>> print(named("Losses", ["hinge", "eurus"]))
+    Losses:
+      hinge, eurus
+    """
+    return f"{what}:\n{textwrap.indent(textwrap.fill(', '.join(names) or 'none', WIDTH, break_on_hyphens=False), '  ')}"
 
 
 def two_columns(lines: dict[str, Any]) -> str:

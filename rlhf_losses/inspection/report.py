@@ -19,6 +19,7 @@ from rlhf_losses.inspection.lengths import longer_preferred, spread
 from rlhf_losses.inspection.readers import readers
 from rlhf_losses.inspection.said import Said, read
 from rlhf_losses.losses import AccumulatedPairs, ScoreDecay
+from rlhf_losses.losses.indifference import only_regularizes
 
 Findings = dict[str, Any]
 
@@ -39,6 +40,7 @@ def inspect(
     compared = by_prompt if isinstance(by_prompt, Said) else said
     feedback = by_prompt.feedback if isinstance(by_prompt, Said) else by_prompt
     reading, refusing = readers(said.feedback, feedback, kinds, losses)
+    regularizers = [loss for loss in reading if only_regularizes(losses[loss]())]
     return {
         "rows": len(said.row_keys),
         "columns": column_names(dataset),
@@ -51,7 +53,8 @@ def inspect(
         },
         "characters": _characters(said),
         "tokens": {} if tokenizer is None else _tokens(dataset, kinds, tokenizer),
-        "losses": reading,
+        "losses": [loss for loss in reading if loss not in regularizers],
+        "regularizers": regularizers,
         "losses_that_refuse": refusing,
     }
 

@@ -22,6 +22,7 @@ def test_the_text_tells_what_the_data_hold(cli, pairs_file):
         "items                           1 in 1 rows",
         "LENGTH",
         "Losses that read it:\n  bradley_terry",
+        "Regularizers to add to one of them:\n  centering, score_decay",
     ):
         assert line in out
     assert "ordinal_preference: ordinal_preference got pairs without a margin" in out
@@ -34,6 +35,8 @@ def test_json_tells_the_same(cli, pairs_file):
     assert told["columns"] == ["prompt", "chosen", "rejected"]
     assert told["feedback"]["Pairs"]["items"] == 1
     assert "bradley_terry" in told["losses"]
+    assert "centering" in told["regularizers"]
+    assert not set(told["losses"]) & set(told["regularizers"])
 
 
 def test_a_layout_is_recognised_and_told_in_one_line(cli, write_rows):
