@@ -56,9 +56,28 @@ FITS = {
         **GROUPED, num_experts=4, moe_intermediate_size=24, shared_expert_intermediate_size=24
     ),
 }
+CLS = {"cls_token_id": 1, "sep_token_id": 2}
+ENCODERS = {
+    "BERT": lambda: hf.BertConfig(**COMMON),
+    "ModernBERT, windows in most layers": lambda: hf.ModernBertConfig(
+        **COMMON, **CLS, local_attention=8, global_attn_every_n_layers=2
+    ),
+    "RoBERTa, positions from after the padding token": lambda: hf.RobertaConfig(**COMMON),
+    "ELECTRA": lambda: hf.ElectraConfig(**COMMON, embedding_size=16),
+    "DistilBERT": lambda: hf.DistilBertConfig(
+        vocab_size=VOCABULARY, dim=32, hidden_dim=48, n_layers=3, n_heads=4, max_position_embeddings=128, **MARKS
+    ),
+}
 PADDED = {
-    "BERT": (lambda: hf.BertConfig(**COMMON), "whole texts"),
-    "ModernBERT": (lambda: hf.ModernBertConfig(**COMMON, cls_token_id=1, sep_token_id=2), "whole texts"),
+    "ModernBERT, mean over a text": (
+        lambda: hf.ModernBertConfig(**COMMON, **CLS, classifier_pooling="mean"),
+        "mean over a text",
+    ),
+    "EuroBERT, mean over scores": (
+        lambda: hf.EuroBertConfig(**COMMON, mask_token_id=3, classifier_pooling="late"),
+        "mean over a text",
+    ),
+    "DeBERTa, biased by distance": (lambda: hf.DebertaV2Config(**COMMON), "AttentionInterface"),
     "Bloom, biased by distance": (
         lambda: hf.BloomConfig(vocab_size=VOCABULARY, hidden_size=32, n_layer=2, n_head=4, **MARKS),
         "AttentionInterface",
@@ -69,6 +88,7 @@ PADDED = {
     ),
 }
 PLAIN = PaddedLayout(pad_token_id=0)
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script`")  # DeBERTa's, in older transformers
 
 
 def make(config: hf.PretrainedConfig) -> nn.Module:
@@ -105,40 +125,96 @@ def score(model: nn.Module, layout, every: int = 1) -> torch.Tensor:
     return score_batch(model, layout.lay_out(lines, *zip(*reads[::every], strict=True)))
 
 
+def score_whole(model: nn.Module, layout) -> torch.Tensor:
+    """Return the scores of whole texts."""
+    lines = texts()
+    return score_batch(model, layout.lay_out(lines, range(len(lines)), [len(ids) - 1 for ids in lines]))
+
+
+MAKERS = {**FITS, **ENCODERS, **{family: maker for family, (maker, _) in PADDED.items()}}
+
+
+@pytest.mark.parametrize("family", MAKERS)
+def test_scores_of_whole_texts_are_those_that_the_model_gives_by_itself(family):
+    model = make(MAKERS[family]())
+    lines = PLAIN.arrange(texts()).model_inputs
+    torch.testing.assert_close(score_whole(model, PLAIN), model(**lines).logits.squeeze(-1), rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("layout", [PackedLayout(), PrefixSharedLayout()], ids=["packed", "prefix_shared"])
 @pytest.mark.parametrize("family", FITS)
 def test_scores_and_gradients_are_those_of_the_padded_layout(family, layout):
     model = make(FITS[family]())
     expected = score(model, PLAIN)
-    expected.square().sum().backward()
-    gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-    model.zero_grad()
+    gradients = gradients_of(model, expected)
 
     assert choose_layout(model, PLAIN, layout.name) == layout
     scores = score(model, layout)
-    scores.square().sum().backward()
 
     torch.testing.assert_close(scores, expected, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(score(model, layout, every=2), expected[::2], rtol=1e-4, atol=1e-4)
-    largest = max(gradient.norm() for gradient in gradients.values())
-    for name, parameter in model.named_parameters():
-        if name in gradients:
-            # A bias of the keys has no gradient but rounding: adding to all scores changes no softmax.
-            size = gradients[name].norm().clamp(min=1e-3 * largest)
-            assert (parameter.grad - gradients[name]).norm() / size < 1e-4, name
+    assert_same_gradients(gradients_of(model, scores), gradients)
+
+
+@pytest.mark.parametrize("wanted", ["auto", "packed"])
+@pytest.mark.parametrize("family", ENCODERS)
+def test_encoders_take_the_packed_layout(family, wanted):
+    model = make(ENCODERS[family]())
+    expected = score_whole(model, PLAIN)
+    gradients = gradients_of(model, expected)
+
+    layout = choose_layout(model, PLAIN, wanted)
+    assert layout.name == "packed"
+    scores = score_whole(model, layout)
+
+    torch.testing.assert_close(scores, expected, rtol=1e-4, atol=1e-4)
+    assert_same_gradients(gradients_of(model, scores), gradients)
+
+
+@pytest.mark.parametrize("family", ENCODERS)
+def test_texts_of_encoders_share_nothing(family, caplog):
+    with caplog.at_level(logging.WARNING, "rlhf_losses"):
+        assert choose_layout(make(ENCODERS[family]()), PLAIN, "prefix_shared") is PLAIN
+    assert "sees the whole text, so that a prompt depends on its answer; it may take packed" in caplog.text
+
+
+def gradients_of(model: nn.Module, scores: torch.Tensor) -> dict[str, torch.Tensor]:
+    model.zero_grad()
+    scores.square().sum().backward()
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+def assert_same_gradients(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
+    assert ours.keys() == theirs.keys()
+    largest = max(gradient.norm() for gradient in theirs.values())
+    for name, expected in theirs.items():
+        # A bias of the keys has no gradient but rounding: adding to all scores changes no softmax.
+        size = expected.norm().clamp(min=1e-3 * largest)
+        assert (ours[name] - expected).norm() / size < 1e-4, name
 
 
 @pytest.mark.parametrize("family", FITS)
 def test_bfloat16_scores_differ_by_rounding_only(family):
-    exact = score(make(FITS[family]()), PLAIN)
-    model = make(FITS[family]()).bfloat16()
-    padded = score(model, PLAIN)
-    layout = choose_layout(model, PLAIN)
+    layout = assert_rounding_only(FITS[family], score)
     assert layout.name == "prefix_shared"
-    shared = score(model, layout)
+
+
+@pytest.mark.parametrize("family", ENCODERS)
+def test_bfloat16_scores_of_encoders_differ_by_rounding_only(family):
+    layout = assert_rounding_only(ENCODERS[family], score_whole)
+    assert layout.name == "packed"
+
+
+def assert_rounding_only(maker, scores):
+    exact = scores(make(maker()), PLAIN)
+    model = make(maker()).bfloat16()
+    padded = scores(model, PLAIN)
+    layout = choose_layout(model, PLAIN)
+    ours = scores(model, layout)
     rounding = (padded - exact).norm()
-    assert (shared - exact).norm() < 1.5 * rounding
-    assert (shared - padded).norm() < 1.5 * rounding
+    assert (ours - exact).norm() < 1.5 * rounding
+    assert (ours - padded).norm() < 1.5 * rounding
+    return layout
 
 
 @pytest.mark.parametrize("family", PADDED)

@@ -15,6 +15,7 @@ from peft import PeftModel
 from torch import Tensor, nn
 
 from rlhf_losses.dimensions import Features, Scores
+from rlhf_losses.encoders import looks_back, looks_both_ways, texts_on_lines, whole_texts
 from rlhf_losses.errors import UnusableModel
 
 HEADS = ("score", "classifier")
@@ -57,13 +58,16 @@ def read_batch(model: nn.Module, batch: Mapping[str, Any]) -> tuple[Features, Sc
 
 def _through_head(model: nn.Module, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
     """Return what went into the head and what came out of it, at every token or once a text."""
-    with head_in_use(find_head(model)) as seen, unread_tokens_at_rest(model, batch["score_at"]):
-        model(**batch["model_inputs"], use_cache=False)
-    return seen[-1]
+    inputs, resting = batch["model_inputs"], unread_tokens_at_rest(model, batch["score_at"])
+    with head_in_use(find_head(model)) as seen, resting, texts_on_lines(model, inputs):
+        output = model(**inputs, use_cache=False)
+    features, scores = seen[-1]
+    averaged = scores.dim() == 3 and looks_both_ways(model)  # an encoder whose score is a mean over its tokens'
+    return features, output.logits if averaged else scores
 
 
 def _where_read(values: Tensor, batch: Mapping[str, Any]) -> Tensor:
-    return values.flatten(0, 1)[batch["score_at"]] if values.dim() == 3 else _whole_texts(values, batch)
+    return values.flatten(0, 1)[batch["score_at"]] if values.dim() == 3 else whole_texts(values, batch)
 
 
 def find_head(model: nn.Module) -> nn.Module:
@@ -89,11 +93,12 @@ def unread_tokens_at_rest(model: nn.Module, score_at: Tensor) -> Iterator[None]:
     """Run the last layer's feed-forward network at the tokens whose scores are read, and at no other.
 
     Nothing comes after the last layer that looks at another token, so the others would be computed for nobody.
-    Layers that are computed again for the gradient, or are compiled, are left as they are.
+    Left as they are: layers that are computed again for the gradient, or are compiled, and those of an encoder, whose
+    head reads a text at its first token or at all of them.
     """
     layers = find_layers(getattr(model, "module", model))
     network = getattr(layers[-1], "mlp", None) if layers else None
-    if network is None or _compiled(model) or _recomputes(model):
+    if network is None or not looks_back(model) or _compiled(model) or _recomputes(model):
         yield
         return
     read = score_at.unique()
@@ -155,14 +160,3 @@ def head_in_use(head: nn.Module) -> Iterator[list[tuple[Tensor, Tensor]]]:
         finally:
             before.remove()
             after.remove()
-
-
-def _whole_texts(values: Tensor, batch: Mapping[str, Any]) -> Tensor:
-    mask = batch["model_inputs"]["attention_mask"]
-    text, position = batch["score_at"] // mask.shape[1], batch["score_at"] % mask.shape[1]
-    if bool((position != mask.sum(dim=1)[text] - 1).any()):
-        raise UnusableModel(
-            "This model's head gives one score a text, so the steps inside a text have none. "
-            "Take a loss that reads whole texts, or a model whose head reads every token (Llama, Qwen, GPT-2, …)."
-        )
-    return values[text]

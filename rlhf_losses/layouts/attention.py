@@ -30,6 +30,8 @@ TREE_VARLEN_ATTENTION = "rlhf_losses_tree_varlen"
 Along = Callable[[TokenTree, Tensor, Tensor, Tensor, How], Tensor]
 """A way to compute the attention of a row: tree, query, key, value and how, to shape (1, heads, tokens, dimension)."""
 
+WHOLE_TEXT = "each token sees the whole text, so that a prompt depends on its answer"
+
 HARMLESS = frozenset(
     {
         "cache_position", "logits_to_keep", "output_attentions", "output_hidden_states", "output_router_logits",
@@ -56,20 +58,20 @@ def attend(
 ) -> tuple[Tensor, None]:
     """Return the attention output of shape (lines, tokens, heads, dimension)."""
     how = How(scaling, dropout, softcap, sliding_window)
+    looks_back = getattr(module, "is_causal", True) if is_causal is None else is_causal
     if tree is None:
-        causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
-        causal = causal and attention_mask is None and query.shape[2] > 1
+        causal = looks_back and attention_mask is None and query.shape[2] > 1
         output = attend_plainly(query, key, value, attention_mask, causal, how)
     else:
-        _require_understood(module, is_causal, others)
+        _require_understood(tree, looks_back, others)
         output = along(tree, query, key, value, how)
     return output.transpose(1, 2).contiguous(), None
 
 
-def _require_understood(module: nn.Module, is_causal: bool | None, others: dict[str, Any]) -> None:
-    """Raise `Unfit` for attention that looks ahead, or that has a part which is not known here."""
-    if is_causal is False or not getattr(module, "is_causal", True):
-        raise Unfit("its attention looks ahead, so a prompt depends on its answer")
+def _require_understood(tree: TokenTree, looks_back: bool, others: dict[str, Any]) -> None:
+    """Raise `Unfit` for attention that looks another way than the tree, or has a part which is not known here."""
+    if looks_back == tree.both_ways:
+        raise Unfit("its attention looks only back" if looks_back else WHOLE_TEXT)
     unknown = [
         name for name, value in others.items() if value is not None and value is not False and name not in HARMLESS
     ]

@@ -17,7 +17,9 @@ def attend_by_calls(tree: TokenTree, query: Tensor, key: Tensor, value: Tensor, 
     queries = query.split([call.size for call in calls], dim=2)
     keys, values = key.split(tree.sizes, dim=2), value.split(tree.sizes, dim=2)
     outputs = [
-        attend_plainly(part, _gather(keys, call), _gather(values, call), call.mask, call.mask is None, how)
+        attend_plainly(
+            part, _gather(keys, call), _gather(values, call), call.mask, call.mask is None and not tree.both_ways, how
+        )
         for call, part in zip(calls, queries, strict=True)
     ]
     return torch.cat(outputs, dim=2)

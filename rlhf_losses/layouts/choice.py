@@ -12,8 +12,9 @@ import torch
 from peft import PeftModel
 from torch import Tensor, nn
 
+from rlhf_losses.encoders import first_position, looks_both_ways, texts_on_lines
 from rlhf_losses.errors import UnknownName, UnusableSetting, did_you_mean
-from rlhf_losses.layouts.attention import TREE_ATTENTION
+from rlhf_losses.layouts.attention import TREE_ATTENTION, WHOLE_TEXT
 from rlhf_losses.layouts.base import Layout, Texts, Unfit
 from rlhf_losses.layouts.packed import PackedLayout
 from rlhf_losses.layouts.padded import PaddedLayout
@@ -23,9 +24,6 @@ from rlhf_losses.model import find_head
 logger = logging.getLogger(__name__)
 
 LayoutName = Literal["auto", "padded", "packed", "prefix_shared"]
-ROWS: dict[str, Layout] = {layout.name: layout for layout in (PackedLayout(), PrefixSharedLayout())}
-"""The layouts that put all texts into one row; both need attention along a tree."""
-
 TREE_LAYERS = {"full_attention", "sliding_attention"}
 """Kinds of layers that attend as the tree says; others (recurrent, chunked, sparse) mix what lies side by side."""
 
@@ -36,17 +34,17 @@ def choose_layout(model: nn.Module, padded: PaddedLayout, wanted: LayoutName = "
     Args:
         model: a sequence classifier, bare or wrapped by PEFT; its attention function is set.
         padded: the layout to fall back to, and to compare with.
-        wanted: a layout's name; `"auto"` is the fastest, `prefix_shared`.
+        wanted: a layout's name; `"auto"` is the fastest: `prefix_shared`, or `packed` for an encoder.
         trial: run a few tokens through both layouts and compare; without it, only the rules are asked.
     """
     if wanted == "padded":
         return padded
-    layout = ROWS["prefix_shared" if wanted == "auto" else wanted]
     base: Any = model.get_base_model() if isinstance(model, PeftModel) else model
+    layout = _row_layout(base, wanted)
     before = base.config._attn_implementation
-    texts = _trial_texts(base.config.get_text_config().vocab_size)
+    texts = _trial_texts(base.config.get_text_config().vocab_size, padded.pad_token_id)
     try:
-        _require_rules(model, base)
+        _require_rules(model, base, layout)
         expected = head_inputs(model, padded, texts) if trial else None
         if not str(before).startswith(TREE_ATTENTION):
             base.set_attn_implementation(TREE_ATTENTION)
@@ -61,6 +59,14 @@ def choose_layout(model: nn.Module, padded: PaddedLayout, wanted: LayoutName = "
         return padded
     logger.info("Layout: %s, the fastest that %s takes.", layout.name, type(base).__name__)
     return layout
+
+
+def _row_layout(base: nn.Module, wanted: LayoutName) -> Layout:
+    """Return a layout that puts all texts into one row; it needs attention along a tree."""
+    encoder = looks_both_ways(base)
+    if wanted == "prefix_shared" or (wanted == "auto" and not encoder):
+        return PrefixSharedLayout()
+    return PackedLayout(both_ways=True, first_position=first_position(base)) if encoder else PackedLayout()
 
 
 def require_layout(name: str) -> None:
@@ -90,7 +96,11 @@ def tolerance(model: nn.Module) -> float:
     return 1e-4 if exact else 3e-2
 
 
-def _require_rules(model: nn.Module, base: Any) -> None:
+def _require_rules(model: nn.Module, base: Any, layout: Layout) -> None:
+    if looks_both_ways(base) and layout.name == "prefix_shared":
+        raise Unfit(f"{WHOLE_TEXT}; it may take packed")
+    if getattr(base.config, "classifier_pooling", "cls") != "cls":
+        raise Unfit("its head reads the mean over a text")
     if not base._supports_attention_backend or not base._supports_flash_attn:
         raise Unfit("its attention is not entered through transformers' AttentionInterface with all that matters")
     arguments = inspect.signature(base.forward).parameters
@@ -119,27 +129,32 @@ def _difference(ours: Tensor, theirs: Tensor) -> float:
     return float((ours - theirs).norm() / theirs.norm().clamp(min=1e-30))
 
 
-def _trial_texts(vocabulary: int) -> list[list[int]]:
-    """Return texts that share beginnings at two levels, and one that shares nothing."""
-    tokens = torch.randint(vocabulary, (60,), generator=torch.Generator().manual_seed(0)).tolist()
+def _trial_texts(vocabulary: int, pad_token_id: int) -> list[list[int]]:
+    """Return texts that share beginnings at two levels, and one that shares nothing; none has the padding token."""
+    drawn = torch.randint(vocabulary, (240,), generator=torch.Generator().manual_seed(0)).tolist()
+    tokens = [token for token in drawn if token != pad_token_id][:60]
     prompt, step = tokens[:12], tokens[12:24]
     return [prompt + tokens[24:31], prompt + step + tokens[31:36], prompt + step + tokens[36:44], tokens[44:]]
 
 
 @torch.no_grad()
 def head_inputs(model: nn.Module, layout: Layout, texts: Texts) -> Tensor:
-    """Return what the head reads at every token of every text."""
+    """Return what the head reads: at every token of every text, or at the first token of each where that is all."""
     seen: list[Tensor] = []
     hook = find_head(model).register_forward_pre_hook(lambda _module, args: seen.append(args[0]))
     arrangement = layout.arrange(texts)
     device = next(model.parameters()).device
+    inputs = {k: v.to(device) for k, v in arrangement.model_inputs.items()}
     was_training = model.training
     model.eval()
     try:
-        model(**{k: v.to(device) for k, v in arrangement.model_inputs.items()}, use_cache=False)
+        with texts_on_lines(model, inputs):
+            model(**inputs, use_cache=False)
     finally:
         hook.remove()
         model.train(was_training)
+    if looks_both_ways(model):
+        return (seen[-1] if seen[-1].dim() == 2 else seen[-1][:, 0]).float()
     if seen[-1].dim() != 3:
         raise Unfit("its head reads whole texts, not tokens")
     hidden = seen[-1].flatten(0, 1).float()

@@ -54,26 +54,41 @@ def block_mask(tree: TokenTree, window: int | None, device: torch.device) -> Blo
 
 def _make_block_mask(tree: TokenTree, window: int | None, device: torch.device) -> BlockMask:
     tokens = len(tree.reach)
-    blocks = -(-tokens // BLOCK)
-    reach = np.pad(tree.reach, (0, blocks * BLOCK - tokens)).reshape(blocks, BLOCK)
-    starts = np.arange(blocks) * BLOCK
-    before = starts[None, :] < starts[:, None]
-    # Keys of an earlier block are seen in part if the farthest reaches into the block of queries.
-    partly = before & (reach.max(axis=1)[None, :] > starts[:, None])
-    wholly = partly & (reach.min(axis=1)[None, :] >= np.minimum(starts + BLOCK, tokens)[:, None])
+    partly, wholly = _own_text(tree) if tree.both_ways else _earlier(tree)
     wholly &= window is None
-    partly = (partly | np.eye(blocks, dtype=bool)) & ~wholly
     reach_of = torch.from_numpy(tree.reach).to(device)
     position = torch.from_numpy(tree.positions).to(device)
 
     def visible(_batch: Tensor, _head: Tensor, q: Tensor, k: Tensor) -> Tensor:
-        seen = (k <= q) & (q < reach_of[k])
-        return seen if window is None else seen & (position[q] - position[k] < window)
+        seen = reach_of[q] == reach_of[k] if tree.both_ways else (k <= q) & (q < reach_of[k])
+        return seen if window is None else seen & ((position[q] - position[k]).abs() < window)
 
     return BlockMask.from_kv_blocks(
-        *_listed(partly, device), *_listed(wholly, device), BLOCK_SIZE=BLOCK, mask_mod=visible,
+        *_listed(partly & ~wholly, device), *_listed(wholly, device), BLOCK_SIZE=BLOCK, mask_mod=visible,
         seq_lengths=(tokens, tokens),
     )  # fmt: skip
+
+
+def _earlier(tree: TokenTree) -> tuple[np.ndarray, np.ndarray]:
+    """Return which blocks of keys blocks of queries see, at least in part and wholly, where tokens look back."""
+    tokens = len(tree.reach)
+    starts = np.arange(0, tokens, BLOCK)
+    reach = np.pad(tree.reach, (0, -tokens % BLOCK)).reshape(-1, BLOCK)
+    before = starts[None, :] < starts[:, None]
+    # Keys of an earlier block are seen in part if the farthest reaches into the block of queries.
+    partly = before & (reach.max(axis=1)[None, :] > starts[:, None])
+    wholly = partly & (reach.min(axis=1)[None, :] >= np.minimum(starts + BLOCK, tokens)[:, None])
+    return partly | np.eye(len(starts), dtype=bool), wholly
+
+
+def _own_text(tree: TokenTree) -> tuple[np.ndarray, np.ndarray]:
+    """Return the same where tokens look both ways: blocks with a text in common, and blocks within one text."""
+    text = np.repeat(np.arange(len(tree.sizes)), tree.sizes)
+    blocks = np.pad(text, (0, -len(text) % BLOCK), mode="edge").reshape(-1, BLOCK)
+    first, last = blocks[:, 0], blocks[:, -1]
+    partly = (first[:, None] <= last[None, :]) & (first[None, :] <= last[:, None])
+    full = (first == last) & (np.arange(len(blocks)) < len(text) // BLOCK)
+    return partly, partly & full[:, None] & full[None, :]
 
 
 def _listed(chosen: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:

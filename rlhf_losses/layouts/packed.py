@@ -12,19 +12,24 @@ from rlhf_losses.layouts.tree import TokenTree
 
 @dataclass(frozen=True)
 class PackedLayout(Layout):
-    """All texts in one row; no text sees another, and each counts its positions from 0.
+    """All texts in one row; no text sees another, and each counts its positions from the first one.
+
+    In an encoder tokens look both ways, and see all of their text.
 
     >>> PackedLayout().arrange([[5, 6, 7], [8]]).model_inputs["position_ids"].tolist()
     [[0, 1, 2, 0]]
     """
 
     name: ClassVar[str] = "packed"
+    both_ways: bool = False
+    first_position: int = 0
 
     def arrange(self, texts: Texts) -> Arrangement:
         """Return `input_ids` and `position_ids` of shape (1, tokens), and the tree of tokens."""
-        tree = TokenTree([len(text) for text in texts], [-1] * len(texts))
+        tree = TokenTree([len(text) for text in texts], [-1] * len(texts), both_ways=self.both_ways)
         tokens = np.concatenate([np.asarray(text, dtype=np.int64) for text in texts])
-        return Arrangement(row_inputs(tokens, tree), [tree.places(node) for node in range(len(texts))])
+        places = [tree.places(node) for node in range(len(texts))]
+        return Arrangement(row_inputs(tokens, tree, self.first_position), places)
 
     def size(self, texts: Texts) -> int:
         """Return the number of tokens."""
@@ -35,7 +40,7 @@ class PackedLayout(Layout):
         return 0
 
 
-def row_inputs(tokens: np.ndarray, tree: TokenTree) -> dict[str, Any]:
+def row_inputs(tokens: np.ndarray, tree: TokenTree, first_position: int = 0) -> dict[str, Any]:
     """Return the arguments of a forward pass over one row of tokens.
 
     The attention mask is a placeholder of four dimensions, which models hand on as it is: who sees whom is in
@@ -43,7 +48,7 @@ def row_inputs(tokens: np.ndarray, tree: TokenTree) -> dict[str, Any]:
     """
     return {
         "input_ids": torch.from_numpy(tokens)[None],
-        "position_ids": torch.from_numpy(tree.positions)[None],
+        "position_ids": torch.from_numpy(tree.positions + first_position)[None],
         "attention_mask": torch.ones(1, 1, 1, 1, dtype=torch.bool),
         "tree": tree,
     }

@@ -5,7 +5,8 @@ that it continues. Who may attend to whom is then one rule with two numbers: tok
 
     k <= q < reach[k],
 
-`reach[k]` being the end of everything that continues k's node. Texts that share nothing are a tree too.
+`reach[k]` being the end of everything that continues k's node. Texts that share nothing are a tree too. In an encoder
+tokens look both ways, so that texts cannot share anything: token q sees token k where they are of one text.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +26,7 @@ DENSE = 128
 class Call:
     """One call of an attention kernel: the next `size` tokens of the row look at the tokens of some nodes.
 
-    `mask` is True where a query sees a key; None means causal, with as many keys as queries.
+    `mask` is True where a query sees a key; None means as the tree looks, with as many keys as queries.
     """
 
     size: int
@@ -36,6 +37,8 @@ class Call:
 class TokenTree:
     """The nodes of a row, in order: how many tokens each has, and which node it continues (-1: none).
 
+    Where tokens look `both_ways`, no node continues another.
+
     >>> prompt_and_two_answers = TokenTree(sizes=[3, 2, 1], parents=[-1, 0, 0])
     >>> prompt_and_two_answers.positions.tolist()
     [0, 1, 2, 3, 4, 3]
@@ -43,10 +46,13 @@ class TokenTree:
     [6, 6, 6, 5, 5, 6]
     """
 
-    def __init__(self, sizes: Sequence[int], parents: Sequence[int], dense: int = DENSE) -> None:
+    def __init__(
+        self, sizes: Sequence[int], parents: Sequence[int], dense: int = DENSE, both_ways: bool = False
+    ) -> None:
         self.sizes = list(sizes)
         self.parents = list(parents)
         self.dense = dense
+        self.both_ways = both_ways
         self.kept: dict[Any, Any] = {}
 
     def to(self, device: Any, **_: Any) -> "TokenTree":
@@ -94,9 +100,9 @@ class TokenTree:
     def visible(self, queries: np.ndarray, keys: np.ndarray, window: int | None = None) -> np.ndarray:
         """Return which query sees which key, under a sliding window of so many tokens if one is given."""
         q, k = queries[:, None], keys[None, :]
-        seen = (k <= q) & (q < self.reach[keys][None, :])
+        seen = self.reach[q] == self.reach[k] if self.both_ways else (k <= q) & (q < self.reach[k])
         if window is not None:
-            seen &= self.positions[queries][:, None] - self.positions[keys][None, :] < window
+            seen &= abs(self.positions[q] - self.positions[k]) < window
         return seen
 
     def calls(self, window: int | None, device: torch.device) -> list[Call]:

@@ -1,7 +1,8 @@
 """Attention along a tree with torch's kernel for sequences of several lengths: one call for the whole row.
 
 Every node is a sequence of queries, and the tokens from its root to its end are its keys. The kernel lets the last
-query see the last key, the one before it the last but one, and so on: that is the tree's rule. For GPUs, in half
+query see the last key, the one before it the last but one, and so on: that is the tree's rule. Where tokens look both
+ways it sees all keys. For GPUs, in half
 precision. It is chosen by name, see `attention`.
 """
 
@@ -53,12 +54,13 @@ def attend_by_spans(
         _tell_once(missing)
         return attend_by_calls(tree, query, key, value, how)
     spans = _spans(tree, query.device)
+    before = -1 if how.window is None else how.window - 1
     q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
     if spans.keys is not None:
         k, v = k[spans.keys], v[spans.keys]
     output = (kernel or _kernel_of_torch())(
         q.contiguous(), k.contiguous(), v.contiguous(), spans.query_ends, spans.key_ends, spans.most_queries,
-        spans.most_keys, scale=how.scaling, window_size=(-1 if how.window is None else how.window - 1, 0),
+        spans.most_keys, scale=how.scaling, window_size=(before, before if tree.both_ways else 0),
         enable_gqa=k.shape[1] != q.shape[1],
     )  # fmt: skip
     return output.transpose(0, 1)[None]

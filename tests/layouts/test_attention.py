@@ -17,6 +17,7 @@ from rlhf_losses.layouts.tree import TokenTree
 from rlhf_losses.layouts.varlen import attend_by_spans
 
 MODULE = SimpleNamespace(is_causal=True)
+ENCODER = SimpleNamespace(is_causal=False)
 TEXTS = [[1, 2, 3, 4, 5], [1, 2, 3, 6], [1, 2, 3, 6, 7, 8], [9], [1, 2]]
 LONG_TEXTS = [[1] * 200 + [2] * 100, [1] * 200 + [3] * 300, [1] * 200 + [3] * 130 + [4] * 10, [5] * 140]
 HEADS, DIMENSION = 4, 8
@@ -28,13 +29,13 @@ def tensors(tokens: int, key_heads: int) -> tuple[Tensor, ...]:
     return tuple(torch.randn(s, generator=generator, dtype=torch.float64).requires_grad_() for s in shapes)
 
 
-def by_the_formula(query, key, value, window, softcap) -> Tensor:
+def by_the_formula(query, key, value, window, softcap, both_ways=False) -> Tensor:
     """Attention of one text, written out: softmax of bent scores over what a token may see."""
     key, value = (x.repeat_interleave(HEADS // x.shape[1], dim=1) for x in (key, value))
     scores = query @ key.transpose(-1, -2) / DIMENSION**0.5
     scores = scores if softcap is None else softcap * torch.tanh(scores / softcap)
     distance = torch.arange(query.shape[2])[:, None] - torch.arange(query.shape[2])[None, :]
-    seen = (distance >= 0) & (distance < (window or query.shape[2]))
+    seen = ((distance >= 0) | both_ways) & (distance.abs() < (window or query.shape[2]))
     return scores.masked_fill(~seen, -torch.inf).softmax(-1) @ value
 
 
@@ -62,6 +63,40 @@ def test_it_equals_the_attention_of_each_text(layout, dense, key_heads, window, 
         strict=True,
     ):
         torch.testing.assert_close(mine, theirs)
+
+
+@pytest.mark.parametrize("window", [None, 2, 150])
+@pytest.mark.parametrize("key_heads", [4, 2])
+@pytest.mark.parametrize("dense", [0, 256])
+@pytest.mark.parametrize("texts", [TEXTS, LONG_TEXTS], ids=["short", "long"])
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+def test_tokens_that_look_both_ways_see_all_of_their_text_and_no_other(texts, dense, key_heads, window):
+    arrangement = PackedLayout(both_ways=True).arrange(texts)
+    tree = TokenTree([len(text) for text in texts], [-1] * len(texts), dense, both_ways=True)
+    inputs = tensors(len(tree.reach), key_heads)
+    parts = [by_the_formula(*(x[:, :, at] for x in inputs), window, None, True) for at in arrangement.places]
+    expected = torch.cat([part[0].transpose(0, 1) for part in parts])
+    for along in (attend_by_calls, partial(attend_by_spans, kernel=varlen_by_its_contract)):
+        ours = attend(ENCODER, *inputs, None, sliding_window=window, tree=tree, along=along)[0][0]
+        torch.testing.assert_close(ours, expected)
+        for mine, theirs in zip(
+            torch.autograd.grad(ours.square().sum(), inputs),
+            torch.autograd.grad(expected.square().sum(), inputs, retain_graph=True),
+            strict=True,
+        ):
+            torch.testing.assert_close(mine, theirs)
+    forward_only = [x.detach() for x in inputs]
+    ours = attend(ENCODER, *forward_only, None, sliding_window=window, tree=tree, along=attend_in_one_kernel)[0][0]
+    torch.testing.assert_close(ours, expected.detach())
+
+
+@pytest.mark.parametrize(
+    ("module", "both_ways", "why"), [(MODULE, True, "looks only back"), (ENCODER, False, "sees the whole text")]
+)
+def test_a_model_that_looks_another_way_than_the_tree_is_refused(module, both_ways, why):
+    tree = PackedLayout(both_ways=both_ways).arrange(TEXTS).model_inputs["tree"]
+    with pytest.raises(Unfit, match=why):
+        attend(module, *tensors(len(tree.reach), 2), None, tree=tree)
 
 
 @pytest.mark.parametrize("softcap", [None, 1.5])
@@ -94,7 +129,7 @@ def varlen_by_its_contract(q, k, v, query_ends, key_ends, most_queries, most_key
         first = keys.shape[1] - queries.shape[1]
         distance = first + torch.arange(queries.shape[1])[:, None] - torch.arange(keys.shape[1])[None, :]
         left, right = window_size
-        seen = (distance >= -right) & ((distance <= left) if left >= 0 else True)
+        seen = ((distance >= -right) | (right < 0)) & ((distance <= left) | (left < 0))
         scores = queries @ keys.transpose(-1, -2) * (q.shape[-1] ** -0.5 if scale is None else scale)
         outputs.append((scores.masked_fill(~seen, -torch.inf).softmax(-1) @ values).transpose(0, 1))
     return torch.cat(outputs)
@@ -184,12 +219,6 @@ def test_without_a_tree_it_is_ordinary_attention():
     torch.testing.assert_close(attend(MODULE, query, key, value, None)[0], expected)
     mask = torch.ones(6, 6, dtype=torch.bool).tril()[None, None]
     torch.testing.assert_close(attend(MODULE, query, key, value, mask, softcap=None)[0], expected)
-
-
-def test_attention_that_looks_ahead_is_refused():
-    tree = PackedLayout().arrange(TEXTS).model_inputs["tree"]
-    with pytest.raises(Unfit, match="looks ahead"):
-        attend(SimpleNamespace(is_causal=False), *tensors(len(tree.reach), 4), None, tree=tree)
 
 
 def test_an_argument_that_it_does_not_know_is_refused_by_name():
