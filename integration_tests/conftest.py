@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 import torch
+from command_line import cli as cli
+from command_line import done as done
 from datasets import Dataset
+from peft import LoraConfig
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification, PreTrainedTokenizerFast
 
@@ -101,6 +104,24 @@ def pairs() -> Dataset:
         for i in range(16)
     ]
     return Dataset.from_list(rows)
+
+
+@pytest.fixture(scope="session")
+def trained(language_model: str, pairs: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return a trainer that has trained adapters and a score head."""
+    # Not above: the oldest jaxtyping checks only what no conftest has imported.
+    from rlhf_losses.training import RewardConfig, RewardTrainer
+
+    arguments = {"max_steps": 4, "per_device_train_batch_size": 4, "learning_rate": 1e-2, "report_to": "none"}
+    trainer = RewardTrainer(
+        language_model,
+        RewardConfig(str(tmp_path_factory.mktemp("lora")), **arguments, bf16=False, use_cpu=True, disable_tqdm=True),
+        train_dataset=pairs,
+        peft_config=LoraConfig(r=4),
+        loss="bradley_terry",
+    )
+    trainer.train()
+    return trainer
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from known_layouts import EXAMPLES, HH, TREE
 
 from rlhf_losses import RewardConfig, RewardTrainer, adapt, catalogue
 from rlhf_losses.adapters import OpenAssistant
-from rlhf_losses.cli.main import main
 from rlhf_losses.feedback import kinds_in_columns
 
 FAST = (
@@ -22,33 +21,31 @@ def rows_of(adapter):
 
 
 @pytest.mark.parametrize("adapter", EXAMPLES, ids=lambda adapter: adapter.name())
-def test_every_layout_trains_and_is_evaluated(adapter, language_model, tmp_path, capsys):
+def test_every_layout_trains_and_is_evaluated(done, adapter, language_model, tmp_path):
     file = tmp_path / "rows.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows_of(adapter)))
     kinds = kinds_in_columns(adapt(Dataset.from_list(rows_of(adapter))).column_names)
     loss = catalogue().for_feedback(kinds[0])[0].name
-    model = ["--model", language_model, "--output_dir", str(tmp_path / "run")]
-    code = main(["train", *model, "--dataset", str(file), "--loss", loss, *FAST.split()])
-    told = capsys.readouterr().err
-    assert code == 0, told
+    model = ["--model", language_model, "--output_dir", tmp_path / "run"]
+    told = done("train", *model, "--dataset", file, "--loss", loss, *FAST.split()).err
     names = " and ".join(kind.__name__ for kind in kinds)
     assert f"train data: read as {adapter.name()} ({names}), recognised from the columns" in told
-    assert main(["evaluate", "--model", str(tmp_path / "run"), "--dataset", str(file), "--json"]) == 0
-    answered = capsys.readouterr()
+    answered = done("evaluate", "--model", tmp_path / "run", "--dataset", file, "--json")
     assert json.loads(answered.out)["rows"] > 0
     assert f"evaluation data: read as {adapter.name()}" in answered.err
 
 
-def test_a_named_adapter_is_taken_from_the_command_line_and_from_the_file_of_config(language_model, tmp_path, capsys):
+def test_a_named_adapter_is_taken_from_the_command_line_and_from_the_file_of_config(cli, language_model, tmp_path):
     file = tmp_path / "rows.jsonl"
     file.write_text("".join(json.dumps(HH) + "\n" for _ in range(2)))
-    model = ["--model", language_model, "--dataset", str(file), *FAST.split()]
-    assert main(["train", *model, "--adapter", "native", "--output_dir", str(tmp_path / "one")]) == 0
-    assert "train data: read as native (Pairs), as you chose." in capsys.readouterr().err
+    model = ["--model", language_model, "--dataset", file, *FAST.split()]
+    told = cli("train", *model, "--adapter", "native", "--output_dir", tmp_path / "one")
+    assert told.code == 0
+    assert "train data: read as native (Pairs), as you chose." in told.err
     (tmp_path / "run.yaml").write_text("adapter: hh-rlhf\n")
-    code = main(["train", *model, "--config", str(tmp_path / "run.yaml"), "--output_dir", str(tmp_path / "two")])
-    assert code == 2
-    assert "No adapter is called 'hh-rlhf'. Did you mean 'hh_rlhf'?" in capsys.readouterr().err
+    told = cli("train", *model, "--config", tmp_path / "run.yaml", "--output_dir", tmp_path / "two")
+    assert told.code == 2
+    assert "No adapter is called 'hh-rlhf'. Did you mean 'hh_rlhf'?" in told.err
 
 
 def test_transcripts_cost_the_same_with_and_without_their_adapter(language_model, tmp_path):

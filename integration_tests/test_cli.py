@@ -5,8 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -25,40 +23,6 @@ FAST = "--per_device_train_batch_size 4 --learning_rate 1e-2 --disable_tqdm true
 CHAT = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}{{ eos_token }}"
 
 COLOURS = ("red", "blue", "green", "black", "white", "pink")
-
-
-@dataclass(frozen=True)
-class Answered:
-    """What a command said, and its exit code."""
-
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def cli(capsys) -> Callable[..., Answered]:
-    """Run the command line in this process."""
-
-    def run(*argv: object) -> Answered:
-        capsys.readouterr()
-        code = main([str(word) for word in argv])
-        out, err = capsys.readouterr()
-        return Answered(code, out, err)
-
-    return run
-
-
-@pytest.fixture
-def done(cli) -> Callable[..., Answered]:
-    """Run the command line, which must succeed."""
-
-    def run(*argv: object) -> Answered:
-        answered = cli(*argv)
-        assert answered.code == 0, answered.err
-        return answered
-
-    return run
 
 
 def write(file: Path, rows: list[dict]) -> Path:

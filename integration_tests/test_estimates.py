@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import Dataset
-from peft import LoraConfig
 from plugin_code import ESTIMATE, ESTIMATE_HOOK, HEAD
 from transformers import (
     AutoModelForSequenceClassification,
@@ -31,7 +30,6 @@ from rlhf_losses import (
     fit_estimate,
     fit_reference,
 )
-from rlhf_losses.cli.main import main
 from rlhf_losses.feedback.base import Answer
 from rlhf_losses.losses import Aggregated
 from rlhf_losses.scoring import Description, evaluate
@@ -83,21 +81,6 @@ class Strange(Centre):
     """The same as a plain number."""
 
     in_units_of_score = False
-
-
-@pytest.fixture(scope="module")
-def trained(language_model, pairs, tmp_path_factory) -> RewardTrainer:
-    folder = tmp_path_factory.mktemp("lora")
-    arguments = {"max_steps": 4, "per_device_train_batch_size": 4, "learning_rate": 1e-2, "report_to": "none"}
-    trainer = RewardTrainer(
-        language_model,
-        RewardConfig(str(folder), **arguments, bf16=False, use_cpu=True, disable_tqdm=True),
-        train_dataset=pairs,
-        peft_config=LoraConfig(r=4),
-        loss="bradley_terry",
-    )
-    trainer.train()
-    return trainer
 
 
 @pytest.fixture
@@ -313,14 +296,13 @@ def test_a_head_that_is_a_network_of_its_own_is_refused(tokenizer):
         scorer.read_encoded([scorer.encode(Answer(PROMPTS[0], (COMPLETIONS[0],)))])
 
 
-def test_the_command_line_fits_and_tells_it(published, plugin, pairs, tmp_path, capsys):
+def test_the_command_line_fits_and_tells_it(done, published, plugin, pairs, tmp_path):
     data, out = tmp_path / "pairs.jsonl", tmp_path / "scores.jsonl"
     pairs.to_json(data)
-    words = ["--plugin", plugin, "fit", "--model", published, "--dataset", data, "--estimate", "remoteness(power=1.0)"]
-    assert main([str(word) for word in words]) == 0, capsys.readouterr().err
-    assert capsys.readouterr().out.strip() == str(published / "estimate_remoteness.safetensors")
-    words = ["--plugin", plugin, "score", "--model", published, "--dataset", data, "--output", out]
-    assert main([str(word) for word in [*words, "--estimate", "remoteness"]]) == 0, capsys.readouterr().err
+    given = ["--model", published, "--dataset", data]
+    fitted = done("--plugin", plugin, "fit", *given, "--estimate", "remoteness(power=1.0)")
+    assert fitted.out.strip() == str(published / "estimate_remoteness.safetensors")
+    done("--plugin", plugin, "score", *given, "--output", out, "--estimate", "remoteness")
 
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     chosen = [line for line in lines if line["column"] == "chosen"]
@@ -340,9 +322,10 @@ def test_the_command_line_fits_and_tells_it(published, plugin, pairs, tmp_path, 
         (["score", "--estimate", "remoteness"], "remoteness was not fitted to 'reward'; estimates that were: none."),
     ],
 )
-def test_what_the_command_line_cannot_do_is_told(published, plugin, pairs, tmp_path, capsys, words, told):
+def test_what_the_command_line_cannot_do_is_told(cli, published, plugin, pairs, tmp_path, words, told):
     data = tmp_path / "pairs.jsonl"
     pairs.to_json(data)
     model = [] if "--model" in words else ["--model", published]
-    assert main([str(word) for word in ["--plugin", plugin, *words, *model, "--dataset", data]]) == 2
-    assert told in capsys.readouterr().err
+    answered = cli("--plugin", plugin, *words, *model, "--dataset", data)
+    assert answered.code == 2
+    assert told in answered.err

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from rlhf_losses.cli.main import main
-
 SHARED = Path(__file__).parents[2] / "shared"
 DATA = SHARED / "data"
 STORIES = SHARED / "models" / "TinyStories-656K"
@@ -25,9 +23,8 @@ pytestmark = pytest.mark.skipif(not FILES, reason="the real data are not part of
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
-def test_every_file_of_real_feedback_is_inspected(file, capsys):
-    assert main(["inspect", "--dataset", str(file), "--json"]) == 0
-    answered = capsys.readouterr()
+def test_every_file_of_real_feedback_is_inspected(done, file):
+    answered = done("inspect", "--dataset", file, "--json")
     found = json.loads(answered.out)
     assert found["rows"] == file.read_bytes().count(b"\n")
     assert found["losses"]
@@ -38,24 +35,22 @@ def test_every_file_of_real_feedback_is_inspected(file, capsys):
         assert (kind.get("agreement_ceiling") or 0.0) <= (ceiling or 1.0)
 
 
-def test_annotators_who_differ_bound_the_agreement(capsys):
-    main(["inspect", "--dataset", str(DATA / "pandalm" / "votes.train.jsonl"), "--json"])
-    votes = json.loads(capsys.readouterr().out)["feedback"]["Votes"]
+def test_annotators_who_differ_bound_the_agreement(done):
+    answered = done("inspect", "--dataset", DATA / "pandalm" / "votes.train.jsonl", "--json")
+    votes = json.loads(answered.out)["feedback"]["Votes"]
     assert votes["contradictory"] > 0
     assert votes["agreement_of_two_annotators"] < votes["agreement_ceiling"] < 1.0
 
 
 @pytest.mark.parametrize("file", TO_TRAIN_ON, ids=lambda file: f"{file.parent.name}/{file.stem}")
-def test_every_loss_that_reads_a_file_trains_on_it(file, tmp_path, capsys):
+def test_every_loss_that_reads_a_file_trains_on_it(done, file, tmp_path):
     (tmp_path / "chat.jinja").write_text(CHAT)
     rows = tmp_path / "rows.jsonl"
     rows.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:8]))
-    assert main(["inspect", "--dataset", str(rows), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
+    found = json.loads(done("inspect", "--dataset", rows, "--json").out)
     losses, regularizers = found["losses"], found["regularizers"]
     assert losses
     for loss in losses + [f"{losses[0]} + {name}" for name in regularizers]:
-        data = ["--dataset", str(rows), "--overlong", "truncate_prompt"]
-        model = ["--model", str(STORIES), "--chat_template_path", str(tmp_path / "chat.jinja")]
-        run = ["--loss", loss, "--output_dir", str(tmp_path / loss)]
-        assert main(["train", *model, *data, *run, *FAST.split()]) == 0, (loss, capsys.readouterr().err)
+        data = ["--dataset", rows, "--overlong", "truncate_prompt"]
+        model = ["--model", STORIES, "--chat_template_path", tmp_path / "chat.jinja"]
+        done("train", *model, *data, "--loss", loss, "--output_dir", tmp_path / loss, *FAST.split())

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import Dataset
-from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
@@ -16,21 +15,6 @@ from rlhf_losses.scoring import evaluate
 
 PROMPTS = ["Name a colour. ", "Name a colour. ", "Count. ", "Is it late? "]
 COMPLETIONS = ["Red", "Blue, or perhaps a very dark green.", "1 2 3 4 5 6 7 8 9", ""]
-
-
-@pytest.fixture(scope="module")
-def trained(language_model, pairs, tmp_path_factory) -> RewardTrainer:
-    folder = tmp_path_factory.mktemp("lora")
-    arguments = {"max_steps": 4, "per_device_train_batch_size": 4, "learning_rate": 1e-2, "report_to": "none"}
-    trainer = RewardTrainer(
-        language_model,
-        RewardConfig(str(folder), **arguments, bf16=False, use_cpu=True, disable_tqdm=True),
-        train_dataset=pairs,
-        peft_config=LoraConfig(r=4),
-        loss=bradley_terry,
-    )
-    trainer.train()
-    return trainer
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ import json
 import pytest
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from rlhf_losses.cli.main import main
 from rlhf_losses.scoring import Description
 
 FAST = (
@@ -15,16 +14,15 @@ FAST = (
 
 
 @pytest.fixture
-def ppo(language_model, tmp_path, capsys):
+def ppo(cli, language_model, tmp_path):
     """Run the command, and return its exit status and what it said."""
     file = tmp_path / "prompts.jsonl"
     file.write_text("".join(json.dumps({"prompt": f"Say {i}: ", "chosen": f"{i}" * i}) + "\n" for i in range(1, 9)))
 
     def run(*argv, output="policy"):
-        words = ["ppo", "--model", language_model, "--dataset", file, "--output_dir", tmp_path / output, *FAST, *argv]
-        code = main([str(word) for word in words])
-        said = capsys.readouterr()
-        return code, said.out + said.err
+        model = ["--model", language_model, "--dataset", file, "--output_dir", tmp_path / output]
+        answered = cli("ppo", *model, *FAST, *argv)
+        return answered.code, answered.out + answered.err
 
     return run
 
@@ -105,9 +103,8 @@ def test_four_roles_share_one_base(ppo, done_training, language_model, tmp_path)
 
 
 @pytest.fixture
-def done_training(language_model, pairs, tmp_path):
+def done_training(done, language_model, pairs, tmp_path):
     pairs.remove_columns("margin").to_json(tmp_path / "pairs.jsonl")
-    words = ["train", "--model", language_model, "--dataset", tmp_path / "pairs.jsonl", "--max_steps", 2, "--use_cpu"]
-    words += ["--output_dir", tmp_path / "reward", "--report_to", "none", "--disable_tqdm", "True"]
-    assert main([str(word) for word in words]) == 0
+    words = ["--model", language_model, "--dataset", tmp_path / "pairs.jsonl", "--max_steps", 2, "--use_cpu"]
+    done("train", *words, "--output_dir", tmp_path / "reward", "--report_to", "none", "--disable_tqdm", "True")
     return tmp_path / "reward"

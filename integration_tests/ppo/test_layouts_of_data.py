@@ -5,8 +5,6 @@ import json
 import pytest
 from transformers import AutoModelForSequenceClassification
 
-from rlhf_losses.cli.main import main
-
 FAST = (
     "--max_steps 1 --max_completion_length 4 --per_device_train_batch_size 2 --use_cpu --report_to none "
     "--disable_tqdm True --gradient_checkpointing False --save_strategy no"
@@ -30,12 +28,11 @@ def judge(language_model, tokenizer, tmp_path):
     return str(tmp_path / "judge")
 
 
-def test_prompts_come_from_transcripts(rows, judge, language_model, tmp_path, capsys):
+def test_prompts_come_from_transcripts(rows, judge, language_model, tmp_path, cli):
     def ppo(*more, output):
-        words = ["ppo", "--model", language_model, "--reward_model", judge, "--dataset", rows, *FAST.split(), *more]
-        code = main([*words, "--output_dir", str(tmp_path / output)])
-        said = capsys.readouterr()
-        return code, said.out + said.err
+        models = ["--model", language_model, "--reward_model", judge]
+        answered = cli("ppo", *models, "--dataset", rows, "--output_dir", tmp_path / output, *FAST.split(), *more)
+        return answered.code, answered.out + answered.err
 
     code, said = ppo(output="recognised")
     assert code == 0, said
@@ -48,10 +45,10 @@ def test_prompts_come_from_transcripts(rows, judge, language_model, tmp_path, ca
     assert "No adapter is called 'hh-rlhf'. Did you mean 'hh_rlhf'?" in said
 
 
-def test_texts_come_from_transcripts(rows, judge, tmp_path, capsys):
+def test_texts_come_from_transcripts(rows, judge, done):
     def scores(*more):
-        assert main(["score", "--model", judge, "--dataset", rows, *more]) == 0
-        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        answered = done("score", "--model", judge, "--dataset", rows, *more)
+        return [json.loads(line) for line in answered.out.splitlines()]
 
     recognised, named, as_is = scores(), scores("--adapter", "hh_rlhf"), scores("--adapter", "native")
     assert recognised == named

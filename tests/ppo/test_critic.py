@@ -4,38 +4,25 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_llama import tiny_classifier
 from torch import nn, tensor
 from torch.testing import assert_close
-from transformers import GPT2Config, GPT2ForSequenceClassification, LlamaConfig, LlamaForSequenceClassification
+from transformers import GPT2Config, GPT2ForSequenceClassification
 
 from rlhf_losses.errors import UnusableModel
 from rlhf_losses.ppo.critic import Critic, clipped_value_error
 from rlhf_losses.ppo.roles import critic_from_classifier
 
 
-def llama():
-    return LlamaForSequenceClassification(
-        LlamaConfig(
-            vocab_size=20,
-            hidden_size=16,
-            intermediate_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            num_labels=1,
-            pad_token_id=0,
-        )
-    )
-
-
 def gpt2():
+    torch.manual_seed(0)
     return GPT2ForSequenceClassification(
         GPT2Config(vocab_size=20, n_positions=32, n_embd=16, n_layer=2, n_head=2, num_labels=1, pad_token_id=0)
     )
 
 
-@pytest.fixture(params=[llama, gpt2], ids=["llama", "gpt2"])
+@pytest.fixture(params=[tiny_classifier, gpt2], ids=["llama", "gpt2"])
 def critic(request) -> Critic:
-    torch.manual_seed(0)
     return critic_from_classifier(request.param().eval())
 
 
@@ -71,8 +58,7 @@ def test_padding_before_the_prompt_and_after_the_completion_does_not_change_valu
 
 
 def test_values_are_those_of_the_reward_model_it_was_made_of():
-    torch.manual_seed(0)
-    model = llama().eval()
+    model = tiny_classifier()
     ids = tensor([PROMPT + COMPLETION])
     scores_so_far = [model(ids[:, :end]).logits.item() for end in (3, 4, 5)]
     assert_close(values(critic_from_classifier(model), ids), tensor([scores_so_far]))
@@ -84,8 +70,7 @@ def test_the_head_computes_in_float32_under_autocast(critic):
 
 
 def test_what_a_critic_saves_another_one_loads(tmp_path):
-    torch.manual_seed(0)
-    saved, loaded = critic_from_classifier(llama()), critic_from_classifier(llama())
+    saved, loaded = (critic_from_classifier(tiny_classifier(seed)) for seed in (1, 2))
     saved.save(tmp_path / "critic")
     loaded.load(tmp_path / "critic")
     for (name, theirs), (_, ours) in zip(saved.named_parameters(), loaded.named_parameters(), strict=True):
@@ -95,16 +80,16 @@ def test_what_a_critic_saves_another_one_loads(tmp_path):
 def test_parameters_of_another_critic_are_refused(tmp_path):
     critic_from_classifier(gpt2()).save(tmp_path)
     with pytest.raises(UnusableModel, match=r"parameters of another critic.*Resume with the model"):
-        critic_from_classifier(llama()).load(tmp_path)
+        critic_from_classifier(tiny_classifier()).load(tmp_path)
 
 
 def test_a_checkpoint_without_a_critic_is_refused(tmp_path):
     with pytest.raises(UnusableModel, match=r"There is no .*critic\.safetensors.*Resume from a checkpoint of PPO"):
-        critic_from_classifier(llama()).load(tmp_path)
+        critic_from_classifier(tiny_classifier()).load(tmp_path)
 
 
 def test_a_classifier_that_is_not_read_at_every_token_makes_no_critic():
-    model = llama()
+    model = tiny_classifier()
     model.score = nn.Sequential(nn.Linear(16, 16), nn.Linear(16, 1))
     with pytest.raises(UnusableModel, match=r"no linear layer called score.*Take one of those"):
         critic_from_classifier(model)

@@ -7,9 +7,10 @@ import torch
 from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_llama import tiny_policy
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch.testing import assert_close
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from rlhf_losses.errors import RlhfLossesError
 from rlhf_losses.layouts import PackedLayout, PaddedLayout
@@ -29,9 +30,7 @@ def words():
 
 @pytest.fixture(scope="module")
 def model():
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    return LlamaForCausalLM(LlamaConfig(vocab_size=len(WORDS), initializer_range=0.5, **sizes))
+    return tiny_policy(initializer_range=0.5)
 
 
 def mix(count=7, layout=None, rows=2):

@@ -4,9 +4,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_llama import tiny_policy
 from torch.distributions import Categorical
 from torch.testing import assert_close
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from rlhf_losses.layouts import PackedLayout, PrefixSharedLayout
 from rlhf_losses.ppo.reading import choose_row, in_a_row, read_log_probabilities, read_states
@@ -37,9 +37,7 @@ def test_each_state_stands_at_the_token_before_its_own(layout, rows):
 
 @pytest.fixture(scope="module")
 def model():
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    return LlamaForCausalLM(LlamaConfig(vocab_size=20, initializer_range=0.5, **sizes)).eval()
+    return tiny_policy(initializer_range=0.5)
 
 
 ROWS = [([3, 4, 5], [6, 7, 8]), ([3, 4, 5], [6, 9]), ([10], [11, 12, 13, 14]), ([3, 4], [])]

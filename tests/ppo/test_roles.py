@@ -3,37 +3,14 @@
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from tiny_llama import tiny_classifier, tiny_policy
 from torch.testing import assert_close
-from transformers import (
-    AutoModelForSequenceClassification,
-    LlamaConfig,
-    LlamaForCausalLM,
-    LlamaForSequenceClassification,
-)
 
 from rlhf_losses.errors import UnusableModel
 from rlhf_losses.ppo.preflight import require_one_value
 from rlhf_losses.ppo.roles import add_adapters, choose_critic, critic_from_classifier, plain_copy
 
-CONFIG = {
-    "vocab_size": 20,
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "pad_token_id": 0,
-}
 IDS = torch.tensor([[3, 4, 5, 6]])
-
-
-def policy():
-    torch.manual_seed(0)
-    return LlamaForCausalLM(LlamaConfig(**CONFIG)).eval()
-
-
-def reward_model():
-    torch.manual_seed(1)
-    return LlamaForSequenceClassification(LlamaConfig(**CONFIG, num_labels=1)).eval()
 
 
 def moved_adapters(model, **settings):
@@ -52,7 +29,7 @@ def values(critic):
 
 
 def test_without_a_reward_model_the_critic_starts_from_the_policy_and_says_zero():
-    model = policy()
+    model = tiny_policy()
     critic = choose_critic(None, model, tokenizer=None, reward_funcs=[lambda **_: []])
     assert_close(values(critic), torch.zeros(1, 2))
     for (name, theirs), (_, ours) in zip(
@@ -63,8 +40,8 @@ def test_without_a_reward_model_the_critic_starts_from_the_policy_and_says_zero(
 
 
 def test_the_adapters_of_a_reward_model_are_merged_into_the_critic():
-    model = moved_adapters(reward_model(), task_type="SEQ_CLS")
-    critic = choose_critic(model, policy(), tokenizer=None, reward_funcs=[])
+    model = moved_adapters(tiny_classifier(), task_type="SEQ_CLS")
+    critic = choose_critic(model, tiny_policy(), tokenizer=None, reward_funcs=[])
     with torch.no_grad():
         assert_close(values(critic)[:, -1], model(IDS[:, :-1]).logits[:, 0])
     assert not [name for name, _ in critic.named_parameters() if "lora" in name]
@@ -76,7 +53,7 @@ def test_the_adapters_of_a_reward_model_are_merged_into_the_critic():
 )
 def test_adapters_written_for_the_policy_find_the_same_layers_in_the_critic(targets):
     model = get_peft_model(
-        policy(), LoraConfig(target_modules=targets, task_type="CAUSAL_LM", modules_to_save=["norm"])
+        tiny_policy(), LoraConfig(target_modules=targets, task_type="CAUSAL_LM", modules_to_save=["norm"])
     )
     critic = choose_critic(None, model, tokenizer=None, reward_funcs=[])
     add_adapters(critic, model.peft_config["default"])
@@ -94,7 +71,7 @@ def test_adapters_written_for_the_policy_find_the_same_layers_in_the_critic(targ
 
 
 def test_adapters_in_a_half_precision_backbone_are_trained_in_float32():
-    critic = critic_from_classifier(reward_model().bfloat16())
+    critic = critic_from_classifier(tiny_classifier().bfloat16())
     add_adapters(critic, LoraConfig(target_modules=["q_proj"]))
     assert {p.dtype for p in critic.parameters() if p.requires_grad} == {torch.float32}
     assert {p.dtype for p in critic.parameters() if not p.requires_grad} == {torch.bfloat16}
@@ -102,7 +79,7 @@ def test_adapters_in_a_half_precision_backbone_are_trained_in_float32():
 
 
 def test_the_copy_of_a_model_does_not_change_with_it():
-    model = reward_model()
+    model = tiny_classifier()
     copied = plain_copy(model)
     with torch.no_grad():
         model.score.weight.add_(1.0)
@@ -110,7 +87,7 @@ def test_the_copy_of_a_model_does_not_change_with_it():
 
 
 def test_a_critic_with_several_labels_is_refused(tmp_path):
-    model = AutoModelForSequenceClassification.from_config(LlamaConfig(**CONFIG, num_labels=3))
+    model = tiny_classifier(labels=3)
     model.save_pretrained(tmp_path)
     for critic in (model, str(tmp_path)):
         with pytest.raises(
@@ -120,12 +97,12 @@ def test_a_critic_with_several_labels_is_refused(tmp_path):
 
 
 def test_a_critic_with_a_vocabulary_of_another_size_is_refused():
-    other = LlamaForSequenceClassification(LlamaConfig(**CONFIG | {"vocab_size": 21}, num_labels=1))
+    other = tiny_classifier(vocab_size=21)
     with pytest.raises(UnusableModel, match=r"vocabulary of 21 tokens and the policy one of 20.*policy's tokenizer"):
-        choose_critic(other, policy(), tokenizer=None, reward_funcs=[])
+        choose_critic(other, tiny_policy(), tokenizer=None, reward_funcs=[])
 
 
 def test_a_critic_that_has_none_of_the_adapted_layers_is_refused():
-    critic = critic_from_classifier(reward_model())
+    critic = critic_from_classifier(tiny_classifier())
     with pytest.raises(UnusableModel, match=r"a LlamaModel, cannot take the same: .*c_attn.* Give a critic"):
         add_adapters(critic, LoraConfig(target_modules=["c_attn"]))
