@@ -13,6 +13,7 @@ import pytest
 import torch
 from command_line import cli as cli
 from command_line import done as done
+from command_line import write_rows as write_rows
 from datasets import Dataset
 from peft import LoraConfig
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors

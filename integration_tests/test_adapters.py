@@ -21,9 +21,8 @@ def rows_of(adapter):
 
 
 @pytest.mark.parametrize("adapter", EXAMPLES, ids=lambda adapter: adapter.name())
-def test_every_layout_trains_and_is_evaluated(done, adapter, language_model, tmp_path):
-    file = tmp_path / "rows.jsonl"
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows_of(adapter)))
+def test_every_layout_trains_and_is_evaluated(done, write_rows, adapter, language_model, tmp_path):
+    file = write_rows(*rows_of(adapter))
     kinds = kinds_in_columns(adapt(Dataset.from_list(rows_of(adapter))).column_names)
     loss = catalogue().for_feedback(kinds[0])[0].name
     model = ["--model", language_model, "--output_dir", tmp_path / "run"]
@@ -35,10 +34,10 @@ def test_every_layout_trains_and_is_evaluated(done, adapter, language_model, tmp
     assert f"evaluation data: read as {adapter.name()}" in answered.err
 
 
-def test_a_named_adapter_is_taken_from_the_command_line_and_from_the_file_of_config(cli, language_model, tmp_path):
-    file = tmp_path / "rows.jsonl"
-    file.write_text("".join(json.dumps(HH) + "\n" for _ in range(2)))
-    model = ["--model", language_model, "--dataset", file, *FAST.split()]
+def test_a_named_adapter_is_taken_from_the_command_line_and_from_the_file_of_config(
+    cli, write_rows, language_model, tmp_path
+):
+    model = ["--model", language_model, "--dataset", write_rows(HH, HH), *FAST.split()]
     told = cli("train", *model, "--adapter", "native", "--output_dir", tmp_path / "one")
     assert told.code == 0
     assert "train data: read as native (Pairs), as you chose." in told.err

@@ -1,7 +1,9 @@
-"""Running the command line in this process; a conftest that imports the fixtures gives them to its tests."""
+"""The command line in this process, and files of rows for it; a conftest that imports the fixtures gives them to tests."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -40,3 +42,15 @@ def done(cli: Callable[..., Answered]) -> Callable[..., Answered]:
         return answered
 
     return run
+
+
+@pytest.fixture
+def write_rows(tmp_path: Path) -> Callable[..., Path]:
+    """Write rows as JSON Lines into a folder of this test."""
+
+    def write(*rows: dict[str, object], name: str = "rows.jsonl") -> Path:
+        file = tmp_path / name
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return file
+
+    return write

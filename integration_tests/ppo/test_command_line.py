@@ -1,7 +1,5 @@
 """`rlhf-losses ppo` with several reward models, with steps, with reference samples, and with one base for all."""
 
-import json
-
 import pytest
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
@@ -14,10 +12,9 @@ FAST = (
 
 
 @pytest.fixture
-def ppo(cli, language_model, tmp_path):
+def ppo(cli, write_rows, language_model, tmp_path):
     """Run the command, and return its exit status and what it said."""
-    file = tmp_path / "prompts.jsonl"
-    file.write_text("".join(json.dumps({"prompt": f"Say {i}: ", "chosen": f"{i}" * i}) + "\n" for i in range(1, 9)))
+    file = write_rows(*({"prompt": f"Say {i}: ", "chosen": f"{i}" * i} for i in range(1, 9)), name="prompts.jsonl")
 
     def run(*argv, output="policy"):
         model = ["--model", language_model, "--dataset", file, "--output_dir", tmp_path / output]
@@ -77,9 +74,8 @@ def test_reference_samples_are_fitted_to_and_stored_with_the_reward_model(ppo, m
     assert code == 0, said
 
 
-def test_pretraining_texts_come_with_their_weight(ppo, make_judge, tmp_path):
-    texts = tmp_path / "texts.jsonl"
-    texts.write_text("".join(json.dumps({"text": f"The fox sang {i} songs."}) + "\n" for i in range(8)))
+def test_pretraining_texts_come_with_their_weight(ppo, make_judge, write_rows):
+    texts = write_rows(*({"text": f"The fox sang {i} songs."} for i in range(8)), name="texts.jsonl")
     judge = make_judge("judge")
     code, said = ppo("--reward_model", judge, "--ptx_dataset", texts, "--ptx_coef", 0.1)
     assert code == 0, said

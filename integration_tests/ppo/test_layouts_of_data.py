@@ -13,11 +13,9 @@ TURNS = "\n\nHuman: Is the sky blue?\n\nAssistant:"
 
 
 @pytest.fixture
-def rows(tmp_path):
+def rows(write_rows):
     """Return a file of transcripts, as hh-rlhf publishes them."""
-    file = tmp_path / "rows.jsonl"
-    file.write_text("".join(json.dumps({"chosen": f"{TURNS} Yes.", "rejected": f"{TURNS} No."}) + "\n" for _ in "ab"))
-    return str(file)
+    return write_rows(*[{"chosen": f"{TURNS} Yes.", "rejected": f"{TURNS} No."}] * 2)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ def feedback_for(loss: Loss, samples: Sequence[Sample], annotator: Annotator | N
     """
     if only_regularizes(loss):
         raise FeedbackMismatch(
-            f"{loss} looks at scores only, so no feedback can teach it which text is better. "
+            f"{loss} costs the same whatever people said, so no feedback can teach it which text is better. "
             f"Add it to a loss that reads feedback, like 'bradley_terry + 0.01 * {loss}'."
         )
     read = dict.fromkeys(term.loss.reads for term in loss.terms if term.loss.reads not in ALWAYS_THERE)

@@ -1,4 +1,4 @@
-"""The command line, and files for it to read."""
+"""The command line, and what it may be given."""
 
 import json
 from collections.abc import Callable
@@ -6,20 +6,9 @@ from pathlib import Path
 
 import pytest
 from command_line import cli as cli
+from command_line import write_rows as write_rows
 
 PAIR = {"prompt": "2 + 2 = ", "chosen": "4", "rejected": "5"}
-
-
-@pytest.fixture
-def write_rows(tmp_path: Path) -> Callable[..., Path]:
-    """Write rows as JSON Lines into a folder of this test."""
-
-    def write(*rows: dict[str, object], name: str = "rows.jsonl") -> Path:
-        file = tmp_path / name
-        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        return file
-
-    return write
 
 
 @pytest.fixture
