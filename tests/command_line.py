@@ -1,4 +1,4 @@
-"""The command line in this process, and files of rows for it; a conftest that imports the fixtures gives them to tests."""
+"""The command line in this process, and files of rows for it; conftests import these fixtures for their tests."""
 
 import json
 from collections.abc import Callable
