@@ -5,30 +5,36 @@ where its forward is called with `tree=`. Whatever a model tells its attention f
 know is refused: a layout that cannot be right is not used.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from rlhf_losses.layouts.base import How, Unfit
+from rlhf_losses.layouts.base import Along, How, Unfit
 from rlhf_losses.layouts.calls import attend_by_calls, attend_plainly
+from rlhf_losses.layouts.fastest import attend_fastest
 from rlhf_losses.layouts.flex import attend_in_one_kernel
 from rlhf_losses.layouts.tree import TokenTree
-from rlhf_losses.layouts.varlen import attend_by_spans
+from rlhf_losses.layouts.varlen import attend_by_flash_attn, attend_by_spans
 
 TREE_ATTENTION = "rlhf_losses_tree"
-"""The name of this function among the attention implementations of transformers: torch's kernels, call by call."""
+"""The name of this function among the attention implementations of transformers: the fastest kernel, see `fastest`.
+
+A model that is loaded with one of the others keeps it.
+"""
+
+TREE_CALLS_ATTENTION = "rlhf_losses_tree_calls"
+"""The same with torch's fused kernels, call by call: the default on a CPU."""
 
 TREE_FLEX_ATTENTION = "rlhf_losses_tree_flex"
-"""The same with FlexAttention, for GPUs; a model that is loaded with this `attn_implementation` keeps it."""
+"""The same with FlexAttention, for GPUs."""
 
 TREE_VARLEN_ATTENTION = "rlhf_losses_tree_varlen"
 """The same with torch's kernel for sequences of several lengths, for GPUs and half precision."""
 
-Along = Callable[[TokenTree, Tensor, Tensor, Tensor, How], Tensor]
-"""A way to compute the attention of a row: tree, query, key, value and how, to shape (1, heads, tokens, dimension)."""
+TREE_FLASH_ATTENTION = "rlhf_losses_tree_flash"
+"""The same with the package flash-attn, for GPUs and half precision."""
 
 WHOLE_TEXT = "each token sees the whole text, so that a prompt depends on its answer"
 
@@ -53,7 +59,7 @@ def attend(
     softcap: float | None = None,
     is_causal: bool | None = None,
     tree: TokenTree | None = None,
-    along: Along = attend_by_calls,
+    along: Along = attend_fastest,
     **others: Any,
 ) -> tuple[Tensor, None]:
     """Return the attention output of shape (lines, tokens, heads, dimension)."""
@@ -80,9 +86,11 @@ def _require_understood(tree: TokenTree, looks_back: bool, others: dict[str, Any
 
 
 WAYS: dict[str, Along] = {
-    TREE_ATTENTION: attend_by_calls,
+    TREE_ATTENTION: attend_fastest,
+    TREE_CALLS_ATTENTION: attend_by_calls,
     TREE_FLEX_ATTENTION: attend_in_one_kernel,
     TREE_VARLEN_ATTENTION: attend_by_spans,
+    TREE_FLASH_ATTENTION: attend_by_flash_attn,
 }
 for name, way in WAYS.items():
     AttentionInterface.register(name, partial(attend, along=way))

@@ -1,12 +1,15 @@
 """`Layout`: how the texts of one forward pass lie in memory."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
+
+from rlhf_losses.layouts.tree import TokenTree
 
 Texts = Sequence[Sequence[int]]
 
@@ -65,6 +68,10 @@ class How(NamedTuple):
     dropout: float = 0.0
     softcap: float | None = None
     window: int | None = None
+
+
+Along = Callable[[TokenTree, Tensor, Tensor, Tensor, How], Tensor]
+"""A way to compute the attention of a row: tree, query, key, value and how, to shape (1, heads, tokens, dimension)."""
 
 
 class Unfit(Exception):

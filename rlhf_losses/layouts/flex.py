@@ -1,6 +1,6 @@
 """Attention along a tree with FlexAttention: one kernel for the whole row, which skips blocks that see nothing.
 
-For GPUs, where many small calls cost more than they save. It is chosen by name, see `attention`.
+For GPUs, where many small calls cost more than they save.
 """
 
 from collections.abc import Callable

@@ -1,15 +1,15 @@
-"""Attention along a tree with torch's kernel for sequences of several lengths: one call for the whole row.
+"""Attention along a tree with a kernel for sequences of several lengths, torch's or flash-attn's: one call a row.
 
 Every node is a sequence of queries, and the tokens from its root to its end are its keys. The kernel lets the last
 query see the last key, the one before it the last but one, and so on: that is the tree's rule. Where tokens look both
-ways it sees all keys. For GPUs, in half
-precision. It is chosen by name, see `attention`.
+ways it sees all keys. For GPUs, in half precision.
 """
 
 import logging
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
+from importlib.util import find_spec
 from inspect import signature
 from typing import Any, NamedTuple
 
@@ -25,6 +25,9 @@ from rlhf_losses.layouts.tree import TokenTree
 logger = logging.getLogger(__name__)
 
 Kernel = Callable[..., Any]
+"""Called as torch's `varlen_attn`."""
+
+HALF = (torch.float16, torch.bfloat16)
 
 
 class Spans(NamedTuple):
@@ -41,24 +44,41 @@ class Spans(NamedTuple):
     most_keys: int
 
 
-def attend_by_spans(
-    tree: TokenTree, query: Tensor, key: Tensor, value: Tensor, how: How, kernel: Kernel | None = None
-) -> Tensor:
-    """Return the attention of a row of shape (1, heads, tokens, dimension).
+def attend_by_spans(tree: TokenTree, query: Tensor, key: Tensor, value: Tensor, how: How) -> Tensor:
+    """Return the attention of a row of shape (1, heads, tokens, dimension), with torch's kernel.
 
     What the kernel does not compute (full precision, another device, dropout, bent scores) goes call by call, which
     is the same attention and slower; a line says so once.
     """
-    missing = _missing(query, how) if kernel is None else None
+    return _attend(kernel_of_torch, tree, query, key, value, how)
+
+
+def attend_by_flash_attn(tree: TokenTree, query: Tensor, key: Tensor, value: Tensor, how: How) -> Tensor:
+    """Return the same with the kernel of the package flash-attn."""
+    return _attend(kernel_of_flash_attn, tree, query, key, value, how)
+
+
+def has_flash_attn() -> bool:
+    """Tell whether the package flash-attn is installed."""
+    return find_spec("flash_attn") is not None
+
+
+def _attend(find: Callable[[], Kernel], tree: TokenTree, query: Tensor, key: Tensor, value: Tensor, how: How) -> Tensor:
+    missing = _missing(query, how)
     if missing is not None:
         _tell_once(missing)
         return attend_by_calls(tree, query, key, value, how)
+    return attend_with(find(), tree, query, key, value, how)
+
+
+def attend_with(kernel: Kernel, tree: TokenTree, query: Tensor, key: Tensor, value: Tensor, how: How) -> Tensor:
+    """Return the attention of a row with any kernel for sequences of several lengths."""
     spans = _spans(tree, query.device)
     before = -1 if how.window is None else how.window - 1
     q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
     if spans.keys is not None:
         k, v = k[spans.keys], v[spans.keys]
-    output = (kernel or _kernel_of_torch())(
+    output = kernel(
         q.contiguous(), k.contiguous(), v.contiguous(), spans.query_ends, spans.key_ends, spans.most_queries,
         spans.most_keys, scale=how.scaling, window_size=(before, before if tree.both_ways else 0),
         enable_gqa=k.shape[1] != q.shape[1],
@@ -67,7 +87,7 @@ def attend_by_spans(
 
 
 @cache
-def _kernel_of_torch() -> Kernel:
+def kernel_of_torch() -> Kernel:
     with suppress(ImportError):
         from torch.nn.attention.varlen import varlen_attn
 
@@ -79,8 +99,28 @@ def _kernel_of_torch() -> Kernel:
     )
 
 
+def kernel_of_flash_attn() -> Kernel:
+    if not has_flash_attn():
+        raise UnusableSetting(
+            "The package flash-attn is not installed, and rlhf_losses_tree_flash calls its kernel. "
+            'Take attn_implementation="rlhf_losses_tree", or: pip install flash-attn'
+        )
+    from flash_attn import flash_attn_varlen_func
+
+    def kernel(
+        *tensors_and_lengths: Any, scale: float | None, window_size: tuple[int, int], enable_gqa: bool
+    ) -> Tensor:
+        # It finds grouped heads by itself. Since 2.1 the last query sees the last key, as in torch.
+        attention: Tensor = flash_attn_varlen_func(
+            *tensors_and_lengths, softmax_scale=scale, causal=window_size[1] == 0, window_size=window_size
+        )
+        return attention
+
+    return kernel
+
+
 def _missing(query: Tensor, how: How) -> str | None:
-    if query.device.type != "cuda" or query.dtype not in (torch.float16, torch.bfloat16):
+    if query.device.type != "cuda" or query.dtype not in HALF:
         return f"{query.dtype} on {query.device.type}"
     if how.dropout:
         return "dropout"
@@ -89,7 +129,7 @@ def _missing(query: Tensor, how: How) -> str | None:
 
 @cache
 def _tell_once(missing: str) -> None:
-    logger.warning("Attention: torch's kernel for several lengths does not compute %s; it goes call by call.", missing)
+    logger.warning("Attention: kernels for several lengths do not compute %s; it goes call by call.", missing)
 
 
 def _spans(tree: TokenTree, device: torch.device) -> Spans:

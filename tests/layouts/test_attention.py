@@ -1,11 +1,11 @@
 """Attention along a tree is the attention of each text by itself, gradients included."""
 
 from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from attention_cases import DIMENSION, ENCODER, HEADS, LONG_TEXTS, MODULE, TEXTS, tensors, varlen_by_its_contract
 from torch import Tensor
 
 from rlhf_losses.layouts import PackedLayout, PrefixSharedLayout
@@ -14,19 +14,7 @@ from rlhf_losses.layouts.base import Unfit
 from rlhf_losses.layouts.calls import attend_by_calls
 from rlhf_losses.layouts.flex import BLOCK, attend_in_one_kernel, block_mask
 from rlhf_losses.layouts.tree import TokenTree
-from rlhf_losses.layouts.varlen import attend_by_spans
-
-MODULE = SimpleNamespace(is_causal=True)
-ENCODER = SimpleNamespace(is_causal=False)
-TEXTS = [[1, 2, 3, 4, 5], [1, 2, 3, 6], [1, 2, 3, 6, 7, 8], [9], [1, 2]]
-LONG_TEXTS = [[1] * 200 + [2] * 100, [1] * 200 + [3] * 300, [1] * 200 + [3] * 130 + [4] * 10, [5] * 140]
-HEADS, DIMENSION = 4, 8
-
-
-def tensors(tokens: int, key_heads: int) -> tuple[Tensor, ...]:
-    generator = torch.Generator().manual_seed(0)
-    shapes = [(1, heads, tokens, DIMENSION) for heads in (HEADS, key_heads, key_heads)]
-    return tuple(torch.randn(s, generator=generator, dtype=torch.float64).requires_grad_() for s in shapes)
+from rlhf_losses.layouts.varlen import attend_by_spans, attend_with
 
 
 def by_the_formula(query, key, value, window, softcap, both_ways=False) -> Tensor:
@@ -76,7 +64,7 @@ def test_tokens_that_look_both_ways_see_all_of_their_text_and_no_other(texts, de
     inputs = tensors(len(tree.reach), key_heads)
     parts = [by_the_formula(*(x[:, :, at] for x in inputs), window, None, True) for at in arrangement.places]
     expected = torch.cat([part[0].transpose(0, 1) for part in parts])
-    for along in (attend_by_calls, partial(attend_by_spans, kernel=varlen_by_its_contract)):
+    for along in (attend_by_calls, partial(attend_with, varlen_by_its_contract)):
         ours = attend(ENCODER, *inputs, None, sliding_window=window, tree=tree, along=along)[0][0]
         torch.testing.assert_close(ours, expected)
         for mine, theirs in zip(
@@ -114,27 +102,6 @@ def test_the_flex_kernel_equals_the_calls(texts, window, softcap):
     torch.testing.assert_close(kernel, calls)
 
 
-def varlen_by_its_contract(q, k, v, query_ends, key_ends, most_queries, most_keys, *, scale, window_size, enable_gqa):
-    """What torch documents of its kernel: sequences end to end, the last query above the last key, no key after it."""
-    assert q.shape[0] == query_ends[-1]
-    assert k.shape[0] == v.shape[0] == key_ends[-1]
-    assert enable_gqa == (q.shape[1] != k.shape[1])
-    outputs = []
-    for number in range(len(query_ends) - 1):
-        queries = q[query_ends[number] : query_ends[number + 1]].transpose(0, 1)
-        span = slice(int(key_ends[number]), int(key_ends[number + 1]))
-        keys, values = (x[span].transpose(0, 1).repeat_interleave(q.shape[1] // k.shape[1], 0) for x in (k, v))
-        assert queries.shape[1] <= most_queries
-        assert keys.shape[1] <= most_keys
-        first = keys.shape[1] - queries.shape[1]
-        distance = first + torch.arange(queries.shape[1])[:, None] - torch.arange(keys.shape[1])[None, :]
-        left, right = window_size
-        seen = ((distance >= -right) | (right < 0)) & ((distance <= left) | (left < 0))
-        scores = queries @ keys.transpose(-1, -2) * (q.shape[-1] ** -0.5 if scale is None else scale)
-        outputs.append((scores.masked_fill(~seen, -torch.inf).softmax(-1) @ values).transpose(0, 1))
-    return torch.cat(outputs)
-
-
 @pytest.mark.parametrize("window", [None, 2, 150])
 @pytest.mark.parametrize("key_heads", [4, 2])
 @pytest.mark.parametrize("texts", [TEXTS, LONG_TEXTS], ids=["short", "long"])
@@ -143,7 +110,7 @@ def test_the_spans_of_the_varlen_kernel_are_the_tree(layout, texts, key_heads, w
     """The kernel itself runs on GPUs only: here its contract stands in for it, and what it is handed is compared."""
     tree = layout.arrange(texts).model_inputs["tree"]
     inputs = tensors(len(tree.reach), key_heads)
-    spans = partial(attend_by_spans, kernel=varlen_by_its_contract)
+    spans = partial(attend_with, varlen_by_its_contract)
     calls, kernel = (
         attend(MODULE, *inputs, None, sliding_window=window, tree=tree, along=along)[0]
         for along in (attend_by_calls, spans)
