@@ -1,7 +1,8 @@
 """Time of training and scoring in every layout, beside TRL on the same data, model and machine.
 
     python benchmarks/layouts.py
-    python benchmarks/layouts.py --lists qa_feedback/rankings.train.jsonl --size 0.5B --bf16
+    python benchmarks/layouts.py --lists qa_feedback/rankings.train.jsonl
+    python benchmarks/layouts.py --size 0.5B --bf16 --attention flash_attention_2      # on a GPU; attention is TRL's
 
 Every contestant trains a new copy of one model with one `trainer.train()` a round; rounds are interleaved, and the
 median counts. The share of the floor is the time that the distinct tokens would take at the machine's measured
@@ -42,6 +43,7 @@ class Settings:
     list_steps: int = field(default=1, metadata={"help": "Batches of lists a round."})
     rounds: int = field(default=3, metadata={"help": "Rounds."})
     bf16: bool = field(default=False, metadata={"help": "Train under bfloat16 autocast."})
+    attention: str = field(default="sdpa", metadata={"help": "attn_implementation of TRL's contestants."})
     only: str | None = field(default=None, metadata={"help": "Measure only pairs, lists or scoring."})
     output: str = field(default="benchmarks/results/layouts.csv", metadata={"help": "Where the numbers go."})
 
@@ -58,7 +60,10 @@ class Contestant:
 GROUPED = {"train_sampling_strategy": "group_by_length", "remove_unused_columns": False}
 """TRL's trainer drops the column of lengths, so columns are selected by hand."""
 
-COLUMNS = ("workload", "contestant", "seconds", "times_the_first", "tokens", "distinct_tokens", "floor", "memory_mib")
+COLUMNS = (
+    "workload", "contestant", "seconds", "times_the_first", "tokens", "distinct_tokens", "distinct_tokens_a_second",
+    "floor", "memory_mib",
+)  # fmt: skip
 
 
 def main() -> None:
@@ -146,9 +151,8 @@ def _contest(
     first = statistics.median(one.seconds for one in measured[contestants[0].name])
     print(f"\n{workload.name}: {len(workload.rows)} rows, {distinct:,} distinct tokens, {rate / 1e9:.0f} GFLOP/s\n")
     print(
-        f"| | seconds (range) | x {contestants[0].name} | tokens | share of the floor | peak memory, MiB |\n"
-        + "|---" * 6
-        + "|"
+        f"| | seconds (range) | x {contestants[0].name} | tokens | distinct tokens a second | share of the floor | "
+        "peak memory, MiB |\n" + "|---" * 7 + "|"
     )
     rows = []
     for contestant in contestants:
@@ -156,7 +160,7 @@ def _contest(
         median, memory = statistics.median(seconds), max(one.memory for one in measured[contestant.name])
         print(
             f"| {contestant.name} | {median:.2f} ({min(seconds):.2f}–{max(seconds):.2f}) | {first / median:.2f} | "
-            f"{contestant.tokens:,} | {floor / median:.0%} | {memory:,.0f} |",
+            f"{contestant.tokens:,} | {distinct / median:,.0f} | {floor / median:.0%} | {memory:,.0f} |",
             flush=True,
         )
         values = (
@@ -166,6 +170,7 @@ def _contest(
             first / median,
             contestant.tokens,
             distinct,
+            distinct / median,
             floor / median,
             memory,
         )
@@ -175,7 +180,7 @@ def _contest(
 
 def _trl(name: str, workload: Workload, settings: Settings, arguments: dict[str, Any]) -> Contestant:
     def prepare() -> Callable[[], Any]:
-        model = make_model(settings.size, workload.tokenizer)
+        model = make_model(settings.size, workload.tokenizer, attention=settings.attention)
         trainer = trl.RewardTrainer(
             model, trl.RewardConfig(**arguments), train_dataset=workload.dataset, processing_class=workload.tokenizer
         )
@@ -211,7 +216,7 @@ def _looped(name: str, workload: Workload, settings: Settings) -> Contestant:
     """Train as people write it by hand: the answers of a list padded together, and a loop over their pairs."""
 
     def prepare() -> Callable[[], Any]:
-        model = make_model(settings.size, workload.tokenizer).to(_device()).train()
+        model = make_model(settings.size, workload.tokenizer, attention=settings.attention).to(_device()).train()
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
         tokenizer = workload.tokenizer
 
@@ -249,7 +254,7 @@ def _grpo(
                         num_key_value_heads=2, vocab_size=len(workload.tokenizer))
         )  # fmt: skip
         trainer = trl.GRPOTrainer(
-            policy, reward_funcs=make_model(settings.size, workload.tokenizer).eval(),
+            policy, reward_funcs=make_model(settings.size, workload.tokenizer, attention=settings.attention).eval(),
             args=trl.GRPOConfig(
                 folder, report_to="none", bf16=settings.bf16, use_cpu=_device() == "cpu",
                 per_device_train_batch_size=64, num_generations=8,

@@ -51,14 +51,16 @@ class Workload:
                 yield row["prompt"] + answer + self.tokenizer.eos_token
 
 
-def make_model(size: str, tokenizer: PreTrainedTokenizerFast, context: int = 8192) -> PreTrainedModel:
+def make_model(
+    size: str, tokenizer: PreTrainedTokenizerFast, context: int = 8192, attention: str = "sdpa"
+) -> PreTrainedModel:
     """Return a Qwen2 sequence classifier with random weights, the same ones every time."""
     torch.manual_seed(0)
     config = Qwen2Config(
         **SIZES[size], num_key_value_heads=2, vocab_size=len(tokenizer), max_position_embeddings=context,
         pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id, bos_token_id=None, num_labels=1,
     )  # fmt: skip
-    return AutoModelForSequenceClassification.from_config(config)
+    return AutoModelForSequenceClassification.from_config(config, attn_implementation=attention)
 
 
 def save_language_model(
