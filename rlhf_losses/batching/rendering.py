@@ -30,12 +30,15 @@ def render(
     separator: str = "\n",
     template: Mapping[str, Any] | None = None,
 ) -> Rendered:
-    """Write an answer as one text: plain text ends in EOS, conversations follow the chat template."""
+    """Write an answer as one text: plain text ends in EOS, conversations follow the chat template.
+
+    A tokenizer without EOS, like BERT's, is left to close the text by itself.
+    """
     if isinstance(answer.prompt, list) or any(isinstance(part, list) for part in answer.parts):
         return _render_conversation(answer, tokenizer, separator, dict(template or {}))
     prompt = answer.prompt or ""
     parts = join_segments([str(part) for part in answer.parts], separator)
-    eos = str(tokenizer.eos_token)
+    eos = str(tokenizer.eos_token or "")
     if not parts[-1].endswith(eos):
         parts[-1] += eos
     return Rendered(prompt + "".join(parts), len(prompt), _ends(len(prompt), parts), special_tokens=True)

@@ -4,7 +4,8 @@ import logging
 from copy import copy
 from typing import Any
 
-from peft import PeftConfig, TaskType
+from peft import LoraConfig, PeftConfig, TaskType
+from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf_losses.errors import UnreadableLoss, UnusableModel
@@ -14,6 +15,15 @@ from rlhf_losses.model import HEADS
 from rlhf_losses.training.config import RewardConfig
 
 logger = logging.getLogger(__name__)
+
+BEFORE_HEADS = ("pooler", "pre_classifier")
+"""Parts of the heads of encoders that stand apart, and that a language model need not have."""
+
+PAD_MARKS = ("pad", "unused", "reserved", "unk")
+"""What the name of a token says that could serve as padding."""
+
+END_MARKS = ("eos", "end", "eot", "sep", "</s>", "stop")
+"""What the name of a token says that could close a text."""
 
 
 def choose_loss(loss: Loss | str | None, args: RewardConfig) -> Loss:
@@ -65,22 +75,22 @@ def load_tokenizer(model: str | PreTrainedModel, args: RewardConfig) -> PreTrain
 
 def mend_tokenizer(tokenizer: PreTrainedTokenizerBase, args: RewardConfig) -> None:
     """Set the tokens that the configuration names, and raise `UnusableModel` if padding would hide the end."""
-    for name in ("eos_token", "pad_token"):
+    for name, marks in (("eos_token", END_MARKS), ("pad_token", PAD_MARKS)):
         token = getattr(args, name)
         if token is None:
             continue
         if token not in tokenizer.get_vocab():
             raise UnusableModel(
                 f"{name}='{token}' is not in the tokenizer's vocabulary, so the model has no embedding for it. "
-                f"Name one that is: {_candidates(tokenizer)}."
+                f"Name one that is: {_candidates(tokenizer, marks)}."
             )
         setattr(tokenizer, name, token)
     # TRL would warn about pad_token as deprecated; the tokenizer has it now.
     args.pad_token = None
-    if tokenizer.eos_token is None:
+    if tokenizer.eos_token is None and not closes_texts(tokenizer):
         raise UnusableModel(
             "The tokenizer has no EOS token, so the end of a text, where its score is read, cannot be marked. "
-            f"Name one: --eos_token TOKEN, for example {_candidates(tokenizer)}."
+            f"Name one: --eos_token TOKEN, for example {_candidates(tokenizer, END_MARKS)}."
         )
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
         arrived = "no pad token" if tokenizer.pad_token_id is None else f"pad = eos = '{tokenizer.eos_token}'"
@@ -88,29 +98,42 @@ def mend_tokenizer(tokenizer: PreTrainedTokenizerBase, args: RewardConfig) -> No
             f"The tokenizer has {arrived}. A sequence classifier reads its score at the last token that is not "
             "padding, so the EOS would be skipped and an untrained position read. "
             f"Name another token: --pad_token TOKEN (or RewardConfig(pad_token=...)), for example "
-            f"{_candidates(tokenizer)}."
+            f"{_candidates(tokenizer, PAD_MARKS)}."
         )
 
 
-def train_head(peft_config: PeftConfig | None) -> PeftConfig | None:
-    """Return the PEFT configuration with the score head trained and saved."""
+def closes_texts(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Tell whether a tokenizer puts a token of its own after every text, as BERT's puts [SEP]."""
+    inside = tokenizer("a", add_special_tokens=False)["input_ids"]
+    return list(tokenizer("a")["input_ids"])[-1:] != list(inside)[-1:]
+
+
+def complete_adapter(peft_config: PeftConfig | None, config: Any) -> PeftConfig | None:
+    """Return the PEFT configuration with the score head, and what of it stands apart, trained and saved.
+
+    LoRA goes to all linear layers of a model for which PEFT has no layers in mind, like ModernBERT.
+    """
     if peft_config is None or not hasattr(peft_config, "modules_to_save"):
         return peft_config
     changed = copy(peft_config)
     changed.task_type = TaskType.SEQ_CLS
     saved = list(peft_config.modules_to_save or [])
-    changed.modules_to_save = saved if set(saved) & set(HEADS) else [*saved, "score"]
+    head = [] if set(saved) & set(HEADS) else ["score"]
+    changed.modules_to_save = list(dict.fromkeys([*saved, *head, *BEFORE_HEADS]))
+    if isinstance(changed, LoraConfig) and not (changed.target_modules or changed.target_parameters):
+        known = config.model_type in TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+        changed.target_modules = None if known else "all-linear"
     return changed
 
 
-def _candidates(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Name tokens that could serve: special ones other than BOS and EOS first, then reserved ones."""
-    vocabulary = tokenizer.get_vocab()
-    taken = {tokenizer.eos_token, tokenizer.bos_token}
-    special = [token for token in tokenizer.all_special_tokens if token not in taken]
-    marks = ("pad", "unused", "reserved", "unk")
-    reserved = [
-        t for t in vocabulary if any(m in t.lower() for m in marks) and t.startswith(("<", "[")) and t not in taken
+def _candidates(tokenizer: PreTrainedTokenizerBase, marks: tuple[str, ...]) -> str:
+    """Name tokens that could serve, by what their names say: special ones first, BOS, EOS and padding never."""
+    taken = {tokenizer.eos_token, tokenizer.bos_token, tokenizer.pad_token}
+    named = [token for token in tokenizer.get_vocab() if token.startswith(("<", "["))]
+    fitting = [
+        token
+        for token in (*tokenizer.all_special_tokens, *named)
+        if token not in taken and any(mark in token.lower() for mark in marks)
     ]
-    found = list(dict.fromkeys([*special, *reserved]))[:3]
+    found = list(dict.fromkeys(fitting))[:3]
     return " or ".join(f"'{token}'" for token in found) or "a token added with tokenizer.add_special_tokens"

@@ -84,7 +84,7 @@ class RewardTrainer(trl.RewardTrainer):
             train_dataset=self.data.train,
             eval_dataset=self.data.evaluation,
             processing_class=tokenizer,
-            peft_config=preflight.train_head(peft_config),
+            peft_config=preflight.complete_adapter(peft_config, config),
             **trl_arguments,
         )
         require_possible(args, self.loss, self._sharded, bool(frozen_states))
