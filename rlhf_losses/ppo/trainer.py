@@ -2,54 +2,37 @@
 
 What GRPO does stays as it is: sampling prompts, generating, calling reward functions, the clipped policy loss,
 checkpoints and logs. PPO is added at four places: the rollout gets rewards, values and advantages for every
-token; the loss gets the value loss; the optimizer, clipping and checkpoints get the critic (`with_critic`); and
-the KL penalty moves from the loss to the rewards.
+token (`with_advantages`); the loss gets the value loss; the optimizer, clipping and checkpoints get the critic
+(`with_critic`); and the KL penalty moves from the loss to the rewards.
 """
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from accelerate.utils import gather
 from peft import PeftModel
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
-from trl.models.utils import disable_gradient_checkpointing
 
 from rlhf_losses.layouts import Layout, PackedLayout, PaddedLayout
 from rlhf_losses.model import merged
 from rlhf_losses.ppo import preflight
-from rlhf_losses.ppo.advantages import (
-    PerToken,
-    generalized_advantages,
-    lambda_returns,
-    masked_mean,
-    whiten,
-)
+from rlhf_losses.ppo.advantages import PerToken, masked_mean
 from rlhf_losses.ppo.callbacks import EarlyStop
 from rlhf_losses.ppo.checkpoints import load_state, save_state
 from rlhf_losses.ppo.config import PPOConfig
 from rlhf_losses.ppo.critic import Critic, OwnCritic, clipped_value_error
 from rlhf_losses.ppo.in_rows import TrainerInRows
-from rlhf_losses.ppo.metrics import kl_metrics, ratio_metrics, rollout_metrics
-from rlhf_losses.ppo.payroll import Payroll
-from rlhf_losses.ppo.penalty import ESTIMATORS, Coefficient, log_ratio_to_reference
-from rlhf_losses.ppo.placement import PlacedReward
+from rlhf_losses.ppo.metrics import ratio_metrics
 from rlhf_losses.ppo.pretraining import PretrainingMix, windows_of
-from rlhf_losses.ppo.rewards import Payments, ended_with, last_token, pay_at_end, pay_where_told
-from rlhf_losses.ppo.roles import choose_critic, critic_on_policy, is_switched, standardized
-from rlhf_losses.ppo.self_check import SelfCheck
-from rlhf_losses.ppo.stopwatch import Stopwatch
-from rlhf_losses.ppo.with_critic import TrainerWithCritic
+from rlhf_losses.ppo.roles import choose_critic, critic_on_policy, standardized
+from rlhf_losses.ppo.with_advantages import Inputs, TrainerWithAdvantages, sequences, written
 from rlhf_losses.scoring.scorer import context_length
 
-Inputs = dict[str, Any]
 
-
-class PPOTrainer(TrainerWithCritic, TrainerInRows):
+class PPOTrainer(TrainerWithAdvantages, TrainerInRows):
     """Proximal policy optimisation of a language model against reward functions.
 
     Args:
@@ -86,8 +69,6 @@ class PPOTrainer(TrainerWithCritic, TrainerInRows):
         Schulman et al. (2017), https://arxiv.org/abs/1707.06347; for language models Ziegler et al. (2019),
         https://arxiv.org/abs/1909.08593
     """
-
-    beta: float
 
     _name = "PPO"
     _tag_names: ClassVar[list[str]] = ["trl", "ppo"]
@@ -129,19 +110,10 @@ class PPOTrainer(TrainerWithCritic, TrainerInRows):
         self.choose_layout()
         self._bare_critic.layout = self._layout_of_critic()
         self.mix = None if pretraining_dataset is None else self._new_mix(pretraining_dataset)
-        self.payroll = Payroll(args, len(self.reward_funcs), self._total)
-        self.coefficient = Coefficient(args.beta, args.kl_target, args.kl_horizon)
+        self.price_rollouts()
+        self.time_phases()
         self.early_stop = EarlyStop(args.kl_stop or torch.inf, self._give_up_rollout)
         self.add_callback(self.early_stop)
-        self._phase: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext()
-        if args.time_shares:
-            self._phase = Stopwatch(self._record_shares, self.accelerator.print, self._now)
-            self.add_callback(self._phase)
-        self._self_check = self._new_self_check() if args.self_check else None
-
-    def _new_self_check(self) -> SelfCheck:
-        tolerance = 1e-2 if self.args.bf16 or self.args.fp16 or self.model.dtype != torch.float32 else 1e-4
-        return SelfCheck(self.accelerator.print, self._tokenizer, self.reward_funcs, tolerance)
 
     def _new_mix(self, texts: Any) -> PretrainingMix:
         longest = min(self.args.ptx_max_length, context_length(self.model.config) or self.args.ptx_max_length)
@@ -164,19 +136,7 @@ class PPOTrainer(TrainerWithCritic, TrainerInRows):
 
     def _values(self, inputs: Inputs) -> PerToken:
         """Return the value before each token of the completions."""
-        return self.critic(*_sequences(inputs), length=inputs["completion_ids"].shape[1])[:, :-1]
-
-    @torch.no_grad()
-    def _values_at_rollout(self, inputs: Inputs) -> PerToken:
-        """Return the values of a whole rollout, computed in the pieces that the policy's log-probabilities are.
-
-        There is one column more than tokens: the value after the last one.
-        """
-        self.critic.eval()  # also switches gradient checkpointing off
-        pieces = zip(*(tensor.split(self._piece()) for tensor in _sequences(inputs)), strict=True)
-        length = inputs["completion_ids"].shape[1]
-        with self._phase("critic"):
-            return torch.cat([self.critic(ids, attention, length=length) for ids, attention in pieces])
+        return self.critic(*sequences(inputs), length=inputs["completion_ids"].shape[1])[:, :-1]
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         super()._save_optimizer_and_scheduler(output_dir)
@@ -214,110 +174,8 @@ class PPOTrainer(TrainerWithCritic, TrainerInRows):
             self.processing_class.save_pretrained(folder)
         return folder
 
-    # The rollout
-
-    def _calculate_rewards(self, inputs: Any, prompts: Any, *rest: Any) -> Tensor:
-        """Keep what each function pays the completions of this process; scores come back gathered from all."""
-        with self._phase("scoring"):
-            gathered = super()._calculate_rewards(inputs, prompts, *rest)
-        mine = self.accelerator.process_index * len(prompts)
-        self._scores = gathered[mine : mine + len(prompts)].unbind(1)
-        ids = rest[-1]
-        self._placed = [
-            function.by_token(ids, self._tokenizer) if isinstance(function, PlacedReward) else None
-            for function in self.reward_funcs
-        ]
-        return gathered
-
-    def _payments(self, mask: Tensor) -> list[Payments]:
-        """Return what each reward function pays each token: a score at the last one, or where the function says."""
-        return [
-            pay_at_end(scores, mask) if rows is None else pay_where_told(rows, mask)
-            for scores, rows in zip(self._scores, self._placed, strict=True)
-        ]
-
-    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Inputs:
-        """Replace the advantages over the group by those over the critic, and add what the value loss needs."""
-        with self._phase("rollout"):
-            return self._with_advantages(super()._generate_and_score_completions(inputs))
-
-    def _with_advantages(self, rollout: Inputs) -> Inputs:
-        mask, finished = _written(rollout), self._finished(rollout)
-        kl = ESTIMATORS[self.args.kl_estimator](self._log_ratios_to_reference(rollout))
-        weights, payments = self.reward_weights.to(mask.device), self._payments(mask)
-        scores = self.payroll.scores(payments, weights, mask, finished, learn=self.model.training)
-        self._show_rewards(rollout["completion_ids"], scores, payments, mask)
-        rewards = self.payroll.rewards(scores, self.beta * kl, mask)
-        values = self._values_at_rollout(rollout)
-        rollout |= self._advantages(rewards, values, mask, finished)
-        total = self._total
-        self._record(rollout_metrics(scores, self.beta * kl, rollout["values"], rollout["returns"], mask, total))
-        self._price_kl(kl, mask)
-        self._show_advantages(rollout["advantages"].sum(1) / mask.sum(1).clamp(min=1))
-        return rollout
-
-    def _generate(self, prompts: list[Any]) -> Any:
-        with self._phase("generation"):
-            return super()._generate(prompts)
-
-    def _show_rewards(self, ids: Tensor, scores: PerToken, payments: list[Payments], mask: Tensor) -> None:
-        if self._self_check is not None and self.model.training:
-            paid = torch.stack([one.paid for one in payments]).any(0) | (scores != 0)
-            lengths = (mask.cumsum(1) * mask).argmax(1) + 1
-            shown = [row[:length].tolist() for row, length in zip(ids, lengths, strict=True)]
-            self._self_check.rollout(shown, scores, paid)
-
-    def _finished(self, rollout: Inputs) -> Tensor:
-        declared: Any = self.accelerator.unwrap_model(self.model).generation_config.eos_token_id
-        ends = [declared] if isinstance(declared, int) else list(declared or [])
-        ends += [self._tokenizer.eos_token_id, self._tokenizer.pad_token_id]
-        return ended_with(rollout["completion_ids"], _written(rollout), ends)
-
-    def _advantages(self, rewards: PerToken, states: PerToken, mask: Tensor, finished: Tensor) -> dict[str, Tensor]:
-        """Return advantages, returns and values, from the values of all states of each completion."""
-        values = states[:, :-1]
-        beyond = None
-        if self.args.bootstrap_truncated:
-            beyond = torch.where(last_token(mask) & ~finished.unsqueeze(1), states[:, 1:], 0.0).sum(1)
-        advantages = generalized_advantages(rewards, values, mask, self.args.gamma, self.args.lam, beyond)
-        returns = lambda_returns(advantages, values, mask)
-        whitened = whiten(advantages, mask, self._total) if self.args.whiten_advantages else advantages
-        return {"advantages": whitened, "returns": returns, "values": values}
-
-    def _price_kl(self, kl: PerToken, mask: Tensor) -> None:
-        """Record the KL of a rollout, and move its price where that is adapted."""
-        if not self.beta:
-            return
-        metrics = kl_metrics(kl, self.beta, mask, self._total)
-        self._record(metrics)
-        if self.model.training:
-            completions = len(mask) * self.accelerator.num_processes
-            self.coefficient.update(metrics["kl_per_completion"].item(), completions)
-            self.beta = self.coefficient.value
-
     def _give_up_rollout(self) -> None:
         self._buffered_inputs = None
-
-    @torch.no_grad()
-    def _log_ratios_to_reference(self, rollout: Inputs) -> PerToken:
-        """Return the log ratios of policy and reference at each token; zeros without a reference.
-
-        The parent computes the policy's log-probabilities only where it needs them itself.
-        """
-        mask = _written(rollout)
-        if "ref_per_token_logps" not in rollout:
-            return torch.zeros_like(mask, dtype=torch.float32)
-        logps = rollout.get("old_per_token_logps")
-        if logps is None:
-            with disable_gradient_checkpointing(self.model, self._checkpointing()):
-                logps = self._get_per_token_logps_and_entropies(
-                    self.model, *_sequences(rollout), mask.shape[1], batch_size=self._piece()
-                )[0]
-        return log_ratio_to_reference(logps, rollout["ref_per_token_logps"], mask)
-
-    def _piece(self) -> int:
-        args = self.args
-        return args.per_device_train_batch_size if self.model.training else args.per_device_eval_batch_size
 
     # The loss
 
@@ -327,7 +185,7 @@ class PPOTrainer(TrainerWithCritic, TrainerInRows):
         with self._penalty_in_the_rewards(), self._bare_critic.watching(), torch.set_grad_enabled(learns):
             policy_loss = super()._compute_loss(model, inputs)
         self.critic.train(self.model.training)
-        mask, values = _written(inputs), self._values(inputs)
+        mask, values = written(inputs), self._values(inputs)
         errors = clipped_value_error(values, inputs["values"], inputs["returns"], self.args.cliprange_value)
         value_loss = torch.where(mask, errors, 0.0).sum() / self._tokens_a_step(inputs)
         self._record_loss(policy_loss, value_loss, values, inputs)
@@ -373,39 +231,9 @@ class PPOTrainer(TrainerWithCritic, TrainerInRows):
         self._latest_logps = result[0].detach()
         return result
 
-    def _phase_of_reading(self, model: nn.Module) -> AbstractContextManager[None]:
-        """Return the phase of a pass of policy or reference over a rollout; a loss belongs to the update."""
-        if torch.is_grad_enabled() or not self.model.training:
-            return nullcontext()
-        reference = self.ref_model is not None and model is self.accelerator.unwrap_model(self.ref_model)
-        reference = reference or is_switched(model)
-        return self._phase("reference" if reference else "policy")
-
-    # The metrics
-
-    def _record_shares(self, shares: Mapping[str, float]) -> None:
-        for name, share in shares.items():
-            self._metrics["train"][name].append(share)
-
-    def _now(self) -> float:
-        if self.accelerator.device.type == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter()
-
-    def _total(self, sums: Tensor) -> Tensor:
-        total: Any = self.accelerator.reduce(sums, reduction="sum")
-        return total
-
-    def _record(self, metrics: Mapping[str, Tensor]) -> None:
-        recorded = self._metrics["train" if self.model.training else "eval"]
-        for name, value in metrics.items():
-            recorded[name].append(value.item())
-        # The spread within groups says nothing here: PPO has no groups.
-        recorded.pop("frac_reward_zero_std", None)
-
     @torch.no_grad()
     def _record_loss(self, policy_loss: Tensor, value_loss: Tensor, values: PerToken, inputs: Inputs) -> None:
-        mask, new = _written(inputs), self._latest_logps
+        mask, new = written(inputs), self._latest_logps
         moved = (values - inputs["values"]).abs() > self.args.cliprange_value
         # A micro-batch adds its share to the losses of a step; as a metric, shares are averaged.
         shares = torch.stack([policy_loss, value_loss]) * self._accumulated()
@@ -417,23 +245,3 @@ class PPOTrainer(TrainerWithCritic, TrainerInRows):
                 self._self_check.first_epoch(ratios["ratio"].item(), ratios["approx_kl"].item())
         clipped = {"value/clip_ratio": masked_mean(moved.float(), mask, self._total)}
         self._record({"loss/policy": shares[0], "loss/value": shares[1]} | ratios | clipped)
-
-    def _show_advantages(self, means: Tensor) -> None:
-        """Put the mean advantage of each completion into the table of completions, in place of the group's."""
-        everywhere: Any = gather(means)
-        shown, gathered = self._logs["advantages"], everywhere.tolist()
-        for _ in range(min(len(shown), len(gathered))):
-            shown.pop()
-        shown.extend(gathered)
-
-
-def _sequences(inputs: Inputs) -> tuple[Tensor, Tensor]:
-    """Return token ids and attention mask of prompts with their completions."""
-    ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], dim=1)
-    return ids, torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], dim=1)
-
-
-def _written(inputs: Inputs) -> Tensor:
-    """Return True at the tokens that the policy wrote, not at padding nor at the answers of tools."""
-    mask = inputs["completion_mask"].bool()
-    return mask & inputs["tool_mask"].bool() if "tool_mask" in inputs else mask
