@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.benchmark import Timer
 
 from rlhf_losses.layouts.base import Along, How
@@ -39,10 +40,10 @@ _chosen: dict[tuple[Any, ...], Along] = {}
 def attend_fastest(tree: TokenTree, query: Tensor, key: Tensor, value: Tensor, how: How) -> Tensor:
     """Return the attention of a row of shape (1, heads, tokens, dimension).
 
-    On a CPU, with dropout, and for short rows it goes call by call.
+    On a CPU, with dropout, in double precision, and for short rows it goes call by call.
     """
     tokens = query.shape[2]
-    if query.device.type != "cuda" or how.dropout or tokens < FEWEST_TOKENS:
+    if query.device.type != "cuda" or query.dtype not in ROUNDING or how.dropout or tokens < FEWEST_TOKENS:
         return attend_by_calls(tree, query, key, value, how)
     question = (query.device, query.dtype, query.shape[1], *key.shape[1::2], how, tree.both_ways, tokens.bit_length())
     if question not in _chosen:
@@ -67,6 +68,8 @@ def fastest_of(
 ) -> Along:
     """Return the fastest of some ways to compute a row and its gradients, and of going call by call; a line says which.
 
+    Where memory does not last for measuring, it goes call by call.
+
     Args:
         ways: by what they are called in the line.
         tree: the row.
@@ -76,7 +79,11 @@ def fastest_of(
     """
     clock = clock or _median_seconds
     reference = partial(_forward_and_backward, attend_by_calls, tree, inputs, how)
-    expected, seconds = reference(), {CALLS: clock(reference)}
+    try:
+        expected, seconds = reference(), {CALLS: clock(reference)}
+    except torch.OutOfMemoryError:
+        logger.warning("Attention: no memory is left to measure kernels in, so it goes call by call.")
+        return attend_by_calls
     for name, way in ways.items():
         work = partial(_forward_and_backward, way, tree, inputs, how)
         reason = _why_not(work, expected, ROUNDING[inputs[0].dtype])
@@ -98,17 +105,26 @@ def _why_not(work: Work, expected: tuple[Tensor, ...], rounding: float) -> str |
         found = work()
     except Exception as error:
         return f"failed with {type(error).__name__}: {error}"
-    differs = max(float((a - b).norm() / b.norm().clamp(min=1e-30)) for a, b in zip(found, expected, strict=True))
-    return None if differs <= rounding else f"differs by {differs:.1e} from going call by call"
+    differences = [float((a - b).norm() / b.norm().clamp(min=1e-30)) for a, b in zip(found, expected, strict=True)]
+    # NaN is no larger than anything, so it has to be asked for each number whether it is small.
+    too_far = [differs for differs in differences if not differs <= rounding]
+    return f"differs by {too_far[0]:.1e} from going call by call" if too_far else None
 
 
 def _forward_and_backward(way: Along, tree: TokenTree, inputs: tuple[Tensor, ...], how: How) -> tuple[Tensor, ...]:
-    """Return the attention and the gradients of its squared norm, in float32; nothing is left on the inputs."""
-    with torch.inference_mode(False), torch.enable_grad():
+    """Return the attention and the gradients of its squared norm, in float32; nothing is left on the inputs.
+
+    A checkpoint that it happens in sees nothing of what is saved for these gradients, or it would compute that again.
+    """
+    with torch.inference_mode(False), torch.enable_grad(), saved_tensors_hooks(_as_it_is, _as_it_is):
         query, key, value = (x.detach().clone().requires_grad_() for x in inputs)
         output = way(tree, query, key, value, how)
         gradients = torch.autograd.grad(output.float().square().sum(), (query, key, value))
     return tuple(x.detach().float() for x in (output, *gradients))
+
+
+def _as_it_is(tensor: Tensor) -> Tensor:
+    return tensor
 
 
 def _median_seconds(work: Work) -> float:

@@ -6,6 +6,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 from attention_cases import LONG_TEXTS, MODULE, TEXTS, tensors, varlen_by_its_contract
+from torch.utils.checkpoint import checkpoint
 
 from rlhf_losses.errors import UnusableSetting
 from rlhf_losses.layouts import PackedLayout, PrefixSharedLayout
@@ -34,6 +35,12 @@ def wrong_backwards(*row):
     return attend_by_calls(tree, query, key.detach() + 0 * key, value, how)
 
 
+def not_a_number_backwards(*row):
+    """The right output, but gradients of the keys that are no numbers."""
+    key = row[2]
+    return attend_by_calls(*row) + 0 * (key - key.detach()).sqrt().sum()
+
+
 def failing(*_):
     raise RuntimeError("no kernel image is available")
 
@@ -55,7 +62,12 @@ def test_the_fastest_is_taken_and_told(seconds, best, caplog):
 
 @pytest.mark.parametrize(
     ("way", "why"),
-    [(wrong, "differs by"), (wrong_backwards, "differs by"), (failing, "failed with RuntimeError: no kernel image")],
+    [
+        (wrong, "differs by"),
+        (wrong_backwards, "differs by"),
+        (not_a_number_backwards, "differs by nan"),
+        (failing, "failed with RuntimeError: no kernel image"),
+    ],
 )
 def test_what_computes_something_else_or_nothing_is_left_out(way, why, caplog):
     with caplog.at_level(logging.WARNING, "rlhf_losses"):
@@ -68,6 +80,31 @@ def test_measuring_for_real_leaves_nothing_behind():
         inputs = tuple(x.clone() for x in INPUTS)
         assert fastest_of({"another": same}, TREE, inputs, How()) in (same, attend_by_calls)
     assert not any(x.requires_grad for x in inputs)
+
+
+def test_measuring_inside_a_checkpoint_saves_nothing_there():
+    """What a checkpoint sees saved, it computes again: the layer, with the measurement in it, and so on for ever."""
+    measured = []
+
+    def layer(query, key, value):
+        if not measured:
+            measured.append(True)
+            fastest_of({"another": same}, TREE, (query, key, value), How(), clock(1.0, 2.0))
+        return attend_by_calls(TREE, query, key, value, How()).square().sum()
+
+    plain, kept = ([x.clone().requires_grad_() for x in INPUTS] for _ in range(2))
+    checkpoint(layer, *kept, use_reentrant=False).backward()
+    layer(*plain).backward()
+    for ours, theirs in zip(kept, plain, strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_where_no_memory_is_left_to_measure_it_goes_call_by_call(caplog):
+    def full(_work):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    assert fastest_of({"another": same}, TREE, INPUTS, How(), full) is attend_by_calls
+    assert "no memory is left to measure kernels in" in caplog.text
 
 
 def test_on_a_cpu_it_goes_call_by_call():
