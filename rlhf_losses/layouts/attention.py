@@ -8,6 +8,7 @@ know is refused: a layout that cannot be right is not used.
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
@@ -70,8 +71,18 @@ def attend(
         output = attend_plainly(query, key, value, attention_mask, causal, how)
     else:
         _require_understood(tree, looks_back, others)
-        output = along(tree, query, key, value, how)
+        output = along(tree, _in_autocast(query), _in_autocast(key), _in_autocast(value), how)
     return output.transpose(1, 2).contiguous(), None
+
+
+def _in_autocast(tensor: Tensor) -> Tensor:
+    """Return a tensor in the precision in which autocast computes attention; it knows some of the kernels only.
+
+    Rotary positions are float32 there, so that queries and keys arrive in another precision than values.
+    """
+    device = tensor.device.type
+    cast = torch.is_autocast_enabled(device) and tensor.dtype != torch.float64
+    return tensor.to(torch.get_autocast_dtype(device)) if cast else tensor
 
 
 def _require_understood(tree: TokenTree, looks_back: bool, others: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rlhf_losses.layouts import PackedLayout, PrefixSharedLayout
 from rlhf_losses.layouts.attention import attend
-from rlhf_losses.layouts.base import Unfit
+from rlhf_losses.layouts.base import How, Unfit
 from rlhf_losses.layouts.calls import attend_by_calls
 from rlhf_losses.layouts.flex import BLOCK, attend_in_one_kernel, block_mask
 from rlhf_losses.layouts.tree import TokenTree
@@ -122,6 +122,23 @@ def test_the_spans_of_the_varlen_kernel_are_the_tree(layout, texts, key_heads, w
         strict=True,
     ):
         torch.testing.assert_close(mine, theirs)
+
+
+def test_under_autocast_every_kernel_is_handed_one_precision():
+    """Rotary positions make queries and keys float32 again, and a kernel is chosen by the precision that arrives."""
+    tree = PackedLayout().arrange(TEXTS).model_inputs["tree"]
+    query, key, value = (x.detach().float() for x in tensors(len(tree.reach), 2))
+    arrived = []
+
+    def along(*row):
+        arrived.extend(x.dtype for x in row[1:4])
+        return attend_by_calls(*row)
+
+    with torch.autocast("cpu", torch.bfloat16):
+        by_torch = attend_by_calls(tree, query, key, value.bfloat16(), How())
+        ours = attend(MODULE, query, key, value.bfloat16(), None, tree=tree, along=along)[0]
+    assert arrived == [torch.bfloat16] * 3
+    assert torch.equal(ours[0].transpose(0, 1), by_torch[0])
 
 
 def test_what_the_varlen_kernel_does_not_compute_goes_call_by_call_and_says_so(caplog):
