@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -94,8 +95,8 @@ class FrozenLayers:
         """Let stand-ins take the places of the frozen layers; the last one hands out what they gave."""
         self.recalled_passes += 1
         frozen = list(self.layers[: self.depth])
-        for number in range(self.depth):
-            self.layers[number] = _StandIn(self._states(one) if number == self.depth - 1 else None)
+        for number, layer in enumerate(frozen):
+            self.layers[number] = _StandIn(layer, self._states(one) if number == self.depth - 1 else None)
         try:
             yield
         finally:
@@ -112,11 +113,15 @@ class FrozenLayers:
 
 
 class _StandIn(nn.Module):
-    """Hands on the hidden states that it is given, or those of an earlier epoch."""
+    """Hands on the hidden states that it is given, or those of an earlier epoch; all else it has from its layer."""
 
-    def __init__(self, states: Tensor | None) -> None:
+    def __init__(self, layer: nn.Module, states: Tensor | None) -> None:
         super().__init__()
-        self.states = states
+        self.layer, self.states = (layer,), states
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the layer has under a name, like its kind of attention."""
+        return getattr(self.__dict__["layer"][0], name)
 
     def forward(self, hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
         return hidden_states if self.states is None else self.states
@@ -127,22 +132,22 @@ def find_frozen_layers(model: nn.Module, states: FrozenStates) -> FrozenLayers |
     reason = None
     layers = find_layers(model)
     depth = 0 if layers is None else next((n for n, layer in enumerate(layers) if _trained(layer)), len(layers))
+    kept = _modules_before(layers[depth], model) if layers is not None and depth < len(layers) else []
     if layers is None:
         reason = f"{type(model).__name__} does not hold its layers in one list"
-    elif any(p.requires_grad for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()):
-        reason = "its embeddings are trained"
     elif not depth or depth == len(layers):
         reason = "its first layer is trained" if not depth else "no layer of it is trained"
-    elif any(isinstance(m, nn.Dropout) and m.p > 0 for layer in layers[:depth] for m in layer.modules()):
-        reason = "its frozen layers drop out at random"
+    elif any(parameter.requires_grad for parameter in _parameters(kept)):
+        reason = "its embeddings, or what follows them, are trained"
+    elif any(_drops_out(module) for module in kept):
+        reason = "its embeddings or frozen layers drop out at random"
     elif getattr(model, "is_gradient_checkpointing", False):
         reason = "gradient checkpointing computes its layers again by itself"
     if reason is not None or layers is None:
         logger.warning("Frozen layers: nothing is kept, because %s.", reason)
         return None
     logger.info("Frozen layers: the hidden states after %d of %d layers are kept.", depth, len(layers))
-    embeddings = [module for module in model.modules() if isinstance(module, nn.Embedding)]
-    states.come_from(_fingerprint([*embeddings, *layers[:depth]]))
+    states.come_from(_fingerprint(_parameters(kept)))
     return FrozenLayers(layers, depth, states)
 
 
@@ -150,9 +155,23 @@ def _trained(layer: nn.Module) -> bool:
     return any(parameter.requires_grad for parameter in layer.parameters())
 
 
-def _fingerprint(modules: Iterable[nn.Module]) -> bytes:
+def _modules_before(layer: nn.Module, model: nn.Module) -> list[nn.Module]:
+    """Return what a model lists before a layer: its embeddings with what follows them, and the layers below."""
+    return list(takewhile(lambda module: module is not layer, model.modules()))
+
+
+def _parameters(modules: Iterable[nn.Module]) -> Iterator[nn.Parameter]:
+    return (parameter for module in modules for parameter in module.parameters(recurse=False))
+
+
+def _drops_out(module: nn.Module) -> bool:
+    """Tell whether a module, which may have a rate of its own instead of a module for it, drops out at random."""
+    rates = [module.p] if isinstance(module, nn.Dropout) else [v for k, v in vars(module).items() if "dropout" in k]
+    return any(isinstance(rate, float) and rate > 0 for rate in rates)
+
+
+def _fingerprint(parameters: Iterable[nn.Parameter]) -> bytes:
     digest = blake2b()
-    for module in modules:
-        for parameter in module.parameters():
-            digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    for parameter in parameters:
+        digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().data)
     return digest.digest()
