@@ -15,6 +15,9 @@ from transformers import (
     AutoModelForSequenceClassification,
     GPT2Config,
     GPT2LMHeadModel,
+    LlamaForSequenceClassification,
+    T5Config,
+    T5ForConditionalGeneration,
     TrainerCallback,
 )
 
@@ -526,6 +529,22 @@ def test_a_critic_with_another_vocabulary_is_refused(
     tokenizer.save_pretrained(tmp_path)
     with pytest.raises(UnusableModel, match=r"vocabulary.*read its\s+tokens as other words.*policy's tokenizer"):
         make_trainer(critic=str(tmp_path) if as_path else reward_model, processing_class=other)
+
+
+@pytest.mark.parametrize("as_path", [True, False], ids=["path", "model"])
+def test_a_policy_that_cannot_write_is_refused(make_trainer, reward_model, tokenizer, tmp_path, as_path):
+    reward_model.save_pretrained(tmp_path / "reward")
+    tokenizer.save_pretrained(tmp_path / "reward")
+    model = str(tmp_path / "reward") if as_path else LlamaForSequenceClassification.from_pretrained(tmp_path / "reward")
+    with pytest.raises(UnusableModel, match=r"is a LlamaForSequenceClassification, which cannot write.*language model"):
+        make_trainer(model=model, processing_class=tokenizer)
+
+
+def test_a_policy_that_reads_its_prompt_apart_is_refused(make_trainer, tokenizer, tmp_path):
+    shape = {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2, "decoder_start_token_id": 0}
+    T5ForConditionalGeneration(T5Config(vocab_size=len(tokenizer), **shape)).save_pretrained(tmp_path / "t5")
+    with pytest.raises(UnusableModel, match=r"T5ForConditionalGeneration, which reads its prompt apart.*Give a"):
+        make_trainer(model=str(tmp_path / "t5"), processing_class=tokenizer)
 
 
 def test_a_run_without_a_reward_function_is_refused(make_trainer):

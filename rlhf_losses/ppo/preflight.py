@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 import trl
 from accelerate.utils import is_peft_model
 from datasets import Dataset
@@ -39,6 +40,20 @@ def require_settings(args: PPOConfig, reward_funcs: Any, others: Mapping[str, An
             "A learning-rate schedule arrived in optimizers, made before there was a critic to train. "
             "Leave it out and choose with lr_scheduler_type; an optimizer alone is fine."
         )
+
+
+def require_writer(model: Any, args: PPOConfig) -> None:
+    """Raise `UnusableModel` for a policy that cannot write a text, or that reads its prompt apart from it."""
+    config = AutoConfig.from_pretrained(model, **_trust(args)) if isinstance(model, str) else model.config
+    name = (config.architectures or [""])[0] if isinstance(model, str) else type(model).__name__
+    kind: Any = getattr(transformers, name, None) if isinstance(model, str) else model
+    if config.is_encoder_decoder:
+        arrived = f"The policy is a {name or config.model_type}, which reads its prompt apart from what it writes"
+    elif hasattr(kind, "can_generate") and not kind.can_generate():
+        arrived = f"The policy is a {name}, which cannot write a text"
+    else:
+        return
+    raise UnusableModel(f"{arrived}, so PPO has nothing to improve. Give a language model, like Qwen/Qwen3-0.6B.")
 
 
 def require_prompts(datasets: Iterable[Any], others: Mapping[str, Any]) -> None:

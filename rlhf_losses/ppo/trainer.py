@@ -99,6 +99,7 @@ class PPOTrainer(TrainerWithAdvantages, TrainerInRows):
         preflight.require_mix(args, pretraining_dataset)
         preflight.require_one_critic(critic, args)
         preflight.require_one_value(critic)
+        preflight.require_writer(model, args)
         preflight.require_room(model, processing_class, [train_dataset, eval_dataset], args)
         if args.score_normalization == "reference":
             reward_funcs = standardized(reward_funcs)
