@@ -98,3 +98,10 @@ def test_a_classifier_from_elsewhere_reads_texts_as_its_tokenizer_writes_them(en
     hf.BertForSequenceClassification(config).save_pretrained(tmp_path / "Bert")
     scores = Scorer.from_pretrained(tmp_path / "Bert")(PROMPTS, COMPLETIONS)
     assert scores == pytest.approx(plain_scores(tmp_path / "Bert"), abs=1e-6)
+
+
+def test_a_classifier_with_several_labels_is_named(encoder, tmp_path):
+    config = hf.BertConfig.from_pretrained(encoder("Bert"), num_labels=2)
+    hf.BertForSequenceClassification(config).save_pretrained(tmp_path / "Bert")
+    with pytest.raises(UnusableModel, match=r"Bert' has num_labels=2, but .*one score a text.*rlhf-losses train"):
+        Scorer.from_pretrained(tmp_path / "Bert")

@@ -33,6 +33,11 @@ def load_reward_model(
             f"'{path}' has no weights for {', '.join(sorted(info['missing_keys']))}, so its scores would be random. "
             "It is a base model: train it first with rlhf-losses train, or give the folder that training wrote."
         )
+    if model.config.num_labels != 1:
+        raise UnusableModel(
+            f"'{path}' has num_labels={model.config.num_labels}, but a reward model gives one score a text. "
+            "Give one with num_labels=1, or train one: rlhf-losses train --model BASE."
+        )
     return model, tokenizer
 
 

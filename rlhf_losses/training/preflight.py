@@ -1,14 +1,18 @@
 """What must hold before a model is loaded: the loss, the data, the tokenizer and the settings fit together."""
 
 import logging
+from collections.abc import Sequence
 from copy import copy
 from typing import Any
 
 from peft import LoraConfig, PeftConfig, TaskType
 from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+from torch import nn
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from rlhf_losses.encoders import looks_both_ways
 from rlhf_losses.errors import UnreadableLoss, UnusableModel
+from rlhf_losses.feedback import IN_STEPS, Feedback
 from rlhf_losses.hooks import parse_loss
 from rlhf_losses.losses import Centering, Loss, centering
 from rlhf_losses.model import HEADS
@@ -106,6 +110,17 @@ def closes_texts(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Tell whether a tokenizer puts a token of its own after every text, as BERT's puts [SEP]."""
     inside = tokenizer("a", add_special_tokens=False)["input_ids"]
     return list(tokenizer("a")["input_ids"])[-1:] != list(inside)[-1:]
+
+
+def require_scores_inside(model: nn.Module, loss: Loss, kinds: Sequence[type[Feedback]]) -> None:
+    """Raise `UnusableModel` where a loss reads steps inside a text, and the model has one score for all of it."""
+    stepwise = [kind.__name__ for kind in kinds if kind in IN_STEPS]
+    if stepwise and looks_both_ways(model):
+        raise UnusableModel(
+            f"The loss '{loss}' reads {' and '.join(stepwise)}, but this model's head gives one score a text, so the "
+            "steps inside a text have none. Take a loss that reads whole texts, or a model whose head reads every "
+            "token (Llama, Qwen, GPT-2, …)."
+        )
 
 
 def complete_adapter(peft_config: PeftConfig | None, config: Any) -> PeftConfig | None:

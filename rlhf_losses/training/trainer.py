@@ -89,6 +89,7 @@ class RewardTrainer(trl.RewardTrainer):
         )
         require_possible(args, self.loss, self._sharded, bool(frozen_states))
         find_head(self.model).float()
+        preflight.require_scores_inside(self.model, self.loss, self.data.kinds)
         self.data_collator.layout = self._choose_layout(padded)
         if frozen_states is None and args.frozen_cache_gib:
             frozen_states = FrozenStates(args.frozen_cache_gib)
