@@ -8,8 +8,10 @@ import transformers as hf
 from torch import nn
 from transformers import AutoModelForSequenceClassification
 
+from rlhf_losses.encoders import COUNTED_FROM_PADDING, first_position
 from rlhf_losses.layouts import PackedLayout, PaddedLayout, PrefixSharedLayout, choose_layout
 from rlhf_losses.model import score_batch
+from rlhf_losses.scoring.scorer import context_length
 
 VOCABULARY = 97
 COMMON = {
@@ -169,6 +171,33 @@ def test_encoders_take_the_packed_layout(family, wanted):
 
     torch.testing.assert_close(scores, expected, rtol=1e-4, atol=1e-4)
     assert_same_gradients(gradients_of(model, scores), gradients)
+
+
+@pytest.mark.parametrize("family", ENCODERS)
+def test_a_padding_token_inside_a_text_is_what_it_is_to_the_model(family):
+    model = make(ENCODERS[family]())
+    lines = [[5, 6, 0, 7, 8], [0, 9, 9], [7, 8, 9]]
+    expected = model(**PLAIN.arrange(lines).model_inputs).logits.squeeze(-1)
+    inputs = choose_layout(model, PLAIN).lay_out(lines, range(3), [4, 2, 2])
+    torch.testing.assert_close(score_batch(model, inputs), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", ENCODERS)
+def test_an_encoder_reads_as_many_tokens_as_its_context_is_said_to_have(family):
+    model = make(ENCODERS[family]())
+    layout, longest = choose_layout(model, PLAIN), context_length(model.config)
+    scores = [score_batch(model, one.lay_out([[5] * longest], [0], [longest - 1])) for one in (PLAIN, layout)]
+    torch.testing.assert_close(*scores, rtol=1e-4, atol=1e-4)
+    assert longest == 128 - first_position(model)
+
+
+@pytest.mark.parametrize("kind", sorted(COUNTED_FROM_PADDING))
+def test_models_that_count_from_the_padding_token_are_known(kind):
+    config = hf.AutoConfig.for_model(kind, **COMMON, attention_window=[4] * 3, entity_vocab_size=9, emb_size=32)
+    config.pad_token_id = 1  # as in all that are published
+    model = AutoModelForSequenceClassification.from_config(config)
+    assert context_length(config) + first_position(model) == COMMON["max_position_embeddings"]
+    assert first_position(model) == 2
 
 
 @pytest.mark.parametrize("family", ENCODERS)

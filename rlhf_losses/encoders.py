@@ -10,6 +10,14 @@ from transformers import PreTrainedModel
 
 from rlhf_losses.errors import UnusableModel
 
+COUNTED_FROM_PADDING = frozenset(
+    {
+        "camembert", "data2vec-text", "ibert", "longformer", "luke", "markuplm", "mpnet", "roberta",
+        "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
+    }
+)  # fmt: skip
+"""RoBERTa and its kin: their positions count from after the padding token's number, so that they have fewer of them."""
+
 
 def looks_back(model: nn.Module) -> bool:
     """Tell whether each token sees those before it alone, as in a decoder; a model that does not say so is none."""

@@ -29,7 +29,11 @@ class PackedLayout(Layout):
         tree = TokenTree([len(text) for text in texts], [-1] * len(texts), both_ways=self.both_ways)
         tokens = np.concatenate([np.asarray(text, dtype=np.int64) for text in texts])
         places = [tree.places(node) for node in range(len(texts))]
-        return Arrangement(row_inputs(tokens, tree, self.first_position), places)
+        inputs = row_inputs(tokens, tree)
+        if self.first_position:
+            counted = [_positions_after_padding(tokens[at], self.first_position - 1) for at in places]
+            inputs["position_ids"] = torch.from_numpy(np.concatenate(counted))[None]
+        return Arrangement(inputs, places)
 
     def size(self, texts: Texts) -> int:
         """Return the number of tokens."""
@@ -40,7 +44,13 @@ class PackedLayout(Layout):
         return 0
 
 
-def row_inputs(tokens: np.ndarray, tree: TokenTree, first_position: int = 0) -> dict[str, Any]:
+def _positions_after_padding(text: np.ndarray, padding: int) -> np.ndarray:
+    """Return positions as RoBERTa counts them: tokens from `padding` + 1; a padding token in a text counts for none."""
+    counts = text != padding
+    return np.cumsum(counts) * counts + padding
+
+
+def row_inputs(tokens: np.ndarray, tree: TokenTree) -> dict[str, Any]:
     """Return the arguments of a forward pass over one row of tokens.
 
     The attention mask is a placeholder of four dimensions, which models hand on as it is: who sees whom is in
@@ -48,7 +58,7 @@ def row_inputs(tokens: np.ndarray, tree: TokenTree, first_position: int = 0) -> 
     """
     return {
         "input_ids": torch.from_numpy(tokens)[None],
-        "position_ids": torch.from_numpy(tree.positions + first_position)[None],
+        "position_ids": torch.from_numpy(tree.positions)[None],
         "attention_mask": torch.ones(1, 1, 1, 1, dtype=torch.bool),
         "tree": tree,
     }

@@ -13,6 +13,7 @@ from rlhf_losses.batching.rendering import render
 from rlhf_losses.batching.segments import split_segments
 from rlhf_losses.batching.tokens import Encoded, cut_prompt, encode
 from rlhf_losses.dimensions import Features
+from rlhf_losses.encoders import COUNTED_FROM_PADDING
 from rlhf_losses.errors import InvalidFeedback, UnusableModel
 from rlhf_losses.feedback.base import Answer, Messages
 from rlhf_losses.layouts import LayoutName, PaddedLayout, choose_layout
@@ -190,5 +191,8 @@ class Scorer:
 
 def context_length(config: Any) -> int | None:
     """Return how many tokens a model reads, where its configuration says so."""
-    length = getattr(config.get_text_config(), "max_position_embeddings", None)
-    return length if isinstance(length, int) and length > 0 else None
+    config = config.get_text_config()
+    length = getattr(config, "max_position_embeddings", None)
+    if not isinstance(length, int) or length <= 0:
+        return None
+    return length - config.pad_token_id - 1 if config.model_type in COUNTED_FROM_PADDING else length
