@@ -200,6 +200,25 @@ def test_models_that_count_from_the_padding_token_are_known(kind):
     assert first_position(model) == 2
 
 
+class LastToken(nn.Module):
+    """A head that reads the last token of a line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(32, 1)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return self.linear(hidden[:, -1])
+
+
+def test_an_encoder_whose_head_chooses_another_token_is_padded(caplog):
+    model = make(ENCODERS["RoBERTa, positions from after the padding token"]())
+    model.classifier = LastToken()
+    with caplog.at_level(logging.WARNING, "rlhf_losses"):
+        assert choose_layout(model, PLAIN, "packed") is PLAIN
+    assert "a trial pass differs by" in caplog.text
+
+
 @pytest.mark.parametrize("family", ENCODERS)
 def test_texts_of_encoders_share_nothing(family, caplog):
     with caplog.at_level(logging.WARNING, "rlhf_losses"):

@@ -45,7 +45,7 @@ def choose_layout(model: nn.Module, padded: PaddedLayout, wanted: LayoutName = "
     texts = _trial_texts(base.config.get_text_config().vocab_size, padded.pad_token_id)
     try:
         _require_rules(model, base, layout)
-        expected = head_inputs(model, padded, texts) if trial else None
+        expected = seen_by_head(model, padded, texts) if trial else None
         if not str(before).startswith(TREE_ATTENTION):
             base.set_attn_implementation(TREE_ATTENTION)
         if expected is not None:
@@ -81,7 +81,7 @@ def require_layout(name: str) -> None:
 
 def require_same_scores(model: nn.Module, layout: Layout, padded: PaddedLayout, texts: Texts) -> None:
     """Raise `UnusableSetting` unless a layout gives every token of `texts` what the padded layout gives it."""
-    differs = _difference(head_inputs(model, layout, texts), head_inputs(model, padded, texts))
+    differs = _difference(seen_by_head(model, layout, texts), seen_by_head(model, padded, texts))
     if not differs <= tolerance(model):
         raise UnusableSetting(
             f"On the first rows the layout {layout.name} differs from the padded one by {differs:.1e}, which rounding "
@@ -114,9 +114,9 @@ def _require_rules(model: nn.Module, base: Any, layout: Layout) -> None:
         raise Unfit("its adapter puts virtual tokens before every line")
 
 
-def _require_same(model: nn.Module, layout: Layout, texts: Texts, expected: Tensor) -> None:
+def _require_same(model: nn.Module, layout: Layout, texts: Texts, expected: list[Tensor]) -> None:
     try:
-        differs = _difference(head_inputs(model, layout, texts), expected)
+        differs = _difference(seen_by_head(model, layout, texts), expected)
     except Unfit:
         raise
     except Exception as error:
@@ -125,8 +125,10 @@ def _require_same(model: nn.Module, layout: Layout, texts: Texts, expected: Tens
         raise Unfit(f"a trial pass differs by {differs:.1e} from the padded one")
 
 
-def _difference(ours: Tensor, theirs: Tensor) -> float:
-    return float((ours - theirs).norm() / theirs.norm().clamp(min=1e-30))
+def _difference(ours: list[Tensor], theirs: list[Tensor]) -> float:
+    """Return the largest difference as a share of the norm; NaN if there is one."""
+    shares = [(a - b).norm() / b.norm().clamp(min=1e-30) for a, b in zip(ours, theirs, strict=True)]
+    return float(torch.stack(shares).max())
 
 
 def _trial_texts(vocabulary: int, pad_token_id: int) -> list[list[int]]:
@@ -138,8 +140,11 @@ def _trial_texts(vocabulary: int, pad_token_id: int) -> list[list[int]]:
 
 
 @torch.no_grad()
-def head_inputs(model: nn.Module, layout: Layout, texts: Texts) -> Tensor:
-    """Return what the head reads: at every token of every text, or at the first token of each where that is all."""
+def seen_by_head(model: nn.Module, layout: Layout, texts: Texts) -> list[Tensor]:
+    """Return what the head reads at every token of every text; for an encoder, at first tokens, and its scores too.
+
+    A head that makes its own choice among the tokens of a text may choose others than the first.
+    """
     seen: list[Tensor] = []
     hook = find_head(model).register_forward_pre_hook(lambda _module, args: seen.append(args[0]))
     arrangement = layout.arrange(texts)
@@ -149,13 +154,13 @@ def head_inputs(model: nn.Module, layout: Layout, texts: Texts) -> Tensor:
     model.eval()
     try:
         with texts_on_lines(model, inputs):
-            model(**inputs, use_cache=False)
+            output = model(**inputs, use_cache=False)
     finally:
         hook.remove()
         model.train(was_training)
     if looks_both_ways(model):
-        return (seen[-1] if seen[-1].dim() == 2 else seen[-1][:, 0]).float()
+        return [(seen[-1] if seen[-1].dim() == 2 else seen[-1][:, 0]).float(), output.logits.float()]
     if seen[-1].dim() != 3:
         raise Unfit("its head reads whole texts, not tokens")
     hidden = seen[-1].flatten(0, 1).float()
-    return torch.cat([hidden[torch.from_numpy(places).to(device)] for places in arrangement.places])
+    return [torch.cat([hidden[torch.from_numpy(places).to(device)] for places in arrangement.places])]
