@@ -6,12 +6,12 @@ Everything here is imported when it is first used, so that a loss can be had wit
 
 import ast
 import importlib
-from pathlib import Path
+from importlib.resources import files
 from typing import Any
 
 _HOMES = {
     name.name: line.module
-    for line in ast.parse(Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8")).body
+    for line in ast.parse(files(__name__).joinpath("__init__.pyi").read_text(encoding="utf-8")).body
     if isinstance(line, ast.ImportFrom)
     for name in line.names
 }

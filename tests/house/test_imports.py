@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -57,6 +58,18 @@ def test_type_checkers_see_every_name_at_the_front_door():
     door = ast.parse((PACKAGE / "__init__.pyi").read_text(encoding="utf-8"))
     shown = [name.asname for node in door.body if isinstance(node, ast.ImportFrom) for name in node.names]
     assert sorted(shown) == rlhf_losses.__all__
+
+
+def test_the_front_door_opens_in_a_zip_file(tmp_path):
+    with ZipFile(tmp_path / "package.zip", "w") as package:
+        for file in [*FILES, PACKAGE / "__init__.pyi"]:
+            package.write(file, file.relative_to(PACKAGE.parent))
+    look = f"import sys; sys.path.insert(0, {package.filename!r}); import rlhf_losses"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{look}; print(rlhf_losses.__file__, rlhf_losses.bradley_terry)"],
+        capture_output=True, text=True, check=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.stdout.split() == [str(tmp_path / "package.zip/rlhf_losses/__init__.py"), "bradley_terry"]
 
 
 @pytest.mark.parametrize("name", TREES)
