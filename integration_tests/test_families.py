@@ -88,6 +88,10 @@ PADDED = {
         lambda: hf.GptOssConfig(**GROUPED, head_dim=8, num_local_experts=4, num_experts_per_tok=2),
         "s_aux",
     ),
+    "ELECTRA that looks back": (
+        lambda: hf.ElectraConfig(**COMMON, embedding_size=16, is_decoder=True),
+        "reads whole texts",
+    ),
 }
 PLAIN = PaddedLayout(pad_token_id=0)
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script`")  # DeBERTa's, in older transformers

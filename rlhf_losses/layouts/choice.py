@@ -145,8 +145,8 @@ def seen_by_head(model: nn.Module, layout: Layout, texts: Texts) -> list[Tensor]
 
     A head that makes its own choice among the tokens of a text may choose others than the first.
     """
-    seen: list[Tensor] = []
-    hook = find_head(model).register_forward_pre_hook(lambda _module, args: seen.append(args[0]))
+    seen: list[tuple[Tensor, Tensor]] = []
+    hook = find_head(model).register_forward_hook(lambda _module, args, output: seen.append((args[0], output)))
     arrangement = layout.arrange(texts)
     device = next(model.parameters()).device
     inputs = {k: v.to(device) for k, v in arrangement.model_inputs.items()}
@@ -158,9 +158,10 @@ def seen_by_head(model: nn.Module, layout: Layout, texts: Texts) -> list[Tensor]
     finally:
         hook.remove()
         model.train(was_training)
+    read, scores = seen[-1]
     if looks_both_ways(model):
-        return [(seen[-1] if seen[-1].dim() == 2 else seen[-1][:, 0]).float(), output.logits.float()]
-    if seen[-1].dim() != 3:
+        return [(read if read.dim() == 2 else read[:, 0]).float(), output.logits.float()]
+    if scores.dim() != 3:
         raise Unfit("its head reads whole texts, not tokens")
-    hidden = seen[-1].flatten(0, 1).float()
+    hidden = read.flatten(0, 1).float()
     return [torch.cat([hidden[torch.from_numpy(places).to(device)] for places in arrangement.places])]
