@@ -45,15 +45,16 @@ def attend_fastest(tree: TokenTree, query: Tensor, key: Tensor, value: Tensor, h
     tokens = query.shape[2]
     if query.device.type != "cuda" or query.dtype not in ROUNDING or how.dropout or tokens < FEWEST_TOKENS:
         return attend_by_calls(tree, query, key, value, how)
-    question = (query.device, query.dtype, query.shape[1], *key.shape[1::2], how, tree.both_ways, tokens.bit_length())
+    size = (tokens.bit_length(), len(tree.sizes).bit_length())
+    question = (query.device, query.dtype, query.shape[1], *key.shape[1::2], how, tree.both_ways, *size)
     if question not in _chosen:
-        _chosen[question] = fastest_of(candidates(query.dtype), tree, (query, key, value), how)
+        _chosen[question] = fastest_of(candidates(query.dtype, how), tree, (query, key, value), how)
     return _chosen[question](tree, query, key, value, how)
 
 
-def candidates(dtype: torch.dtype) -> dict[str, Along]:
-    """Return the kernels for GPUs that compute in this precision."""
-    if dtype not in HALF:
+def candidates(dtype: torch.dtype, how: How) -> dict[str, Along]:
+    """Return the kernels for GPUs that compute in this precision what a layer asks for."""
+    if dtype not in HALF or how.softcap is not None:
         return {"FlexAttention": attend_in_one_kernel}
     flash = {"flash-attn": attend_by_flash_attn} if has_flash_attn() else {}
     return {**flash, "torch's kernel for several lengths": attend_by_spans}
@@ -93,8 +94,8 @@ def fastest_of(
             logger.warning("Attention: %s is left out, because it %s.", name, reason)
     best = min(seconds, key=lambda name: seconds[name])
     logger.info(
-        "Attention: %s for rows of about %d tokens on %s, %.1f times as fast as call by call.",
-        best, inputs[0].shape[2], inputs[0].device, seconds[CALLS] / seconds[best],
+        "Attention: %s for rows of about %d tokens in %d nodes on %s, %.1f times as fast as call by call.",
+        best, inputs[0].shape[2], len(tree.sizes), inputs[0].device, seconds[CALLS] / seconds[best],
     )  # fmt: skip
     return ways.get(best, attend_by_calls)
 

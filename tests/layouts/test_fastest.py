@@ -56,7 +56,9 @@ def test_the_fastest_is_taken_and_told(seconds, best, caplog):
     with caplog.at_level(logging.INFO, "rlhf_losses"):
         assert fastest_of({"another": same}, TREE, INPUTS, How(), clock(*seconds)) is best
     name = "another" if best is same else "call by call"
-    assert f"Attention: {name} for rows of about {len(TREE.reach)} tokens on cpu" in caplog.text
+    assert (
+        f"Attention: {name} for rows of about {len(TREE.reach)} tokens in {len(TREE.sizes)} nodes on cpu" in caplog.text
+    )
     assert f"{3.0 if best is same else 1.0:.1f} times as fast" in caplog.text
 
 
@@ -114,11 +116,29 @@ def test_on_a_cpu_it_goes_call_by_call():
     assert torch.equal(attend_fastest(*row), attend_by_calls(*row))
 
 
+def test_a_row_is_measured_for_its_tokens_and_for_its_nodes(monkeypatch):
+    """One long text is fast call by call, a hundred short ones are not."""
+    measured = []
+
+    def choose(_ways, tree, *_):
+        measured.append(len(tree.sizes))
+        return lambda *_: "the attention"
+
+    monkeypatch.setattr("rlhf_losses.layouts.fastest._chosen", {})
+    monkeypatch.setattr("rlhf_losses.layouts.fastest.fastest_of", choose)
+    on_a_gpu = SimpleNamespace(device=torch.device("cuda"), dtype=torch.bfloat16, shape=(1, 4, 2048, 64))
+    for texts in ([[1] * 2048], [[1] * 32] * 64, [[1] * 2048], [[1] * 64] * 32):
+        tree = PackedLayout().arrange(texts).model_inputs["tree"]
+        assert attend_fastest(tree, on_a_gpu, on_a_gpu, on_a_gpu, How()) == "the attention"
+    assert measured == [1, 64, 32]
+
+
 def test_every_precision_has_its_kernels(monkeypatch):
-    assert set(candidates(torch.float32).values()) == {attend_in_one_kernel}
-    assert set(candidates(torch.bfloat16).values()) == {attend_by_spans}
+    assert set(candidates(torch.float32, How()).values()) == {attend_in_one_kernel}
+    assert set(candidates(torch.bfloat16, How()).values()) == {attend_by_spans}
+    assert set(candidates(torch.bfloat16, How(softcap=50.0)).values()) == {attend_in_one_kernel}
     monkeypatch.setattr("rlhf_losses.layouts.varlen.find_spec", lambda name: SimpleNamespace(name=name))
-    assert set(candidates(torch.bfloat16).values()) == {attend_by_spans, attend_by_flash_attn}
+    assert set(candidates(torch.bfloat16, How()).values()) == {attend_by_spans, attend_by_flash_attn}
 
 
 def flash_attn_by_its_contract(q, k, v, query_ends, key_ends, most_q, most_k, *, softmax_scale, causal, window_size):
