@@ -59,4 +59,5 @@ SEAMS: tuple[Seam, ...] = (
     Seam("transformers.Trainer._get_grad_norm", "measures the gradients of policy and critic together"),
     Seam("transformers.Trainer._save_optimizer_and_scheduler", "saves the critic beside the optimizer's state"),
     Seam("transformers.Trainer._load_optimizer_and_scheduler", "loads it again"),
+    Seam("bitsandbytes.nn.Linear4bit.support_avx512bf16_for_cpu", "is switched off where 4-bit weights train on a CPU"),
 )

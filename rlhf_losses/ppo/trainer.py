@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf_losses.layouts import Layout, PackedLayout, PaddedLayout
-from rlhf_losses.model import merged
+from rlhf_losses.model import keep_trainable, merged
 from rlhf_losses.ppo import preflight
 from rlhf_losses.ppo.advantages import PerToken, masked_mean
 from rlhf_losses.ppo.callbacks import EarlyStop
@@ -107,7 +107,9 @@ class PPOTrainer(TrainerWithAdvantages, TrainerInRows):
         preflight.require_reach(self)
         if self.ref_model is not None and not isinstance(model, str):
             preflight.require_same_start(self.model, self.accelerator.unwrap_model(self.ref_model))
+        keep_trainable(self.model)
         self.train_beside(self._choose_critic(critic))
+        keep_trainable(self.critic)
         self.choose_layout()
         self._bare_critic.layout = self._layout_of_critic()
         self.mix = None if pretraining_dataset is None else self._new_mix(pretraining_dataset)

@@ -19,7 +19,7 @@ from rlhf_losses.batching.dataset import PREPARED, VALUES, AnyDataset
 from rlhf_losses.dimensions import Scores
 from rlhf_losses.layouts import Layout, PaddedLayout, choose_layout, require_same_scores
 from rlhf_losses.losses import Aggregated, Loss
-from rlhf_losses.model import find_head, merged, score_batch
+from rlhf_losses.model import find_head, keep_trainable, merged, score_batch
 from rlhf_losses.scoring.description import Description, canary_score
 from rlhf_losses.scoring.scorer import context_length
 from rlhf_losses.training import preflight
@@ -90,6 +90,7 @@ class RewardTrainer(trl.RewardTrainer):
         require_possible(args, self.loss, self._sharded, bool(frozen_states))
         find_head(self.model).float()
         preflight.require_scores_inside(self.model, self.loss, self.data.kinds)
+        keep_trainable(self.model)
         self.data_collator.layout = self._choose_layout(padded)
         if frozen_states is None and args.frozen_cache_gib:
             frozen_states = FrozenStates(args.frozen_cache_gib)

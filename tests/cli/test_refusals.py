@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from transformers.utils import is_bitsandbytes_available
 
 TRAIN = "train --model {model} --dataset {pairs} --output_dir {out}"
 PPO = "ppo --model {model} --reward_model {model} --dataset {pairs} --output_dir {out}"
@@ -146,9 +145,9 @@ def test_an_output_folder_that_cannot_be_made_is_refused(refuse, pairs_file, com
     assert f"'{pairs_file}' is a file" in refuse(command, out=pairs_file / "run")
 
 
-@pytest.mark.skipif(is_bitsandbytes_available(), reason="bitsandbytes is installed")
 @pytest.mark.parametrize("command", [TRAIN, PPO])
-def test_quantization_without_bitsandbytes_is_refused(refuse, command):
+def test_quantization_without_bitsandbytes_is_refused(refuse, command, monkeypatch):
+    monkeypatch.setattr("rlhf_losses.cli.arguments.is_bitsandbytes_available", lambda: False)
     assert "pip install bitsandbytes" in refuse(command, "--load_in_4bit")
 
 
