@@ -7,10 +7,11 @@ from typing import Any
 
 import trl
 import yaml
+from transformers import AttentionInterface
 from transformers.utils import is_bitsandbytes_available, is_torch_bf16_gpu_available
 
 from rlhf_losses.cli.usage import BadArgument, OneMessage
-from rlhf_losses.errors import RlhfLossesError
+from rlhf_losses.errors import RlhfLossesError, did_you_mean
 
 
 @dataclass
@@ -135,6 +136,17 @@ def quantization_of(model: trl.ModelConfig) -> Any:
             "Type: pip install bitsandbytes. Or leave the argument out."
         )
     return trl.get_quantization_config(model)
+
+
+def require_attention(name: str | None) -> None:
+    """Raise `BadArgument` for an attention that transformers would not find; a name with a slash is of the hub."""
+    known = sorted({"eager", *AttentionInterface().valid_keys()})
+    if name is None or "/" in name or name in known:
+        return
+    raise BadArgument(
+        f"There is no attention '{name}', so the model cannot be loaded with it.{did_you_mean(name, known)} "
+        f"After --attn_implementation write one of {', '.join(known)}."
+    )
 
 
 def model_options(model: trl.ModelConfig, config: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from rlhf_losses.cli.arguments import (
     TrainingParser,
     model_options,
     quantization_of,
+    require_attention,
 )
 from rlhf_losses.cli.data import Rows, load_splits, pick, training_rows
 from rlhf_losses.cli.judges import JudgeArguments, reward_functions
@@ -48,6 +49,7 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     kinds = (PPOConfig, PPOArguments, JudgeArguments, ModelArguments, trl.DatasetMixtureConfig)
     config, data, judges, model, mixture = TrainingParser(kinds, "rlhf-losses ppo", USAGE, DESCRIPTION).read(argv)
     name = runs.require(model.model_name_or_path, "--model", "Qwen/Qwen3-0.6B")
+    require_attention(model.attn_implementation)
     checkpoint = runs.checkpoint_to_resume(config.output_dir, config.resume_from_checkpoint)
     for path, flag in ((name, "--model"), *((judge, "--reward_model") for judge in judges.names)):
         runs.require_model(path, flag, trust_remote_code=config.trust_remote_code)

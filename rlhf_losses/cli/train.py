@@ -12,6 +12,7 @@ from rlhf_losses.cli.arguments import (
     TrainingParser,
     model_options,
     quantization_of,
+    require_attention,
 )
 from rlhf_losses.cli.data import training_rows
 from rlhf_losses.hooks import catalogue
@@ -31,6 +32,7 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     loss = catalogue(plugins).parse(config.loss)
     name = runs.require(model.model_name_or_path, "--model", "Qwen/Qwen3-0.6B")
     quantization = quantization_of(model)
+    require_attention(model.attn_implementation)
     checkpoint = runs.checkpoint_to_resume(config.output_dir, config.resume_from_checkpoint)
     runs.require_model(name, "--model", revision=model.model_revision, trust_remote_code=config.trust_remote_code)
     rows, held_out = training_rows(data, mixture, evaluates=config.eval_strategy != "no")

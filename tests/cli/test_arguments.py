@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import trl
 
-from rlhf_losses.cli.arguments import DataArguments, RewardModelArguments, TrainingParser
+from rlhf_losses.cli.arguments import DataArguments, RewardModelArguments, TrainingParser, require_attention
 from rlhf_losses.cli.usage import BadArgument
 from rlhf_losses.training import RewardConfig
 
@@ -112,3 +112,15 @@ def test_what_cannot_be_read_is_refused(read, argv, message):
 def test_a_config_file_that_cannot_be_read_is_refused(read, config_file, text, message):
     with pytest.raises(BadArgument, match=message):
         read("--config", str(config_file(text)))
+
+
+def test_an_attention_that_nobody_registered_is_named_with_the_nearest_one():
+    with pytest.raises(
+        BadArgument, match=r"no attention 'rlhf_losses_tree_call'.*Did you mean 'rlhf_losses_tree_calls'"
+    ):
+        require_attention("rlhf_losses_tree_call")
+
+
+@pytest.mark.parametrize("name", [None, "eager", "sdpa", "rlhf_losses_tree", "kernels-community/flash-attn2"])
+def test_an_attention_that_can_be_found_is_not_refused(name):
+    require_attention(name)
