@@ -1,11 +1,15 @@
 """Indifference: a loss that costs the same whatever people said teaches no model which text is better."""
 
 import torch
+from torch import Tensor
 
 from rlhf_losses.feedback import ALWAYS_THERE, Pairs
 from rlhf_losses.losses.base import Loss
 
-_EVERYTHING = {"margin": 1.0, "weight": 1.0, "preference": 1.0, "tie": 0.0}
+_SAID = {"margin": 1.0, "weight": 1.0, "preference": 1.0, "tie": 0.0}
+"""Everything that a pair may hold, for losses that price no pair without it."""
+_INSTEAD = ({**_SAID, "margin": 2.0}, {**_SAID, "preference": 0.5, "tie": 1.0})
+"""What could have been said instead; the weight is how much it counts."""
 
 
 def only_regularizes(loss: Loss) -> bool:
@@ -19,11 +23,14 @@ def only_regularizes(loss: Loss) -> bool:
 
 
 def _is_indifferent(loss: Loss) -> bool:
-    """Tell whether a term asks for no feedback, or for pairs and not for which of the two was chosen."""
+    """Tell whether a term asks for no feedback, or for pairs and for nothing that is said of them."""
     if loss.reads is not Pairs:
         return loss.reads in ALWAYS_THERE
-    scores, first, second = torch.tensor([1.0, -2.0]), torch.tensor([0]), torch.tensor([1])
-    # Everything that a pair may hold is there, for losses that price no pair without it.
-    given = {name: torch.tensor([value]) for name, value in _EVERYTHING.items()}
-    said, opposite = Pairs(first, second, **given), Pairs(second, first, **given)
-    return torch.equal(loss.price(scores, said), loss.price(scores, opposite))
+    cost, opposite = _cost(loss, 0, 1, _SAID), _cost(loss, 1, 0, _SAID)
+    return torch.equal(cost, opposite) and all(torch.equal(cost, _cost(loss, 0, 1, other)) for other in _INSTEAD)
+
+
+def _cost(loss: Loss, chosen: int, rejected: int, said: dict[str, float]) -> Tensor:
+    """Return what a pair costs of which this is said."""
+    given = {name: torch.tensor([value]) for name, value in said.items()}
+    return loss.price(torch.tensor([1.0, -2.0]), Pairs(torch.tensor([chosen]), torch.tensor([rejected]), **given))

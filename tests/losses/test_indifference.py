@@ -44,3 +44,16 @@ def test_a_loss_that_prices_no_pair_without_its_margin_is_not_a_regularizer():
             return (feedback.lead(scores) - feedback.margin) ** 2
 
     assert not only_regularizes(LeadAsTold())
+
+
+def test_a_loss_that_reads_ties_alone_is_not_a_regularizer():
+    @dataclass(frozen=True)
+    class TiedScores(Loss):
+        """Asks for equal scores where there is a tie."""
+
+        reads = Pairs
+
+        def items(self, scores: torch.Tensor, feedback: Pairs) -> torch.Tensor:
+            return feedback.tie * feedback.lead(scores) ** 2
+
+    assert not only_regularizes(TiedScores())
