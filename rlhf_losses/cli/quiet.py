@@ -29,7 +29,7 @@ def quiet() -> Iterator[None]:
         ours.addHandler(messages)
     ours.setLevel(logging.INFO)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), only_errors_of_others():
             if not os.environ.get(DEBUG):
                 for name, value in SETTINGS.items():
                     os.environ.setdefault(name, value)
@@ -38,3 +38,18 @@ def quiet() -> Iterator[None]:
     finally:
         ours.removeHandler(messages)
         ours.setLevel(before)
+
+
+@contextlib.contextmanager
+def only_errors_of_others() -> Iterator[None]:
+    """Silence the warnings of loggers that have no handler, like bitsandbytes' about kernels that nobody asked for."""
+    fallback = logging.lastResort
+    if fallback is None or os.environ.get(DEBUG):
+        yield
+        return
+    before = fallback.level
+    fallback.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        fallback.setLevel(before)

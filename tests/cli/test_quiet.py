@@ -33,6 +33,16 @@ def test_warnings_of_others_are_silent(recwarn):
     assert not recwarn.list
 
 
+def test_of_what_others_log_only_errors_are_heard(capsys):
+    others = logging.getLogger("a_library")
+    others.propagate = False  # pytest listens further up
+    with quiet():
+        others.warning("A kernel is not there.")
+        others.error("It does not work.")
+    others.warning("This is heard again.")
+    assert capsys.readouterr().err == "It does not work.\nThis is heard again.\n"
+
+
 def test_debugging_lets_others_warn(monkeypatch):
     monkeypatch.setenv(DEBUG, "1")
     with quiet(), pytest.warns(FutureWarning, match="deprecated"):
