@@ -12,6 +12,7 @@ from torch import Tensor
 from rlhf_losses.layouts.tree import TokenTree
 
 Texts = Sequence[Sequence[int]]
+HALF = (torch.float16, torch.bfloat16)
 
 
 @dataclass

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rlhf_losses.layouts.base import How
+from rlhf_losses.layouts.base import HALF, How
 from rlhf_losses.layouts.tree import Call, TokenTree
 
 
@@ -30,10 +30,25 @@ def attend_plainly(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | Non
     if how.softcap is not None:
         return _attend_capped(query, key, value, mask, causal, how, how.softcap)
     grouped = key.shape[1] != query.shape[1]
+    if grouped and not has_kernel_for_groups(query, mask):
+        key, value, grouped = *_ungrouped(query, key, value), False
     return F.scaled_dot_product_attention(
         query, key, value, attn_mask=mask, dropout_p=how.dropout, is_causal=causal, scale=how.scaling,
         enable_gqa=grouped,
     )  # fmt: skip
+
+
+def has_kernel_for_groups(query: Tensor, mask: Tensor | None) -> bool:
+    """Tell whether a fused kernel lets several heads of queries share one of keys; else torch writes down all scores.
+
+    On GPUs only FlashAttention does, which takes no mask, half precision, and up to 256 dimensions a head.
+    """
+    return query.device.type != "cuda" or (mask is None and query.dtype in HALF and query.shape[-1] <= 256)
+
+
+def _ungrouped(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    groups = query.shape[1] // key.shape[1]
+    return key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
 
 
 def _gather(nodes: Sequence[Tensor], call: Call) -> Tensor:
@@ -44,8 +59,7 @@ def _attend_capped(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool, how: How, softcap: float
 ) -> Tensor:
     """Attention with scores bent towards +-softcap, which no fused kernel of torch computes."""
-    groups = query.shape[1] // key.shape[1]
-    key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
+    key, value = _ungrouped(query, key, value)
     scores = query @ key.transpose(-1, -2) * (query.shape[-1] ** -0.5 if how.scaling is None else how.scaling)
     scores = softcap * torch.tanh(scores / softcap)
     if causal:

@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.benchmark import Timer
 
-from rlhf_losses.layouts.base import Along, How
+from rlhf_losses.layouts.base import HALF, Along, How
 from rlhf_losses.layouts.calls import attend_by_calls
 from rlhf_losses.layouts.flex import attend_in_one_kernel
 from rlhf_losses.layouts.tree import TokenTree
-from rlhf_losses.layouts.varlen import HALF, attend_by_flash_attn, attend_by_spans, has_flash_attn
+from rlhf_losses.layouts.varlen import attend_by_flash_attn, attend_by_spans, has_flash_attn
 
 logger = logging.getLogger(__name__)
 

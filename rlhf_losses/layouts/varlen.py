@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from rlhf_losses.errors import UnusableSetting
-from rlhf_losses.layouts.base import How
+from rlhf_losses.layouts.base import HALF, How
 from rlhf_losses.layouts.calls import attend_by_calls
 from rlhf_losses.layouts.tree import TokenTree
 
@@ -26,8 +26,6 @@ logger = logging.getLogger(__name__)
 
 Kernel = Callable[..., Any]
 """Called as torch's `varlen_attn`."""
-
-HALF = (torch.float16, torch.bfloat16)
 
 
 class Spans(NamedTuple):

@@ -1,6 +1,7 @@
 """Attention along a tree is the attention of each text by itself, gradients included."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from torch import Tensor
 from rlhf_losses.layouts import PackedLayout, PrefixSharedLayout
 from rlhf_losses.layouts.attention import attend
 from rlhf_losses.layouts.base import How, Unfit
-from rlhf_losses.layouts.calls import attend_by_calls
+from rlhf_losses.layouts.calls import attend_by_calls, has_kernel_for_groups
 from rlhf_losses.layouts.flex import BLOCK, attend_in_one_kernel, block_mask
 from rlhf_losses.layouts.tree import TokenTree
 from rlhf_losses.layouts.varlen import attend_by_spans, attend_with
@@ -122,6 +123,33 @@ def test_the_spans_of_the_varlen_kernel_are_the_tree(layout, texts, key_heads, w
         strict=True,
     ):
         torch.testing.assert_close(mine, theirs)
+
+
+@pytest.mark.parametrize("window", [None, 2])
+def test_heads_that_share_keys_may_be_given_keys_of_their_own(window, monkeypatch):
+    tree = PrefixSharedLayout(shortest_shared=1).arrange(TEXTS).model_inputs["tree"]
+    row = (tree, *tensors(len(tree.reach), 2), How(window=window))
+    together = attend_by_calls(*row)
+    monkeypatch.setattr("rlhf_losses.layouts.calls.has_kernel_for_groups", lambda *_: False)
+    apart = attend_by_calls(*row)
+    torch.testing.assert_close(apart, together)
+    for mine, theirs in zip(*(torch.autograd.grad(x.square().sum(), row[1:4]) for x in (apart, together)), strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "dimension", "mask", "has"),
+    [
+        ("cpu", torch.float32, 64, MODULE, True),
+        ("cuda", torch.bfloat16, 64, None, True),
+        ("cuda", torch.bfloat16, 64, MODULE, False),
+        ("cuda", torch.float32, 64, None, False),
+        ("cuda", torch.bfloat16, 512, None, False),
+    ],
+)
+def test_torch_would_write_down_all_scores_of_grouped_heads(device, dtype, dimension, mask, has):
+    query = SimpleNamespace(device=torch.device(device), dtype=dtype, shape=(1, 4, 10, dimension))
+    assert has_kernel_for_groups(query, mask) == has
 
 
 def test_under_autocast_every_kernel_is_handed_one_precision():
