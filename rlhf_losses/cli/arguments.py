@@ -80,7 +80,7 @@ class TrainingParser(OneMessage, trl.TrlParser):
         except (ValueError, TypeError, ImportError) as error:
             self.error(str(error))
         except yaml.YAMLError as error:
-            raise BadArgument(f"{self.prog}: the file of --config is not YAML: {error}") from error
+            raise BadArgument(f"The file of --config is not YAML: {error}") from error
         self.refuse(left)
         return tuple(found)
 
@@ -101,9 +101,9 @@ class TrainingParser(OneMessage, trl.TrlParser):
         if "--config" in words:
             at = words.index("--config") + 1
             if at == len(words):
-                raise BadArgument(f"{self.prog}: --config came without a file. Write --config run.yaml.")
+                raise BadArgument("--config came without a file. Write --config run.yaml.")
             if not Path(words[at]).is_file():
-                raise BadArgument(f"{self.prog}: there is no file '{words[at]}'. Give a YAML file: --config run.yaml.")
+                raise BadArgument(f"There is no file '{words[at]}'. Give a YAML file: --config run.yaml.")
         return words
 
     def set_defaults_with_config(self, **values: Any) -> list[str]:
@@ -125,7 +125,7 @@ class TrainingParser(OneMessage, trl.TrlParser):
         if value is False and "no" in choices:  # YAML takes an unquoted no for false
             return "no"
         known = ", ".join(map(str, choices))
-        raise BadArgument(f"{self.prog}: the file of --config sets {name} to {value!r}. Take one of {known}.")
+        raise BadArgument(f"The file of --config sets {name} to {value!r}. Take one of {known}.")
 
 
 def quantization_of(model: trl.ModelConfig) -> Any:

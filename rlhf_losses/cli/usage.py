@@ -19,7 +19,7 @@ class OneMessage(argparse.ArgumentParser):
         super().__init__(*args, **options)
 
     def error(self, message: str) -> NoReturn:
-        raise BadArgument(f"{self.prog}: {message.rstrip('.')}. Run `{self.prog} --help` to see every argument.")
+        raise BadArgument(f"{message.rstrip('.')}. Run `{self.prog} --help` to see every argument.")
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
         """Parse, and refuse what is left over."""

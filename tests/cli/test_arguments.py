@@ -87,7 +87,7 @@ def test_resume_may_stand_alone_or_name_a_checkpoint(read):
         (["--overlong", "cut"], "invalid choice: 'cut'"),
         (["--load_best_model_at_end"], "requires the save and eval strategy to match"),
         (["--config"], "--config came without a file"),
-        (["--config", "nowhere.yaml"], "there is no file 'nowhere.yaml'"),
+        (["--config", "nowhere.yaml"], "There is no file 'nowhere.yaml'"),
         (["--load_in_4bit", "--load_in_8bit"], "4 bit precision at the same time"),
     ],
 )

@@ -1,5 +1,6 @@
 """The front of the command line: help, plugins, exit codes."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -113,6 +114,7 @@ def test_what_cannot_be_read_is_told_in_one_line_and_exit_code_2(cli, argv, mess
     assert answered.code == 2
     assert answered.out == ""
     assert answered.err.startswith("rlhf-losses: ")
+    assert not re.match(r"rlhf-losses: rlhf-losses \w+:", answered.err)
     assert message in answered.err
     assert len(answered.err.splitlines()) == 1
 
