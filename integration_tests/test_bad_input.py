@@ -47,6 +47,11 @@ def test_columns_that_hold_no_feedback_are_told_how_to_be_called(settings):
         refuse(rows(question=["a"], answer=["b"]), "bradley_terry", settings)
 
 
+def test_a_loss_that_reads_any_feedback_is_not_blamed_where_there_is_none(settings):
+    with pytest.raises(FeedbackMismatch, match=r"^This dataset has the columns question, answer, so it holds no feed"):
+        refuse(rows(question=["a"], answer=["b"]), "score_decay", settings)
+
+
 def test_every_term_needs_its_feedback(pairs, settings):
     with pytest.raises(FeedbackMismatch, match="segment_rating reads Steps"):
         refuse(pairs, "bradley_terry + segment_rating", settings)

@@ -235,8 +235,9 @@ def _advice(limit: Limit) -> str:
 
 
 def _mismatch(loss: Loss, columns: list[str], held: tuple[type[Feedback], ...]) -> str:
-    wanted = "any feedback" if loss.reads in ALWAYS_THERE else loss.reads.__name__
-    told = f"{loss} reads {wanted}, but this dataset has the columns {', '.join(columns) or '(none)'}, so it holds "
+    # A loss that reads any feedback is not the reason, and `evaluate` takes one that nobody named.
+    begun = "This" if loss.reads in ALWAYS_THERE else f"{loss} reads {loss.reads.__name__}, but this"
+    told = f"{begun} dataset has the columns {', '.join(columns) or '(none)'}, so it holds "
     if not held:
         ways = "; ".join(" + ".join(kind.columns[0]) for kind in KINDS)
         return (
