@@ -64,8 +64,9 @@ def test_what_a_lower_bound_changes_is_told_as_the_page_has_it():
     assert all(f"\n{line}\n" in page for line in lines)
 
 
-def test_what_every_loss_is_worth_to_ppo_is_told_as_the_page_has_it():
-    printed = run("ppo_losses.py", "--draw", "--output", str(BENCHMARKS / "results" / "ppo_losses.csv"))
+@pytest.mark.parametrize("table", ["ppo_losses.csv", "ppo_stories.csv"])
+def test_what_every_loss_is_worth_to_ppo_is_told_as_the_page_has_it(table):
+    printed = run("ppo_losses.py", "--draw", "--output", str(BENCHMARKS / "results" / table))
     page = (BENCHMARKS.parent / "docs" / "measured.md").read_text(encoding="utf-8")
     lines = [line for line in printed.splitlines() if line.startswith("|")]
     assert len(lines) > 20

@@ -10,6 +10,7 @@ from transformers import AutoModelForSequenceClassification
 
 from rlhf_losses.encoders import COUNTED_FROM_PADDING, first_position
 from rlhf_losses.layouts import PackedLayout, PaddedLayout, PrefixSharedLayout, choose_layout
+from rlhf_losses.layouts.attention import WAYS
 from rlhf_losses.model import score_batch
 from rlhf_losses.scoring.scorer import context_length
 
@@ -299,3 +300,12 @@ def test_a_wrong_layout_is_found_by_the_trial(caplog):
     with caplog.at_level(logging.WARNING, "rlhf_losses"):
         assert choose_layout(model, PLAIN, "packed") is PLAIN
     assert "differs" in caplog.text
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_every_way_of_attention_is_loaded_by_its_name(name, tmp_path):
+    """Names with the word flash in them would be taken for kernels of transformers."""
+    make(FITS["Llama"]()).save_pretrained(tmp_path)
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path, attn_implementation=name)
+    assert choose_layout(model, PLAIN).name == "prefix_shared"
+    assert model.config._attn_implementation == name

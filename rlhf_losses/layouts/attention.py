@@ -34,8 +34,11 @@ TREE_FLEX_ATTENTION = "rlhf_losses_tree_flex"
 TREE_VARLEN_ATTENTION = "rlhf_losses_tree_varlen"
 """The same with torch's kernel for sequences of several lengths, for GPUs and half precision."""
 
-TREE_FLASH_ATTENTION = "rlhf_losses_tree_flash"
-"""The same with the package flash-attn, for GPUs and half precision."""
+TREE_FLASH_ATTENTION = "rlhf_losses_tree_fa2"
+"""The same with the package flash-attn, for GPUs and half precision.
+
+transformers takes every name with "flash" in it for a kernel of its own.
+"""
 
 WHOLE_TEXT = "each token sees the whole text, so that a prompt depends on its answer"
 

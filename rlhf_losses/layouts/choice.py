@@ -57,7 +57,8 @@ def choose_layout(model: nn.Module, padded: PaddedLayout, wanted: LayoutName = "
             "Layout: padded. %s cannot take %s: %s.", type(base).__name__, layout.name, reason,
         )  # fmt: skip
         return padded
-    logger.info("Layout: %s, the fastest that %s takes.", layout.name, type(base).__name__)
+    why = f"the fastest that {type(base).__name__} takes" if wanted == "auto" else "as asked for"
+    logger.info("Layout: %s, %s.", layout.name, why)
     return layout
 
 
@@ -97,10 +98,10 @@ def tolerance(model: nn.Module) -> float:
 
 
 def _require_rules(model: nn.Module, base: Any, layout: Layout) -> None:
-    if looks_both_ways(base) and layout.name == "prefix_shared":
-        raise Unfit(f"{WHOLE_TEXT}; it may take packed")
     if getattr(base.config, "classifier_pooling", "cls") != "cls":
         raise Unfit("its head reads the mean over a text")
+    if looks_both_ways(base) and layout.name == "prefix_shared":
+        raise Unfit(f"{WHOLE_TEXT}; it may take packed")
     if not base._supports_attention_backend or not base._supports_flash_attn:
         raise Unfit("its attention is not entered through transformers' AttentionInterface with all that matters")
     arguments = inspect.signature(base.forward).parameters

@@ -3,6 +3,7 @@
 For GPUs, where many small calls cost more than they save.
 """
 
+import logging
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -16,6 +17,8 @@ from rlhf_losses.layouts.base import How
 from rlhf_losses.layouts.calls import attend_by_calls
 from rlhf_losses.layouts.tree import TokenTree
 
+logger = logging.getLogger(__name__)
+
 BLOCK = 128
 """Tokens a block of the kernel, in both directions."""
 
@@ -23,9 +26,12 @@ BLOCK = 128
 def attend_in_one_kernel(tree: TokenTree, query: Tensor, key: Tensor, value: Tensor, how: How) -> Tensor:
     """Return the attention of a row of shape (1, heads, tokens, dimension).
 
-    FlexAttention knows no dropout; layers that ask for it are computed call by call, which is the same attention.
+    FlexAttention knows no dropout, and on a CPU no backward pass: that is computed call by call, which is the same
+    attention and slower; a line says so once.
     """
-    if how.dropout:
+    missing = _missing(query, key, value, how)
+    if missing is not None:
+        _tell_once(missing)
         return attend_by_calls(tree, query, key, value, how)
     return _kernel(query.device.type)(
         query,
@@ -36,6 +42,18 @@ def attend_in_one_kernel(tree: TokenTree, query: Tensor, key: Tensor, value: Ten
         scale=how.scaling,
         enable_gqa=key.shape[1] != query.shape[1],
     )
+
+
+def _missing(query: Tensor, key: Tensor, value: Tensor, how: How) -> str | None:
+    if how.dropout:
+        return "dropout"
+    learns = torch.is_grad_enabled() and any(x.requires_grad for x in (query, key, value))
+    return "gradients on a CPU" if learns and query.device.type == "cpu" else None
+
+
+@cache
+def _tell_once(missing: str) -> None:
+    logger.warning("Attention: FlexAttention does not compute %s; it goes call by call.", missing)
 
 
 def _capped(softcap: float) -> Callable[..., Tensor]:

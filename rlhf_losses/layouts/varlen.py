@@ -100,7 +100,7 @@ def kernel_of_torch() -> Kernel:
 def kernel_of_flash_attn() -> Kernel:
     if not has_flash_attn():
         raise UnusableSetting(
-            "The package flash-attn is not installed, and rlhf_losses_tree_flash calls its kernel. "
+            "The package flash-attn is not installed, and rlhf_losses_tree_fa2 calls its kernel. "
             'Take attn_implementation="rlhf_losses_tree", or: pip install flash-attn'
         )
     from flash_attn import flash_attn_varlen_func

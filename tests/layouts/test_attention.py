@@ -169,6 +169,16 @@ def test_under_autocast_every_kernel_is_handed_one_precision():
     assert torch.equal(ours[0].transpose(0, 1), by_torch[0])
 
 
+def test_gradients_that_flex_does_not_compute_on_a_cpu_go_call_by_call(caplog):
+    tree = PackedLayout().arrange(TEXTS).model_inputs["tree"]
+    inputs = tensors(len(tree.reach), 2)
+    with caplog.at_level("WARNING", "rlhf_losses"):
+        ours = attend(MODULE, *inputs, None, tree=tree, along=attend_in_one_kernel)[0]
+    assert torch.equal(ours, attend(MODULE, *inputs, None, tree=tree, along=attend_by_calls)[0])
+    assert "FlexAttention does not compute gradients on a CPU; it goes call by call" in caplog.text
+    assert all(gradient.abs().sum() > 0 for gradient in torch.autograd.grad(ours.square().sum(), inputs))
+
+
 def test_what_the_varlen_kernel_does_not_compute_goes_call_by_call_and_says_so(caplog):
     tree = PackedLayout().arrange(TEXTS).model_inputs["tree"]
     inputs = tensors(len(tree.reach), 2)
