@@ -303,6 +303,7 @@ def test_a_wrong_layout_is_found_by_the_trial(caplog):
 
 
 @pytest.mark.parametrize("name", WAYS)
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 def test_every_way_of_attention_is_loaded_by_its_name(name, tmp_path):
     """Names with the word flash in them would be taken for kernels of transformers."""
     make(FITS["Llama"]()).save_pretrained(tmp_path)
