@@ -9,7 +9,8 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from rlhf_losses import PPOConfig, PPOTrainer, RewardConfig, RewardTrainer, Scorer
 from rlhf_losses.layouts import PackedLayout, PaddedLayout, PrefixSharedLayout, choose_layout
-from rlhf_losses.model import keep_trainable, score_batch
+from rlhf_losses.model import score_batch
+from rlhf_losses.weights import keep_trainable
 
 pytest.importorskip("bitsandbytes", reason="weights of 4 bits need it")
 pytestmark = pytest.mark.filterwarnings("ignore:.*:FutureWarning", "ignore:.*:DeprecationWarning")

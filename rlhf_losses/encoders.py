@@ -18,6 +18,11 @@ COUNTED_FROM_PADDING = frozenset(
 )  # fmt: skip
 """RoBERTa and its kin: their positions count from after the padding token's number, so that they have fewer of them."""
 
+HEAD_OF_TEXTS = (
+    "model's head gives one score a text, so the steps inside a text have none. Take a loss that reads whole texts, or "
+    "a model whose head reads every token (Llama, Qwen, GPT-2, …)."
+)
+
 
 def looks_back(model: nn.Module) -> bool:
     """Tell whether each token sees those before it alone, as in a decoder; a model that does not say so is none."""
@@ -86,10 +91,7 @@ def whole_texts(values: Tensor, batch: Mapping[str, Any]) -> Tensor:
         text = read // mask.shape[1]
         ends = torch.arange(len(mask), device=read.device) * mask.shape[1] + mask.sum(dim=1)
     if bool((read != ends[text] - 1).any()):
-        raise UnusableModel(
-            "This model's head gives one score a text, so the steps inside a text have none. "
-            "Take a loss that reads whole texts, or a model whose head reads every token (Llama, Qwen, GPT-2, …)."
-        )
+        raise UnusableModel(f"This {HEAD_OF_TEXTS}")
     return values[text]
 
 

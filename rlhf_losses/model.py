@@ -7,11 +7,9 @@ under autocast: bfloat16 cannot tell scores near 16 apart that differ by 0.1.
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from copy import deepcopy
 from typing import Any
 
 import torch
-from peft import PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor, nn
 
 from rlhf_losses.dimensions import Features, Scores
@@ -128,38 +126,6 @@ def _compiled(model: nn.Module) -> bool:
 
 def _recomputes(model: nn.Module) -> bool:
     return model.training and any(getattr(m, "gradient_checkpointing", False) for m in model.modules())
-
-
-def keep_trainable(model: nn.Module) -> None:
-    """Keep bitsandbytes from packing the 4-bit weights of a model that is evaluated on a CPU while it trains.
-
-    Packed weights pass no gradient on, to any adapter below them.
-    """
-    quantized: Iterator[Any] = model.modules()
-    for module in quantized:
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
-
-
-def merged(model: Any) -> Any:
-    """Return a model without adapters: itself, or a copy with plain weights in which they are merged."""
-    if not isinstance(model, PeftModel):
-        return model
-    base: Any = model.get_base_model()
-    copy = _dequantized(model) if getattr(base, "is_quantized", False) else deepcopy(model)
-    return copy.merge_and_unload()
-
-
-def _dequantized(model: PeftModel) -> Any:
-    """Return a copy with plain weights in the precision of its embeddings: merging into 4 bits would round again."""
-    copy, settings = deepcopy(model), model.peft_config[model.active_adapter]
-    trained = get_peft_model_state_dict(copy)
-    base = copy.unload().dequantize()
-    vars(base).pop("peft_config", None)  # older PEFT leaves it there
-    base.to(base.get_input_embeddings().weight.dtype)
-    plain = get_peft_model(base, settings)
-    set_peft_model_state_dict(plain, trained)
-    return plain
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """Attention along a tree with torch's own kernels: one call a node, or a family of small nodes."""
 
+import logging
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -8,6 +10,8 @@ from torch import Tensor
 
 from rlhf_losses.layouts.base import HALF, How
 from rlhf_losses.layouts.tree import Call, TokenTree
+
+logger = logging.getLogger(__name__)
 
 
 @torch.compiler.disable
@@ -23,6 +27,12 @@ def attend_by_calls(tree: TokenTree, query: Tensor, key: Tensor, value: Tensor, 
         for call, part in zip(calls, queries, strict=True)
     ]
     return torch.cat(outputs, dim=2)
+
+
+@cache
+def tell_detour(why: str) -> None:
+    """Say once that a row goes call by call, and why the kernel that was asked for does not compute it."""
+    logger.warning("Attention: %s; it goes call by call.", why)
 
 
 def attend_plainly(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool, how: How) -> Tensor:

@@ -3,7 +3,6 @@
 For GPUs, where many small calls cost more than they save.
 """
 
-import logging
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -14,10 +13,8 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
 from rlhf_losses.layouts.base import How
-from rlhf_losses.layouts.calls import attend_by_calls
+from rlhf_losses.layouts.calls import attend_by_calls, tell_detour
 from rlhf_losses.layouts.tree import TokenTree
-
-logger = logging.getLogger(__name__)
 
 BLOCK = 128
 """Tokens a block of the kernel, in both directions."""
@@ -31,7 +28,7 @@ def attend_in_one_kernel(tree: TokenTree, query: Tensor, key: Tensor, value: Ten
     """
     missing = _missing(query, key, value, how)
     if missing is not None:
-        _tell_once(missing)
+        tell_detour(f"FlexAttention does not compute {missing}")
         return attend_by_calls(tree, query, key, value, how)
     return _kernel(query.device.type)(
         query,
@@ -49,11 +46,6 @@ def _missing(query: Tensor, key: Tensor, value: Tensor, how: How) -> str | None:
         return "dropout"
     learns = torch.is_grad_enabled() and any(x.requires_grad for x in (query, key, value))
     return "gradients on a CPU" if learns and query.device.type == "cpu" else None
-
-
-@cache
-def _tell_once(missing: str) -> None:
-    logger.warning("Attention: FlexAttention does not compute %s; it goes call by call.", missing)
 
 
 def _capped(softcap: float) -> Callable[..., Tensor]:

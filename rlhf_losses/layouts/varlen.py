@@ -5,7 +5,6 @@ query see the last key, the one before it the last but one, and so on: that is t
 ways it sees all keys. For GPUs, in half precision.
 """
 
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -19,10 +18,8 @@ from torch import Tensor
 
 from rlhf_losses.errors import UnusableSetting
 from rlhf_losses.layouts.base import HALF, How
-from rlhf_losses.layouts.calls import attend_by_calls
+from rlhf_losses.layouts.calls import attend_by_calls, tell_detour
 from rlhf_losses.layouts.tree import TokenTree
-
-logger = logging.getLogger(__name__)
 
 Kernel = Callable[..., Any]
 """Called as torch's `varlen_attn`."""
@@ -64,7 +61,7 @@ def has_flash_attn() -> bool:
 def _attend(find: Callable[[], Kernel], tree: TokenTree, query: Tensor, key: Tensor, value: Tensor, how: How) -> Tensor:
     missing = _missing(query, how)
     if missing is not None:
-        _tell_once(missing)
+        tell_detour(f"kernels for several lengths do not compute {missing}")
         return attend_by_calls(tree, query, key, value, how)
     return attend_with(find(), tree, query, key, value, how)
 
@@ -123,11 +120,6 @@ def _missing(query: Tensor, how: How) -> str | None:
     if how.dropout:
         return "dropout"
     return None if how.softcap is None else "soft-capped scores"
-
-
-@cache
-def _tell_once(missing: str) -> None:
-    logger.warning("Attention: kernels for several lengths do not compute %s; it goes call by call.", missing)
 
 
 def _spans(tree: TokenTree, device: torch.device) -> Spans:

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf_losses.layouts import Layout, PackedLayout, PaddedLayout
-from rlhf_losses.model import keep_trainable, merged
 from rlhf_losses.ppo import preflight
 from rlhf_losses.ppo.advantages import PerToken, masked_mean
 from rlhf_losses.ppo.callbacks import EarlyStop
@@ -30,6 +29,7 @@ from rlhf_losses.ppo.pretraining import PretrainingMix, windows_of
 from rlhf_losses.ppo.roles import choose_critic, critic_on_policy, standardized
 from rlhf_losses.ppo.with_advantages import Inputs, TrainerWithAdvantages, sequences, written
 from rlhf_losses.scoring.scorer import context_length
+from rlhf_losses.weights import keep_trainable, merged
 
 
 class PPOTrainer(TrainerWithAdvantages, TrainerInRows):

@@ -1,4 +1,4 @@
-"""What must hold before a model is loaded: the loss, the data, the tokenizer and the settings fit together."""
+"""What must hold before training: the loss, the tokenizer, the adapter, the model and the settings fit together."""
 
 import logging
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 from torch import nn
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from rlhf_losses.encoders import looks_both_ways
+from rlhf_losses.encoders import HEAD_OF_TEXTS, looks_both_ways
 from rlhf_losses.errors import UnreadableLoss, UnusableModel
 from rlhf_losses.feedback import IN_STEPS, Feedback
 from rlhf_losses.hooks import parse_loss
@@ -116,11 +116,7 @@ def require_scores_inside(model: nn.Module, loss: Loss, kinds: Sequence[type[Fee
     """Raise `UnusableModel` where a loss reads steps inside a text, and the model has one score for all of it."""
     stepwise = [kind.__name__ for kind in kinds if kind in IN_STEPS]
     if stepwise and looks_both_ways(model):
-        raise UnusableModel(
-            f"The loss '{loss}' reads {' and '.join(stepwise)}, but this model's head gives one score a text, so the "
-            "steps inside a text have none. Take a loss that reads whole texts, or a model whose head reads every "
-            "token (Llama, Qwen, GPT-2, …)."
-        )
+        raise UnusableModel(f"The loss '{loss}' reads {' and '.join(stepwise)}, but this {HEAD_OF_TEXTS}")
 
 
 def complete_adapter(peft_config: PeftConfig | None, config: Any) -> PeftConfig | None:

@@ -19,7 +19,7 @@ from rlhf_losses.batching.dataset import PREPARED, VALUES, AnyDataset
 from rlhf_losses.dimensions import Scores
 from rlhf_losses.layouts import Layout, PaddedLayout, choose_layout, require_same_scores
 from rlhf_losses.losses import Aggregated, Loss
-from rlhf_losses.model import find_head, keep_trainable, merged, score_batch
+from rlhf_losses.model import find_head, score_batch
 from rlhf_losses.scoring.description import Description, canary_score
 from rlhf_losses.scoring.scorer import context_length
 from rlhf_losses.training import preflight
@@ -31,6 +31,7 @@ from rlhf_losses.training.meter import Meter, metric_names
 from rlhf_losses.training.sharded import require_possible
 from rlhf_losses.training.terms import price, step_totals, total_cost, weigh
 from rlhf_losses.training.whole_step import Means, is_batchwide, measure
+from rlhf_losses.weights import keep_trainable, merged
 
 
 class RewardTrainer(trl.RewardTrainer):
