@@ -166,7 +166,7 @@ def test_a_text_that_cannot_be_scored_leaves_the_others_scored(done, reward_mode
     assert [line["score"] is None for line in lines] == [False, True, True, False]
     assert "empty" in lines[1]["problem"]
     assert "256" in lines[2]["problem"]
-    assert "2 texts have no score" in told.err
+    assert "Texts without a score: 2." in told.err
 
 
 def test_ppo_trains_a_policy_on_the_scores_and_publishes_it(done, language_model, reward_model, pairs_file, tmp_path):
@@ -220,7 +220,7 @@ def test_rows_left_out_are_counted(done, language_model, tmp_path):
         *("train", "--model", language_model, "--dataset", write(tmp_path / "rows.jsonl", rows)),
         *("--output_dir", tmp_path / "run", "--max_steps", 1, *FAST.split()),
     )
-    assert "Trained on 9 rows of 10 (1 left out)" in told.out
+    assert "Trained on 9 rows of 10 (1 left out): 1 step with bradley_terry." in told.out
     assert "1 of 10 rows hold a text longer than 256 tokens" in told.err
 
 

@@ -81,7 +81,7 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     if config.push_to_hub:
         runs.push(trainer, folder)
     trainer.accelerator.print(
-        f"Trained {trainer.state.global_step} steps on the scores of {', '.join(judges.names)}.\n"
+        f"Trained {runs.steps_of(trainer)} on the scores of {', '.join(judges.names)}.\n"
         f"Saved the policy in {folder}; its checkpoints are the folders checkpoint-* there.\n"
         f"Next: AutoModelForCausalLM.from_pretrained({str(folder)!r}), or rlhf-losses ppo --model {folder} to go on."
     )

@@ -164,6 +164,12 @@ def train(trainer: Any, stop: Interruptible, checkpoint: str | None) -> None:
         raise KeyboardInterrupt(farewell(trainer.args.output_dir, trainer.state.global_step))
 
 
+def steps_of(trainer: Any) -> str:
+    """Say how many steps a trainer has done."""
+    count = trainer.state.global_step
+    return "1 step" if count == 1 else f"{count} steps"
+
+
 def farewell(output_dir: str, step: int) -> str:
     """Say where an interrupted run can go on."""
     saved = get_last_checkpoint(output_dir) if Path(output_dir).is_dir() else None

@@ -77,7 +77,7 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
                 print(json.dumps(place.told() | numbers, ensure_ascii=False), file=lines)
             bar.update(len(chunk))
     if left_out:
-        logger.warning("%d texts have no score; their lines say why under 'problem'.", left_out)
+        logger.warning("Texts without a score: %d. Their lines say why under 'problem'.", left_out)
 
 
 def require_texts(columns: Sequence[str], name: str) -> None:

@@ -62,7 +62,7 @@ def publish(trainer: RewardTrainer, rows: Any) -> None:
     if trainer.args.push_to_hub:
         runs.push(trainer, folder)
     tell = trainer.accelerator.print
-    tell(f"{used(trainer, rows)} {trainer.state.global_step} steps with {trainer.loss}.")
+    tell(f"{used(trainer, rows)} {runs.steps_of(trainer)} with {trainer.loss}.")
     tell(f"Saved the reward model in {folder}; its checkpoints are the folders checkpoint-* there.")
     tell(f"Next: rlhf-losses evaluate --model {folder} --dataset HELD_OUT")
     tell(f"      rlhf-losses ppo --model POLICY --reward_model {folder} --dataset PROMPTS --output_dir DIR")

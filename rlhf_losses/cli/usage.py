@@ -34,12 +34,12 @@ class OneMessage(argparse.ArgumentParser):
         unknown = next((word for word in left if word.startswith("--")), left[0]).split("=")[0]
         if not unknown.startswith("-"):
             raise BadArgument(
-                f"{self.prog} does not know what to do with '{unknown}'{where}. Put texts with spaces in quotes; "
+                f"It is unclear what '{unknown}'{where} is for. Put texts with spaces in quotes; "
                 f"`{self.prog} --help` shows every argument."
             )
         nearest = did_you_mean(unknown, self.options())
         raise BadArgument(
-            f"{self.prog} has no argument '{unknown}'{where}.{nearest} `{self.prog} --help` shows every argument."
+            f"There is no argument '{unknown}'{where}.{nearest} `{self.prog} --help` shows every argument."
         )
 
     def options(self) -> list[str]:

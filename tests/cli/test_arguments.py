@@ -81,7 +81,7 @@ def test_resume_may_stand_alone_or_name_a_checkpoint(read):
     ("argv", "message"),
     [
         (["--learning_rat", "1"], r"no argument '--learning_rat'. Did you mean '--learning_rate'\?"),
-        (["--loss", "hinge", "twice"], "does not know what to do with 'twice'"),
+        (["--loss", "hinge", "twice"], "It is unclear what 'twice' is for"),
         (["--learning_rate", "fast"], "invalid float value: 'fast'"),
         (["--dtype", "float8"], "invalid choice: 'float8'"),
         (["--overlong", "cut"], "invalid choice: 'cut'"),

@@ -1,6 +1,5 @@
 """The front of the command line: help, plugins, exit codes."""
 
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -95,9 +94,9 @@ def test_version_names_the_package_and_what_it_stands_on(capsys):
     ("argv", "message"),
     [
         (["trian"], "There is no command 'trian'. Did you mean 'train'?"),
-        (["--jason"], "rlhf-losses has no argument '--jason'."),
-        (["list", "--jason"], "rlhf-losses list has no argument '--jason'. Did you mean '--json'?"),
-        (["list", "pairs"], "rlhf-losses list does not know what to do with 'pairs'"),
+        (["--jason"], "There is no argument '--jason'."),
+        (["list", "--jason"], "There is no argument '--jason'. Did you mean '--json'? `rlhf-losses list --help`"),
+        (["list", "pairs"], "It is unclear what 'pairs' is for. Put texts with spaces in quotes"),
         (["list", "--plugin"], "--plugin: expected one argument"),
         (["list", "--plugin", "nowhere.py"], "There is no plugin file 'nowhere.py'."),
         (["list", "--feedback", "pear"], "No kind of feedback is called 'pear'. Did you mean 'pairs'?"),
@@ -114,7 +113,7 @@ def test_what_cannot_be_read_is_told_in_one_line_and_exit_code_2(cli, argv, mess
     assert answered.code == 2
     assert answered.out == ""
     assert answered.err.startswith("rlhf-losses: ")
-    assert not re.match(r"rlhf-losses: rlhf-losses \w+:", answered.err)
+    assert not answered.err.startswith("rlhf-losses: rlhf-losses")
     assert message in answered.err
     assert len(answered.err.splitlines()) == 1
 

@@ -61,7 +61,7 @@ def test_missing_arguments_are_named(refuse):
 
 @pytest.mark.parametrize("command", [TRAIN, PPO])
 def test_a_misspelt_argument_is_refused_with_the_nearest(refuse, command):
-    assert "has no argument '--max_step'. Did you mean '--max_steps'?" in refuse(command, "--max_step", "3")
+    assert "There is no argument '--max_step'. Did you mean '--max_steps'?" in refuse(command, "--max_step", "3")
 
 
 @pytest.mark.parametrize("command", [TRAIN, PPO, "score --model {model} --dataset {pairs}"])
