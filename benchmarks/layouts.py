@@ -112,7 +112,7 @@ def lists(settings: Settings, folder: str) -> list[dict[str, Any]]:
             _ours(layout, workload, settings, arguments, "accumulated_pairs")
             for layout in ("padded", "packed", "prefix_shared")
         ),
-        _ours("prefix_shared", workload, settings, arguments, "accumulated_pairs", tokens_per_pass=2048),
+        _ours("prefix_shared", workload, settings, arguments, "accumulated_pairs", tokens_per_pass=100_000),
     ]
     return _contest(workload, contestants, settings, passes=3)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from rlhf_losses.batching.cut import Cut
 from rlhf_losses.batching.rows import KIND_BY_NAME
 from rlhf_losses.feedback import Feedback, Lengths, Mixed
 from rlhf_losses.layouts import Layout
@@ -18,7 +19,7 @@ where it is read, and `score_row`; `texts`, a key of each and where its tokens a
 `feedback` on the scores; `num_tokens` of all texts."""
 
 Batch = dict[str, Any]
-"""`rows` numbers the rows; `passes` holds one `Pass`, or several where a budget of tokens asks for it."""
+"""`rows` numbers the rows; `passes` holds one `Pass`, or several where they are cut."""
 
 
 @dataclass
@@ -28,17 +29,17 @@ class Collator:
     Args:
         layout: how the texts lie in memory.
         kinds: the kinds of feedback that are read.
-        budget: the most tokens of one forward pass; rows beyond it go into further passes. A row that is
-            larger by itself gets a pass of its own.
+        cut: which rows meet in one forward pass; by default all of them do.
     """
 
     layout: Layout
     kinds: tuple[type[Feedback], ...]
-    budget: int | None = None
+    cut: Cut | None = None
 
     def __call__(self, rows: Sequence[Row]) -> Batch:
-        passes = [self._pass(rows, numbers) for numbers in self._cut(rows)]
-        return {"rows": torch.arange(len(rows)), "passes": passes}
+        everything = [list(range(len(rows)))]
+        cut = self.cut(self.layout, [row["text_ids"] for row in rows]) if self.cut else everything
+        return {"rows": torch.arange(len(rows)), "passes": [self._pass(rows, numbers) for numbers in cut]}
 
     def _pass(self, rows: Sequence[Row], numbers: Sequence[int]) -> Pass:
         chosen = [rows[number] for number in numbers]
@@ -52,22 +53,6 @@ class Collator:
             "feedback": self._feedback(chosen),
             "num_tokens": torch.tensor(sum(len(ids) for ids in texts)),
         }
-
-    def _cut(self, rows: Sequence[Row]) -> list[list[int]]:
-        """Fill forward passes with rows, neighbours in the layout's order first."""
-        if self.budget is None:
-            return [list(range(len(rows)))]
-        order = sorted(range(len(rows)), key=lambda number: self.layout.sort_key(rows[number]["text_ids"]))
-        passes: list[list[int]] = []
-        texts: list[list[int]] = []
-        for number in order:
-            together = texts + rows[number]["text_ids"]
-            if not passes or self.layout.size(together) > self.budget:
-                passes.append([])
-                together = rows[number]["text_ids"]
-            passes[-1].append(number)
-            texts = together
-        return passes
 
     def _feedback(self, rows: Sequence[Row]) -> Mixed:
         parts: list[Feedback] = [kind.concatenate([]) for kind in self.kinds]

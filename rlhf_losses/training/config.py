@@ -27,7 +27,8 @@ class RewardConfig(trl.RewardConfig):
         check_layout: compare the scores of the first rows with those of the padded layout before training.
         tokens_per_pass: the most tokens of one forward and backward pass. A batch with more is cut into several
             passes, whose gradients add up to that of the batch; which rows meet in an optimizer step, and in
-            which order they come, does not change. By default a batch is one pass.
+            which order they come, does not change. By default a batch is one pass; on a CPU, where large passes are
+            slower, it is cut at about 2,048 tokens where that computes next to nothing twice.
         frozen_cache_gib: memory in GiB to keep what layers below the first trained one (LoRA on upper layers only) give
             each text, so that later epochs start there. 0 keeps nothing.
         numbers_learning_rate: learning rate of the numbers that a loss learns beside the model, like tie widths and
@@ -57,7 +58,7 @@ class RewardConfig(trl.RewardConfig):
     )
     tokens_per_pass: int | None = field(
         default=None,
-        metadata={"help": "The most tokens of one forward pass; larger batches are cut, with the same gradients."},
+        metadata={"help": "The most tokens of one forward pass; larger batches are cut. On a CPU by default 2,048."},
     )
     frozen_cache_gib: float = field(
         default=0.0,
@@ -79,5 +80,5 @@ class RewardConfig(trl.RewardConfig):
         if self.tokens_per_pass is not None and self.tokens_per_pass < 1:
             raise UnusableSetting(
                 f"tokens_per_pass={self.tokens_per_pass} leaves no room for a token in a forward pass. "
-                "Give a positive number, or leave it out to make one pass of every batch."
+                "Give a positive number, or leave it out."
             )

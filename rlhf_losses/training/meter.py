@@ -15,16 +15,22 @@ class Meter:
 
     def __init__(self) -> None:
         self.tallies: dict[str, Tally] = {}
+        self.batch: list[Scores] = []
 
     def record(self, loss: Loss, scores: Scores, batch: Pass, costs: list[PerItem], weights: list[PerItem]) -> None:
-        """Add one forward pass. The score's extremes are means of each pass's, as TRL logs them."""
+        """Add one forward pass."""
         scores = scores.detach()
+        self.batch.append(scores)
         self._add(agreement(scores, batch["feedback"]))
+        self._add(dict(zip(metric_names(loss), map(Tally.of, costs, weights), strict=True)))
+
+    def end_batch(self) -> None:
+        """Add the scores of the passes since the last batch; their extremes are means of each batch's, as TRL's."""
+        scores, self.batch = torch.cat(self.batch), []
         if len(scores):
             extremes = {"min_reward": scores.min(), "max_reward": scores.max()}
             self._add({name: Tally(value.item(), 1) for name, value in extremes.items()})
             self._add({"mean_reward": Tally.of(scores)})
-        self._add(dict(zip(metric_names(loss), map(Tally.of, costs, weights), strict=True)))
 
     def means(self, accelerator: Accelerator) -> dict[str, float]:
         """Return the mean of each metric over every process, leaving out what was never counted."""
@@ -37,7 +43,7 @@ class Meter:
 
     def clear(self) -> None:
         """Forget everything."""
-        self.tallies = {}
+        self.tallies, self.batch = {}, []
 
     def _add(self, tallies: dict[str, Tally]) -> None:
         self.tallies = add_tallies(self.tallies, tallies)

@@ -28,6 +28,7 @@ from rlhf_losses.training.data import TrainingData
 from rlhf_losses.training.frozen import FrozenStates, find_frozen_layers
 from rlhf_losses.training.learned import LearnedNumbers
 from rlhf_losses.training.meter import Meter, metric_names
+from rlhf_losses.training.passes import choose_cut
 from rlhf_losses.training.sharded import require_possible
 from rlhf_losses.training.terms import price, step_totals, total_cost, weigh
 from rlhf_losses.training.whole_step import Means, is_batchwide, measure
@@ -81,7 +82,7 @@ class RewardTrainer(trl.RewardTrainer):
         super().__init__(
             model=model,
             args=args,
-            data_collator=Collator(padded, self.data.kinds, args.tokens_per_pass),
+            data_collator=Collator(padded, self.data.kinds),
             train_dataset=self.data.train,
             eval_dataset=self.data.evaluation,
             processing_class=tokenizer,
@@ -93,6 +94,7 @@ class RewardTrainer(trl.RewardTrainer):
         preflight.require_scores_inside(self.model, self.loss, self.data.kinds)
         keep_trainable(self.model)
         self.data_collator.layout = self._choose_layout(padded)
+        self.data_collator.cut = choose_cut(args, self.loss, self._sharded)
         if frozen_states is None and args.frozen_cache_gib:
             frozen_states = FrozenStates(args.frozen_cache_gib)
         self.frozen = frozen_states and find_frozen_layers(self.model, frozen_states)
@@ -126,7 +128,9 @@ class RewardTrainer(trl.RewardTrainer):
         for one in earlier:
             with self.accelerator.no_sync(model):
                 loss += super().training_step(model, one, num_items_in_batch)
-        return loss + super().training_step(model, last, num_items_in_batch)
+        loss += super().training_step(model, last, num_items_in_batch)
+        self.train_meter.end_batch()
+        return loss
 
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
         """Return the optimizer of the model and of the numbers that the loss learns."""
@@ -161,6 +165,7 @@ class RewardTrainer(trl.RewardTrainer):
         inputs = self._prepare_inputs(inputs)
         with torch.no_grad(), self.compute_loss_context_manager():
             loss, outputs = self.compute_loss(model, inputs, return_outputs=True)
+        self.eval_meter.end_batch()
         if prediction_loss_only:
             return loss.detach(), None, None
         lines = _scores_of_rows(inputs["passes"], outputs["scores"])
@@ -216,7 +221,7 @@ class RewardTrainer(trl.RewardTrainer):
 
     def _measured_beforehand(self, batches: Sequence[Batch], totals: Tensor) -> Means | None:
         """Return the means of a step of several passes, scored once more without a gradient, dropout as it will be."""
-        several = len(batches) > 1 or self.args.tokens_per_pass is not None
+        several = len(batches) > 1 or self.data_collator.cut is not None
         if not (several and is_batchwide(self.loss)):
             return None
         model = self.model_wrapped if self._sharded else self.model
