@@ -4,13 +4,22 @@ import logging
 
 import pytest
 from datasets import Dataset
-from transformers import AutoConfig, AutoModelForSequenceClassification, LlamaForSequenceClassification
+from peft import LoraConfig
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    LlamaForSequenceClassification,
+    T5Config,
+    T5EncoderModel,
+    T5ForSequenceClassification,
+)
 
 from rlhf_losses import (
     FeedbackMismatch,
     InvalidFeedback,
     RewardConfig,
     RewardTrainer,
+    Scorer,
     UnknownName,
     UnreadableLoss,
     UnusableModel,
@@ -134,6 +143,35 @@ def test_several_labels_are_refused(language_model, tokenizer, pairs, settings, 
     tokenizer.save_pretrained(tmp_path / "three")
     with pytest.raises(UnusableModel, match=r"num_labels=3.*num_labels=1"):
         refuse(pairs, None, settings, model=str(tmp_path / "three"))
+
+
+def test_a_classifier_of_several_labels_gets_a_new_head_on_request(
+    language_model, tokenizer, pairs, settings, tmp_path
+):
+    config = AutoConfig.from_pretrained(language_model, num_labels=3)
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(tmp_path / "three")
+    tokenizer.save_pretrained(tmp_path / "three")
+    changes = {"model_init_kwargs": {"ignore_mismatched_sizes": True}, "save_strategy": "steps", "save_steps": 3}
+    args = RewardConfig(**settings(**changes))
+    trainer = RewardTrainer(str(tmp_path / "three"), args, train_dataset=pairs, peft_config=LoraConfig(r=4))
+    trainer.train()
+    published, adapter = (Scorer.from_pretrained(f) for f in (trainer.publish(), tmp_path / "run" / "checkpoint-3"))
+    assert published(["Q "], ["yes"]) == pytest.approx(adapter(["Q "], ["yes"]), abs=1e-5)
+
+
+def test_an_encoder_with_a_decoder_is_refused_by_its_name_before_anything_is_tokenized(
+    tokenizer, pairs, settings, tmp_path
+):
+    shape = {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2, "num_labels": 1}
+    for kind in (T5ForSequenceClassification, T5EncoderModel):
+        folder = tmp_path / kind.__name__
+        kind(T5Config(vocab_size=len(tokenizer), **shape)).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        told = rf"'{folder}' is of the type t5, an encoder with a decoder.*Give a language model.*BERT"
+        with pytest.raises(UnusableModel, match=told):
+            refuse(pairs, None, settings, model=str(folder))
+        with pytest.raises(UnusableModel, match=told):
+            Scorer.from_pretrained(folder)
 
 
 @pytest.mark.parametrize(("token", "told"), [(None, "no pad token"), ("<eos>", "pad = eos")])

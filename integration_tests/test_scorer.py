@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import Dataset
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
@@ -113,6 +114,14 @@ def test_a_head_that_is_not_the_trained_one_is_refused(published, tmp_path):
 def test_a_base_model_is_refused_as_a_reward_model(language_model):
     with pytest.raises(UnusableModel, match=r"no weights for score\.weight"):
         Scorer.from_pretrained(language_model)
+
+
+def test_the_adapter_of_a_language_model_is_refused_as_a_reward_model(language_model, tokenizer, tmp_path):
+    adapted = get_peft_model(AutoModelForCausalLM.from_pretrained(language_model), LoraConfig(task_type="CAUSAL_LM"))
+    adapted.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(UnusableModel, match=r"holds no score head.*rlhf-losses train"):
+        Scorer.from_pretrained(tmp_path)
 
 
 def test_a_language_model_is_no_scorer(language_model, tokenizer):

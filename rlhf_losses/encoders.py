@@ -38,6 +38,16 @@ def _directions(model: nn.Module) -> set[bool]:
     return {bool(module.is_causal) for module in model.modules() if hasattr(module, "is_causal")}
 
 
+def require_no_decoder(config: Any) -> None:
+    """Raise `UnusableModel` for an encoder with a decoder behind it, like T5, or for one part of such a model."""
+    if config.is_encoder_decoder or getattr(type(config), "is_encoder_decoder", False):
+        raise UnusableModel(
+            f"'{config.name_or_path}' is of the type {config.model_type}, an encoder with a decoder: both read the "
+            "text, and scores of such models are not read here. Give a language model (Llama, Qwen, GPT-2, …) or an "
+            "encoder alone (BERT, ModernBERT, …)."
+        )
+
+
 def first_position(model: nn.Module) -> int:
     """Return the number of a text's first position; RoBERTa and its kin count from after the padding token's."""
     padding = getattr(getattr(_body(model), "embeddings", None), "padding_idx", None)

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from rlhf_losses.dimensions import Features, Scores
 from rlhf_losses.encoders import looks_back, looks_both_ways, texts_on_lines, whole_texts
@@ -73,10 +74,16 @@ def find_head(model: nn.Module) -> nn.Module:
     named = [(name, module) for name, module in model.named_modules() if name.rsplit(".", 1)[-1] in HEADS]
     if not named:
         raise UnusableModel(
-            f"{type(model).__name__} has no module called {' or '.join(HEADS)}, so there is no score to read. "
-            "Load it with AutoModelForSequenceClassification.from_pretrained(..., num_labels=1)."
+            f"{_class_name(model)} has no module called {' or '.join(HEADS)}, so there is no score to read. Give "
+            "a model with one, like Llama, Qwen, GPT-2 or BERT: "
+            "AutoModelForSequenceClassification.from_pretrained(..., num_labels=1)."
         )
     return min(named, key=lambda pair: pair[0].count("."))[1]
+
+
+def _class_name(model: nn.Module) -> str:
+    """Return the class of a model, under any wrappers."""
+    return type(next((module for module in model.modules() if isinstance(module, PreTrainedModel)), model)).__name__
 
 
 def find_layers(model: nn.Module) -> nn.ModuleList | None:

@@ -62,6 +62,7 @@ def test_a_reward_model_of_steps_pays_at_their_ends_and_one_of_texts_cannot(ppo,
     code, said = ppo("--reward_model", make_judge("texts"), "--reward_at", "steps", output="other")
     assert code == 2
     assert "'texts' was trained on whole texts" in said
+    assert "leave --reward_at out" in said
 
 
 def test_reference_samples_are_fitted_to_and_stored_with_the_reward_model(ppo, make_judge, tmp_path):

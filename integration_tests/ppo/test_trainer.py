@@ -503,11 +503,13 @@ def test_the_card_of_the_model_names_ppo(make_trainer, tmp_path):
 # What is refused
 
 
-def test_a_critic_with_several_labels_is_refused_before_the_policy_is_loaded(make_trainer, language_model):
-    with pytest.raises(
-        UnusableModel, match=r"num_labels=2, but .* one number\. .*Give a reward model with num_labels=1"
-    ):
-        make_trainer(model="no such policy", critic=language_model)
+def test_a_critic_that_writes_is_refused_by_its_name_before_the_policy_is_loaded(make_trainer, language_model):
+    told = (
+        r"is a LlamaForCausalLM and gives no score, but .* one number\. Give a reward model .*or leave the critic out"
+    )
+    for critic in (language_model, AutoModelForCausalLM.from_pretrained(language_model)):
+        with pytest.raises(UnusableModel, match=told):
+            make_trainer(model="no such policy", critic=critic)
 
 
 def test_a_critic_without_a_trained_head_is_refused(make_trainer, language_model, tokenizer, tmp_path):

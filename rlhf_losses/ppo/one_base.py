@@ -12,16 +12,14 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from safetensors import safe_open
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf_losses.errors import UnusableModel
-from rlhf_losses.model import HEADS
 from rlhf_losses.scoring.description import Description, require_same_head
+from rlhf_losses.scoring.loading import ADAPTER, require_head_in
 from rlhf_losses.scoring.scorer import Scorer
 
-ADAPTER = "adapter_model.safetensors"
 LORA = "lora_"
 """Stands in the name of every parameter of a LoRA adapter."""
 
@@ -75,12 +73,7 @@ def require_head(adapter: Path) -> None:
             f"'{adapter}' holds no {ADAPTER}, so it is no reward model on another base; published reward models have "
             f"their adapter merged. Give the checkpoint that it was trained in, like {adapter}/checkpoint-500."
         )
-    with safe_open(adapter / ADAPTER, "pt") as file:
-        if not any(part in HEADS for name in file.keys() for part in name.split(".")):  # noqa: SIM118 (no mapping)
-            raise UnusableModel(
-                f"The adapter in '{adapter}' holds no score head, so it is that of a language model. "
-                "Give a checkpoint of RewardTrainer."
-            )
+    require_head_in(adapter)
 
 
 def _classifier(base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:

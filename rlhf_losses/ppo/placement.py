@@ -150,7 +150,8 @@ def _cutting(scorer: Any, segmentation: str | None) -> Scorer:
     if how is None:
         raise UnusableModel(
             f"'{scorer.__name__}' was trained on whole texts, so it says nothing about the steps inside one. "
-            'Train it with a loss of steps (segment_hinge), or set segmentation="sentences" to read it there.'
+            "Train one with a loss of steps, like --loss segment_hinge, or be paid at the end: leave --reward_at out. "
+            'In Python, segmentation="sentences" reads this one there all the same.'
         )
     scorer = copy(scorer)
     scorer.description = replace(scorer.description, segmentation=how)
@@ -162,7 +163,8 @@ def _require_same_steps(scorers: Sequence[Scorer]) -> None:
     if len({scorer.description.segmentation for scorer in scorers}) > 1:
         raise UnusableSetting(
             f"The members of the ensemble cut texts differently ({', '.join(f'{n}: {how}' for n, how in cuts.items())})"
-            ', so there is no step of which all have an opinion. Set one: segmentation="sentences".'
+            ", so there is no step of which all have an opinion. Train them with the same --segmentation, or in Python "
+            'set one here: segmentation="sentences".'
         )
 
 
@@ -175,7 +177,7 @@ def _last_tokens(ids: Sequence[int], answer: Answer, tokenizer: PreTrainedTokeni
     if start < 0:
         raise InvalidFeedback(
             "The steps of a completion do not stand in its tokens as they were scored, so their ends cannot be found. "
-            "Give the scorer itself as the reward function, which pays at the end of the completion."
+            "Be paid at the end: leave --reward_at out, or give the scorer itself as the reward function."
         )
     begins = accumulate((len(part) for part in parts), initial=start)
     ends = [begin + len(part.rstrip()) for begin, part in zip(begins, parts, strict=False)]

@@ -136,15 +136,19 @@ def require_one_critic(critic: str | PreTrainedModel | None, args: PPOConfig) ->
 
 
 def require_one_value(critic: str | PreTrainedModel | None) -> None:
-    """Raise `UnusableModel` for a critic that gives several numbers a token."""
+    """Raise `UnusableModel` for a critic that gives several numbers a token, or words."""
     if critic is None or _is_adapter(critic):
         return
     config = AutoConfig.from_pretrained(critic) if isinstance(critic, str) else critic.config
-    if config.num_labels != 1:
-        raise UnusableModel(
-            f"The critic has num_labels={config.num_labels}, but the value of a state is one number. "
-            "Give a reward model with num_labels=1, or leave critic out to start from the policy or its reward model."
-        )
+    if config.num_labels == 1:
+        return
+    kind = (config.architectures or [""])[0] if isinstance(critic, str) else type(critic).__name__
+    classifies = not kind or "ForSequenceClassification" in kind
+    raise UnusableModel(
+        f"The critic {f'has num_labels={config.num_labels}' if classifies else f'is a {kind} and gives no score'}, but "
+        "the value of a state is one number. Give a reward model with num_labels=1, as rlhf-losses train saves one, or "
+        "leave the critic out to start from the reward model or from the policy."
+    )
 
 
 def _is_adapter(critic: str | PreTrainedModel) -> bool:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -11,7 +12,11 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from rlhf_losses.encoders import require_no_decoder
 from rlhf_losses.errors import UnusableModel
+from rlhf_losses.model import HEADS
+
+ADAPTER = "adapter_model.safetensors"
 
 
 def load_reward_model(
@@ -28,6 +33,7 @@ def load_reward_model(
     model, info = AutoModelForSequenceClassification.from_pretrained(
         path, dtype=dtype, output_loading_info=True, **options
     )
+    require_no_decoder(model.config)
     if info["missing_keys"]:
         raise UnusableModel(
             f"'{path}' has no weights for {', '.join(sorted(info['missing_keys']))}, so its scores would be random. "
@@ -44,5 +50,20 @@ def load_reward_model(
 def _load_adapter(path: str | Path, dtype: torch.dtype | str, options: dict[str, Any]) -> PreTrainedModel:
     from peft import AutoPeftModelForSequenceClassification
 
-    model = AutoPeftModelForSequenceClassification.from_pretrained(path, dtype=dtype, num_labels=1, **options)
+    if Path(path, ADAPTER).is_file():
+        require_head_in(Path(path))
+    # The head is the adapter's, so that of its base may be of another size.
+    model = AutoPeftModelForSequenceClassification.from_pretrained(
+        path, dtype=dtype, num_labels=1, ignore_mismatched_sizes=True, **options
+    )
     return model.merge_and_unload()
+
+
+def require_head_in(adapter: Path) -> None:
+    """Raise `UnusableModel` for an adapter that was saved without a score head."""
+    with safe_open(adapter / ADAPTER, "pt") as file:
+        if not any(part in HEADS for name in file.keys() for part in name.split(".")):  # noqa: SIM118 (no mapping)
+            raise UnusableModel(
+                f"The adapter in '{adapter}' holds no score head, so it is that of a language model. "
+                "Give a checkpoint of RewardTrainer, as rlhf-losses train writes them."
+            )

@@ -10,7 +10,7 @@ from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 from torch import nn
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from rlhf_losses.encoders import HEAD_OF_TEXTS, looks_both_ways
+from rlhf_losses.encoders import HEAD_OF_TEXTS, looks_both_ways, require_no_decoder
 from rlhf_losses.errors import UnreadableLoss, UnusableModel
 from rlhf_losses.feedback import IN_STEPS, Feedback
 from rlhf_losses.hooks import parse_loss
@@ -45,22 +45,27 @@ def choose_loss(loss: Loss | str | None, args: RewardConfig) -> Loss:
 
 
 def require_one_label(model: str | PreTrainedModel, config: Any) -> None:
-    """Raise `UnusableModel` for a sequence classifier with several labels."""
+    """Raise `UnusableModel` for a sequence classifier with several labels, and for one with a decoder, like T5."""
+    require_no_decoder(config)
     trained_classifier = any("ForSequenceClassification" in name for name in config.architectures or [])
     if config.num_labels != 1 and (trained_classifier or not isinstance(model, str)):
         raise UnusableModel(
-            f"The model has num_labels={config.num_labels}, but a reward model gives one score a text. "
-            "Load it with AutoModelForSequenceClassification.from_pretrained(..., num_labels=1), or start from a "
-            "language model."
+            f"The model has num_labels={config.num_labels}, but a reward model gives one score a text. Put a new head "
+            """on it: --model_init_kwargs '{"ignore_mismatched_sizes": true}', in Python """
+            "AutoModelForSequenceClassification.from_pretrained(..., num_labels=1, ignore_mismatched_sizes=True). "
+            "Or start from a language model."
         )
 
 
 def load_config(model: str | PreTrainedModel, args: RewardConfig) -> Any:
-    """Return the configuration of a model, without its weights."""
+    """Return the configuration that a model will have, without its weights; a head of other labels may be replaced."""
     if not isinstance(model, str):
         return model.config
     options = args.model_init_kwargs if isinstance(args.model_init_kwargs, dict) else {}
-    return AutoConfig.from_pretrained(model, revision=options.get("revision"), trust_remote_code=args.trust_remote_code)
+    new_head = {"num_labels": 1} if options.get("ignore_mismatched_sizes") else {}
+    return AutoConfig.from_pretrained(
+        model, revision=options.get("revision"), trust_remote_code=args.trust_remote_code, **new_head
+    )
 
 
 def load_tokenizer(model: str | PreTrainedModel, args: RewardConfig) -> PreTrainedTokenizerBase:

@@ -82,7 +82,9 @@ def test_in_a_conversation_the_steps_of_the_last_message_are_paid():
 def test_steps_of_an_answer_that_is_not_in_the_tokens_are_refused():
     rewards = StepRewards(Lengths("sentences"))
     rewards([""], ["Go on. Stop!"])
-    with pytest.raises(InvalidFeedback, match=r"do not stand in its tokens.*Give the scorer itself"):
+    with pytest.raises(
+        InvalidFeedback, match=r"do not stand in its tokens.*leave --reward_at out, or give the scorer itself"
+    ):
         rewards.by_token([ids_of("Something else.")], Letters())
 
 
@@ -160,7 +162,9 @@ def test_an_ensemble_of_steps_is_the_worst_of_each_step_and_not_of_the_whole():
 
 def test_an_ensemble_without_common_steps_is_refused_unless_it_is_told_how_to_cut():
     members = [Saying([1.0, 2.0]), Saying([3.0], "paragraphs")]
-    with pytest.raises(UnusableSetting, match=r"cut texts differently \(.*\), so there is no step.*Set one"):
+    with pytest.raises(
+        UnusableSetting, match=r"cut texts differently \(.*\), so there is no step.*the same --segmentation"
+    ):
         StepRewards(Ensemble(members))
     assert StepRewards(Ensemble([*members[:1], Saying([3.0, 4.0], "lines")]), "sentences")([""], ["Go on. No."]) == [
         5.0
