@@ -40,14 +40,14 @@ def bert_tokenizer() -> hf.PreTrainedTokenizerFast:
 
 @pytest.fixture
 def encoder(tmp_path: Path) -> Callable[[str], str]:
-    """Save a masked language model of a family, with its tokenizer; it has no head that gives scores."""
+    """Save a model of a family, a masked language model or what lies below its head, with its tokenizer."""
 
-    def save(family: str) -> str:
+    def save(family: str, kind: str = "ForMaskedLM") -> str:
         torch.manual_seed(0)
         tokenizer, folder = bert_tokenizer(), tmp_path / family
         changes = {"cls_token_id": 1, "sep_token_id": 2} if family == "ModernBert" else {}
         config = getattr(hf, f"{family}Config")(vocab_size=len(tokenizer), **SHAPE, **changes)
-        getattr(hf, f"{family}ForMaskedLM")(config).save_pretrained(folder)
+        getattr(hf, f"{family}{kind}")(config).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         return str(folder)
 
@@ -75,6 +75,16 @@ def test_an_encoder_with_adapters_scores_as_the_plain_classifier_that_is_publish
     folder = trainer.publish()
     scores = Scorer.from_pretrained(folder)(PROMPTS, COMPLETIONS)
     assert scores == pytest.approx(plain_scores(folder), abs=1e-6)
+    assert Scorer.from_pretrained(folder / "checkpoint-3")(PROMPTS, COMPLETIONS) == pytest.approx(scores, abs=1e-5)
+
+
+@pytest.mark.parametrize("family", ["Bert", "ModernBert", "ModernBertDecoder", "EuroBert"])
+def test_all_that_is_new_above_a_bare_encoder_is_trained_and_saved_with_the_adapter(encoder, pairs, settings, family):
+    args = RewardConfig(**settings(save_strategy="steps", save_steps=3, learning_rate=1e-2))
+    trainer = RewardTrainer(encoder(family, "Model"), args, pairs, peft_config=LoraConfig(r=4), loss="bradley_terry")
+    trainer.train()
+    folder = trainer.publish()
+    scores = Scorer.from_pretrained(folder)(PROMPTS, COMPLETIONS)
     assert Scorer.from_pretrained(folder / "checkpoint-3")(PROMPTS, COMPLETIONS) == pytest.approx(scores, abs=1e-5)
 
 

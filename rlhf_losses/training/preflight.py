@@ -23,6 +23,9 @@ logger = logging.getLogger(__name__)
 BEFORE_HEADS = ("pooler", "pre_classifier")
 """Parts of the heads of encoders that stand apart, and that a language model need not have."""
 
+BEFORE_HEADS_OF = {"modernbert": ("head",), "modernbert-decoder": ("head",), "eurobert": ("dense",)}
+"""The same where the name alone says too little: in other models it is that of other layers."""
+
 PAD_MARKS = ("pad", "unused", "reserved", "unk")
 """What the name of a token says that could serve as padding."""
 
@@ -135,7 +138,8 @@ def complete_adapter(peft_config: PeftConfig | None, config: Any) -> PeftConfig 
     changed.task_type = TaskType.SEQ_CLS
     saved = list(peft_config.modules_to_save or [])
     head = [] if set(saved) & set(HEADS) else ["score"]
-    changed.modules_to_save = list(dict.fromkeys([*saved, *head, *BEFORE_HEADS]))
+    apart = BEFORE_HEADS + BEFORE_HEADS_OF.get(config.model_type, ())
+    changed.modules_to_save = list(dict.fromkeys([*saved, *head, *apart]))
     if isinstance(changed, LoraConfig) and not (changed.target_modules or changed.target_parameters):
         known = config.model_type in TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
         changed.target_modules = None if known else "all-linear"
