@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from rlhf_losses import PPOConfig, PPOTrainer, RewardConfig, RewardTrainer, Scorer
 from rlhf_losses.layouts import PackedLayout, PaddedLayout, PrefixSharedLayout, choose_layout
 from rlhf_losses.model import score_batch
+from rlhf_losses.ppo.roles import choose_critic
 from rlhf_losses.weights import keep_trainable
 
 pytest.importorskip("bitsandbytes", reason="weights of 4 bits need it")
@@ -76,6 +77,17 @@ def test_what_is_published_is_a_plain_model_with_the_same_scores(wide_model, tmp
     prompts, completions = ["Q "] * 3, ["yes", "no", "perhaps"]
     theirs = Scorer(trainer.model.eval(), trainer.processing_class)(prompts, completions)
     assert Scorer.from_pretrained(folder)(prompts, completions) == pytest.approx(theirs, rel=1e-3, abs=1e-3)
+
+
+def test_a_critic_copied_from_4_bits_has_plain_weights_and_gives_the_same_values(quantized):
+    ids = torch.tensor([TEXTS[0]])
+    policy = tiny_policy(vocab_size=quantized.config.vocab_size)
+    critic = choose_critic(quantized, policy, tokenizer=None, reward_funcs=[])
+    assert type(critic.backbone.layers[0].mlp.up_proj) is torch.nn.Linear
+    critic.requires_grad_(True)  # as where the policy trains in full
+    with torch.no_grad():
+        values = critic(ids, torch.ones_like(ids), length=2)
+        torch.testing.assert_close(values[:, -1], quantized.eval()(ids).logits[:, 0], rtol=1e-3, atol=1e-3)
 
 
 def test_a_policy_of_4_bits_learns_from_where_it_is(wide_model, tmp_path, settings):

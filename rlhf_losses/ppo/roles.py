@@ -20,6 +20,7 @@ from rlhf_losses.ppo.placement import StepRewards
 from rlhf_losses.scoring.loading import load_reward_model
 from rlhf_losses.scoring.scorer import Scorer
 from rlhf_losses.scoring.standardized import StandardizedScorer
+from rlhf_losses.weights import merged
 
 
 def choose_critic(
@@ -170,9 +171,9 @@ def head_of_zeros(policy: Any) -> nn.Linear:
 
 
 def plain_copy(model: Any) -> Any:
-    """Return a copy of a model, with its adapters merged."""
-    copied = copy.deepcopy(model)
-    return copied.merge_and_unload() if is_peft_model(copied) else copied
+    """Return a copy of a model, with its adapters merged into plain weights."""
+    plain = merged(model)
+    return copy.deepcopy(model) if plain is model else plain
 
 
 def add_adapters(critic: OwnCritic, policy_adapters: PeftConfig) -> None:
