@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 
 import datasets
 import trl
+from datasets.data_files import FILES_TO_IGNORE
+from datasets.table import CastError
 
 from rlhf_losses.cli.arguments import DataArguments
 from rlhf_losses.cli.usage import BadArgument
@@ -102,13 +104,30 @@ def load_folder(path: Path, config: str | None, streaming: bool) -> Splits:
         return datasets.DatasetDict.load_from_disk(path)
     if (path / "dataset_info.json").is_file() and (path / "state.json").is_file():
         return {"train": datasets.Dataset.load_from_disk(path)}
-    if not any(file.suffix in READERS for file in path.rglob("*")):
-        raise BadArgument(
-            f"The folder '{path}' holds no dataset: neither one written by save_to_disk nor files that end in "
-            f"{', '.join(READERS)}. Name the folder or the file with the rows."
-        )
+    require_one_kind(path)
     splits = datasets.load_dataset(str(path), name=config, streaming=streaming)
     return {split: with_lists(rows, path) for split, rows in splits.items()} if list(path.rglob("*.csv")) else splits
+
+
+def require_one_kind(folder: Path) -> None:
+    """Raise `BadArgument` unless a folder holds files with rows, all of one kind; a README.md may choose among them."""
+    files = sorted(file for file in folder.rglob("*") if file.suffix in READERS and file.name not in FILES_TO_IGNORE)
+    kinds = {READERS[file.suffix]: file.name for file in files}
+    if not kinds:
+        raise BadArgument(
+            f"The folder '{folder}' holds no dataset: neither one written by save_to_disk nor files that end in "
+            f"{', '.join(READERS)}. Name the folder or the file with the rows."
+        )
+    if model := next((name for name in ("config.json", "adapter_config.json") if (folder / name).is_file()), None):
+        raise BadArgument(
+            f"The folder '{folder}' holds a model ({model}), not rows. Name the folder or the file with the rows; a "
+            "model comes after --model."
+        )
+    if len(kinds) > 1 and not (folder / "README.md").is_file():
+        raise BadArgument(
+            f"The folder '{folder}' holds files of several kinds ({', '.join(kinds.values())}), of which only one kind "
+            "would be read. Name the file with the rows, or a folder with files of one kind."
+        )
 
 
 def require_file(path: Path) -> None:
@@ -127,10 +146,12 @@ def unreadable(path: Path, name: str, error: Exception) -> str:
     if path.exists():
         while error.__cause__ is not None:
             error = error.__cause__  # type: ignore[assignment]  # the readers wrap what went wrong in general errors
-    lines = (str(error) or type(error).__name__).strip().splitlines()
-    reason = " … ".join(dict.fromkeys((lines[0], lines[-1])))
+    told = f"its rows differ, {error.details()}" if isinstance(error, CastError) else str(error) or type(error).__name__
+    lines = told.strip().splitlines()
+    reason = " … ".join(dict.fromkeys((lines[0], lines[-1]))).rstrip(".")
     if path.exists():
-        return f"'{path}' cannot be read: {reason}. Mend the data; every row needs the same columns."
+        advice = "Name one of its files, or mend the data" if path.is_dir() else "Mend the data"
+        return f"'{path}' cannot be read: {reason}. {advice}; every row needs the same columns."
     beside = [str(other) for other in path.parent.iterdir()] if path.parent.is_dir() else []
     return (
         f"There is no file or folder '{name}' here, and as a dataset of the hub it cannot be had: {reason}. "

@@ -32,6 +32,11 @@ def require_model(name: str, flag: str, **options: Any) -> None:
     path = Path(name)
     if path.is_dir():
         require_model_files(path, flag)
+    elif path.is_file():
+        raise BadArgument(
+            f"'{name}' is a file, but a model is a folder that holds config.json, or a name of the hub. "
+            f"Give one of these after {flag}; files with rows come after --dataset."
+        )
     elif name.startswith((".", "/", "~")):
         raise BadArgument(
             f"There is no folder '{name}' to take a model from.{beside(path)} Check the path after {flag}."

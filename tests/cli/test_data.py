@@ -127,6 +127,29 @@ def test_a_folder_without_data_is_told(tmp_path):
         load_rows(str(tmp_path))
 
 
+def test_a_folder_of_files_of_several_kinds_is_told_for_only_one_kind_would_be_read(tmp_path):
+    for suffix in (".jsonl", ".csv"):
+        write(tmp_path / f"rows{suffix}", ROWS)
+    with pytest.raises(BadArgument, match=r"several kinds \(rows.csv, rows.jsonl\), of which only one.*Name the file"):
+        load_rows(str(tmp_path))
+    (tmp_path / "README.md").write_text("---\nconfigs:\n- config_name: default\n  data_files: rows.csv\n---\n")
+    assert list(load_rows(str(tmp_path))) == ROWS
+
+
+def test_a_folder_of_files_with_other_columns_is_told_with_the_columns(tmp_path):
+    write(tmp_path / "a.jsonl", ROWS)
+    write(tmp_path / "b.jsonl", [{"prompt": "1 + 1 = ", "chosen": "2", "rejected": "3"}])
+    with pytest.raises(BadArgument, match=r"cannot be read: its rows differ, .*new columns.*chosen.*Name one of its files"):
+        load_rows(str(tmp_path))
+
+
+def test_a_folder_of_a_model_holds_no_rows(tmp_path):
+    for name in ("config.json", "tokenizer.json"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(BadArgument, match=r"holds a model \(config.json\), not rows.*after --model"):
+        load_rows(str(tmp_path))
+
+
 @pytest.mark.parametrize("content", ["", "\n", "[]"])
 def test_a_file_without_rows_is_told(tmp_path, content):
     file = tmp_path / "rows.json"

@@ -115,6 +115,14 @@ def test_a_missing_model_folder_is_refused_with_the_nearest(refuse, tmp_path, mo
     assert f"Did you mean '{model_folder}'?" in told
 
 
+@pytest.mark.parametrize("flag", ["--model", "--reward_model"])
+def test_a_file_of_rows_is_no_model(refuse, model_folder, pairs_file, flag):
+    models = {"--model": model_folder, "--reward_model": model_folder} | {flag: pairs_file}
+    told = refuse("ppo --dataset {pairs} --output_dir {out}", *(word for pair in models.items() for word in pair))
+    assert f"'{pairs_file}' is a file, but a model is a folder" in told
+    assert f"after {flag}; files with rows come after --dataset." in told
+
+
 def test_a_folder_without_a_model_is_refused(refuse, tmp_path):
     assert "holds no model" in refuse(TRAIN, model=tmp_path)
 
