@@ -139,7 +139,7 @@ def test_a_folder_of_files_of_several_kinds_is_told_for_only_one_kind_would_be_r
 def test_a_folder_of_files_with_other_columns_is_told_with_the_columns(tmp_path):
     write(tmp_path / "a.jsonl", ROWS)
     write(tmp_path / "b.jsonl", [{"prompt": "1 + 1 = ", "chosen": "2", "rejected": "3"}])
-    with pytest.raises(BadArgument, match=r"cannot be read: its rows differ, .*new columns.*chosen.*Name one of its files"):
+    with pytest.raises(BadArgument, match=r"its rows differ, .*new columns.*chosen.*Name one of its files"):
         load_rows(str(tmp_path))
 
 
