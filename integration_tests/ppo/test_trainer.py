@@ -21,8 +21,8 @@ from transformers import (
     TrainerCallback,
 )
 
-from rlhf_losses.errors import FeedbackMismatch, InvalidFeedback, RlhfLossesError, UnusableModel
-from rlhf_losses.ppo import PPOConfig, PPOTrainer
+from rlhf_losses.errors import FeedbackMismatch, InvalidFeedback, RlhfLossesError, UnusableModel, UnusableSetting
+from rlhf_losses.ppo import Ensemble, PPOConfig, PPOTrainer
 from rlhf_losses.scoring import Scorer
 
 LORA = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj"]}
@@ -565,6 +565,37 @@ def test_prompts_that_leave_no_room_for_a_completion_are_refused(make_trainer, a
 def test_completions_as_long_as_the_context_are_refused(make_trainer):
     with pytest.raises(RlhfLossesError, match=r"max_completion_length=256 arrived, but .* reads 256.*Set it lower"):
         make_trainer(changes={"max_completion_length": 256})
+
+
+def short_scorer(reward_model, tokenizer, context=32):
+    reward_model.config.max_position_embeddings = context
+    return Scorer(reward_model, tokenizer)
+
+
+def test_completions_longer_than_a_reward_model_reads_are_refused_beforehand(make_trainer, reward_model, tokenizer):
+    judge = short_scorer(reward_model, tokenizer)
+    told = r"max_completion_length=31 arrived, but .*'reward_model' reads 32 tokens.*: --max_completion_length 30"
+    with pytest.raises(UnusableSetting, match=told):
+        make_trainer(judge, changes={"max_completion_length": 31})
+    make_trainer(Ensemble([judge, judge]), changes={"max_completion_length": 30})
+
+
+def test_prompts_that_a_reward_model_reads_in_part_are_told(make_trainer, reward_model, tokenizer, caplog):
+    judge = short_scorer(reward_model, tokenizer)
+    data = Dataset.from_dict({"prompt": ["a short one ", "x" * 40]})
+    with caplog.at_level("WARNING", "rlhf_losses"):
+        make_trainer(judge, train_dataset=data)
+    assert (
+        "1 of 2 prompts may lose their beginning before the reward model 'reward_model', which reads 32" in caplog.text
+    )
+    assert "with a completion of 8 they have up to 50." in caplog.text
+
+
+def test_a_reward_model_of_another_vocabulary_may_read_less(make_trainer, reward_model, other_tokenizer, caplog):
+    other_tokenizer.get_vocab = dict
+    with caplog.at_level("WARNING", "rlhf_losses"):
+        make_trainer(short_scorer(reward_model, other_tokenizer), changes={"max_completion_length": 31})
+    assert "Its tokens are other ones than the policy's, so this is a guess." in caplog.text
 
 
 def test_the_published_policy_is_the_trained_one_without_adapters(make_trainer, tmp_path):

@@ -8,13 +8,11 @@ import torch
 import transformers
 import trl
 from accelerate.utils import is_peft_model
-from datasets import Dataset
-from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, PreTrainedModel
 from trl.trainer.utils import get_config_model_id
 
-from rlhf_losses.errors import FeedbackMismatch, InvalidFeedback, UnusableModel, UnusableSetting
+from rlhf_losses.errors import FeedbackMismatch, UnusableModel, UnusableSetting
 from rlhf_losses.ppo.config import PPOConfig
-from rlhf_losses.scoring.scorer import context_length
 
 
 def short_name(model: Any) -> str:
@@ -44,7 +42,8 @@ def require_settings(args: PPOConfig, reward_funcs: Any, others: Mapping[str, An
 
 def require_writer(model: Any, args: PPOConfig) -> None:
     """Raise `UnusableModel` for a policy that cannot write a text, or that reads its prompt apart from it."""
-    config = AutoConfig.from_pretrained(model, **_trust(args)) if isinstance(model, str) else model.config
+    trust = {"trust_remote_code": args.trust_remote_code}
+    config = AutoConfig.from_pretrained(model, **trust) if isinstance(model, str) else model.config
     name = (config.architectures or [""])[0] if isinstance(model, str) else type(model).__name__
     kind: Any = getattr(transformers, name, None) if isinstance(model, str) else model
     if config.is_encoder_decoder:
@@ -84,46 +83,6 @@ def require_mix(args: PPOConfig, texts: Any) -> None:
             f"ptx_coef={args.ptx_coef} arrived without texts, so there is nothing that it weighs. "
             "Pass pretraining_dataset=DATASET with a column text, or leave ptx_coef out."
         )
-
-
-def require_room(model: Any, tokenizer: Any, datasets: Iterable[Any], args: PPOConfig) -> None:
-    """Raise `InvalidFeedback` for prompts that leave no room for a completion in the policy's context.
-
-    Streams are not looked through.
-    """
-    config = AutoConfig.from_pretrained(model, **_trust(args)) if isinstance(model, str) else model.config
-    context, name = context_length(config), model if isinstance(model, str) else get_config_model_id(config)
-    if context is None or not (tokenizer or name):
-        return
-    tokenizer = tokenizer or AutoTokenizer.from_pretrained(name, **_trust(args))
-    room = context - (args.max_completion_length or 0)
-    if room < 1:
-        raise UnusableSetting(
-            f"max_completion_length={args.max_completion_length} arrived, but the policy reads {context} tokens, which "
-            "leaves none for a prompt. Set it lower: --max_completion_length 128."
-        )
-    for data in datasets:
-        if isinstance(data, dict):
-            require_room(model, tokenizer, data.values(), args)
-        elif isinstance(data, Dataset) and "prompt" in data.column_names:
-            lengths = [_length(prompt, tokenizer) for prompt in data["prompt"]]
-            if (long := sum(length > room for length in lengths)) > 0:
-                raise InvalidFeedback(
-                    f"{long} of {len(lengths)} prompts have more than {room} tokens (the longest {max(lengths)}), so "
-                    f"{args.max_completion_length} tokens of completion do not fit behind them in the policy's context "
-                    f"of {context}. Shorten or drop these prompts, or lower --max_completion_length."
-                )
-
-
-def _length(prompt: Any, tokenizer: Any) -> int:
-    if isinstance(prompt, str):
-        return len(tokenizer(prompt)["input_ids"])
-    rendered = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=True, return_dict=True)
-    return len(rendered["input_ids"])
-
-
-def _trust(args: PPOConfig) -> dict[str, Any]:
-    return {"trust_remote_code": args.trust_remote_code}
 
 
 def require_one_critic(critic: str | PreTrainedModel | None, args: PPOConfig) -> None:

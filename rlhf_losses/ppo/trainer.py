@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf_losses.layouts import Layout, PackedLayout, PaddedLayout
-from rlhf_losses.ppo import preflight
+from rlhf_losses.ppo import preflight, room
 from rlhf_losses.ppo.advantages import PerToken, masked_mean
 from rlhf_losses.ppo.callbacks import EarlyStop
 from rlhf_losses.ppo.checkpoints import load_state, save_state
@@ -26,7 +26,7 @@ from rlhf_losses.ppo.critic import Critic, OwnCritic, clipped_value_error
 from rlhf_losses.ppo.in_rows import TrainerInRows
 from rlhf_losses.ppo.metrics import ratio_metrics
 from rlhf_losses.ppo.pretraining import PretrainingMix, windows_of
-from rlhf_losses.ppo.roles import choose_critic, critic_on_policy, standardized
+from rlhf_losses.ppo.roles import choose_critic, critic_on_policy, scorers_of, standardized
 from rlhf_losses.ppo.with_advantages import Inputs, TrainerWithAdvantages, sequences, written
 from rlhf_losses.scoring.scorer import context_length
 from rlhf_losses.weights import keep_trainable, merged
@@ -100,7 +100,10 @@ class PPOTrainer(TrainerWithAdvantages, TrainerInRows):
         preflight.require_one_critic(critic, args)
         preflight.require_one_value(critic)
         preflight.require_writer(model, args)
-        preflight.require_room(model, processing_class, [train_dataset, eval_dataset], args)
+        tokenizer, prompts = processing_class or room.tokenizer_of(model, args), [train_dataset, eval_dataset]
+        room.require_room_to_write(model, tokenizer, prompts, args)
+        judges = scorers_of(reward_funcs if isinstance(reward_funcs, list) else [reward_funcs])
+        room.require_room_to_score(judges, tokenizer, prompts, args)
         if args.score_normalization == "reference":
             reward_funcs = standardized(reward_funcs)
         super().__init__(model, reward_funcs, args, train_dataset, eval_dataset, processing_class, **grpo_arguments)

@@ -160,7 +160,7 @@ class Scorer:
         if excess > text.prompt_length:
             raise InvalidFeedback(
                 f"A text of {len(text.ids)} tokens is to be scored, but the model reads {context} and the answer alone "
-                "is longer. Shorten the answers, or take a model with a longer context."
+                "is longer. Shorten the answers (in PPO with --max_completion_length), or take a model that reads more."
             )
         return cut_prompt(text, excess)
 
