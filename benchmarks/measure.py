@@ -50,11 +50,20 @@ def linear_parameters(model: nn.Module) -> int:
 
 def environment() -> str:
     """Return hardware and versions in one line."""
-    device = (
-        torch.cuda.get_device_name() if torch.cuda.is_available() else f"{_cpu()}, {torch.get_num_threads()} threads"
-    )
+    return f"{hardware()}; {versions()}"
+
+
+def hardware() -> str:
+    """Return the device that models run on."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{_cpu()}, {torch.get_num_threads()} threads"
+
+
+def versions() -> str:
+    """Return the versions of what is measured."""
     names = ("torch", "transformers", "trl", "peft")
-    return f"{device}; Python {platform.python_version()}, " + ", ".join(f"{name} {version(name)}" for name in names)
+    return f"Python {platform.python_version()}, " + ", ".join(f"{name} {version(name)}" for name in names)
 
 
 def _timed(work: Callable[[], object]) -> float:

@@ -1,6 +1,5 @@
 """What the benchmarks run on: models of settable size with random weights, a tokenizer, and data."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,13 +98,6 @@ def dialogues(count: int, seed: int = 0, longest: int = 512) -> Workload:
     return Workload("dialogues", rows, train_tokenizer(row["prompt"] for row in rows))
 
 
-def from_file(path: str | Path, count: int | None = None) -> Workload:
-    """Return pairs or rankings from a JSON Lines file, with a tokenizer of 8,000 entries trained on it."""
-    rows = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()][:count]
-    texts = [text for row in rows for text in (row["prompt"], *(row.get("completions") or [row["chosen"]]))]
-    return Workload(Path(path).parent.name + "/" + Path(path).name.split(".")[0], rows, train_tokenizer(texts))
-
-
 def grouped(prompts: int, prompt: int, answers: int, answer: int, seed: int = 0) -> Workload:
     """Return rankings of fixed lengths: so many answers of so many tokens a prompt."""
     base = dialogues(200, seed)
@@ -136,6 +128,18 @@ def as_pairs(workload: Workload) -> Workload:
         if rank < other
     ]
     return Workload(workload.name, rows, workload.tokenizer)
+
+
+def with_answers(workload: Workload, prompts: int, answers: int) -> Workload:
+    """Return so many prompts with so many different answers each: their own, and then those of the rows after."""
+    rows: dict[str, dict[str, Any]] = {}
+    for number, row in enumerate(workload.rows):
+        following = [row, *workload.rows[number + 1 :], *workload.rows[:number]]
+        found = [*dict.fromkeys(text for one in following for text in one["completions"])][:answers]
+        rows.setdefault(row["prompt"], {"prompt": row["prompt"], "completions": found})
+    if len(rows) < prompts or len(found) < answers:
+        raise ValueError(f"{workload.name}: {len(rows)} prompts and {len(found)} different answers are too few.")
+    return Workload(f"{workload.name}, {answers} completions", [*rows.values()][:prompts], workload.tokenizer)
 
 
 def train_tokenizer(texts: Any) -> PreTrainedTokenizerFast:
