@@ -230,6 +230,15 @@ def test_the_picture_of_growth_is_drawn_from_its_table(tmp_path):
     assert (tmp_path / "growth.png").stat().st_size > 10_000
 
 
+def test_growth_is_measured_over_prompts_answers_and_tokens(tmp_path):
+    run("growth.py", "--size", "tiny", "--points", "1", "--repeats", "1", "--output", str(tmp_path))
+    rows = rows_of(tmp_path / "growth.csv")
+    assert [row["varied"] for row in rows] == [*3 * ["prompt"], *3 * ["answers"], *3 * ["tokens"]]
+    assert {row["tokens"] for row in rows[6:8]} == {row["value"] for row in rows[6:]}
+    assert int(rows[8]["tokens"]) < int(rows[8]["value"]) / 2
+    assert (tmp_path / "growth.png").stat().st_size > 10_000
+
+
 def test_what_a_lower_bound_changes_is_told_as_the_page_has_it():
     """The plugin that it measures is needed for new runs only."""
     printed = run("lower_bound.py", "--draw", "--output", str(BENCHMARKS / "results"))
