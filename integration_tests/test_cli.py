@@ -254,6 +254,20 @@ def provide_losses():
 '''
 
 
+@pytest.mark.parametrize(
+    ("flag", "value", "told"),
+    [("--lora_r", 0, "`r` should be a positive"), ("--lora_target_modules", "nothing", "target")],
+)
+def test_what_other_libraries_refuse_as_a_run_starts_is_one_message(
+    cli, language_model, pairs_file, tmp_path, flag, value, told
+):
+    where = ("--model", language_model, "--dataset", pairs_file, "--output_dir", tmp_path / "run")
+    answered = cli("train", *where, flag, value, *FAST.split())
+    assert answered.code == 2
+    assert told in answered.err.splitlines()[-1]
+    assert answered.err.splitlines()[-1].startswith("rlhf-losses: The run cannot start: ")
+
+
 def test_a_loss_from_a_plugin_file_trains(done, language_model, pairs_file, tmp_path):
     (tmp_path / "shortfall.py").write_text(PLUGIN)
     done(

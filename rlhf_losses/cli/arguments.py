@@ -13,6 +13,14 @@ from transformers.utils import is_bitsandbytes_available, is_torch_bf16_gpu_avai
 from rlhf_losses.cli.usage import BadArgument, OneMessage
 from rlhf_losses.errors import RlhfLossesError, did_you_mean
 
+LEAST = {
+    "per_device_train_batch_size": 1,
+    "per_device_eval_batch_size": 1,
+    "gradient_accumulation_steps": 1,
+    "learning_rate": 0,
+}
+"""The least that a number may be, where it would be refused late."""
+
 
 @dataclass
 class DataArguments(trl.ScriptArguments):
@@ -82,6 +90,7 @@ class TrainingParser(OneMessage, trl.TrlParser):
         except yaml.YAMLError as error:
             raise BadArgument(f"The file of --config is not YAML: {error}") from error
         self.refuse(left)
+        require_least(found)
         return tuple(found)
 
     def adapt(self) -> None:
@@ -126,6 +135,16 @@ class TrainingParser(OneMessage, trl.TrlParser):
             return "no"
         known = ", ".join(map(str, choices))
         raise BadArgument(f"The file of --config sets {name} to {value!r}. Take one of {known}.")
+
+
+def require_least(found: Iterable[Any]) -> None:
+    """Raise `BadArgument` for a number that torch would refuse once everything is loaded."""
+    for name, least in LEAST.items():
+        value = next((getattr(one, name) for one in found if hasattr(one, name)), least)
+        if value < least:
+            raise BadArgument(
+                f"{name}={value} arrived, with which nothing can be trained. Write --{name} {least} or more."
+            )
 
 
 def quantization_of(model: trl.ModelConfig) -> Any:

@@ -64,16 +64,17 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     if judges.reference_samples:
         config.score_normalization = "reference"
     stop = runs.Interruptible()
-    trainer = PPOTrainer(
-        args=config,
-        train_dataset=rows,
-        eval_dataset=held_out,
-        peft_config=trl.get_peft_config(model),
-        critic=data.critic,
-        pretraining_dataset=texts,
-        callbacks=[stop],
-        **policy_and_rewards(name, config, judges, model, data.critic),
-    )
+    with runs.starting():
+        trainer = PPOTrainer(
+            args=config,
+            train_dataset=rows,
+            eval_dataset=held_out,
+            peft_config=trl.get_peft_config(model),
+            critic=data.critic,
+            pretraining_dataset=texts,
+            callbacks=[stop],
+            **policy_and_rewards(name, config, judges, model, data.critic),
+        )
     runs.train(trainer, stop, checkpoint)
     if held_out is not None and config.eval_strategy == "no":
         trainer.save_metrics("eval", trainer.evaluate())

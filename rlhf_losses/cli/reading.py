@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 import datasets
+import torch
 
 from rlhf_losses.cli.data import load_rows
 from rlhf_losses.cli.runs import require_model
@@ -20,7 +21,9 @@ def reading_parser(prog: str, description: str) -> OneMessage:
     parser.add_argument("--model", "--model_name_or_path", required=True, help="folder (or hub id) of a reward model")
     add_rows(parser)
     parser.add_argument("--batch_size", type=at_least_one, default=32, help="texts a forward pass (default: 32)")
-    parser.add_argument("--device", help="like cpu or cuda:0; by default the accelerator, if there is one")
+    parser.add_argument(
+        "--device", type=device_here, help="like cpu or cuda:0; by default the accelerator, if there is one"
+    )
     return parser
 
 
@@ -34,10 +37,20 @@ def add_rows(parser: OneMessage) -> None:
 
 def at_least_one(text: str) -> int:
     """Read a whole number from 1."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is too few; give a whole number from 1")
-    return number
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is no count; give a whole number from 1")
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is too few; give a whole number from 1")
+    return int(text)
+
+
+def device_here(text: str) -> str:
+    """Read the name of a device that this machine has."""
+    try:
+        torch.empty(0, device=text)
+    except (RuntimeError, AssertionError, NotImplementedError):  # what torch raises depends on how it was built
+        raise argparse.ArgumentTypeError(f"there is no device '{text}' here; give cpu, or leave it out") from None
+    return text
 
 
 def rows_of(args: argparse.Namespace) -> datasets.Dataset:

@@ -3,6 +3,8 @@
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,8 +14,9 @@ from huggingface_hub import upload_folder
 from transformers import AutoConfig, AutoTokenizer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
+from rlhf_losses.cli.quiet import DEBUG
 from rlhf_losses.cli.usage import BadArgument
-from rlhf_losses.errors import RunExists, did_you_mean
+from rlhf_losses.errors import RlhfLossesError, RunExists, did_you_mean
 
 RESUME = "--resume_from_checkpoint"
 TRACES = ("config.json", "model.safetensors", "model.safetensors.index.json", "adapter_config.json")
@@ -122,6 +125,20 @@ def push(trainer: Any, folder: Path) -> None:
             ignore_patterns=["checkpoint-*", "_*"],
             delete_patterns=["adapter_*"],
         )
+
+
+@contextmanager
+def starting() -> Iterator[None]:
+    """While the context lasts, turn what TRL, PEFT or transformers refuse about a run into one message."""
+    try:
+        yield
+    except RlhfLossesError:
+        raise
+    except ValueError as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise BadArgument(
+            f"The run cannot start: {reason}. Change the argument that it names; {DEBUG}=1 shows where it was refused."
+        ) from error
 
 
 class Interruptible(TrainerCallback):

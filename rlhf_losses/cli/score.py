@@ -14,6 +14,7 @@ from tqdm import tqdm
 from rlhf_losses.batching.adapting import adapt
 from rlhf_losses.batching.segments import join_segments
 from rlhf_losses.cli.reading import ADAPTER, load_scorer, reading_parser, rows_of
+from rlhf_losses.cli.usage import BadArgument
 from rlhf_losses.errors import FeedbackMismatch, InvalidFeedback, RunExists
 from rlhf_losses.feedback import Steps
 from rlhf_losses.feedback.base import Answer
@@ -64,8 +65,8 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     args = parser.parse(argv)
     rows = adapt(rows_of(args), args.adapter, "texts", plugins)
     require_texts(rows.column_names, args.dataset)
-    if args.output and Path(args.output).exists():
-        raise RunExists(f"The file '{args.output}' exists already. Choose another one: --output FILE.")
+    if args.output:
+        require_new(Path(args.output))
     scorer = load_scorer(args.model, batch_size=args.batch_size, device=args.device)
     estimator = scorer.estimator(args.estimate, plugins) if args.estimate else None
     with output(args.output) as lines, tqdm(total=len(rows), unit=" rows", disable=None) as bar:
@@ -86,6 +87,16 @@ def require_texts(columns: Sequence[str], name: str) -> None:
         raise FeedbackMismatch(
             f"'{name}' has the columns {', '.join(columns)}, and none of them holds texts to score. Rename one to "
             "text or messages, or give answers to a prompt: completion, completions, or chosen and rejected."
+        )
+
+
+def require_new(file: Path) -> None:
+    """Raise `RunExists` for a file that is there, and `BadArgument` for one in a folder that is not."""
+    if file.exists():
+        raise RunExists(f"The file '{file}' exists already. Choose another one: --output FILE.")
+    if not file.parent.is_dir():
+        raise BadArgument(
+            f"There is no folder '{file.parent}' for the scores. Make it, or choose another: --output FILE."
         )
 
 

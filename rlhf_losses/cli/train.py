@@ -40,16 +40,17 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     held_out = None if held_out is None else adapt(held_out, data.adapter, "eval data", plugins)
     config.model_init_kwargs = model_options(model, config)
     stop = runs.Interruptible()
-    trainer = RewardTrainer(
-        model=name,
-        args=config,
-        train_dataset=rows,
-        eval_dataset=held_out,
-        quantization_config=quantization,
-        peft_config=trl.get_peft_config(model),
-        callbacks=[stop],
-        loss=loss,
-    )
+    with runs.starting():
+        trainer = RewardTrainer(
+            model=name,
+            args=config,
+            train_dataset=rows,
+            eval_dataset=held_out,
+            quantization_config=quantization,
+            peft_config=trl.get_peft_config(model),
+            callbacks=[stop],
+            loss=loss,
+        )
     runs.train(trainer, stop, checkpoint)
     publish(trainer, rows)
 

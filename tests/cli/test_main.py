@@ -106,6 +106,8 @@ def test_version_names_the_package_and_what_it_stands_on(capsys):
         (["describe", "bradley_terry(temprature=2.0)"], "Did you mean 'temperature'?"),
         (["score"], "the following arguments are required: --model"),
         (["score", "--model", "m", "--dataset", "d", "--batch_size", "0"], "0 is too few"),
+        (["score", "--model", "m", "--dataset", "d", "--max_rows", "two"], "'two' is no count; give a whole number"),
+        (["score", "--model", "m", "--dataset", "d", "--device", "gpu"], "there is no device 'gpu' here; give cpu"),
     ],
 )
 def test_what_cannot_be_read_is_told_in_one_line_and_exit_code_2(cli, argv, message):

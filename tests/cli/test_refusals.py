@@ -106,6 +106,16 @@ def test_prompts_are_needed_for_ppo(refuse, write_rows, tmp_path):
     assert "columns question and no prompt" in told
 
 
+def test_scores_need_a_folder(refuse, tmp_path):
+    told = refuse("score --model {model} --dataset {pairs} --output", str(tmp_path / "nowhere" / "scores.jsonl"))
+    assert f"There is no folder '{tmp_path / 'nowhere'}' for the scores. Make it" in told
+
+
+@pytest.mark.parametrize(("flag", "value"), [("per_device_train_batch_size", 0), ("learning_rate", -1.0)])
+def test_numbers_with_which_nothing_can_be_trained_are_refused(refuse, flag, value):
+    assert f"{flag}={value} arrived" in refuse(TRAIN, f"--{flag}", str(value))
+
+
 @pytest.mark.parametrize(
     "command", [TRAIN, PPO, "score --model {model} --dataset {pairs}", "evaluate --model {model} --dataset {pairs}"]
 )
