@@ -15,7 +15,7 @@ from rlhf_losses.layouts.base import How, Unfit
 from rlhf_losses.layouts.calls import attend_by_calls, has_kernel_for_groups
 from rlhf_losses.layouts.flex import BLOCK, attend_in_one_kernel, block_mask
 from rlhf_losses.layouts.tree import TokenTree
-from rlhf_losses.layouts.varlen import attend_by_spans, attend_with
+from rlhf_losses.layouts.varlen import attend_by_spans, attend_with, kernel_of_torch
 
 
 def by_the_formula(query, key, value, window, softcap, both_ways=False) -> Tensor:
@@ -123,6 +123,22 @@ def test_the_spans_of_the_varlen_kernel_are_the_tree(layout, texts, key_heads, w
         strict=True,
     ):
         torch.testing.assert_close(mine, theirs)
+
+
+@pytest.mark.parametrize("window", [None, 150])
+@pytest.mark.parametrize("key_heads", [4, 2])
+@pytest.mark.parametrize("layout", [PackedLayout(), PrefixSharedLayout(shortest_shared=1)], ids=["packed", "shared"])
+def test_torchs_own_kernel_takes_what_it_is_handed(layout, key_heads, window):
+    """On the device that holds no numbers it checks arguments, and gives shapes, forward and backward."""
+    tree = layout.arrange(LONG_TEXTS).model_inputs["tree"]
+    query, key, value = (
+        torch.empty(1, heads, len(tree.reach), 64, device="meta", dtype=torch.bfloat16, requires_grad=True)
+        for heads in (HEADS, key_heads, key_heads)
+    )
+    output = attend_with(kernel_of_torch(), tree, query, key, value, How(scaling=0.1, window=window))
+    assert (output.shape, output.dtype) == (query.shape, query.dtype)
+    for gradient, x in zip(torch.autograd.grad(output.sum(), (query, key, value)), (query, key, value), strict=True):
+        assert gradient.shape == x.shape
 
 
 @pytest.mark.parametrize("window", [None, 2])
