@@ -56,6 +56,12 @@ def test_columns_that_hold_no_feedback_are_told_how_to_be_called(settings):
         refuse(rows(question=["a"], answer=["b"]), "bradley_terry", settings)
 
 
+def test_a_text_without_a_token_is_named_with_its_row(settings):
+    data = rows(chosen_ids=[[5, 6], [5, 6]], rejected_ids=[[5], []])
+    with pytest.raises(InvalidFeedback, match=r"1.*rejected_ids = \[\], a text without a token.*EOS"):
+        refuse(data, "bradley_terry", settings)
+
+
 def test_a_loss_that_reads_any_feedback_is_not_blamed_where_there_is_none(settings):
     with pytest.raises(FeedbackMismatch, match=r"^This dataset has the columns question, answer, so it holds no feed"):
         refuse(rows(question=["a"], answer=["b"]), "score_decay", settings)

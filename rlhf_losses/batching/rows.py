@@ -8,6 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from rlhf_losses.batching.rendering import render
 from rlhf_losses.batching.tokens import Encoded, cut_prompt, encode
+from rlhf_losses.errors import InvalidFeedback
 from rlhf_losses.feedback import KINDS, Feedback
 from rlhf_losses.feedback.base import Row
 
@@ -52,6 +53,12 @@ def tokenized(row: Mapping[str, Any]) -> list[Encoded]:
     """Return the texts of a pair that was tokenized before, as TRL allows, or nothing."""
     if "chosen_ids" not in row or "rejected_ids" not in row:
         return []
+    for side in ("chosen_ids", "rejected_ids"):
+        if not row[side]:
+            raise InvalidFeedback(
+                f"A row got {side} = {row[side]}, a text without a token, and a score is read at a text's last token. "
+                "End texts with EOS before they are tokenized, or leave the row out."
+            )
     return [Encoded(list(row[side]), (len(row[side]) - 1,)) for side in ("chosen_ids", "rejected_ids")]
 
 

@@ -19,7 +19,7 @@ from rlhf_losses.layouts.base import Layout, Texts, Unfit
 from rlhf_losses.layouts.packed import PackedLayout
 from rlhf_losses.layouts.padded import PaddedLayout
 from rlhf_losses.layouts.prefix_shared import PrefixSharedLayout
-from rlhf_losses.model import find_head
+from rlhf_losses.model import find_head, head_in_use
 
 logger = logging.getLogger(__name__)
 
@@ -146,18 +146,15 @@ def seen_by_head(model: nn.Module, layout: Layout, texts: Texts) -> list[Tensor]
 
     A head that makes its own choice among the tokens of a text may choose others than the first.
     """
-    seen: list[tuple[Tensor, Tensor]] = []
-    hook = find_head(model).register_forward_hook(lambda _module, args, output: seen.append((args[0], output)))
     arrangement = layout.arrange(texts)
     device = next(model.parameters()).device
     inputs = {k: v.to(device) for k, v in arrangement.model_inputs.items()}
     was_training = model.training
     model.eval()
     try:
-        with texts_on_lines(model, inputs):
+        with head_in_use(find_head(model)) as seen, texts_on_lines(model, inputs):
             output = model(**inputs, use_cache=False)
     finally:
-        hook.remove()
         model.train(was_training)
     read, scores = seen[-1]
     if looks_both_ways(model):

@@ -1,0 +1,56 @@
+"""Weights in half precision: the same scores in every layout, up to their rounding; the head stays in float32."""
+
+import pytest
+import torch
+from peft import LoraConfig
+from safetensors.torch import load_file
+from transformers import AutoModelForSequenceClassification
+
+from rlhf_losses import RewardConfig, RewardTrainer, Scorer
+from rlhf_losses.model import find_head
+
+PROMPTS = ["Name a colour. "] * 3 + ["Is it late? "]
+COMPLETIONS = ["Red", "Blue, or a very dark green.", "Blue, or black.", "Yes."]
+HALVES = [torch.bfloat16, torch.float16]
+LAYOUTS = ["padded", "packed", "prefix_shared", "auto"]
+
+
+@pytest.fixture(scope="module")
+def published(trained, tmp_path_factory):
+    return trained.publish(tmp_path_factory.mktemp("published"))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+def test_scores_of_half_precision_are_those_of_full_precision_rounded(published, dtype, layout):
+    exact = torch.tensor(Scorer.from_pretrained(published, layout="padded")(PROMPTS, COMPLETIONS))
+    scorer = Scorer.from_pretrained(published, dtype=dtype, layout=layout)
+    assert scorer.layout.name == ("prefix_shared" if layout == "auto" else layout)
+    assert find_head(scorer.model).weight.dtype == torch.float32
+    torch.testing.assert_close(torch.tensor(scorer(PROMPTS, COMPLETIONS)), exact, rtol=3e-2, atol=3e-2)
+
+
+@pytest.mark.parametrize("layout", ["packed", "prefix_shared"])
+@pytest.mark.parametrize(("dtype", "autocast"), [("bfloat16", False), ("float16", False), ("bfloat16", True)])
+def test_training_on_a_base_of_half_precision_is_the_same_in_every_layout(
+    language_model, settings, pairs, tmp_path, layout, dtype, autocast
+):
+    def trained(layout):
+        arguments = settings(
+            output_dir=str(tmp_path / layout), max_steps=8, learning_rate=3e-3, layout=layout, bf16=autocast,
+            model_init_kwargs={"dtype": dtype},
+        )  # fmt: skip
+        lora = LoraConfig(r=4, lora_dropout=0.0, target_modules=["q_proj", "up_proj"])
+        trainer = RewardTrainer(language_model, RewardConfig(**arguments), pairs, loss="hinge", peft_config=lora)
+        trainer.train()
+        return trainer
+
+    ours, padded = trained(layout), trained("padded")
+    assert ours.data_collator.layout.name == layout
+    for mine, other in zip(ours.state.log_history[:-1], padded.state.log_history[:-1], strict=True):
+        assert mine["loss"] == pytest.approx(other["loss"], abs=3e-2)
+        assert mine["mean_reward"] == pytest.approx(other["mean_reward"], abs=6e-2)
+    folder = ours.publish(tmp_path / "published")
+    assert load_file(folder / "model.safetensors")["score.weight"].dtype == torch.float32
+    plain = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
+    assert plain.config.num_labels == 1
