@@ -16,10 +16,17 @@ Row = dict[str, Any]
 Pass = dict[str, Any]
 """One forward pass: `rows`, their numbers in the batch; `model_inputs`; for each score `score_at`, the token
 where it is read, and `score_row`; `texts`, a key of each and where its tokens are; `prompt_share`, one a row;
-`feedback` on the scores; `num_tokens` of all texts."""
+`feedback` on the scores; `num_tokens` of the texts that are read."""
 
 Batch = dict[str, Any]
-"""`rows` numbers the rows; `passes` holds one `Pass`, or several where they are cut."""
+"""`rows` numbers the rows; `passes` holds one `Pass`, or several where they are cut; `source` the rows themselves."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The rows that a batch was made of, as one thing that is not moved to a device."""
+
+    rows: Sequence[Row]
 
 
 @dataclass
@@ -39,7 +46,8 @@ class Collator:
     def __call__(self, rows: Sequence[Row]) -> Batch:
         everything = [list(range(len(rows)))]
         cut = self.cut(self.layout, [row["text_ids"] for row in rows]) if self.cut else everything
-        return {"rows": torch.arange(len(rows)), "passes": [self._pass(rows, numbers) for numbers in cut]}
+        passes = [self._pass(rows, numbers) for numbers in cut]
+        return {"rows": torch.arange(len(rows)), "passes": passes, "source": Source(rows)}
 
     def _pass(self, rows: Sequence[Row], numbers: Sequence[int]) -> Pass:
         chosen = [rows[number] for number in numbers]
@@ -51,7 +59,7 @@ class Collator:
             "score_row": torch.tensor(owner, dtype=torch.long),
             "prompt_share": torch.tensor([row.get("prompt_share", 1.0) for row in chosen]),
             "feedback": self._feedback(chosen),
-            "num_tokens": torch.tensor(sum(len(ids) for ids in texts)),
+            "num_tokens": torch.tensor(sum(len(texts[which]) for which in set(text))),
         }
 
     def _feedback(self, rows: Sequence[Row]) -> Mixed:

@@ -57,7 +57,7 @@ def tokenized(row: Mapping[str, Any]) -> list[Encoded]:
         if not row[side]:
             raise InvalidFeedback(
                 f"A row got {side} = {row[side]}, a text without a token, and a score is read at a text's last token. "
-                "End texts with EOS before they are tokenized, or leave the row out."
+                "Leave the row out, or end texts with EOS before they are tokenized."
             )
     return [Encoded(list(row[side]), (len(row[side]) - 1,)) for side in ("chosen_ids", "rejected_ids")]
 

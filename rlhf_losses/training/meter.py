@@ -27,10 +27,11 @@ class Meter:
     def end_batch(self) -> None:
         """Add the scores of the passes since the last batch; their extremes are means of each batch's, as TRL's."""
         scores, self.batch = torch.cat(self.batch), []
-        if len(scores):
-            extremes = {"min_reward": scores.min(), "max_reward": scores.max()}
-            self._add({name: Tally(value.item(), 1) for name, value in extremes.items()})
-            self._add({"mean_reward": Tally.of(scores)})
+        extremes = (scores.min().item(), scores.max().item()) if len(scores) else (0.0, 0.0)
+        # A process without scores counts 0 of each, for processes add up the same names.
+        named = zip(("min_reward", "max_reward"), extremes, strict=True)
+        self._add({name: Tally(value, min(len(scores), 1)) for name, value in named})
+        self._add({"mean_reward": Tally.of(scores)})
 
     def means(self, accelerator: Accelerator) -> dict[str, float]:
         """Return the mean of each metric over every process, leaving out what was never counted."""

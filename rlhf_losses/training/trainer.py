@@ -29,6 +29,7 @@ from rlhf_losses.training.frozen import FrozenStates, find_frozen_layers
 from rlhf_losses.training.learned import LearnedNumbers
 from rlhf_losses.training.meter import Meter, metric_names
 from rlhf_losses.training.passes import choose_cut
+from rlhf_losses.training.repeats import without_repeats
 from rlhf_losses.training.sharded import require_possible
 from rlhf_losses.training.terms import price, step_totals, total_cost, weigh
 from rlhf_losses.training.whole_step import Means, is_batchwide, measure
@@ -162,13 +163,15 @@ class RewardTrainer(trl.RewardTrainer):
         ignore_keys: list[str] | None = None,
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """Return the loss, one line of scores a row (NaN fills up), and the number of scores of each row."""
-        inputs = self._prepare_inputs(inputs)
+        rows = len(inputs["rows"])
+        inputs = without_repeats(self._prepare_inputs(inputs), self.data_collator, self.accelerator)
         with torch.no_grad(), self.compute_loss_context_manager():
             loss, outputs = self.compute_loss(model, inputs, return_outputs=True)
         self.eval_meter.end_batch()
         if prediction_loss_only:
             return loss.detach(), None, None
         lines = _scores_of_rows(inputs["passes"], outputs["scores"])
+        lines += [loss.new_zeros(0)] * (rows - len(lines))
         counts = torch.tensor([len(line) for line in lines], device=loss.device)
         return loss.detach(), pad_sequence(lines, batch_first=True, padding_value=float("nan")), counts
 
@@ -238,6 +241,7 @@ class RewardTrainer(trl.RewardTrainer):
     def _get_num_items_in_batch(self, batch_samples: list[Batch], device: torch.device) -> Tensor | None:
         if not batch_samples:
             return None
+        batch_samples[-1] = without_repeats(batch_samples[-1], self.data_collator, self.accelerator)
         passes = [one for batch in batch_samples for one in batch["passes"]]
         totals = self._everywhere(step_totals(self.loss, passes, self.args.average_over).to(device))
         self.step_means = self._measured_beforehand(batch_samples, totals)
