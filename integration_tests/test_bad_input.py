@@ -81,8 +81,8 @@ ANSWERS = {"prompt": ["Q "], "completion": ["yes"]}
         ("centering", GOOD_PAIR, "from Pairs.*'bradley_terry \\+ centering'"),
         ("score_decay", ANSWERS | {"rating": [1.0]}, "from Ratings.*'squared_error \\+ score_decay'"),
         ("length_decorrelation", ANSWERS | {"label": [True]}, "from Labels.*'cross_entropy \\+ length_decorrelation'"),
-        ("0 * bradley_terry", GOOD_PAIR, "Give a weight above 0 to a loss that reads them, like 'bradley_terry'"),
-        ("0 * hinge + centering", GOOD_PAIR, "Give a weight above 0 .*like 'bradley_terry \\+ centering'"),
+        ("0 * bradley_terry", GOOD_PAIR, "Take a loss that reads them, with a weight above 0: 'bradley_terry'"),
+        ("0 * hinge + centering", GOOD_PAIR, "a weight above 0: 'bradley_terry \\+ centering'"),
         ("0.1 * centering + score_decay", GOOD_PAIR, "'bradley_terry \\+ 0.1 \\* centering \\+ score_decay'"),
     ],
 )

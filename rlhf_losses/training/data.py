@@ -71,10 +71,10 @@ def _require_lesson(loss: Loss, held: type[Feedback]) -> None:
         return
     example = next(entry.name for entry in catalogue().for_feedback(held) if not only_regularizes(entry.loss()))
     weighed = [str(term) for term in loss.terms if term.weight]
-    advice = "Add it to a loss" if len(weighed) == len(loss.terms) else "Give a weight above 0 to a loss"
+    how = "by adding one" if len(weighed) == len(loss.terms) else "with a weight above 0"
     raise FeedbackMismatch(
         f"The loss '{loss}' costs the same whatever people said, so the model would learn nothing from "
-        f"{held.__name__}. {advice} that reads them, like '{' + '.join([example, *weighed])}'."
+        f"{held.__name__}. Take a loss that reads them, {how}: '{' + '.join([example, *weighed])}'."
     )
 
 
