@@ -2,17 +2,19 @@
 
 import json
 import pickle
+from itertools import chain
 from pathlib import Path
 
 import pytest
 import torch
 from datasets import Dataset
+from one_by_one import OneByOne, TokensComputed
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from rlhf_losses import RewardConfig, RewardTrainer, Scorer, UnusableModel, bradley_terry
-from rlhf_losses.scoring import evaluate
+from rlhf_losses.scoring import best_of, evaluate
 
 PROMPTS = ["Name a colour. ", "Name a colour. ", "Count. ", "Is it late? "]
 COMPLETIONS = ["Red", "Blue, or perhaps a very dark green.", "1 2 3 4 5 6 7 8 9", ""]
@@ -192,6 +194,29 @@ def test_scoring_counts_forward_passes_by_text_and_not_by_step(language_model, s
     assert len(calls) == 1
     scorer(["Same. "] * 5, ["Text"] * 5)
     assert len(calls) == 2
+
+
+@pytest.mark.parametrize("layout", ["auto", "packed", "padded"])
+def test_the_best_of_n_is_that_of_the_plain_model_and_prompts_are_computed_once(published, tokenizer, layout):
+    """One text at a time, by transformers alone; only the layout that shares beginnings saves the prompts."""
+    prompts = [f"{i} birds sing of the sea and of the wind. " for i in range(3)]
+    candidates = [[f"{'aeiouxyz'[(i + 3 * n) % 8]} is song {n}" for n in range(8)] for i in range(3)]
+    asked, answers = [prompt for prompt in prompts for _ in range(8)], list(chain(*candidates))
+    alone = OneByOne(None, tokenizer, published)
+    scores = [alone([prompt] * 8, texts) for prompt, texts in zip(prompts, candidates, strict=True)]
+    assert min(max(each) - min(each) for each in scores) > 1e-3
+    expected = [texts[int(torch.tensor(each).argmax())] for texts, each in zip(candidates, scores, strict=True)]
+    scorer = Scorer.from_pretrained(published, layout=layout)
+    computed = TokensComputed(scorer.model)
+
+    assert best_of(scorer, prompts, candidates) == expected
+    computed_tokens, all_tokens = computed.take(), alone.tokens(asked, answers)
+    if layout == "auto":
+        assert computed_tokens == alone.distinct_tokens(asked, answers)
+        assert computed_tokens < all_tokens / 3
+    else:
+        assert computed_tokens >= all_tokens
+    assert scorer(asked, answers) == pytest.approx(list(chain(*scores)), abs=1e-5)
 
 
 def test_evaluation_agrees_with_scores_and_scipy(scorer, pairs):

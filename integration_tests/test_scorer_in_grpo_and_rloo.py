@@ -6,11 +6,12 @@ import pytest
 import torch
 import trl
 from datasets import Dataset
+from one_by_one import OneByOne, TokensComputed
 
 from rlhf_losses.scoring import Scorer
 
 TRAINERS = [(trl.GRPOTrainer, trl.GRPOConfig), (trl.RLOOTrainer, trl.RLOOConfig)]
-TEXTS = [f"Count to {i}." for i in range(8)]
+TEXTS = [f"{i} birds count to {i}." for i in range(8)]
 PROMPTS = {"texts": TEXTS, "conversations": [[{"role": "user", "content": text}] for text in TEXTS]}
 
 
@@ -24,12 +25,14 @@ def scorer(reward_model, tokenizer):
 @pytest.mark.parametrize("form", PROMPTS)
 @pytest.mark.parametrize(("trainer_class", "config_class"), TRAINERS, ids=["grpo", "rloo"])
 def test_the_trainer_optimises_the_scores_that_the_scorer_gives(
-    trainer_class, config_class, form, scorer, language_model, settings
+    trainer_class, config_class, form, scorer, tokenizer, language_model, settings, tmp_path
 ):
+    """They are those of the plain model for each text by itself, and the tokens of a prompt are computed once."""
+    alone, computed = OneByOne(scorer.model, tokenizer, tmp_path / "plain"), TokensComputed(scorer.model)
     answered = []
 
     def remember(prompts, completions, **_):
-        answered.append((prompts, completions))
+        answered.append((prompts, completions, computed.take()))
         return [0.0] * len(prompts)
 
     trainer = trainer_class(
@@ -42,11 +45,13 @@ def test_the_trainer_optimises_the_scores_that_the_scorer_gives(
 
     logged = [entry for entry in trainer.state.log_history if "loss" in entry]
     assert len(logged) == len(answered) == 2
-    for entry, (prompts, completions) in zip(logged, answered, strict=True):
-        scores = scorer(prompts=prompts, completions=completions)
+    for entry, (prompts, completions, tokens) in zip(logged, answered, strict=True):
+        scores = alone(prompts, completions)
         mean = sum(scores) / len(scores)
         assert entry["rewards/reward_model/mean"] == pytest.approx(mean, rel=1e-5)
         assert entry["reward"] == pytest.approx(mean, rel=1e-5)
         assert len(set(scores)) > 1
+        assert tokens == alone.distinct_tokens(prompts, completions)
+        assert tokens < alone.tokens(prompts, completions)
         assert math.isfinite(entry["loss"])
         assert entry["grad_norm"] > 0
