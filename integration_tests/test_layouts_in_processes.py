@@ -1,0 +1,96 @@
+"""Two processes in any layout and cut are one with padded texts: every step, and every number of every weight."""
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+import torch
+from peft import LoraConfig
+from ragged import ragged_lists, ragged_steps, run_in_processes, short_and_long
+
+from rlhf_losses import RewardConfig, RewardTrainer
+
+KINDS = {  # rows, a loss, and a budget of tokens that cuts some batches
+    "pairs": (short_and_long, "bradley_terry + 0.1 * centering", 300),
+    "lists": (ragged_lists, "plackett_luce + 0.01 * score_decay", 90),
+    "steps": (ragged_steps, "segment_hinge", None),
+}
+TRAINED = ("full", "lora")
+LAYOUTS = ("packed", "prefix_shared")
+
+
+def train(model: str, kind: str, trained: str, layout: str, rows: int, folder: str, backend=None) -> RewardTrainer:
+    """Return a trainer after twenty steps of so many rows a process, in float64, so that rounding explains nothing."""
+    data, loss, budget = KINDS[kind]
+    targets = ["q_proj", "v_proj", "up_proj"]
+    lora = LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, target_modules=targets, init_lora_weights=False)
+    config = RewardConfig(
+        folder, max_steps=20, per_device_train_batch_size=rows, learning_rate=1e-3, logging_steps=1, layout=layout,
+        tokens_per_pass=None if layout == "padded" else budget, save_strategy="no", report_to="none", bf16=False,
+        gradient_checkpointing=False, use_cpu=True, disable_tqdm=True, ddp_backend=backend, seed=7,
+    )  # fmt: skip
+    torch.manual_seed(7)
+    trainer = Counting(model, config, data(), loss=loss, peft_config=lora if trained == "lora" else None)
+    assert trainer.data_collator.layout.name == layout
+    trainer.model.double()
+    trainer.train()
+    return trainer
+
+
+class Counting(RewardTrainer):
+    """A trainer that remembers the number of passes of each of its steps."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.passes = []
+
+    def training_step(self, model, inputs, *others):
+        self.passes.append(len(inputs["passes"]))
+        return super().training_step(model, inputs, *others)
+
+
+def weights_of(trainer: RewardTrainer) -> dict[str, torch.Tensor]:
+    return {name: weight.detach().clone() for name, weight in trainer.model.named_parameters()}
+
+
+SCRIPT = """
+import json, sys, torch
+sys.path.insert(0, sys.argv[1])
+from accelerate.utils import gather_object
+from test_layouts_in_processes import KINDS, LAYOUTS, TRAINED, train, weights_of
+
+found = {}
+for kind in KINDS:
+    for trained in TRAINED:
+        for layout in LAYOUTS:
+            trainer = train(sys.argv[2], kind, trained, layout, 4, sys.argv[3], backend="gloo")
+            case = f"{kind} {trained} {layout}"
+            found[case] = {"log": trainer.state.log_history[:-1], "passes": gather_object([trainer.passes])}
+            if trainer.is_world_process_zero():
+                torch.save(weights_of(trainer), f"{sys.argv[3]}/{case}.pt")
+if trainer.is_world_process_zero():
+    print("RESULT" + json.dumps(found), flush=True)
+"""
+
+
+def test_twenty_steps_of_two_processes_are_those_of_one_with_padded_texts(language_model, tmp_path):
+    """All cases in one launch; in some, a process has one pass where the other has several."""
+    here = str(Path(__file__).parent)
+    found = run_in_processes(SCRIPT, tmp_path, 2, here, language_model, str(tmp_path))
+    for kind, trained in product(KINDS, TRAINED):
+        alone = train(language_model, kind, trained, "padded", 8, str(tmp_path))
+        for case in (f"{kind} {trained} {layout}" for layout in LAYOUTS):
+            for ours, one in zip(found[case]["log"], alone.state.log_history[:-1], strict=True):
+                for name in ("loss", "grad_norm", "accuracy", "num_tokens"):
+                    assert ours[name] == pytest.approx(one[name], rel=1e-4, abs=1e-6), (case, one["epoch"], name)
+            assert_same_weights(torch.load(tmp_path / f"{case}.pt"), weights_of(alone), case)
+    first, second = found["pairs full prefix_shared"]["passes"]
+    assert len(first) == len(second) == 20
+    assert first != second
+
+
+def assert_same_weights(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor], case: str) -> None:
+    assert ours.keys() == theirs.keys()
+    for name, weight in theirs.items():
+        differs = (ours[name] - weight).abs().max()
+        assert differs < 1e-6, (case, name, differs)
