@@ -1,0 +1,59 @@
+"""Layouts in bfloat16: what they compute is as near to float32 as what the padded layout computes in bfloat16.
+
+Two ways to round are not the same number, so the measure is the error of padded bfloat16 against float32: a layout that
+is right has an error of the same size, and one that is wrong a much larger one.
+"""
+
+import pytest
+import torch
+from peft import LoraConfig
+from ragged import ragged_lists, ragged_steps, short_and_long
+from torch import Tensor
+
+from rlhf_losses import RewardConfig, RewardTrainer
+
+LORA = LoraConfig(r=4, lora_dropout=0.0, target_modules=["q_proj", "v_proj", "up_proj"], init_lora_weights=False)
+CASES = {
+    "pairs, lora": (short_and_long, "bradley_terry", LORA),
+    "lists": (ragged_lists, "plackett_luce + 0.01 * score_decay", None),
+    "steps": (ragged_steps, "segment_hinge", None),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_training_under_autocast_differs_by_rounding_only(language_model, settings, case):
+    """Twenty steps: every loss, every norm of a gradient, and where the weights went.
+
+    By plain descent: Adam makes much of gradients near 0, which rounding turns round.
+    """
+    data, loss, peft_config = CASES[case]
+
+    def trained(**changes) -> dict[str, Tensor]:
+        torch.manual_seed(0)
+        arguments = settings(max_steps=20, learning_rate=1e-3, optim="sgd", lr_scheduler_type="constant", **changes)
+        trainer = RewardTrainer(
+            language_model, RewardConfig(**arguments), train_dataset=data(), loss=loss, peft_config=peft_config
+        )
+        before = flat(trainer.model)
+        trainer.train()
+        log = trainer.state.log_history[:-1]
+        assert trainer.accelerator.mixed_precision == ("bf16" if changes.get("bf16") else "no")
+        return {
+            "layout": trainer.data_collator.layout.name,
+            "losses": torch.tensor([entry["loss"] for entry in log]),
+            "norms": torch.tensor([entry["grad_norm"] for entry in log]),
+            "way": flat(trainer.model) - before,
+        }
+
+    exact = trained(layout="padded")
+    padded = trained(layout="padded", bf16=True)
+    for layout in ("packed", "prefix_shared"):
+        ours = trained(layout=layout, bf16=True)
+        assert ours["layout"] == layout
+        for what in ("losses", "norms", "way"):
+            rounding = (padded[what] - exact[what]).norm()
+            assert (ours[what] - exact[what]).norm() < 2 * rounding, (layout, what)
+
+
+def flat(model: torch.nn.Module) -> Tensor:
+    return torch.cat([weight.detach().flatten() for weight in model.parameters() if weight.requires_grad])
