@@ -1,5 +1,7 @@
 """Padded, packed and prefix-shared training is the same training: every loss, every metric, every weight."""
 
+import shutil
+from copy import deepcopy
 from dataclasses import replace
 from itertools import chain
 
@@ -8,6 +10,8 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig
 from ragged import RAGGED, ragged_lists, run_in_processes
+from torch._inductor import config as inductor
+from torch._inductor import metrics
 from transformers import (
     AutoModelForSequenceClassification,
     BertConfig,
@@ -336,6 +340,26 @@ def test_a_compiled_model_goes_the_same_way(language_model, settings, pairs):
         torch_compile_backend="aot_eager",
     )  # fmt: skip
     assert_same_training(compiled, plain)
+
+
+@pytest.mark.once
+@pytest.mark.skipif(shutil.which("g++") is None, reason="inductor writes C++")
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_inductor_compiles_the_same_training(reward_model, tokenizer, settings, pairs, monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
+
+    def trained(model, **changes):
+        trainer = RewardTrainer(model, RewardConfig(**settings(**changes)), pairs, processing_class=tokenizer)
+        trainer.train()
+        return trainer
+
+    plain = trained(deepcopy(reward_model), layout="padded")
+    metrics.reset()
+    with inductor.patch(compile_threads=1):
+        compiled = trained(reward_model, layout="prefix_shared", torch_compile=True, torch_compile_backend="inductor")
+    assert compiled.data_collator.layout.name == "prefix_shared"
+    assert metrics.generated_kernel_count > 0
+    assert_same_training(compiled, plain, SAME + EXTREMES)
 
 
 @pytest.mark.parametrize(
