@@ -1,5 +1,6 @@
 """Which rows of a batch meet in one forward pass."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,14 +31,29 @@ class Cut:
     def __call__(self, layout: Layout, rows: Sequence[Texts]) -> list[list[int]]:
         """Return the numbers of the rows of each pass; a row is its texts."""
         order = sorted(range(len(rows)), key=lambda number: layout.sort_key(rows[number]))
-        passes: list[list[int]] = []
-        held: list[Sequence[int]] = []
-        size = 0
-        for number in order:
-            together, alone = layout.size([*held, *rows[number]]), layout.size(rows[number])
-            if not passes or (together > self.tokens and size + alone - together <= self.repeated * alone):
-                passes.append([])
-                held, together = [], alone
-            passes[-1].append(number)
-            held, size = [*held, *rows[number]], together
+        passes = []
+        while order:
+            count = self._first_pass(layout, [rows[number] for number in order])
+            passes.append(order[:count])
+            order = order[count:]
         return passes
+
+    def _first_pass(self, layout: Layout, rows: Sequence[Texts]) -> int:
+        """Return how many of the rows the next pass takes: sizes grow with rows, so by halving."""
+
+        def size(count: int) -> int:
+            return layout.size([text for row in rows[:count] for text in row])
+
+        bound = 1
+        while bound < len(rows) and size(bound) <= self.tokens:
+            bound *= 2
+        counts = range(1, min(bound, len(rows)) + 1)
+        fitting = max(1, bisect_right(counts, self.tokens, key=size))
+        while fitting < len(rows) and self._repeats(layout, rows[fitting - 1], rows[fitting]):
+            fitting += 1
+        return fitting
+
+    def _repeats(self, layout: Layout, last: Texts, row: Texts) -> bool:
+        """Tell whether a cut between two neighbours would compute too much of the second once more."""
+        alone = layout.size(row)
+        return layout.size(last) + alone - layout.size([*last, *row]) > self.repeated * alone
