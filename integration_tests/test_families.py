@@ -12,7 +12,7 @@ from rlhf_losses.encoders import COUNTED_FROM_PADDING, first_position
 from rlhf_losses.layouts import PackedLayout, PaddedLayout, PrefixSharedLayout, choose_layout
 from rlhf_losses.layouts.attention import WAYS
 from rlhf_losses.model import score_batch
-from rlhf_losses.scoring.scorer import context_length
+from rlhf_losses.positions import context_length
 
 VOCABULARY = 97
 COMMON = {

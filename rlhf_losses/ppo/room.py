@@ -12,9 +12,10 @@ from rlhf_losses.batching.rendering import render
 from rlhf_losses.batching.tokens import encode
 from rlhf_losses.errors import InvalidFeedback, UnusableSetting
 from rlhf_losses.feedback.base import Answer
+from rlhf_losses.positions import context_length
 from rlhf_losses.ppo.config import PPOConfig
 from rlhf_losses.ppo.roles import reads_the_same
-from rlhf_losses.scoring.scorer import Scorer, context_length
+from rlhf_losses.scoring.scorer import Scorer
 
 logger = logging.getLogger(__name__)
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf_losses.layouts import Layout, PackedLayout, PaddedLayout
+from rlhf_losses.positions import context_length
 from rlhf_losses.ppo import preflight, room
 from rlhf_losses.ppo.advantages import PerToken, masked_mean
 from rlhf_losses.ppo.callbacks import EarlyStop
@@ -28,7 +29,6 @@ from rlhf_losses.ppo.metrics import ratio_metrics
 from rlhf_losses.ppo.pretraining import PretrainingMix, windows_of
 from rlhf_losses.ppo.roles import choose_critic, critic_on_policy, scorers_of, standardized
 from rlhf_losses.ppo.with_advantages import Inputs, TrainerWithAdvantages, sequences, written
-from rlhf_losses.scoring.scorer import context_length
 from rlhf_losses.weights import keep_trainable, merged
 
 

@@ -11,7 +11,8 @@ from rlhf_losses.batching.dataset import Limit, prepare
 from rlhf_losses.batching.rows import held_kinds, tokenized
 from rlhf_losses.batching.tokens import Encoded
 from rlhf_losses.feedback import IN_STEPS, Feedback, Mixed, Pairs
-from rlhf_losses.scoring.scorer import Scorer, context_length
+from rlhf_losses.positions import context_length
+from rlhf_losses.scoring.scorer import Scorer
 
 Row = dict[str, Any]
 Kinds = tuple[type[Feedback], ...]

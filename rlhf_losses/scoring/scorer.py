@@ -13,12 +13,12 @@ from rlhf_losses.batching.rendering import render
 from rlhf_losses.batching.segments import split_segments
 from rlhf_losses.batching.tokens import Encoded, cut_prompt, encode
 from rlhf_losses.dimensions import Features
-from rlhf_losses.encoders import COUNTED_FROM_PADDING
 from rlhf_losses.errors import InvalidFeedback, UnusableModel
 from rlhf_losses.feedback.base import Answer, Messages
 from rlhf_losses.layouts import LayoutName, PaddedLayout, choose_layout
 from rlhf_losses.losses import Aggregated
 from rlhf_losses.model import find_head, read_batch, score_batch
+from rlhf_losses.positions import context_length, length_of_change
 from rlhf_losses.scoring.description import Description, require_same_head
 from rlhf_losses.scoring.estimator import Estimator, Fitted, fitted_in
 from rlhf_losses.scoring.loading import load_reward_model
@@ -169,11 +169,14 @@ class Scorer:
         """Return what `read` finds at the positions of each text; equal texts are read once."""
         distinct = {(tuple(text.ids), text.positions): text for text in texts}
         found: dict[Any, tuple[Tensor, ...]] = {}
-        for keys in self._batches(sorted(distinct, key=lambda key: self.layout.sort_key([key[0]]))):
+        change = length_of_change(self.model.config)
+        short, long = [[key for key in distinct if (len(key[0]) > change) is side] for side in (False, True)]
+        for keys in [*self._batches(short), *self._batches(long)]:
             found |= zip(keys, self._forward([distinct[key] for key in keys], read), strict=True)
         return [found[tuple(text.ids), text.positions] for text in texts]
 
     def _batches(self, keys: list[Any]) -> Iterator[list[Any]]:
+        keys = sorted(keys, key=lambda key: self.layout.sort_key([key[0]]))
         for start in range(0, len(keys), self.batch_size):
             yield keys[start : start + self.batch_size]
 
@@ -187,12 +190,3 @@ class Scorer:
         found = read(self.model, send_to_device(batch, self.model.device))
         self.model.train(was_training)
         return list(zip(*(values.cpu().split(lengths) for values in found), strict=True))
-
-
-def context_length(config: Any) -> int | None:
-    """Return how many tokens a model reads, where its configuration says so."""
-    config = config.get_text_config()
-    length = getattr(config, "max_position_embeddings", None)
-    if not isinstance(length, int) or length <= 0:
-        return None
-    return length - config.pad_token_id - 1 if config.model_type in COUNTED_FROM_PADDING else length

@@ -16,6 +16,7 @@ from rlhf_losses.feedback import IN_STEPS, Feedback
 from rlhf_losses.hooks import parse_loss
 from rlhf_losses.losses import Centering, Loss, centering
 from rlhf_losses.model import HEADS
+from rlhf_losses.positions import length_of_change
 from rlhf_losses.training.config import RewardConfig
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,18 @@ def load_config(model: str | PreTrainedModel, args: RewardConfig) -> Any:
     return AutoConfig.from_pretrained(
         model, revision=options.get("revision"), trust_remote_code=args.trust_remote_code, **new_head
     )
+
+
+def warn_of_positions(config: Any, args: RewardConfig) -> None:
+    """Warn where texts may be so long that they change the positions of those beside them."""
+    change = length_of_change(config)
+    if (args.max_length or float("inf")) > change:
+        logger.warning(
+            "Where a text has more than %d tokens, this model counts the positions of all texts of its pass in another "
+            "way (longrope), so that shorter ones score differently than by themselves. Keep texts below: "
+            "--max_length %d.",
+            change, change,
+        )  # fmt: skip
 
 
 def load_tokenizer(model: str | PreTrainedModel, args: RewardConfig) -> PreTrainedTokenizerBase:

@@ -20,8 +20,8 @@ from rlhf_losses.dimensions import Scores
 from rlhf_losses.layouts import Layout, PaddedLayout, choose_layout, require_same_scores
 from rlhf_losses.losses import Aggregated, Loss
 from rlhf_losses.model import find_head, score_batch
+from rlhf_losses.positions import context_length
 from rlhf_losses.scoring.description import Description, canary_score
-from rlhf_losses.scoring.scorer import context_length
 from rlhf_losses.training import preflight
 from rlhf_losses.training.config import RewardConfig
 from rlhf_losses.training.data import TrainingData
@@ -77,6 +77,7 @@ class RewardTrainer(trl.RewardTrainer):
         tokenizer = processing_class or preflight.load_tokenizer(model, args)
         preflight.mend_tokenizer(tokenizer, args)
         self.context = context_length(config)
+        preflight.warn_of_positions(config, args)
         self.train_meter, self.eval_meter = Meter(), Meter()
         self.step_means: Means | None = None
         padded = PaddedLayout(int(tokenizer.pad_token_id), args.pad_to_multiple_of)
