@@ -56,6 +56,20 @@ def test_columns_that_hold_no_feedback_are_told_how_to_be_called(settings):
         refuse(rows(question=["a"], answer=["b"]), "bradley_terry", settings)
 
 
+def test_rows_of_nothing_but_nulls_are_told_as_such(settings, language_model):
+    data = rows(prompt=["Q ", "Q "], chosen=["yes", "yes"], rejected=[None, None])
+    with pytest.raises(InvalidFeedback, match=r"No row of train data holds.*Pairs is null. Complete"):
+        refuse(data, "bradley_terry", settings, language_model)
+
+
+def test_a_prompt_may_be_a_number(settings, language_model):
+    data = rows(prompt=[7, 0], chosen=["yes", "yes"], rejected=["no", "no"])
+    trainer = refuse(data, "bradley_terry", settings, language_model)
+    ids = [row["text_ids"][0] for row in trainer.train_dataset]
+    texts = trainer.processing_class.batch_decode(ids, skip_special_tokens=True)
+    assert [text.replace(" ", "")[0] for text in texts] == ["7", "0"]
+
+
 def test_a_text_without_a_token_is_named_with_its_row(settings):
     data = rows(chosen_ids=[[5, 6], [5, 6]], rejected_ids=[[5], []])
     with pytest.raises(InvalidFeedback, match=r"1.*rejected_ids = \[\], a text without a token.*EOS"):
@@ -131,7 +145,7 @@ def test_an_empty_answer_to_a_prompt_is_kept_and_reported(language_model, settin
     with caplog.at_level(logging.WARNING, "rlhf_losses"):
         trainer = refuse(data, "bradley_terry", settings, model=language_model)
     assert len(trainer.train_dataset) == 4
-    assert "1 answers are empty" in caplog.text
+    assert "empty answers (1)" in caplog.text
 
 
 def test_centering_twice_is_refused(pairs, settings):

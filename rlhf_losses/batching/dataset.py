@@ -111,7 +111,7 @@ def group_ratings(dataset: AnyDataset, loss: Loss | Estimate, name: str = "data"
     logger.info("%s: %d rated answers are read as %d lists, one a prompt.", name, len(dataset), len(several))
     if len(several) < len(lists):
         logger.warning(
-            "%s: %d prompts have one rated answer, which %s cannot compare with another; they are left out.",
+            "%s: prompts with one rated answer (%d), which %s cannot compare with another, are left out.",
             name, len(lists) - len(several), loss,
         )  # fmt: skip
     if not several:
@@ -136,9 +136,7 @@ def check_dataset(dataset: AnyDataset, loss: Loss, name: str = "data") -> None:
     if not feedback:
         raise InvalidFeedback(f"The dataset {name} is empty, so there is nothing to learn. Give one with rows.")
     if blank:
-        logger.warning(
-            "%s: %d answers are empty; they are scored as their prompt and the end of the text.", name, blank
-        )
+        logger.warning("%s: empty answers (%d) are scored as their prompt and the end of the text.", name, blank)
     loss.check(Mixed.concatenate([*(kind.concatenate([]) for kind in kinds), *feedback]))
 
 
@@ -152,12 +150,21 @@ def prepare(dataset: AnyDataset, reader: RowReader, limit: Limit, name: str = "d
     lengths = [max((len(ids) for ids in texts), default=0) for texts in encoded["text_ids"]]
     kept = [i for i, length in enumerate(lengths) if 0 < length <= (limit.tokens or length)]
     _report(lengths, limit, name)
+    if not any(lengths):
+        raise InvalidFeedback(
+            f"No row of {name} holds what the loss reads: in each a column of {_kinds(reader)} is null. "
+            "Complete the rows, or take a loss that reads other columns."
+        )
     if not kept:
         raise InvalidFeedback(
             f"No row of {name} is left: {len(lengths)} of {len(lengths)} do not fit in {limit.tokens} tokens "
             f"({limit.source}). Keep the end of the prompts with --overlong truncate_prompt, or raise the limit."
         )
     return encoded if len(kept) == len(encoded) else encoded.select(kept)
+
+
+def _kinds(reader: RowReader) -> str:
+    return " and ".join(kind.__name__ for kind in reader.kinds)
 
 
 def share_prompts(dataset: AnyDataset) -> AnyDataset:

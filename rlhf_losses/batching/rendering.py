@@ -36,7 +36,7 @@ def render(
     """
     if isinstance(answer.prompt, list) or any(isinstance(part, list) for part in answer.parts):
         return _render_conversation(answer, tokenizer, separator, dict(template or {}))
-    prompt = answer.prompt or ""
+    prompt = "" if answer.prompt is None else str(answer.prompt)  # JSON may hold a number
     parts = join_segments([str(part) for part in answer.parts], separator)
     eos = str(tokenizer.eos_token or "")
     if not parts[-1].endswith(eos):
@@ -80,7 +80,7 @@ def _prompt_text(prompt: Messages, tokenizer: PreTrainedTokenizerBase, template:
 def _messages(content: str | Messages | None, role: str) -> Messages:
     if isinstance(content, list):
         return content
-    return [{"role": role, "content": content}] if content else []
+    return [] if content in (None, "") else [{"role": role, "content": str(content)}]
 
 
 def _content(part: str | Messages) -> str:
