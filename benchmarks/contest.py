@@ -18,7 +18,7 @@ from rlhf_losses.layouts import PrefixSharedLayout
 
 Row = dict[str, Any]
 
-SAME = ("workload", "size", "precision", "device")
+SAME = ("work", "workload", "size", "precision", "device")
 """What a run's rows are known by: a new run of the same replaces them, and leaves all others."""
 
 
@@ -37,6 +37,11 @@ class Contest:
     size: str
     rounds: int
     bf16: bool
+
+    @property
+    def precision(self) -> str:
+        """What the model computes in."""
+        return "bfloat16" if self.bf16 else "float32"
 
     def hold(self, workload: Workload, contestants: list[Contestant], passes: int) -> list[Row]:
         """Time every contestant, count what it computes in a run more, print the table, and return its rows.
@@ -74,7 +79,7 @@ class Contest:
     def _about(self, workload: Workload, tokens: int, rate: float) -> Row:
         return {
             "date": date.today().isoformat(), "device": hardware(), "versions": versions(), "size": self.size,
-            "precision": "bfloat16" if self.bf16 else "float32", "rounds": self.rounds, "workload": workload.name,
+            "precision": self.precision, "rounds": self.rounds, "workload": workload.name,
             "rows": len(workload.rows), "distinct_tokens": tokens, "gflops_a_second": rate / 1e9,
         }  # fmt: skip
 

@@ -52,8 +52,9 @@ def _lists(compared: Compared) -> Iterator[Row]:
     if feedback.reaches(Rankings):
         ranks = feedback.read_as(Rankings).ranks.tolist()
     else:
-        (better,) = feedback.read_as(Pairs).chosen.tolist()
-        ranks = [1 if answer == better else 2 for answer in range(len(answers))]
+        pairs = feedback.read_as(Pairs)
+        second = 1 if pairs.outcomes()[1] == 1 else 2
+        ranks = [1 if answer == pairs.chosen else second for answer in range(len(answers))]
     yield {"prompt": prompt, "completions": answers, "ranks": ranks}
 
 

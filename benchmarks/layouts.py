@@ -19,7 +19,7 @@ median counts. One run more, which is not timed, counts tokens and operations. T
   under a mask computes all pairs of tokens, a causal call those that are seen, and a backward pass the scores again.
   On a GPU torch counts a causal call as if all pairs were seen, and sees neither flash-attn nor FlexAttention.
 
-The CSV keeps the rows of other workloads, sizes, precisions and devices, and replaces those of the same.
+The CSV keeps the rows of other work, workloads, sizes, precisions and devices, and replaces those of the same.
 """
 
 import itertools
@@ -74,11 +74,11 @@ def main() -> None:
     """Measure, print the tables, and put their rows into the CSV."""
     (settings,) = trl.TrlParser([Settings]).parse_args_and_config()
     disable_progress_bar()
-    print(environment(), "; bfloat16" if settings.bf16 else "; float32")
+    print(f"{environment()}; {settings.contest.precision}")
     with tempfile.TemporaryDirectory() as folder:
-        for name, contest in {"pairs": pairs, "lists": lists, "scoring": scoring}.items():
-            if settings.only in (None, name):
-                keep(contest(settings, folder), Path(settings.output))
+        for work, contest in {"pairs": pairs, "lists": lists, "scoring": scoring}.items():
+            if settings.only in (None, work):
+                keep([{"work": work, **row} for row in contest(settings, folder)], Path(settings.output))
 
 
 def pairs(settings: Settings, folder: str) -> list[Row]:

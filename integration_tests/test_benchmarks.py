@@ -66,12 +66,16 @@ def rows_of(table: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
 
 
-@pytest.mark.parametrize(("what", "contestants"), [("pairs", 5), ("lists", 6), ("scoring", 4)])
-def test_the_layouts_are_measured_beside_trl(tmp_path, what, contestants):
+@pytest.mark.parametrize(
+    ("what", "contestants", "precision"),
+    [("pairs", 5, "float32"), ("lists", 6, "float32"), ("scoring", 4, "float32"), ("scoring", 4, "bfloat16")],
+)
+def test_the_layouts_are_measured_beside_trl(tmp_path, what, contestants, precision):
     table = tmp_path / "layouts.csv"
-    printed = run("layouts.py", *SMALL, "--only", what, "--output", str(table))
+    half = ["--bf16"] if precision == "bfloat16" else []
+    printed = run("layouts.py", *SMALL, *half, "--only", what, "--output", str(table))
     rows = rows_of(table)
-    assert len(rows) == contestants
+    assert [row["precision"] for row in rows] == contestants * [precision]
     assert rows[0]["contestant"].startswith("TRL")
     assert all(row["contestant"] in printed and float(row["seconds"]) > 0 for row in rows)
     assert "(range)" not in printed
@@ -85,15 +89,12 @@ def test_the_layouts_are_measured_beside_trl(tmp_path, what, contestants):
 
 def test_a_run_replaces_its_own_rows_and_keeps_the_others(tmp_path, contest):
     table = tmp_path / "layouts.csv"
-    own = {"workload": "dialogues", "size": "tiny", "precision": "float32", "device": "one"}
-    for change in ({}, {"precision": "bfloat16"}, {"workload": "lists"}, {"device": "two"}, {"size": "16M"}, {}):
-        contest.keep([own | change | {"seconds": 1.5}], table)
-    assert [tuple(row[name] for name in contest.SAME) for row in rows_of(table)] == [
-        ("dialogues", "tiny", "bfloat16", "one"),
-        ("lists", "tiny", "float32", "one"),
-        ("dialogues", "tiny", "float32", "two"),
-        ("dialogues", "16M", "float32", "one"),
-        ("dialogues", "tiny", "float32", "one"),
+    own = dict.fromkeys(contest.SAME, "own")
+    others = [own | {name: "other"} for name in contest.SAME]
+    for run_of in [own, *others, own]:
+        contest.keep([run_of | {"seconds": 1.5}] * 2, table)
+    assert [{name: row[name] for name in contest.SAME} for row in rows_of(table)] == [
+        row for row in [*others, own] for _ in range(2)
     ]
 
 
@@ -160,6 +161,13 @@ def test_pairs_and_lists_are_read_from_any_layout(tmp_path, files, layout):
     (answers,) = files.lists_from(file).rows
     best_first = [answer for _, answer in sorted(zip(answers["ranks"], answers["completions"], strict=True))]
     assert [answers["prompt"], *best_first] == [pair["prompt"], pair["chosen"], pair["rejected"]]
+
+
+def test_a_tie_is_no_pair_and_a_list_with_equal_ranks(tmp_path, files):
+    rows = [{"prompt": "Why? ", "chosen": "So.", "rejected": "No.", "preference": share} for share in (0.5, 0.8)]
+    file = written(rows, tmp_path / "pairs.jsonl")
+    assert len(files.pairs_from(file).rows) == 1
+    assert [row["ranks"] for row in files.lists_from(file).rows] == [[1, 1], [1, 2]]
 
 
 def test_ratings_of_one_prompt_become_one_list(tmp_path, files):
