@@ -1,6 +1,7 @@
 """Small batches of every kind of feedback, row by row: what `check_loss` prices."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import accumulate
 
 import torch
@@ -106,6 +107,11 @@ def join(rows: Sequence[Feedback]) -> Feedback:
     >>> join([Pairs.from_row({}), Pairs.from_row({})]).chosen
     tensor([0, 2])
     """
+    return _joined(tuple(rows))
+
+
+@lru_cache(maxsize=16)  # rules price the same rows at many scores
+def _joined(rows: Rows) -> Feedback:
     return type(rows[0]).concatenate(_side_by_side(rows))
 
 
