@@ -43,9 +43,11 @@ def printed_by(script: Path, *arguments: str, cwd: Path = HERE) -> str:
 def _modules_beside(script: Path) -> Iterator[None]:
     names = {file.stem for file in script.parent.glob("*.py")}
     with patch.object(sys, "path", [str(script.parent), *sys.path]):
-        yield
-    for name in names & set(sys.modules):
-        del sys.modules[name]
+        try:
+            yield
+        finally:
+            for name in names & set(sys.modules):
+                del sys.modules[name]
 
 
 def _language_model(_tokenizer: Any, seed: int = 0) -> Any:

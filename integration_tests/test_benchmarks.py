@@ -4,15 +4,13 @@ import csv
 import doctest
 import importlib
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
+from scripts import printed_by
 from torch.nn.functional import scaled_dot_product_attention
 
 from rlhf_losses.errors import InvalidFeedback
@@ -26,12 +24,7 @@ pytestmark = pytest.mark.once
 
 
 def run(script: str, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(BENCHMARKS / script), *arguments],
-        capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return printed_by(BENCHMARKS / script, *arguments)
 
 
 @pytest.fixture

@@ -5,11 +5,10 @@ import json
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from scripts import printed_by
 
 from rlhf_losses.testing import check_loss
 
@@ -32,10 +31,6 @@ def folder(tmp_path_factory, language_model, pairs) -> Path:
     return folder
 
 
-def run(command: list[str], folder: Path) -> subprocess.CompletedProcess:
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-
-
 def test_the_readme_fits_on_one_screen_of_two_columns():
     assert len(README.splitlines()) <= 90
 
@@ -49,20 +44,19 @@ def test_the_commands_that_install_name_files_and_tools_that_exist(block):
     assert words[-1] in (".", "tox")
 
 
-def test_the_commands_run_in_the_order_in_which_they_stand(folder):
+def test_the_commands_run_in_the_order_in_which_they_stand(done, folder, monkeypatch):
+    monkeypatch.chdir(folder)
     for line in COMMANDS:
         words = shlex.split(line)
         assert words[0] == "rlhf-losses"
-        done = run([sys.executable, "-m", "rlhf_losses.cli.main", *words[1:]], folder)
-        assert done.returncode == 0, f"{line}\n{done.stderr}"
+        done(*words[1:])
     assert len((folder / "scores.jsonl").read_text().splitlines()) == 32
     assert (folder / "policy").is_dir()
 
 
 def test_the_first_python_block_trains_and_scores(folder):
     (folder / "first.py").write_text(PYTHON[0], encoding="utf-8")
-    done = run([sys.executable, "first.py"], folder)
-    assert done.returncode == 0, done.stderr
+    printed_by(folder / "first.py", cwd=folder)
     assert (folder / "reward-model" / "model.safetensors").is_file()
 
 

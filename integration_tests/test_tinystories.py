@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -40,29 +38,20 @@ def ranked_stories() -> list[dict]:
     return rows
 
 
-def command(folder, *words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "rlhf_losses.cli.main", *words], cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @pytest.mark.skipif(not POLICY.exists(), reason="the real model is not part of the project")
-def test_the_loop_runs_on_a_real_language_model_from_the_command_line(tmp_path):
+def test_the_loop_runs_on_a_real_language_model_from_the_command_line(done, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     rows = ranked_stories()
     (tmp_path / "ranked.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "prompts.jsonl").write_text("".join(json.dumps({"prompt": row["prompt"]}) + "\n" for row in rows))
 
-    told = command(
-        tmp_path,
+    told = done(
         *f"train --model {POLICY} --dataset ranked.jsonl --loss accumulated_pairs --output_dir reward".split(),
         *["--pad_token", "<unk>", "--max_steps", "4", "--per_device_train_batch_size", "2", "--learning_rate", "1e-3"],
         *FAST.split(),
     )
-    assert "Trained on 6 rows of 6 (0 left out)" in told
-    command(
-        tmp_path,
+    assert "Trained on 6 rows of 6 (0 left out)" in told.out
+    done(
         *f"ppo --model {POLICY} --reward_model reward --dataset prompts.jsonl --output_dir policy".split(),
         *[
             "--max_steps",

@@ -1,11 +1,9 @@
 """The benchmarks of PPO's layouts and memory run, on the smallest models, to the tables that they promise."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from scripts import printed_by
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -13,12 +11,7 @@ pytestmark = pytest.mark.once
 
 
 def run(script, *arguments):
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(BENCHMARKS / script), "--hidden_size", "64", "--layers", "1", *arguments],
-        capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return printed_by(BENCHMARKS / script, "--hidden_size", "64", "--layers", "1", *arguments)
 
 
 def test_layouts_are_measured_beside_the_padded_one():
