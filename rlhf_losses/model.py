@@ -137,13 +137,18 @@ def _recomputes(model: nn.Module) -> bool:
 
 @contextmanager
 def head_in_use(head: nn.Module) -> Iterator[list[tuple[Tensor, Tensor]]]:
-    """Run the head in float32 while the context lasts, and collect what it reads and what it returns."""
+    """Run the head in float32 while the context lasts, and collect what it reads and what it returns.
+
+    A head without weights, which passes on what it reads, has no precision of its own.
+    """
     seen: list[tuple[Tensor, Tensor]] = []
     precise = ExitStack()
-    weight = next(head.parameters())
+    weight = next(head.parameters(), None)
 
     @torch.compiler.disable
     def enter(_module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        if weight is None:
+            return args
         precise.enter_context(torch.autocast(weight.device.type, enabled=False))
         return (args[0].to(weight.dtype), *args[1:])
 
