@@ -11,7 +11,7 @@ from transformers import AutoModelForSequenceClassification
 from rlhf_losses.encoders import COUNTED_FROM_PADDING, first_position
 from rlhf_losses.layouts import PackedLayout, PaddedLayout, PrefixSharedLayout, choose_layout
 from rlhf_losses.layouts.attention import WAYS
-from rlhf_losses.model import score_batch
+from rlhf_losses.model import find_head, score_batch
 from rlhf_losses.positions import context_length
 
 VOCABULARY = 97
@@ -247,27 +247,43 @@ def assert_same_gradients(ours: dict[str, torch.Tensor], theirs: dict[str, torch
 
 
 @pytest.mark.parametrize("family", FITS)
-def test_bfloat16_scores_differ_by_rounding_only(family):
-    layout = assert_rounding_only(FITS[family], score)
-    assert layout.name == "prefix_shared"
+def test_bfloat16_scores_and_gradients_differ_by_rounding_only(family):
+    assert_rounding_only(FITS[family], score, "prefix_shared", "packed")
 
 
 @pytest.mark.parametrize("family", ENCODERS)
-def test_bfloat16_scores_of_encoders_differ_by_rounding_only(family):
-    layout = assert_rounding_only(ENCODERS[family], score_whole)
-    assert layout.name == "packed"
+def test_bfloat16_scores_and_gradients_of_encoders_differ_by_rounding_only(family):
+    assert_rounding_only(ENCODERS[family], score_whole, "packed")
 
 
-def assert_rounding_only(maker, scores):
-    exact = scores(make(maker()), PLAIN)
+def assert_rounding_only(maker, scores, *layouts: str) -> None:
+    """The body in bfloat16 and the head in float32, as trainer and scorer have them; the measure is padded bfloat16."""
+    exact = measured(make(maker()), scores, PLAIN)
+    padded = measured(in_bfloat16(maker), scores, PLAIN)
+    for name in layouts:
+        model = in_bfloat16(maker)
+        layout = choose_layout(model, PLAIN, name)
+        assert layout.name == name
+        for kind, ours, rounded, true in zip(
+            ("scores", "gradients"), measured(model, scores, layout), padded, exact, strict=True
+        ):
+            rounding = (rounded - true).norm()
+            assert (ours - true).norm() < 1.5 * rounding, (name, kind)
+            assert (ours - rounded).norm() < 1.5 * rounding, (name, kind)
+
+
+def in_bfloat16(maker) -> nn.Module:
     model = make(maker()).bfloat16()
-    padded = scores(model, PLAIN)
-    layout = choose_layout(model, PLAIN)
-    ours = scores(model, layout)
-    rounding = (padded - exact).norm()
-    assert (ours - exact).norm() < 1.5 * rounding
-    assert (ours - padded).norm() < 1.5 * rounding
-    return layout
+    find_head(model).float()
+    return model
+
+
+def measured(model: nn.Module, scores, layout) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the scores, and the gradients of all weights in one row."""
+    found = scores(model, layout)
+    gradients = gradients_of(model, found)
+    rows = [gradients.get(name, torch.zeros_like(weight)) for name, weight in model.named_parameters()]
+    return found.detach(), torch.cat([row.float().flatten() for row in rows])
 
 
 @pytest.mark.parametrize("family", PADDED)

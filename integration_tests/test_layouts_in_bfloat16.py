@@ -34,6 +34,7 @@ def test_training_under_autocast_differs_by_rounding_only(language_model, settin
         trainer = RewardTrainer(
             language_model, RewardConfig(**arguments), train_dataset=data(), loss=loss, peft_config=peft_config
         )
+        draw_widely(trainer.model)
         before = flat(trainer.model)
         trainer.train()
         log = trainer.state.log_history[:-1]
@@ -52,7 +53,15 @@ def test_training_under_autocast_differs_by_rounding_only(language_model, settin
         assert ours["layout"] == layout
         for what in ("losses", "norms", "way"):
             rounding = (padded[what] - exact[what]).norm()
-            assert (ours[what] - exact[what]).norm() < 2 * rounding, (layout, what)
+            assert (ours[what] - exact[what]).norm() < 1.5 * rounding, (layout, what)
+
+
+def draw_widely(model: torch.nn.Module) -> None:
+    """Make attention matter: with the small weights of a new model it hardly does."""
+    torch.manual_seed(0)
+    for name, weight in model.named_parameters():
+        if weight.dim() > 1 and "score" not in name:
+            torch.nn.init.normal_(weight, std=0.25)
 
 
 def flat(model: torch.nn.Module) -> Tensor:
