@@ -4,8 +4,10 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from datasets import Dataset
+from scripts import printed_by
 
 WORDS = ["red", "green", "blue", "round", "square", "small", "large", "old", "new", "kind"]
 
@@ -89,7 +91,7 @@ RAGGED = {
 
 
 SCRIPT = """
-import json, sys, torch
+import json, os, sys, torch
 from accelerate.utils import gather_object
 from datasets import load_from_disk
 from rlhf_losses import RewardConfig, RewardTrainer
@@ -101,23 +103,26 @@ class Counting(RewardTrainer):
         self.passes.append(len(inputs["passes"]))
         return super().training_step(model, inputs, *others)
 
-model, data, loss, over, size, out, layout, budget = sys.argv[1:]
-trainer = Counting(
-    model,
-    RewardConfig(
-        out, max_steps=2, per_device_train_batch_size=int(size), logging_steps=1, save_strategy="no", report_to="none",
-        bf16=False, gradient_checkpointing=False, use_cpu=True, disable_tqdm=True, average_over=over,
-        learning_rate=1e-3, ddp_backend="gloo", layout=layout, tokens_per_pass=int(budget) if budget else None,
-    ),
-    train_dataset=load_from_disk(data),
-    loss=loss,
-)
-trainer.train()
-passes = gather_object([trainer.passes])
-if trainer.is_world_process_zero():
-    weights = {name: weight.double().sum().item() for name, weight in trainer.model.named_parameters()}
-    found = {"log": trainer.state.log_history[:-1], "weights": weights, "passes": passes}
-    print("RESULT" + json.dumps(found), flush=True)
+model, runs = sys.argv[1], json.loads(sys.argv[2])
+backend = {"ddp_backend": "gloo"} if "RANK" in os.environ else {}
+for run in runs:
+    Counting.passes = []
+    trainer = Counting(
+        model,
+        RewardConfig(
+            max_steps=2, logging_steps=1, save_strategy="no", report_to="none",
+            bf16=False, gradient_checkpointing=False, use_cpu=True, disable_tqdm=True,
+            learning_rate=1e-3, **backend, **run["settings"],
+        ),
+        train_dataset=load_from_disk(run["data"]),
+        loss=run["loss"],
+    )
+    trainer.train()
+    passes = gather_object([trainer.passes])
+    if trainer.is_world_process_zero():
+        weights = {name: weight.double().sum().item() for name, weight in trainer.model.named_parameters()}
+        found = {"log": trainer.state.log_history[:-1], "weights": weights, "passes": passes}
+        print("RESULT" + json.dumps(found), flush=True)
 """
 
 
@@ -131,14 +136,26 @@ os._exit(0)
 """Ends a process at once: threads of torch's that are still running at its ordered end abort it now and then."""
 
 
-def train_in_processes(folder: Path, processes: int, *arguments: str) -> dict:
-    """Train on data from disk, and return the log, the sum of each weight, and the passes of each process and step."""
-    return run_in_processes(SCRIPT, folder, processes, *arguments)
+def trained_in_processes(model: str, folder: Path, processes: int, runs: list[dict[str, Any]]) -> list[dict]:
+    """Train on data, and return for each run the log, the sum of each weight, and the passes of each process and step.
+
+    A run has data, a loss and settings. All of them go through the same processes, which take long to start; a single
+    one is this one.
+    """
+    told = []
+    for number, run in enumerate(runs):
+        place = str(folder / f"{number}-{processes}")
+        run["data"].save_to_disk(f"{place}-data")
+        told.append(run | {"data": f"{place}-data", "settings": {"output_dir": place, **run["settings"]}})
+    if processes == 1:
+        (folder / "alone.py").write_text(SCRIPT)
+        return results_in(printed_by(folder / "alone.py", model, json.dumps(told)))
+    return results_in(printed_by_processes(SCRIPT, folder, processes, model, json.dumps(told)))
 
 
 def run_in_processes(code: str, folder: Path, processes: int, *arguments: str) -> dict:
     """Run a script in several processes that find each other, and return what it prints after RESULT."""
-    return result_in(printed_by_processes(code, folder, processes, *arguments))
+    return results_in(printed_by_processes(code, folder, processes, *arguments))[0]
 
 
 def printed_by_processes(code: str, folder: Path, processes: int, *arguments: str) -> str:
@@ -152,6 +169,6 @@ def printed_by_processes(code: str, folder: Path, processes: int, *arguments: st
     return done.stdout
 
 
-def result_in(printed: str) -> dict:
-    """Return what follows RESULT."""
-    return json.loads(next(line for line in printed.splitlines() if line.startswith("RESULT"))[6:])
+def results_in(printed: str) -> list[dict]:
+    """Return what follows each RESULT."""
+    return [json.loads(line[6:]) for line in printed.splitlines() if line.startswith("RESULT")]

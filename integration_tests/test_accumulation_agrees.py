@@ -4,7 +4,7 @@ import pytest
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from ragged import RAGGED, train_in_processes
+from ragged import RAGGED, trained_in_processes
 
 from rlhf_losses import RewardConfig, RewardTrainer, Scorer
 from rlhf_losses.scoring import evaluate
@@ -68,18 +68,24 @@ def test_evaluation_does_not_depend_on_the_batch_size(language_model, settings, 
 TWO = ["lists, over pairs", "steps, over prompts", "ties, a width learned", "lists, and their batch"]
 
 
-@pytest.mark.parametrize("case", TWO)
-def test_two_processes_equal_one(language_model, tmp_path, case):
-    data, loss, over = RAGGED[case]
-    data().save_to_disk(str(tmp_path / "data"))
-    common = [language_model, str(tmp_path / "data"), loss, over]
-    alone = train_in_processes(tmp_path, 1, *common, "8", str(tmp_path / "one"), "auto", "")
-    together = train_in_processes(tmp_path, 2, *common, "4", str(tmp_path / "two"), "auto", "")
+def test_two_processes_equal_one(language_model, tmp_path):
+    found = {}
+    for processes in (1, 2):
+        runs = [
+            {
+                "data": data(),
+                "loss": loss,
+                "settings": {"average_over": over, "per_device_train_batch_size": 8 // processes},
+            }
+            for data, loss, over in (RAGGED[case] for case in TWO)
+        ]
+        found[processes] = trained_in_processes(language_model, tmp_path, processes, runs)
 
-    for one, two in zip(alone["log"], together["log"], strict=True):
-        for name in ["loss", "grad_norm", "accuracy", *(name for name in one if name.startswith("learned"))]:
-            assert two[name] == pytest.approx(one[name], rel=1e-4, abs=1e-6), name
-    assert together["weights"] == pytest.approx(alone["weights"], rel=1e-4, abs=1e-4)
+    for case, alone, together in zip(TWO, found[1], found[2], strict=True):
+        for one, two in zip(alone["log"], together["log"], strict=True):
+            for name in ["loss", "grad_norm", "accuracy", *(name for name in one if name.startswith("learned"))]:
+                assert two[name] == pytest.approx(one[name], rel=1e-4, abs=1e-6), (case, name)
+        assert together["weights"] == pytest.approx(alone["weights"], rel=1e-4, abs=1e-4), case
 
 
 @pytest.mark.parametrize("budget", [None, 60])
