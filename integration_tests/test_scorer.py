@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from rlhf_losses import RewardConfig, RewardTrainer, Scorer, UnusableModel, bradley_terry
+from rlhf_losses.batching.cut import CPU_PASS
 from rlhf_losses.scoring import best_of, evaluate
 
 PROMPTS = ["Name a colour. ", "Name a colour. ", "Count. ", "Is it late? "]
@@ -56,6 +57,23 @@ def test_lora_is_merged_and_the_head_is_the_trained_one(trained, published, lang
 def test_scores_do_not_depend_on_the_batch_size(published, scorer, size):
     other = Scorer.from_pretrained(published, batch_size=size)
     assert other(PROMPTS, COMPLETIONS) == pytest.approx(scorer(PROMPTS, COMPLETIONS), abs=1e-5)
+
+
+def test_on_a_cpu_a_pass_holds_few_tokens_but_all_that_share_a_prompt(published):
+    passes = []
+    scorer = Scorer.from_pretrained(published, batch_size=64)
+    scorer.model.register_forward_pre_hook(
+        lambda _module, _args, options: passes.append(options["input_ids"].numel()), with_kwargs=True
+    )
+    prompts = [f"{number} colours of the sea, of the wind and of the moon. " * 3 for number in range(32)]
+    apart = scorer(prompts, ["Blue."] * 32)
+    assert len(passes) > 1
+    assert max(passes) <= CPU_PASS.tokens
+    assert apart == pytest.approx(Scorer.from_pretrained(published, batch_size=1)(prompts, ["Blue."] * 32), abs=1e-5)
+    passes.clear()
+    scorer([prompts[0]] * 64, [f"Blue, and {number} others, or none of them at all." for number in range(64)])
+    assert len(passes) == 1
+    assert passes[0] > CPU_PASS.tokens
 
 
 def test_scores_do_not_depend_on_the_padding_side_of_the_tokenizer(published, scorer):

@@ -9,6 +9,7 @@ from accelerate.utils import send_to_device
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from rlhf_losses.batching.cut import default_cut
 from rlhf_losses.batching.rendering import render
 from rlhf_losses.batching.segments import split_segments
 from rlhf_losses.batching.tokens import Encoded, cut_prompt, encode
@@ -38,7 +39,7 @@ class Scorer:
         model: a sequence classifier with one label.
         tokenizer: its tokenizer.
         description: what was saved with the model; without one, the score is read at the end of a text.
-        batch_size: texts a forward pass.
+        batch_size: the most texts of a forward pass; on a CPU also no more than about 2,048 tokens that share nothing.
         layout: how texts lie in memory, see `RewardConfig`; what completions have in common is computed once.
     """
 
@@ -177,8 +178,11 @@ class Scorer:
 
     def _batches(self, keys: list[Any]) -> Iterator[list[Any]]:
         keys = sorted(keys, key=lambda key: self.layout.sort_key([key[0]]))
+        cut = default_cut(self.model.device)
         for start in range(0, len(keys), self.batch_size):
-            yield keys[start : start + self.batch_size]
+            chosen = keys[start : start + self.batch_size]
+            passes = cut(self.layout, [[key[0]] for key in chosen]) if cut else [range(len(chosen))]
+            yield from ([chosen[number] for number in numbers] for numbers in passes)
 
     def _forward(self, texts: Sequence[Encoded], read: Reader) -> list[tuple[Tensor, ...]]:
         lengths = [len(text.positions) for text in texts]
