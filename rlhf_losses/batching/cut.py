@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from rlhf_losses.layouts import Layout
-
-Texts = Sequence[Sequence[int]]
+from rlhf_losses.layouts.base import Texts
 
 
 @dataclass(frozen=True)
