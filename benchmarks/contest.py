@@ -32,7 +32,7 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Contest:
-    """How a contest is held: over how many rounds, with models of which size and precision."""
+    """AttentionOptions a contest is held: over how many rounds, with models of which size and precision."""
 
     size: str
     rounds: int

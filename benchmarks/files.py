@@ -7,12 +7,12 @@ from typing import Any
 
 from workloads import Workload, train_tokenizer
 
-from rlhf_losses.batching.adapting import adapt
-from rlhf_losses.cli.data import load_rows
-from rlhf_losses.errors import InvalidFeedback
+from rlhf_losses.cli.dataset_loading import load_rows
+from rlhf_losses.data.conversion import convert_dataset
+from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback import Feedback, Pairs, Rankings
 from rlhf_losses.feedback.base import Messages, Row
-from rlhf_losses.feedback.kinds import kinds_held, source_for
+from rlhf_losses.feedback.types import feedback_types_of_row, find_source_type
 
 Compared = tuple[str, list[str], Feedback]
 """A prompt, its answers, and what was said about them."""
@@ -31,7 +31,7 @@ def lists_from(path: str | Path, count: int | None = None) -> Workload:
 def _workload(path: str | Path, count: int | None, read: Callable[[Compared], Iterator[Row]]) -> Workload:
     rows = [dict(row) for row in islice((row for compared in _compared(path) for row in read(compared)), count)]
     if not rows:
-        raise InvalidFeedback(
+        raise InvalidFeedbackError(
             f"'{path}' says of no two answers to one prompt which is better, so nothing can be trained on it here. "
             "Give a file of pairs, votes, rankings, or ratings of several answers a prompt."
         )
@@ -41,7 +41,7 @@ def _workload(path: str | Path, count: int | None, read: Callable[[Compared], It
 
 def _pairs(compared: Compared) -> Iterator[Row]:
     prompt, answers, feedback = compared
-    pairs = feedback.read_as(Pairs)
+    pairs = feedback.convert_to(Pairs)
     for chosen, rejected, tie in zip(pairs.chosen, pairs.rejected, pairs.outcomes()[1], strict=True):
         if tie < 1:
             yield {"prompt": prompt, "chosen": answers[chosen], "rejected": answers[rejected]}
@@ -49,10 +49,10 @@ def _pairs(compared: Compared) -> Iterator[Row]:
 
 def _lists(compared: Compared) -> Iterator[Row]:
     prompt, answers, feedback = compared
-    if feedback.reaches(Rankings):
-        ranks = feedback.read_as(Rankings).ranks.tolist()
+    if feedback.is_convertible_to(Rankings):
+        ranks = feedback.convert_to(Rankings).ranks.tolist()
     else:
-        pairs = feedback.read_as(Pairs)
+        pairs = feedback.convert_to(Pairs)
         second = 1 if pairs.outcomes()[1] == 1 else 2
         ranks = [1 if answer == pairs.chosen else second for answer in range(len(answers))]
     yield {"prompt": prompt, "completions": answers, "ranks": ranks}
@@ -60,8 +60,8 @@ def _lists(compared: Compared) -> Iterator[Row]:
 
 def _compared(path: str | Path) -> Iterator[Compared]:
     """Yield what a file says about two answers or more to one prompt."""
-    for row in _with_all_ratings(adapt(load_rows(str(path)), name=str(path))):
-        kind = source_for(Pairs, kinds_held(row))
+    for row in _with_all_ratings(convert_dataset(load_rows(str(path)), name=str(path))):
+        kind = find_source_type(Pairs, feedback_types_of_row(row))
         if kind is not None and len(answers := kind.answers(row)) > 1:
             texts = [_text(answer.prompt, *answer.parts) for answer in answers]
             prompt = _text(answers[0].prompt) or _beginning(texts)

@@ -3,7 +3,7 @@
 python benchmarks/frozen.py
 
 One model with random weights, LoRA on its last layers alone, trained with one loss after another, each for some epochs:
-first with nothing kept, then with `frozen_cache_gib`, then with the states of the first loss handed to the next. All in
+first with nothing kept, then with `hidden_state_cache_gib`, then with the states of the first loss handed to the next. All in
 one process; seconds are those of `trainer.train()`, and all three give the same losses.
 """
 
@@ -19,7 +19,7 @@ from transformers.trainer_callback import PrinterCallback
 from workloads import SIZES, Workload, dialogues, make_model
 
 from rlhf_losses import RewardConfig, RewardTrainer
-from rlhf_losses.training.frozen import FrozenStates
+from rlhf_losses.training.hidden_state_cache import HiddenStateCache
 
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 KEPT = ("nothing", "epochs", "epochs and losses")
@@ -53,10 +53,10 @@ def main() -> None:
 
 def run(work: Workload, kept: str, args: argparse.Namespace) -> list[tuple[float, float]]:
     """Return the seconds and the mean training loss of each loss."""
-    shared = FrozenStates(args.kept_gib)
+    shared = HiddenStateCache(args.kept_gib)
     found = []
     for loss in args.losses:
-        states = {"nothing": None, "epochs": FrozenStates(args.kept_gib)}.get(kept, shared)
+        states = {"nothing": None, "epochs": HiddenStateCache(args.kept_gib)}.get(kept, shared)
         trainer = make_trainer(work, loss, states, args)
         trainer.remove_callback(PrinterCallback)
         with measuring() as measured:
@@ -65,7 +65,7 @@ def run(work: Workload, kept: str, args: argparse.Namespace) -> list[tuple[float
     return found
 
 
-def make_trainer(work: Workload, loss: str, states: FrozenStates | None, args: argparse.Namespace) -> RewardTrainer:
+def make_trainer(work: Workload, loss: str, states: HiddenStateCache | None, args: argparse.Namespace) -> RewardTrainer:
     """Return a trainer of adapters on the last layers."""
     layers = int(SIZES[args.size]["num_hidden_layers"])
     last = list(range(layers - args.trained_layers, layers))
@@ -79,7 +79,7 @@ def make_trainer(work: Workload, loss: str, states: FrozenStates | None, args: a
             processing_class=work.tokenizer,
             peft_config=LoraConfig(r=8, target_modules=LINEAR, layers_to_transform=last),
             loss=loss,
-            frozen_states=states,
+            hidden_state_cache=states,
         )
 
 

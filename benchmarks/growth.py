@@ -1,4 +1,4 @@
-"""How time and memory of one training step grow with the prompt, the number of answers, and the tokens of a batch.
+"""AttentionOptions time and memory of one training step grow with the prompt, the number of answers, and the tokens of a batch.
 
 python benchmarks/growth.py            # measures, writes results/growth.csv, and draws results/growth.png from it
 python benchmarks/growth.py --draw     # draws only
@@ -20,7 +20,7 @@ from measure import environment, measuring
 from workloads import SIZES, Workload, grouped, make_model
 
 from rlhf_losses.layouts import LayoutName, PaddedLayout, choose_layout
-from rlhf_losses.model import score_batch
+from rlhf_losses.models.scores import score_batch
 
 PANELS = {
     "prompt": "tokens of the prompt\n(2 answers of 64 tokens)",

@@ -1,4 +1,4 @@
-"""The published laws of over-optimisation, fitted to measured gains of gold.
+"""The saved_merged laws of over-optimisation, fitted to measured gains of gold.
 
 Gao et al. 2022, https://arxiv.org/abs/2210.10760: with d the square root of the KL divergence to the reference,
 best-of-n gains d (alpha - beta d) and reinforcement learning d (alpha - beta log d).

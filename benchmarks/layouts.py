@@ -62,7 +62,7 @@ class Settings:
 
     @property
     def contest(self) -> Contest:
-        """How contests are held."""
+        """AttentionOptions contests are held."""
         return Contest(self.size, self.rounds, self.bf16)
 
 
@@ -111,7 +111,7 @@ def lists(settings: Settings, folder: str) -> list[Row]:
             _ours(layout, workload, settings, arguments, "accumulated_pairs")
             for layout in ("padded", "packed", "prefix_shared")
         ),
-        _ours("prefix_shared", workload, settings, arguments, "accumulated_pairs", tokens_per_pass=100_000),
+        _ours("prefix_shared", workload, settings, arguments, "accumulated_pairs", max_tokens_per_forward=100_000),
     ]
     return settings.contest.hold(workload, contestants, passes=3)
 

@@ -88,12 +88,12 @@ def beside_the_model(settings: Settings) -> Iterator[dict[str, Any]]:
 def growth(settings: Settings) -> Iterator[dict[str, Any]]:
     """Yield what a list of each length costs, every loss of lists in turn, and those that price pairs or steps."""
     lengths = [length for length in LENGTHS if length <= settings.longest]
-    losses = [*(kind() for kind in provide_losses() if kind.reads is Rankings), bradley_terry, pqm]
+    losses = [*(kind() for kind in provide_losses() if kind.feedback_type is Rankings), bradley_terry, pqm]
     print(f"\nµs a list, {settings.answers:,} answers a batch\n")
     print("| loss |" + "".join(f" {length} |" for length in lengths) + " exponent | |")
     print("|---" * (3 + len(lengths)) + "|")
     for loss in losses:
-        kind = Steps if loss.reads is Steps else Rankings
+        kind = Steps if loss.feedback_type is Steps else Rankings
         rows = [_grown(loss, lists_of(kind, max(1, settings.answers // n), n), n, settings.repeats) for n in lengths]
         costs = [row["microseconds_an_item"] for row in rows]
         slope = exponent(lengths[-4:], costs[-4:])
@@ -164,7 +164,7 @@ def texts_of(feedback: Feedback) -> int:
 
 def items_of(loss: Loss, feedback: Feedback) -> int:
     """Return the number of items of the first term."""
-    return len(loss.terms[0].loss.price(torch.zeros(feedback.score_count()), feedback))
+    return len(loss.terms[0].loss.per_item_loss(torch.zeros(feedback.score_count()), feedback))
 
 
 def fastest(work: Callable[[], object], repeats: int) -> float:

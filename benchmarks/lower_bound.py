@@ -25,7 +25,7 @@ from scipy import stats
 from seeds import read, short, write
 
 from rlhf_losses import bradley_terry, fit_estimate
-from rlhf_losses.sandbox.demo import train_on_feedback
+from rlhf_losses.sandbox.loop import train_on_feedback
 from rlhf_losses.sandbox.world import World, build_world
 
 WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0)

@@ -5,7 +5,7 @@ python benchmarks/noise.py --studies ties --seeds 2
 python benchmarks/noise.py --draw                     # the tables and the picture from the CSV
 
 flips: a share of what annotators say is turned round: a pair swapped, a list reversed, a rating negated.
-ties: annotators see no lead below 0.5, and these pairs are dropped, forced to one side by a coin, or told as ties.
+ties: annotators see no score_difference below 0.5, and these pairs are dropped, forced to one side by a coin, or told as ties.
 disagreement: five annotators misread half of the sentences, and one of them is heard, their majority, or all votes.
 length: annotators add half a standard deviation of words to the worth.
 
@@ -32,7 +32,7 @@ from rlhf_losses.feedback import Feedback, Rankings, Ratings
 from rlhf_losses.losses import Loss
 from rlhf_losses.sandbox import Annotator, Sample, World, build_world, feedback_for
 from rlhf_losses.sandbox.annotators import votes
-from rlhf_losses.sandbox.demo import train_on_feedback
+from rlhf_losses.sandbox.loop import train_on_feedback
 
 Told = Callable[[Loss, Sequence[Sample], int], Dataset]
 """What annotators say, for a loss, some samples and a seed."""
@@ -179,14 +179,14 @@ def in_fours(samples: Sequence[Sample]) -> list[Sample]:
 
 
 def blind(ties: str) -> Told:
-    """Return pairs by annotators who see no small lead, with their ties dropped, forced or told."""
+    """Return pairs by annotators who see no small score_difference, with their ties dropped, forced or told."""
 
     def tell(_loss: Loss, samples: Sequence[Sample], seed: int) -> Dataset:
         chance, reader, rows = Random(seed), Annotator(), []
         for prompt, first, second in couples(samples):
-            lead = reader.read(prompt, first) - reader.read(prompt, second)
-            tie = abs(lead) < BLINDNESS
-            turned = chance.random() < 0.5 if tie else lead < 0
+            score_difference = reader.read(prompt, first) - reader.read(prompt, second)
+            tie = abs(score_difference) < BLINDNESS
+            turned = chance.random() < 0.5 if tie else score_difference < 0
             chosen, rejected = (second, first) if turned else (first, second)
             if not (tie and ties == "dropped"):
                 row = {"prompt": prompt, "chosen": chosen, "rejected": rejected}
@@ -246,7 +246,7 @@ def liking_length(weight: float) -> Told:
 
 def reads(loss: Loss, kind: type[Feedback]) -> bool:
     """Tell whether a term of the loss reads this kind of feedback itself."""
-    return any(term.loss.reads is kind for term in loss.terms)
+    return any(term.loss.feedback_type is kind for term in loss.terms)
 
 
 def ranked(sample: Sample, worth: Callable[[str, str], float]) -> dict[str, Any]:

@@ -26,8 +26,8 @@ from watch import Watch, column
 
 from rlhf_losses import parse_loss
 from rlhf_losses.ppo import PPOConfig, PPOTrainer
-from rlhf_losses.sandbox.demo import SMALL_MACHINE, lora, train_reward_model
-from rlhf_losses.sandbox.world import LONGEST_COMPLETION, World, build_world
+from rlhf_losses.sandbox.loop import SMALL_MACHINE, lora, train_reward_model
+from rlhf_losses.sandbox.world import MAX_COMPLETION_LENGTH, World, build_world
 from rlhf_losses.scoring import Scorer
 
 TRAINERS: dict[str, tuple[Any, Any, int]] = {
@@ -90,7 +90,7 @@ def search(args: argparse.Namespace) -> dict[str, tuple[float, float]]:
 def train(name: str, world: World, scorer: Scorer, rate: float, beta: float, rollouts: int, folder: Path) -> Watch:
     """Train a policy and return what was seen of it."""
     trainer_class, config_class, group = TRAINERS[name]
-    quiet = {"self_check": False} if name == "PPO" else {}
+    quiet = {"sanity_check": False} if name == "PPO" else {}
     steps = rollouts * PASSES
     watch = Watch(world, scorer, range(0, steps + 1, max(1, steps // 10)), ROLLOUT, PASSES, prompts=64, count=4)
     trainer = trainer_class(
@@ -104,7 +104,7 @@ def train(name: str, world: World, scorer: Scorer, rate: float, beta: float, rol
             num_generations=group,
             learning_rate=rate,
             beta=beta,
-            max_completion_length=LONGEST_COMPLETION,
+            max_completion_length=MAX_COMPLETION_LENGTH,
             logging_strategy="no",
             seed=world.seed,
             **SMALL_MACHINE,

@@ -19,7 +19,7 @@ from scipy.special import gammaln
 
 from rlhf_losses import parse_loss
 from rlhf_losses.sandbox.annotators import Sample
-from rlhf_losses.sandbox.demo import train_reward_model
+from rlhf_losses.sandbox.loop import train_reward_model
 from rlhf_losses.sandbox.world import World, build_world
 from rlhf_losses.scoring import Scorer, kl_of_best_of
 

@@ -27,9 +27,9 @@ from transformers.trainer_callback import PrinterCallback
 from watch import column
 
 from rlhf_losses import segment_hinge
-from rlhf_losses.ppo import PPOConfig, PPOTrainer, StepRewards, StepShares
-from rlhf_losses.sandbox.demo import SMALL_MACHINE, lora, train_reward_model
-from rlhf_losses.sandbox.world import LONGEST_COMPLETION, World, build_world
+from rlhf_losses.ppo import PPOConfig, PPOTrainer, StepMeanRewards, StepRewards
+from rlhf_losses.sandbox.loop import SMALL_MACHINE, lora, train_reward_model
+from rlhf_losses.sandbox.world import MAX_COMPLETION_LENGTH, World, build_world
 from rlhf_losses.scoring import Scorer
 
 BATCH = 32
@@ -71,7 +71,7 @@ def train(
     world: World, scorer: Scorer, critic: str, placement: str, folder: Path, args: argparse.Namespace
 ) -> list[dict[str, float]]:
     """Return gold, proxy and KL of each rollout while a policy is trained."""
-    paid_by_step = StepShares(scorer) if args.pay == "mean" else StepRewards(scorer)
+    paid_by_step = StepMeanRewards(scorer) if args.pay == "mean" else StepRewards(scorer)
 
     def at_the_end(**columns: Any) -> list[float]:
         return paid_by_step(**columns)
@@ -88,9 +88,9 @@ def train(
             per_device_train_batch_size=BATCH,
             beta=args.beta,
             learning_rate=1.5e-3,
-            max_completion_length=LONGEST_COMPLETION,
+            max_completion_length=MAX_COMPLETION_LENGTH,
             logging_steps=1,
-            self_check=False,
+            sanity_check=False,
             seed=world.seed,
             **SMALL_MACHINE,
         ),

@@ -4,7 +4,7 @@ python benchmarks/ppo_layout.py
 
 A Llama with random weights completes prompts of ragged lengths, several times each, in every layout one after the
 other, in one process; the layouts take turns for some rounds. Seconds are those of the trainer's own stopwatch
-(`time_shares`), without an accelerator those of the processor, which who else uses the machine changes little: `passes`
+(`log_phase_times`), without an accelerator those of the processor, which who else uses the machine changes little: `passes`
 are those of policy, reference and critic over rollouts, `update` is losses, gradients and the optimizer. The last two
 columns say how many times as long the padded layout takes, for the update, and for both.
 """
@@ -64,12 +64,18 @@ def measure(folder: Path, layout: str, args: argparse.Namespace) -> Mapping[str,
     prompts = [" ".join(words[(7 * i + k) % len(words)] for k in range(size)) for i, size in enumerate(lengths)]
     settings: dict[str, Any] = {"max_steps": args.steps, "num_generations": args.generations, "num_iterations": 2}
     sizes = {"per_device_train_batch_size": 16, "max_completion_length": args.completion, "seed": 1}
-    quiet = {"report_to": "none", "save_strategy": "no", "logging_steps": 1, "disable_tqdm": True, "self_check": False}
+    quiet = {
+        "report_to": "none",
+        "save_strategy": "no",
+        "logging_steps": 1,
+        "disable_tqdm": True,
+        "sanity_check": False,
+    }
     machine = {"bf16": False, "gradient_checkpointing": False, "use_cpu": not torch.cuda.is_available()}
     trainer = PPOTrainer(
         str(folder),
         lambda completion_ids, **_: [float(len(ids)) for ids in completion_ids],
-        PPOConfig(str(folder / "run"), layout=layout, time_shares=True, **settings, **sizes, **quiet, **machine),
+        PPOConfig(str(folder / "run"), layout=layout, log_phase_times=True, **settings, **sizes, **quiet, **machine),
         Dataset.from_dict({"prompt": prompts}),
         peft_config=LoraConfig(r=8, target_modules="all-linear") if args.lora else None,
     )

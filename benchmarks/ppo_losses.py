@@ -23,10 +23,10 @@ from measure import environment
 from seeds import interval, read, write
 from stories import stories_world
 
-from rlhf_losses import catalogue, parse_loss
+from rlhf_losses import loss_registry, parse_loss
 from rlhf_losses.cli.demo import chosen_losses
 from rlhf_losses.losses import Loss
-from rlhf_losses.sandbox.demo import run_loop
+from rlhf_losses.sandbox.loop import run_loop
 from rlhf_losses.sandbox.outcome import Outcome
 from rlhf_losses.sandbox.world import World, build_world
 
@@ -53,7 +53,7 @@ def main() -> None:
     transformers.utils.logging.disable_progress_bar()
     datasets.disable_progress_bars()
     worlds = [stories_world(args.model, seed) if args.model else build_world(seed) for seed in range(args.seeds)]
-    for loss in args.losses or chosen_losses("all", catalogue()):
+    for loss in args.losses or chosen_losses("all", loss_registry()):
         rows.append(summary(loss, [outcome(world, loss, args.steps) for world in worlds]))
         print(line(rows[-1]), flush=True)
         write(rows, table)

@@ -38,7 +38,7 @@ from transformers import (
 )
 from workloads import save_language_model
 
-from rlhf_losses.ppo import PPOConfig, PPOTrainer, held_bytes, scorer_on
+from rlhf_losses.ppo import PPOConfig, PPOTrainer, held_bytes, scorer_on_base
 from rlhf_losses.scoring import Scorer
 
 LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -120,14 +120,14 @@ def ours(setup: str, folder: Path, rank: int) -> tuple[PPOTrainer, list[nn.Modul
     policy: Any = str(folder / "base")
     if setup == "one base":
         policy = AutoModelForCausalLM.from_pretrained(folder / "base")
-        scorer = scorer_on(policy, folder / "adapter")
+        scorer = scorer_on_base(policy, folder / "adapter")
     else:
         scorer = Scorer.from_pretrained(folder / "reward")
     sizes: dict[str, Any] = {"max_steps": ROLLOUTS * EPOCHS, "num_iterations": EPOCHS, "max_completion_length": TOKENS}
     trainer = PPOTrainer(
         policy,
         scorer,
-        PPOConfig(str(folder / "run"), self_check=False, **sizes, **common()),
+        PPOConfig(str(folder / "run"), sanity_check=False, **sizes, **common()),
         Dataset.from_dict({"prompt": PROMPTS}),
         peft_config=None if setup == "four models" else LoraConfig(r=rank, target_modules=LAYERS),
     )

@@ -26,8 +26,8 @@ from watch import Watch, column, spread
 from rlhf_losses import parse_loss
 from rlhf_losses.ppo import PPOConfig, PPOTrainer
 from rlhf_losses.sandbox.annotators import Sample
-from rlhf_losses.sandbox.demo import SMALL_MACHINE, lora, train_on_feedback
-from rlhf_losses.sandbox.world import LONGEST_COMPLETION, World, build_world
+from rlhf_losses.sandbox.loop import SMALL_MACHINE, lora, train_on_feedback
+from rlhf_losses.sandbox.world import MAX_COMPLETION_LENGTH, World, build_world
 from rlhf_losses.scoring import Scorer, kl_of_best_of
 
 ROLLOUT, PASSES = 32, 2
@@ -101,9 +101,9 @@ def train(world: World, scorer: Scorer, folder: Path, args: argparse.Namespace) 
             beta=args.beta,
             learning_rate=3e-3,
             score_normalization="running",
-            max_completion_length=LONGEST_COMPLETION,
+            max_completion_length=MAX_COMPLETION_LENGTH,
             logging_strategy="no",
-            self_check=False,
+            sanity_check=False,
             seed=world.seed,
             **SMALL_MACHINE,
         ),
@@ -147,7 +147,7 @@ def report(rows: list[dict[str, Any]]) -> None:
 
 
 def fitted(found: dict[str, np.ndarray], method: str) -> laws.Law:
-    """Return the published law of the method, fitted to all points but the first, which is 0 by definition."""
+    """Return the saved_merged law of the method, fitted to all points but the first, which is 0 by definition."""
     return laws.fit(found["d"][:, 1:].ravel(), found["gain"][:, 1:].ravel(), logarithmic=method == PPO)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from transformers import TrainerCallback
 
-from rlhf_losses.sandbox.demo import completion_kl
+from rlhf_losses.sandbox.loop import completion_kl
 from rlhf_losses.sandbox.world import World
 
 Score = Callable[[list[str], list[str]], list[float]]

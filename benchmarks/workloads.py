@@ -27,7 +27,7 @@ SIZES = {
     "0.5B": {"hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24, "num_attention_heads": 14},
     "1.5B": {"hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28, "num_attention_heads": 12},
 }
-"""Qwen2's shapes: the last two are those of the published models."""
+"""Qwen2's shapes: the last two are those of the saved_merged models."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Write what the docs tell of losses, from the catalogue: a page for each, and the tables of choosing-a-loss.md.
+"""Write what the docs tell of losses, from the loss_registry: a page for each, and the tables of choosing-a-loss.md.
 
 python docs/losses.py
 """
@@ -16,9 +16,9 @@ from typing import Any
 from rlhf_losses.cli.describe import columns
 from rlhf_losses.cli.docstring import Docstring, read_docstring
 from rlhf_losses.cli.list_losses import also_reads, domain, reads
-from rlhf_losses.feedback import ALWAYS_THERE, KINDS, Feedback
+from rlhf_losses.feedback import FEEDBACK_TYPES, IMPLICIT_TYPES, Feedback
 from rlhf_losses.hooks.builtins import provide_losses
-from rlhf_losses.losses import Loss, NamedSum
+from rlhf_losses.losses import Loss, NamedObjective
 from rlhf_losses.losses.options import written
 
 DOCS = Path(__file__).parent
@@ -52,11 +52,11 @@ def page(kind: type[Loss]) -> str:
         doc.text.partition("\n\n")[0],
         f"```math\n{doc.formula}\n```",
         doc.text.partition("\n\n")[2],
-        f"Stands for `{loss.expand()}`." if isinstance(loss, NamedSum) else "",
+        f"Stands for `{loss.expand()}`." if isinstance(loss, NamedObjective) else "",
         f"## Feedback\n\n{feedback(kind, doc)}",
         f"## Options\n\n{options(kind, doc)}" if fields(kind) else "",
-        f"## Learned beside the model\n\n{learned(loss)}" if loss.learned else "",
-        f"## Claims\n\n{', '.join(loss.claims.words()) or 'none'}; [what they mean](../../choosing-a-loss.md#claims)",
+        f"## Learned beside the model\n\n{learned(loss)}" if loss.loss_parameters else "",
+        f"## Properties\n\n{', '.join(loss.properties.words()) or 'none'}; [what they mean](../../choosing-a-loss.md#properties)",
         f"## Relations\n\n{linked(doc.sections['Relations'], kind)}",
         f"## Source\n\n{links(doc.sections['Reference'])}",
         f"## Example\n\n```python\n{doc.sections['Example']}\n```",
@@ -70,7 +70,7 @@ def feedback(kind: type[Loss], doc: Docstring) -> str:
     above = [f"`{name}`" for name in also_reads(kind)]
     lines = [
         doc.sections["Feedback"],
-        columns(kind.reads) if kind.reads in KINDS else "",
+        columns(kind.feedback_type) if kind.feedback_type in FEEDBACK_TYPES else "",
         f"Also reads {', '.join(above)}, as `{reads(kind)}`." if above else "",
     ]
     return "\n\n".join(filter(None, lines))
@@ -86,12 +86,12 @@ def options(kind: type[Loss], doc: Docstring) -> str:
 
 def learned(loss: Loss) -> str:
     """Return the numbers that a loss learns, with what they start from."""
-    starts = [(f"`{name}`", ", ".join(f"{value:g}" for value in start)) for name, start in loss.learned.items()]
+    starts = [(f"`{name}`", ", ".join(f"{value:g}" for value in start)) for name, start in loss.loss_parameters.items()]
     return table(("number", "starts from"), starts)
 
 
 def linked(text: str, kind: type[Loss]) -> str:
-    """Return text in which the names of other losses lead to their pages."""
+    """Return text in which the names of other losses score_difference to their pages."""
     names = {other.name() for other in provide_losses()} - {kind.name()}
     return re.sub(r"`(\w+)`", lambda found: f"[{found[0]}]({found[1]}.md)" if found[1] in names else found[0], text)
 
@@ -104,9 +104,9 @@ def links(text: str) -> str:
 def you_have() -> str:
     """Return which losses read which feedback."""
     rows = [
-        (said(kind), ways(kind), made_for(kind), read_as(kind))
-        for kind in (*KINDS, Feedback)
-        if kind is Feedback or made_for(kind) or read_as(kind)
+        (said(kind), ways(kind), made_for(kind), convert_to(kind))
+        for kind in (*FEEDBACK_TYPES, Feedback)
+        if kind is Feedback or made_for(kind) or convert_to(kind)
     ]
     return table(("you have", "columns", "losses made for it", "also, read as"), rows)
 
@@ -128,17 +128,17 @@ def ways(kind: type[Feedback]) -> str:
 
 def made_for(kind: type[Feedback]) -> str:
     """Return the losses that read this kind, each with a link to its page."""
-    kinds = ALWAYS_THERE if kind is Feedback else (kind,)
-    losses = [loss.name() for loss in provide_losses() if loss.reads in kinds]
+    kinds = IMPLICIT_TYPES if kind is Feedback else (kind,)
+    losses = [loss.name() for loss in provide_losses() if loss.feedback_type in kinds]
     return ", ".join(f"[`{name}`](reference/losses/{name}.md)" for name in losses)
 
 
-def read_as(kind: type[Feedback]) -> str:
+def convert_to(kind: type[Feedback]) -> str:
     """Return the kinds that this one goes down to."""
-    below, down = [], kind.down_to
+    below, down = [], kind.coarser_type
     while down is not None:
         below.append(f"`{down.__name__}`")
-        down = down.down_to
+        down = down.coarser_type
     return ", ".join(below)
 
 

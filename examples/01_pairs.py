@@ -24,7 +24,7 @@ trainer = RewardTrainer(
 )
 trainer.train()
 
-scorer = Scorer.from_pretrained(trainer.publish())
+scorer = Scorer.from_pretrained(trainer.save_merged())
 prompt = world.heldout_prompts[0]
 kind, gloomy = " They danced and sang. Mia hugged the gentle fox.", " The grumpy fox cried. They were sad."
 print(dict(zip(("kind", "gloomy"), scorer([prompt, prompt], [kind, gloomy]), strict=True)))

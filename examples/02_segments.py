@@ -24,6 +24,6 @@ trainer = RewardTrainer(
 )
 trainer.train()
 
-scorer = Scorer.from_pretrained(trainer.publish())
+scorer = Scorer.from_pretrained(trainer.save_merged())
 story = [" They danced and sang.", " The grumpy fox cried."]
 print(list(zip(story, scorer.score_steps(world.heldout_prompts[0], story), strict=True)))

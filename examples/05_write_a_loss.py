@@ -4,21 +4,21 @@ from dataclasses import dataclass
 
 from torch.nn.functional import relu
 
-from rlhf_losses import Claims, PairwiseLoss, RewardConfig, RewardTrainer, catalogue, hookimpl
+from rlhf_losses import LossProperty, PairwiseLoss, RewardConfig, RewardTrainer, hookimpl, loss_registry
 from rlhf_losses.sandbox import build_world
 from rlhf_losses.testing import check_loss
 
 
 @dataclass(frozen=True)
 class SquaredHinge(PairwiseLoss):
-    """Square of the shortfall of the lead: small shortfalls hardly count."""
+    """Square of the shortfall of the score_difference: small shortfalls hardly count."""
 
     margin: float = 1.0
 
-    claims = Claims.SHIFT_INVARIANT | Claims.MONOTONE | Claims.NON_NEGATIVE | Claims.CONVEX
+    properties = LossProperty.SHIFT_INVARIANT | LossProperty.MONOTONE | LossProperty.NON_NEGATIVE | LossProperty.CONVEX
 
-    def per_pair(self, lead):
-        return relu(self.margin - lead) ** 2
+    def per_pair(self, score_difference):
+        return relu(self.margin - score_difference) ** 2
 
 
 @hookimpl
@@ -29,7 +29,7 @@ def provide_losses():
 def main() -> None:
     """Check the loss, find it by name, and train with it."""
     check_loss(SquaredHinge())
-    loss = catalogue(plugin_files=[__file__]).parse("squared_hinge(margin=2.0) + 0.01 * centering")
+    loss = loss_registry(plugin_files=[__file__]).parse("squared_hinge(margin=2.0) + 0.01 * centering")
     world = build_world(seed=0)
     trainer = RewardTrainer(
         model=world.reward_model(),

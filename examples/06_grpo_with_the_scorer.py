@@ -29,7 +29,7 @@ reward_trainer.train()
 
 trainer = GRPOTrainer(
     model=str(policy),
-    reward_funcs=Scorer.from_pretrained(reward_trainer.publish()),
+    reward_funcs=Scorer.from_pretrained(reward_trainer.save_merged()),
     args=GRPOConfig(
         "runs/06_grpo/policy",
         max_steps=10,

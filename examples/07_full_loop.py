@@ -26,7 +26,7 @@ reward_trainer = RewardTrainer(
     loss=loss,
 )
 reward_trainer.train()
-scorer = Scorer.from_pretrained(reward_trainer.publish(), batch_size=128)
+scorer = Scorer.from_pretrained(reward_trainer.save_merged(), batch_size=128)
 
 trainer = PPOTrainer(
     model=world.policy(),

@@ -93,7 +93,10 @@ def test_the_means_of_a_step_are_those_of_the_scores_that_follow_dropout_include
     """They are measured by a pass of their own, before any gradient is known."""
     data, loss, _ = RAGGED["lists, and their batch"]
     arguments = settings(
-        per_device_train_batch_size=4, gradient_accumulation_steps=2, tokens_per_pass=budget, disable_dropout=False
+        per_device_train_batch_size=4,
+        gradient_accumulation_steps=2,
+        max_tokens_per_forward=budget,
+        disable_dropout=False,
     )
     lora = LoraConfig(r=4, lora_dropout=0.3, init_lora_weights=False, target_modules=["q_proj", "up_proj"])
     trainer = RewardTrainer(
@@ -122,6 +125,6 @@ def test_the_scorer_prices_a_batch_of_everything_as_the_trainer_does(language_mo
         language_model, RewardConfig(**arguments), train_dataset=data(), eval_dataset=data(), loss=loss
     )
     trainer.train()
-    scorer = Scorer.from_pretrained(trainer.publish())
+    scorer = Scorer.from_pretrained(trainer.save_merged())
     measured = evaluate(scorer, data(), trainer.loss)
     assert measured["loss"] == pytest.approx(trainer.evaluate()["eval_loss"], rel=1e-4)

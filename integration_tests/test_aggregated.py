@@ -40,7 +40,7 @@ def test_a_scorer_makes_the_score_of_a_text_as_the_loss_did(language_model, sett
     trainer = RewardTrainer(language_model, RewardConfig(**settings()), Dataset.from_list(rows), loss=loss)
     trainer.train()
     assert {"accuracy", "margin"} <= {key for entry in trainer.state.log_history for key in entry}
-    folder = trainer.publish(tmp_path / "published")
+    folder = trainer.save_merged(tmp_path / "saved_merged")
     told = json.loads((folder / "reward_model.json").read_text())
     assert told["segmentation"] == "sentences"
     assert told["aggregate"] == (loss.partition("by='")[2].partition("'")[0] or "mean")

@@ -13,7 +13,7 @@ import torch
 from scripts import printed_by
 from torch.nn.functional import scaled_dot_product_attention
 
-from rlhf_losses.errors import InvalidFeedback
+from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.hooks.builtins import provide_losses
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
@@ -171,7 +171,7 @@ def test_ratings_of_one_prompt_become_one_list(tmp_path, files):
 
 def test_a_file_that_compares_nothing_is_refused(tmp_path, files):
     labels = written([{"prompt": "Why? ", "completion": "So.", "label": True}], tmp_path / "labels.jsonl")
-    with pytest.raises(InvalidFeedback, match="no two answers to one prompt"):
+    with pytest.raises(InvalidFeedbackError, match="no two answers to one prompt"):
         files.pairs_from(labels)
 
 

@@ -243,10 +243,10 @@ from rlhf_losses import PairwiseLoss, hookimpl
 
 @dataclass(frozen=True)
 class SquaredShortfall(PairwiseLoss):
-    """Square of what a lead falls short of one."""
+    """Square of what a score_difference falls short of one."""
 
-    def per_pair(self, lead):
-        return (1 - lead).clamp(min=0) ** 2
+    def per_pair(self, score_difference):
+        return (1 - score_difference).clamp(min=0) ** 2
 
 @hookimpl
 def provide_losses():

@@ -1,4 +1,4 @@
-"""Encoders with tokenizers of their own: trained, published and loaded like any reward model."""
+"""Encoders with tokenizers of their own: trained, saved_merged and loaded like any reward model."""
 
 import json
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import transformers as hf
 from peft import LoraConfig
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
-from rlhf_losses import RewardConfig, RewardTrainer, Scorer, UnusableModel
+from rlhf_losses import RewardConfig, RewardTrainer, Scorer, UnsupportedModelError
 
 SHAPE = {
     "hidden_size": 32,
@@ -72,7 +72,7 @@ def test_an_encoder_with_adapters_scores_as_the_plain_classifier_that_is_publish
     adapters = LoraConfig(r=4, target_modules=targets)
     trainer = RewardTrainer(encoder(family), args, pairs, peft_config=adapters, loss="bradley_terry")
     trainer.train()
-    folder = trainer.publish()
+    folder = trainer.save_merged()
     scores = Scorer.from_pretrained(folder)(PROMPTS, COMPLETIONS)
     assert scores == pytest.approx(plain_scores(folder), abs=1e-6)
     assert Scorer.from_pretrained(folder / "checkpoint-3")(PROMPTS, COMPLETIONS) == pytest.approx(scores, abs=1e-5)
@@ -83,7 +83,7 @@ def test_all_that_is_new_above_a_bare_encoder_is_trained_and_saved_with_the_adap
     args = RewardConfig(**settings(save_strategy="steps", save_steps=3, learning_rate=1e-2))
     trainer = RewardTrainer(encoder(family, "Model"), args, pairs, peft_config=LoraConfig(r=4), loss="bradley_terry")
     trainer.train()
-    folder = trainer.publish()
+    folder = trainer.save_merged()
     scores = Scorer.from_pretrained(folder)(PROMPTS, COMPLETIONS)
     assert Scorer.from_pretrained(folder / "checkpoint-3")(PROMPTS, COMPLETIONS) == pytest.approx(scores, abs=1e-5)
 
@@ -99,7 +99,7 @@ def test_the_command_line_trains_an_encoder_that_peft_has_no_layers_in_mind_for(
 
 def test_a_tokenizer_without_eos_that_closes_no_text_is_refused(language_model, pairs, settings, other_tokenizer):
     other_tokenizer.eos_token = None
-    with pytest.raises(UnusableModel, match=r"no EOS token.*--eos_token.*'<eos>'\.$"):
+    with pytest.raises(UnsupportedModelError, match=r"no EOS token.*--eos_token.*'<eos>'\.$"):
         RewardTrainer(language_model, RewardConfig(**settings()), pairs, processing_class=other_tokenizer)
 
 
@@ -113,5 +113,7 @@ def test_a_classifier_from_elsewhere_reads_texts_as_its_tokenizer_writes_them(en
 def test_a_classifier_with_several_labels_is_named(encoder, tmp_path):
     config = hf.BertConfig.from_pretrained(encoder("Bert"), num_labels=2)
     hf.BertForSequenceClassification(config).save_pretrained(tmp_path / "Bert")
-    with pytest.raises(UnusableModel, match=r"Bert' has num_labels=2, but .*one score a text.*rlhf-losses train"):
+    with pytest.raises(
+        UnsupportedModelError, match=r"Bert' has num_labels=2, but .*one score a text.*rlhf-losses train"
+    ):
         Scorer.from_pretrained(tmp_path / "Bert")

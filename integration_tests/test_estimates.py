@@ -17,22 +17,22 @@ from transformers import (
 )
 
 from rlhf_losses import (
-    Estimate,
-    FeedbackMismatch,
-    InvalidFeedback,
+    FeedbackMismatchError,
+    InvalidFeedbackError,
     Pairs,
     RewardConfig,
     RewardTrainer,
+    ScoreEstimate,
     Scorer,
     StandardizedScorer,
-    UnknownName,
-    UnusableModel,
+    UnknownNameError,
+    UnsupportedModelError,
     fit_estimate,
     fit_reference,
 )
 from rlhf_losses.feedback.base import Answer
 from rlhf_losses.losses import Aggregated
-from rlhf_losses.scoring import Description, evaluate
+from rlhf_losses.scoring import RewardModelMetadata, evaluate
 from rlhf_losses.scoring.estimator import whole_texts
 
 PROMPTS = ["Name a colour. ", "Name a colour. ", "Count. ", "Is it late? "]
@@ -47,16 +47,16 @@ def plugin(tmp_path_factory) -> Path:
 
 
 @dataclass(frozen=True)
-class Rebuilt(Estimate):
+class Rebuilt(ScoreEstimate):
     """The score, from what the head reads: what `fit` saw proves that features, scores and feedback belong together."""
 
-    reads = Pairs
+    feedback_type = Pairs
 
     def fit(self, evidence):
         batches = list(evidence)
         features, scores = torch.cat([one.features for one in batches]), torch.cat([one.scores for one in batches])
         solved = torch.linalg.lstsq(features.double(), scores.double(), driver="gelsd").solution
-        leads = torch.cat([one.feedback.lead(one.scores) for one in batches])
+        leads = torch.cat([one.feedback.score_difference(one.scores) for one in batches])
         return {"head": solved.float(), "leads": leads}
 
     def read(self, features, scores, head, leads):
@@ -64,8 +64,8 @@ class Rebuilt(Estimate):
 
 
 @dataclass(frozen=True)
-class Centre(Estimate):
-    """How far a score is from the mean score."""
+class Centre(ScoreEstimate):
+    """AttentionOptions far a score is from the mean score."""
 
     in_units_of_score = True
 
@@ -84,19 +84,19 @@ class Strange(Centre):
 
 
 @pytest.fixture
-def published(trained, tmp_path) -> Path:
-    return trained.publish(tmp_path / "reward")
+def saved_merged(trained, tmp_path) -> Path:
+    return trained.save_merged(tmp_path / "reward")
 
 
 @pytest.fixture
-def scorer(published) -> Scorer:
-    return Scorer.from_pretrained(published)
+def scorer(saved_merged) -> Scorer:
+    return Scorer.from_pretrained(saved_merged)
 
 
 @pytest.mark.parametrize("layout", ["padded", "packed", "prefix_shared"])
 @pytest.mark.parametrize("size", [1, 3, 32])
-def test_the_head_on_what_it_reads_gives_the_score_in_every_layout(published, layout, size):
-    scorer = Scorer.from_pretrained(published, layout=layout, batch_size=size)
+def test_the_head_on_what_it_reads_gives_the_score_in_every_layout(saved_merged, layout, size):
+    scorer = Scorer.from_pretrained(saved_merged, layout=layout, batch_size=size)
     texts = [scorer.encode(Answer(p, (c,))) for p, c in zip(PROMPTS, COMPLETIONS, strict=True)]
     head = scorer.model.score.weight[0].detach()
     scores = [(features @ head).item() for features, _ in scorer.read_encoded(texts)]
@@ -104,8 +104,8 @@ def test_the_head_on_what_it_reads_gives_the_score_in_every_layout(published, la
     assert scores == pytest.approx([parts[0] for _, parts in scorer.read_encoded(texts)], abs=1e-5)
 
 
-def test_features_are_the_last_hidden_state_of_the_plain_model(published, scorer, tokenizer):
-    model = AutoModelForSequenceClassification.from_pretrained(published, dtype=torch.float32)
+def test_features_are_the_last_hidden_state_of_the_plain_model(saved_merged, scorer, tokenizer):
+    model = AutoModelForSequenceClassification.from_pretrained(saved_merged, dtype=torch.float32)
     for prompt, completion in zip(PROMPTS, COMPLETIONS, strict=True):
         ids = tokenizer(prompt + completion + tokenizer.eos_token, return_tensors="pt", return_token_type_ids=False)
         ((features, _),) = scorer.read_encoded([scorer.encode(Answer(prompt, (completion,)))])
@@ -129,52 +129,58 @@ def test_batches_of_rows_make_no_difference(scorer, pairs, monkeypatch):
     torch.testing.assert_close(scorer.fitted["centre"].tensors["mean"], at_once)
 
 
-def test_what_was_fitted_is_saved_and_comes_back_with_the_model(scorer, pairs, published, plugin):
+def test_what_was_fitted_is_saved_and_comes_back_with_the_model(scorer, pairs, saved_merged, plugin):
     before = scorer(PROMPTS, COMPLETIONS)
-    fit_estimate(scorer, pairs, "remoteness(power=1.5)", published, plugin_files=[plugin])
-    told = json.loads((published / "reward_model.json").read_text())
+    fit_estimate(scorer, pairs, "remoteness(power=1.5)", saved_merged, plugin_files=[plugin])
+    told = json.loads((saved_merged / "reward_model.json").read_text())
     assert told["estimates"]["remoteness"]["text"] == "remoteness(power=1.5)"
-    assert (published / "estimate_remoteness.safetensors").is_file()
-    AutoModelForSequenceClassification.from_pretrained(published)
+    assert (saved_merged / "estimate_remoteness.safetensors").is_file()
+    AutoModelForSequenceClassification.from_pretrained(saved_merged)
 
-    again = Scorer.from_pretrained(published)
+    again = Scorer.from_pretrained(saved_merged)
     expected = scorer.estimator("remoteness")(PROMPTS, COMPLETIONS)
     assert again.estimator("remoteness", [plugin])(PROMPTS, COMPLETIONS) == pytest.approx(expected, rel=1e-4)
     assert again(PROMPTS, COMPLETIONS) == pytest.approx(before, abs=1e-6)
-    fit_reference(again, PROMPTS, COMPLETIONS, published)
-    assert "remoteness" in Description.load(published).estimates
+    fit_reference(again, PROMPTS, COMPLETIONS, saved_merged)
+    assert "remoteness" in RewardModelMetadata.load(saved_merged).estimates
 
 
-def test_a_model_scores_without_the_plugin_that_its_estimate_needs(scorer, pairs, published, plugin):
-    fit_estimate(scorer, pairs, "remoteness", published, plugin_files=[plugin])
-    again = Scorer.from_pretrained(published)
+def test_a_model_scores_without_the_plugin_that_its_estimate_needs(scorer, pairs, saved_merged, plugin):
+    fit_estimate(scorer, pairs, "remoteness", saved_merged, plugin_files=[plugin])
+    again = Scorer.from_pretrained(saved_merged)
     assert again(PROMPTS, COMPLETIONS) == pytest.approx(scorer(PROMPTS, COMPLETIONS), abs=1e-6)
-    with pytest.raises(UnknownName, match=r"No estimate is called 'remoteness'\..*Install the plugin"):
+    with pytest.raises(UnknownNameError, match=r"No estimate is called 'remoteness'\..*Install the plugin"):
         again.estimator("remoteness")
 
 
 def test_an_adapter_that_is_not_merged_reads_the_same(trained, scorer, pairs, tokenizer):
     fit_estimate(scorer, pairs, Rebuilt())
-    wrapped = Scorer(trained.model, tokenizer, replace(scorer.description))
+    wrapped = Scorer(trained.model, tokenizer, replace(scorer.metadata))
     fit_estimate(wrapped, pairs, Rebuilt())
     assert wrapped.estimator("rebuilt")(PROMPTS, COMPLETIONS) == pytest.approx(
         scorer.estimator("rebuilt")(PROMPTS, COMPLETIONS), abs=1e-3
     )
 
 
-def test_what_was_not_fitted_is_refused(scorer, published, plugin, pairs):
-    with pytest.raises(UnusableModel, match=r"remoteness was not fitted to 'reward'; estimates that were: none\."):
+def test_what_was_not_fitted_is_refused(scorer, saved_merged, plugin, pairs):
+    with pytest.raises(
+        UnsupportedModelError, match=r"remoteness was not fitted to 'reward'; estimates that were: none\."
+    ):
         scorer.estimator("remoteness", [plugin])
     fit_estimate(scorer, pairs, Centre())
-    with pytest.raises(UnusableModel, match=r"estimates that were: centre\. Fit it .*rlhf-losses fit --estimate"):
+    with pytest.raises(
+        UnsupportedModelError, match=r"estimates that were: centre\. Fit it .*rlhf-losses fit --estimate"
+    ):
         scorer.estimator("remoteness", [plugin])
 
 
-def test_a_file_that_is_missing_is_told(scorer, pairs, published, plugin):
-    fit_estimate(scorer, pairs, "remoteness", published, plugin_files=[plugin])
-    (published / "estimate_remoteness.safetensors").unlink()
-    with pytest.raises(UnusableModel, match=r"estimate_remoteness\.safetensors is not there\. Fetch every file"):
-        Scorer.from_pretrained(published).estimator("remoteness", [plugin])
+def test_a_file_that_is_missing_is_told(scorer, pairs, saved_merged, plugin):
+    fit_estimate(scorer, pairs, "remoteness", saved_merged, plugin_files=[plugin])
+    (saved_merged / "estimate_remoteness.safetensors").unlink()
+    with pytest.raises(
+        UnsupportedModelError, match=r"estimate_remoteness\.safetensors is not there\. Fetch every file"
+    ):
+        Scorer.from_pretrained(saved_merged).estimator("remoteness", [plugin])
 
 
 def test_a_model_that_was_trained_on_since_is_refused(scorer, pairs):
@@ -182,21 +188,23 @@ def test_a_model_that_was_trained_on_since_is_refused(scorer, pairs):
     scorer.estimator("centre")
     with torch.no_grad():
         scorer.model.score.weight.mul_(1.5)
-    with pytest.raises(UnusableModel, match=r"when centre was fitted, so it has been trained since .*Fit it again"):
+    with pytest.raises(
+        UnsupportedModelError, match=r"when centre was fitted, so it has been trained since .*Fit it again"
+    ):
         scorer.estimator("centre")
 
 
-def test_training_again_forgets_what_was_fitted(trained, scorer, pairs, published, plugin):
-    fit_estimate(scorer, pairs, "remoteness", published, plugin_files=[plugin])
-    trained.publish(published)
-    with pytest.raises(UnusableModel, match="was not fitted to 'reward'"):
-        Scorer.from_pretrained(published).estimator("remoteness", [plugin])
+def test_training_again_forgets_what_was_fitted(trained, scorer, pairs, saved_merged, plugin):
+    fit_estimate(scorer, pairs, "remoteness", saved_merged, plugin_files=[plugin])
+    trained.save_merged(saved_merged)
+    with pytest.raises(UnsupportedModelError, match="was not fitted to 'reward'"):
+        Scorer.from_pretrained(saved_merged).estimator("remoteness", [plugin])
 
 
 def test_data_without_the_feedback_that_is_read_are_refused(scorer):
     labels = Dataset.from_list([{"prompt": "Count. ", "completion": "1 2", "label": True}])
     with pytest.raises(
-        FeedbackMismatch,
+        FeedbackMismatchError,
         match=r"rebuilt is fitted to Pairs, .* so they hold Labels\. Give .* with the columns chosen and rejected",
     ):
         fit_estimate(scorer, labels, Rebuilt())
@@ -204,7 +212,7 @@ def test_data_without_the_feedback_that_is_read_are_refused(scorer):
 
 def test_data_of_which_nothing_is_a_pair_are_refused(scorer):
     alone = Dataset.from_list([{"prompt": "Count. ", "completions": ["1"], "ratings": [4]}] * 3)
-    with pytest.raises(InvalidFeedback, match="rebuilt is fitted to Pairs, but the data have 3 rows and none of"):
+    with pytest.raises(InvalidFeedbackError, match="rebuilt is fitted to Pairs, but the data have 3 rows and none of"):
         fit_estimate(scorer, alone, Rebuilt())
 
 
@@ -220,7 +228,7 @@ def test_standardised_scorers_divide_distances_and_leave_other_numbers(scorer, p
     for estimate in (Centre(), Strange()):
         fit_estimate(scorer, pairs, estimate)
     fit_reference(scorer, PROMPTS, COMPLETIONS)
-    std, standardised = scorer.description.reference_std, StandardizedScorer(scorer)
+    std, standardised = scorer.metadata.reference_std, StandardizedScorer(scorer)
     plain = scorer.estimator("centre")(PROMPTS, COMPLETIONS)
     assert standardised.estimator("centre")(PROMPTS, COMPLETIONS) == pytest.approx([one / std for one in plain])
     assert standardised.estimator("strange")(PROMPTS, COMPLETIONS) == pytest.approx(plain)
@@ -246,7 +254,7 @@ def test_conversations_are_read_too(scorer, pairs):
 @pytest.mark.parametrize("by", ["mean", "sum", "minimum", "soft_minimum"])
 def test_the_vector_of_a_text_in_steps_is_weighed_as_its_score_is(scorer, by):
     """Adding a little to the head moves the score of the text by as much times its vector."""
-    scorer.description = replace(scorer.description, aggregate=by, aggregate_temperature=0.5)
+    scorer.metadata = replace(scorer.metadata, aggregate=by, aggregate_temperature=0.5)
     vectors, head = torch.randn(3, 8, generator=torch.Generator().manual_seed(0)), torch.linspace(-1, 1, 8)
 
     def score(head):
@@ -266,7 +274,7 @@ def test_a_model_of_steps_is_fitted_to_steps_and_reads_whole_texts(language_mode
     trainer = RewardTrainer(
         language_model, RewardConfig(**settings()), train_dataset=Dataset.from_list(rows), loss="segment_hinge"
     )
-    scorer = Scorer.from_pretrained(trainer.publish(tmp_path / "steps"))
+    scorer = Scorer.from_pretrained(trainer.save_merged(tmp_path / "steps"))
     fit_estimate(scorer, Dataset.from_list(rows), Centre())
     text = "It is good. It is bad. Bye."
     each = [scorer.score_steps(row["prompt"], row["completions"]) for row in rows]
@@ -292,21 +300,21 @@ def test_a_head_that_reads_a_pooled_vector_is_read_there(tokenizer, pairs):
 def test_a_head_that_is_a_network_of_its_own_is_refused(tokenizer):
     config = RobertaConfig(vocab_size=len(tokenizer), num_labels=1, max_position_embeddings=300, **SIZES)
     scorer = Scorer(RobertaForSequenceClassification(config), tokenizer)
-    with pytest.raises(UnusableModel, match="reads all tokens of a text for one score"):
+    with pytest.raises(UnsupportedModelError, match="reads all tokens of a text for one score"):
         scorer.read_encoded([scorer.encode(Answer(PROMPTS[0], (COMPLETIONS[0],)))])
 
 
-def test_the_command_line_fits_and_tells_it(done, published, plugin, pairs, tmp_path):
+def test_the_command_line_fits_and_tells_it(done, saved_merged, plugin, pairs, tmp_path):
     data, out = tmp_path / "pairs.jsonl", tmp_path / "scores.jsonl"
     pairs.to_json(data)
-    given = ["--model", published, "--dataset", data]
+    given = ["--model", saved_merged, "--dataset", data]
     fitted = done("--plugin", plugin, "fit", *given, "--estimate", "remoteness(power=1.0)")
-    assert fitted.out.strip() == str(published / "estimate_remoteness.safetensors")
+    assert fitted.out.strip() == str(saved_merged / "estimate_remoteness.safetensors")
     done("--plugin", plugin, "score", *given, "--output", out, "--estimate", "remoteness")
 
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     chosen = [line for line in lines if line["column"] == "chosen"]
-    scorer = Scorer.from_pretrained(published)
+    scorer = Scorer.from_pretrained(saved_merged)
     scores, far = scorer.estimator("remoteness", [plugin]).with_scores(pairs["prompt"], pairs["chosen"])
     assert [line["score"] for line in chosen] == pytest.approx(scores, abs=1e-5)
     assert [line["remoteness"] for line in chosen] == pytest.approx(far, rel=1e-4)
@@ -322,10 +330,10 @@ def test_the_command_line_fits_and_tells_it(done, published, plugin, pairs, tmp_
         (["score", "--estimate", "remoteness"], "remoteness was not fitted to 'reward'; estimates that were: none."),
     ],
 )
-def test_what_the_command_line_cannot_do_is_told(cli, published, plugin, pairs, tmp_path, words, told):
+def test_what_the_command_line_cannot_do_is_told(cli, saved_merged, plugin, pairs, tmp_path, words, told):
     data = tmp_path / "pairs.jsonl"
     pairs.to_json(data)
-    model = [] if "--model" in words else ["--model", published]
+    model = [] if "--model" in words else ["--model", saved_merged]
     answered = cli("--plugin", plugin, *words, *model, "--dataset", data)
     assert answered.code == 2
     assert told in answered.err

@@ -6,7 +6,7 @@ import pytest
 from ragged import printed_by_processes, ragged_lists, results_in
 
 CASES = [(13, 1), (13, 2), (9, 1)]
-"""How many rows there are, and how many batches an optimizer step takes; a step of one batch has four rows."""
+"""AttentionOptions many rows there are, and how many batches an optimizer step takes; a step of one batch has four rows."""
 
 SCRIPT = """
 import json, sys, torch

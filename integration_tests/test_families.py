@@ -8,11 +8,10 @@ import transformers as hf
 from torch import nn
 from transformers import AutoModelForSequenceClassification
 
-from rlhf_losses.encoders import COUNTED_FROM_PADDING, first_position
 from rlhf_losses.layouts import PackedLayout, PaddedLayout, PrefixSharedLayout, choose_layout
 from rlhf_losses.layouts.attention import WAYS
-from rlhf_losses.model import find_head, score_batch
-from rlhf_losses.positions import context_length
+from rlhf_losses.models.architectures import COUNTED_FROM_PADDING, first_position, max_context_length
+from rlhf_losses.models.scores import find_head, score_batch
 
 VOCABULARY = 97
 COMMON = {
@@ -128,7 +127,7 @@ def texts() -> list[list[int]]:
 def score(model: nn.Module, layout, every: int = 1) -> torch.Tensor:
     """Return the scores at every token, or at every second one."""
     lines = texts()
-    reads = [(text, position) for text, ids in enumerate(lines) for position in range(len(ids))]
+    feedback_type = [(text, position) for text, ids in enumerate(lines) for position in range(len(ids))]
     return score_batch(model, layout.lay_out(lines, *zip(*reads[::every], strict=True)))
 
 
@@ -190,7 +189,7 @@ def test_a_padding_token_inside_a_text_is_what_it_is_to_the_model(family):
 @pytest.mark.parametrize("family", ENCODERS)
 def test_an_encoder_reads_as_many_tokens_as_its_context_is_said_to_have(family):
     model = make(ENCODERS[family]())
-    layout, longest = choose_layout(model, PLAIN), context_length(model.config)
+    layout, longest = choose_layout(model, PLAIN), max_context_length(model.config)
     scores = [score_batch(model, one.lay_out([[5] * longest], [0], [longest - 1])) for one in (PLAIN, layout)]
     torch.testing.assert_close(*scores, rtol=1e-4, atol=1e-4)
     assert longest == 128 - first_position(model)
@@ -199,9 +198,9 @@ def test_an_encoder_reads_as_many_tokens_as_its_context_is_said_to_have(family):
 @pytest.mark.parametrize("kind", sorted(COUNTED_FROM_PADDING))
 def test_models_that_count_from_the_padding_token_are_known(kind):
     config = hf.AutoConfig.for_model(kind, **COMMON, attention_window=[4] * 3, entity_vocab_size=9, emb_size=32)
-    config.pad_token_id = 1  # as in all that are published
+    config.pad_token_id = 1  # as in all that are saved_merged
     model = AutoModelForSequenceClassification.from_config(config)
-    assert context_length(config) + first_position(model) == COMMON["max_position_embeddings"]
+    assert max_context_length(config) + first_position(model) == COMMON["max_position_embeddings"]
     assert first_position(model) == 2
 
 

@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification
 
 from rlhf_losses import RewardConfig, RewardTrainer, Scorer
-from rlhf_losses.model import find_head
+from rlhf_losses.models.scores import find_head
 
 PROMPTS = ["Name a colour. "] * 3 + ["Is it late? "]
 COMPLETIONS = ["Red", "Blue, or a very dark green.", "Blue, or black.", "Yes."]
@@ -16,15 +16,15 @@ LAYOUTS = ["padded", "packed", "prefix_shared", "auto"]
 
 
 @pytest.fixture(scope="module")
-def published(trained, tmp_path_factory):
-    return trained.publish(tmp_path_factory.mktemp("published"))
+def saved_merged(trained, tmp_path_factory):
+    return trained.save_merged(tmp_path_factory.mktemp("saved_merged"))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", HALVES, ids=str)
-def test_scores_of_half_precision_are_those_of_full_precision_rounded(published, dtype, layout):
-    exact = torch.tensor(Scorer.from_pretrained(published, layout="padded")(PROMPTS, COMPLETIONS))
-    scorer = Scorer.from_pretrained(published, dtype=dtype, layout=layout)
+def test_scores_of_half_precision_are_those_of_full_precision_rounded(saved_merged, dtype, layout):
+    exact = torch.tensor(Scorer.from_pretrained(saved_merged, layout="padded")(PROMPTS, COMPLETIONS))
+    scorer = Scorer.from_pretrained(saved_merged, dtype=dtype, layout=layout)
     assert scorer.layout.name == ("prefix_shared" if layout == "auto" else layout)
     assert find_head(scorer.model).weight.dtype == torch.float32
     torch.testing.assert_close(torch.tensor(scorer(PROMPTS, COMPLETIONS)), exact, rtol=3e-2, atol=3e-2)
@@ -50,7 +50,7 @@ def test_training_on_a_base_of_half_precision_is_the_same_in_every_layout(
     for mine, other in zip(ours.state.log_history[:-1], padded.state.log_history[:-1], strict=True):
         assert mine["loss"] == pytest.approx(other["loss"], abs=3e-2)
         assert mine["mean_reward"] == pytest.approx(other["mean_reward"], abs=6e-2)
-    folder = ours.publish(tmp_path / "published")
+    folder = ours.save_merged(tmp_path / "saved_merged")
     assert load_file(folder / "model.safetensors")["score.weight"].dtype == torch.float32
     plain = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
     assert plain.config.num_labels == 1

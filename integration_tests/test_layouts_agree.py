@@ -21,8 +21,8 @@ from transformers import (
 
 from rlhf_losses import RewardConfig, RewardTrainer
 from rlhf_losses.errors import RlhfLossesError
-from rlhf_losses.layouts.tree import TokenTree
-from rlhf_losses.model import find_layers
+from rlhf_losses.layouts.prefix_tree import TokenTree
+from rlhf_losses.models.scores import find_layers
 
 LORA = LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, target_modules=["q_proj", "v_proj", "up_proj"])
 SAME = ("loss", "grad_norm", "accuracy", "margin", "mean_reward", "num_tokens")
@@ -64,7 +64,7 @@ def test_twenty_steps_go_the_same_way_in_every_layout(language_model, settings, 
         assert_same_training(trainer, padded, SAME + EXTREMES)
 
 
-@pytest.mark.parametrize("how", [{}, {"tokens_per_pass": 60}, {"gradient_checkpointing": True}], ids=str)
+@pytest.mark.parametrize("how", [{}, {"max_tokens_per_forward": 60}, {"gradient_checkpointing": True}], ids=str)
 @pytest.mark.parametrize("config", [BertConfig, ModernBertConfig])
 def test_encoders_train_the_same_way_packed(tokenizer, settings, pairs, config, how):
     def trained(**changes):
@@ -91,9 +91,9 @@ def test_encoders_train_the_same_way_packed(tokenizer, settings, pairs, config, 
     "how",
     [
         {"gradient_checkpointing": True},
-        {"tokens_per_pass": 40},
-        {"tokens_per_pass": 1},
-        {"tokens_per_pass": 60, "gradient_accumulation_steps": 2, "average_over": "prompts"},
+        {"max_tokens_per_forward": 40},
+        {"max_tokens_per_forward": 1},
+        {"max_tokens_per_forward": 60, "gradient_accumulation_steps": 2, "average_over": "prompts"},
         {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2},
     ],
     ids=str,
@@ -160,7 +160,11 @@ def test_layers_that_are_computed_again_change_nothing(language_model, settings,
 
 def test_evaluation_is_the_same_in_every_layout_and_cut(language_model, settings):
     measured = []
-    for changes in ({"layout": "padded"}, {"layout": "packed"}, {"layout": "prefix_shared", "tokens_per_pass": 50}):
+    for changes in (
+        {"layout": "padded"},
+        {"layout": "packed"},
+        {"layout": "prefix_shared", "max_tokens_per_forward": 50},
+    ):
         trainer = RewardTrainer(
             language_model, RewardConfig(**settings(**changes)), train_dataset=ragged_lists(),
             eval_dataset=ragged_lists(), loss="bradley_terry",
@@ -174,7 +178,7 @@ def test_evaluation_is_the_same_in_every_layout_and_cut(language_model, settings
 
 
 def test_a_pass_holds_at_most_its_budget_of_distinct_tokens(language_model, settings):
-    trainer = train(language_model, settings, ragged_lists(), "plackett_luce", max_steps=1, tokens_per_pass=80)
+    trainer = train(language_model, settings, ragged_lists(), "plackett_luce", max_steps=1, max_tokens_per_forward=80)
     rows = [trainer.train_dataset[i] for i in range(16)]
     passes = trainer.data_collator(rows)["passes"]
     assert len(passes) > 1
@@ -190,7 +194,9 @@ def test_on_a_cpu_large_batches_are_cut_by_themselves(language_model, settings, 
     words = ["the sea", "a forest", "one moon", "some wind"] * 4
     rows = [{"prompt": f"{i} {word}. " * 18, "chosen": f"Yes {i}.", "rejected": "No!"} for i, word in enumerate(words)]
     common = {"layout": layout, "per_device_train_batch_size": len(rows), "max_steps": 2}
-    whole = train(language_model, settings, Dataset.from_list(rows), "bradley_terry", tokens_per_pass=10**6, **common)
+    whole = train(
+        language_model, settings, Dataset.from_list(rows), "bradley_terry", max_tokens_per_forward=10**6, **common
+    )
     cut = train(language_model, settings, Dataset.from_list(rows), "bradley_terry", **common)
     assert len(whole.data_collator(list(whole.train_dataset))["passes"]) == 1
     assert len(cut.data_collator(list(cut.train_dataset))["passes"]) > 1
@@ -216,7 +222,7 @@ def test_rows_with_one_prompt_share_it_across_the_batch(language_model, settings
 def test_a_run_cut_by_tokens_resumes_where_it_stopped(language_model, settings, tmp_path):
     def go(folder, **changes):
         arguments = settings(
-            output_dir=str(tmp_path / folder), max_steps=6, tokens_per_pass=60, layout="prefix_shared", **changes
+            output_dir=str(tmp_path / folder), max_steps=6, max_tokens_per_forward=60, layout="prefix_shared", **changes
         )
         return RewardTrainer(
             language_model, RewardConfig(**arguments), train_dataset=ragged_lists(), loss="accumulated_pairs"
@@ -237,7 +243,7 @@ UPPER = LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, target_modules=["q_proj"
 @pytest.mark.parametrize("layout", ["padded", "prefix_shared"])
 def test_epochs_that_recall_the_frozen_layers_are_the_same_epochs(language_model, settings, pairs, layout):
     plain = train(language_model, settings, pairs, "bradley_terry", UPPER, layout=layout)
-    trainer = train(language_model, settings, pairs, "bradley_terry", UPPER, layout=layout, frozen_cache_gib=0.1)
+    trainer = train(language_model, settings, pairs, "bradley_terry", UPPER, layout=layout, hidden_state_cache_gib=0.1)
     assert trainer.frozen.depth == 1
     assert trainer.frozen.recalled_passes == 16  # of twenty, four saw new texts
     assert_same_training(trainer, plain, SAME + EXTREMES)
@@ -245,19 +251,19 @@ def test_epochs_that_recall_the_frozen_layers_are_the_same_epochs(language_model
 
 def test_what_does_not_fit_is_computed_again(language_model, settings, pairs):
     plain = train(language_model, settings, pairs, "bradley_terry", UPPER)
-    trainer = train(language_model, settings, pairs, "bradley_terry", UPPER, frozen_cache_gib=2e-5)
+    trainer = train(language_model, settings, pairs, "bradley_terry", UPPER, hidden_state_cache_gib=2e-5)
     assert 0 < len(trainer.frozen.states.by_text) < 32
     assert trainer.frozen.recalled_passes < 16
     assert_same_training(trainer, plain, SAME + EXTREMES)
 
 
 def test_losses_that_are_compared_on_one_base_share_what_its_frozen_layers_gave(language_model, settings, pairs):
-    first = train(language_model, settings, pairs, "bradley_terry", UPPER, frozen_cache_gib=0.1)
+    first = train(language_model, settings, pairs, "bradley_terry", UPPER, hidden_state_cache_gib=0.1)
     alone = train(language_model, settings, pairs, "hinge", UPPER)
     states = first.frozen.states
     trainer = RewardTrainer(
         language_model, RewardConfig(**settings(max_steps=20, learning_rate=3e-3)), train_dataset=pairs, loss="hinge",
-        peft_config=UPPER, frozen_states=states,
+        peft_config=UPPER, hidden_state_cache=states,
     )  # fmt: skip
     trainer.train()
     assert trainer.frozen.recalled_passes == 20  # the first trainer has seen every text
@@ -265,18 +271,18 @@ def test_losses_that_are_compared_on_one_base_share_what_its_frozen_layers_gave(
 
 
 def test_states_of_other_layers_are_refused(language_model, settings, pairs):
-    first = train(language_model, settings, pairs, "bradley_terry", UPPER, max_steps=1, frozen_cache_gib=0.1)
+    first = train(language_model, settings, pairs, "bradley_terry", UPPER, max_steps=1, hidden_state_cache_gib=0.1)
     other = LlamaForSequenceClassification(first.model.config)
     with pytest.raises(RlhfLossesError, match="other frozen layers"):
         RewardTrainer(
             other, RewardConfig(**settings()), train_dataset=pairs, loss="hinge", peft_config=UPPER,
-            processing_class=first.processing_class, frozen_states=first.frozen.states,
+            processing_class=first.processing_class, hidden_state_cache=first.frozen.states,
         )  # fmt: skip
 
 
 def test_a_model_whose_first_layer_is_trained_keeps_nothing_and_says_so(language_model, settings, pairs, caplog):
     with caplog.at_level("WARNING", "rlhf_losses"):
-        trainer = train(language_model, settings, pairs, "bradley_terry", LORA, max_steps=1, frozen_cache_gib=1.0)
+        trainer = train(language_model, settings, pairs, "bradley_terry", LORA, max_steps=1, hidden_state_cache_gib=1.0)
     assert trainer.frozen is None
     assert "its first layer is trained" in caplog.text
 
@@ -296,7 +302,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from transformers import AutoModelForSequenceClassification
 from rlhf_losses.layouts import PaddedLayout, choose_layout
-from rlhf_losses.model import score_batch
+from rlhf_losses.models.scores import score_batch
 
 dist.init_process_group("gloo")
 rank, mesh, padded = dist.get_rank(), init_device_mesh("cpu", (2,)), PaddedLayout(0)
@@ -363,7 +369,7 @@ def test_inductor_compiles_the_same_training(reward_model, tokenizer, settings, 
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"), [({"layout": "prefixshared"}, "prefix_shared"), ({"tokens_per_pass": 0}, "positive")]
+    ("changes", "message"), [({"layout": "prefixshared"}, "prefix_shared"), ({"max_tokens_per_forward": 0}, "positive")]
 )
 def test_settings_that_cannot_be_are_refused(settings, changes, message):
     with pytest.raises(RlhfLossesError, match=message):

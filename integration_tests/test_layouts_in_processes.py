@@ -10,7 +10,7 @@ from ragged import ragged_lists, ragged_steps, run_in_processes, short_and_long
 
 from rlhf_losses import RewardConfig, RewardTrainer
 
-KINDS = {  # rows, a loss, and a budget of tokens that cuts some batches
+FEEDBACK_TYPES = {  # rows, a loss, and a budget of tokens that cuts some batches
     "pairs": (short_and_long, "bradley_terry + 0.1 * centering", 300),
     "lists": (ragged_lists, "plackett_luce + 0.01 * score_decay", 90),
     "steps": (ragged_steps, "segment_hinge", None),
@@ -21,12 +21,12 @@ LAYOUTS = ("packed", "prefix_shared")
 
 def train(model: str, kind: str, trained: str, layout: str, rows: int, folder: str, backend=None) -> RewardTrainer:
     """Return a trainer after twenty steps of so many rows a process, in float64, so that rounding explains nothing."""
-    data, loss, budget = KINDS[kind]
+    data, loss, budget = FEEDBACK_TYPES[kind]
     targets = ["q_proj", "v_proj", "up_proj"]
     lora = LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, target_modules=targets, init_lora_weights=False)
     config = RewardConfig(
         folder, max_steps=20, per_device_train_batch_size=rows, learning_rate=1e-3, logging_steps=1, layout=layout,
-        tokens_per_pass=None if layout == "padded" else budget, save_strategy="no", report_to="none", bf16=False,
+        max_tokens_per_forward=None if layout == "padded" else budget, save_strategy="no", report_to="none", bf16=False,
         gradient_checkpointing=False, use_cpu=True, disable_tqdm=True, ddp_backend=backend, seed=7,
     )  # fmt: skip
     torch.manual_seed(7)
@@ -57,10 +57,10 @@ SCRIPT = """
 import json, sys, torch
 sys.path.insert(0, sys.argv[1])
 from accelerate.utils import gather_object
-from test_layouts_in_processes import KINDS, LAYOUTS, TRAINED, train, weights_of
+from test_layouts_in_processes import FEEDBACK_TYPES, LAYOUTS, TRAINED, train, weights_of
 
 found = {}
-for kind in KINDS:
+for kind in FEEDBACK_TYPES:
     for trained in TRAINED:
         for layout in LAYOUTS:
             trainer = train(sys.argv[2], kind, trained, layout, 4, sys.argv[3], backend="gloo")
@@ -77,7 +77,7 @@ def test_twenty_steps_of_two_processes_are_those_of_one_with_padded_texts(langua
     """All cases in one launch; in some, a process has one pass where the other has several."""
     here = str(Path(__file__).parent)
     found = run_in_processes(SCRIPT, tmp_path, 2, here, language_model, str(tmp_path))
-    for kind, trained in product(KINDS, TRAINED):
+    for kind, trained in product(FEEDBACK_TYPES, TRAINED):
         alone = train(language_model, kind, trained, "padded", 8, str(tmp_path))
         for case in (f"{kind} {trained} {layout}" for layout in LAYOUTS):
             for ours, one in zip(found[case]["log"], alone.state.log_history[:-1], strict=True):

@@ -3,11 +3,11 @@
 import pytest
 from datasets import Dataset
 
-from rlhf_losses import catalogue
+from rlhf_losses import loss_registry
 from rlhf_losses.cli.demo import chosen_losses
 from rlhf_losses.sandbox import Sample, World, build_world, feedback_for
 from rlhf_losses.sandbox.annotators import Annotator, rankings
-from rlhf_losses.sandbox.demo import train_on_feedback
+from rlhf_losses.sandbox.loop import train_on_feedback
 from rlhf_losses.scoring import evaluate
 
 pytestmark = pytest.mark.once
@@ -29,7 +29,7 @@ def heldout(world: World) -> Dataset:
     return rankings(world.sample(world.heldout_prompts, 8, seed=9), Annotator())
 
 
-@pytest.mark.parametrize("loss", chosen_losses("all", catalogue()), ids=str)
+@pytest.mark.parametrize("loss", chosen_losses("all", loss_registry()), ids=str)
 def test_the_loss_recovers_the_gold_ranking(world, stories, heldout, loss, tmp_path):
     """Two stories of one held-out prompt are ranked as gold ranks them, nine times in ten."""
     scorer = train_on_feedback(world, loss, feedback_for(loss, stories), tmp_path)

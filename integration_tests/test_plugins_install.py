@@ -18,8 +18,8 @@ SURROUNDINGS = {name: value for name, value in os.environ.items() if name != "PY
 
 LOOK = """
 import importlib.metadata, json, rlhf_losses
-from rlhf_losses import catalogue, parse_loss
-entry = catalogue().entries["focal"]
+from rlhf_losses import loss_registry, parse_loss
+entry = loss_registry().entries["focal"]
 print(json.dumps({
     "imported": rlhf_losses.__file__,
     "plugin": entry.plugin,
@@ -114,8 +114,8 @@ def test_the_installed_plugins_use_every_hook_together(environment):
     done = environment.run("python", "-c", HOOKS_IN_USE)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {
-        "provide_adapters": ["shp"],
-        "provide_estimates": ["laplace"],
+        "provide_dataset_converters": ["shp"],
+        "provide_score_estimates": ["laplace"],
         "provide_losses": ["focal", "quantile"],
     }
 

@@ -7,8 +7,8 @@ import torch
 from transformers import AutoModelForSequenceClassification, LlamaConfig, Phi3Config
 
 from rlhf_losses import RewardConfig, RewardTrainer, Scorer
-from rlhf_losses.batching.tokens import Encoded
-from rlhf_losses.positions import length_of_change
+from rlhf_losses.data.tokenization import Encoded
+from rlhf_losses.models.architectures import longrope_threshold
 
 
 def phi3(tokenizer) -> Phi3Config:
@@ -59,5 +59,5 @@ def test_training_on_texts_of_both_lengths_is_warned_of(tokenizer, settings, pai
 
 
 def test_other_models_count_one_way_at_any_length():
-    assert length_of_change(LlamaConfig()) == float("inf")
-    assert length_of_change(LlamaConfig(rope_parameters={"rope_type": "default", "rope_theta": 1e4})) == float("inf")
+    assert longrope_threshold(LlamaConfig()) == float("inf")
+    assert longrope_threshold(LlamaConfig(rope_parameters={"rope_type": "default", "rope_theta": 1e4})) == float("inf")

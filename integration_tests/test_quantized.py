@@ -9,9 +9,9 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from rlhf_losses import PPOConfig, PPOTrainer, RewardConfig, RewardTrainer, Scorer
 from rlhf_losses.layouts import PackedLayout, PaddedLayout, PrefixSharedLayout, choose_layout
-from rlhf_losses.model import score_batch
-from rlhf_losses.ppo.roles import choose_critic
-from rlhf_losses.weights import keep_trainable
+from rlhf_losses.models.peft import keep_4bit_trainable
+from rlhf_losses.models.scores import score_batch
+from rlhf_losses.ppo.critic_init import choose_critic
 
 pytest.importorskip("bitsandbytes", reason="weights of 4 bits need it")
 pytestmark = pytest.mark.filterwarnings("ignore:.*:FutureWarning", "ignore:.*:DeprecationWarning")
@@ -47,7 +47,7 @@ def quantized(wide_model):
 
 @pytest.mark.parametrize("layout", [PackedLayout(), PrefixSharedLayout()], ids=["packed", "prefix_shared"])
 def test_scores_and_gradients_are_those_of_the_padded_layout(quantized, layout):
-    keep_trainable(quantized)
+    keep_4bit_trainable(quantized)
     assert choose_layout(quantized, PLAIN, layout.name) == layout
     quantized.train()
     padded, ours = (scores_and_gradients(quantized, one) for one in (PLAIN, layout))
@@ -57,7 +57,7 @@ def test_scores_and_gradients_are_those_of_the_padded_layout(quantized, layout):
 
 
 def scores_and_gradients(model, layout) -> dict[str, torch.Tensor]:
-    reads = [(text, position) for text, ids in enumerate(TEXTS) for position in range(len(ids))]
+    feedback_type = [(text, position) for text, ids in enumerate(TEXTS) for position in range(len(ids))]
     scores = score_batch(model, layout.lay_out(TEXTS, *zip(*reads, strict=True)))
     model.zero_grad()
     scores.square().sum().backward()
@@ -69,7 +69,7 @@ def test_what_is_published_is_a_plain_model_with_the_same_scores(wide_model, tmp
     config = RewardConfig(**settings(max_steps=6, learning_rate=3e-3, model_init_kwargs=FOUR_BITS))
     trainer = RewardTrainer(wide_model, config, pairs, peft_config=LORA)
     trainer.train()
-    folder = trainer.publish(tmp_path / "published")
+    folder = trainer.save_merged(tmp_path / "saved_merged")
     plain = AutoModelForSequenceClassification.from_pretrained(folder)
     assert not hasattr(plain.config, "quantization_config")
     assert type(plain.model.layers[0].mlp.up_proj) is torch.nn.Linear
@@ -91,7 +91,7 @@ def test_a_critic_copied_from_4_bits_has_plain_weights_and_gives_the_same_values
 
 
 def test_a_policy_of_4_bits_learns_from_where_it_is(wide_model, tmp_path, settings):
-    """Before the first update it is the policy of the rollout, in the packed layouts too; it is published plain."""
+    """Before the first update it is the policy of the rollout, in the packed layouts too; it is saved_merged plain."""
 
     def length(completions, **_):
         return [float(len(text)) for text in completions]
@@ -104,5 +104,5 @@ def test_a_policy_of_4_bits_learns_from_where_it_is(wide_model, tmp_path, settin
     first = next(entry for entry in trainer.state.log_history if "ratio" in entry)
     assert first["ratio"] == pytest.approx(1, abs=1e-4)
     assert first["approx_kl"] == pytest.approx(0, abs=1e-5)
-    plain = AutoModelForCausalLM.from_pretrained(trainer.publish(tmp_path / "published"))
+    plain = AutoModelForCausalLM.from_pretrained(trainer.save_merged(tmp_path / "saved_merged"))
     assert type(plain.model.layers[0].mlp.up_proj) is torch.nn.Linear

@@ -61,20 +61,20 @@ def test_the_first_python_block_trains_and_scores(folder):
 
 
 def test_the_loss_of_the_readme_is_a_plugin_that_keeps_the_contract(folder):
-    from rlhf_losses import catalogue
+    from rlhf_losses import loss_registry
     from rlhf_losses.testing import check_loss
 
     (folder / "focal.py").write_text(PYTHON[1], encoding="utf-8")
-    check_loss(catalogue(plugin_files=[folder / "focal.py"]).parse("focal(focus=1.0)"))
+    check_loss(loss_registry(plugin_files=[folder / "focal.py"]).parse("focal(focus=1.0)"))
 
 
 @pytest.mark.parametrize("name", re.findall(r"`([a-z_]+)`", README.split("| you have")[1].split("Add regularizers")[0]))
 def test_the_table_names_losses_and_columns_that_exist(name):
-    from rlhf_losses import catalogue
-    from rlhf_losses.feedback import KINDS
+    from rlhf_losses import loss_registry
+    from rlhf_losses.feedback import FEEDBACK_TYPES
 
-    columns = {column for kind in KINDS for way in kind.columns for column in (*way, *kind.optional_columns)}
-    assert name in catalogue() or name in columns
+    columns = {column for kind in FEEDBACK_TYPES for way in kind.columns for column in (*way, *kind.optional_columns)}
+    assert name in loss_registry() or name in columns
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\((?!http)([^)#]+)", README))

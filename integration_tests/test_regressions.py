@@ -7,7 +7,7 @@ from datasets import Dataset
 
 from rlhf_losses import RewardConfig, RewardTrainer
 from rlhf_losses.layouts import PaddedLayout
-from rlhf_losses.model import score_batch
+from rlhf_losses.models.scores import score_batch
 
 
 def test_a_classifier_whose_padding_is_eos_reads_the_token_before_it_and_ours_reads_eos(reward_model, tokenizer):

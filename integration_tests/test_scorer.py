@@ -13,8 +13,8 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from rlhf_losses import RewardConfig, RewardTrainer, Scorer, UnusableModel, bradley_terry
-from rlhf_losses.batching.cut import CPU_PASS
+from rlhf_losses import RewardConfig, RewardTrainer, Scorer, UnsupportedModelError, bradley_terry
+from rlhf_losses.layouts.splitting import CPU_SPLITTER
 from rlhf_losses.scoring import best_of, evaluate
 
 PROMPTS = ["Name a colour. ", "Name a colour. ", "Count. ", "Is it late? "]
@@ -22,19 +22,19 @@ COMPLETIONS = ["Red", "Blue, or perhaps a very dark green.", "1 2 3 4 5 6 7 8 9"
 
 
 @pytest.fixture(scope="module")
-def published(trained, tmp_path_factory) -> Path:
-    return trained.publish(tmp_path_factory.mktemp("published"))
+def saved_merged(trained, tmp_path_factory) -> Path:
+    return trained.save_merged(tmp_path_factory.mktemp("saved_merged"))
 
 
 @pytest.fixture(scope="module")
-def scorer(published) -> Scorer:
-    return Scorer.from_pretrained(published)
+def scorer(saved_merged) -> Scorer:
+    return Scorer.from_pretrained(saved_merged)
 
 
-def test_the_published_model_loads_as_a_plain_classifier_and_scores_the_same(published, scorer, tokenizer):
-    model = AutoModelForSequenceClassification.from_pretrained(published, dtype=torch.float32)
+def test_the_published_model_loads_as_a_plain_classifier_and_scores_the_same(saved_merged, scorer, tokenizer):
+    model = AutoModelForSequenceClassification.from_pretrained(saved_merged, dtype=torch.float32)
     assert model.config.num_labels == 1
-    assert (published / "model.safetensors").is_file()
+    assert (saved_merged / "model.safetensors").is_file()
     texts = [p + c + tokenizer.eos_token for p, c in zip(PROMPTS, COMPLETIONS, strict=True)]
     batch = tokenizer(texts, padding=True, padding_side="right", return_tensors="pt")
 
@@ -43,8 +43,8 @@ def test_the_published_model_loads_as_a_plain_classifier_and_scores_the_same(pub
     assert scorer(PROMPTS, COMPLETIONS) == pytest.approx(logits.tolist(), abs=1e-5)
 
 
-def test_lora_is_merged_and_the_head_is_the_trained_one(trained, published, language_model):
-    weights = load_file(published / "model.safetensors")
+def test_lora_is_merged_and_the_head_is_the_trained_one(trained, saved_merged, language_model):
+    weights = load_file(saved_merged / "model.safetensors")
     assert not [name for name in weights if "lora" in name]
     trained_head = trained.model.base_model.model.score.modules_to_save["default"].weight
     torch.testing.assert_close(weights["score.weight"], trained_head.detach())
@@ -54,31 +54,31 @@ def test_lora_is_merged_and_the_head_is_the_trained_one(trained, published, lang
 
 
 @pytest.mark.parametrize("size", [1, 2, 64])
-def test_scores_do_not_depend_on_the_batch_size(published, scorer, size):
-    other = Scorer.from_pretrained(published, batch_size=size)
+def test_scores_do_not_depend_on_the_batch_size(saved_merged, scorer, size):
+    other = Scorer.from_pretrained(saved_merged, batch_size=size)
     assert other(PROMPTS, COMPLETIONS) == pytest.approx(scorer(PROMPTS, COMPLETIONS), abs=1e-5)
 
 
-def test_on_a_cpu_a_pass_holds_few_tokens_but_all_that_share_a_prompt(published):
+def test_on_a_cpu_a_pass_holds_few_tokens_but_all_that_share_a_prompt(saved_merged):
     passes = []
-    scorer = Scorer.from_pretrained(published, batch_size=64)
+    scorer = Scorer.from_pretrained(saved_merged, batch_size=64)
     scorer.model.register_forward_pre_hook(
         lambda _module, _args, options: passes.append(options["input_ids"].numel()), with_kwargs=True
     )
     prompts = [f"{number} colours of the sea, of the wind and of the moon. " * 3 for number in range(32)]
     apart = scorer(prompts, ["Blue."] * 32)
     assert len(passes) > 1
-    assert max(passes) <= CPU_PASS.tokens
-    assert apart == pytest.approx(Scorer.from_pretrained(published, batch_size=1)(prompts, ["Blue."] * 32), abs=1e-5)
+    assert max(passes) <= CPU_SPLITTER.tokens
+    assert apart == pytest.approx(Scorer.from_pretrained(saved_merged, batch_size=1)(prompts, ["Blue."] * 32), abs=1e-5)
     passes.clear()
     scorer([prompts[0]] * 64, [f"Blue, and {number} others, or none of them at all." for number in range(64)])
     assert len(passes) == 1
-    assert passes[0] > CPU_PASS.tokens
+    assert passes[0] > CPU_SPLITTER.tokens
 
 
-def test_scores_do_not_depend_on_the_padding_side_of_the_tokenizer(published, scorer):
+def test_scores_do_not_depend_on_the_padding_side_of_the_tokenizer(saved_merged, scorer):
     expected = scorer(PROMPTS, COMPLETIONS)
-    other = Scorer.from_pretrained(published)
+    other = Scorer.from_pretrained(saved_merged)
     other.tokenizer.padding_side = "left"
     assert other(PROMPTS, COMPLETIONS) == pytest.approx(expected, abs=1e-6)
 
@@ -112,27 +112,27 @@ def test_an_adapter_folder_scores_as_the_published_model(trained, scorer, tmp_pa
     )
 
 
-def test_the_description_says_what_was_trained(published):
-    told = json.loads((published / "reward_model.json").read_text())
+def test_the_description_says_what_was_trained(saved_merged):
+    told = json.loads((saved_merged / "reward_model.json").read_text())
     assert told["loss"] == "bradley_terry"
     assert told["feedback"] == ["Pairs"]
     assert told["score_read_at"] == "end of text"
     assert set(told["versions"]) == {"rlhf-losses", "trl", "transformers", "peft", "torch"}
 
 
-def test_a_head_that_is_not_the_trained_one_is_refused(published, tmp_path):
-    for file in published.iterdir():
+def test_a_head_that_is_not_the_trained_one_is_refused(saved_merged, tmp_path):
+    for file in saved_merged.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     weights = load_file(tmp_path / "model.safetensors")
     weights["score.weight"] = torch.randn_like(weights["score.weight"])
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
 
-    with pytest.raises(UnusableModel, match="canary"):
+    with pytest.raises(UnsupportedModelError, match="canary"):
         Scorer.from_pretrained(tmp_path)
 
 
 def test_a_base_model_is_refused_as_a_reward_model(language_model):
-    with pytest.raises(UnusableModel, match=r"no weights for score\.weight"):
+    with pytest.raises(UnsupportedModelError, match=r"no weights for score\.weight"):
         Scorer.from_pretrained(language_model)
 
 
@@ -140,13 +140,13 @@ def test_the_adapter_of_a_language_model_is_refused_as_a_reward_model(language_m
     adapted = get_peft_model(AutoModelForCausalLM.from_pretrained(language_model), LoraConfig(task_type="CAUSAL_LM"))
     adapted.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(UnusableModel, match=r"holds no score head.*rlhf-losses train"):
+    with pytest.raises(UnsupportedModelError, match=r"holds no score head.*rlhf-losses train"):
         Scorer.from_pretrained(tmp_path)
 
 
 def test_a_language_model_is_no_scorer(language_model, tokenizer):
     model = AutoModelForCausalLM.from_pretrained(language_model)
-    with pytest.raises(UnusableModel, match="num_labels=2"):
+    with pytest.raises(UnsupportedModelError, match="num_labels=2"):
         Scorer(model, tokenizer)
 
 
@@ -176,8 +176,8 @@ def test_a_model_of_steps_scores_a_text_by_the_mean_over_its_steps(language_mode
         language_model, RewardConfig(**settings()), train_dataset=steps_data(), loss="segment_hinge"
     )
     trainer.train()
-    scorer = Scorer.from_pretrained(trainer.publish(tmp_path / "steps"))
-    assert scorer.description.segmentation == "sentences"
+    scorer = Scorer.from_pretrained(trainer.save_merged(tmp_path / "steps"))
+    assert scorer.metadata.segmentation == "sentences"
 
     each = scorer.score_steps("Tell 1. ", ["It is good. ", "It is bad. ", "Bye."])
 
@@ -215,16 +215,16 @@ def test_scoring_counts_forward_passes_by_text_and_not_by_step(language_model, s
 
 
 @pytest.mark.parametrize("layout", ["auto", "packed", "padded"])
-def test_the_best_of_n_is_that_of_the_plain_model_and_prompts_are_computed_once(published, tokenizer, layout):
+def test_the_best_of_n_is_that_of_the_plain_model_and_prompts_are_computed_once(saved_merged, tokenizer, layout):
     """One text at a time, by transformers alone; only the layout that shares beginnings saves the prompts."""
     prompts = [f"{i} birds sing of the sea and of the wind. " for i in range(3)]
     candidates = [[f"{'aeiouxyz'[(i + 3 * n) % 8]} is song {n}" for n in range(8)] for i in range(3)]
     asked, answers = [prompt for prompt in prompts for _ in range(8)], list(chain(*candidates))
-    alone = OneByOne(None, tokenizer, published)
+    alone = OneByOne(None, tokenizer, saved_merged)
     scores = [alone([prompt] * 8, texts) for prompt, texts in zip(prompts, candidates, strict=True)]
     assert min(max(each) - min(each) for each in scores) > 1e-3
     expected = [texts[int(torch.tensor(each).argmax())] for texts, each in zip(candidates, scores, strict=True)]
-    scorer = Scorer.from_pretrained(published, layout=layout)
+    scorer = Scorer.from_pretrained(saved_merged, layout=layout)
     computed = TokensComputed(scorer.model)
 
     assert best_of(scorer, prompts, candidates) == expected

@@ -3,16 +3,16 @@
 ::
 
     RlhfLossesError
-    ├── UnknownName (LookupError)          no loss, option or plugin has that name
-    ├── UnreadableLoss (ValueError)        a text that is not a sum of losses, or an option out of range
-    ├── FeedbackMismatch (TypeError)       the data hold one kind of feedback, the loss reads another
-    ├── InvalidFeedback (ValueError)       the right kind of feedback, with values that cannot be
-    ├── UnusableModel (ValueError)         a model or tokenizer that cannot give one score a text
-    ├── UnusableSetting (ValueError)       a setting out of range, or two that exclude each other
-    ├── RunExists (FileExistsError)        the output folder holds an earlier run
+    ├── UnknownNameError (LookupError)          no loss, option or plugin has that name
+    ├── InvalidLossError (ValueError)        a text that is not a sum of losses, or an option out of range
+    ├── FeedbackMismatchError (TypeError)       the data hold one kind of feedback, the loss reads another
+    ├── InvalidFeedbackError (ValueError)       the right kind of feedback, with values that cannot be
+    ├── UnsupportedModelError (ValueError)         a model or tokenizer that cannot give one score a text
+    ├── InvalidSettingError (ValueError)       a setting out of range, or two that exclude each other
+    ├── OutputExistsError (FileExistsError)        the output folder holds an earlier run
     └── PluginError                        a plugin that cannot be loaded, or breaks the contract
 
-The command line adds `BadArgument`, see `rlhf_losses.cli.usage`. Each message says what arrived, why that
+The command line adds `CommandLineError`, see `rlhf_losses.cli.argument_parser`. Each message says what arrived, why that
 cannot work, and what to type next.
 """
 
@@ -24,31 +24,31 @@ class RlhfLossesError(Exception):
     """Base of every error that this package raises on purpose."""
 
 
-class UnknownName(RlhfLossesError, LookupError):
+class UnknownNameError(RlhfLossesError, LookupError):
     """No loss, option or plugin has that name."""
 
 
-class UnreadableLoss(RlhfLossesError, ValueError):
+class InvalidLossError(RlhfLossesError, ValueError):
     """A text that is not a sum of losses with number weights, or an option out of range."""
 
 
-class FeedbackMismatch(RlhfLossesError, TypeError):
+class FeedbackMismatchError(RlhfLossesError, TypeError):
     """The data hold one kind of feedback and the loss reads another."""
 
 
-class InvalidFeedback(RlhfLossesError, ValueError):
+class InvalidFeedbackError(RlhfLossesError, ValueError):
     """The right kind of feedback, with values that cannot be."""
 
 
-class UnusableModel(RlhfLossesError, ValueError):
+class UnsupportedModelError(RlhfLossesError, ValueError):
     """A model or tokenizer that cannot give one score a text."""
 
 
-class UnusableSetting(RlhfLossesError, ValueError):
+class InvalidSettingError(RlhfLossesError, ValueError):
     """A setting out of range, or two that exclude each other."""
 
 
-class RunExists(RlhfLossesError, FileExistsError):
+class OutputExistsError(RlhfLossesError, FileExistsError):
     """The output folder already holds a run."""
 
 

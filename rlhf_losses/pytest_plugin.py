@@ -24,15 +24,15 @@ def pytest_generate_tests(metafunc: Any) -> None:
     """Run a test once for every loss that a plugin provides."""
     if "provided_loss" not in metafunc.fixturenames:
         return
-    from rlhf_losses.errors import UnknownName, did_you_mean
-    from rlhf_losses.hooks import catalogue
+    from rlhf_losses.errors import UnknownNameError, did_you_mean
+    from rlhf_losses.hooks import loss_registry
     from rlhf_losses.hooks.manager import BUILT_IN
 
     wanted = metafunc.config.getini(_SETTING)
-    entries = [entry for entry in catalogue().entries.values() if entry.plugin != BUILT_IN]
+    entries = [entry for entry in loss_registry().entries.values() if entry.plugin != BUILT_IN]
     known = sorted({entry.plugin for entry in entries})
     if wanted and wanted not in known:
-        raise UnknownName(
+        raise UnknownNameError(
             f"{_SETTING} = {wanted}, but no plugin of that name provides a loss.{did_you_mean(wanted, known)} "
             f"Give the name of an installed one: {', '.join(known) or 'none is installed'}."
         )

@@ -2,16 +2,16 @@
 
 HEAD = """
 from dataclasses import dataclass
-from rlhf_losses import Adapter, Estimate, ListwiseLoss, Loss, PairwiseLoss, hookimpl
+from rlhf_losses import DatasetConverter, ScoreEstimate, ListwiseLoss, Loss, PairwiseLoss, hookimpl
 """
 
 LOSS = """
 @dataclass(frozen=True)
 class Absolute(PairwiseLoss):
-    \"\"\"Absolute lead.\"\"\"
+    \"\"\"Absolute score_difference.\"\"\"
 
-    def per_pair(self, lead):
-        return lead.abs()
+    def per_pair(self, score_difference):
+        return score_difference.abs()
 """
 
 HOOK = """
@@ -21,7 +21,7 @@ def provide_losses():
 """
 
 ADAPTER = """
-class Duels(Adapter):
+class Duels(DatasetConverter):
     \"\"\"A winner and a loser a row.\"\"\"
 
     columns = (("winner", "loser"),)
@@ -31,15 +31,15 @@ class Duels(Adapter):
         return [{"chosen": row["winner"], "rejected": row["loser"]}]
 """
 
-ADAPTER_HOOK = """
+CONVERTER_HOOK = """
 @hookimpl
-def provide_adapters():
+def provide_dataset_converters():
     return [Duels]
 """
 
 ESTIMATE = """
 @dataclass(frozen=True)
-class Remoteness(Estimate):
+class Remoteness(ScoreEstimate):
     \"\"\"Distance of what the score head reads from its mean.\"\"\"
 
     power: float = 2.0
@@ -54,6 +54,6 @@ class Remoteness(Estimate):
 
 ESTIMATE_HOOK = """
 @hookimpl
-def provide_estimates():
+def provide_score_estimates():
     return [Remoteness]
 """

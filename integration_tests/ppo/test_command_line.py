@@ -3,7 +3,7 @@
 import pytest
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from rlhf_losses.scoring import Description
+from rlhf_losses.scoring import RewardModelMetadata
 
 FAST = (
     *("--max_steps", 2, "--max_completion_length", 8, "--per_device_train_batch_size", 4, "--use_cpu"),
@@ -31,7 +31,7 @@ def make_judge(language_model, tokenizer, tmp_path):
         model.score.weight.data.normal_()
         model.save_pretrained(tmp_path / name)
         tokenizer.save_pretrained(tmp_path / name)
-        Description("bradley_terry", ["Pairs"], **description).save(tmp_path / name)
+        RewardModelMetadata("bradley_terry", ["Pairs"], **description).save(tmp_path / name)
         return tmp_path / name
 
     return make
@@ -53,7 +53,7 @@ def test_a_reward_model_of_steps_pays_at_their_ends_and_one_of_texts_cannot(ppo,
     code, said = ppo("--reward_model", make_judge("steps", segmentation="sentences"), "--reward_at", "steps")
     assert code == 0, said
     judge = make_judge("steps in shares", segmentation="sentences")
-    code, said = ppo("--reward_model", judge, "--reward_at", "step_shares", output="shares")
+    code, said = ppo("--reward_model", judge, "--reward_at", "step_mean", output="shares")
     assert code == 0, said
     both = (make_judge("other steps", segmentation="sentences"), make_judge("more steps", segmentation="sentences"))
     code, said = ppo("--reward_model", *both, "--reward_at", "steps", "--ensemble", "minimum", output="ensemble")
@@ -69,7 +69,7 @@ def test_reference_samples_are_fitted_to_and_stored_with_the_reward_model(ppo, m
     judge = make_judge("judge")
     code, said = ppo("--reward_model", judge, "--reference_samples", tmp_path / "prompts.jsonl")
     assert code == 0, said
-    stored = Description.load(judge)
+    stored = RewardModelMetadata.load(judge)
     assert stored.reference_std > 0
     code, said = ppo("--reward_model", judge, "--score_normalization", "reference", output="again")
     assert code == 0, said

@@ -5,7 +5,7 @@ import torch
 from peft import LoraConfig
 from ppo_runs import assert_same, length, steps, trained, weights
 
-from rlhf_losses.errors import UnusableSetting
+from rlhf_losses.errors import InvalidSettingError
 from rlhf_losses.feedback.base import Answer
 from rlhf_losses.scoring import Scorer, StandardizedScorer, fit_reference
 
@@ -24,7 +24,7 @@ def test_in_the_warm_up_only_the_critic_learns(make_trainer):
 
 @pytest.mark.parametrize("peft_config", [None, LoraConfig(r=4, target_modules=["q_proj"])], ids=["full", "lora"])
 def test_a_head_on_the_policy_is_a_critic_without_a_transformer(make_trainer, peft_config):
-    trainer = make_trainer(length, peft_config=peft_config, changes={"critic_on_policy": True, "learning_rate": 1e-2})
+    trainer = make_trainer(length, peft_config=peft_config, changes={"shared_critic": True, "learning_rate": 1e-2})
     assert {name for name, _ in trainer.critic.named_parameters()} == {"head.weight"}
     trainer.train()
     entries = steps(trainer)
@@ -33,7 +33,7 @@ def test_a_head_on_the_policy_is_a_critic_without_a_transformer(make_trainer, pe
 
 
 def test_the_value_loss_of_a_head_on_the_policy_trains_the_transformer(make_trainer):
-    changes = {"critic_on_policy": True, "max_steps": 1, "beta": 0.0}
+    changes = {"shared_critic": True, "max_steps": 1, "beta": 0.0}
     trainer = make_trainer(length, changes=changes)
     trainer.critic.head.weight.data.fill_(0.1)
     rollout = trainer._generate_and_score_completions([{"prompt": "a"}, {"prompt": "bcd"}])
@@ -45,8 +45,8 @@ def test_the_value_loss_of_a_head_on_the_policy_trains_the_transformer(make_trai
 
 
 def test_a_critic_and_a_head_on_the_policy_exclude_each_other(make_trainer):
-    with pytest.raises(UnusableSetting, match=r"critic_on_policy=True, which makes.*Leave one of them out"):
-        make_trainer(critic="any", changes={"critic_on_policy": True})
+    with pytest.raises(InvalidSettingError, match=r"shared_critic=True, which makes.*Leave one of them out"):
+        make_trainer(critic="any", changes={"shared_critic": True})
 
 
 def test_the_adapter_of_a_critic_with_a_bias_gives_its_values_as_a_standardised_scorer(

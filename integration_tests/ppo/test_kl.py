@@ -45,6 +45,6 @@ def test_a_rollout_is_given_up_once_the_policy_has_moved_too_far(make_trainer, d
     trained(make_trainer(count, model=decided_policy, changes=changes))
     assert len(rollouts) == 1
     rollouts.clear()
-    trainer = trained(make_trainer(count, model=decided_policy, changes=changes | {"kl_stop": 1e-3}))
+    trainer = trained(make_trainer(count, model=decided_policy, changes=changes | {"early_stop_kl": 1e-3}))
     assert len(rollouts) > 1
     assert any(entry["approx_kl"] > 1e-3 for entry in steps(trainer))

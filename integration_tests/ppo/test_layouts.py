@@ -9,7 +9,7 @@ from peft import LoraConfig
 from ppo_runs import assert_same, length, share_of_high_tokens, steps, trained, weights
 from transformers import AutoModelForCausalLM, BloomConfig, BloomForCausalLM, MixtralConfig, MixtralForCausalLM
 
-from rlhf_losses.ppo import scorer_on
+from rlhf_losses.ppo import scorer_on_base
 
 LAYOUTS = ("padded", "packed", "prefix_shared")
 ROWS = LAYOUTS[1:]
@@ -71,7 +71,7 @@ def test_log_probabilities_and_values_of_a_rollout_are_those_of_the_padded_layou
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"critic_on_policy": True}, {"gradient_checkpointing": True}, {"entropy_coef": 0.5}], ids=str
+    "changes", [{}, {"shared_critic": True}, {"gradient_checkpointing": True}, {"entropy_coef": 0.5}], ids=str
 )
 def test_the_gradient_of_a_loss_is_that_of_the_padded_layout(make, changes):
     gradients = {}
@@ -96,7 +96,7 @@ def test_the_gradient_of_a_loss_is_that_of_the_padded_layout(make, changes):
         {"peft_config": LoraConfig(**LORA)},
         {"changes": {"gradient_checkpointing": True}},
         {"changes": {"gradient_checkpointing": True}, "peft_config": LoraConfig(**LORA)},
-        {"changes": {"critic_on_policy": True}},
+        {"changes": {"shared_critic": True}},
         {"changes": {"gradient_accumulation_steps": 2, "per_device_train_batch_size": 4}},
         {"changes": {"bootstrap_truncated": True, "mask_truncated_completions": True}},
     ],
@@ -130,7 +130,7 @@ def test_ten_steps_on_one_base_go_the_same_way(make, language_model, reward_adap
     done = []
     for layout in ("padded", "prefix_shared"):
         base = AutoModelForCausalLM.from_pretrained(language_model)
-        how = {"reward_funcs": scorer_on(base, reward_adapter), "model": base, "peft_config": LoraConfig(**LORA)}
+        how = {"reward_funcs": scorer_on_base(base, reward_adapter), "model": base, "peft_config": LoraConfig(**LORA)}
         done.append(ten_steps(make, layout, how))
     assert_same_steps(*done)
 

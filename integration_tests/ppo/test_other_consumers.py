@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from rlhf_losses.errors import InvalidFeedback
+from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.scoring import Scorer, best_of, kl_of_best_of
 from rlhf_losses.training import RewardConfig, RewardTrainer
 
@@ -20,8 +20,8 @@ TRL = tuple(map(int, importlib.metadata.version("trl").split(".")[:2]))
 
 
 @pytest.fixture
-def published(language_model, tokenizer, pairs, settings, tmp_path):
-    """Return the folder of a reward model that was trained with adapters and published."""
+def saved_merged(language_model, tokenizer, pairs, settings, tmp_path):
+    """Return the folder of a reward model that was trained with adapters and saved_merged."""
     trainer = RewardTrainer(
         language_model,
         RewardConfig(**settings(output_dir=str(tmp_path / "reward"))),
@@ -31,13 +31,13 @@ def published(language_model, tokenizer, pairs, settings, tmp_path):
         loss="bradley_terry",
     )
     trainer.train()
-    return str(trainer.publish())
+    return str(trainer.save_merged())
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
-def test_online_dpo_prefers_what_the_scorer_prefers(published, language_model, tokenizer, settings):
+def test_online_dpo_prefers_what_the_scorer_prefers(saved_merged, language_model, tokenizer, settings):
     online_dpo = importlib.import_module("trl.experimental.online_dpo")
-    scorer, scores = Scorer.from_pretrained(published), []
+    scorer, scores = Scorer.from_pretrained(saved_merged), []
 
     def remember(prompts, completions, **columns):
         scores.append(scorer(prompts, completions))
@@ -63,9 +63,9 @@ def test_online_dpo_prefers_what_the_scorer_prefers(published, language_model, t
 
 @pytest.mark.skipif(TRL >= (1, 13), reason="TRL removed its PPO trainer in 1.13")
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning", "ignore::DeprecationWarning")
-def test_the_last_ppo_trainer_of_trl_takes_a_published_reward_model(published, language_model, tokenizer, settings):
+def test_the_last_ppo_trainer_of_trl_takes_a_published_reward_model(saved_merged, language_model, tokenizer, settings):
     ppo = importlib.import_module("trl.experimental.ppo")
-    reward, value = (AutoModelForSequenceClassification.from_pretrained(published, num_labels=1) for _ in range(2))
+    reward, value = (AutoModelForSequenceClassification.from_pretrained(saved_merged, num_labels=1) for _ in range(2))
     texts = tokenizer([f"Count to {i}." for i in range(8)])["input_ids"]
     plain = settings(learning_rate=1e-3)
     plain.pop("max_steps")
@@ -85,8 +85,8 @@ def test_the_last_ppo_trainer_of_trl_takes_a_published_reward_model(published, l
     assert all(math.isfinite(entry["objective/scores"]) for entry in logged)
 
 
-def test_best_of_n_scores_higher_the_more_there_are(published, language_model, tokenizer):
-    scorer = Scorer.from_pretrained(published)
+def test_best_of_n_scores_higher_the_more_there_are(saved_merged, language_model, tokenizer):
+    scorer = Scorer.from_pretrained(saved_merged)
     policy = AutoModelForCausalLM.from_pretrained(language_model)
     torch.manual_seed(0)
     prompts = [f"Count to {i}." for i in range(4)]
@@ -113,5 +113,5 @@ def test_the_kl_of_best_of_n_is_that_of_the_distribution_of_the_largest_of_n(n):
 
 
 def test_a_prompt_without_completions_has_no_best_one():
-    with pytest.raises(InvalidFeedback, match=r"no completions to choose from.*at least one"):
+    with pytest.raises(InvalidFeedbackError, match=r"no completions to choose from.*at least one"):
         best_of(lambda **_: [], ["a"], [[]])

@@ -37,9 +37,9 @@ def gradients(trainer, loss):
 
 
 @pytest.mark.parametrize("layout", ["padded", "prefix_shared"])
-@pytest.mark.parametrize("critic_on_policy", [False, True])
-def test_the_gradient_is_that_of_ppo_plus_the_weighted_one_of_the_cross_entropy(make, layout, critic_on_policy):
-    changes = {"layout": layout, "critic_on_policy": critic_on_policy}
+@pytest.mark.parametrize("shared_critic", [False, True])
+def test_the_gradient_is_that_of_ppo_plus_the_weighted_one_of_the_cross_entropy(make, layout, shared_critic):
+    changes = {"layout": layout, "shared_critic": shared_critic}
     mixed, plain = make(0.5, changes=changes), make(None, changes=changes)
 
     def cross_entropy(trainer, _):
@@ -108,5 +108,5 @@ def test_evaluation_reads_no_texts(make, prompts):
 def test_texts_without_a_weight_and_a_weight_without_texts_are_refused(make_trainer, texts):
     with pytest.raises(RlhfLossesError, match=r"pretraining_dataset arrived without ptx_coef.*Set ptx_coef"):
         make_trainer(length, model="no such policy", pretraining_dataset=texts)
-    with pytest.raises(RlhfLossesError, match=r"ptx_coef=0.1 arrived without texts.*Pass pretraining_dataset"):
+    with pytest.raises(RlhfLossesError, match=r"ptx_coef=0.1 arrived without texts.*ForwardPass pretraining_dataset"):
         make_trainer(length, model="no such policy", changes={"ptx_coef": 0.1})

@@ -15,7 +15,7 @@ from datasets import Dataset
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM
 
-from rlhf_losses.ppo import PPOConfig, PPOTrainer, scorer_on
+from rlhf_losses.ppo import PPOConfig, PPOTrainer, scorer_on_base
 
 model, adapters, size, folder = sys.argv[1:]
 data = Dataset.from_dict({"prompt": [f"Say {i * i}:" for i in range(32)]})
@@ -38,12 +38,12 @@ for adapter in json.loads(adapters):
     policy, rewards = model, [length]
     if adapter:
         policy = AutoModelForCausalLM.from_pretrained(model)
-        rewards.append(scorer_on(policy, adapter, device="cpu"))
+        rewards.append(scorer_on_base(policy, adapter, device="cpu"))
     args = PPOConfig(
         folder, max_steps=4, max_completion_length=8, per_device_train_batch_size=int(size), num_iterations=2,
         learning_rate=1e-2, beta=0.1,
         kl_target=0.5, kl_horizon=20, score_normalization="running", whiten_rewards=True, missing_eos_penalty=0.5,
-        ptx_coef=0.1, bootstrap_truncated=True, critic_warmup_steps=1, kl_stop=10.0, time_shares=True,
+        ptx_coef=0.1, bootstrap_truncated=True, critic_warmup_steps=1, early_stop_kl=10.0, log_phase_times=True,
         save_strategy="no", report_to="none", bf16=False, gradient_checkpointing=False, use_cpu=True,
         disable_tqdm=True, logging_steps=1, lr_scheduler_type="constant",
     )

@@ -5,7 +5,7 @@ import torch
 from peft import LoraConfig
 from ppo_runs import assert_same, share_of_high_tokens, steps, weights
 
-from rlhf_losses.errors import UnusableModel
+from rlhf_losses.errors import UnsupportedModelError
 
 LORA = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"])
 EVERYTHING = {
@@ -38,7 +38,7 @@ def test_a_killed_run_resumes_to_the_same_numbers(make_trainer, decided_policy, 
     assert_same(weights(resumed.model), weights(unbroken.model), **exactly)
     assert_same(weights(resumed.critic), weights(unbroken.critic), **exactly)
     assert resumed.beta == unbroken.beta != 0.05
-    assert resumed.payroll.state() == unbroken.payroll.state()
+    assert resumed.reward_pipeline.state() == unbroken.reward_pipeline.state()
     moments = [trainer.optimizer.state_dict()["state"] for trainer in (resumed, unbroken)]
     for ours, theirs in zip(*(state.values() for state in moments), strict=True):
         torch.testing.assert_close(ours, theirs, **exactly)
@@ -66,7 +66,7 @@ def test_resuming_with_more_processes_is_refused(make_trainer, tmp_path):
     changes = EVERYTHING | {"output_dir": str(tmp_path / "run"), "max_steps": 1}
     make_trainer(changes=changes).train()
     (tmp_path / "run" / "checkpoint-1" / "ppo_state_0.pt").unlink()
-    with pytest.raises(UnusableModel, match=r"process 0 does not know where it was.*as many processes"):
+    with pytest.raises(UnsupportedModelError, match=r"process 0 does not know where it was.*as many processes"):
         make_trainer(changes=changes | {"max_steps": 2}).train(
             resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-1")
         )

@@ -7,9 +7,9 @@ import pytest
 import torch
 from ppo_runs import length, share_of_high_tokens, steps, trained
 
-from rlhf_losses.errors import UnusableModel, UnusableSetting
-from rlhf_losses.ppo import Ensemble, StepRewards, TokenRewards
-from rlhf_losses.scoring import Description, Scorer, StandardizedScorer, fit_reference
+from rlhf_losses.errors import InvalidSettingError, UnsupportedModelError
+from rlhf_losses.ppo import Ensemble, StepRewards, TokenRewardFunction
+from rlhf_losses.scoring import RewardModelMetadata, Scorer, StandardizedScorer, fit_reference
 
 PROMPTS = [{"prompt": "a"}, {"prompt": "bcd"}]
 TEXTS = ["Go on. Stop!", "The end"]
@@ -36,7 +36,7 @@ def returns(trainer):
 
 
 def test_scores_of_steps_are_paid_at_the_ends_of_the_steps(speaking, reward_model, tokenizer):
-    scorer = Scorer(reward_model, tokenizer, Description("segment_hinge", ["Steps"], segmentation="sentences"))
+    scorer = Scorer(reward_model, tokenizer, RewardModelMetadata("segment_hinge", ["Steps"], segmentation="sentences"))
     got, mask, rollout = returns(speaking(StepRewards(scorer)))
     first, second = scorer.score_steps("a", ["Go on. ", "Stop!"])
     (last,) = scorer.score_steps("bcd", ["The end"])
@@ -48,7 +48,7 @@ def test_scores_of_steps_are_paid_at_the_ends_of_the_steps(speaking, reward_mode
 
 
 def test_an_ensemble_of_reward_models_of_steps_pays_the_combined_score_of_each_step(speaking, reward_model, tokenizer):
-    how = Description("segment_hinge", ["Steps"], segmentation="sentences")
+    how = RewardModelMetadata("segment_hinge", ["Steps"], segmentation="sentences")
     other = copy.deepcopy(reward_model)
     other.score.weight.data.neg_()
     scorers = [Scorer(reward_model, tokenizer, how), Scorer(other, tokenizer, how)]
@@ -68,7 +68,7 @@ def test_a_function_can_pay_every_token(speaking):
     def one_each(completion_ids, **_):
         return [[1.0] * len(ids) for ids in completion_ids]
 
-    got, mask, _ = returns(speaking(TokenRewards(one_each)))
+    got, mask, _ = returns(speaking(TokenRewardFunction(one_each)))
     to_come = mask.flip(1).cumsum(1).flip(1).float()
     torch.testing.assert_close(got, torch.where(mask, to_come, 0.0))
 
@@ -135,10 +135,10 @@ def test_scores_standardised_to_reference_samples_are_paid_and_expected(
 ):
     scorer = Scorer(reward_model, tokenizer)
     samples = ["a", "bb", "ccc", "dddd"], [TEXTS[0], TEXTS[1], "Yes.", "No"]
-    with pytest.raises(UnusableModel, match=r"fitted to no reference samples.*fit_reference\(scorer"):
+    with pytest.raises(UnsupportedModelError, match=r"fitted to no reference samples.*fit_reference\(scorer"):
         make_trainer(scorer, changes={"score_normalization": "reference"})
     fit_reference(scorer, *samples, folder=tmp_path)
-    assert Description.load(tmp_path) == scorer.description
+    assert RewardModelMetadata.load(tmp_path) == scorer.metadata
     standard = torch.tensor(StandardizedScorer(scorer)(*samples))
     torch.testing.assert_close(standard.mean(), torch.tensor(0.0), rtol=0, atol=1e-5)
     torch.testing.assert_close(standard.std(correction=0), torch.tensor(1.0), rtol=1e-4, atol=1e-4)
@@ -155,7 +155,7 @@ def test_scores_standardised_to_reference_samples_are_paid_and_expected(
 
 @pytest.mark.parametrize("by", ["mean", "minimum", "sum", "soft_minimum"])
 def test_whole_texts_are_standardised_whatever_is_made_of_their_steps(reward_model, tokenizer, by):
-    scorer = Scorer(reward_model, tokenizer, Description("", [], segmentation="sentences", aggregate=by))
+    scorer = Scorer(reward_model, tokenizer, RewardModelMetadata("", [], segmentation="sentences", aggregate=by))
     samples = ["a"] * 4, ["One.", "One. Two.", "Yes. No. So.", "A long one. And more."]
     fit_reference(scorer, *samples)
     standard = torch.tensor(StandardizedScorer(scorer)(*samples), dtype=torch.float64)
@@ -164,8 +164,8 @@ def test_whole_texts_are_standardised_whatever_is_made_of_their_steps(reward_mod
 
 
 def test_scorers_inside_others_are_standardised_and_a_function_alone_cannot_be(make_trainer, reward_model, tokenizer):
-    scorer = Scorer(reward_model, tokenizer, Description("", [], segmentation="sentences"))
-    with pytest.raises(UnusableSetting, match=r"only a Scorer can be fitted.*Choose 'running'"):
+    scorer = Scorer(reward_model, tokenizer, RewardModelMetadata("", [], segmentation="sentences"))
+    with pytest.raises(InvalidSettingError, match=r"only a Scorer can be fitted.*Choose 'running'"):
         make_trainer(length, changes={"score_normalization": "reference"})
     fit_reference(scorer, ["a", "bb", "ccc"], [*TEXTS, "Yes."])
     functions = [length, StepRewards(scorer), Ensemble([scorer])]

@@ -21,7 +21,13 @@ from transformers import (
     TrainerCallback,
 )
 
-from rlhf_losses.errors import FeedbackMismatch, InvalidFeedback, RlhfLossesError, UnusableModel, UnusableSetting
+from rlhf_losses.errors import (
+    FeedbackMismatchError,
+    InvalidFeedbackError,
+    InvalidSettingError,
+    RlhfLossesError,
+    UnsupportedModelError,
+)
 from rlhf_losses.ppo import Ensemble, PPOConfig, PPOTrainer
 from rlhf_losses.scoring import Scorer
 
@@ -489,7 +495,9 @@ def test_resuming_without_a_saved_critic_is_refused(make_trainer, tmp_path):
     make_trainer(changes=changes).train()
     (tmp_path / "run" / "checkpoint-1" / "critic" / "critic.safetensors").unlink()
 
-    with pytest.raises(UnusableModel, match=r"so the critic cannot go on.*Resume from a checkpoint of PPOTrainer"):
+    with pytest.raises(
+        UnsupportedModelError, match=r"so the critic cannot go on.*Resume from a checkpoint of PPOTrainer"
+    ):
         make_trainer(changes=changes).train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-1"))
 
 
@@ -508,7 +516,7 @@ def test_a_critic_that_writes_is_refused_by_its_name_before_the_policy_is_loaded
         r"is a LlamaForCausalLM and gives no score, but .* one number\. Give a reward model .*or leave the critic out"
     )
     for critic in (language_model, AutoModelForCausalLM.from_pretrained(language_model)):
-        with pytest.raises(UnusableModel, match=told):
+        with pytest.raises(UnsupportedModelError, match=told):
             make_trainer(model="no such policy", critic=critic)
 
 
@@ -517,7 +525,7 @@ def test_a_critic_without_a_trained_head_is_refused(make_trainer, language_model
     backbone.config.num_labels = 1
     backbone.save_pretrained(tmp_path / "critic")
     tokenizer.save_pretrained(tmp_path / "critic")
-    with pytest.raises(UnusableModel, match=r"no weights for score"):
+    with pytest.raises(UnsupportedModelError, match=r"no weights for score"):
         make_trainer(critic=str(tmp_path / "critic"))
 
 
@@ -529,7 +537,9 @@ def test_a_critic_with_another_vocabulary_is_refused(
     reward_model.resize_token_embeddings(len(tokenizer) + 1)
     reward_model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(UnusableModel, match=r"vocabulary.*read its\s+tokens as other words.*policy's tokenizer"):
+    with pytest.raises(
+        UnsupportedModelError, match=r"vocabulary.*read its\s+tokens as other words.*policy's tokenizer"
+    ):
         make_trainer(critic=str(tmp_path) if as_path else reward_model, processing_class=other)
 
 
@@ -538,14 +548,18 @@ def test_a_policy_that_cannot_write_is_refused(make_trainer, reward_model, token
     reward_model.save_pretrained(tmp_path / "reward")
     tokenizer.save_pretrained(tmp_path / "reward")
     model = str(tmp_path / "reward") if as_path else LlamaForSequenceClassification.from_pretrained(tmp_path / "reward")
-    with pytest.raises(UnusableModel, match=r"is a LlamaForSequenceClassification, which cannot write.*language model"):
+    with pytest.raises(
+        UnsupportedModelError, match=r"is a LlamaForSequenceClassification, which cannot write.*language model"
+    ):
         make_trainer(model=model, processing_class=tokenizer)
 
 
 def test_a_policy_that_reads_its_prompt_apart_is_refused(make_trainer, tokenizer, tmp_path):
     shape = {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2, "decoder_start_token_id": 0}
     T5ForConditionalGeneration(T5Config(vocab_size=len(tokenizer), **shape)).save_pretrained(tmp_path / "t5")
-    with pytest.raises(UnusableModel, match=r"T5ForConditionalGeneration, which reads its prompt apart.*Give a"):
+    with pytest.raises(
+        UnsupportedModelError, match=r"T5ForConditionalGeneration, which reads its prompt apart.*Give a"
+    ):
         make_trainer(model=str(tmp_path / "t5"), processing_class=tokenizer)
 
 
@@ -558,7 +572,7 @@ def test_a_run_without_a_reward_function_is_refused(make_trainer):
 def test_prompts_that_leave_no_room_for_a_completion_are_refused(make_trainer, argument):
     data = Dataset.from_dict({"prompt": ["a short one ", "x" * 400]})
     told = r"1 of 2 prompts have more than \d+ tokens.*do not fit behind them.*context of 256.*Shorten or drop"
-    with pytest.raises(InvalidFeedback, match=told):
+    with pytest.raises(InvalidFeedbackError, match=told):
         make_trainer(**{argument: data})
 
 
@@ -575,7 +589,7 @@ def short_scorer(reward_model, tokenizer, context=32):
 def test_completions_longer_than_a_reward_model_reads_are_refused_beforehand(make_trainer, reward_model, tokenizer):
     judge = short_scorer(reward_model, tokenizer)
     told = r"max_completion_length=31 arrived, but .*'reward_model' reads 32 tokens.*: --max_completion_length 30"
-    with pytest.raises(UnusableSetting, match=told):
+    with pytest.raises(InvalidSettingError, match=told):
         make_trainer(judge, changes={"max_completion_length": 31})
     make_trainer(Ensemble([judge, judge]), changes={"max_completion_length": 30})
 
@@ -600,17 +614,17 @@ def test_a_reward_model_of_another_vocabulary_may_read_less(make_trainer, reward
 
 def test_the_published_policy_is_the_trained_one_without_adapters(make_trainer, tmp_path):
     trainer = make_trainer(peft_config=LoraConfig(**LORA, init_lora_weights=False))
-    published = AutoModelForCausalLM.from_pretrained(trainer.publish(tmp_path / "published"))
+    saved_merged = AutoModelForCausalLM.from_pretrained(trainer.save_merged(tmp_path / "saved_merged"))
     ids = torch.arange(10, 30).unsqueeze(0)
-    assert not [name for name, _ in published.named_parameters() if "lora" in name]
-    torch.testing.assert_close(published(ids).logits, trainer.model(ids).logits, rtol=1e-4, atol=1e-5)
+    assert not [name for name, _ in saved_merged.named_parameters() if "lora" in name]
+    torch.testing.assert_close(saved_merged(ids).logits, trainer.model(ids).logits, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("argument", ["train_dataset", "eval_dataset"])
 def test_data_without_prompts_are_refused(make_trainer, argument):
     data = Dataset.from_dict({"question": ["a"], "answer": ["b"]})
     with pytest.raises(
-        FeedbackMismatch, match=r"question, answer and no prompt.*rename_column\(\"question\", \"prompt\"\)"
+        FeedbackMismatchError, match=r"question, answer and no prompt.*rename_column\(\"question\", \"prompt\"\)"
     ):
         make_trainer(**{argument: data})
 
@@ -624,7 +638,9 @@ def test_settings_of_grpo_are_refused(language_model, prompts, settings):
 def test_a_policy_that_was_never_saved_has_no_reference(make_trainer, language_model, tokenizer):
     policy = AutoModelForCausalLM.from_config(AutoModelForCausalLM.from_pretrained(language_model).config)
     policy.config._name_or_path = ""
-    with pytest.raises(UnusableModel, match=r"made in memory and has no path.*Save it with model\.save_pretrained"):
+    with pytest.raises(
+        UnsupportedModelError, match=r"made in memory and has no path.*Save it with model\.save_pretrained"
+    ):
         make_trainer(model=policy, processing_class=tokenizer)
     make_trainer(model=policy, processing_class=tokenizer, changes={"beta": 0.0, "max_steps": 1}).train()
 
@@ -635,7 +651,7 @@ def test_a_policy_that_was_changed_since_it_was_loaded_has_another_reference(mak
     with torch.no_grad():
         policy.lm_head.weight[3, 3] += 0.1
     with pytest.raises(
-        UnusableModel, match=r"other weights than .*the first is lm_head\.weight.*give the folder as model"
+        UnsupportedModelError, match=r"other weights than .*the first is lm_head\.weight.*give the folder as model"
     ):
         make_trainer(model=policy)
     make_trainer(model=policy, changes={"beta": 0.0})

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from rlhf_losses import Claims, Loss, PairwiseLoss, hookimpl, options
+from rlhf_losses import Loss, LossProperty, PairwiseLoss, hookimpl, options
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class Focal(PairwiseLoss):
 
     focus: float = options.number(2.0, 0.0)
 
-    claims = Claims.SHIFT_INVARIANT | Claims.MONOTONE | Claims.NON_NEGATIVE
+    properties = LossProperty.SHIFT_INVARIANT | LossProperty.MONOTONE | LossProperty.NON_NEGATIVE
 
-    def per_pair(self, lead: Tensor) -> Tensor:
+    def per_pair(self, score_difference: Tensor) -> Tensor:
         # The power of a probability is the exponential of its logarithm: 0 ** 0.5 would have no gradient.
-        doubt = (self.focus * logsigmoid(-lead)).exp()
-        return -doubt * logsigmoid(lead)
+        doubt = (self.focus * logsigmoid(-score_difference)).exp()
+        return -doubt * logsigmoid(score_difference)
 
 
 @hookimpl

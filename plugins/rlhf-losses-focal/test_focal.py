@@ -7,7 +7,7 @@ import pytest
 import torch
 from rlhf_losses_focal import Focal
 
-from rlhf_losses import Pairs, UnreadableLoss, bradley_terry, catalogue, parse_loss
+from rlhf_losses import InvalidLossError, Pairs, bradley_terry, loss_registry, parse_loss
 from rlhf_losses.testing import check_loss
 
 ONE_PAIR = Pairs(chosen=[0], rejected=[1])
@@ -23,9 +23,9 @@ def test_what_the_plugin_provides_keeps_the_contract(provided_loss):
 
 
 @pytest.mark.parametrize("lead", [-3.0, 0.0, 1.5])
-def test_focal_is_bradley_terry_times_a_power_of_the_doubt(lead):
-    right = 1 / (1 + exp(-lead))
-    cost = Focal(focus=3.0)(torch.tensor([lead, 0.0]), ONE_PAIR)
+def test_focal_is_bradley_terry_times_a_power_of_the_doubt(score_difference):
+    right = 1 / (1 + exp(-score_difference))
+    cost = Focal(focus=3.0)(torch.tensor([score_difference, 0.0]), ONE_PAIR)
     assert float(cost) == pytest.approx(-((1 - right) ** 3) * log(right), rel=1e-6)
 
 
@@ -36,11 +36,11 @@ def test_focal_without_focus_is_bradley_terry():
 
 @pytest.mark.parametrize("focus", ["-1", "1e999", "'much'"])
 def test_a_focus_that_cannot_be_is_refused(focus):
-    with pytest.raises(UnreadableLoss):
+    with pytest.raises(InvalidLossError):
         parse_loss(f"focal(focus={focus})")
 
 
 def test_the_installed_plugin_gives_the_loss_its_name():
-    entry = catalogue().entries["focal"]
+    entry = loss_registry().entries["focal"]
     assert (entry.loss, entry.plugin, entry.version) == (Focal, "focal", version("rlhf-losses-focal"))
     assert str(parse_loss("focal(focus=1.0) + 0.01 * centering")) == "focal(focus=1.0) + 0.01 * centering"

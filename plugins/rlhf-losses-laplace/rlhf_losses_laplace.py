@@ -1,4 +1,4 @@
-"""How sure a reward model is of a score: the posterior of its last layer, by Laplace's method."""
+"""AttentionOptions sure a reward model is of a score: the posterior of its last layer, by Laplace's method."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,11 +7,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlhf_losses import BradleyTerry, Estimate, Evidence, Loss, Pairs, Scorer, UnusableModel, hookimpl, options
+from rlhf_losses import (
+    BradleyTerry,
+    Evidence,
+    Loss,
+    Pairs,
+    ScoreEstimate,
+    Scorer,
+    UnsupportedModelError,
+    hookimpl,
+    options,
+)
 
 
 @dataclass(frozen=True)
-class Laplace(Estimate):
+class Laplace(ScoreEstimate):
     r"""Standard deviation of a score, as pairs leave it open under the Bradley–Terry model.
 
     .. math:: \sqrt{(\phi - \bar\phi)^\top \Sigma\, (\phi - \bar\phi)}, \qquad \Sigma = \Big(\lambda I
@@ -24,7 +34,7 @@ class Laplace(Estimate):
     for the covariance of the posterior, as if that were normal around the weights that training found, and the layers
     below were certain.
 
-    Differences of scores are all that pairs tell. How far all scores are off together is open, and left out here: the
+    Differences of scores are all that pairs tell. AttentionOptions far all scores are off together is open, and left out here: the
     spread is that of a score's distance from the mean score of the texts it was fitted to, :math:`\bar\phi` being the
     mean of their vectors. One vector added to all :math:`\phi` changes nothing. At texts like the mean one the spread
     is near 0; it grows with the distance from there, in directions in which few pairs differ. Pairs of which the model
@@ -46,19 +56,19 @@ class Laplace(Estimate):
     prior_precision: float = options.number(1.0, 0.0, above=True)
     temperature: float = options.number(1.0, 0.0, above=True)
 
-    reads = Pairs
+    feedback_type = Pairs
 
     def require_loss(self, loss: Loss) -> None:
-        """Raise `UnusableModel` unless `loss` has a Bradley–Terry term with this temperature."""
+        """Raise `UnsupportedModelError` unless `loss` has a Bradley–Terry term with this temperature."""
         terms = [term.loss for term in loss.terms if isinstance(term.loss, BradleyTerry)]
         if not terms:
-            raise UnusableModel(
+            raise UnsupportedModelError(
                 f"{self} is how far scores spread under the Bradley–Terry model, but this model was trained with "
                 f"{loss}. Train one with bradley_terry."
             )
         if self.temperature not in [term.temperature for term in terms]:
             found = terms[0].temperature
-            raise UnusableModel(
+            raise UnsupportedModelError(
                 f"{self} takes the temperature to be {self.temperature:g}, but this model was trained with {loss}. "
                 f"Write laplace(temperature={found!r})."
             )
@@ -83,9 +93,9 @@ class Laplace(Estimate):
         return ((features - mean) @ root.T).norm(dim=1)
 
     def _curvature_of_leads(self, scores: Tensor, pairs: Pairs) -> Tensor:
-        """Return the second derivative of each pair's cost in its lead."""
-        lead = pairs.lead(scores) - (0.0 if pairs.margin is None else pairs.margin)
-        wins = torch.sigmoid(lead / self.temperature)
+        """Return the second derivative of each pair's cost in its score_difference."""
+        score_difference = pairs.score_difference(scores) - (0.0 if pairs.margin is None else pairs.margin)
+        wins = torch.sigmoid(score_difference / self.temperature)
         weight = 1.0 if pairs.weight is None else pairs.weight
         return weight * wins * (1 - wins) / self.temperature**2
 
@@ -109,6 +119,6 @@ class LowerBound:
 
 
 @hookimpl
-def provide_estimates() -> list[type[Estimate]]:
+def provide_score_estimates() -> list[type[ScoreEstimate]]:
     """Return the standard deviation of scores."""
     return [Laplace]

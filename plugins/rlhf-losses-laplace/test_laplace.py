@@ -14,7 +14,8 @@ from trl import GRPOConfig, GRPOTrainer
 from rlhf_losses import (
     BradleyTerry,
     Evidence,
-    FeedbackMismatch,
+    FeedbackMismatchError,
+    InvalidLossError,
     Pairs,
     PPOConfig,
     PPOTrainer,
@@ -22,8 +23,7 @@ from rlhf_losses import (
     RewardTrainer,
     Scorer,
     StandardizedScorer,
-    UnreadableLoss,
-    UnusableModel,
+    UnsupportedModelError,
     fit_estimate,
     fit_reference,
     parse_loss,
@@ -80,7 +80,7 @@ def test_the_spread_is_that_of_the_hessian_of_the_posterior(estimate, said):
     loss = BradleyTerry(temperature=estimate.temperature)
 
     def negative_log_posterior(head):
-        likelihood = loss.price(found.features.double() @ head, found.feedback).sum()
+        likelihood = loss.per_item_loss(found.features.double() @ head, found.feedback).sum()
         return likelihood + estimate.prior_precision / 2 * head.square().sum()
 
     covariance = torch.autograd.functional.hessian(negative_log_posterior, HEAD.double()).inverse()
@@ -162,7 +162,7 @@ def test_batches_make_no_difference():
     ],
 )
 def test_models_of_other_losses_are_refused(loss, told):
-    with pytest.raises(UnusableModel, match=told):
+    with pytest.raises(UnsupportedModelError, match=told):
         Laplace().require_loss(parse_loss(loss))
 
 
@@ -172,7 +172,7 @@ def test_sums_with_bradley_terry_are_taken(loss):
 
 
 def test_a_precision_that_cannot_be_is_refused():
-    with pytest.raises(UnreadableLoss, match="laplace got prior_precision=0"):
+    with pytest.raises(InvalidLossError, match="laplace got prior_precision=0"):
         Laplace(prior_precision=0.0)
 
 
@@ -206,7 +206,7 @@ def policy(tmp_path_factory) -> str:
 
 @pytest.fixture(scope="module")
 def fitted(policy, tmp_path_factory) -> str:
-    """Return the folder of a reward model, trained and published, with the estimate fitted."""
+    """Return the folder of a reward model, trained and saved_merged, with the estimate fitted."""
     folder = tmp_path_factory.mktemp("reward")
     trainer = RewardTrainer(
         build_reward_model(LlamaForCausalLM.from_pretrained(policy)),
@@ -216,7 +216,7 @@ def fitted(policy, tmp_path_factory) -> str:
         loss="bradley_terry",
     )
     trainer.train()
-    scorer = Scorer.from_pretrained(trainer.publish())
+    scorer = Scorer.from_pretrained(trainer.save_merged())
     fit_estimate(scorer, Dataset.from_list(ROWS), "laplace(prior_precision=0.5)", folder)
     return str(folder)
 
@@ -280,7 +280,7 @@ def test_a_standardised_scorer_has_spreads_in_its_own_units(fitted):
     plain = Scorer.from_pretrained(fitted)
     fit_reference(plain, PROMPTS, COMPLETIONS)
     standardised = StandardizedScorer(plain)
-    expected = [spread / plain.description.reference_std for spread in plain.estimator("laplace")(PROMPTS, COMPLETIONS)]
+    expected = [spread / plain.metadata.reference_std for spread in plain.estimator("laplace")(PROMPTS, COMPLETIONS)]
     scores, spreads = standardised.estimator("laplace").with_scores(PROMPTS, COMPLETIONS)
     assert spreads == pytest.approx(expected)
     assert scores == pytest.approx(standardised(PROMPTS, COMPLETIONS), abs=1e-6)
@@ -288,7 +288,7 @@ def test_a_standardised_scorer_has_spreads_in_its_own_units(fitted):
 
 def test_data_without_pairs_are_refused(scorer):
     labels = Dataset.from_list([{"prompt": "Soup is", "completion": " warm", "label": True}])
-    with pytest.raises(FeedbackMismatch, match=r"laplace is fitted to Pairs, .* so they hold Labels"):
+    with pytest.raises(FeedbackMismatchError, match=r"laplace is fitted to Pairs, .* so they hold Labels"):
         fit_estimate(scorer, labels, "laplace")
 
 
@@ -317,4 +317,4 @@ def test_the_lower_bound_is_a_reward_of_ppo(policy, scorer, tmp_path):
 
 def test_the_installed_plugin_is_found_by_its_entry_point():
     (point,) = [point for point in entry_points(group="rlhf_losses") if point.name == "laplace"]
-    assert point.load().provide_estimates() == [Laplace]
+    assert point.load().provide_score_estimates() == [Laplace]

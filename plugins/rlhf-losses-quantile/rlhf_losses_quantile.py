@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rlhf_losses import Claims, Loss, RatingLoss, hookimpl, options
+from rlhf_losses import Loss, LossProperty, RatingLoss, hookimpl, options
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ class Quantile(RatingLoss):
 
     level: float = options.number(0.5, 0.0, 1.0, above=True, below=True)
 
-    claims = Claims.NON_NEGATIVE | Claims.CONVEX
+    properties = LossProperty.NON_NEGATIVE | LossProperty.CONVEX
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.level == 0.5:
-            object.__setattr__(self, "claims", self.claims | Claims.REVERSIBLE)
+            object.__setattr__(self, "properties", self.properties | LossProperty.REVERSIBLE)
 
     def per_rating(self, scores: Tensor, ratings: Tensor) -> Tensor:
         short = ratings - scores

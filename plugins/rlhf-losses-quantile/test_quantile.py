@@ -8,7 +8,7 @@ import torch
 from rlhf_losses_quantile import Quantile
 from scipy import optimize
 
-from rlhf_losses import Ratings, UnreadableLoss, catalogue, parse_loss, squared_error
+from rlhf_losses import InvalidLossError, Ratings, loss_registry, parse_loss, squared_error
 from rlhf_losses.testing import check_loss
 
 LEVELS = [0.05, 0.25, 0.5, 0.9]
@@ -103,11 +103,11 @@ def test_at_one_half_it_is_half_the_absolute_error():
 
 @pytest.mark.parametrize("level", ["0", "1", "-0.5", "1e999", "'low'", "True"])
 def test_a_level_that_cannot_be_is_refused_with_its_domain(level):
-    with pytest.raises(UnreadableLoss, match="It must be a finite number above 0 to below 1"):
+    with pytest.raises(InvalidLossError, match="It must be a finite number above 0 to below 1"):
         parse_loss(f"quantile(level={level})")
 
 
 def test_the_installed_plugin_gives_the_loss_its_name():
-    entry = catalogue().entries["quantile"]
+    entry = loss_registry().entries["quantile"]
     assert (entry.loss, entry.plugin, entry.version) == (Quantile, "quantile", version("rlhf-losses-quantile"))
     assert str(parse_loss("quantile(level=0.9) + 0.01 * score_decay")) == "quantile(level=0.9) + 0.01 * score_decay"

@@ -1,12 +1,12 @@
-"""Stanford Human Preferences: of two comments on a post, readers preferred one."""
+"""Stanford Human Preferences: of two comments on a post, compatible_losses preferred one."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from rlhf_losses import Adapter, InvalidFeedback, hookimpl
+from rlhf_losses import DatasetConverter, InvalidFeedbackError, hookimpl
 
 
-class StanfordPreferences(Adapter):
+class StanfordPreferences(DatasetConverter):
     """Pairs of comments, the preferred one chosen; posts and comments become messages."""
 
     columns = (("history", "human_ref_A", "human_ref_B", "labels"),)
@@ -14,7 +14,7 @@ class StanfordPreferences(Adapter):
 
     def read(self, row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         if row["labels"] not in (0, 1):
-            raise InvalidFeedback(
+            raise InvalidFeedbackError(
                 f"The column labels is {row['labels']!r}, but it is 1 where comment A is preferred and 0 where B is. "
                 "Mend the row or drop it."
             )
@@ -30,6 +30,6 @@ class StanfordPreferences(Adapter):
 
 
 @hookimpl
-def provide_adapters() -> list[type[Adapter]]:
-    """Return the adapter."""
+def provide_dataset_converters() -> list[type[DatasetConverter]]:
+    """Return the converter."""
     return [StanfordPreferences]

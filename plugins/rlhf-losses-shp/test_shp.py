@@ -4,7 +4,7 @@ import pytest
 from datasets import Dataset
 from rlhf_losses_shp import StanfordPreferences
 
-from rlhf_losses import InvalidFeedback, adapt
+from rlhf_losses import InvalidFeedbackError, convert_dataset
 
 ROW = {
     "post_id": "qt3nxl",
@@ -34,10 +34,10 @@ def test_the_label_says_which_comment_was_preferred(label, chosen):
 
 
 def test_another_label_is_refused():
-    with pytest.raises(InvalidFeedback, match="The column labels is 2"):
+    with pytest.raises(InvalidFeedbackError, match="The column labels is 2"):
         StanfordPreferences().read(ROW | {"labels": 2})
 
 
 def test_the_installed_plugin_recognises_the_data():
-    (pair,) = adapt(Dataset.from_list([ROW]))
+    (pair,) = convert_dataset(Dataset.from_list([ROW]))
     assert set(pair) == {"prompt", "chosen", "rejected"}

@@ -10,7 +10,7 @@ import yaml
 from transformers import AttentionInterface
 from transformers.utils import is_bitsandbytes_available, is_torch_bf16_gpu_available
 
-from rlhf_losses.cli.usage import BadArgument, OneMessage
+from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError
 from rlhf_losses.errors import RlhfLossesError, did_you_mean
 
 LEAST = {
@@ -47,7 +47,7 @@ class DataArguments(trl.ScriptArguments):
 class RewardDataArguments(DataArguments):
     """The same for feedback, which may come in the layout of a well-known dataset."""
 
-    adapter: str | None = field(
+    converter: str | None = field(
         default=None,
         metadata={"help": "Layout of the data, like hh_rlhf; by default it is recognised. `native` reads rows as is."},
     )
@@ -71,7 +71,7 @@ class RewardModelArguments(ModelArguments):
     lora_task_type: str = field(default="SEQ_CLS", metadata={"help": "Task type of the LoRA adapter."})
 
 
-class TrainingParser(OneMessage, trl.TrlParser):
+class TrainingParser(ArgumentParser, trl.TrlParser):
     """TRL's parser, which refuses what nothing reads and tells every problem in one message."""
 
     def __init__(self, kinds: Sequence[type], prog: str, usage: str | None = None, description: str = "") -> None:
@@ -80,7 +80,7 @@ class TrainingParser(OneMessage, trl.TrlParser):
     def read(self, argv: Sequence[str]) -> tuple[Any, ...]:
         """Return one object a dataclass, from the command line over the file of `--config`."""
         argv = self.with_config_apart(argv)
-        self.adapt()
+        self.convert_dataset()
         try:
             *found, left = self.parse_args_and_config(argv, return_remaining_strings=True)
         except RlhfLossesError:
@@ -88,12 +88,12 @@ class TrainingParser(OneMessage, trl.TrlParser):
         except (ValueError, TypeError, ImportError) as error:
             self.error(str(error))
         except yaml.YAMLError as error:
-            raise BadArgument(f"The file of --config is not YAML: {error}") from error
+            raise CommandLineError(f"The file of --config is not YAML: {error}") from error
         self.refuse(left)
         require_least(found)
         return tuple(found)
 
-    def adapt(self) -> None:
+    def convert_dataset(self) -> None:
         """Let `--resume_from_checkpoint` stand alone, and set the two defaults that depend on the machine."""
         for action in self._actions:
             if action.dest == "resume_from_checkpoint":
@@ -110,9 +110,9 @@ class TrainingParser(OneMessage, trl.TrlParser):
         if "--config" in words:
             at = words.index("--config") + 1
             if at == len(words):
-                raise BadArgument("--config came without a file. Write --config run.yaml.")
+                raise CommandLineError("--config came without a file. Write --config run.yaml.")
             if not Path(words[at]).is_file():
-                raise BadArgument(f"There is no file '{words[at]}'. Give a YAML file: --config run.yaml.")
+                raise CommandLineError(f"There is no file '{words[at]}'. Give a YAML file: --config run.yaml.")
         return words
 
     def set_defaults_with_config(self, **values: Any) -> list[str]:
@@ -128,21 +128,21 @@ class TrainingParser(OneMessage, trl.TrlParser):
         return super().set_defaults_with_config(**{targets[name].dest: value for name, value in chosen.items()})
 
     def chosen(self, name: str, value: Any, choices: Iterable[Any] | None) -> Any:
-        """Return a value of the file, or raise `BadArgument` if it is none of the choices."""
+        """Return a value of the file, or raise `CommandLineError` if it is none of the choices."""
         if choices is None or value is None or value in choices:
             return value
         if value is False and "no" in choices:  # YAML takes an unquoted no for false
             return "no"
         known = ", ".join(map(str, choices))
-        raise BadArgument(f"The file of --config sets {name} to {value!r}. Take one of {known}.")
+        raise CommandLineError(f"The file of --config sets {name} to {value!r}. Take one of {known}.")
 
 
 def require_least(found: Iterable[Any]) -> None:
-    """Raise `BadArgument` for a number that torch would refuse once everything is loaded."""
+    """Raise `CommandLineError` for a number that torch would refuse once everything is loaded."""
     for name, least in LEAST.items():
         value = next((getattr(one, name) for one in found if hasattr(one, name)), least)
         if value < least:
-            raise BadArgument(
+            raise CommandLineError(
                 f"{name}={value} arrived, with which nothing can be trained. Write --{name} {least} or more."
             )
 
@@ -150,7 +150,7 @@ def require_least(found: Iterable[Any]) -> None:
 def quantization_of(model: trl.ModelConfig) -> Any:
     """Return how to quantize the model, or None; what that needs must be installed."""
     if (model.load_in_4bit or model.load_in_8bit) and not is_bitsandbytes_available():
-        raise BadArgument(
+        raise CommandLineError(
             "--load_in_4bit and --load_in_8bit need bitsandbytes, which is not installed. "
             "Type: pip install bitsandbytes. Or leave the argument out."
         )
@@ -158,11 +158,11 @@ def quantization_of(model: trl.ModelConfig) -> Any:
 
 
 def require_attention(name: str | None) -> None:
-    """Raise `BadArgument` for an attention that transformers would not find; a name with a slash is of the hub."""
+    """Raise `CommandLineError` for an attention that transformers would not find; a name with a slash is of the hub."""
     known = sorted({"eager", *AttentionInterface().valid_keys()})
     if name is None or "/" in name or name in known:
         return
-    raise BadArgument(
+    raise CommandLineError(
         f"There is no attention '{name}', so the model cannot be loaded with it.{did_you_mean(name, known)} "
         f"After --attn_implementation write one of {', '.join(known)}."
     )

@@ -9,17 +9,17 @@ import datasets
 import torch
 import transformers
 
-from rlhf_losses.cli.runs import refuse_earlier_run, require_writable
-from rlhf_losses.cli.usage import OneMessage
-from rlhf_losses.errors import RunExists
-from rlhf_losses.hooks import Catalogue, catalogue
+from rlhf_losses.cli.argument_parser import ArgumentParser
+from rlhf_losses.cli.training_runs import refuse_earlier_run, require_writable
+from rlhf_losses.errors import OutputExistsError
+from rlhf_losses.hooks import LossRegistry, loss_registry
 from rlhf_losses.hooks.manager import BUILT_IN
 from rlhf_losses.losses import Loss
-from rlhf_losses.losses.indifference import only_regularizes
+from rlhf_losses.losses.indifference import is_regularizer
 from rlhf_losses.sandbox import Sample, build_world, feedback_for
-from rlhf_losses.sandbox.demo import run_loop
+from rlhf_losses.sandbox.loop import run_loop
 from rlhf_losses.sandbox.outcome import Outcome
-from rlhf_losses.sandbox.report import PICTURE, RESULTS, stories, table, write_results, write_steps
+from rlhf_losses.sandbox.results import PICTURE, RESULTS, stories, table, write_results, write_steps
 
 FOLDER = "rlhf-losses-demo"
 ALL = "all"
@@ -29,7 +29,7 @@ EXAMPLE = Sample("Once there was a fox.", [" They danced and sang.", " They crie
 def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     """Train a reward model and a policy in the sandbox, and show what came of it."""
     args = _parser().parse(argv)
-    losses = chosen_losses(args.loss, catalogue(plugins))
+    losses = chosen_losses(args.loss, loss_registry(plugins))
     folder = Path(args.output_dir) if args.output_dir else free_folder(Path(FOLDER))
     refuse_used(folder)
     transformers.utils.logging.disable_progress_bar()
@@ -52,17 +52,17 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     print(f"{time.perf_counter() - start:.0f} s in all. In {folder}: {RESULTS}, {where}.")
 
 
-def chosen_losses(wish: str, known: Catalogue) -> list[Loss]:
+def chosen_losses(wish: str, known: LossRegistry) -> list[Loss]:
     """Return the loss of an expression, or for `all` every built-in one, added to bradley_terry if it teaches nothing.
 
-    >>> "bradley_terry + 0.01 * score_decay" in map(str, chosen_losses("all", catalogue()))
+    >>> "bradley_terry + 0.01 * score_decay" in map(str, chosen_losses("all", loss_registry()))
     True
     """
     if wish == ALL:
         names = [entry.name for entry in known.entries.values() if entry.plugin == BUILT_IN]
         single = {name: known.parse(name) for name in names}
         return [
-            known.parse(f"bradley_terry + 0.01 * {name}") if only_regularizes(loss) else loss
+            known.parse(f"bradley_terry + 0.01 * {name}") if is_regularizer(loss) else loss
             for name, loss in single.items()
         ]
     loss = known.parse(wish)
@@ -87,11 +87,11 @@ def folder_name(loss: Loss) -> str:
 
 
 def refuse_used(folder: Path) -> None:
-    """Raise `RunExists` if the folder holds an earlier demo or run."""
+    """Raise `OutputExistsError` if the folder holds an earlier demo or run."""
     require_writable(folder)
     refuse_earlier_run(str(folder))
     if (folder / RESULTS).exists():
-        raise RunExists(
+        raise OutputExistsError(
             f"The folder '{folder}' holds the results of an earlier demo, which would be lost. "
             "Name another: --output_dir DIR."
         )
@@ -102,8 +102,8 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _parser() -> OneMessage:
-    parser = OneMessage(
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
         prog="rlhf-losses demo",
         description="A reward model (LoRA, any loss) and PPO on its scores, in a sandbox with a known gold reward.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

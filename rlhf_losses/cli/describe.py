@@ -4,44 +4,46 @@ import re
 import textwrap
 from dataclasses import fields
 
+from rlhf_losses.cli.argument_parser import ArgumentParser
 from rlhf_losses.cli.docstring import Docstring, read_docstring
 from rlhf_losses.cli.list_losses import also_reads, reads
-from rlhf_losses.cli.usage import OneMessage
-from rlhf_losses.feedback import ALWAYS_THERE, Feedback
-from rlhf_losses.hooks import Catalogue, catalogue
-from rlhf_losses.losses import Loss, NamedSum, Sum
+from rlhf_losses.feedback import IMPLICIT_TYPES, Feedback
+from rlhf_losses.hooks import LossRegistry, loss_registry
+from rlhf_losses.losses import Loss, NamedObjective, WeightedSum
 from rlhf_losses.losses.options import written
 
 
 def run(argv: list[str], plugins: tuple[str, ...]) -> None:
-    """Print what a loss computes, reads and claims."""
-    parser = OneMessage(prog="rlhf-losses describe", description="Show formula, options, source and example of a loss.")
+    """Print what a loss computes, reads, and which properties it has."""
+    parser = ArgumentParser(
+        prog="rlhf-losses describe", description="Show formula, options, source and example of a loss."
+    )
     parser.add_argument("loss", help="a name, or an expression like 'bradley_terry + 0.01 * centering'")
     args = parser.parse(argv)
-    losses = catalogue(plugins)
+    losses = loss_registry(plugins)
     print(described(losses.parse(args.loss), losses))
 
 
-def described(loss: Loss, losses: Catalogue) -> str:
+def described(loss: Loss, losses: LossRegistry) -> str:
     """Describe a loss; of a sum, every term."""
-    if not isinstance(loss, Sum):
+    if not isinstance(loss, WeightedSum):
         return one_loss(str(loss), loss, losses)
     return "\n\n".join([f"A sum: {loss}", *(one_loss(str(part), part.loss, losses) for part in loss.parts)])
 
 
-def one_loss(title: str, loss: Loss, losses: Catalogue) -> str:
+def one_loss(title: str, loss: Loss, losses: LossRegistry) -> str:
     """Describe one loss under a title."""
     doc = read_docstring(type(loss))
     entry = losses.entries[loss.name()]
     sections = {
         "Options": options(loss, doc),
         "Feedback": feedback(loss, doc),
-        "Claims": ", ".join(loss.claims.words()) or "none",
+        "Properties": ", ".join(loss.properties.words()) or "none",
         **{name: text for name, text in doc.sections.items() if name not in ("Options", "Feedback")},
         "From": f"{entry.plugin} {entry.version}",
     }
     formula = [textwrap.indent(doc.formula, "    ")] if doc.formula else []
-    stands_for = [f"Stands for {loss.expand()}."] if isinstance(loss, NamedSum) else []
+    stands_for = [f"Stands for {loss.expand()}."] if isinstance(loss, NamedObjective) else []
     body = [f"{name}\n{textwrap.indent(text, '    ')}" for name, text in sections.items() if text]
     return "\n\n".join([f"{title}\n{'=' * len(title)}\n{doc.text}", *formula, *stands_for, *body])
 
@@ -64,8 +66,8 @@ def feedback(loss: Loss, doc: Docstring) -> str:
     """Return the kind of feedback, the columns that hold it, and the kinds that are read as it."""
     above = also_reads(type(loss))
     lines = [
-        doc.sections.get("Feedback", "" if loss.reads not in ALWAYS_THERE else "Any."),
-        columns(loss.reads) if loss.reads not in ALWAYS_THERE else "",
+        doc.sections.get("Feedback", "" if loss.feedback_type not in IMPLICIT_TYPES else "Any."),
+        columns(loss.feedback_type) if loss.feedback_type not in IMPLICIT_TYPES else "",
         f"Also reads {', '.join(above)}, as {reads(type(loss))}." if above else "",
     ]
     return "\n".join(filter(None, lines))

@@ -2,9 +2,9 @@
 
 import json
 
-from rlhf_losses.batching.adapting import adapt
-from rlhf_losses.cli.reading import ADAPTER, load_scorer, reading_parser, rows_of
-from rlhf_losses.hooks import catalogue
+from rlhf_losses.cli.scorer_arguments import CONVERTER, load_scorer, reading_parser, rows_of
+from rlhf_losses.data.conversion import convert_dataset
+from rlhf_losses.hooks import loss_registry
 from rlhf_losses.scoring import evaluate
 
 
@@ -18,11 +18,11 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
         default="drop",
         help="what happens to rows with a text longer than the model's context (default: drop)",
     )
-    parser.add_argument("--adapter", help=ADAPTER)
+    parser.add_argument("--converter", help=CONVERTER)
     parser.add_argument("--json", action="store_true", help="print a JSON object")
     args = parser.parse(argv)
-    loss = None if args.loss is None else catalogue(plugins).parse(args.loss)
-    rows = adapt(rows_of(args), args.adapter, "evaluation data", plugins)
+    loss = None if args.loss is None else loss_registry(plugins).parse(args.loss)
+    rows = convert_dataset(rows_of(args), args.converter, "evaluation data", plugins)
     metrics = evaluate(
         load_scorer(args.model, batch_size=args.batch_size, device=args.device), rows, loss=loss, overlong=args.overlong
     )

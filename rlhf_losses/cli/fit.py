@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from rlhf_losses.batching.adapting import adapt
-from rlhf_losses.cli.reading import ADAPTER, load_scorer, reading_parser, rows_of
-from rlhf_losses.cli.usage import BadArgument
+from rlhf_losses.cli.argument_parser import CommandLineError
+from rlhf_losses.cli.scorer_arguments import CONVERTER, load_scorer, reading_parser, rows_of
+from rlhf_losses.data.conversion import convert_dataset
 from rlhf_losses.hooks.estimates import estimates
 from rlhf_losses.scoring import fit_estimate
 from rlhf_losses.scoring.estimator import file_of
@@ -25,15 +25,15 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
         default="drop",
         help="what happens to rows with a text longer than the model's context (default: drop)",
     )
-    parser.add_argument("--adapter", help=ADAPTER)
+    parser.add_argument("--converter", help=CONVERTER)
     args = parser.parse(argv)
     estimate = estimates(plugins).parse(args.estimate)
     folder = Path(args.model)
     if not folder.is_dir():
-        raise BadArgument(
+        raise CommandLineError(
             f"'{folder}' is no folder, so nothing can be saved there. Save the model into one: --model FOLDER"
         )
-    rows = adapt(rows_of(args), args.adapter, "data", plugins)
+    rows = convert_dataset(rows_of(args), args.converter, "data", plugins)
     scorer = load_scorer(args.model, batch_size=args.batch_size, device=args.device)
     fit_estimate(scorer, rows, estimate, folder, args.overlong, plugins)
     print(file_of(estimate, folder))

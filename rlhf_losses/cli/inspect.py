@@ -6,10 +6,10 @@ from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from rlhf_losses.batching.adapting import adapt
-from rlhf_losses.cli.reading import ADAPTER, add_rows, rows_of
-from rlhf_losses.cli.usage import BadArgument, OneMessage
-from rlhf_losses.hooks import catalogue
+from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError
+from rlhf_losses.cli.scorer_arguments import CONVERTER, add_rows, rows_of
+from rlhf_losses.data.conversion import convert_dataset
+from rlhf_losses.hooks import loss_registry
 from rlhf_losses.inspection import inspect
 
 WIDTH = 110
@@ -17,15 +17,17 @@ WIDTH = 110
 
 def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     """Print the findings about a dataset as text or as JSON."""
-    parser = OneMessage(prog="rlhf-losses inspect", description="Tell what a dataset holds and which losses read it.")
+    parser = ArgumentParser(
+        prog="rlhf-losses inspect", description="Tell what a dataset holds and which losses read it."
+    )
     add_rows(parser)
-    parser.add_argument("--adapter", help=ADAPTER)
+    parser.add_argument("--converter", help=CONVERTER)
     parser.add_argument("--model", "--tokenizer", help="model or tokenizer (folder or hub id) to count tokens with")
     parser.add_argument("--json", action="store_true", help="print a JSON object")
     args = parser.parse(argv)
     tokenizer = None if args.model is None else load_tokenizer(args.model)
-    rows = adapt(rows_of(args), args.adapter, args.dataset, plugins)
-    found = inspect(rows, catalogue(plugins), tokenizer, args.dataset)
+    rows = convert_dataset(rows_of(args), args.converter, args.dataset, plugins)
+    found = inspect(rows, loss_registry(plugins), tokenizer, args.dataset)
     print(json.dumps(found, indent=2) if args.json else told(found))
 
 
@@ -35,7 +37,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
         return AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0].rstrip(".: ")
-        raise BadArgument(
+        raise CommandLineError(
             f"'{name}' holds no tokenizer that can be loaded: {reason}. Check the name after --model."
         ) from error
 

@@ -7,12 +7,12 @@ import os
 import sys
 from collections.abc import Sequence
 
-from rlhf_losses.cli.quiet import DEBUG, quiet
-from rlhf_losses.cli.usage import BadArgument, OneMessage, plugin_files
+from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError, plugin_files
+from rlhf_losses.cli.logging_setup import DEBUG, quiet
 from rlhf_losses.errors import RlhfLossesError, did_you_mean
 
 COMMANDS = {
-    "list": ("list_losses", "every loss: what it reads, what it claims, where it comes from"),
+    "list": ("list_losses", "every loss: what it reads, its properties, where it comes from"),
     "describe": ("describe", "formula, options, source and example of a loss"),
     "inspect": ("inspect", "what a dataset holds, and which losses read it"),
     "train": ("train", "train a reward model on any loss"),
@@ -54,7 +54,7 @@ def run(argv: list[str]) -> int:
         parser.parse(argv)
     name, *arguments = argv
     if name not in COMMANDS:
-        raise BadArgument(
+        raise CommandLineError(
             f"There is no command '{name}'.{did_you_mean(name, COMMANDS)} The commands are: {', '.join(COMMANDS)}."
         )
     with quiet():
@@ -63,11 +63,11 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def top_parser() -> OneMessage:
+def top_parser() -> ArgumentParser:
     """Return the parser of what stands before the command."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {summary}" for name, (_, summary) in COMMANDS.items()]
-    parser = OneMessage(
+    parser = ArgumentParser(
         prog="rlhf-losses",
         usage="rlhf-losses [--plugin FILE] COMMAND ...",
         description="Reward models for TRL with any loss, and the PPO loop that uses their scores.",

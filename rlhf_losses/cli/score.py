@@ -11,14 +11,14 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
-from rlhf_losses.batching.adapting import adapt
-from rlhf_losses.batching.segments import join_segments
-from rlhf_losses.cli.reading import ADAPTER, load_scorer, reading_parser, rows_of
-from rlhf_losses.cli.usage import BadArgument
-from rlhf_losses.errors import FeedbackMismatch, InvalidFeedback, RunExists
+from rlhf_losses.cli.argument_parser import CommandLineError
+from rlhf_losses.cli.scorer_arguments import CONVERTER, load_scorer, reading_parser, rows_of
+from rlhf_losses.data.conversion import convert_dataset
+from rlhf_losses.data.segmentation import join_segments
+from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError, OutputExistsError
 from rlhf_losses.feedback import Steps
 from rlhf_losses.feedback.base import Answer
-from rlhf_losses.scoring import Description, Estimator, Scorer
+from rlhf_losses.scoring import Estimator, RewardModelMetadata, Scorer
 
 logger = logging.getLogger(__name__)
 
@@ -60,10 +60,10 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     """Write one line a text."""
     parser = reading_parser("rlhf-losses score", "Score texts with a reward model and write JSON Lines.")
     parser.add_argument("--output", metavar="FILE", help="write there instead of to stdout")
-    parser.add_argument("--adapter", help=ADAPTER)
+    parser.add_argument("--converter", help=CONVERTER)
     parser.add_argument("--estimate", help="tell this too of each whole text, like laplace; see rlhf-losses fit")
     args = parser.parse(argv)
-    rows = adapt(rows_of(args), args.adapter, "texts", plugins)
+    rows = convert_dataset(rows_of(args), args.converter, "texts", plugins)
     require_texts(rows.column_names, args.dataset)
     if args.output:
         require_new(Path(args.output))
@@ -82,20 +82,20 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
 
 
 def require_texts(columns: Sequence[str], name: str) -> None:
-    """Raise `FeedbackMismatch` unless some column holds texts."""
+    """Raise `FeedbackMismatchError` unless some column holds texts."""
     if not set(columns) & {*WHOLE, *ANSWERS}:
-        raise FeedbackMismatch(
+        raise FeedbackMismatchError(
             f"'{name}' has the columns {', '.join(columns)}, and none of them holds texts to score. Rename one to "
             "text or messages, or give answers to a prompt: completion, completions, or chosen and rejected."
         )
 
 
 def require_new(file: Path) -> None:
-    """Raise `RunExists` for a file that is there, and `BadArgument` for one in a folder that is not."""
+    """Raise `OutputExistsError` for a file that is there, and `CommandLineError` for one in a folder that is not."""
     if file.exists():
-        raise RunExists(f"The file '{file}' exists already. Choose another one: --output FILE.")
+        raise OutputExistsError(f"The file '{file}' exists already. Choose another one: --output FILE.")
     if not file.parent.is_dir():
-        raise BadArgument(
+        raise CommandLineError(
             f"There is no folder '{file.parent}' for the scores. Make it, or choose another: --output FILE."
         )
 
@@ -114,10 +114,10 @@ def scored(
     scorer: Scorer, estimator: Estimator | None, rows: Iterable[Any], first: int
 ) -> Iterator[tuple[Place, Numbers]]:
     """Score the texts of some rows; a text that cannot be scored comes with the reason."""
-    texts = [text for number, row in enumerate(rows, first) for text in texts_of(row, number, scorer.description)]
+    texts = [text for number, row in enumerate(rows, first) for text in texts_of(row, number, scorer.metadata)]
     try:
         yield from zip_places(texts, score_all(scorer, estimator, texts))
-    except InvalidFeedback:
+    except InvalidFeedbackError:
         # One text is too long, or the like. Score them one by one to find it, and keep the rest.
         for text in texts:
             yield from one_by_one(scorer, estimator, text)
@@ -132,7 +132,7 @@ def one_by_one(scorer: Scorer, estimator: Estimator | None, text: Text) -> Itera
     """Score one text, or say why it cannot be scored."""
     try:
         yield from zip_places([text], score_all(scorer, estimator, [text]))
-    except InvalidFeedback as error:
+    except InvalidFeedbackError as error:
         yield from ((place, {"score": None, "problem": str(error)}) for place in text.places)
 
 
@@ -143,7 +143,7 @@ def score_all(scorer: Scorer, estimator: Estimator | None, texts: Sequence[Text]
     """
     for text in texts:
         if not (text.answer.prompt or any(text.answer.parts)):
-            raise InvalidFeedback("The text is empty, so there is nothing to score. Give one, or a prompt.")
+            raise InvalidFeedbackError("The text is empty, so there is nothing to score. Give one, or a prompt.")
     whole = [text.answer for text in texts if not text.stepwise]
     asked = [answer.prompt for answer in whole], [answer.parts[0] for answer in whole]
     if estimator is None:
@@ -155,7 +155,7 @@ def score_all(scorer: Scorer, estimator: Estimator | None, texts: Sequence[Text]
     return [[{"score": one} for one in next(steps)] if text.stepwise else [next(ends)] for text in texts]
 
 
-def texts_of(row: Mapping[str, Any], number: int, model: Description) -> Iterator[Text]:
+def texts_of(row: Mapping[str, Any], number: int, model: RewardModelMetadata) -> Iterator[Text]:
     """Return every text of a row and where it stands; steps are apart if the model reads them."""
     held = {column: row[column] for column in (*WHOLE, *ANSWERS) if row.get(column) is not None}
     several = held.pop("completions", [])

@@ -2,26 +2,33 @@
 
 from rlhf_losses.feedback.attributes import Attributes
 from rlhf_losses.feedback.base import Answer, Feedback
-from rlhf_losses.feedback.groups import Groups
-from rlhf_losses.feedback.kinds import ALWAYS_THERE, IN_STEPS, KINDS, kinds_held, kinds_in_columns, source_for
 from rlhf_losses.feedback.labels import Labels
 from rlhf_losses.feedback.lengths import Lengths
 from rlhf_losses.feedback.mixed import Mixed
 from rlhf_losses.feedback.pairs import Pairs
+from rlhf_losses.feedback.ragged import Ragged
 from rlhf_losses.feedback.rankings import Rankings
 from rlhf_losses.feedback.ratings import Ratings
 from rlhf_losses.feedback.steps import Steps
 from rlhf_losses.feedback.stepwise_rankings import StepwiseRankings
+from rlhf_losses.feedback.types import (
+    FEEDBACK_TYPES,
+    IMPLICIT_TYPES,
+    STEPWISE_TYPES,
+    feedback_types_in_columns,
+    feedback_types_of_row,
+    find_source_type,
+)
 from rlhf_losses.feedback.votes import Votes
 
 __all__ = [
-    "ALWAYS_THERE",
-    "IN_STEPS",
-    "KINDS",
+    "IMPLICIT_TYPES",
+    "STEPWISE_TYPES",
+    "FEEDBACK_TYPES",
     "Answer",
     "Attributes",
     "Feedback",
-    "Groups",
+    "Ragged",
     "Labels",
     "Lengths",
     "Mixed",
@@ -31,7 +38,7 @@ __all__ = [
     "Steps",
     "StepwiseRankings",
     "Votes",
-    "kinds_held",
-    "kinds_in_columns",
-    "source_for",
+    "feedback_types_of_row",
+    "feedback_types_in_columns",
+    "find_source_type",
 ]

@@ -7,8 +7,7 @@ from zlib import crc32
 
 import torch
 
-from rlhf_losses.dimensions import CandidateIndex, ItemIndex, PerItem
-from rlhf_losses.errors import InvalidFeedback
+from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback.base import (
     Answer,
     Feedback,
@@ -19,6 +18,7 @@ from rlhf_losses.feedback.base import (
     require_same_length,
     score_index,
 )
+from rlhf_losses.shapes import CandidateIndex, ItemIndex, PerItem
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class Attributes(Feedback):
         return len(self.candidates)
 
     @property
-    def anchor(self) -> CandidateIndex:
+    def item_positions(self) -> CandidateIndex:
         return self.candidates
 
     @property
@@ -81,7 +81,7 @@ def code(name: str) -> int:
 
 def _names(said: Any) -> list[str]:
     if not isinstance(said, Mapping):
-        raise InvalidFeedback(
+        raise InvalidFeedbackError(
             f"A row got attributes = {said!r}, which has no names. "
             'Write a number for each name: {"helpfulness": 4, "verbosity": 2}, or null where one is missing.'
         )

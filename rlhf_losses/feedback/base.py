@@ -12,8 +12,8 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from rlhf_losses.dimensions import ItemIndex
-from rlhf_losses.errors import FeedbackMismatch, InvalidFeedback
+from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
+from rlhf_losses.shapes import ItemIndex
 
 Messages = list[dict[str, Any]]
 Row = Mapping[str, Any]
@@ -52,8 +52,8 @@ class Feedback(ABC):
     columns: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """The sets of data columns that hold this kind, each a way to write it."""
     optional_columns: ClassVar[tuple[str, ...]] = ()
-    down_to: "ClassVar[type[Feedback] | None]" = None
-    """The kind that this one may be read as, with a loss of information; `go_down` does it."""
+    coarser_type: "ClassVar[type[Feedback] | None]" = None
+    """The kind that this one may be read as, with a loss of information; `_to_coarser` does it."""
 
     def __post_init__(self) -> None:
         for f in fields(self):
@@ -68,12 +68,12 @@ class Feedback(ABC):
 
     @property
     @abstractmethod
-    def anchor(self) -> ItemIndex:
+    def item_positions(self) -> ItemIndex:
         """One score position an item, which tells the text (and prompt) that the item belongs to."""
 
     @abstractmethod
     def check(self) -> None:
-        """Raise `InvalidFeedback` for values that cannot be."""
+        """Raise `InvalidFeedbackError` for values that cannot be."""
 
     @classmethod
     @abstractmethod
@@ -91,21 +91,21 @@ class Feedback(ABC):
         return any(set(way) <= set(columns) for way in cls.columns)
 
     @classmethod
-    def reaches(cls, kind: "type[Feedback]") -> bool:
+    def is_convertible_to(cls, kind: "type[Feedback]") -> bool:
         """Tell whether this kind can be read as `kind`: itself, or a kind below it."""
-        return issubclass(cls, kind) or (cls.down_to is not None and cls.down_to.reaches(kind))
+        return issubclass(cls, kind) or (cls.coarser_type is not None and cls.coarser_type.is_convertible_to(kind))
 
-    def go_down(self) -> "Feedback":
-        """Return this feedback as `down_to`."""
-        raise FeedbackMismatch(
+    def _to_coarser(self) -> "Feedback":
+        """Return this feedback as `coarser_type`."""
+        raise FeedbackMismatchError(
             f"{type(self).__name__} cannot be read as another kind: conversions go down only (Votes to Pairs, "
             f"Ratings to Rankings to Pairs). Take a loss that reads {type(self).__name__}: "
             f"rlhf-losses list --feedback {type(self).__name__.lower()}"
         )
 
-    def read_as(self, kind: "type[Feedback]") -> "Feedback":
+    def convert_to(self, kind: "type[Feedback]") -> "Feedback":
         """Return this feedback as `kind`, going down if that is allowed."""
-        return self if isinstance(self, kind) else self.go_down().read_as(kind)
+        return self if isinstance(self, kind) else self._to_coarser().convert_to(kind)
 
     def to(self, device: torch.device | str) -> Self:
         """Move every tensor to a device."""
@@ -133,45 +133,47 @@ class Feedback(ABC):
 
 
 def require_same_length(kind: str, **tensors: Tensor | Sequence[Any] | None) -> None:
-    """Raise `InvalidFeedback` if the named vectors differ in length."""
+    """Raise `InvalidFeedbackError` if the named vectors differ in length."""
     lengths = {name: len(value) for name, value in tensors.items() if value is not None}
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{count} {name}" for name, count in lengths.items())
-        raise InvalidFeedback(
+        raise InvalidFeedbackError(
             f"{kind} got {told}. Each item needs one of each; complete the data or drop the incomplete rows."
         )
 
 
 def require_cover(kind: str, sizes: Tensor, candidates: Tensor) -> None:
-    """Raise `InvalidFeedback` unless the sizes of the lists add up to the number of candidates."""
+    """Raise `InvalidFeedbackError` unless the sizes of the lists add up to the number of candidates."""
     if int(sizes.sum()) != len(candidates):
-        raise InvalidFeedback(
+        raise InvalidFeedbackError(
             f"{kind} got sizes that add up to {int(sizes.sum())} for {len(candidates)} candidates. "
             "The sizes must cover every candidate once; give one size a list."
         )
 
 
 def require_finite(kind: str, name: str, values: Tensor | None) -> None:
-    """Raise `InvalidFeedback` for NaN or infinite values."""
+    """Raise `InvalidFeedbackError` for NaN or infinite values."""
     if values is not None and not bool(torch.isfinite(values).all()):
         bad = values[~torch.isfinite(values)][0].item()
-        raise InvalidFeedback(
+        raise InvalidFeedbackError(
             f"{kind} got the {name} {bad}, which no loss can price. Replace it by a number or drop the row."
         )
 
 
 def require_within(kind: str, name: str, values: Tensor | None, low: float, high: float) -> None:
-    """Raise `InvalidFeedback` for values outside `[low, high]`."""
+    """Raise `InvalidFeedbackError` for values outside `[low, high]`."""
     require_finite(kind, name, values)
     if values is not None and bool(((values < low) | (values > high)).any()):
         bad = values[(values < low) | (values > high)][0].item()
-        raise InvalidFeedback(f"{kind} got the {name} {bad:g}, outside {low:g} to {high:g}. Rescale the column {name}.")
+        raise InvalidFeedbackError(
+            f"{kind} got the {name} {bad:g}, outside {low:g} to {high:g}. Rescale the column {name}."
+        )
 
 
 def numbers(row: Row, name: str) -> list[float]:
     """Read a list column of numbers; missing entries become NaN, which `check` then names."""
     if isinstance(row[name], str) or not isinstance(row[name], Iterable):
-        raise InvalidFeedback(f"A row got {name} = {row[name]!r}, which is no list. Write a list of numbers.")
+        raise InvalidFeedbackError(f"A row got {name} = {row[name]!r}, which is no list. Write a list of numbers.")
     return [_read(name, value) for value in row[name]]
 
 
@@ -184,14 +186,14 @@ def _read(name: str, value: Any) -> float:
     try:
         return float("nan") if value is None else float(value)
     except (TypeError, ValueError):
-        raise InvalidFeedback(f"A row got {name} = {value!r}, which is no number. Write a number.") from None
+        raise InvalidFeedbackError(f"A row got {name} = {value!r}, which is no number. Write a number.") from None
 
 
 def _as_vector(kind: str, name: str, value: Any, dtype: torch.dtype) -> Tensor:
     tensor = torch.as_tensor(value, dtype=dtype)
     if tensor.ndim != 1:
         # Against a vector of leads a column of margins would spread to a square, which is no error to torch.
-        raise InvalidFeedback(
+        raise InvalidFeedbackError(
             f"{kind} got {name} of the shape {tuple(tensor.shape)}. It holds one number an item, in a vector; "
             f"pass {name}.reshape(-1)."
         )
@@ -202,7 +204,7 @@ def _join(values: list[Tensor | None], f: Any, parts: Sequence[Feedback]) -> Ten
     if all(value is None for value in values):
         return None if "neutral" in f.metadata else torch.empty(0, dtype=f.metadata["dtype"])
     filled = [
-        torch.full((len(part),), f.metadata["neutral"], device=part.anchor.device) if value is None else value
+        torch.full((len(part),), f.metadata["neutral"], device=part.item_positions.device) if value is None else value
         for value, part in zip(values, parts, strict=True)
     ]
     return torch.cat(filled)

@@ -5,7 +5,6 @@ from typing import Self
 
 import torch
 
-from rlhf_losses.dimensions import CandidateIndex, PerCandidate
 from rlhf_losses.feedback.base import (
     Answer,
     Feedback,
@@ -16,6 +15,7 @@ from rlhf_losses.feedback.base import (
     require_same_length,
     score_index,
 )
+from rlhf_losses.shapes import CandidateIndex, PerCandidate
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class Labels(Feedback):
         return len(self.candidates)
 
     @property
-    def anchor(self) -> CandidateIndex:
+    def item_positions(self) -> CandidateIndex:
         return self.candidates
 
     def check(self) -> None:

@@ -5,7 +5,6 @@ from typing import Self
 
 import torch
 
-from rlhf_losses.dimensions import CandidateIndex, PerCandidate
 from rlhf_losses.feedback.base import (
     Answer,
     Feedback,
@@ -16,6 +15,7 @@ from rlhf_losses.feedback.base import (
     require_same_length,
     score_index,
 )
+from rlhf_losses.shapes import CandidateIndex, PerCandidate
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class Lengths(Feedback):
         return len(self.texts)
 
     @property
-    def anchor(self) -> CandidateIndex:
+    def item_positions(self) -> CandidateIndex:
         return self.texts
 
     def check(self) -> None:

@@ -7,10 +7,10 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from rlhf_losses.dimensions import ItemIndex
-from rlhf_losses.errors import FeedbackMismatch, InvalidFeedback
+from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
 from rlhf_losses.feedback.base import Answer, Feedback, Row
-from rlhf_losses.feedback.kinds import kinds_held, source_for
+from rlhf_losses.feedback.types import feedback_types_of_row, find_source_type
+from rlhf_losses.shapes import ItemIndex
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +19,7 @@ class Mixed(Feedback):
 
     >>> from rlhf_losses.feedback import Pairs, Steps
     >>> both = Mixed((Pairs(chosen=[0], rejected=[1]), Steps(steps=[0], values=[1.0])))
-    >>> both.read_as(Steps).values
+    >>> both.convert_to(Steps).values
     tensor([1.])
     """
 
@@ -32,29 +32,29 @@ class Mixed(Feedback):
         return sum(len(kind) for kind in self.kinds)
 
     @property
-    def anchor(self) -> ItemIndex:
-        return torch.cat([kind.anchor for kind in self.kinds] or [torch.empty(0, dtype=torch.long)])
+    def item_positions(self) -> ItemIndex:
+        return torch.cat([kind.item_positions for kind in self.kinds] or [torch.empty(0, dtype=torch.long)])
 
     def check(self) -> None:
         held = [type(kind).__name__ for kind in self.kinds]
         twice = next((name for name in held if held.count(name) > 1), None)
         if twice is not None:
-            raise InvalidFeedback(
+            raise InvalidFeedbackError(
                 f"Mixed got {twice} more than once, and a loss would read only the first. "
                 f"Join them first: {twice}.concatenate([...])."
             )
 
     @classmethod
     def answers(cls, row: Row) -> list[Answer]:
-        return [answer for kind in kinds_held(row) for answer in kind.answers(row)]
+        return [answer for kind in feedback_types_of_row(row) for answer in kind.answers(row)]
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
         """Read every kind that the row holds; positions count the parts of the first kind, then of the next."""
-        return cls.of_kinds(row, kinds_held(row))
+        return cls.from_row_with(row, feedback_types_of_row(row))
 
     @classmethod
-    def of_kinds(cls, row: Row, kinds: Sequence[type[Feedback]]) -> Self:
+    def from_row_with(cls, row: Row, kinds: Sequence[type[Feedback]]) -> Self:
         """Read the given kinds from one row, which must hold them."""
         read, first = [], 0
         for kind in kinds:
@@ -64,17 +64,17 @@ class Mixed(Feedback):
             first += count
         return cls(tuple(read))
 
-    def read_as(self, kind: type[Feedback]) -> Feedback:
+    def convert_to(self, kind: type[Feedback]) -> Feedback:
         if isinstance(self, kind):
             return self
         held = [type(feedback) for feedback in self.kinds]
-        source = source_for(kind, held)
+        source = find_source_type(kind, held)
         if source is None:
-            raise FeedbackMismatch(
+            raise FeedbackMismatchError(
                 f"This batch holds {', '.join(k.__name__ for k in held) or 'no feedback'}, and none of it can be read "
                 f"as {kind.__name__}. Take a loss for what it holds, or add {kind.__name__} to the data."
             )
-        return self.kinds[held.index(source)].read_as(kind)
+        return self.kinds[held.index(source)].convert_to(kind)
 
     def to(self, device: torch.device | str) -> Self:
         return type(self)(tuple(kind.to(device) for kind in self.kinds))

@@ -5,8 +5,7 @@ from typing import Self
 
 import torch
 
-from rlhf_losses.dimensions import PairIndex, PerPair, Scores
-from rlhf_losses.errors import InvalidFeedback
+from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback.base import (
     Answer,
     Feedback,
@@ -18,18 +17,19 @@ from rlhf_losses.feedback.base import (
     require_within,
     score_index,
 )
+from rlhf_losses.shapes import PairIndex, PerPair, Scores
 
 
 @dataclass(frozen=True, eq=False)
 class Pairs(Feedback):
     """Chosen answers against rejected ones.
 
-    `margin` is how much lead the data demand, `weight` multiplies a pair's cost, and `preference` is
+    `margin` is how much score_difference the data demand, `weight` multiplies a pair's cost, and `preference` is
     the probability that the chosen answer is the better one, a tie counting half for either side.
     `tie` is the probability of a tie. Where only one of the two is given, a preference of exactly 0.5 is a
     tie, and what is not a tie is certain.
 
-    >>> Pairs(chosen=[0], rejected=[1]).lead(torch.tensor([2.0, 3.0]))
+    >>> Pairs(chosen=[0], rejected=[1]).score_difference(torch.tensor([2.0, 3.0]))
     tensor([-1.])
     >>> Pairs(chosen=[0, 0], rejected=[1, 1], preference=[0.5, 0.8]).tie
     tensor([1., 0.])
@@ -56,7 +56,7 @@ class Pairs(Feedback):
         return len(self.chosen)
 
     @property
-    def anchor(self) -> PairIndex:
+    def item_positions(self) -> PairIndex:
         return self.chosen
 
     def check(self) -> None:
@@ -80,7 +80,7 @@ class Pairs(Feedback):
         }
         return cls(chosen=torch.tensor([0]), rejected=torch.tensor([1]), **held)
 
-    def lead(self, scores: Scores) -> PerPair:
+    def score_difference(self, scores: Scores) -> PerPair:
         """Return chosen score − rejected score, without the margin."""
         return scores[self.chosen] - scores[self.rejected]
 
@@ -100,10 +100,10 @@ class Pairs(Feedback):
 
 
 def _require_shares(preference: torch.Tensor, tie: torch.Tensor) -> None:
-    """Raise `InvalidFeedback` unless a tie counts half for either side."""
+    """Raise `InvalidFeedbackError` unless a tie counts half for either side."""
     odd = (preference - 0.5).abs() > 0.5 - tie / 2 + 1e-6
     if bool(odd.any()):
-        raise InvalidFeedback(
+        raise InvalidFeedbackError(
             f"Pairs got the preference {preference[odd][0].item():g} with the tie {tie[odd][0].item():g}. A tie counts "
             "half for either side, so that the preference lies between tie / 2 and 1 - tie / 2; give tie alone, "
             "or the preference with the ties counted in."

@@ -5,8 +5,7 @@ from typing import Self
 
 import torch
 
-from rlhf_losses.dimensions import CandidateIndex, ItemIndex, PerCandidate, Ranks, Scores, Sizes
-from rlhf_losses.errors import InvalidFeedback
+from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback.base import (
     Answer,
     Feedback,
@@ -18,8 +17,9 @@ from rlhf_losses.feedback.base import (
     require_same_length,
     score_index,
 )
-from rlhf_losses.feedback.groups import Groups
 from rlhf_losses.feedback.pairs import Pairs
+from rlhf_losses.feedback.ragged import Ragged
+from rlhf_losses.shapes import CandidateIndex, ItemIndex, PerCandidate, Ranks, Scores, Sizes
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class Rankings(Feedback):
 
     columns = (("completions", "ranks"),)
     optional_columns = ("prompt",)
-    down_to = Pairs
+    coarser_type = Pairs
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -56,7 +56,7 @@ class Rankings(Feedback):
         return len(self.sizes)
 
     @property
-    def anchor(self) -> ItemIndex:
+    def item_positions(self) -> ItemIndex:
         return self.candidates[self.sizes.cumsum(0) - self.sizes]
 
     def check(self) -> None:
@@ -64,7 +64,7 @@ class Rankings(Feedback):
         require_finite("Rankings", "grades", self.grades)
         require_cover("Rankings", self.sizes, self.candidates)
         if bool((self.sizes < 2).any()):
-            raise InvalidFeedback(
+            raise InvalidFeedbackError(
                 "Rankings got a list of one candidate, which ranks nothing. Give two or more candidates a prompt."
             )
 
@@ -92,17 +92,17 @@ class Rankings(Feedback):
         sizes = self.sizes.tolist()
         return list(zip(scores[self.candidates].split(sizes), self.grades.split(sizes), strict=True))
 
-    def go_down(self) -> Pairs:
+    def _to_coarser(self) -> Pairs:
         return self.to_pairs()
 
     def to_pairs(self) -> Pairs:
         """Return every pair of candidates of a list; a tie is a pair with preference 0.5."""
-        first, second = Groups(self.sizes).pairs()
+        first, second = Ragged(self.sizes).pairs()
         better = torch.where(self.ranks[first] <= self.ranks[second], first, second)
         worse = first + second - better
         preference = torch.where(self.ranks[first] == self.ranks[second], 0.5, 1.0)
         return Pairs(self.candidates[better], self.candidates[worse], preference=preference)
 
     def _ranks_below(self) -> PerCandidate:
-        lists = Groups(self.sizes)
+        lists = Ragged(self.sizes)
         return (lists.highest(self.ranks)[lists.of] - self.ranks).float()

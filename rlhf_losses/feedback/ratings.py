@@ -5,8 +5,7 @@ from typing import Self
 
 import torch
 
-from rlhf_losses.dimensions import CandidateIndex, PerCandidate, Sizes
-from rlhf_losses.errors import InvalidFeedback
+from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback.base import (
     Answer,
     Feedback,
@@ -19,8 +18,9 @@ from rlhf_losses.feedback.base import (
     require_same_length,
     score_index,
 )
-from rlhf_losses.feedback.groups import Groups
+from rlhf_losses.feedback.ragged import Ragged
 from rlhf_losses.feedback.rankings import Rankings
+from rlhf_losses.shapes import CandidateIndex, PerCandidate, Sizes
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +37,13 @@ class Ratings(Feedback):
 
     columns = (("completion", "rating"), ("completions", "ratings"))
     optional_columns = ("prompt",)
-    down_to = Rankings
+    coarser_type = Rankings
 
     def __len__(self) -> int:
         return len(self.candidates)
 
     @property
-    def anchor(self) -> CandidateIndex:
+    def item_positions(self) -> CandidateIndex:
         return self.candidates
 
     def check(self) -> None:
@@ -51,7 +51,7 @@ class Ratings(Feedback):
         require_finite("Ratings", "rating", self.ratings)
         require_cover("Ratings", self.sizes, self.candidates)
         if bool((self.sizes < 1).any()):
-            raise InvalidFeedback("Ratings got a prompt without ratings, which says nothing. Drop the row.")
+            raise InvalidFeedbackError("Ratings got a prompt without ratings, which says nothing. Drop the row.")
 
     @classmethod
     def answers(cls, row: Row) -> list[Answer]:
@@ -65,15 +65,15 @@ class Ratings(Feedback):
             require_same_length("Ratings", completions=row["completions"], ratings=ratings)
         return cls(torch.arange(len(ratings)), torch.tensor(ratings), sizes=torch.tensor([len(ratings)]))
 
-    def go_down(self) -> Rankings:
+    def _to_coarser(self) -> Rankings:
         return self.to_rankings()
 
     def to_rankings(self) -> Rankings:
         """Rank the answers of each prompt by their rating, its grade; prompts with one answer rank nothing."""
-        prompts = Groups(self.sizes)
+        prompts = Ragged(self.sizes)
         several = (self.sizes > 1)[prompts.of]
         lists, ratings = prompts.only(several), self.ratings[several]
-        lists = Groups(lists.sizes[lists.sizes > 0])
+        lists = Ragged(lists.sizes[lists.sizes > 0])
         # Ratings in words of their order, numbered on from list to list.
         order = torch.unique(-ratings, return_inverse=True)[1]
         ranks = torch.unique(lists.of * len(order) + order, return_inverse=True)[1]

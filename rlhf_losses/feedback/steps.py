@@ -5,8 +5,7 @@ from typing import Self
 
 import torch
 
-from rlhf_losses.dimensions import PerStep, Sizes, StepIndex
-from rlhf_losses.errors import InvalidFeedback
+from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback.base import (
     Answer,
     Feedback,
@@ -18,6 +17,7 @@ from rlhf_losses.feedback.base import (
     require_same_length,
     score_index,
 )
+from rlhf_losses.shapes import PerStep, Sizes, StepIndex
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ class Steps(Feedback):
         return len(self.steps)
 
     @property
-    def anchor(self) -> StepIndex:
+    def item_positions(self) -> StepIndex:
         return self.steps
 
     def check(self) -> None:
@@ -56,7 +56,7 @@ class Steps(Feedback):
         if self.sizes is not None:
             require_cover("Steps", self.sizes, self.steps)
             if bool((self.sizes < 1).any()):
-                raise InvalidFeedback("Steps got an answer without steps, which says nothing. Drop the row.")
+                raise InvalidFeedbackError("Steps got an answer without steps, which says nothing. Drop the row.")
 
     @classmethod
     def answers(cls, row: Row) -> list[Answer]:
@@ -67,7 +67,7 @@ class Steps(Feedback):
         values = numbers(row, "labels")
         require_same_length("Steps", completions=row.get("completions", values), labels=values)
         if not values:
-            raise InvalidFeedback("Steps got an answer without steps, which says nothing. Drop the row.")
+            raise InvalidFeedbackError("Steps got an answer without steps, which says nothing. Drop the row.")
         return cls(steps=torch.arange(len(values)), values=torch.tensor(values))
 
     def first_steps(self) -> StepIndex:

@@ -5,8 +5,7 @@ from typing import Self
 
 import torch
 
-from rlhf_losses.dimensions import CandidateIndex, ItemIndex, Ranks, Sizes, StepIndex
-from rlhf_losses.errors import InvalidFeedback
+from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback.base import (
     Answer,
     Feedback,
@@ -19,6 +18,7 @@ from rlhf_losses.feedback.base import (
     score_index,
 )
 from rlhf_losses.feedback.rankings import Rankings
+from rlhf_losses.shapes import CandidateIndex, ItemIndex, Ranks, Sizes, StepIndex
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class StepwiseRankings(Feedback):
         return len(self.sizes)
 
     @property
-    def anchor(self) -> ItemIndex:
+    def item_positions(self) -> ItemIndex:
         return self.first_steps()[self.sizes.cumsum(0) - self.sizes]
 
     def check(self) -> None:
@@ -52,9 +52,11 @@ class StepwiseRankings(Feedback):
         require_cover("StepwiseRankings", self.sizes, self.ranks)
         require_cover("StepwiseRankings", self.counts, self.steps)
         if bool((self.counts < 1).any()):
-            raise InvalidFeedback("StepwiseRankings got an answer without steps, which has no score. Drop the row.")
+            raise InvalidFeedbackError(
+                "StepwiseRankings got an answer without steps, which has no score. Drop the row."
+            )
         if bool((self.sizes < 2).any()):
-            raise InvalidFeedback(
+            raise InvalidFeedbackError(
                 "StepwiseRankings got a list of one answer, which ranks nothing. Give two or more answers a prompt."
             )
 

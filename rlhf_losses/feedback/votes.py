@@ -5,8 +5,7 @@ from typing import Self
 
 import torch
 
-from rlhf_losses.dimensions import PairIndex, PerPair
-from rlhf_losses.errors import InvalidFeedback
+from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback.base import (
     Answer,
     Feedback,
@@ -20,6 +19,7 @@ from rlhf_losses.feedback.base import (
     score_index,
 )
 from rlhf_losses.feedback.pairs import Pairs
+from rlhf_losses.shapes import PairIndex, PerPair
 
 _MOST = 1e9
 
@@ -40,13 +40,13 @@ class Votes(Feedback):
 
     columns = (("completions", "votes"),)
     optional_columns = ("prompt", "ties")
-    down_to = Pairs
+    coarser_type = Pairs
 
     def __len__(self) -> int:
         return len(self.first)
 
     @property
-    def anchor(self) -> PairIndex:
+    def item_positions(self) -> PairIndex:
         return self.first
 
     def check(self) -> None:
@@ -55,7 +55,7 @@ class Votes(Feedback):
         for name, values in counts.items():
             require_within("Votes", name, values, 0.0, _MOST)
         if bool((self._voters() == 0).any()):
-            raise InvalidFeedback(
+            raise InvalidFeedbackError(
                 "Votes got a pair on which nobody voted, which prefers nothing. Drop the pairs without votes."
             )
 
@@ -67,7 +67,7 @@ class Votes(Feedback):
     def from_row(cls, row: Row) -> Self:
         votes = numbers(row, "votes")
         if len(votes) != 2 or len(row.get("completions", votes)) != 2:
-            raise InvalidFeedback(
+            raise InvalidFeedbackError(
                 f"Votes got {len(votes)} counts for {len(row.get('completions', votes))} completions. "
                 "A vote is between two answers; give two completions and two counts a row."
             )
@@ -75,7 +75,7 @@ class Votes(Feedback):
         first, second = torch.tensor(votes).split(1)
         return cls(torch.tensor([0]), torch.tensor([1]), first, second, ties)
 
-    def go_down(self) -> Pairs:
+    def _to_coarser(self) -> Pairs:
         return self.to_pairs()
 
     def to_pairs(self) -> Pairs:

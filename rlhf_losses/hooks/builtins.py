@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from rlhf_losses import adapters, losses
+from rlhf_losses import converters, losses
 from rlhf_losses.hooks.markers import hookimpl
 
 
@@ -47,20 +47,20 @@ def provide_losses() -> Iterable[type[losses.Loss]]:
 
 
 @hookimpl
-def provide_adapters() -> Iterable[type[adapters.Adapter]]:
-    """Return the built-in adapters."""
+def provide_dataset_converters() -> Iterable[type[converters.DatasetConverter]]:
+    """Return the built-in converters."""
     return [
-        adapters.Native,
-        adapters.HhRlhf,
-        adapters.Ultrafeedback,
-        adapters.UltrafeedbackBinarized,
-        adapters.HelpsteerRatings,
-        adapters.Helpsteer2Preference,
-        adapters.Helpsteer3Preference,
-        adapters.Prm800k,
-        adapters.MathShepherd,
-        adapters.OpenAssistant,
-        adapters.ArenaVotes,
-        adapters.ArenaTable,
-        adapters.TokenizedPairs,
+        converters.Native,
+        converters.HhRlhf,
+        converters.Ultrafeedback,
+        converters.UltrafeedbackBinarized,
+        converters.HelpsteerRatings,
+        converters.Helpsteer2Preference,
+        converters.Helpsteer3Preference,
+        converters.Prm800k,
+        converters.MathShepherd,
+        converters.OpenAssistant,
+        converters.ArenaVotes,
+        converters.ArenaTable,
+        converters.TokenizedPairs,
     ]

@@ -11,16 +11,16 @@ from typing import Any
 import pluggy
 
 from rlhf_losses.errors import PluginError, RlhfLossesError
-from rlhf_losses.feedback import ALWAYS_THERE, Feedback
+from rlhf_losses.feedback import IMPLICIT_TYPES, Feedback
 from rlhf_losses.hooks.manager import BLOCK, BUILT_IN, build_manager
 from rlhf_losses.hooks.markers import PROJECT
 from rlhf_losses.losses import Loss
 from rlhf_losses.losses.base import require_dataclass
-from rlhf_losses.losses.expression import parse
+from rlhf_losses.losses.parser import parse
 
 
 @dataclass(frozen=True)
-class Entry:
+class LossEntry:
     """One loss, the plugin that provides it, and that plugin's version."""
 
     name: str
@@ -29,11 +29,11 @@ class Entry:
     version: str
 
 
-class Catalogue(Mapping[str, type[Loss]]):
+class LossRegistry(Mapping[str, type[Loss]]):
     """Names to loss classes, in the order in which plugins provide them."""
 
     def __init__(self, manager: pluggy.PluginManager) -> None:
-        self.entries: dict[str, Entry] = {}
+        self.entries: dict[str, LossEntry] = {}
         for plugin_name, plugin in manager.list_name_plugin():
             for loss in provided(manager, "provide_losses", plugin_name, plugin):
                 self._add(loss, plugin_name)
@@ -50,16 +50,20 @@ class Catalogue(Mapping[str, type[Loss]]):
     def parse(self, text: str) -> Loss:
         """Return the loss that `text` names.
 
-        >>> catalogue().parse("bradley_terry(label_smoothing=0.1) + 0.01 * centering").terms[1].weight
+        >>> loss_registry().parse("bradley_terry(label_smoothing=0.1) + 0.01 * centering").terms[1].weight
         0.01
         """
         return parse(text, self)
 
-    def for_feedback(self, kind: type[Feedback]) -> list[Entry]:
+    def for_feedback(self, kind: type[Feedback]) -> list[LossEntry]:
         """Return the losses that can price feedback of `kind`, those made for it first."""
         entries = self.entries.values()
-        fitting = [one for one in entries if one.loss.reads in ALWAYS_THERE or kind.reaches(one.loss.reads)]
-        return sorted(fitting, key=lambda entry: entry.loss.reads is not kind)
+        fitting = [
+            one
+            for one in entries
+            if one.loss.feedback_type in IMPLICIT_TYPES or kind.is_convertible_to(one.loss.feedback_type)
+        ]
+        return sorted(fitting, key=lambda entry: entry.loss.feedback_type is not kind)
 
     def _add(self, loss: Any, plugin: str) -> None:
         require_contract(loss, plugin)
@@ -70,11 +74,11 @@ class Catalogue(Mapping[str, type[Loss]]):
                 f"Two plugins provide a loss called '{name}': {where(other.loss)} (plugin {other.plugin}) and "
                 f"{where(loss)} (plugin {plugin}). Rename one, or leave a plugin out: {BLOCK}={plugin}."
             )
-        self.entries[name] = Entry(name, loss, plugin, version_of(plugin))
+        self.entries[name] = LossEntry(name, loss, plugin, version_of(plugin))
 
 
-def catalogue(plugin_files: Iterable[str | Path] = ()) -> Catalogue:
-    """Return the catalogue of every loss; it is built once for each set of plugin files."""
+def loss_registry(plugin_files: Iterable[str | Path] = ()) -> LossRegistry:
+    """Return the loss_registry of every loss; it is built once for each set of plugin files."""
     return _catalogue(tuple(str(Path(file)) for file in plugin_files))
 
 
@@ -84,7 +88,7 @@ def parse_loss(text: str) -> Loss:
     >>> parse_loss("hinge(margin=2.0)").margin
     2.0
     """
-    return catalogue().parse(text)
+    return loss_registry().parse(text)
 
 
 def require_contract(thing: Any, plugin: str, base: Any = Loss, hook: str = "provide_losses") -> None:
@@ -116,8 +120,8 @@ def require_contract(thing: Any, plugin: str, base: Any = Loss, hook: str = "pro
 
 
 @functools.cache
-def _catalogue(plugin_files: tuple[str, ...]) -> Catalogue:
-    return Catalogue(build_manager(plugin_files))
+def _catalogue(plugin_files: tuple[str, ...]) -> LossRegistry:
+    return LossRegistry(build_manager(plugin_files))
 
 
 def provided(manager: pluggy.PluginManager, hook: str, name: str, plugin: object) -> list[Any]:

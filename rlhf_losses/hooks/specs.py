@@ -2,17 +2,17 @@
 
 from collections.abc import Iterable
 
-from rlhf_losses.adapters import Adapter
-from rlhf_losses.estimates import Estimate
+from rlhf_losses.converters import DatasetConverter
 from rlhf_losses.hooks.markers import hookspec
 from rlhf_losses.losses import Loss
+from rlhf_losses.transforms.estimate import ScoreEstimate
 
 
 @hookspec
 def provide_losses() -> Iterable[type[Loss]]:  # type: ignore[empty-body]
     """Return the loss classes of a plugin.
 
-    Called once, when the catalogue is first needed. Each class must be a final, frozen dataclass that
+    Called once, when the loss_registry is first needed. Each class must be a final, frozen dataclass that
     derives from `Loss`, with a docstring and a default for every option; its name (the class in snake
     case) must not be taken. `rlhf_losses.testing.check_loss` tests the rest of the contract.
 
@@ -25,32 +25,32 @@ def provide_losses() -> Iterable[type[Loss]]:  # type: ignore[empty-body]
 
 
 @hookspec
-def provide_adapters() -> Iterable[type[Adapter]]:  # type: ignore[empty-body]
-    """Return the adapter classes of a plugin, each for one layout of data.
+def provide_dataset_converters() -> Iterable[type[DatasetConverter]]:  # type: ignore[empty-body]
+    """Return the converter classes of a plugin, each for one layout of data.
 
-    Called once, when rows are first read for `train`, `evaluate`, `inspect` or `adapt`. Each class must derive
-    from `Adapter`, with a docstring, the columns that it is recognised by and the place where its layout is
+    Called once, when rows are first read for `train`, `evaluate`, `inspect` or `convert_dataset`. Each class must derive
+    from `DatasetConverter`, with a docstring, the columns that it is recognised by and the place where its layout is
     documented; its name (the class in snake case) must not be taken.
 
     Example::
 
         @hookimpl
-        def provide_adapters():
+        def provide_dataset_converters():
             return [StanfordPreferences]
     """
 
 
 @hookspec
-def provide_estimates() -> Iterable[type[Estimate]]:  # type: ignore[empty-body]
+def provide_score_estimates() -> Iterable[type[ScoreEstimate]]:  # type: ignore[empty-body]
     """Return the estimate classes of a plugin: what is fitted beside the score, and read beside it.
 
     Called once, when an estimate is first fitted or read by name. Each class must be a final, frozen dataclass that
-    derives from `Estimate`, with a docstring and a default for every option; its name (the class in snake case) must
+    derives from `ScoreEstimate`, with a docstring and a default for every option; its name (the class in snake case) must
     not be taken.
 
     Example::
 
         @hookimpl
-        def provide_estimates():
+        def provide_score_estimates():
             return [Laplace]
     """

@@ -1,5 +1,5 @@
 """What a dataset holds, counted before anything is trained on it."""
 
-from rlhf_losses.inspection.report import inspect
+from rlhf_losses.inspection.findings import inspect
 
 __all__ = ["inspect"]

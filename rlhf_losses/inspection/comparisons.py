@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from rlhf_losses.feedback import Feedback, Labels, Pairs, Steps, StepwiseRankings, Votes
-from rlhf_losses.inspection.said import Said
+from rlhf_losses.inspection.annotations import AnnotatedTexts
 
 BAR = -1
 """What labels compare a text with: good texts are above it and bad ones below, whatever their prompt."""
@@ -21,7 +21,7 @@ class Comparisons:
     first: np.ndarray
     second: np.ndarray
     wins: np.ndarray
-    """How many annotators preferred the first; a share where only a probability is known."""
+    """AttentionOptions many annotators preferred the first; a share where only a probability is known."""
     ties: np.ndarray
     defeats: np.ndarray
 
@@ -30,11 +30,11 @@ class Comparisons:
 
     @property
     def annotations(self) -> np.ndarray:
-        """How many annotators spoke."""
+        """AttentionOptions many annotators spoke."""
         return self.wins + self.ties + self.defeats
 
     @property
-    def lead(self) -> np.ndarray:
+    def vote_difference(self) -> np.ndarray:
         """Above 0 where the first is preferred, below 0 where the second is, and 0 for a tie."""
         return np.sign(self.wins - self.defeats)
 
@@ -45,25 +45,25 @@ class Comparisons:
 
     def by_majority(self) -> "Comparisons":
         """Count each comparison once, for the side that has more voices, as `rlhf-losses evaluate` does."""
-        lead = self.lead
-        sides = [(lead == side).astype(float) for side in (1, 0, -1)]
+        vote_difference = self.vote_difference
+        sides = [(vote_difference == side).astype(float) for side in (1, 0, -1)]
         return Comparisons(self.first, self.second, *sides)
 
 
 def comparisons(kind: Feedback) -> Comparisons | None:
     """Return what one kind of feedback compares; nothing for ratings that are no labels."""
-    if type(kind).reaches(Pairs):
+    if type(kind).is_convertible_to(Pairs):
         return _of_pairs(kind)
     if isinstance(kind, StepwiseRankings):
         ends = kind.steps[kind.counts.cumsum(0) - 1]
         return _of_pairs(kind.of_answers().reindexed(ends))
     if isinstance(kind, Labels | Steps):
-        return _of_labels(kind.anchor, kind.labels if isinstance(kind, Labels) else kind.values)
+        return _of_labels(kind.item_positions, kind.labels if isinstance(kind, Labels) else kind.values)
     return None
 
 
 def _of_pairs(kind: Feedback) -> Comparisons:
-    pairs = kind.read_as(Pairs)
+    pairs = kind.convert_to(Pairs)
     assert isinstance(pairs, Pairs)
     voices = torch.ones(len(pairs))
     if isinstance(kind, Votes):
@@ -79,7 +79,7 @@ def _of_labels(positions: torch.Tensor, values: torch.Tensor) -> Comparisons | N
     return Comparisons(positions.numpy(), np.full(len(good), BAR), good, np.zeros_like(good), 1 - good)
 
 
-def merged(said: Said, compared: Comparisons) -> Comparisons:
+def merged(said: AnnotatedTexts, compared: Comparisons) -> Comparisons:
     """Add up what was said about the same two texts, in whatever order; a text is not compared with itself."""
     texts = np.append(said.text, BAR)  # position -1 is the bar
     first, second = texts[compared.first], texts[compared.second]

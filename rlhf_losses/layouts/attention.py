@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from rlhf_losses.layouts.base import Along, How, Unfit
-from rlhf_losses.layouts.calls import attend_by_calls, attend_plainly
-from rlhf_losses.layouts.fastest import attend_fastest
-from rlhf_losses.layouts.flex import attend_in_one_kernel
-from rlhf_losses.layouts.tree import TokenTree
-from rlhf_losses.layouts.varlen import attend_by_flash_attn, attend_by_spans
+from rlhf_losses.layouts.base import AttentionOptions, TreeAttention, UnsupportedLayout
+from rlhf_losses.layouts.experimental.flex import attend_in_one_kernel
+from rlhf_losses.layouts.experimental.timing import attend_fastest
+from rlhf_losses.layouts.experimental.varlen import attend_by_flash_attn, attend_by_spans
+from rlhf_losses.layouts.prefix_tree import TokenTree
+from rlhf_losses.layouts.sdpa import attend_by_calls, attend_plainly
 
 TREE_ATTENTION = "rlhf_losses_tree"
 """The name of this function among the attention implementations of transformers: the fastest kernel, see `fastest`.
@@ -63,17 +63,17 @@ def attend(
     softcap: float | None = None,
     is_causal: bool | None = None,
     tree: TokenTree | None = None,
-    along: Along = attend_fastest,
+    along: TreeAttention = attend_fastest,
     **others: Any,
 ) -> tuple[Tensor, None]:
     """Return the attention output of shape (lines, tokens, heads, dimension)."""
-    how = How(scaling, dropout, softcap, sliding_window)
-    looks_back = getattr(module, "is_causal", True) if is_causal is None else is_causal
+    how = AttentionOptions(scaling, dropout, softcap, sliding_window)
+    is_causal_model = getattr(module, "is_causal", True) if is_causal is None else is_causal
     if tree is None:
-        causal = looks_back and attention_mask is None and query.shape[2] > 1
+        causal = is_causal_model and attention_mask is None and query.shape[2] > 1
         output = attend_plainly(query, key, value, attention_mask, causal, how)
     else:
-        _require_understood(tree, looks_back, others)
+        _require_understood(tree, is_causal_model, others)
         output = along(tree, _in_autocast(query), _in_autocast(key), _in_autocast(value), how)
     return output.transpose(1, 2).contiguous(), None
 
@@ -88,18 +88,18 @@ def _in_autocast(tensor: Tensor) -> Tensor:
     return tensor.to(torch.get_autocast_dtype(device)) if cast else tensor
 
 
-def _require_understood(tree: TokenTree, looks_back: bool, others: dict[str, Any]) -> None:
-    """Raise `Unfit` for attention that looks another way than the tree, or has a part which is not known here."""
-    if looks_back == tree.both_ways:
-        raise Unfit("its attention looks only back" if looks_back else WHOLE_TEXT)
+def _require_understood(tree: TokenTree, is_causal_model: bool, others: dict[str, Any]) -> None:
+    """Raise `UnsupportedLayout` for attention that looks another way than the tree, or has a part which is not known here."""
+    if is_causal_model == tree.both_ways:
+        raise UnsupportedLayout("its attention looks only back" if is_causal_model else WHOLE_TEXT)
     unknown = [
         name for name, value in others.items() if value is not None and value is not False and name not in HARMLESS
     ]
     if unknown:
-        raise Unfit(f"its attention takes {', '.join(sorted(unknown))}, which only its own functions know")
+        raise UnsupportedLayout(f"its attention takes {', '.join(sorted(unknown))}, which only its own functions know")
 
 
-WAYS: dict[str, Along] = {
+WAYS: dict[str, TreeAttention] = {
     TREE_ATTENTION: attend_fastest,
     TREE_CALLS_ATTENTION: attend_by_calls,
     TREE_FLEX_ATTENTION: attend_in_one_kernel,

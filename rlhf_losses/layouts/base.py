@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rlhf_losses.layouts.tree import TokenTree
+from rlhf_losses.layouts.prefix_tree import TokenTree
 
 Texts = Sequence[Sequence[int]]
 HALF = (torch.float16, torch.bfloat16)
 
 
 @dataclass
-class Arrangement:
+class ArrangedTexts:
     """Texts in memory: the arguments of the model's forward, and where each token of each text went.
 
     `places[i][j]` is the number of the `j`-th token of text `i`, counted along the lines of `input_ids`.
@@ -32,7 +32,7 @@ class Layout(ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def arrange(self, texts: Texts) -> Arrangement:
+    def arrange(self, texts: Texts) -> ArrangedTexts:
         """Return the arguments of one forward pass over `texts`."""
 
     @abstractmethod
@@ -62,7 +62,7 @@ class Layout(ABC):
         }
 
 
-class How(NamedTuple):
+class AttentionOptions(NamedTuple):
     """What a layer asks of its attention beside who sees whom: a factor on scores, dropout, bent scores, a window."""
 
     scaling: float | None = None
@@ -71,9 +71,9 @@ class How(NamedTuple):
     window: int | None = None
 
 
-Along = Callable[[TokenTree, Tensor, Tensor, Tensor, How], Tensor]
+TreeAttention = Callable[[TokenTree, Tensor, Tensor, Tensor, AttentionOptions], Tensor]
 """A way to compute the attention of a row: tree, query, key, value and how, to shape (1, heads, tokens, dimension)."""
 
 
-class Unfit(Exception):
+class UnsupportedLayout(Exception):
     """Why a model cannot take a layout, as the end of a sentence; the padded layout takes its place."""

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from rlhf_losses.layouts.base import Arrangement, Layout, Texts
-from rlhf_losses.layouts.tree import TokenTree
+from rlhf_losses.layouts.base import Layout, ArrangedTexts, Texts
+from rlhf_losses.layouts.prefix_tree import TokenTree
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class PackedLayout(Layout):
     both_ways: bool = False
     first_position: int = 0
 
-    def arrange(self, texts: Texts) -> Arrangement:
+    def arrange(self, texts: Texts) -> ArrangedTexts:
         """Return `input_ids` and `position_ids` of shape (1, tokens), and the tree of tokens."""
         tree = TokenTree([len(text) for text in texts], [-1] * len(texts), both_ways=self.both_ways)
         tokens = np.concatenate([np.asarray(text, dtype=np.int64) for text in texts])
@@ -33,7 +33,7 @@ class PackedLayout(Layout):
         if self.first_position:
             counted = [_positions_after_padding(tokens[at], self.first_position - 1) for at in places]
             inputs["position_ids"] = torch.from_numpy(np.concatenate(counted))[None]
-        return Arrangement(inputs, places)
+        return ArrangedTexts(inputs, places)
 
     def size(self, texts: Texts) -> int:
         """Return the number of tokens."""

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from rlhf_losses.layouts.base import Arrangement, Layout, Texts
+from rlhf_losses.layouts.base import Layout, ArrangedTexts, Texts
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class PaddedLayout(Layout):
     pad_token_id: int
     multiple_of: int | None = None
 
-    def arrange(self, texts: Texts) -> Arrangement:
+    def arrange(self, texts: Texts) -> ArrangedTexts:
         """Return `input_ids` and `attention_mask` of shape (texts, tokens)."""
         width = self._width(texts)
         input_ids = torch.full((len(texts), width), self.pad_token_id)
@@ -30,7 +30,7 @@ class PaddedLayout(Layout):
             input_ids[line, : len(ids)] = torch.tensor(ids)
             attention_mask[line, : len(ids)] = 1
         places = [line * width + np.arange(len(ids)) for line, ids in enumerate(texts)]
-        return Arrangement({"input_ids": input_ids, "attention_mask": attention_mask}, places)
+        return ArrangedTexts({"input_ids": input_ids, "attention_mask": attention_mask}, places)
 
     def size(self, texts: Texts) -> int:
         """Return lines times tokens, padding included."""

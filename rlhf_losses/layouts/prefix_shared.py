@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from rlhf_losses.layouts.base import Arrangement, Layout, Texts
+from rlhf_losses.layouts.base import Layout, ArrangedTexts, Texts
 from rlhf_losses.layouts.packed import row_inputs
-from rlhf_losses.layouts.tree import TokenTree
+from rlhf_losses.layouts.prefix_tree import TokenTree
 
 SHORTEST_SHARED = 8
 """Fewer common tokens than these are repeated: a node costs more than it saves."""
@@ -27,7 +27,7 @@ class PrefixSharedLayout(Layout):
     name: ClassVar[str] = "prefix_shared"
     shortest_shared: int = SHORTEST_SHARED
 
-    def arrange(self, texts: Texts) -> Arrangement:
+    def arrange(self, texts: Texts) -> ArrangedTexts:
         """Return `input_ids` and `position_ids` of shape (1, tokens), and the tree of tokens."""
         order = sorted(range(len(texts)), key=lambda i: list(texts[i]))
         nodes = _grow([np.asarray(texts[i], dtype=np.int64) for i in order], self.shortest_shared)
@@ -35,7 +35,7 @@ class PrefixSharedLayout(Layout):
         places: list[np.ndarray] = [np.zeros(0)] * len(texts)
         for i, last_node in zip(order, nodes.last, strict=True):
             places[i] = tree.places(last_node)
-        return Arrangement(row_inputs(np.concatenate(nodes.tokens), tree), places)
+        return ArrangedTexts(row_inputs(np.concatenate(nodes.tokens), tree), places)
 
     def size(self, texts: Texts) -> int:
         """Return the number of distinct tokens."""

@@ -1,6 +1,5 @@
 """What feedback costs: one number an item, and sums of such losses."""
 
-from rlhf_losses.losses.algebra import NamedSum, Sum, Term
 from rlhf_losses.losses.base import (
     GradedLoss,
     LabelLoss,
@@ -12,14 +11,13 @@ from rlhf_losses.losses.base import (
     StepwiseLoss,
     TieLoss,
 )
-from rlhf_losses.losses.batchwide import BatchwideLoss
-from rlhf_losses.losses.claims import Claims
-from rlhf_losses.losses.expression import parse
+from rlhf_losses.losses.batch_loss import BatchLoss
 from rlhf_losses.losses.listwise.accumulated_pairs import AccumulatedPairs, accumulated_pairs
 from rlhf_losses.losses.listwise.best_of_n import BestOfN, best_of_n
 from rlhf_losses.losses.listwise.lambda_ndcg import LambdaNdcg, lambda_ndcg
 from rlhf_losses.losses.listwise.list_net import ListNet, list_net
 from rlhf_losses.losses.listwise.plackett_luce import PlackettLuce, plackett_luce
+from rlhf_losses.losses.objective import NamedObjective, Term, WeightedSum
 from rlhf_losses.losses.pairwise.bradley_terry import BradleyTerry, bradley_terry
 from rlhf_losses.losses.pairwise.centered_bradley_terry import CenteredBradleyTerry, centered_bradley_terry
 from rlhf_losses.losses.pairwise.davidson import Davidson, davidson
@@ -32,12 +30,14 @@ from rlhf_losses.losses.pairwise.rao_kupper import RaoKupper, rao_kupper
 from rlhf_losses.losses.pairwise.robust_bradley_terry import RobustBradleyTerry, robust_bradley_terry
 from rlhf_losses.losses.pairwise.squared_difference import SquaredDifference, squared_difference
 from rlhf_losses.losses.pairwise.thurstone import Thurstone, thurstone
+from rlhf_losses.losses.parser import parse
 from rlhf_losses.losses.pointwise.cross_entropy import CrossEntropy, cross_entropy
 from rlhf_losses.losses.pointwise.huber import Huber, huber
 from rlhf_losses.losses.pointwise.multi_attribute import MultiAttribute, multi_attribute
 from rlhf_losses.losses.pointwise.ordinal_rating import OrdinalRating, ordinal_rating
 from rlhf_losses.losses.pointwise.pointwise_hinge import PointwiseHinge, pointwise_hinge
 from rlhf_losses.losses.pointwise.squared_error import SquaredError, squared_error
+from rlhf_losses.losses.properties import LossProperty
 from rlhf_losses.losses.regularizers.batch_sum_to_zero import BatchSumToZero, batch_sum_to_zero
 from rlhf_losses.losses.regularizers.centering import Centering, centering
 from rlhf_losses.losses.regularizers.length_decorrelation import LengthDecorrelation, length_decorrelation
@@ -53,12 +53,12 @@ __all__ = [
     "AccumulatedPairs",
     "Aggregated",
     "BatchSumToZero",
-    "BatchwideLoss",
+    "BatchLoss",
     "BestOfN",
     "BradleyTerry",
     "CenteredBradleyTerry",
     "Centering",
-    "Claims",
+    "LossProperty",
     "CrossEntropy",
     "Davidson",
     "Eurus",
@@ -75,7 +75,7 @@ __all__ = [
     "LogBarrier",
     "Loss",
     "MultiAttribute",
-    "NamedSum",
+    "NamedObjective",
     "OrdinalPreference",
     "OrdinalRating",
     "PairwiseLoss",
@@ -93,7 +93,7 @@ __all__ = [
     "SquaredError",
     "StepCrossEntropy",
     "StepwiseLoss",
-    "Sum",
+    "WeightedSum",
     "Term",
     "Thurstone",
     "TieLoss",

@@ -13,22 +13,22 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from rlhf_losses.dimensions import PerCandidate, PerItem, PerPair, PerStep, Ranks, Scalar, Scores
-from rlhf_losses.errors import InvalidFeedback, PluginError
+from rlhf_losses.errors import InvalidFeedbackError, PluginError
 from rlhf_losses.feedback import Feedback, Labels, Pairs, Rankings, Ratings, Steps
-from rlhf_losses.losses.claims import Claims
 from rlhf_losses.losses.options import require_options, written
+from rlhf_losses.losses.properties import LossProperty
+from rlhf_losses.shapes import PerCandidate, PerItem, PerPair, PerStep, Ranks, Scalar, Scores
 
 if TYPE_CHECKING:
-    from rlhf_losses.losses.algebra import Term
+    from rlhf_losses.losses.objective import Term
 
 
 @dataclass(frozen=True)
 class Loss(ABC):
     """Anything that `+` and a number `*` can combine, and a trainer can minimise."""
 
-    reads: ClassVar[type[Feedback]] = Feedback  # type: ignore[type-abstract]
-    claims: ClassVar[Claims] = Claims.NONE
+    feedback_type: ClassVar[type[Feedback]] = Feedback  # type: ignore[type-abstract]
+    properties: ClassVar[LossProperty] = LossProperty.NONE
 
     def __post_init__(self) -> None:
         require_options(self)
@@ -44,7 +44,7 @@ class Loss(ABC):
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
 
     @property
-    def learned(self) -> Mapping[str, tuple[float, ...]]:
+    def loss_parameters(self) -> Mapping[str, tuple[float, ...]]:
         """Return the numbers that are learned beside the model, by name, with the values that they start from.
 
         A loss holds no tensors: whoever trains keeps these as parameters, and hands them to `price`.
@@ -52,34 +52,34 @@ class Loss(ABC):
         return {}
 
     @abstractmethod
-    def items(self, scores: Scores, feedback: Feedback, **numbers: Tensor) -> PerItem:
+    def forward(self, scores: Scores, feedback: Feedback, **numbers: Tensor) -> PerItem:
         """Price every item of `feedback`, which is of the kind that this loss `reads`.
 
         A loss that learns numbers gets them here by name, as vectors; others take no more arguments.
         """
 
     def require_domain(self, feedback: Feedback) -> None:  # noqa: B027 (most losses take any number)
-        """Raise `InvalidFeedback` if `feedback`, of the kind that this loss `reads`, has values outside its domain."""
+        """Raise `InvalidFeedbackError` if `feedback`, of the kind that this loss `reads`, has values outside its domain."""
 
     def check(self, feedback: Feedback) -> None:
-        """Raise `InvalidFeedback` if a term of this loss cannot price `feedback`."""
+        """Raise `InvalidFeedbackError` if a term of this loss cannot price `feedback`."""
         for term in self.terms:
-            term.loss.require_domain(feedback.read_as(term.loss.reads))
+            term.loss.require_domain(feedback.convert_to(term.loss.feedback_type))
 
-    def anchor(self, scores: Scores, feedback: Feedback) -> Tensor:
+    def item_positions(self, scores: Scores, feedback: Feedback) -> Tensor:
         """Return one score position an item, which tells the prompt that the item belongs to."""
-        return feedback.anchor
+        return feedback.item_positions
 
-    def price(self, scores: Scores, feedback: Feedback, numbers: Mapping[str, Tensor] | None = None) -> PerItem:
+    def per_item_loss(self, scores: Scores, feedback: Feedback, numbers: Mapping[str, Tensor] | None = None) -> PerItem:
         """Price `feedback` of any kind that can be read as the one this loss `reads`, in float32 or better.
 
         Learned numbers that are not given have the values that they start from.
         """
         require_vector(scores)
-        scores, feedback = exact(scores), feedback.read_as(self.reads)
-        given = {name: scores.new_tensor(start) for name, start in self.learned.items()} | dict(numbers or {})
-        items = self.items(scores, feedback, **given)
-        expected = len(self.anchor(scores, feedback))
+        scores, feedback = exact(scores), feedback.convert_to(self.feedback_type)
+        given = {name: scores.new_tensor(start) for name, start in self.loss_parameters.items()} | dict(numbers or {})
+        items = self.forward(scores, feedback, **given)
+        expected = len(self.item_positions(scores, feedback))
         if items.shape != (expected,):
             raise PluginError(
                 f"{self.name()} gave a tensor of shape {tuple(items.shape)} for {expected} items. A loss gives one "
@@ -93,26 +93,26 @@ class Loss(ABC):
         """Return the mean over items of each term, weighted and added; `numbers` are those that each term learned."""
         total = scores.new_zeros((), dtype=exact(scores).dtype)
         for term, learned in zip(self.terms, numbers or [{}] * len(self.terms), strict=True):
-            items = term.loss.price(scores, feedback, learned)
+            items = term.loss.per_item_loss(scores, feedback, learned)
             total = total + term.weight * (items.mean() if len(items) else items.sum())
         return total
 
     @property
     def terms(self) -> "tuple[Term, ...]":
         """Return the weighted losses that this one is the sum of."""
-        from rlhf_losses.losses.algebra import Term
+        from rlhf_losses.losses.objective import Term
 
         return (Term(1.0, self),)
 
     def __add__(self, other: "Loss") -> "Loss":
-        from rlhf_losses.losses.algebra import Sum
+        from rlhf_losses.losses.objective import WeightedSum
 
-        return Sum.of(self, other) if isinstance(other, Loss) else NotImplemented
+        return WeightedSum.of(self, other) if isinstance(other, Loss) else NotImplemented
 
     def __mul__(self, weight: float) -> "Loss":
-        from rlhf_losses.losses.algebra import Sum
+        from rlhf_losses.losses.objective import WeightedSum
 
-        return Sum.scaled(weight, self) if isinstance(weight, int | float) else NotImplemented
+        return WeightedSum.scaled(weight, self) if isinstance(weight, int | float) else NotImplemented
 
     __rmul__ = __mul__
 
@@ -125,45 +125,45 @@ class Loss(ABC):
 
 @dataclass(frozen=True)
 class PairwiseLoss(Loss):
-    r"""A cost of the lead :math:`s_\text{chosen} - s_\text{rejected} - \text{margin}`, per pair.
+    r"""A cost of the score_difference :math:`s_\text{chosen} - s_\text{rejected} - \text{margin}`, per pair.
 
     A preference of :math:`p` costs :math:`p f(\text{lead}) + (1 - p) f(-\text{lead})`; a weight multiplies it.
     """
 
-    reads = Pairs
+    feedback_type = Pairs
 
     @abstractmethod
-    def per_pair(self, lead: PerPair) -> PerPair:
-        """Return the cost of each lead."""
+    def per_pair(self, score_difference: PerPair) -> PerPair:
+        """Return the cost of each score_difference."""
 
-    def items(self, scores: Scores, feedback: Pairs) -> PerPair:  # type: ignore[override]
-        lead = feedback.lead(scores)
+    def forward(self, scores: Scores, feedback: Pairs) -> PerPair:  # type: ignore[override]
+        score_difference = feedback.score_difference(scores)
         if feedback.margin is not None:
-            lead = lead - feedback.margin
-        cost = self.per_pair(lead)
+            score_difference = score_difference - feedback.margin
+        cost = self.per_pair(score_difference)
         if feedback.preference is not None:
-            cost = feedback.preference * cost + (1 - feedback.preference) * self.per_pair(-lead)
+            cost = feedback.preference * cost + (1 - feedback.preference) * self.per_pair(-score_difference)
         return cost if feedback.weight is None else feedback.weight * cost
 
 
 @dataclass(frozen=True)
 class TieLoss(Loss):
-    """A cost of the lead and its outcome, per pair: the chosen answer wins, ties or loses.
+    """A cost of the score_difference and its outcome, per pair: the chosen answer wins, ties or loses.
 
     Shares of annotators who saw one or another outcome weigh their costs; a weight multiplies the sum.
     """
 
-    reads = Pairs
+    feedback_type = Pairs
 
     @abstractmethod
-    def per_outcome(self, lead: PerPair, **numbers: Tensor) -> tuple[PerPair, PerPair, PerPair]:
-        """Return the cost of each lead where the chosen answer wins, where it ties and where it loses."""
+    def per_outcome(self, score_difference: PerPair, **numbers: Tensor) -> tuple[PerPair, PerPair, PerPair]:
+        """Return the cost of each score_difference where the chosen answer wins, where it ties and where it loses."""
 
-    def items(self, scores: Scores, feedback: Pairs, **numbers: Tensor) -> PerPair:  # type: ignore[override]
-        lead = feedback.lead(scores)
+    def forward(self, scores: Scores, feedback: Pairs, **numbers: Tensor) -> PerPair:  # type: ignore[override]
+        score_difference = feedback.score_difference(scores)
         if feedback.margin is not None:
-            lead = lead - feedback.margin
-        shares, costs = feedback.outcomes(), self.per_outcome(lead, **numbers)
+            score_difference = score_difference - feedback.margin
+        shares, costs = feedback.outcomes(), self.per_outcome(score_difference, **numbers)
         cost = torch.stack([share * cost for share, cost in zip(shares, costs, strict=True)]).sum(dim=0)
         return cost if feedback.weight is None else feedback.weight * cost
 
@@ -173,16 +173,16 @@ class ListwiseLoss(Loss):
     """A cost of one list of scores and its ranks, per list.
 
     Lists are priced one after another. A loss that shall price all of them at once gives `items` instead, with
-    `rlhf_losses.feedback.Groups`, as the built-in losses of lists do.
+    `rlhf_losses.feedback.Ragged`, as the built-in losses of lists do.
     """
 
-    reads = Rankings
+    feedback_type = Rankings
 
     @abstractmethod
     def per_list(self, scores: PerCandidate, ranks: Ranks) -> Scalar:
         """Return the cost of one list; rank 1 is best and equal ranks are ties."""
 
-    def items(self, scores: Scores, feedback: Rankings) -> PerItem:  # type: ignore[override]
+    def forward(self, scores: Scores, feedback: Rankings) -> PerItem:  # type: ignore[override]
         costs = [self.per_list(*one) for one in feedback.lists(scores)]
         return torch.stack(costs) if costs else scores[:0]
 
@@ -191,13 +191,13 @@ class ListwiseLoss(Loss):
 class GradedLoss(Loss):
     """A cost of one list of scores and how good each answer is, per list; one list after another, as `ListwiseLoss`."""
 
-    reads = Rankings
+    feedback_type = Rankings
 
     @abstractmethod
     def per_list(self, scores: PerCandidate, grades: PerCandidate) -> Scalar:
         """Return the cost of one list; a higher grade is better. Without ratings, grades count the ranks below."""
 
-    def items(self, scores: Scores, feedback: Rankings) -> PerItem:  # type: ignore[override]
+    def forward(self, scores: Scores, feedback: Rankings) -> PerItem:  # type: ignore[override]
         costs = [self.per_list(*one) for one in feedback.graded_lists(scores)]
         return torch.stack(costs) if costs else scores[:0]
 
@@ -206,13 +206,13 @@ class GradedLoss(Loss):
 class RatingLoss(Loss):
     """A cost of one score and the rating of its text."""
 
-    reads = Ratings
+    feedback_type = Ratings
 
     @abstractmethod
     def per_rating(self, scores: PerCandidate, ratings: PerCandidate) -> PerCandidate:
         """Return the cost of each score."""
 
-    def items(self, scores: Scores, feedback: Ratings) -> PerCandidate:  # type: ignore[override]
+    def forward(self, scores: Scores, feedback: Ratings) -> PerCandidate:  # type: ignore[override]
         return self.per_rating(scores[feedback.candidates], feedback.ratings)
 
 
@@ -220,13 +220,13 @@ class RatingLoss(Loss):
 class LabelLoss(Loss):
     """A cost of one score and the label of its text."""
 
-    reads = Labels
+    feedback_type = Labels
 
     @abstractmethod
     def per_label(self, scores: PerCandidate, labels: PerCandidate) -> PerCandidate:
         """Return the cost of each score."""
 
-    def items(self, scores: Scores, feedback: Labels) -> PerCandidate:  # type: ignore[override]
+    def forward(self, scores: Scores, feedback: Labels) -> PerCandidate:  # type: ignore[override]
         return self.per_label(scores[feedback.candidates], feedback.labels)
 
 
@@ -234,13 +234,13 @@ class LabelLoss(Loss):
 class StepwiseLoss(Loss):
     """A cost of one score and the value of its step."""
 
-    reads = Steps
+    feedback_type = Steps
 
     @abstractmethod
     def per_step(self, scores: PerStep, values: PerStep) -> PerStep:
         """Return the cost of each step's score."""
 
-    def items(self, scores: Scores, feedback: Steps) -> PerStep:  # type: ignore[override]
+    def forward(self, scores: Scores, feedback: Steps) -> PerStep:  # type: ignore[override]
         return self.per_step(scores[feedback.steps], feedback.values)
 
 
@@ -252,10 +252,10 @@ class Regularizer(Loss):
     def per_score(self, scores: Scores) -> Scores:
         """Return the cost of each score."""
 
-    def items(self, scores: Scores, feedback: Feedback) -> Scores:  # type: ignore[override]
+    def forward(self, scores: Scores, feedback: Feedback) -> Scores:  # type: ignore[override]
         return self.per_score(scores)
 
-    def anchor(self, scores: Scores, feedback: Feedback) -> Tensor:
+    def item_positions(self, scores: Scores, feedback: Feedback) -> Tensor:
         return torch.arange(len(scores), device=scores.device)
 
 
@@ -265,25 +265,25 @@ def exact(scores: Scores) -> Scores:
 
 
 def require_vector(scores: Tensor) -> None:
-    """Raise `InvalidFeedback` unless scores are one vector: a column of them would spread to a square."""
+    """Raise `InvalidFeedbackError` unless scores are one vector: a column of them would spread to a square."""
     if scores.ndim != 1:
-        raise InvalidFeedback(
+        raise InvalidFeedbackError(
             f"Scores of the shape {tuple(scores.shape)} arrived, but feedback refers to a vector of them. "
-            "Pass one number a text: scores.reshape(-1)."
+            "ForwardPass one number a text: scores.reshape(-1)."
         )
 
 
 def require_signs(loss: Loss, name: str, values: torch.Tensor) -> None:
-    """Raise `InvalidFeedback` unless every label is good (true, 1) or bad (false, 0 or −1)."""
+    """Raise `InvalidFeedbackError` unless every label is good (true, 1) or bad (false, 0 or −1)."""
     seen = sorted(set(values.tolist()))
     if not set(seen) <= {-1.0, 0.0, 1.0}:
         odd = next(value for value in seen if value not in (-1.0, 0.0, 1.0))
-        raise InvalidFeedback(
+        raise InvalidFeedbackError(
             f"{loss.name()} got the {name} {odd:g}. It reads good or bad: true or false, 1 or 0, +1 or -1. "
             "For ratings take squared_error (whole texts) or segment_rating (steps)."
         )
     if {-1.0, 0.0} <= set(seen):
-        raise InvalidFeedback(
+        raise InvalidFeedbackError(
             f"{loss.name()} got both -1 and 0 as {name}. Bad is written either as 0 or as -1, so one of them "
             "means something else; drop or relabel the neutral rows."
         )

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from rlhf_losses.feedback import ALWAYS_THERE, Pairs
+from rlhf_losses.feedback import IMPLICIT_TYPES, Pairs
 from rlhf_losses.losses.base import Loss
 
 _SAID = {"margin": 1.0, "weight": 1.0, "preference": 1.0, "tie": 0.0}
@@ -12,11 +12,11 @@ _INSTEAD = ({**_SAID, "margin": 2.0}, {**_SAID, "preference": 0.5, "tie": 1.0})
 """What could have been said instead; the weight is how much it counts."""
 
 
-def only_regularizes(loss: Loss) -> bool:
+def is_regularizer(loss: Loss) -> bool:
     """Tell whether what people said changes nothing about the cost.
 
     >>> from rlhf_losses.losses import bradley_terry, centering, score_decay
-    >>> [only_regularizes(loss) for loss in (centering, centering + score_decay, bradley_terry + centering)]
+    >>> [is_regularizer(loss) for loss in (centering, centering + score_decay, bradley_terry + centering)]
     [True, True, False]
     """
     return all(term.weight == 0 or _is_indifferent(term.loss) for term in loss.terms)
@@ -24,8 +24,8 @@ def only_regularizes(loss: Loss) -> bool:
 
 def _is_indifferent(loss: Loss) -> bool:
     """Tell whether a term asks for no feedback, or for pairs and for nothing that is said of them."""
-    if loss.reads is not Pairs:
-        return loss.reads in ALWAYS_THERE
+    if loss.feedback_type is not Pairs:
+        return loss.feedback_type in IMPLICIT_TYPES
     cost, opposite = _cost(loss, 0, 1, _SAID), _cost(loss, 1, 0, _SAID)
     return torch.equal(cost, opposite) and all(torch.equal(cost, _cost(loss, 0, 1, other)) for other in _INSTEAD)
 
@@ -33,4 +33,6 @@ def _is_indifferent(loss: Loss) -> bool:
 def _cost(loss: Loss, chosen: int, rejected: int, said: dict[str, float]) -> Tensor:
     """Return what a pair costs of which this is said."""
     given = {name: torch.tensor([value]) for name, value in said.items()}
-    return loss.price(torch.tensor([1.0, -2.0]), Pairs(torch.tensor([chosen]), torch.tensor([rejected]), **given))
+    return loss.per_item_loss(
+        torch.tensor([1.0, -2.0]), Pairs(torch.tensor([chosen]), torch.tensor([rejected]), **given)
+    )

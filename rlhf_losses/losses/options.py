@@ -5,14 +5,14 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from rlhf_losses.errors import UnreadableLoss
+from rlhf_losses.errors import InvalidLossError
 from rlhf_losses.feedback import Rankings
 
 SMALLEST = 1e-6
 """The least number that an option which scores are divided by may be: any smaller, and large scores would overflow."""
 
 LEARNED = "learned"
-"""Stands for a number that is learned beside the model, see `Loss.learned`."""
+"""Stands for a number that is learned beside the model, see `Loss.loss_parameters`."""
 
 
 class Domain(ABC):
@@ -116,7 +116,7 @@ class LossesOfLists(Domain):
     """Single losses that price rankings of answers, or the pairs in them."""
 
     def admits(self, value: Any) -> bool:
-        return _is_one_loss(value) and Rankings.reaches(value.reads)
+        return _is_one_loss(value) and Rankings.is_convertible_to(value.feedback_type)
 
     def __str__(self) -> str:
         return "a loss of rankings or pairs, and no sum"
@@ -163,11 +163,11 @@ def option(default: Any, domain: Domain) -> Any:
 
 
 def require_options(loss: Any) -> None:
-    """Raise `UnreadableLoss` unless every declared option of a loss lies in its domain."""
+    """Raise `InvalidLossError` unless every declared option of a loss lies in its domain."""
     for f in fields(loss):
         domain, value = f.metadata.get("domain"), getattr(loss, f.name)
         if domain is not None and not domain.admits(value):
-            raise UnreadableLoss(
+            raise InvalidLossError(
                 f"{loss.name()} got {f.name}={written(value)}. It must be {domain}; "
                 f"write for example {loss.name()}({f.name}={written(f.default)})."
             )

@@ -16,7 +16,7 @@ from typing import Literal
 
 import torch
 
-from rlhf_losses.dimensions import ItemIndex, PerItem, Scalar
+from rlhf_losses.shapes import ItemIndex, PerItem, Scalar
 
 AverageOver = Literal["items", "prompts"]
 

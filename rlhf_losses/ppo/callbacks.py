@@ -7,7 +7,7 @@ from torch import nn
 from transformers import TrainerCallback
 
 
-class ForgetGradients(TrainerCallback):
+class ZeroCriticGradients(TrainerCallback):
     """Clears the critic's gradients after each step: the trainer clears those of the policy only."""
 
     def __init__(self, critic: nn.Module) -> None:
@@ -17,7 +17,7 @@ class ForgetGradients(TrainerCallback):
         self.critic.zero_grad()
 
 
-class EarlyStop(TrainerCallback):
+class EarlyStopping(TrainerCallback):
     """Gives a rollout up once the policy has moved too far from the one that wrote it.
 
     Args:

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from rlhf_losses.errors import UnusableModel
+from rlhf_losses.errors import UnsupportedModelError
 
 CRITIC_FOLDER = "critic"
 STATE = "ppo_state_{rank}.pt"
@@ -21,11 +21,11 @@ def load_state(folder: str | Path, rank: int, device: torch.device) -> dict[str,
     """Read back what `save_state` wrote.
 
     Raises:
-        UnusableModel: there is no state of this process.
+        UnsupportedModelError: there is no state of this process.
     """
     path = Path(folder, STATE.format(rank=rank))
     if not path.is_file():
-        raise UnusableModel(
+        raise UnsupportedModelError(
             f"There is no {path}, so process {rank} does not know where it was in its rollout; the run had fewer "
             "processes or was another trainer's. Resume with as many processes as the run began with."
         )

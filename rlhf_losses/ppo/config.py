@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import trl
 
-from rlhf_losses.errors import UnusableSetting
+from rlhf_losses.errors import InvalidSettingError
 from rlhf_losses.layouts import LayoutName, require_layout
-from rlhf_losses.ppo.penalty import ESTIMATORS
+from rlhf_losses.ppo.kl import ESTIMATORS
 
 CLIPPED_SURROGATES = ("dapo", "bnpo", "grpo", "dr_grpo")
 """The loss types of TRL that are PPO's clipped objective; they differ in how tokens are averaged."""
@@ -16,7 +16,7 @@ NORMALIZATIONS = ("none", "running", "reference")
 """Scales that scores may get."""
 
 CRITIC_LEARNING_RATE_RATIO = 3.3
-"""How many times as fast as the policy PPO-max trains the critic (1.65e-6 to 5e-7)."""
+"""AttentionOptions many times as fast as the policy PPO-max trains the critic (1.65e-6 to 5e-7)."""
 
 
 @dataclass
@@ -35,7 +35,7 @@ class PPOConfig(trl.GRPOConfig):
         kl_estimator: `"k1"` is the log ratio, unbiased; `"k2"` half its square; `"k3"` is unbiased and never negative.
         kl_target: KL a completion, in nats, to which `beta` is adapted; by default `beta` stays as it is.
         kl_horizon: completions in which an adapted `beta` may about change by a fifth.
-        kl_stop: a rollout is given up for a new one as soon as the policy is further than this from the one that
+        early_stop_kl: a rollout is given up for a new one as soon as the policy is further than this from the one that
             wrote it (`approx_kl` of an optimizer step); by default never.
         score_normalization: `"running"` gives the scores of each reward function mean 0 and variance 1 over all so
             far, `"reference"` over the samples that the reward model was fitted to (`fit_reference`).
@@ -44,11 +44,11 @@ class PPOConfig(trl.GRPOConfig):
         missing_eos_score: is the score of a completion that does not end with EOS, whatever it says.
         bootstrap_truncated: whether a completion that was cut off earns what the critic expects of the rest of it.
         whiten_rewards: whether rewards get variance 1 over all tokens of the rollout, keeping their mean.
-        critic_on_policy: whether the critic is a head on the policy's own transformer, which then learns from both
+        shared_critic: whether the critic is a head on the policy's own transformer, which then learns from both
             losses, in place of a model of its own.
         critic_warmup_steps: first optimizer steps in which the critic learns and the policy waits.
-        self_check: whether the first rollout is explained on the console, for people to check the set-up.
-        time_shares: whether the share of time in generation, scoring, reference, critic and update is logged and
+        sanity_check: whether the first rollout is explained on the console, for people to check the set-up.
+        log_phase_times: whether the share of time in generation, scoring, reference, critic and update is logged and
             printed at the end.
         layout: how policy, reference and critic read prompts with completions: `"padded"`, `"packed"` (no padding),
             `"prefix_shared"` (no padding, and what texts have in common at their beginning once), or `"auto"`, the
@@ -68,7 +68,7 @@ class PPOConfig(trl.GRPOConfig):
             however they are cut into micro-batches; the value loss is always averaged so.
 
     Raises:
-        UnusableSetting: a value out of range, or one that PPO has no use for.
+        InvalidSettingError: a value out of range, or one that PPO has no use for.
 
     Reference:
         Defaults of Huang et al. (2024), https://arxiv.org/abs/2403.17031; the critic's learning rate of
@@ -84,18 +84,23 @@ class PPOConfig(trl.GRPOConfig):
     )
     vf_coef: float = field(default=0.1, metadata={"help": "Weight of the value loss."})
     cliprange_value: float = field(
-        default=0.2, metadata={"help": "How far a value may move from the value at rollout before its error is capped."}
+        default=0.2,
+        metadata={
+            "help": "AttentionOptions far a value may move from the value at rollout before its error is capped."
+        },
     )
     gamma: float = field(default=1.0, metadata={"help": "Discount a token."})
     lam: float = field(default=0.95, metadata={"help": "Decay of generalized advantage estimation."})
-    kl_estimator: str = field(default="k1", metadata={"help": "How KL is estimated at a token: k1, k2 or k3."})
+    kl_estimator: str = field(
+        default="k1", metadata={"help": "AttentionOptions KL is estimated at a token: k1, k2 or k3."}
+    )
     kl_target: float | None = field(
         default=None, metadata={"help": "KL a completion, in nats, to which beta is adapted; by default beta is fixed."}
     )
     kl_horizon: float = field(
         default=10_000, metadata={"help": "Completions in which an adapted beta may about change by a fifth."}
     )
-    kl_stop: float | None = field(
+    early_stop_kl: float | None = field(
         default=None, metadata={"help": "approx_kl of a step beyond which a rollout is given up for a new one."}
     )
     score_normalization: str = field(
@@ -116,19 +121,23 @@ class PPOConfig(trl.GRPOConfig):
     whiten_rewards: bool = field(
         default=False, metadata={"help": "Whether rewards get variance 1 over the tokens of a rollout."}
     )
-    critic_on_policy: bool = field(
+    shared_critic: bool = field(
         default=False, metadata={"help": "Whether the critic is a head on the policy's own transformer."}
     )
     critic_warmup_steps: int = field(
         default=0, metadata={"help": "First optimizer steps in which only the critic learns."}
     )
-    self_check: bool = field(default=True, metadata={"help": "Whether the first rollout is explained on the console."})
-    time_shares: bool = field(
+    sanity_check: bool = field(
+        default=True, metadata={"help": "Whether the first rollout is explained on the console."}
+    )
+    log_phase_times: bool = field(
         default=False, metadata={"help": "Whether the share of time in each part of a step is logged and printed."}
     )
     layout: LayoutName = field(
         default="auto",
-        metadata={"help": "How texts lie in memory: padded, packed or prefix_shared; auto takes the fastest."},
+        metadata={
+            "help": "AttentionOptions texts lie in memory: padded, packed or prefix_shared; auto takes the fastest."
+        },
     )
     ptx_coef: float | None = field(
         default=None, metadata={"help": "Weight of the next-token cross-entropy on pretraining texts (PPO-ptx)."}
@@ -145,14 +154,14 @@ class PPOConfig(trl.GRPOConfig):
 
     learning_rate: float = field(default=3e-6, metadata={"help": "Peak learning rate of the policy."})
     beta: float = field(
-        default=0.05, metadata={"help": "Coefficient of the KL penalty in the reward of each token; 0: no reference."}
+        default=0.05, metadata={"help": "KLController of the KL penalty in the reward of each token; 0: no reference."}
     )
     num_iterations: int = field(default=4, metadata={"help": "PPO epochs: how often every rollout is trained on."})
     num_generations: int | None = field(default=1, metadata={"help": "Completions a prompt."})
     adam_epsilon: float = field(default=1e-5, metadata={"help": "Epsilon of Adam."})
     disable_dropout: bool = field(default=True, metadata={"help": "Whether to train without dropout."})
     loss_type: str = field(
-        default="dapo", metadata={"help": f"How tokens are averaged: {', '.join(CLIPPED_SURROGATES)}."}
+        default="dapo", metadata={"help": f"AttentionOptions tokens are averaged: {', '.join(CLIPPED_SURROGATES)}."}
     )
 
     def __post_init__(self) -> None:
@@ -175,7 +184,7 @@ class PPOConfig(trl.GRPOConfig):
         passes = self.steps_per_generation or self.gradient_accumulation_steps
         rollout = self.generation_batch_size or self.per_device_train_batch_size * passes
         if rollout < 2:
-            raise UnusableSetting(
+            raise InvalidSettingError(
                 "per_device_train_batch_size=1 and gradient_accumulation_steps=1 make rollouts of a single completion. "
                 "TRL makes no rollout of fewer than two, and advantages are whitened over a rollout. "
                 "Raise one of them; gradient_accumulation_steps costs no memory."
@@ -187,15 +196,17 @@ class PPOConfig(trl.GRPOConfig):
             value = getattr(self, name)
             if value is not None and not (value >= low and (high is None or value <= high)):
                 bounds = f"at least {low}" if high is None else f"between {low} and {high}"
-                raise UnusableSetting(f"{name}={value} arrived. {why} Set {name} to a number {bounds}.")
+                raise InvalidSettingError(f"{name}={value} arrived. {why} Set {name} to a number {bounds}.")
         for name, why in POSITIVE.items():
             value = getattr(self, name)
             if value is not None and not value > 0:
-                raise UnusableSetting(f"{name}={value} arrived. {why} Set {name} to a number above 0, or leave it out.")
+                raise InvalidSettingError(
+                    f"{name}={value} arrived. {why} Set {name} to a number above 0, or leave it out."
+                )
 
     def _check_choices(self) -> None:
         if self.loss_type not in CLIPPED_SURROGATES:
-            raise UnusableSetting(
+            raise InvalidSettingError(
                 f"loss_type='{self.loss_type}' arrived, but PPO maximises the clipped objective, and that is another. "
                 f"Choose among {', '.join(CLIPPED_SURROGATES)}, or train with trl.GRPOTrainer."
             )
@@ -204,26 +215,26 @@ class PPOConfig(trl.GRPOConfig):
         require_layout(self.layout)
         self._check_pairs()
         if self.use_liger_kernel:
-            raise UnusableSetting(
+            raise InvalidSettingError(
                 "use_liger_kernel=True arrived, but Liger's fused GRPO loss would go past the value loss. "
                 "Leave it out; TRL deprecates it."
             )
 
     def _check_name(self, setting: str, known: Iterable[str]) -> None:
         if getattr(self, setting) not in known:
-            raise UnusableSetting(
+            raise InvalidSettingError(
                 f"{setting}='{getattr(self, setting)}' arrived, which is not known. Choose among {', '.join(known)}."
             )
 
     def _check_pairs(self) -> None:
         """Refuse pairs of settings of which one makes the other meaningless."""
         if self.kl_target is not None and not self.beta:
-            raise UnusableSetting(
+            raise InvalidSettingError(
                 f"kl_target={self.kl_target} and beta=0 arrived, but a coefficient of 0 stays 0 however it is adapted. "
                 "Set beta to where it is to start, like 0.05."
             )
         if self.missing_eos_penalty is not None and self.missing_eos_score is not None:
-            raise UnusableSetting(
+            raise InvalidSettingError(
                 "missing_eos_penalty lowers the score of a completion without EOS, and missing_eos_score replaces it, "
                 "so both cannot be. Leave one out."
             )
@@ -245,7 +256,7 @@ RANGES: dict[str, tuple[float, float | None, str]] = {
 POSITIVE: dict[str, str] = {
     "kl_target": "The policy leaves its reference as soon as it learns.",
     "kl_horizon": "A coefficient cannot change within no completions.",
-    "kl_stop": "Every update moves the policy a little, so nothing would be learned twice.",
+    "early_stop_kl": "Every update moves the policy a little, so nothing would be learned twice.",
     "score_clip": "Clipped so, all scores are the same.",
 }
 """Settings that must be above 0, and why."""

@@ -16,12 +16,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from rlhf_losses.errors import UnusableModel
+from rlhf_losses.errors import UnsupportedModelError
 from rlhf_losses.layouts import Layout
-from rlhf_losses.ppo.advantages import PerToken
-from rlhf_losses.ppo.positions import Sequences
-from rlhf_losses.ppo.reading import States, in_a_row, read_states, states_of
-from rlhf_losses.scoring.description import Description
+from rlhf_losses.ppo.formulas import PerToken
+from rlhf_losses.ppo.forward import States, in_a_row, read_states, states_of
+from rlhf_losses.ppo.position_ids import Sequences
+from rlhf_losses.scoring.metadata import RewardModelMetadata
 
 TRAINED_PARAMETERS = "critic.safetensors"
 """File of a checkpoint's `critic` folder: every parameter that training changes, and no other."""
@@ -38,7 +38,7 @@ class Critic(nn.Module, ABC):
     """
 
     layout: Layout | None = None
-    """How texts are read; None is padded on both sides, as they come."""
+    """AttentionOptions texts are read; None is padded on both sides, as they come."""
 
     def __init__(self, head: nn.Linear) -> None:
         super().__init__()
@@ -86,17 +86,17 @@ class Critic(nn.Module, ABC):
         """Read back what `save` wrote.
 
         Raises:
-            UnusableModel: there is no critic in `folder`, or one with other parameters.
+            UnsupportedModelError: there is no critic in `folder`, or one with other parameters.
         """
         path = self.file_in(Path(folder))
         if not path.is_file():
-            raise UnusableModel(
+            raise UnsupportedModelError(
                 f"There is no {path}, so the critic cannot go on where it was; the checkpoint was written by another "
                 "trainer or with save_only_model. Resume from a checkpoint of PPOTrainer."
             )
         saved, trained = load_file(path), self.trained()
         if {n: p.shape for n, p in saved.items()} != {n: p.shape for n, p in trained.items()}:
-            raise UnusableModel(
+            raise UnsupportedModelError(
                 f"{path} holds the parameters of another critic, so it cannot be put into this one. "
                 "Resume with the model, the critic and the LoRA settings that the run began with."
             )
@@ -105,7 +105,7 @@ class Critic(nn.Module, ABC):
                 parameter.copy_(saved[name])
 
 
-class OwnCritic(Critic):
+class SeparateCritic(Critic):
     """A critic with a transformer of its own.
 
     The backbone keeps the name it has inside its model, so that a LoRA configuration written for the policy
@@ -158,7 +158,7 @@ class OwnCritic(Critic):
             settings.base_model_name_or_path = self.backbone.name_or_path
             settings.save_pretrained(self.file_in(Path(folder)).parent)
         if self.adapters is not None and self.head.bias is not None:
-            told = Description("PPO's value loss", [], reference_mean=-self.head.bias.item(), reference_std=1.0)
+            told = RewardModelMetadata("PPO's value loss", [], reference_mean=-self.head.bias.item(), reference_std=1.0)
             told.save(self.file_in(Path(folder)).parent)
 
     def checkpoint_activations(self, settings: Mapping[str, Any]) -> None:
@@ -171,7 +171,7 @@ class OwnCritic(Critic):
         backbone.enable_input_require_grads()  # else frozen embeddings end the graph before the first adapter
 
 
-class HeadOnPolicy(Critic):
+class SharedCritic(Critic):
     """A critic that reads the policy's hidden states; its loss trains the policy's transformer too.
 
     In the loss it takes the hidden states that the policy has just computed, so it costs one linear layer.

@@ -11,9 +11,9 @@ from transformers import PreTrainedModel
 
 from rlhf_losses.layouts import Layout
 from rlhf_losses.ppo.config import PPOConfig
-from rlhf_losses.ppo.positions import true_positions
-from rlhf_losses.ppo.reading import choose_row, read_log_probabilities
-from rlhf_losses.ppo.roles import backbone_of, without_peft
+from rlhf_losses.ppo.critic_init import backbone_of, without_peft
+from rlhf_losses.ppo.forward import choose_row, read_log_probabilities
+from rlhf_losses.ppo.position_ids import true_positions
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ class TrainerInRows(trl.GRPOTrainer):
     args: PPOConfig
     model: PreTrainedModel
     layout: Layout | None = None
-    """How policy and reference read; None is padded, as TRL does."""
+    """AttentionOptions policy and reference read; None is padded, as TRL does."""
 
     def choose_layout(self) -> None:
         """Choose the layout of policy and reference, and prepare both for it."""

@@ -16,13 +16,13 @@ from datasets import Dataset
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase, TrainerCallback
 
-from rlhf_losses.errors import FeedbackMismatch, InvalidFeedback
+from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
 from rlhf_losses.layouts import Layout
 
 Windows = Sequence[Sequence[int]]
 
 
-class PretrainingMix(TrainerCallback):
+class PretrainingLoss(TrainerCallback):
     r"""The mean next-token cross-entropy over the pretraining texts of an optimizer step, in shares.
 
     .. math:: -\frac1N \sum_x \sum_t \log \pi(x_t \mid x_{<t})
@@ -91,18 +91,18 @@ def windows_of(texts: Any, tokenizer: PreTrainedTokenizerBase, longest: int) -> 
     """Tokenize the column `text`, each with EOS, and cut texts of more than `longest` tokens.
 
     Raises:
-        FeedbackMismatch: there is no such column, or the data are a stream.
-        InvalidFeedback: a text is empty.
+        FeedbackMismatchError: there is no such column, or the data are a stream.
+        InvalidFeedbackError: a text is empty.
     """
     if not isinstance(texts, Dataset) or "text" not in texts.column_names:
         arrived = f"columns {', '.join(texts.column_names)}" if isinstance(texts, Dataset) else type(texts).__name__
-        raise FeedbackMismatch(
+        raise FeedbackMismatchError(
             f"The pretraining_dataset has no column text ({arrived} arrived), so there is no next token to predict. "
             "Give a datasets.Dataset in memory or on disk, and rename its column to text."
         )
     empty = sum(not text for text in texts["text"])
     if empty or not len(texts):
-        raise InvalidFeedback(
+        raise InvalidFeedbackError(
             f"{empty} of {len(texts)} pretraining texts are empty, so they have no next token. Drop them first."
         )
 
@@ -116,7 +116,7 @@ def windows_of(texts: Any, tokenizer: PreTrainedTokenizerBase, longest: int) -> 
 
 
 def windows(ids: list[int], longest: int) -> Iterator[list[int]]:
-    """Cut a text so that each of its tokens but the first is predicted in one window.
+    """ForwardPassSplitter a text so that each of its tokens but the first is predicted in one window.
 
     >>> list(windows([1, 2, 3, 4, 5, 6], longest=3))
     [[1, 2, 3], [3, 4, 5], [5, 6]]

@@ -10,37 +10,37 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from rlhf_losses.ppo.advantages import Mask, PerToken
+from rlhf_losses.ppo.formulas import Mask, PerToken
 
 PerCompletion = Float[Tensor, "completion"]
 
 
-class Payments(NamedTuple):
+class PerTokenRewards(NamedTuple):
     """What one reward function pays each token, and where it pays at all: a payment may be 0."""
 
     amounts: PerToken
     paid: Bool[Tensor, "completion token"]
 
 
-def pay_at_end(scores: PerCompletion, mask: Mask) -> Payments:
+def reward_at_last_token(scores: PerCompletion, mask: Mask) -> PerTokenRewards:
     """Return the score of each completion as a payment at its last token.
 
     The last token is the last one the policy wrote: EOS, or where it was cut off. A score of NaN (the function
     had no opinion) pays nothing, and a completion without tokens is paid nothing.
 
     Example:
-        >>> pay_at_end(torch.tensor([2.0]), torch.tensor([[1, 1, 0]])).amounts
+        >>> reward_at_last_token(torch.tensor([2.0]), torch.tensor([[1, 1, 0]])).amounts
         tensor([[0., 2., 0.]])
     """
     paid = last_token(mask) & ~scores.isnan().unsqueeze(1)
-    return Payments(torch.where(paid, scores.unsqueeze(1), 0.0), paid)
+    return PerTokenRewards(torch.where(paid, scores.unsqueeze(1), 0.0), paid)
 
 
-def pay_where_told(rows: Sequence[Sequence[float]], mask: Mask) -> Payments:
+def rewards_from_rows(rows: Sequence[Sequence[float]], mask: Mask) -> PerTokenRewards:
     """Return payments from one number a token; NaN pays nothing, and so does a token the policy did not write.
 
     Example:
-        >>> pay_where_told([[torch.nan, 1.0], [3.0]], torch.tensor([[1, 1, 0], [1, 0, 0]])).amounts
+        >>> rewards_from_rows([[torch.nan, 1.0], [3.0]], torch.tensor([[1, 1, 0], [1, 0, 0]])).amounts
         tensor([[0., 1., 0.],
                 [3., 0., 0.]])
     """
@@ -49,21 +49,21 @@ def pay_where_told(rows: Sequence[Sequence[float]], mask: Mask) -> Payments:
         line[: len(row)] = torch.as_tensor(row, dtype=line.dtype)
     amounts = amounts.to(mask.device)
     paid = mask.bool() & ~amounts.isnan()
-    return Payments(torch.where(paid, amounts, 0.0), paid)
+    return PerTokenRewards(torch.where(paid, amounts, 0.0), paid)
 
 
-def add_up(payments: Sequence[Payments], weights: Float[Tensor, "function"]) -> PerToken:
+def weighted_sum_of_rewards(payments: Sequence[PerTokenRewards], weights: Float[Tensor, "function"]) -> PerToken:
     """Return the weighted sum over reward functions.
 
-    >>> one = pay_at_end(torch.tensor([2.0]), torch.tensor([[1, 1]]))
-    >>> add_up([one, one], torch.tensor([1.0, 0.25]))
+    >>> one = reward_at_last_token(torch.tensor([2.0]), torch.tensor([[1, 1]]))
+    >>> weighted_sum_of_rewards([one, one], torch.tensor([1.0, 0.25]))
     tensor([[0.0000, 2.5000]])
     """
     amounts = torch.stack([one.amounts for one in payments])
     return (amounts * weights.view(-1, 1, 1)).sum(0)
 
 
-def without_eos(
+def apply_missing_eos(
     rewards: PerToken, mask: Mask, finished: Bool[Tensor, "completion"], penalty: float | None, score: float | None
 ) -> PerToken:
     """Return the rewards of completions that ended with EOS as they are, and others lowered or replaced.
@@ -77,9 +77,9 @@ def without_eos(
 
     Example:
         >>> rewards, mask, cut_off = torch.tensor([[0.5, 2.0]]), torch.ones(1, 2), torch.tensor([False])
-        >>> without_eos(rewards, mask, cut_off, penalty=1.0, score=None)
+        >>> apply_missing_eos(rewards, mask, cut_off, penalty=1.0, score=None)
         tensor([[0.5000, 1.0000]])
-        >>> without_eos(rewards, mask, cut_off, penalty=None, score=-1.0)
+        >>> apply_missing_eos(rewards, mask, cut_off, penalty=None, score=-1.0)
         tensor([[ 0., -1.]])
     """
     at_end, cut_off = last_token(mask), ~finished.unsqueeze(1)

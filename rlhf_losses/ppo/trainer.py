@@ -17,19 +17,19 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf_losses.layouts import Layout, PackedLayout, PaddedLayout
-from rlhf_losses.positions import context_length
-from rlhf_losses.ppo import preflight, room
-from rlhf_losses.ppo.advantages import PerToken, masked_mean
-from rlhf_losses.ppo.callbacks import EarlyStop
+from rlhf_losses.models.architectures import max_context_length
+from rlhf_losses.models.peft import keep_4bit_trainable, merged
+from rlhf_losses.ppo import settings_checks, length_validation
+from rlhf_losses.ppo.callbacks import EarlyStopping
 from rlhf_losses.ppo.checkpoints import load_state, save_state
 from rlhf_losses.ppo.config import PPOConfig
-from rlhf_losses.ppo.critic import Critic, OwnCritic, clipped_value_error
+from rlhf_losses.ppo.critic import Critic, SeparateCritic, clipped_value_error
+from rlhf_losses.ppo.critic_init import choose_critic, scorers_of, shared_critic, standardized
+from rlhf_losses.ppo.formulas import PerToken, masked_mean
 from rlhf_losses.ppo.in_rows import TrainerInRows
-from rlhf_losses.ppo.metrics import ratio_metrics
-from rlhf_losses.ppo.pretraining import PretrainingMix, windows_of
-from rlhf_losses.ppo.roles import choose_critic, critic_on_policy, scorers_of, standardized
+from rlhf_losses.ppo.ppo_metrics import ratio_metrics
+from rlhf_losses.ppo.pretraining import PretrainingLoss, windows_of
 from rlhf_losses.ppo.with_advantages import Inputs, TrainerWithAdvantages, sequences, written
-from rlhf_losses.weights import keep_trainable, merged
 
 
 class PPOTrainer(TrainerWithAdvantages, TrainerInRows):
@@ -48,10 +48,10 @@ class PPOTrainer(TrainerWithAdvantages, TrainerInRows):
         grpo_arguments: the other arguments of `trl.GRPOTrainer`, with the same meaning.
 
     Raises:
-        UnusableModel: the critic gives several numbers or reads another vocabulary, or the reference cannot be loaded
+        UnsupportedModelError: the critic gives several numbers or reads another vocabulary, or the reference cannot be loaded
             from where the policy is from.
-        UnusableSetting: there is no reward function, or the run asks for what PPO does not do.
-        FeedbackMismatch: the data have no column `prompt`, or the pretraining texts no column `text`.
+        InvalidSettingError: there is no reward function, or the run asks for what PPO does not do.
+        FeedbackMismatchError: the data have no column `prompt`, or the pretraining texts no column `text`.
 
     Metrics beside those of GRPO, all means over the tokens that the policy wrote, over all processes:
         `objective`: all that a completion is paid, minus `kl_coefficient` times KL: what PPO maximises. `reward` is
@@ -92,53 +92,56 @@ class PPOTrainer(TrainerWithAdvantages, TrainerInRows):
         pretraining_dataset: Any = None,
         **grpo_arguments: Any,
     ) -> None:
-        args = args or PPOConfig(f"{preflight.short_name(model)}-PPO")
-        preflight.require_settings(args, reward_funcs, grpo_arguments)
-        preflight.require_prompts([train_dataset, eval_dataset], grpo_arguments)
-        preflight.require_reference(model, args, grpo_arguments)
-        preflight.require_mix(args, pretraining_dataset)
-        preflight.require_one_critic(critic, args)
-        preflight.require_one_value(critic)
-        preflight.require_writer(model, args)
-        tokenizer, prompts = processing_class or room.tokenizer_of(model, args), [train_dataset, eval_dataset]
-        room.require_room_to_write(model, tokenizer, prompts, args)
+        args = args or PPOConfig(f"{settings_checks.short_name(model)}-PPO")
+        settings_checks.require_settings(args, reward_funcs, grpo_arguments)
+        settings_checks.require_prompts([train_dataset, eval_dataset], grpo_arguments)
+        settings_checks.require_reference(model, args, grpo_arguments)
+        settings_checks.require_mix(args, pretraining_dataset)
+        settings_checks.require_one_critic(critic, args)
+        settings_checks.require_one_value(critic)
+        settings_checks.require_writer(model, args)
+        tokenizer, prompts = (
+            processing_class or length_validation.tokenizer_of(model, args),
+            [train_dataset, eval_dataset],
+        )
+        length_validation.require_room_to_write(model, tokenizer, prompts, args)
         judges = scorers_of(reward_funcs if isinstance(reward_funcs, list) else [reward_funcs])
-        room.require_room_to_score(judges, tokenizer, prompts, args)
+        length_validation.require_room_to_score(judges, tokenizer, prompts, args)
         if args.score_normalization == "reference":
             reward_funcs = standardized(reward_funcs)
         super().__init__(model, reward_funcs, args, train_dataset, eval_dataset, processing_class, **grpo_arguments)
-        preflight.require_reach(self)
+        settings_checks.require_reach(self)
         if self.ref_model is not None and not isinstance(model, str):
-            preflight.require_same_start(self.model, self.accelerator.unwrap_model(self.ref_model))
-        keep_trainable(self.model)
+            settings_checks.require_same_start(self.model, self.accelerator.unwrap_model(self.ref_model))
+        keep_4bit_trainable(self.model)
         self.train_beside(self._choose_critic(critic))
-        keep_trainable(self.critic)
+        keep_4bit_trainable(self.critic)
         self.choose_layout()
         self._bare_critic.layout = self._layout_of_critic()
         self.mix = None if pretraining_dataset is None else self._new_mix(pretraining_dataset)
         self.price_rollouts()
         self.time_phases()
-        self.early_stop = EarlyStop(args.kl_stop or torch.inf, self._give_up_rollout)
+        self.early_stop = EarlyStopping(args.early_stop_kl or torch.inf, self._give_up_rollout)
         self.add_callback(self.early_stop)
 
-    def _new_mix(self, texts: Any) -> PretrainingMix:
-        longest = min(self.args.ptx_max_length, context_length(self.model.config) or self.args.ptx_max_length)
+    def _new_mix(self, texts: Any) -> PretrainingLoss:
+        longest = min(self.args.ptx_max_length, max_context_length(self.model.config) or self.args.ptx_max_length)
         windows = windows_of(texts, self._tokenizer, longest)
         layout = PackedLayout() if self.layout else PaddedLayout(self._tokenizer.pad_token_id)
-        mix = PretrainingMix(windows, layout, self.args.per_device_train_batch_size, self.args.seed, self._total)
+        mix = PretrainingLoss(windows, layout, self.args.per_device_train_batch_size, self.args.seed, self._total)
         self.add_callback(mix)
         return mix
 
     # The critic
 
     def _choose_critic(self, critic: str | PreTrainedModel | None) -> Critic:
-        if self.args.critic_on_policy:
-            return critic_on_policy(self.model)
+        if self.args.shared_critic:
+            return shared_critic(self.model)
         return choose_critic(critic, self.model, self._tokenizer, self.reward_funcs)
 
     def _layout_of_critic(self) -> Layout | None:
         critic = self._bare_critic
-        return self.layout_in(critic.backbone, critic.backbone) if isinstance(critic, OwnCritic) else self.layout
+        return self.layout_in(critic.backbone, critic.backbone) if isinstance(critic, SeparateCritic) else self.layout
 
     def _values(self, inputs: Inputs) -> PerToken:
         """Return the value before each token of the completions."""
@@ -162,16 +165,16 @@ class PPOTrainer(TrainerWithAdvantages, TrainerInRows):
             "micro_batches": self._step,
             "rollout": self._buffered_inputs,
             "coefficient": self.coefficient.value,
-            "scales": self.payroll.state(),
+            "scales": self.reward_pipeline.state(),
         }
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         self._step = state["micro_batches"]
         self._buffered_inputs = state["rollout"]
         self.beta = self.coefficient.value = state["coefficient"]
-        self.payroll.restore(state["scales"])
+        self.reward_pipeline.restore(state["scales"])
 
-    def publish(self, output_dir: str | Path | None = None) -> Path:
+    def save_merged(self, output_dir: str | Path | None = None) -> Path:
         """Save the policy with any adapter merged, as a plain language model that anything can load."""
         folder = Path(output_dir or self.args.output_dir)
         policy = merged(self.accelerator.unwrap_model(self.model))
@@ -198,7 +201,7 @@ class PPOTrainer(TrainerWithAdvantages, TrainerInRows):
         loss = policy_loss + self.args.vf_coef * value_loss
         return loss if self.mix is None or not learns else loss + self._weighted_pretraining_loss(self.mix, model)
 
-    def _weighted_pretraining_loss(self, mix: PretrainingMix, model: nn.Module) -> Tensor:
+    def _weighted_pretraining_loss(self, mix: PretrainingLoss, model: nn.Module) -> Tensor:
         weight = self.args.ptx_coef or 0.0
         with torch.set_grad_enabled(weight > 0):
             share = mix.share(model, self._step, self._accumulated())
@@ -247,7 +250,7 @@ class PPOTrainer(TrainerWithAdvantages, TrainerInRows):
         ratios = ratio_metrics(new, inputs.get("old_per_token_logps", new), mask, self._total)
         if self.model.training:
             self.early_stop.seen.append(ratios["approx_kl"].item())
-            if self._self_check is not None:
-                self._self_check.first_epoch(ratios["ratio"].item(), ratios["approx_kl"].item())
+            if self._sanity_check is not None:
+                self._sanity_check.first_epoch(ratios["ratio"].item(), ratios["approx_kl"].item())
         clipped = {"value/clip_ratio": masked_mean(moved.float(), mask, self._total)}
         self._record({"loss/policy": shares[0], "loss/value": shares[1]} | ratios | clipped)

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 from trl.models.utils import disable_gradient_checkpointing
 
-from rlhf_losses.ppo.advantages import PerToken, generalized_advantages, lambda_returns, whiten
-from rlhf_losses.ppo.metrics import kl_metrics, rollout_metrics
-from rlhf_losses.ppo.payroll import Payroll
-from rlhf_losses.ppo.penalty import ESTIMATORS, Coefficient, log_ratio_to_reference
-from rlhf_losses.ppo.placement import PlacedReward
-from rlhf_losses.ppo.rewards import Payments, ended_with, last_token, pay_at_end, pay_where_told
-from rlhf_losses.ppo.self_check import SelfCheck
+from rlhf_losses.ppo.formulas import PerToken, generalized_advantages, lambda_returns, whiten
+from rlhf_losses.ppo.kl import ESTIMATORS, KLController, log_ratio_to_reference
+from rlhf_losses.ppo.ppo_metrics import kl_metrics, rollout_metrics
+from rlhf_losses.ppo.reward_functions import TokenLevelReward
+from rlhf_losses.ppo.reward_pipeline import RewardPipeline
+from rlhf_losses.ppo.rewards import PerTokenRewards, ended_with, last_token, reward_at_last_token, rewards_from_rows
+from rlhf_losses.ppo.sanity_check import SanityCheck
 from rlhf_losses.ppo.with_critic import TrainerWithCritic
 from rlhf_losses.ppo.with_metrics import TrainerWithMetrics
 
@@ -27,13 +27,13 @@ class TrainerWithAdvantages(TrainerWithCritic, TrainerWithMetrics):
     def price_rollouts(self) -> None:
         """Make ready what turns scores and KL into rewards, as the settings say."""
         args = self.args
-        self.payroll = Payroll(args, len(self.reward_funcs), self._total)
-        self.coefficient = Coefficient(args.beta, args.kl_target, args.kl_horizon)
-        self._self_check = self._new_self_check() if args.self_check else None
+        self.reward_pipeline = RewardPipeline(args, len(self.reward_funcs), self._total)
+        self.coefficient = KLController(args.beta, args.kl_target, args.kl_horizon)
+        self._sanity_check = self._new_sanity_check() if args.sanity_check else None
 
-    def _new_self_check(self) -> SelfCheck:
+    def _new_sanity_check(self) -> SanityCheck:
         tolerance = 1e-2 if self.args.bf16 or self.args.fp16 or self.model.dtype != torch.float32 else 1e-4
-        return SelfCheck(self.accelerator.print, self._tokenizer, self.reward_funcs, tolerance)
+        return SanityCheck(self.accelerator.print, self._tokenizer, self.reward_funcs, tolerance)
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, *rest: Any) -> Tensor:
         """Keep what each function pays the completions of this process; scores come back gathered from all."""
@@ -43,15 +43,15 @@ class TrainerWithAdvantages(TrainerWithCritic, TrainerWithMetrics):
         self._scores = gathered[mine : mine + len(prompts)].unbind(1)
         ids = rest[-1]
         self._placed = [
-            function.by_token(ids, self._tokenizer) if isinstance(function, PlacedReward) else None
+            function.by_token(ids, self._tokenizer) if isinstance(function, TokenLevelReward) else None
             for function in self.reward_funcs
         ]
         return gathered
 
-    def _payments(self, mask: Tensor) -> list[Payments]:
+    def _payments(self, mask: Tensor) -> list[PerTokenRewards]:
         """Return what each reward function pays each token: a score at the last one, or where the function says."""
         return [
-            pay_at_end(scores, mask) if rows is None else pay_where_told(rows, mask)
+            reward_at_last_token(scores, mask) if rows is None else rewards_from_rows(rows, mask)
             for scores, rows in zip(self._scores, self._placed, strict=True)
         ]
 
@@ -64,9 +64,9 @@ class TrainerWithAdvantages(TrainerWithCritic, TrainerWithMetrics):
         mask, finished = written(rollout), self._finished(rollout)
         kl = ESTIMATORS[self.args.kl_estimator](self._log_ratios_to_reference(rollout))
         weights, payments = self.reward_weights.to(mask.device), self._payments(mask)
-        scores = self.payroll.scores(payments, weights, mask, finished, learn=self.model.training)
+        scores = self.reward_pipeline.scores(payments, weights, mask, finished, learn=self.model.training)
         self._show_rewards(rollout["completion_ids"], scores, payments, mask)
-        rewards = self.payroll.rewards(scores, self.beta * kl, mask)
+        rewards = self.reward_pipeline.rewards(scores, self.beta * kl, mask)
         values = self._values_at_rollout(rollout)
         rollout |= self._advantages(rewards, values, mask, finished)
         total = self._total
@@ -79,12 +79,12 @@ class TrainerWithAdvantages(TrainerWithCritic, TrainerWithMetrics):
         with self._phase("generation"):
             return super()._generate(prompts)
 
-    def _show_rewards(self, ids: Tensor, scores: PerToken, payments: list[Payments], mask: Tensor) -> None:
-        if self._self_check is not None and self.model.training:
+    def _show_rewards(self, ids: Tensor, scores: PerToken, payments: list[PerTokenRewards], mask: Tensor) -> None:
+        if self._sanity_check is not None and self.model.training:
             paid = torch.stack([one.paid for one in payments]).any(0) | (scores != 0)
             lengths = (mask.cumsum(1) * mask).argmax(1) + 1
             shown = [row[:length].tolist() for row, length in zip(ids, lengths, strict=True)]
-            self._self_check.rollout(shown, scores, paid)
+            self._sanity_check.rollout(shown, scores, paid)
 
     def _finished(self, rollout: Inputs) -> Tensor:
         declared: Any = self.accelerator.unwrap_model(self.model).generation_config.eos_token_id

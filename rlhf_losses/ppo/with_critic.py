@@ -10,11 +10,11 @@ from torch.optim import Optimizer
 from transformers import PreTrainedModel
 from trl.trainer.utils import disable_dropout_in_model
 
-from rlhf_losses.ppo.callbacks import ForgetGradients
+from rlhf_losses.ppo.callbacks import ZeroCriticGradients
 from rlhf_losses.ppo.checkpoints import CRITIC_FOLDER
 from rlhf_losses.ppo.config import PPOConfig
-from rlhf_losses.ppo.critic import Critic, OwnCritic
-from rlhf_losses.ppo.roles import add_adapters
+from rlhf_losses.ppo.critic import Critic, SeparateCritic
+from rlhf_losses.ppo.critic_init import add_adapters
 
 
 class TrainerWithCritic(trl.GRPOTrainer):
@@ -30,10 +30,10 @@ class TrainerWithCritic(trl.GRPOTrainer):
     def train_beside(self, critic: Critic) -> None:
         """Take a critic into training, set up as TRL does the policy: adapters, dropout, device, processes."""
         self.critic = self._prepare_critic(critic)
-        self.add_callback(ForgetGradients(self.critic))
+        self.add_callback(ZeroCriticGradients(self.critic))
 
     def _prepare_critic(self, critic: Critic) -> nn.Module:
-        if isinstance(critic, OwnCritic) and is_peft_model(self.model):
+        if isinstance(critic, SeparateCritic) and is_peft_model(self.model):
             policy: Any = self.model
             add_adapters(critic, policy.peft_config[policy.active_adapter])
         else:
@@ -84,7 +84,7 @@ class TrainerWithCritic(trl.GRPOTrainer):
         if self.args.should_save:
             folder, critic = Path(output_dir) / CRITIC_FOLDER, self._bare_critic
             critic.save(folder)
-            if isinstance(critic, OwnCritic) and critic.adapters is not None:
+            if isinstance(critic, SeparateCritic) and critic.adapters is not None:
                 self.processing_class.save_pretrained(critic.file_in(folder).parent)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from rlhf_losses.ppo.config import PPOConfig
-from rlhf_losses.ppo.roles import is_switched
-from rlhf_losses.ppo.stopwatch import Stopwatch
+from rlhf_losses.ppo.critic_init import is_switched
+from rlhf_losses.ppo.phase_timer import PhaseTimer
 
 
 class TrainerWithMetrics(trl.GRPOTrainer):
@@ -25,8 +25,8 @@ class TrainerWithMetrics(trl.GRPOTrainer):
     def time_phases(self) -> None:
         """Measure what share of a step each phase takes, if that is asked for."""
         self._phase: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext()
-        if self.args.time_shares:
-            self._phase = Stopwatch(self._record_shares, self.accelerator.print, self._now)
+        if self.args.log_phase_times:
+            self._phase = PhaseTimer(self._record_shares, self.accelerator.print, self._now)
             self.add_callback(self._phase)
 
     def _total(self, sums: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """A world to try the loop in: tiny models, readable stories, a known gold reward and simulated annotators."""
 
 from rlhf_losses.sandbox.annotators import Annotator, Sample, annotate
-from rlhf_losses.sandbox.asking import feedback_for
+from rlhf_losses.sandbox.simulated_feedback import feedback_for
 from rlhf_losses.sandbox.world import World, build_world
 
 __all__ = [

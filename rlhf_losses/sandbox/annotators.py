@@ -206,7 +206,7 @@ SHAPES: dict[type[Feedback], Callable[..., Dataset]] = {
     Votes: votes,
     Attributes: attributes,
 }
-"""How each kind of feedback is given."""
+"""AttentionOptions each kind of feedback is given."""
 
 
 def annotate(kind: type[Feedback], samples: Iterable[Sample], annotator: Annotator) -> Dataset:

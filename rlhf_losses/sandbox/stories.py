@@ -6,9 +6,9 @@ from random import Random
 from rlhf_losses.sandbox import words
 
 MOODS = {"kind": 0.4, "plain": 0.2, "gloomy": 0.4}
-"""How often a story is kind, plain or gloomy, among those that the language model learns from."""
+"""AttentionOptions often a story is kind, plain or gloomy, among those that the language model learns from."""
 COHERENCE = 0.9
-"""How often a sentence keeps to the mood of its story; others draw a mood of their own."""
+"""AttentionOptions often a sentence keeps to the mood of its story; others draw a mood of their own."""
 
 OPENINGS = (
     "Once upon a time, {name} lived with a {animal} near the {place}.",

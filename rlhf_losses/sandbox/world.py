@@ -12,13 +12,13 @@ from transformers import LlamaForCausalLM, LlamaForSequenceClassification, PreTr
 
 from rlhf_losses.losses import Loss
 from rlhf_losses.sandbox.annotators import GOLD, Annotator, Sample, Taste
-from rlhf_losses.sandbox.asking import feedback_for
 from rlhf_losses.sandbox.gold import worth
+from rlhf_losses.sandbox.simulated_feedback import feedback_for
 from rlhf_losses.sandbox.stories import Storyteller, vocabulary
 from rlhf_losses.sandbox.threads import one_thread
 from rlhf_losses.sandbox.tiny_models import build_language_model, build_reward_model, build_tokenizer
 
-LONGEST_COMPLETION = 48
+MAX_COMPLETION_LENGTH = 48
 """In tokens; stories end well before, at 33 or fewer."""
 
 
@@ -78,7 +78,7 @@ class World:
         batch = self.tokenizer(prompts, return_tensors="pt", padding=True).to(model.device)
         with one_thread(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            ids = model.generate(**batch, do_sample=True, top_k=0, max_new_tokens=LONGEST_COMPLETION)
+            ids = model.generate(**batch, do_sample=True, top_k=0, max_new_tokens=MAX_COMPLETION_LENGTH)
         return self.tokenizer.batch_decode(ids[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
 
 

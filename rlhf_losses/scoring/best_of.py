@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from math import log
 from typing import Any
 
-from rlhf_losses.errors import InvalidFeedback
+from rlhf_losses.errors import InvalidFeedbackError
 
 
 def best_of(
@@ -18,7 +18,7 @@ def best_of(
         completions: candidates for each prompt.
 
     Raises:
-        InvalidFeedback: a prompt has no completions.
+        InvalidFeedbackError: a prompt has no completions.
 
     Example:
         >>> def length(prompts, completions):
@@ -27,7 +27,7 @@ def best_of(
         ['abc', 'z']
     """
     if not all(completions):
-        raise InvalidFeedback("A prompt came with no completions to choose from. Give each at least one.")
+        raise InvalidFeedbackError("A prompt came with no completions to choose from. Give each at least one.")
     asked = [prompt for prompt, candidates in zip(prompts, completions, strict=True) for _ in candidates]
     scores = iter(score(prompts=asked, completions=[one for candidates in completions for one in candidates]))
     return [max((next(scores), -place, one) for place, one in enumerate(candidates))[2] for candidates in completions]

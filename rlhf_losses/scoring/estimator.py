@@ -9,13 +9,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from rlhf_losses.dimensions import Features, Scores
-from rlhf_losses.errors import UnusableModel
-from rlhf_losses.estimates import Estimate
+from rlhf_losses.errors import UnsupportedModelError
 from rlhf_losses.feedback.base import Answer
 from rlhf_losses.hooks.estimates import estimates
 from rlhf_losses.losses import Aggregated
-from rlhf_losses.scoring.description import canary_score, same_score
+from rlhf_losses.scoring.metadata import canary_score, same_score
+from rlhf_losses.shapes import Features, Scores
+from rlhf_losses.transforms.estimate import ScoreEstimate
 
 if TYPE_CHECKING:
     from rlhf_losses.scoring.scorer import Scorer, Text
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Fitted:
     """An estimate, the tensors that its `fit` returned, and what the canary scored then."""
 
-    estimate: Estimate
+    estimate: ScoreEstimate
     tensors: dict[str, Tensor]
     canary_score: float
 
@@ -53,7 +53,7 @@ class Estimator:
     def with_scores(self, prompts: "Sequence[Text]", completions: "Sequence[Text]") -> tuple[list[float], list[float]]:
         """Return the scores that the scorer gives, and the estimates, from one forward pass a text."""
         pairs = zip(prompts, completions, strict=True)
-        answers = [self.scorer.in_steps(Answer(prompt, (completion,))) for prompt, completion in pairs]
+        answers = [self.scorer.split_steps(Answer(prompt, (completion,))) for prompt, completion in pairs]
         read = self.scorer.read_encoded([self.scorer.encode(answer) for answer in answers])
         features, scores = whole_texts(self.scorer, read)
         estimates = self.estimate.read(features, scores, **self.tensors)
@@ -86,15 +86,15 @@ def fitted_in(scorer: "Scorer", name: str, plugin_files: Iterable[str | Path] = 
     """Return what was fitted to the model of a scorer under a name.
 
     Raises:
-        UnknownName: no plugin provides an estimate of that name.
-        UnusableModel: it was not fitted to this model, or the model has changed since.
+        UnknownNameError: no plugin provides an estimate of that name.
+        UnsupportedModelError: it was not fitted to this model, or the model has changed since.
     """
     if name not in scorer.fitted:
         scorer.fitted[name] = _load(scorer, name, plugin_files)
     fitted = scorer.fitted[name]
-    score = canary_score(scorer.model, scorer.tokenizer, scorer.description.canary_text)
+    score = canary_score(scorer.model, scorer.tokenizer, scorer.metadata.canary_text)
     if not same_score(scorer.model, score, fitted.canary_score):
-        raise UnusableModel(
+        raise UnsupportedModelError(
             f"'{scorer.__name__}' scores its canary text {score:.4f}, but {fitted.canary_score:.4f} when {name} was "
             f"fitted, so it has been trained since and {name} is that of another model. Fit it again: "
             f"{how_to_fit(name)}"
@@ -102,7 +102,7 @@ def fitted_in(scorer: "Scorer", name: str, plugin_files: Iterable[str | Path] = 
     return fitted
 
 
-def file_of(estimate: Estimate, folder: Path) -> Path:
+def file_of(estimate: ScoreEstimate, folder: Path) -> Path:
     """Return the file of an estimate in a model's folder."""
     return folder / f"estimate_{estimate.name()}.safetensors"
 
@@ -113,18 +113,18 @@ def how_to_fit(name: str) -> str:
 
 
 def _load(scorer: "Scorer", name: str, plugin_files: Iterable[str | Path]) -> Fitted:
-    known, told = estimates(plugin_files), scorer.description.estimates.get(name)
+    known, told = estimates(plugin_files), scorer.metadata.estimates.get(name)
     if told is None or scorer.folder is None:
         known.called(name)
-        there = ", ".join([*scorer.description.estimates, *scorer.fitted]) or "none"
-        raise UnusableModel(
+        there = ", ".join([*scorer.metadata.estimates, *scorer.fitted]) or "none"
+        raise UnsupportedModelError(
             f"{name} was not fitted to '{scorer.__name__}'; estimates that were: {there}. Fit it on the data that the "
             f"model was trained on: {how_to_fit(name)}"
         )
     estimate = known.parse(told["text"])
     file = file_of(estimate, scorer.folder)
     if not file.is_file():
-        raise UnusableModel(
+        raise UnsupportedModelError(
             f"'{scorer.folder}' says that {name} was fitted, but {file.name} is not there. Fetch every file of the "
             f"folder, or fit it again: {how_to_fit(name)}"
         )

@@ -10,15 +10,15 @@ from datasets import Dataset
 from scipy import stats
 from torch import Tensor
 
-from rlhf_losses.batching.dataset import check_dataset, group_ratings
-from rlhf_losses.diagnostics import Tally, agreement
-from rlhf_losses.dimensions import Scores
-from rlhf_losses.feedback import Lengths, Mixed, Rankings, Ratings, kinds_in_columns
+from rlhf_losses.data.dataset import check_dataset, group_ratings
+from rlhf_losses.feedback import Lengths, Mixed, Rankings, Ratings, feedback_types_in_columns
 from rlhf_losses.losses import Loss, ScoreDecay
-from rlhf_losses.losses.algebra import term_names
-from rlhf_losses.scoring.description import Description
+from rlhf_losses.losses.objective import term_names
+from rlhf_losses.metrics import Tally, agreement
+from rlhf_losses.scoring.metadata import RewardModelMetadata
 from rlhf_losses.scoring.rows import Kinds, Row, feedback_of, rows_that_fit, texts_of
 from rlhf_losses.scoring.scorer import Scorer
+from rlhf_losses.shapes import Scores
 
 logger = logging.getLogger(__name__)
 
@@ -33,25 +33,25 @@ def evaluate(scorer: Scorer, dataset: Dataset, loss: Loss | None = None, overlon
     points, are those saved with the model if this is the loss that it was trained with.
 
     Raises:
-        FeedbackMismatch: the columns hold no feedback that is known, or none that `loss` reads.
+        FeedbackMismatchError: the columns hold no feedback that is known, or none that `loss` reads.
     """
     dataset = group_ratings(dataset, loss, "evaluation data") if loss else dataset
     check_dataset(dataset, loss or ScoreDecay(), "evaluation data")
-    kinds = kinds_in_columns(dataset.column_names)
+    kinds = feedback_types_in_columns(dataset.column_names)
     rows = rows_that_fit(scorer, dataset, kinds, overlong, "evaluation data")
     scores, lengths, answers = _score_rows(scorer, rows, kinds)
     feedback = Mixed.concatenate([feedback_of(rows, kinds), answers])
     measured = {name: tally.mean for name, tally in agreement(scores, feedback).items()}
     measured |= _rank_correlations(scores, feedback)
     if loss is not None:
-        measured["loss"] = float(loss(scores, feedback, learned_numbers(loss, scorer.description)))
+        measured["loss"] = float(loss(scores, feedback, saved_loss_parameters(loss, scorer.metadata)))
     return {"rows": len(rows), **_defined(measured), **_spread(scores.numpy(), lengths)}
 
 
-def learned_numbers(loss: Loss, description: Description) -> list[dict[str, Tensor]]:
+def saved_loss_parameters(loss: Loss, description: RewardModelMetadata) -> list[dict[str, Tensor]]:
     """Return what each term has learned, as saved with a model that was trained with this loss; else nothing."""
-    saved = description.learned if description.loss == str(loss) else {}
-    if any(term.loss.learned for term in loss.terms) and not saved:
+    saved = description.loss_parameters if description.loss == str(loss) else {}
+    if any(term.loss.loss_parameters for term in loss.terms) and not saved:
         logger.warning(
             "Loss: the numbers that %s learns have the values that they start from, because the model was trained with "
             "%s. For what it learned, evaluate that loss.",
@@ -59,7 +59,7 @@ def learned_numbers(loss: Loss, description: Description) -> list[dict[str, Tens
             description.loss,
         )
     return [
-        {name: torch.tensor(saved[f"{named}.{name}"]) for name in term.loss.learned if saved}
+        {name: torch.tensor(saved[f"{named}.{name}"]) for name in term.loss.loss_parameters if saved}
         for named, term in zip(term_names(loss), loss.terms, strict=True)
     ]
 
@@ -68,9 +68,9 @@ def _score_rows(scorer: Scorer, rows: Sequence[Row], kinds: Kinds) -> tuple[Scor
     """Return the scores of texts and steps, how long in tokens the text of each is, and how long its answer."""
     texts = texts_of(scorer, rows, kinds)
     scores, lengths, answers = [], [], []
-    for (text, in_steps), parts in zip(texts, scorer.score_encoded([text for text, _ in texts]), strict=True):
-        scores += parts if in_steps else [scorer.aggregate(parts)]
-        ends = text.positions if in_steps else [len(text.ids) - 1]
+    for (text, split_steps), parts in zip(texts, scorer.score_encoded([text for text, _ in texts]), strict=True):
+        scores += parts if split_steps else [scorer.aggregate(parts)]
+        ends = text.positions if split_steps else [len(text.ids) - 1]
         lengths += [len(text.ids)] * len(ends)
         answers += [end + 1 - text.prompt[1] for end in ends]
     return torch.tensor(scores), np.array(lengths), Lengths(torch.arange(len(answers)), torch.tensor(answers))

@@ -12,9 +12,9 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from rlhf_losses.encoders import require_no_decoder
-from rlhf_losses.errors import UnusableModel
-from rlhf_losses.model import HEADS
+from rlhf_losses.errors import UnsupportedModelError
+from rlhf_losses.models.architectures import require_single_stack
+from rlhf_losses.models.scores import HEADS
 
 ADAPTER = "adapter_model.safetensors"
 
@@ -25,7 +25,7 @@ def load_reward_model(
     """Return a sequence classifier with one trained head, and its tokenizer.
 
     Raises:
-        UnusableModel: there is no model, its head was never trained, or it gives several numbers a text.
+        UnsupportedModelError: there is no model, its head was never trained, or it gives several numbers a text.
     """
     tokenizer = AutoTokenizer.from_pretrained(path)
     if Path(path, "adapter_config.json").is_file():
@@ -33,14 +33,14 @@ def load_reward_model(
     model, info = AutoModelForSequenceClassification.from_pretrained(
         path, dtype=dtype, output_loading_info=True, **options
     )
-    require_no_decoder(model.config)
+    require_single_stack(model.config)
     if info["missing_keys"]:
-        raise UnusableModel(
+        raise UnsupportedModelError(
             f"'{path}' has no weights for {', '.join(sorted(info['missing_keys']))}, so its scores would be random. "
             "It is a base model: train it first with rlhf-losses train, or give the folder that training wrote."
         )
     if model.config.num_labels != 1:
-        raise UnusableModel(
+        raise UnsupportedModelError(
             f"'{path}' has num_labels={model.config.num_labels}, but a reward model gives one score a text. "
             "Give one with num_labels=1, or train one: rlhf-losses train --model BASE."
         )
@@ -60,10 +60,10 @@ def _load_adapter(path: str | Path, dtype: torch.dtype | str, options: dict[str,
 
 
 def require_head_in(adapter: Path) -> None:
-    """Raise `UnusableModel` for an adapter that was saved without a score head."""
+    """Raise `UnsupportedModelError` for an adapter that was saved without a score head."""
     with safe_open(adapter / ADAPTER, "pt") as file:
         if not any(part in HEADS for name in file.keys() for part in name.split(".")):  # noqa: SIM118 (no mapping)
-            raise UnusableModel(
+            raise UnsupportedModelError(
                 f"The adapter in '{adapter}' holds no score head, so it is that of a language model. "
                 "Give a checkpoint of RewardTrainer, as rlhf-losses train writes them."
             )

@@ -9,20 +9,20 @@ from accelerate.utils import send_to_device
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from rlhf_losses.batching.cut import default_cut
-from rlhf_losses.batching.rendering import render
-from rlhf_losses.batching.segments import split_segments
-from rlhf_losses.batching.tokens import Encoded, cut_prompt, encode
-from rlhf_losses.dimensions import Features
-from rlhf_losses.errors import InvalidFeedback, UnusableModel
+from rlhf_losses.data.rendering import render
+from rlhf_losses.data.segmentation import split_segments
+from rlhf_losses.data.tokenization import Encoded, cut_prompt, encode
+from rlhf_losses.errors import InvalidFeedbackError, UnsupportedModelError
 from rlhf_losses.feedback.base import Answer, Messages
 from rlhf_losses.layouts import LayoutName, PaddedLayout, choose_layout
+from rlhf_losses.layouts.splitting import default_splitter
 from rlhf_losses.losses import Aggregated
-from rlhf_losses.model import find_head, read_batch, score_batch
-from rlhf_losses.positions import context_length, length_of_change
-from rlhf_losses.scoring.description import Description, require_same_head
+from rlhf_losses.models.architectures import longrope_threshold, max_context_length
+from rlhf_losses.models.scores import find_head, read_batch, score_batch
 from rlhf_losses.scoring.estimator import Estimator, Fitted, fitted_in
 from rlhf_losses.scoring.loading import load_reward_model
+from rlhf_losses.scoring.metadata import RewardModelMetadata, require_same_head
+from rlhf_losses.shapes import Features
 
 Text = str | Messages
 Reader = Callable[[nn.Module, Mapping[str, Any]], tuple[Tensor, ...]]
@@ -50,19 +50,19 @@ class Scorer:
         self,
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
-        description: Description | None = None,
+        description: RewardModelMetadata | None = None,
         batch_size: int = 32,
         layout: LayoutName = "auto",
     ) -> None:
         if model.config.num_labels != 1:
-            raise UnusableModel(
+            raise UnsupportedModelError(
                 f"This model has num_labels={model.config.num_labels}, but a scorer gives one number a text. "
                 "Load it with AutoModelForSequenceClassification.from_pretrained(..., num_labels=1)."
             )
         self.model = model.eval()
         find_head(self.model).float()
         self.tokenizer = tokenizer
-        self.description = description or Description(loss="unknown", feedback=[])
+        self.metadata = description or RewardModelMetadata(loss="unknown", feedback=[])
         self.batch_size = batch_size
         self.layout = choose_layout(self.model, PaddedLayout(tokenizer.pad_token_id or 0), layout)
         self.folder: Path | None = None
@@ -79,22 +79,22 @@ class Scorer:
         layout: LayoutName = "auto",
         **model_options: Any,
     ) -> "Scorer":
-        """Load a published reward model, a LoRA adapter of one, or any sequence classifier with one label.
+        """Load a saved_merged reward model, a LoRA adapter of one, or any sequence classifier with one label.
 
         Raises:
-            UnusableModel: the head is missing or is not the one that was trained, or gives several numbers.
+            UnsupportedModelError: the head is missing or is not the one that was trained, or gives several numbers.
         """
         model, tokenizer = load_reward_model(path, dtype=dtype, **model_options)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        scorer = cls(model.to(device), tokenizer, Description.load(path), batch_size, layout)
+        scorer = cls(model.to(device), tokenizer, RewardModelMetadata.load(path), batch_size, layout)
         scorer.folder, scorer.__name__ = Path(path), Path(path).name
-        require_same_head(scorer.model, tokenizer, scorer.description)
+        require_same_head(scorer.model, tokenizer, scorer.metadata)
         return scorer
 
     def __call__(self, prompts: Sequence[Text], completions: Sequence[Text], **_: Any) -> list[float]:
         """Score each completion after its prompt."""
         answers = [Answer(prompt, (completion,)) for prompt, completion in zip(prompts, completions, strict=True)]
-        return [self.aggregate(parts) for parts in self.score_answers([self.in_steps(one) for one in answers])]
+        return [self.aggregate(parts) for parts in self.score_answers([self.split_steps(one) for one in answers])]
 
     def aggregate(self, parts: Sequence[float]) -> float:
         """Return the score of a text whose steps have these scores: their mean, or what the loss made of them."""
@@ -103,7 +103,7 @@ class Scorer:
     @property
     def aggregated(self) -> Aggregated:
         """Return how one score is made of those of the steps."""
-        return Aggregated(by=self.description.aggregate, temperature=self.description.aggregate_temperature)
+        return Aggregated(by=self.metadata.aggregate, temperature=self.metadata.aggregate_temperature)
 
     def score(self, texts: Sequence[Text]) -> list[float]:
         """Score whole texts or whole conversations."""
@@ -135,14 +135,14 @@ class Scorer:
         `reward_weights=[1.0, -0.5]`. See `fit_estimate`.
 
         Raises:
-            UnknownName: no plugin provides an estimate of that name.
-            UnusableModel: it was not fitted to this model, or the model has changed since.
+            UnknownNameError: no plugin provides an estimate of that name.
+            UnsupportedModelError: it was not fitted to this model, or the model has changed since.
         """
         return Estimator(self, fitted_in(self, name, plugin_files))
 
-    def in_steps(self, answer: Answer) -> Answer:
-        """Cut a whole answer into the steps whose mean is its score, if the model was trained on steps."""
-        how, (completion,) = self.description.segmentation, answer.parts
+    def split_steps(self, answer: Answer) -> Answer:
+        """ForwardPassSplitter a whole answer into the steps whose mean is its score, if the model was trained on steps."""
+        how, (completion,) = self.metadata.segmentation, answer.parts
         if how is None:
             return answer
         if isinstance(completion, str):
@@ -153,13 +153,13 @@ class Scorer:
 
     def encode(self, answer: Answer) -> Encoded:
         """Tokenize an answer, cutting its prompt from the left where the text is longer than the model's context."""
-        text = encode(render(answer, self.tokenizer, self.description.separator), self.tokenizer)
-        context = context_length(self.model.config)
+        text = encode(render(answer, self.tokenizer, self.metadata.separator), self.tokenizer)
+        context = max_context_length(self.model.config)
         excess = 0 if context is None else len(text.ids) - context
         if excess <= 0:
             return text
         if excess > text.prompt_length:
-            raise InvalidFeedback(
+            raise InvalidFeedbackError(
                 f"A text of {len(text.ids)} tokens is to be scored, but the model reads {context} and the answer alone "
                 "is longer. Shorten the answers (in PPO with --max_completion_length), or take a model that reads more."
             )
@@ -170,7 +170,7 @@ class Scorer:
         """Return what `read` finds at the positions of each text; equal texts are read once."""
         distinct = {(tuple(text.ids), text.positions): text for text in texts}
         found: dict[Any, tuple[Tensor, ...]] = {}
-        change = length_of_change(self.model.config)
+        change = longrope_threshold(self.model.config)
         short, long = [[key for key in distinct if (len(key[0]) > change) is side] for side in (False, True)]
         for keys in [*self._batches(short), *self._batches(long)]:
             found |= zip(keys, self._forward([distinct[key] for key in keys], read), strict=True)
@@ -178,7 +178,7 @@ class Scorer:
 
     def _batches(self, keys: list[Any]) -> Iterator[list[Any]]:
         keys = sorted(keys, key=lambda key: self.layout.sort_key([key[0]]))
-        cut = default_cut(self.model.device)
+        cut = default_splitter(self.model.device)
         for start in range(0, len(keys), self.batch_size):
             chosen = keys[start : start + self.batch_size]
             passes = cut(self.layout, [[key[0]] for key in chosen]) if cut else [range(len(chosen))]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from rlhf_losses.batching.tokens import Encoded
-from rlhf_losses.errors import InvalidFeedback, UnusableModel
+from rlhf_losses.data.tokenization import Encoded
+from rlhf_losses.errors import InvalidFeedbackError, UnsupportedModelError
 from rlhf_losses.scoring.scorer import Scorer, Text
 
 
@@ -19,17 +19,17 @@ class StandardizedScorer(Scorer):
     of the scorer that it is made of.
 
     Raises:
-        UnusableModel: the scorer was never fitted.
+        UnsupportedModelError: the scorer was never fitted.
     """
 
     def __init__(self, scorer: Scorer) -> None:
-        if scorer.description.reference_mean is None or scorer.description.reference_std is None:
-            raise UnusableModel(
+        if scorer.metadata.reference_mean is None or scorer.metadata.reference_std is None:
+            raise UnsupportedModelError(
                 f"'{scorer.__name__}' was fitted to no reference samples, so its scores have no known scale. "
                 "Fit it: fit_reference(scorer, prompts, completions), or type --reference_samples FILE."
             )
         self.__dict__.update(vars(scorer))
-        self.mean, self.std = scorer.description.reference_mean, scorer.description.reference_std
+        self.mean, self.std = scorer.metadata.reference_mean, scorer.metadata.reference_std
 
     def score_encoded(self, texts: Sequence[Encoded]) -> list[list[float]]:
         """Return the standardised scores of each tokenized text."""
@@ -53,18 +53,18 @@ def fit_reference(
     agrees that they are ordinary.
 
     Raises:
-        InvalidFeedback: there are fewer than two samples, or all have the same score.
+        InvalidFeedbackError: there are fewer than two samples, or all have the same score.
 
     Reference:
         Ziegler et al. (2019), https://arxiv.org/abs/1909.08593; detail 15 of Huang et al. (2024)
     """
     scores = torch.tensor(Scorer.__call__(scorer, prompts, completions), dtype=torch.float64)
     if len(scores) < 2 or not scores.std() > 0:
-        raise InvalidFeedback(
+        raise InvalidFeedbackError(
             f"{len(scores)} reference samples arrived, whose scores do not differ, so they have no spread. "
             "Give some hundred different ones."
         )
     mean, std = scores.mean().item(), scores.std(correction=0).item()
-    scorer.description = replace(scorer.description, reference_mean=mean, reference_std=std)
+    scorer.metadata = replace(scorer.metadata, reference_mean=mean, reference_std=std)
     if folder is not None:
-        scorer.description.save(folder)
+        scorer.metadata.save(folder)

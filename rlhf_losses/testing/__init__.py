@@ -3,7 +3,7 @@
 `rlhf_losses.testing.strategies` holds Hypothesis strategies; it is the only module that needs Hypothesis.
 """
 
-from rlhf_losses.testing.checks import check_loss
-from rlhf_losses.testing.estimates import check_estimate
+from rlhf_losses.testing.estimate_contract import check_estimate
+from rlhf_losses.testing.loss_contract import check_loss
 
 __all__ = ["check_estimate", "check_loss"]

@@ -6,7 +6,7 @@ from itertools import accumulate
 
 import torch
 
-from rlhf_losses.errors import InvalidFeedback
+from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback import (
     Attributes,
     Feedback,
@@ -85,7 +85,9 @@ EXAMPLES: Mapping[type[Feedback], Sequence[Sequence[Row]]] = {
 
 def batches_for(loss: Loss) -> list[Rows]:
     """Return the example batches that lie in the domain of `loss`; at least one, or `AssertionError`."""
-    kinds = list(dict.fromkeys(term.loss.reads for term in loss.terms if term.loss.reads is not Feedback)) or [Pairs]
+    kinds = list(
+        dict.fromkeys(term.loss.feedback_type for term in loss.terms if term.loss.feedback_type is not Feedback)
+    ) or [Pairs]
     unknown = [kind.__name__ for kind in kinds if kind not in EXAMPLES]
     if unknown:
         raise AssertionError(
@@ -126,9 +128,9 @@ def _batches_of(kinds: Sequence[type[Feedback]]) -> list[Rows]:
 
 def batches_read_as(kind: type[Feedback]) -> list[Rows]:
     """Return the batches of one kind, and after them those of the kinds that can be read as it."""
-    sources = [kind, *(other for other in EXAMPLES if other is not kind and other.reaches(kind))]
+    sources = [kind, *(other for other in EXAMPLES if other is not kind and other.is_convertible_to(kind))]
     batches = [tuple(source.from_row(row) for row in rows) for source in sources for rows in EXAMPLES[source]]
-    return [tuple(one for row in rows if len(one := row.read_as(kind))) for rows in batches]
+    return [tuple(one for row in rows if len(one := row.convert_to(kind))) for rows in batches]
 
 
 def _side_by_side(parts: Sequence[Feedback]) -> Rows:
@@ -143,6 +145,6 @@ def accepts(loss: Loss, feedback: Feedback) -> bool:
     """Tell whether feedback lies in the domain of `loss`."""
     try:
         loss.check(feedback)
-    except InvalidFeedback:
+    except InvalidFeedbackError:
         return False
     return True

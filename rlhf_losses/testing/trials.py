@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from rlhf_losses.losses import BatchwideLoss, Loss
+from rlhf_losses.losses import BatchLoss, Loss
 from rlhf_losses.testing.examples import Rows, batches_for, join
 
 SEED = 0
@@ -36,10 +36,10 @@ def scored_batches_in(loss: Loss, *dtypes: torch.dtype) -> Iterator[tuple[torch.
 
 def costs_of(loss: Loss, scores: Tensor, rows: Rows) -> Tensor:
     """Return one cost an item; one a row for a sum, whose terms have items of their own; one for a whole batch."""
-    if isinstance(loss, BatchwideLoss):
-        return loss.price(scores, join(rows)).mean()[None]
+    if isinstance(loss, BatchLoss):
+        return loss.per_item_loss(scores, join(rows)).mean()[None]
     if not is_sum(loss):
-        return loss.price(scores, join(rows))
+        return loss.per_item_loss(scores, join(rows))
     parts = scores.split([row.score_count() for row in rows])
     return torch.stack([loss(part, row) for part, row in zip(parts, rows, strict=True)])
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 import trl
 
-from rlhf_losses.errors import UnusableSetting
+from rlhf_losses.errors import InvalidSettingError
 from rlhf_losses.layouts import LayoutName, require_layout
 
 
@@ -25,13 +25,13 @@ class RewardConfig(trl.RewardConfig):
             what texts have in common at their beginning once), or `"auto"`, the fastest that the model takes.
             Scores and gradients are the same.
         check_layout: compare the scores of the first rows with those of the padded layout before training.
-        tokens_per_pass: the most tokens of one forward and backward pass. A batch with more is cut into several
+        max_tokens_per_forward: the most tokens of one forward and backward pass. A batch with more is cut into several
             passes, whose gradients add up to that of the batch; which rows meet in an optimizer step, and in
             which order they come, does not change. By default a batch is one pass; on a CPU, where large passes are
             slower, it is cut at about 2,048 tokens where that computes next to nothing twice.
-        frozen_cache_gib: memory in GiB to keep what layers below the first trained one (LoRA on upper layers only) give
+        hidden_state_cache_gib: memory in GiB to keep what layers below the first trained one (LoRA on upper layers only) give
             each text, so that later epochs start there. 0 keeps nothing.
-        numbers_learning_rate: learning rate of the numbers that a loss learns beside the model, like tie widths and
+        loss_parameters_learning_rate: learning rate of the numbers that a loss learns beside the model, like tie widths and
             cut points. They are few and start far from the truth, so they need larger steps than weights do.
         pad_token: token for padding, for tokenizers that have none or one equal to EOS.
     """
@@ -47,24 +47,27 @@ class RewardConfig(trl.RewardConfig):
         default="\n", metadata={"help": "What stands between two steps where the data have no white space."}
     )
     segmentation: Literal["sentences", "lines", "paragraphs"] | None = field(
-        default=None, metadata={"help": "How the scorer cuts a text into steps; by default the way that fits the data."}
+        default=None,
+        metadata={"help": "AttentionOptions the scorer cuts a text into steps; by default the way that fits the data."},
     )
     layout: LayoutName = field(
         default="auto",
-        metadata={"help": "How texts lie in memory: padded, packed or prefix_shared; auto takes the fastest."},
+        metadata={
+            "help": "AttentionOptions texts lie in memory: padded, packed or prefix_shared; auto takes the fastest."
+        },
     )
     check_layout: bool = field(
         default=False, metadata={"help": "Compare the first rows' scores with those of the padded layout."}
     )
-    tokens_per_pass: int | None = field(
+    max_tokens_per_forward: int | None = field(
         default=None,
         metadata={"help": "The most tokens of one forward pass; larger batches are cut. On a CPU by default 2,048."},
     )
-    frozen_cache_gib: float = field(
+    hidden_state_cache_gib: float = field(
         default=0.0,
         metadata={"help": "GiB to keep what layers below the first trained one give each text, for later epochs."},
     )
-    numbers_learning_rate: float = field(
+    loss_parameters_learning_rate: float = field(
         default=0.02, metadata={"help": "Learning rate of the numbers that a loss learns, like cut points."}
     )
     pad_token: str | None = field(
@@ -77,8 +80,8 @@ class RewardConfig(trl.RewardConfig):
         super().__post_init__()
         self.pad_token = pad_token
         require_layout(self.layout)
-        if self.tokens_per_pass is not None and self.tokens_per_pass < 1:
-            raise UnusableSetting(
-                f"tokens_per_pass={self.tokens_per_pass} leaves no room for a token in a forward pass. "
+        if self.max_tokens_per_forward is not None and self.max_tokens_per_forward < 1:
+            raise InvalidSettingError(
+                f"max_tokens_per_forward={self.max_tokens_per_forward} leaves no room for a token in a forward pass. "
                 "Give a positive number, or leave it out."
             )

@@ -3,11 +3,11 @@
 import torch
 from accelerate import Accelerator
 
-from rlhf_losses.batching import Pass
-from rlhf_losses.diagnostics import Tally, add_tallies, agreement
-from rlhf_losses.dimensions import PerItem, Scores
+from rlhf_losses.data import ForwardPass
 from rlhf_losses.losses import Loss
-from rlhf_losses.losses.algebra import term_names
+from rlhf_losses.losses.objective import term_names
+from rlhf_losses.metrics import Tally, add_tallies, agreement
+from rlhf_losses.shapes import PerItem, Scores
 
 
 class Meter:
@@ -17,7 +17,9 @@ class Meter:
         self.tallies: dict[str, Tally] = {}
         self.batch: list[Scores] = []
 
-    def record(self, loss: Loss, scores: Scores, batch: Pass, costs: list[PerItem], weights: list[PerItem]) -> None:
+    def record(
+        self, loss: Loss, scores: Scores, batch: ForwardPass, costs: list[PerItem], weights: list[PerItem]
+    ) -> None:
         """Add one forward pass."""
         scores = scores.detach()
         self.batch.append(scores)

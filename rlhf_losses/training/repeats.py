@@ -9,7 +9,7 @@ from typing import Any
 from accelerate import Accelerator
 from accelerate.utils import send_to_device
 
-from rlhf_losses.batching import Batch, Collator
+from rlhf_losses.data import Batch, Collator
 
 
 def without_repeats(batch: Batch, collate: Collator, accelerator: Accelerator) -> Batch:

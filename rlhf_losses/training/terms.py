@@ -9,35 +9,35 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from rlhf_losses.batching import Pass
-from rlhf_losses.dimensions import PerItem, Scalar, Scores
+from rlhf_losses.data import ForwardPass
 from rlhf_losses.losses import Loss
 from rlhf_losses.losses.reduction import AverageOver, item_weights, weighted_mean
+from rlhf_losses.shapes import PerItem, Scalar, Scores
 
 
-def weigh(loss: Loss, batch: Pass, over: AverageOver) -> list[PerItem]:
+def weigh(loss: Loss, batch: ForwardPass, over: AverageOver) -> list[PerItem]:
     """Return the weights of the items of each term."""
     no_scores = torch.zeros(len(batch["score_row"]), device=batch["score_row"].device)
     feedback = batch["feedback"]
     weights = []
     for term in loss.terms:
-        anchor = term.loss.anchor(no_scores, feedback.read_as(term.loss.reads))
+        anchor = term.loss.item_positions(no_scores, feedback.convert_to(term.loss.feedback_type))
         rows = batch["score_row"][anchor]
         shares = batch["prompt_share"][rows] if over == "prompts" else 1.0
         weights.append(item_weights(rows, over) * shares)
     return weights
 
 
-def step_totals(loss: Loss, batches: Sequence[Pass], over: AverageOver) -> Tensor:
+def step_totals(loss: Loss, batches: Sequence[ForwardPass], over: AverageOver) -> Tensor:
     """Return the sum of the weights of each term over the micro-batches of one optimizer step."""
     sums = [torch.stack([weights.sum() for weights in weigh(loss, batch, over)]) for batch in batches]
     return torch.stack(sums).sum(dim=0)
 
 
-def price(loss: Loss, scores: Scores, batch: Pass, numbers: Sequence[Mapping[str, Tensor]]) -> list[PerItem]:
+def price(loss: Loss, scores: Scores, batch: ForwardPass, numbers: Sequence[Mapping[str, Tensor]]) -> list[PerItem]:
     """Return the cost of each item of each term, at the numbers that the term has learned."""
     priced = zip(loss.terms, numbers, strict=True)
-    return [term.loss.price(scores, batch["feedback"], learned) for term, learned in priced]
+    return [term.loss.per_item_loss(scores, batch["feedback"], learned) for term, learned in priced]
 
 
 def total_cost(loss: Loss, costs: Sequence[PerItem], weights: Sequence[PerItem], totals: Tensor) -> Scalar:

@@ -14,26 +14,26 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.trainer_utils import EvalLoopOutput
 
-from rlhf_losses.batching import Batch, Collator, Pass
-from rlhf_losses.batching.dataset import PREPARED, VALUES, AnyDataset
-from rlhf_losses.dimensions import Scores
+from rlhf_losses.data import Batch, Collator, ForwardPass
+from rlhf_losses.data.dataset import PREPARED, VALUES, AnyDataset
 from rlhf_losses.layouts import Layout, PaddedLayout, choose_layout, require_same_scores
 from rlhf_losses.losses import Aggregated, Loss
-from rlhf_losses.model import find_head, score_batch
-from rlhf_losses.positions import context_length
-from rlhf_losses.scoring.description import Description, canary_score
-from rlhf_losses.training import preflight
+from rlhf_losses.models.architectures import max_context_length
+from rlhf_losses.models.peft import keep_4bit_trainable, merged
+from rlhf_losses.models.scores import find_head, score_batch
+from rlhf_losses.scoring.metadata import RewardModelMetadata, canary_score
+from rlhf_losses.shapes import Scores
+from rlhf_losses.training import validation
 from rlhf_losses.training.config import RewardConfig
-from rlhf_losses.training.data import TrainingData
-from rlhf_losses.training.frozen import FrozenStates, find_frozen_layers
-from rlhf_losses.training.learned import LearnedNumbers
+from rlhf_losses.training.datasets import TrainingData
+from rlhf_losses.training.hidden_state_cache import HiddenStateCache, find_cached_layers
+from rlhf_losses.training.loss_parameters import LossParameters
 from rlhf_losses.training.meter import Meter, metric_names
-from rlhf_losses.training.passes import choose_cut
+from rlhf_losses.training.passes import choose_splitter
 from rlhf_losses.training.repeats import without_repeats
 from rlhf_losses.training.sharded import require_possible
 from rlhf_losses.training.terms import price, step_totals, total_cost, weigh
 from rlhf_losses.training.whole_step import Means, is_batchwide, measure
-from rlhf_losses.weights import keep_trainable, merged
 
 
 class RewardTrainer(trl.RewardTrainer):
@@ -41,13 +41,13 @@ class RewardTrainer(trl.RewardTrainer):
 
     Args:
         loss: a loss, its text, or None for the one that `args.loss` names.
-        frozen_states: those of an earlier trainer on the same base, `earlier.frozen.states`, see `frozen_cache_gib`.
+        hidden_state_cache: those of an earlier trainer on the same base, `earlier.frozen.states`, see `hidden_state_cache_gib`.
 
     Raises:
-        FeedbackMismatch: the columns of the data hold no feedback that the loss reads, or it costs the same whatever
+        FeedbackMismatchError: the columns of the data hold no feedback that the loss reads, or it costs the same whatever
             they hold.
-        InvalidFeedback: values that cannot be, empty texts, or no row that fits the model.
-        UnusableModel: several labels, or a tokenizer that would hide the end of a text.
+        InvalidFeedbackError: values that cannot be, empty texts, or no row that fits the model.
+        UnsupportedModelError: several labels, or a tokenizer that would hide the end of a text.
     """
 
     args: RewardConfig
@@ -66,18 +66,18 @@ class RewardTrainer(trl.RewardTrainer):
         *,
         loss: Loss | str | None = None,
         peft_config: Any = None,
-        frozen_states: FrozenStates | None = None,
+        hidden_state_cache: HiddenStateCache | None = None,
         **trl_arguments: Any,
     ) -> None:
         args = args or RewardConfig(f"{Path(_name(model)).name}-Reward")
-        self.loss = preflight.choose_loss(loss, args)
+        self.loss = validation.choose_loss(loss, args)
         self.data = TrainingData(self.loss, args, train_dataset, eval_dataset)
-        config = preflight.load_config(model, args)
-        preflight.require_one_label(model, config)
-        tokenizer = processing_class or preflight.load_tokenizer(model, args)
-        preflight.mend_tokenizer(tokenizer, args)
-        self.context = context_length(config)
-        preflight.warn_of_positions(config, args)
+        config = validation.load_config(model, args)
+        validation.require_one_label(model, config)
+        tokenizer = processing_class or validation.load_tokenizer(model, args)
+        validation.configure_special_tokens(tokenizer, args)
+        self.context = max_context_length(config)
+        validation.warn_of_positions(config, args)
         self.train_meter, self.eval_meter = Meter(), Meter()
         self.step_means: Means | None = None
         padded = PaddedLayout(int(tokenizer.pad_token_id), args.pad_to_multiple_of)
@@ -88,19 +88,19 @@ class RewardTrainer(trl.RewardTrainer):
             train_dataset=self.data.train,
             eval_dataset=self.data.evaluation,
             processing_class=tokenizer,
-            peft_config=preflight.complete_adapter(peft_config, config),
+            peft_config=validation.complete_adapter(peft_config, config),
             **trl_arguments,
         )
-        require_possible(args, self.loss, self._sharded, bool(frozen_states))
+        require_possible(args, self.loss, self._sharded, bool(hidden_state_cache))
         find_head(self.model).float()
-        preflight.require_scores_inside(self.model, self.loss, self.data.kinds)
-        keep_trainable(self.model)
+        validation.require_scores_inside(self.model, self.loss, self.data.kinds)
+        keep_4bit_trainable(self.model)
         self.data_collator.layout = self._choose_layout(padded)
-        self.data_collator.cut = choose_cut(args, self.loss, self._sharded)
-        if frozen_states is None and args.frozen_cache_gib:
-            frozen_states = FrozenStates(args.frozen_cache_gib)
-        self.frozen = frozen_states and find_frozen_layers(self.model, frozen_states)
-        self.numbers = LearnedNumbers(self.loss).to(args.device)
+        self.data_collator.cut = choose_splitter(args, self.loss, self._sharded)
+        if hidden_state_cache is None and args.hidden_state_cache_gib:
+            hidden_state_cache = HiddenStateCache(args.hidden_state_cache_gib)
+        self.frozen = hidden_state_cache and find_cached_layers(self.model, hidden_state_cache)
+        self.numbers = LossParameters(self.loss).to(args.device)
 
     def compute_loss(
         self,
@@ -137,14 +137,14 @@ class RewardTrainer(trl.RewardTrainer):
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
         """Return the optimizer of the model and of the numbers that the loss learns."""
         optimizer = super().create_optimizer(model)
-        self.numbers.join(optimizer, self.args.numbers_learning_rate, self.accelerator)
+        self.numbers.join(optimizer, self.args.loss_parameters_learning_rate, self.accelerator)
         return optimizer
 
     def floating_point_ops(self, inputs: Batch) -> int:
         """Return the operations of a batch, by the tokens that its passes compute."""
         return sum(int(super(RewardTrainer, self).floating_point_ops(one["model_inputs"])) for one in inputs["passes"])
 
-    def publish(self, output_dir: str | Path | None = None) -> Path:
+    def save_merged(self, output_dir: str | Path | None = None) -> Path:
         """Save the model with any adapter merged, as a plain sequence classifier that anything can load."""
         folder = Path(output_dir or self.args.output_dir)
         model = merged(self.accelerator.unwrap_model(self.model))
@@ -204,11 +204,11 @@ class RewardTrainer(trl.RewardTrainer):
         named = zip(self.loss.terms, metric_names(self.loss), strict=True)
         return sum(term.weight * means.get(name, 0.0) for term, name in named)
 
-    def _scores(self, model: torch.nn.Module, one: Pass) -> Scores:
-        with self.frozen.at_work(one) if self.frozen else nullcontext():
+    def _scores(self, model: torch.nn.Module, one: ForwardPass) -> Scores:
+        with self.frozen.use(one) if self.frozen else nullcontext():
             return score_batch(model, one)
 
-    def _priced(self, one: Pass, scores: Scores, totals: Tensor, means: Means) -> Tensor:
+    def _priced(self, one: ForwardPass, scores: Scores, totals: Tensor, means: Means) -> Tensor:
         numbers = [{**learned, **mean} for learned, mean in zip(self.numbers.by_term(), means, strict=True)]
         costs = price(self.loss, scores, one, numbers)
         weights = weigh(self.loss, one, self.args.average_over)
@@ -217,7 +217,7 @@ class RewardTrainer(trl.RewardTrainer):
             self._total_train_tokens += int(one["num_tokens"])
         return total_cost(self.loss, costs, weights, totals)
 
-    def _means_everywhere(self, passes: Sequence[Pass], scores: Sequence[Scores], totals: Tensor) -> Means:
+    def _means_everywhere(self, passes: Sequence[ForwardPass], scores: Sequence[Scores], totals: Tensor) -> Means:
         return measure(self.loss, passes, scores, totals, self.args.average_over, self._everywhere)
 
     def _everywhere(self, sums: Tensor) -> Tensor:
@@ -269,27 +269,27 @@ class RewardTrainer(trl.RewardTrainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
-        saved = Description.load(resume_from_checkpoint)
-        self.numbers.load({} if saved is None else saved.learned)
+        saved = RewardModelMetadata.load(resume_from_checkpoint)
+        self.numbers.load({} if saved is None else saved.loss_parameters)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         super()._save(output_dir, state_dict)
         if self.args.should_save:
             self._describe(self.accelerator.unwrap_model(self.model)).save(output_dir or self.args.output_dir)
 
-    def _describe(self, model: torch.nn.Module) -> Description:
-        return Description(
+    def _describe(self, model: torch.nn.Module) -> RewardModelMetadata:
+        return RewardModelMetadata(
             loss=str(self.loss),
             feedback=[kind.__name__ for kind in self.data.kinds],
             segmentation=self.data.splitter and (self.args.segmentation or self.data.splitter),
             **_aggregate(self.loss),
             separator=self.args.step_separator,
-            learned=self.numbers.told(),
+            loss_parameters=self.numbers.told(),
             canary_score=None if self._sharded else canary_score(model, self.processing_class),
         )
 
 
-def _scores_of_rows(passes: Sequence[Pass], scores: Sequence[Scores]) -> list[Scores]:
+def _scores_of_rows(passes: Sequence[ForwardPass], scores: Sequence[Scores]) -> list[Scores]:
     """Return the scores of each row of a batch, in the order of the rows."""
     lines: dict[int, Scores] = {}
     for one, seen in zip(passes, scores, strict=True):

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from rlhf_losses.batching import Pass
-from rlhf_losses.dimensions import Scores
-from rlhf_losses.losses import BatchwideLoss, Loss
+from rlhf_losses.data import ForwardPass
+from rlhf_losses.losses import BatchLoss, Loss
 from rlhf_losses.losses.reduction import AverageOver
+from rlhf_losses.shapes import Scores
 from rlhf_losses.training.terms import weigh
 
 Means = Sequence[Mapping[str, Tensor]]
@@ -17,13 +17,13 @@ Means = Sequence[Mapping[str, Tensor]]
 
 def is_batchwide(loss: Loss) -> bool:
     """Tell whether a term of the loss looks at all scores of an optimizer step together."""
-    return any(isinstance(term.loss, BatchwideLoss) for term in loss.terms)
+    return any(isinstance(term.loss, BatchLoss) for term in loss.terms)
 
 
 @torch.no_grad()
 def measure(
     loss: Loss,
-    passes: Sequence[Pass],
+    passes: Sequence[ForwardPass],
     scores: Sequence[Scores],
     totals: Tensor,
     over: AverageOver,
@@ -39,10 +39,10 @@ def measure(
     """
     means: list[dict[str, Tensor]] = [{} for _ in loss.terms]
     for number, term in enumerate(loss.terms):
-        if isinstance(term.loss, BatchwideLoss):
+        if isinstance(term.loss, BatchLoss):
             sums = [
                 weigh(loss, one, over)[number].double()
-                @ term.loss.moments(seen.float(), one["feedback"].read_as(term.loss.reads))
+                @ term.loss.moments(seen.float(), one["feedback"].convert_to(term.loss.feedback_type))
                 for one, seen in zip(passes, scores, strict=True)
             ]
             means[number] = {"means": everywhere(torch.stack(sums).sum(dim=0)) / totals[number].clamp(min=1e-12)}

@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 import trl
 
+from rlhf_losses.cli.argument_parser import CommandLineError
 from rlhf_losses.cli.arguments import DataArguments, RewardModelArguments, TrainingParser, require_attention
-from rlhf_losses.cli.usage import BadArgument
 from rlhf_losses.training import RewardConfig
 
 
@@ -92,7 +92,7 @@ def test_resume_may_stand_alone_or_name_a_checkpoint(read):
     ],
 )
 def test_what_cannot_be_read_is_refused(read, argv, message):
-    with pytest.raises(BadArgument, match=message):
+    with pytest.raises(CommandLineError, match=message):
         read(*argv)
 
 
@@ -110,13 +110,13 @@ def test_what_cannot_be_read_is_refused(read, argv, message):
     ],
 )
 def test_a_config_file_that_cannot_be_read_is_refused(read, config_file, text, message):
-    with pytest.raises(BadArgument, match=message):
+    with pytest.raises(CommandLineError, match=message):
         read("--config", str(config_file(text)))
 
 
 def test_an_attention_that_nobody_registered_is_named_with_the_nearest_one():
     with pytest.raises(
-        BadArgument, match=r"no attention 'rlhf_losses_tree_call'.*Did you mean 'rlhf_losses_tree_calls'"
+        CommandLineError, match=r"no attention 'rlhf_losses_tree_call'.*Did you mean 'rlhf_losses_tree_calls'"
     ):
         require_attention("rlhf_losses_tree_call")
 

@@ -5,7 +5,7 @@ from dataclasses import fields
 import pytest
 
 from rlhf_losses.cli.docstring import plain, read_docstring
-from rlhf_losses.hooks import catalogue
+from rlhf_losses.hooks import loss_registry
 from rlhf_losses.losses.options import written
 
 
@@ -15,22 +15,22 @@ def described(cli, *argv):
     return answered.out
 
 
-@pytest.mark.parametrize("name", catalogue())
+@pytest.mark.parametrize("name", loss_registry())
 def test_every_loss_is_described_without_marks_of_restructured_text(cli, name):
     told = described(cli, name)
     assert not [mark for mark in (".. ", "::", ":math:", "``") if mark in told]
 
 
-@pytest.mark.parametrize("name", catalogue())
+@pytest.mark.parametrize("name", loss_registry())
 def test_every_option_is_told_with_its_default(cli, name):
     told = described(cli, name)
-    assert all(f"{f.name} (default {written(f.default)})" in told for f in fields(catalogue()[name]))
+    assert all(f"{f.name} (default {written(f.default)})" in told for f in fields(loss_registry()[name]))
 
 
-@pytest.mark.parametrize("name", catalogue())
+@pytest.mark.parametrize("name", loss_registry())
 def test_every_loss_tells_what_it_reads_claims_and_where_it_comes_from(cli, name):
     told = described(cli, name)
-    assert all(f"\n{section}\n    " in told for section in ("Feedback", "Claims", "From"))
+    assert all(f"\n{section}\n    " in told for section in ("Feedback", "LossProperty", "From"))
 
 
 def test_the_description_of_bradley_terry_holds_everything(cli):

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from known_layouts import HH, MT_BENCH
+from known_formats import HH, MT_BENCH
 
 from rlhf_losses.sandbox.tiny_models import build_tokenizer
 
@@ -46,8 +46,8 @@ def test_a_layout_is_recognised_and_told_in_one_line(cli, write_rows):
 
 
 def test_an_adapter_may_be_named(cli, write_rows):
-    assert "prompt" not in inspected(cli, "--dataset", write_rows(HH), "--adapter", "native")["columns"]
-    told = cli("inspect", "--dataset", write_rows(HH), "--adapter", "hh-rlhf")
+    assert "prompt" not in inspected(cli, "--dataset", write_rows(HH), "--converter", "native")["columns"]
+    told = cli("inspect", "--dataset", write_rows(HH), "--converter", "hh-rlhf")
     assert told.code == 2
     assert "No adapter is called 'hh-rlhf'. Did you mean 'hh_rlhf'?" in told.err
 
@@ -85,9 +85,9 @@ def test_only_the_first_rows_are_read_on_request(cli, write_rows):
 
 
 PLUGIN = """
-from rlhf_losses import Adapter, hookimpl
+from rlhf_losses import DatasetConverter, hookimpl
 
-class Duels(Adapter):
+class Duels(DatasetConverter):
     "A winner and a loser a row."
     columns = (("better", "worse"),)
     source = "https://example.org/duels"
@@ -96,7 +96,7 @@ class Duels(Adapter):
         return [{"chosen": row["better"], "rejected": row["worse"]}]
 
 @hookimpl
-def provide_adapters():
+def provide_dataset_converters():
     return [Duels]
 """
 

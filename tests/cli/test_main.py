@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from rlhf_losses.cli import list_losses, main
-from rlhf_losses.cli.quiet import DEBUG
-from rlhf_losses.cli.usage import BadArgument
+from rlhf_losses.cli.argument_parser import CommandLineError
+from rlhf_losses.cli.logging_setup import DEBUG
 
 HEAVY = ("torch", "trl", "transformers", "datasets", "peft", "numpy", "rlhf_losses.losses", "rlhf_losses.feedback")
 
@@ -21,8 +21,8 @@ from rlhf_losses import PairwiseLoss, hookimpl
 class FocalInAFile(PairwiseLoss):
     """Half of the squared shortfall."""
 
-    def per_pair(self, lead):
-        return (1 - lead).clamp(min=0) ** 2 / 2
+    def per_pair(self, score_difference):
+        return (1 - score_difference).clamp(min=0) ** 2 / 2
 
 @hookimpl
 def provide_losses():
@@ -135,7 +135,7 @@ def test_a_loss_of_a_plugin_file_says_where_it_comes_from(cli, plugin):
 
 def test_debugging_shows_the_traceback(cli, monkeypatch):
     monkeypatch.setenv(DEBUG, "1")
-    with pytest.raises(BadArgument, match="no command 'trian'"):
+    with pytest.raises(CommandLineError, match="no command 'trian'"):
         cli("trian")
 
 

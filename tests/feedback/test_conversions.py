@@ -6,9 +6,9 @@ import pytest
 import torch
 from hypothesis import given
 
-from rlhf_losses.errors import FeedbackMismatch
+from rlhf_losses.errors import FeedbackMismatchError
 from rlhf_losses.feedback import (
-    KINDS,
+    FEEDBACK_TYPES,
     Attributes,
     Labels,
     Pairs,
@@ -17,7 +17,7 @@ from rlhf_losses.feedback import (
     Steps,
     StepwiseRankings,
     Votes,
-    source_for,
+    find_source_type,
 )
 from rlhf_losses.testing.strategies import scores_with
 
@@ -48,21 +48,23 @@ def as_sets(pairs):
     return sorted(zip(pairs.chosen.tolist(), pairs.rejected.tolist(), pairs.preference.tolist(), strict=True))
 
 
-@pytest.mark.parametrize(("kind", "target"), list(product(KINDS, KINDS)), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    ("kind", "target"), list(product(FEEDBACK_TYPES, FEEDBACK_TYPES)), ids=lambda kind: kind.__name__
+)
 def test_conversions_go_down_only(kind, target):
     feedback = EXAMPLES[kind]
     allowed = target is kind or target in DOWN[kind]
-    assert kind.reaches(target) == allowed
+    assert kind.is_convertible_to(target) == allowed
     if allowed:
-        assert isinstance(feedback.read_as(target), target)
+        assert isinstance(feedback.convert_to(target), target)
     else:
-        with pytest.raises(FeedbackMismatch, match="conversions go down only"):
-            feedback.read_as(target)
+        with pytest.raises(FeedbackMismatchError, match="conversions go down only"):
+            feedback.convert_to(target)
 
 
 def test_a_conversion_that_does_not_exist_names_the_command_that_lists_losses():
-    with pytest.raises(FeedbackMismatch, match="rlhf-losses list --feedback labels"):
-        EXAMPLES[Labels].read_as(Pairs)
+    with pytest.raises(FeedbackMismatchError, match="rlhf-losses list --feedback labels"):
+        EXAMPLES[Labels].convert_to(Pairs)
 
 
 def test_the_majority_of_votes_is_chosen_with_its_share_as_preference():
@@ -95,13 +97,13 @@ def test_ratings_rank_the_answers_of_a_prompt_from_high_to_low():
 
 def test_ratings_of_different_prompts_are_not_compared():
     ratings = Ratings(candidates=[0, 1, 2], ratings=[1.0, 5.0, 3.0], sizes=[1, 2])
-    assert as_sets(ratings.read_as(Pairs)) == [(1, 2, 1.0)]
+    assert as_sets(ratings.convert_to(Pairs)) == [(1, 2, 1.0)]
 
 
 def test_a_prompt_with_one_rated_answer_ranks_nothing():
     ratings = Ratings(candidates=[0, 1], ratings=[1.0, 5.0], sizes=[1, 1])
     assert len(ratings.to_rankings()) == 0
-    assert len(ratings.read_as(Pairs)) == 0
+    assert len(ratings.convert_to(Pairs)) == 0
 
 
 def test_a_ranking_is_all_its_pairs():
@@ -125,7 +127,7 @@ def test_a_list_of_k_answers_has_k_choose_two_pairs(drawn):
 def test_ratings_and_their_pairs_never_disagree(drawn):
     _, ratings = drawn
     value = dict(zip(ratings.candidates.tolist(), ratings.ratings.tolist(), strict=True))
-    for better, worse, preference in as_sets(ratings.read_as(Pairs)) if len(ratings.to_rankings()) else []:
+    for better, worse, preference in as_sets(ratings.convert_to(Pairs)) if len(ratings.to_rankings()) else []:
         assert value[better] > value[worse] if preference == 1 else value[better] == value[worse]
 
 
@@ -137,21 +139,21 @@ def test_votes_never_prefer_the_minority(drawn):
 
 def test_nothing_goes_down_to_nothing():
     assert len(Rankings.concatenate([]).to_pairs()) == 0
-    assert len(Ratings.concatenate([]).read_as(Pairs)) == 0
+    assert len(Ratings.concatenate([]).convert_to(Pairs)) == 0
     assert len(Votes.concatenate([]).to_pairs()) == 0
 
 
 def test_a_kind_is_read_from_itself_where_it_is_there():
-    assert source_for(Pairs, [Votes, Rankings, Pairs]) is Pairs
-    assert source_for(Pairs, [Steps, Ratings]) is Ratings
-    assert source_for(Rankings, [Pairs, Votes]) is None
-    assert source_for(Steps, []) is None
+    assert find_source_type(Pairs, [Votes, Rankings, Pairs]) is Pairs
+    assert find_source_type(Pairs, [Steps, Ratings]) is Ratings
+    assert find_source_type(Rankings, [Pairs, Votes]) is None
+    assert find_source_type(Steps, []) is None
 
 
 def test_conversions_keep_the_scores_that_they_point_at():
     rankings = Rankings(candidates=[3, 1], ranks=[1, 2], sizes=[2])
     scores = torch.tensor([9.0, 1.0, 9.0, 4.0])
-    assert rankings.to_pairs().lead(scores).tolist() == [4.0 - 1.0]
+    assert rankings.to_pairs().score_difference(scores).tolist() == [4.0 - 1.0]
 
 
 def test_a_preference_of_one_half_is_a_tie_where_nothing_else_is_said():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rlhf_losses.errors import FeedbackMismatch, InvalidFeedback
+from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
 from rlhf_losses.feedback import (
     Labels,
     Pairs,
@@ -11,8 +11,8 @@ from rlhf_losses.feedback import (
     Steps,
     StepwiseRankings,
     Votes,
-    kinds_held,
-    kinds_in_columns,
+    feedback_types_in_columns,
+    feedback_types_of_row,
 )
 
 NAN, INF = float("nan"), float("inf")
@@ -60,7 +60,7 @@ NAN, INF = float("nan"), float("inf")
     ],
 )
 def test_a_row_with_values_that_cannot_be_is_refused(kind, row, told):
-    with pytest.raises(InvalidFeedback) as caught:
+    with pytest.raises(InvalidFeedbackError) as caught:
         kind.from_row(row)
     assert told in str(caught.value)
 
@@ -87,7 +87,7 @@ def test_a_row_with_values_that_cannot_be_is_refused(kind, row, told):
     ],
 )
 def test_fields_that_do_not_fit_each_other_are_refused(make, told):
-    with pytest.raises(InvalidFeedback) as caught:
+    with pytest.raises(InvalidFeedbackError) as caught:
         make()
     assert told in str(caught.value)
 
@@ -101,12 +101,12 @@ def test_fields_that_do_not_fit_each_other_are_refused(make, told):
     ],
 )
 def test_completions_that_could_be_answers_or_steps_are_refused(columns, told):
-    with pytest.raises(FeedbackMismatch) as caught:
-        kinds_in_columns(columns)
+    with pytest.raises(FeedbackMismatchError) as caught:
+        feedback_types_in_columns(columns)
     assert told in str(caught.value)
     assert "split the data into two datasets" in str(caught.value)
 
 
 def test_a_column_that_is_null_in_a_row_holds_nothing_there():
     row = {"completions": ["a", "b"], "labels": [1, 0], "ranks": None, "votes": None}
-    assert kinds_held(row) == (Steps,)
+    assert feedback_types_of_row(row) == (Steps,)

@@ -3,7 +3,18 @@
 import pytest
 import torch
 
-from rlhf_losses.feedback import KINDS, Answer, Labels, Mixed, Pairs, Rankings, Ratings, Steps, Votes, kinds_in_columns
+from rlhf_losses.feedback import (
+    FEEDBACK_TYPES,
+    Answer,
+    Labels,
+    Mixed,
+    Pairs,
+    Rankings,
+    Ratings,
+    Steps,
+    Votes,
+    feedback_types_in_columns,
+)
 
 PROMPT = "Why is the sky blue?"
 GOOD, BAD, WORSE = "Air scatters blue most.", "It is paint.", "Who knows."
@@ -102,15 +113,15 @@ def test_a_row_may_carry_several_kinds():
     row = {"prompt": PROMPT, "chosen": GOOD, "rejected": BAD, "completion": WORSE, "label": False}
     assert Mixed.answers(row) == [Answer(PROMPT, (text,)) for text in (GOOD, BAD, WORSE)]
     mixed = Mixed.from_row(row)
-    assert (mixed.read_as(Pairs).chosen.tolist(), mixed.read_as(Pairs).rejected.tolist()) == ([0], [1])
-    assert mixed.read_as(Labels).candidates.tolist() == [2]
+    assert (mixed.convert_to(Pairs).chosen.tolist(), mixed.convert_to(Pairs).rejected.tolist()) == ([0], [1])
+    assert mixed.convert_to(Labels).candidates.tolist() == [2]
     assert mixed.score_count() == 3
 
 
 def test_positions_count_the_parts_of_all_answers():
     row = {"chosen": GOOD, "rejected": BAD, "completions": ["First.", "Then."], "labels": [1, 0]}
     assert sum(len(answer.parts) for answer in Mixed.answers(row)) == 4
-    assert Mixed.from_row(row).read_as(Steps).steps.tolist() == [2, 3]
+    assert Mixed.from_row(row).convert_to(Steps).steps.tolist() == [2, 3]
 
 
 @pytest.mark.parametrize(
@@ -133,10 +144,10 @@ def test_positions_count_the_parts_of_all_answers():
     ],
 )
 def test_columns_tell_the_kinds_that_data_hold(columns, kinds):
-    assert kinds_in_columns(columns) == tuple(kinds)
+    assert feedback_types_in_columns(columns) == tuple(kinds)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", FEEDBACK_TYPES, ids=lambda kind: kind.__name__)
 def test_every_way_to_write_a_kind_is_recognised_with_its_optional_columns(kind):
     for way in kind.columns:
         assert kind.held_by([*way, *kind.optional_columns])

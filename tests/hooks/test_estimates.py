@@ -1,17 +1,17 @@
-"""Estimates come through the door of plugins; a broken one is refused with its plugin, an unknown one by name."""
+"""EstimateRegistry come through the door of plugins; a broken one is refused with its plugin, an unknown one by name."""
 
 import pytest
 from plugin_code import ESTIMATE, ESTIMATE_HOOK, HOOK, LOSS
 
-from rlhf_losses.errors import PluginError, UnknownName, UnreadableLoss
-from rlhf_losses.hooks.estimates import Estimates, estimates
+from rlhf_losses.errors import InvalidLossError, PluginError, UnknownNameError
+from rlhf_losses.hooks.estimates import EstimateRegistry, estimates
 from rlhf_losses.hooks.manager import BLOCK, build_manager
-from rlhf_losses.hooks.registry import Catalogue
+from rlhf_losses.hooks.registry import LossRegistry
 
 
 def fresh(*files):
     """Return the estimates as they are now, whatever was gathered before."""
-    return Estimates(build_manager(files))
+    return EstimateRegistry(build_manager(files))
 
 
 def refusal(*files):
@@ -24,13 +24,13 @@ def test_an_installed_plugin_brings_an_estimate_and_no_loss(install):
     install("remote", ESTIMATE + ESTIMATE_HOOK)
     assert fresh().plugins["remoteness"] == "remote"
     assert fresh()["remoteness"].name() == "remoteness"
-    assert "remoteness" not in Catalogue(build_manager())
+    assert "remoteness" not in LossRegistry(build_manager())
 
 
 def test_a_plugin_may_bring_a_loss_too(plugin_file):
     file = plugin_file("both.py", LOSS + HOOK + ESTIMATE + ESTIMATE_HOOK)
     assert "remoteness" in fresh(file)
-    assert "absolute" in Catalogue(build_manager([file]))
+    assert "absolute" in LossRegistry(build_manager([file]))
 
 
 def test_a_blocked_plugin_brings_nothing(install, monkeypatch):
@@ -49,7 +49,7 @@ def test_the_text_of_an_estimate_parses_back(plugin_file, text):
 def test_an_unknown_estimate_is_refused_with_those_that_there_are(plugin_file):
     known = fresh(plugin_file("remote.py", ESTIMATE + ESTIMATE_HOOK))
     with pytest.raises(
-        UnknownName,
+        UnknownNameError,
         match=r"No estimate is called 'remotenes'\. Did you mean 'remoteness'\? The estimates are: .*remote",
     ):
         known.parse("remotenes(power=1.0)")
@@ -57,7 +57,7 @@ def test_an_unknown_estimate_is_refused_with_those_that_there_are(plugin_file):
 
 def test_where_there_is_no_estimate_the_message_says_so(monkeypatch):
     monkeypatch.setenv(BLOCK, ",".join(plugin for plugin in fresh().plugins.values()))
-    with pytest.raises(UnknownName, match=r"No plugin that is installed provides one\. Install the plugin"):
+    with pytest.raises(UnknownNameError, match=r"No plugin that is installed provides one\. Install the plugin"):
         fresh().parse("laplace")
 
 
@@ -66,13 +66,13 @@ def test_where_there_is_no_estimate_the_message_says_so(monkeypatch):
 )
 def test_what_is_no_call_is_refused(plugin_file, text):
     known = fresh(plugin_file("remote.py", ESTIMATE + ESTIMATE_HOOK))
-    with pytest.raises((UnreadableLoss, UnknownName)):
+    with pytest.raises((InvalidLossError, UnknownNameError)):
         known.parse(text)
 
 
 def test_an_option_that_is_not_there_is_refused(plugin_file):
     known = fresh(plugin_file("remote.py", ESTIMATE + ESTIMATE_HOOK))
-    with pytest.raises(UnknownName, match=r"remoteness has no option 'pover'\. Did you mean 'power'"):
+    with pytest.raises(UnknownNameError, match=r"remoteness has no option 'pover'\. Did you mean 'power'"):
         known.parse("remoteness(pover=1.0)")
 
 
@@ -88,13 +88,16 @@ def test_two_plugins_with_one_estimate_are_refused_with_both_names(install):
 @pytest.mark.parametrize(
     ("code", "told"),
     [
-        ("@hookimpl\ndef provide_estimates():\n    return 1 / 0\n", "fails in provide_estimates: ZeroDivisionError"),
-        ("@hookimpl\ndef provide_estimates():\n    pass\n", "returns None instead of a list of estimates"),
+        (
+            "@hookimpl\ndef provide_score_estimates():\n    return 1 / 0\n",
+            "fails in provide_score_estimates: ZeroDivisionError",
+        ),
+        ("@hookimpl\ndef provide_score_estimates():\n    pass\n", "returns None instead of a list of estimates"),
         (
             ESTIMATE + ESTIMATE_HOOK.replace("[Remoteness]", "[Remoteness()]"),
-            "is not a class derived from Estimate. Return classes from provide_estimates",
+            "is not a class derived from ScoreEstimate. Return classes from provide_score_estimates",
         ),
-        (LOSS + ESTIMATE_HOOK.replace("Remoteness", "Absolute"), "which is not a class derived from Estimate"),
+        (LOSS + ESTIMATE_HOOK.replace("Remoteness", "Absolute"), "which is not a class derived from ScoreEstimate"),
         (ESTIMATE.replace("@dataclass(frozen=True)\n", "") + ESTIMATE_HOOK, "Remoteness is not a frozen dataclass"),
         (ESTIMATE.replace("def read", "def reads_it") + ESTIMATE_HOOK, "Remoteness does not define read. Define it"),
         (ESTIMATE.replace(" = 2.0", "") + ESTIMATE_HOOK, "no default for power, so its name alone is no estimate"),

@@ -8,16 +8,16 @@ from plugin_code import HOOK, LOSS
 
 from rlhf_losses.errors import PluginError
 from rlhf_losses.feedback import Labels, Pairs, Rankings, Ratings, Steps, Votes
-from rlhf_losses.hooks import catalogue, hookimpl, parse_loss
+from rlhf_losses.hooks import hookimpl, loss_registry, parse_loss
 from rlhf_losses.hooks.builtins import provide_losses
 from rlhf_losses.hooks.manager import BLOCK, BUILT_IN, build_manager, load_file
-from rlhf_losses.hooks.registry import Catalogue
+from rlhf_losses.hooks.registry import LossRegistry
 from rlhf_losses.losses import BradleyTerry, Centering
 
 
 def fresh(*files):
-    """Return a catalogue that is built now, whatever was built before."""
-    return Catalogue(build_manager(files))
+    """Return a loss_registry that is built now, whatever was built before."""
+    return LossRegistry(build_manager(files))
 
 
 def refusal(make, *files):
@@ -118,7 +118,7 @@ def test_two_plugins_of_one_name_are_refused(install, plugin_file):
             "Plugin 'acme' implements provide_loses, which is not a hook. Did you mean 'provide_losses'?",
         ),
         (
-            "@hookimpl\ndef provide_losses(catalogue):\n    return []\n",
+            "@hookimpl\ndef provide_losses(loss_registry):\n    return []\n",
             "Plugin 'acme' implements a hook with the wrong arguments: ",
         ),
         (
@@ -176,8 +176,11 @@ def test_a_plugin_that_cannot_be_loaded_is_refused_by_name(install, code, told):
             "Absolute has no default for strength, so its name alone is no loss. Write a default: strength: float",
         ),
         (LOSS.replace("per_pair", "per_item") + HOOK, "Absolute does not define per_pair. Define it in the class."),
-        (LOSS.replace('    """Absolute lead."""\n', "") + HOOK, "Absolute has no docstring, so nobody can tell what"),
-        (LOSS.replace("Absolute lead.", "   ") + HOOK, "Absolute has no docstring"),
+        (
+            LOSS.replace('    """Absolute score_difference."""\n', "") + HOOK,
+            "Absolute has no docstring, so nobody can tell what",
+        ),
+        (LOSS.replace("Absolute score_difference.", "   ") + HOOK, "Absolute has no docstring"),
         (HOOK.replace("[Absolute]", "[PairwiseLoss]"), "PairwiseLoss does not define per_pair"),
     ],
 )
@@ -218,20 +221,20 @@ def test_a_plugin_file_is_a_module_of_its_own(plugin_file):
 
 def test_the_catalogue_is_built_once_for_the_same_files(plugin_file):
     file = plugin_file("mine.py")
-    assert catalogue() is catalogue()
-    assert catalogue([file]) is catalogue((str(file),))
-    assert catalogue([file]) is not catalogue()
+    assert loss_registry() is loss_registry()
+    assert loss_registry([file]) is loss_registry((str(file),))
+    assert loss_registry([file]) is not loss_registry()
 
 
 def test_a_catalogue_is_a_mapping_of_names_to_losses():
-    assert catalogue()["bradley_terry"] is BradleyTerry
-    assert len(catalogue()) == len(list(catalogue())) == len(catalogue().entries)
+    assert loss_registry()["bradley_terry"] is BradleyTerry
+    assert len(loss_registry()) == len(list(loss_registry())) == len(loss_registry().entries)
     with pytest.raises(KeyError):
-        catalogue()["xyzzy"]
+        loss_registry()["xyzzy"]
 
 
 def test_names_are_parsed_from_the_catalogue():
-    assert parse_loss("bradley_terry") == catalogue().parse("bradley_terry") == BradleyTerry()
+    assert parse_loss("bradley_terry") == loss_registry().parse("bradley_terry") == BradleyTerry()
 
 
 @pytest.mark.parametrize(
@@ -246,7 +249,7 @@ def test_names_are_parsed_from_the_catalogue():
     ],
 )
 def test_losses_for_a_kind_of_feedback_start_with_those_made_for_it(kind, first, also, never):
-    names = [entry.name for entry in catalogue().for_feedback(kind)]
+    names = [entry.name for entry in loss_registry().for_feedback(kind)]
     assert names[0] == first
     assert also in names
     assert never not in names
@@ -264,4 +267,4 @@ def test_a_plugin_object_may_be_registered_by_hand():
     manager = build_manager()
     manager.unregister(name=BUILT_IN)
     manager.register(Module, name="by hand")
-    assert Catalogue(manager).entries["centering"].plugin == "by hand"
+    assert LossRegistry(manager).entries["centering"].plugin == "by hand"

@@ -3,14 +3,14 @@
 import pytest
 from datasets import Dataset
 
-from rlhf_losses.errors import FeedbackMismatch, InvalidFeedback
-from rlhf_losses.hooks import catalogue
+from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
+from rlhf_losses.hooks import loss_registry
 from rlhf_losses.inspection import inspect
 from rlhf_losses.sandbox.tiny_models import build_tokenizer
 
 
 def found(*rows, **options):
-    return inspect(Dataset.from_list(list(rows)), catalogue(), **options)
+    return inspect(Dataset.from_list(list(rows)), loss_registry(), **options)
 
 
 def pair(chosen, rejected, prompt="2 + 2 = ", **more):
@@ -141,7 +141,7 @@ def test_rows_may_hold_several_kinds():
 
 
 def test_unknown_columns_and_impossible_values_are_refused():
-    with pytest.raises(FeedbackMismatch, match="no feedback that is known"):
+    with pytest.raises(FeedbackMismatchError, match="no feedback that is known"):
         found({"question": "2 + 2"})
-    with pytest.raises(InvalidFeedback, match="Row 1 of data: Pairs got the preference 2"):
+    with pytest.raises(InvalidFeedbackError, match="Row 1 of data: Pairs got the preference 2"):
         found(pair("4", "5", preference=1.0), pair("4", "5", preference=2.0))

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from rlhf_losses.layouts import PackedLayout, PrefixSharedLayout
 from rlhf_losses.layouts.attention import attend
-from rlhf_losses.layouts.base import How, Unfit
-from rlhf_losses.layouts.calls import attend_by_calls, has_kernel_for_groups
-from rlhf_losses.layouts.flex import BLOCK, attend_in_one_kernel, block_mask
-from rlhf_losses.layouts.tree import TokenTree
-from rlhf_losses.layouts.varlen import attend_by_spans, attend_with, kernel_of_torch
+from rlhf_losses.layouts.base import AttentionOptions, UnsupportedLayout
+from rlhf_losses.layouts.experimental.flex import BLOCK, attend_in_one_kernel, block_mask
+from rlhf_losses.layouts.experimental.varlen import attend_by_spans, attend_with, kernel_of_torch
+from rlhf_losses.layouts.prefix_tree import TokenTree
+from rlhf_losses.layouts.sdpa import attend_by_calls, has_kernel_for_groups
 
 
 def by_the_formula(query, key, value, window, softcap, both_ways=False) -> Tensor:
@@ -84,7 +84,7 @@ def test_tokens_that_look_both_ways_see_all_of_their_text_and_no_other(texts, de
 )
 def test_a_model_that_looks_another_way_than_the_tree_is_refused(module, both_ways, why):
     tree = PackedLayout(both_ways=both_ways).arrange(TEXTS).model_inputs["tree"]
-    with pytest.raises(Unfit, match=why):
+    with pytest.raises(UnsupportedLayout, match=why):
         attend(module, *tensors(len(tree.reach), 2), None, tree=tree)
 
 
@@ -135,7 +135,7 @@ def test_torchs_own_kernel_takes_what_it_is_handed(layout, key_heads, window):
         torch.empty(1, heads, len(tree.reach), 64, device="meta", dtype=torch.bfloat16, requires_grad=True)
         for heads in (HEADS, key_heads, key_heads)
     )
-    output = attend_with(kernel_of_torch(), tree, query, key, value, How(scaling=0.1, window=window))
+    output = attend_with(kernel_of_torch(), tree, query, key, value, AttentionOptions(scaling=0.1, window=window))
     assert (output.shape, output.dtype) == (query.shape, query.dtype)
     for gradient, x in zip(torch.autograd.grad(output.sum(), (query, key, value)), (query, key, value), strict=True):
         assert gradient.shape == x.shape
@@ -144,9 +144,9 @@ def test_torchs_own_kernel_takes_what_it_is_handed(layout, key_heads, window):
 @pytest.mark.parametrize("window", [None, 2])
 def test_heads_that_share_keys_may_be_given_keys_of_their_own(window, monkeypatch):
     tree = PrefixSharedLayout(shortest_shared=1).arrange(TEXTS).model_inputs["tree"]
-    row = (tree, *tensors(len(tree.reach), 2), How(window=window))
+    row = (tree, *tensors(len(tree.reach), 2), AttentionOptions(window=window))
     together = attend_by_calls(*row)
-    monkeypatch.setattr("rlhf_losses.layouts.calls.has_kernel_for_groups", lambda *_: False)
+    monkeypatch.setattr("rlhf_losses.layouts.sdpa.has_kernel_for_groups", lambda *_: False)
     apart = attend_by_calls(*row)
     torch.testing.assert_close(apart, together)
     for mine, theirs in zip(*(torch.autograd.grad(x.square().sum(), row[1:4]) for x in (apart, together)), strict=True):
@@ -179,7 +179,7 @@ def test_under_autocast_every_kernel_is_handed_one_precision():
         return attend_by_calls(*row)
 
     with torch.autocast("cpu", torch.bfloat16):
-        by_torch = attend_by_calls(tree, query, key, value.bfloat16(), How())
+        by_torch = attend_by_calls(tree, query, key, value.bfloat16(), AttentionOptions())
         ours = attend(MODULE, query, key, value.bfloat16(), None, tree=tree, along=along)[0]
     assert arrived == [torch.bfloat16] * 3
     assert torch.equal(ours[0].transpose(0, 1), by_torch[0])
@@ -261,7 +261,7 @@ def test_without_a_tree_it_is_ordinary_attention():
 
 def test_an_argument_that_it_does_not_know_is_refused_by_name():
     tree = PackedLayout().arrange(TEXTS).model_inputs["tree"]
-    with pytest.raises(Unfit, match="s_aux"):
+    with pytest.raises(UnsupportedLayout, match="s_aux"):
         attend(MODULE, *tensors(len(tree.reach), 4), None, tree=tree, s_aux=torch.zeros(HEADS))
 
 

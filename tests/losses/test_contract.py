@@ -1,4 +1,4 @@
-"""Every loss of the catalogue keeps the contract; a new loss is tested by being there."""
+"""Every loss of the loss_registry keeps the contract; a new loss is tested by being there."""
 
 from dataclasses import fields, replace
 
@@ -7,15 +7,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlhf_losses.feedback import KINDS, Feedback
-from rlhf_losses.hooks import catalogue
+from rlhf_losses.feedback import FEEDBACK_TYPES, Feedback
+from rlhf_losses.hooks import loss_registry
 from rlhf_losses.hooks.manager import BUILT_IN
-from rlhf_losses.losses import Claims, Hinge
+from rlhf_losses.losses import Hinge, LossProperty
 from rlhf_losses.testing import check_loss
-from rlhf_losses.testing.claims import CLAIM_RULES
+from rlhf_losses.testing.property_rules import CLAIM_RULES
 from rlhf_losses.testing.strategies import scores_with
 
-ENTRIES = list(catalogue().entries.values())
+ENTRIES = list(loss_registry().entries.values())
 LOSSES = [entry.loss() for entry in ENTRIES]
 BUILT_IN_LOSSES = [entry.loss() for entry in ENTRIES if entry.plugin == BUILT_IN]
 
@@ -35,7 +35,12 @@ def another(loss, option):
 OPTIONS = [(loss, field.name) for loss in LOSSES for field in fields(loss)]
 
 # A loss with each kind of feedback that it can price; a regularizer prices all of them.
-READINGS = [(loss, kind) for loss in LOSSES for kind in KINDS if loss.reads is Feedback or kind.reaches(loss.reads)]
+READINGS = [
+    (loss, kind)
+    for loss in LOSSES
+    for kind in FEEDBACK_TYPES
+    if loss.feedback_type is Feedback or kind.is_convertible_to(loss.feedback_type)
+]
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=str)
@@ -52,9 +57,9 @@ def test_every_loss_keeps_the_contract_with_another_option(loss, option):
 
 @pytest.mark.parametrize("loss", BUILT_IN_LOSSES, ids=str)
 def test_what_a_built_in_loss_does_not_claim_is_not_true_of_it(loss):
-    for claim in Claims:
-        if claim not in loss.claims:
-            with pytest.raises(AssertionError, match="from claims"):
+    for claim in LossProperty:
+        if claim not in loss.properties:
+            with pytest.raises(AssertionError, match="from properties"):
                 CLAIM_RULES[claim](loss)
 
 
@@ -64,8 +69,8 @@ def test_any_feedback_has_one_finite_cost_an_item_and_a_finite_gradient(loss, ki
     scores, feedback = data.draw(scores_with(kind))
     scores = scores.requires_grad_()
     for term in loss.terms:
-        items = term.loss.price(scores, feedback)
-        assert items.shape == term.loss.anchor(scores, feedback.read_as(term.loss.reads)).shape
+        items = term.loss.per_item_loss(scores, feedback)
+        assert items.shape == term.loss.item_positions(scores, feedback.convert_to(term.loss.feedback_type)).shape
         assert torch.isfinite(items).all()
     (gradient,) = torch.autograd.grad(loss(scores, feedback), scores, materialize_grads=True)
     assert torch.isfinite(gradient).all()

@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import logsigmoid
 
 from rlhf_losses.feedback import Rankings, Ratings, Steps, StepwiseRankings
-from rlhf_losses.feedback.groups import Groups
+from rlhf_losses.feedback.ragged import Ragged
 from rlhf_losses.hooks.builtins import provide_losses
 from rlhf_losses.losses import (
     AccumulatedPairs,
@@ -56,8 +56,12 @@ class SlowAccumulatedPairs(ListwiseLoss):
         costs = []
         for i in range(len(scores)):
             for j in range(i):
-                lead = (scores[i] - scores[j]) * (-1 if ranks[i] > ranks[j] else 1)
-                costs.append(-(logsigmoid(lead) + logsigmoid(-lead)) / 2 if ranks[i] == ranks[j] else -logsigmoid(lead))
+                score_difference = (scores[i] - scores[j]) * (-1 if ranks[i] > ranks[j] else 1)
+                costs.append(
+                    -(logsigmoid(score_difference) + logsigmoid(-score_difference)) / 2
+                    if ranks[i] == ranks[j]
+                    else -logsigmoid(score_difference)
+                )
         return torch.stack(costs).mean()
 
 
@@ -132,7 +136,7 @@ def rated(lists, draw):
 
 def priced(loss, scores, lists):
     leaf = scores.clone().requires_grad_()
-    costs = loss.price(leaf, lists)
+    costs = loss.per_item_loss(leaf, lists)
     # Each list weighs differently, so that a gradient that belongs to another list is seen.
     weights = torch.arange(1, len(costs) + 1, dtype=costs.dtype)
     (gradient,) = torch.autograd.grad((weights * costs).sum(), leaf)
@@ -230,7 +234,7 @@ def test_all_answers_at_once_score_what_each_of_them_scores(by):
 
 
 class TestGroups:
-    GROUPS = Groups(torch.tensor([3, 0, 1, 2]))
+    GROUPS = Ragged(torch.tensor([3, 0, 1, 2]))
     VALUES = torch.tensor([1.0, -2.0, 5.0, 7.0, 0.0, 0.5])
 
     def parts(self):
@@ -242,7 +246,7 @@ class TestGroups:
         assert self.GROUPS.highest(torch.tensor([-3, -2, -9, 4, -8, -7]))[[0, 2, 3]].tolist() == [-2, 4, -7]
 
     def test_logarithms_of_sums(self):
-        full = Groups(self.GROUPS.sizes[self.GROUPS.sizes > 0])
+        full = Ragged(self.GROUPS.sizes[self.GROUPS.sizes > 0])
         expected = [part.logsumexp(0).item() for part in self.parts() if len(part)]
         assert full.logsumexp(self.VALUES).tolist() == pytest.approx(expected)
         shares = torch.cat([part.log_softmax(0) for part in self.parts()])
@@ -262,8 +266,8 @@ class TestGroups:
     def test_order(self):
         assert self.GROUPS.order(self.VALUES).tolist() == [1, 0, 2, 3, 4, 5]
         assert self.GROUPS.order(torch.zeros(6), -self.VALUES).tolist() == [2, 0, 1, 3, 5, 4]
-        assert Groups(torch.tensor([], dtype=torch.long)).order(torch.tensor([])).tolist() == []
+        assert Ragged(torch.tensor([], dtype=torch.long)).order(torch.tensor([])).tolist() == []
 
 
 def test_every_loss_that_reads_lists_has_a_slow_twin():
-    assert {kind for kind in provide_losses() if kind.reads is Rankings} == {type(fast) for fast, _ in TWINS}
+    assert {kind for kind in provide_losses() if kind.feedback_type is Rankings} == {type(fast) for fast, _ in TWINS}

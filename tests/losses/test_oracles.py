@@ -42,7 +42,7 @@ def close(costs):
 
 
 def total(loss, scores, feedback):
-    return float(loss.price(scores.double(), feedback).sum())
+    return float(loss.per_item_loss(scores.double(), feedback).sum())
 
 
 def best_first(scores, rankings):
@@ -65,10 +65,10 @@ def test_bradley_terry_is_scipys_log_expit_weighed_as_documented(drawn):
     weight = (one if pairs.weight is None else pairs.weight).double().numpy()
     preference = (one if pairs.preference is None else pairs.preference).double().numpy()
     numbers = scores.double().numpy()
-    lead = numbers[pairs.chosen.numpy()] - numbers[pairs.rejected.numpy()] - margin
-    expected = -weight * (preference * log_expit(lead) + (1 - preference) * log_expit(-lead))
+    score_difference = numbers[pairs.chosen.numpy()] - numbers[pairs.rejected.numpy()] - margin
+    expected = -weight * (preference * log_expit(score_difference) + (1 - preference) * log_expit(-score_difference))
     # Feedback is kept in float32, and so is 1 - preference.
-    assert bradley_terry.price(scores.double(), pairs).tolist() == pytest.approx(expected.tolist(), rel=1e-6)
+    assert bradley_terry.per_item_loss(scores.double(), pairs).tolist() == pytest.approx(expected.tolist(), rel=1e-6)
 
 
 @given(scores_with(Pairs))
@@ -111,7 +111,7 @@ def test_plackett_luce_is_a_series_of_scipys_softmaxes(drawn):
         -sum(log_softmax(numbers[order[place:]])[0] for place in range(len(order)))
         for order, _ in best_first(scores, strict)
     ]
-    assert plackett_luce.price(scores.double(), strict).tolist() == close(expected)
+    assert plackett_luce.per_item_loss(scores.double(), strict).tolist() == close(expected)
 
 
 def test_the_plackett_luce_probabilities_of_all_orders_add_up_to_one():
@@ -129,7 +129,7 @@ def test_accumulated_pairs_is_choixs_likelihood_a_comparison(drawn):
         games = [(better, worse) for place, better in enumerate(order) for worse in order[place + 1 :]]
         assert len(games) == comb(len(order), 2)
         expected.append(-choix.log_likelihood_pairwise(games, scores.double().numpy()) / len(games))
-    assert accumulated_pairs.price(scores.double(), strict).tolist() == close(expected)
+    assert accumulated_pairs.per_item_loss(scores.double(), strict).tolist() == close(expected)
 
 
 @given(scores_with(Pairs))
@@ -138,9 +138,9 @@ def test_two_answers_make_plackett_luce_and_accumulated_pairs_bradley_terry(draw
     plain = Pairs(pairs.chosen, pairs.rejected)
     both = torch.stack([pairs.chosen, pairs.rejected], dim=1).flatten()
     lists = Rankings(both, torch.tensor([1, 2] * len(pairs)), torch.tensor([2] * len(pairs)))
-    expected = close(bradley_terry.price(scores.double(), plain).tolist())
-    assert plackett_luce.price(scores.double(), lists).tolist() == expected
-    assert accumulated_pairs.price(scores.double(), lists).tolist() == expected
+    expected = close(bradley_terry.per_item_loss(scores.double(), plain).tolist())
+    assert plackett_luce.per_item_loss(scores.double(), lists).tolist() == expected
+    assert accumulated_pairs.per_item_loss(scores.double(), lists).tolist() == expected
 
 
 @given(scores_with(Pairs))
@@ -149,7 +149,9 @@ def test_hinge_is_torchs_margin_ranking_loss(drawn):
     expected = functional.margin_ranking_loss(
         scores[pairs.chosen], scores[pairs.rejected], torch.ones(len(pairs)), margin=1.5, reduction="none"
     )
-    assert Hinge(margin=1.5).price(scores, Pairs(pairs.chosen, pairs.rejected)).tolist() == close(expected.tolist())
+    assert Hinge(margin=1.5).per_item_loss(scores, Pairs(pairs.chosen, pairs.rejected)).tolist() == close(
+        expected.tolist()
+    )
 
 
 @given(scores_with(Labels))
@@ -158,7 +160,7 @@ def test_cross_entropy_is_torchs_with_logits(drawn):
     expected = functional.binary_cross_entropy_with_logits(
         scores[labels.candidates].double(), labels.labels.double(), reduction="none"
     )
-    assert cross_entropy.price(scores.double(), labels).tolist() == close(expected.tolist())
+    assert cross_entropy.per_item_loss(scores.double(), labels).tolist() == close(expected.tolist())
 
 
 @given(scores_with(Labels))
@@ -166,37 +168,37 @@ def test_pointwise_hinge_is_torchs_hinge_embedding_loss_on_the_side_of_the_label
     scores, labels = drawn
     sides = torch.where(labels.labels == 1, scores[labels.candidates], -scores[labels.candidates])
     expected = functional.hinge_embedding_loss(sides, -torch.ones_like(sides), margin=1.5, reduction="none")
-    assert PointwiseHinge(margin=1.5).price(scores, labels).tolist() == close(expected.tolist())
+    assert PointwiseHinge(margin=1.5).per_item_loss(scores, labels).tolist() == close(expected.tolist())
 
 
 @given(scores_with(Steps))
 def test_segment_hinge_is_pointwise_hinge_on_every_step(drawn):
     scores, steps = drawn
-    expected = PointwiseHinge().price(scores, Labels(steps.steps, steps.values))
-    assert SegmentHinge().price(scores, steps).equal(expected)
+    expected = PointwiseHinge().per_item_loss(scores, Labels(steps.steps, steps.values))
+    assert SegmentHinge().per_item_loss(scores, steps).equal(expected)
 
 
 @given(scores_with(Ratings))
 def test_squared_error_is_torchs_mean_squared_error_before_the_mean(drawn):
     scores, ratings = drawn
     expected = functional.mse_loss(scores[ratings.candidates], ratings.ratings, reduction="none")
-    assert squared_error.price(scores, ratings).tolist() == close(expected.tolist())
+    assert squared_error.per_item_loss(scores, ratings).tolist() == close(expected.tolist())
 
 
 @given(scores_with(Steps))
 def test_segment_rating_is_torchs_mean_squared_error_before_the_mean(drawn):
     scores, steps = drawn
     expected = functional.mse_loss(scores[steps.steps], steps.values, reduction="none")
-    assert segment_rating.price(scores, steps).tolist() == close(expected.tolist())
+    assert segment_rating.per_item_loss(scores, steps).tolist() == close(expected.tolist())
 
 
 @given(scores_with(Pairs), st.floats(0.25, 4))
 def test_thurstone_is_scipys_log_ndtr(drawn, deviation):
     scores, pairs = drawn
     plain = Pairs(pairs.chosen, pairs.rejected)
-    lead = plain.lead(scores.double()).numpy() / (np.sqrt(2) * deviation)
-    expected = -log_ndtr(lead)
-    assert Thurstone(deviation=deviation).price(scores.double(), plain).tolist() == close(expected.tolist())
+    score_difference = plain.score_difference(scores.double()).numpy() / (np.sqrt(2) * deviation)
+    expected = -log_ndtr(score_difference)
+    assert Thurstone(deviation=deviation).per_item_loss(scores.double(), plain).tolist() == close(expected.tolist())
 
 
 @given(scores_with(Ratings), st.floats(0.25, 4))
@@ -204,7 +206,7 @@ def test_huber_is_scipys(drawn, threshold):
     scores, ratings = drawn
     distance = scores.double()[ratings.candidates] - ratings.ratings.double()
     expected = scipys_huber(threshold, distance.numpy())
-    assert Huber(threshold=threshold).price(scores.double(), ratings).tolist() == close(expected.tolist())
+    assert Huber(threshold=threshold).per_item_loss(scores.double(), ratings).tolist() == close(expected.tolist())
 
 
 @given(scores_with(Ratings), st.floats(0.25, 4))
@@ -215,7 +217,7 @@ def test_list_net_is_the_cross_entropy_of_scipys_softmaxes(drawn, temperature):
         -(softmax(grades.double().numpy() / temperature) * log_softmax(values.numpy())).sum()
         for values, grades in lists.graded_lists(scores.double())
     ]
-    assert ListNet(temperature=temperature).price(scores.double(), lists).tolist() == close(expected)
+    assert ListNet(temperature=temperature).per_item_loss(scores.double(), lists).tolist() == close(expected)
 
 
 @given(scores_with(Steps), st.floats(0, 8))
@@ -229,7 +231,7 @@ def test_pqm_is_scipys_logsumexp_step_by_step(drawn, margin):
         costs = [logsumexp([0.0, *wrong, *right[: i + 1]]) - right[i] for i in range(len(right))]
         costs += [logsumexp([0.0, *wrong])] if wrong else []
         expected.append(sum(costs) / len(costs))
-    assert Pqm(margin=margin).price(scores, steps).tolist() == pytest.approx(expected, rel=1e-6, abs=1e-6)
+    assert Pqm(margin=margin).per_item_loss(scores, steps).tolist() == pytest.approx(expected, rel=1e-6, abs=1e-6)
 
 
 @given(st.permutations(range(6)), st.lists(st.integers(0, 5), min_size=6, max_size=6), st.sampled_from([None, 1, 3]))
@@ -243,8 +245,8 @@ def test_lambda_ndcg_weighs_a_pair_by_what_its_swap_changes_in_torchmetrics_ndcg
         change = retrieval_normalized_dcg(swapped, target, top_k=top) - retrieval_normalized_dcg(
             scores, target, top_k=top
         )
-        lead = (scores[i] - scores[j]) * torch.sign(target[i] - target[j])
-        expected += float(change.abs() * functional.softplus(-lead))
+        score_difference = (scores[i] - scores[j]) * torch.sign(target[i] - target[j])
+        expected += float(change.abs() * functional.softplus(-score_difference))
     ranked = Rankings(range(6), [1 + max(grades) - grade for grade in grades], [6], grades)
     cost = LambdaNdcg(top=top, gain="linear")(scores, ranked).item()
     assert cost == pytest.approx(expected, rel=1e-5, abs=1e-6)

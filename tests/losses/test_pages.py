@@ -13,9 +13,9 @@ from rlhf_losses.feedback import Labels, Pairs, Rankings, Ratings, Steps
 from rlhf_losses.hooks.builtins import provide_losses
 from rlhf_losses.losses import (
     BradleyTerry,
-    Claims,
     Hinge,
     ListNet,
+    LossProperty,
     RobustBradleyTerry,
     SquaredDifference,
     bradley_terry,
@@ -50,28 +50,30 @@ def test_links_lead_somewhere(path):
 
 
 def test_every_claim_is_explained():
-    for claim in Claims:
+    for claim in LossProperty:
         assert f"* **{claim.words()[0]}**: " in CHOOSING
 
 
 def test_the_zero_is_free_under_the_losses_that_the_page_names():
-    compared = [kind for kind in provide_losses() if kind.reads in (Pairs, Rankings) and kind.name() != "centering"]
-    fixing = {kind.name() for kind in compared if Claims.SHIFT_INVARIANT not in kind.claims}
+    compared = [
+        kind for kind in provide_losses() if kind.feedback_type in (Pairs, Rankings) and kind.name() != "centering"
+    ]
+    fixing = {kind.name() for kind in compared if LossProperty.SHIFT_INVARIANT not in kind.properties}
     assert fixing == {"independent_classification", "eurus", "centered_bradley_terry"}
-    judged = [kind for kind in provide_losses() if kind.reads in (Ratings, Labels, Steps)]
-    assert not [kind.name() for kind in judged if Claims.SHIFT_INVARIANT in kind.claims]
+    judged = [kind for kind in provide_losses() if kind.feedback_type in (Ratings, Labels, Steps)]
+    assert not [kind.name() for kind in judged if LossProperty.SHIFT_INVARIANT in kind.properties]
 
 
-def slope(loss, lead, **said):
-    """Return how the cost of a pair changes with its lead, the scores being plus and minus half of it."""
-    leaf = torch.tensor(lead, dtype=torch.float64, requires_grad=True)
+def slope(loss, score_difference, **said):
+    """Return how the cost of a pair changes with its score_difference, the scores being plus and minus half of it."""
+    leaf = torch.tensor(score_difference, dtype=torch.float64, requires_grad=True)
     cost = loss(torch.stack([leaf / 2, -leaf / 2]), Pairs(chosen=[0], rejected=[1], **said))
     return torch.autograd.grad(cost, leaf)[0].item()
 
 
 def rest(loss, **said):
-    """Return the lead at which a loss pulls no more."""
-    return brentq(lambda lead: slope(loss, lead, **said), -50, 50)
+    """Return the score_difference at which a loss pulls no more."""
+    return brentq(lambda score_difference: slope(loss, score_difference, **said), -50, 50)
 
 
 @pytest.mark.parametrize("share", [0.6, 0.75, 0.9])
@@ -87,14 +89,14 @@ def test_label_smoothing_holds_the_lead_of_sure_pairs(smoothing):
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.3])
-@pytest.mark.parametrize("lead", [-10.0, 0.0, 10.0, 1000.0])
-def test_robust_bradley_terry_never_stops_to_pull(rate, lead):
-    assert slope(RobustBradleyTerry(flip_rate=rate), lead) <= -rate / (1 - 2 * rate) * (1 - 1e-9)
+@pytest.mark.parametrize("score_difference", [-10.0, 0.0, 10.0, 1000.0])
+def test_robust_bradley_terry_never_stops_to_pull(rate, score_difference):
+    assert slope(RobustBradleyTerry(flip_rate=rate), score_difference) <= -rate / (1 - 2 * rate) * (1 - 1e-9)
 
 
 @pytest.mark.parametrize("loss", [bradley_terry, thurstone], ids=str)
 def test_without_disagreement_the_lead_of_a_likelihood_grows_without_end(loss):
-    assert all(slope(loss, lead) < 0 for lead in (-10.0, 0.0, 5.0, 10.0))
+    assert all(slope(loss, score_difference) < 0 for score_difference in (-10.0, 0.0, 5.0, 10.0))
 
 
 def test_losses_that_name_a_distance_hold_the_scale_at_it():
@@ -118,9 +120,9 @@ def test_list_net_rests_at_the_differences_of_the_grades_over_the_temperature():
 
 
 def test_score_decay_holds_a_pair_at_a_finite_lead():
-    # At rest sigmoid(-lead) is what the decay pulls back, the mean of two squared halves of the lead.
-    lead = rest(bradley_terry + 0.1 * score_decay)
-    assert 1 / (1 + exp(lead)) == pytest.approx(0.1 * lead / 2)
+    # At rest sigmoid(-score_difference) is what the decay pulls back, the mean of two squared halves of the score_difference.
+    score_difference = rest(bradley_terry + 0.1 * score_decay)
+    assert 1 / (1 + exp(score_difference)) == pytest.approx(0.1 * score_difference / 2)
 
 
 def test_the_log_barrier_pulls_the_harder_the_nearer_the_limit_is():

@@ -66,12 +66,12 @@ FIRST_TWO = set(permutations((1, 2, 3, 3)))
 
 def questions(loss: Loss) -> list[list[Feedback]]:
     """Return all that can be said to a loss, question by question."""
-    if loss.reads is Rankings:
+    if loss.feedback_type is Rankings:
         top = loss.top if isinstance(loss, PlackettLuce) else 1 if isinstance(loss, BestOfN) else None
         return lists({1: FIRST, 2: FIRST_TWO}.get(top, ORDERS))
-    if loss.reads is Labels:
+    if loss.feedback_type is Labels:
         return [[Labels([i], [label]) for label in (0.0, 1.0)] for i in range(len(TRUE))]
-    if loss.reads is Steps:
+    if loss.feedback_type is Steps:
         return [[Steps([i], [label]) for label in (0.0, 1.0)] for i in range(len(TRUE))]
     if isinstance(loss, OrdinalPreference):
         return strengths(loss.levels)
@@ -85,7 +85,7 @@ def ask(model: Loss, flip_rate: float = 0.0, seed: int = 0, numbers: dict[str, t
     asked = questions(model)
     said = type(asked[0][0]).concatenate([one for answers in asked for one in answers])
     question = torch.tensor([number for number, answers in enumerate(asked) for _ in answers])
-    chances = (-model.price(TRUE, said, numbers)).exp()
+    chances = (-model.per_item_loss(TRUE, said, numbers)).exp()
     generator = torch.Generator().manual_seed(seed)
     counts = []
     for number in range(len(asked)):
@@ -102,16 +102,16 @@ def fit(loss: Loss, survey: Survey) -> tuple[torch.Tensor, torch.Tensor]:
 
     What the loss leaves free is set as in the truth.
     """
-    sizes = [len(TRUE), *map(len, loss.learned.values())]
+    sizes = [len(TRUE), *map(len, loss.loss_parameters.values())]
 
     def price(unknown):
         scores, *numbers = unknown.split(sizes)
-        return loss.price(scores, survey.said, dict(zip(loss.learned, numbers, strict=True)))
+        return loss.per_item_loss(scores, survey.said, dict(zip(loss.loss_parameters, numbers, strict=True)))
 
     def cost(unknown):
         return (survey.counts * price(unknown)).sum() / survey.counts.sum()
 
-    start = [TRUE.new_tensor(value) for value in loss.learned.values()]
+    start = [TRUE.new_tensor(value) for value in loss.loss_parameters.values()]
     scores = torch.cat([torch.zeros_like(TRUE), *start]).requires_grad_()
     optimizer = torch.optim.LBFGS([scores], max_iter=200, tolerance_grad=1e-10, line_search_fn="strong_wolfe")
 
@@ -133,8 +133,8 @@ def fit(loss: Loss, survey: Survey) -> tuple[torch.Tensor, torch.Tensor]:
     inverse = torch.linalg.pinv(curvature, rtol=1e-8)
     variance = inverse @ (spread / survey.counts.sum() ** 2) @ inverse
     # All scores may move together, or with the first of the cut points.
-    moves = {"scores"} | {name for name in loss.learned if name == "first_cut"}
-    parts = zip(["scores", *loss.learned], [TRUE, *start], strict=True)
+    moves = {"scores"} | {name for name in loss.loss_parameters if name == "first_cut"}
+    parts = zip(["scores", *loss.loss_parameters], [TRUE, *start], strict=True)
     shift = torch.cat([torch.full_like(part, float(name in moves)) for name, part in parts])
     if bool((curvature @ shift).abs().max() < 1e-8):
         found = found + shift * (TRUE.mean() - found[: len(TRUE)].mean())

@@ -15,15 +15,15 @@ RANKINGS = Rankings(candidates=[0, 1, 2, 3, 4], ranks=[1, 2, 3, 1, 2], sizes=[3,
 PROMPTS = torch.tensor([0, 0, 0, 1])
 
 
-def nll(lead):
-    return -log(1 / (1 + exp(-lead)))
+def nll(score_difference):
+    return -log(1 / (1 + exp(-score_difference)))
 
 
 COSTS = [nll(1 - 3), nll(1 - 0), nll(3 - 0), nll(2 + 1)]
 
 
 def mean(over):
-    items = bradley_terry.price(SCORES, RANKINGS)
+    items = bradley_terry.per_item_loss(SCORES, RANKINGS)
     return float(weighted_mean(items, item_weights(PROMPTS, over)))
 
 
@@ -61,7 +61,7 @@ def test_the_order_of_items_changes_no_weight():
 
 @pytest.mark.parametrize("over", ["items", "prompts"])
 def test_micro_batches_add_up_when_they_share_the_total(over):
-    items, weights = bradley_terry.price(SCORES, RANKINGS), item_weights(PROMPTS, over)
+    items, weights = bradley_terry.per_item_loss(SCORES, RANKINGS), item_weights(PROMPTS, over)
     whole = weighted_mean(items, weights)
     parts = [weighted_mean(items[[i]], weights[[i]], total=weights.sum()) for i in range(4)]
     assert float(sum(parts)) == pytest.approx(float(whole))
@@ -70,7 +70,7 @@ def test_micro_batches_add_up_when_they_share_the_total(over):
 @pytest.mark.parametrize("over", ["items", "prompts"])
 def test_no_items_cost_nothing_and_have_gradient_zero(over):
     scores = torch.ones(3, requires_grad=True)
-    items = bradley_terry.price(scores, Pairs(chosen=[], rejected=[]))
+    items = bradley_terry.per_item_loss(scores, Pairs(chosen=[], rejected=[]))
     cost = weighted_mean(items, item_weights(torch.empty(0, dtype=torch.long), over))
     cost.backward()
     assert cost == 0

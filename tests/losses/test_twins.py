@@ -66,13 +66,15 @@ def test_with_two_answers_a_list_is_a_pair(listwise, pairwise, drawn):
     scores, pairs = drawn
     plain = Pairs(pairs.chosen, pairs.rejected)
     (term,) = pairwise.terms
-    costs = listwise.price(scores.double(), as_lists(plain))
-    assert costs.tolist() == close(term.weight * term.loss.price(scores.double(), plain))
+    costs = listwise.per_item_loss(scores.double(), as_lists(plain))
+    assert costs.tolist() == close(term.weight * term.loss.per_item_loss(scores.double(), plain))
 
 
-@given(first=SMALL, second=SMALL, lead=SMALL, temperature=st.floats(0.5, 4))
-def test_list_net_with_two_answers_is_bradley_terry_with_the_preference_of_the_grades(first, second, lead, temperature):
-    scores = torch.tensor([lead, 0.0], dtype=torch.float64)
+@given(first=SMALL, second=SMALL, score_difference=SMALL, temperature=st.floats(0.5, 4))
+def test_list_net_with_two_answers_is_bradley_terry_with_the_preference_of_the_grades(
+    first, second, score_difference, temperature
+):
+    scores = torch.tensor([score_difference, 0.0], dtype=torch.float64)
     grades = torch.tensor([first, second], dtype=torch.float64)
     lists = Rankings(candidates=[0, 1], ranks=[1, 2], sizes=[2], grades=grades)
     preference = torch.sigmoid((grades[0] - grades[1]) / temperature).reshape(1)
@@ -94,21 +96,21 @@ def test_the_first_choice_of_plackett_luce_is_best_of_n(drawn):
     scores, rankings = drawn
     ranks = torch.cat([torch.arange(int(size)) for size in rankings.sizes])
     strict = Rankings(rankings.candidates, ranks, rankings.sizes)
-    first = PlackettLuce(top=1).price(scores.double(), strict)
-    assert first.tolist() == close(best_of_n.price(scores.double(), strict))
+    first = PlackettLuce(top=1).per_item_loss(scores.double(), strict)
+    assert first.tolist() == close(best_of_n.per_item_loss(scores.double(), strict))
 
 
 @pytest.mark.parametrize("loss", [RaoKupper(tie_width=1e-6), Davidson(tie_odds=1e-6)], ids=str)
-@given(lead=SMALL, sure=st.booleans())
-def test_without_ties_a_narrow_loss_of_ties_is_bradley_terry(loss, lead, sure):
-    scores = torch.tensor([lead, 0.0], dtype=torch.float64)
+@given(score_difference=SMALL, sure=st.booleans())
+def test_without_ties_a_narrow_loss_of_ties_is_bradley_terry(loss, score_difference, sure):
+    scores = torch.tensor([score_difference, 0.0], dtype=torch.float64)
     pairs = Pairs(chosen=[0], rejected=[1], preference=[float(sure)])
     assert loss(scores, pairs).item() == pytest.approx(bradley_terry(scores, pairs).item(), abs=1e-5)
 
 
-@given(lead=SMALL, width=st.floats(0.1, 5))
-def test_rao_kupper_is_bradley_terry_with_the_width_as_a_margin(lead, width):
-    scores = torch.tensor([lead, 0.0], dtype=torch.float64)
+@given(score_difference=SMALL, width=st.floats(0.1, 5))
+def test_rao_kupper_is_bradley_terry_with_the_width_as_a_margin(score_difference, width):
+    scores = torch.tensor([score_difference, 0.0], dtype=torch.float64)
     won, asked = Pairs(chosen=[0], rejected=[1]), Pairs(chosen=[0], rejected=[1], margin=[width])
     cost = RaoKupper(tie_width=width)(scores, won).item()
     assert cost == pytest.approx(bradley_terry(scores, asked).item(), rel=1e-5, abs=1e-6)
@@ -124,9 +126,9 @@ def test_votes_cost_what_each_annotator_by_himself_costs_on_average(loss, drawn)
     ways = [
         {"preference": torch.full_like(ties, p), "tie": torch.full_like(ties, t)} for p, t in ((1, 0), (0.5, 1), (0, 0))
     ]
-    each = [loss.price(scores, Pairs(votes.first, votes.second, **way)) for way in ways]
+    each = [loss.per_item_loss(scores, Pairs(votes.first, votes.second, **way)) for way in ways]
     expected = sum(count * cost for count, cost in zip(counts, each, strict=True)) / sum(counts)
-    assert loss.price(scores, votes).tolist() == pytest.approx(expected.tolist(), rel=1e-5, abs=1e-5)
+    assert loss.per_item_loss(scores, votes).tolist() == pytest.approx(expected.tolist(), rel=1e-5, abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +138,7 @@ def test_votes_cost_what_each_annotator_by_himself_costs_on_average(loss, drawn)
 @given(drawn=scores_with(Pairs))
 def test_an_option_that_does_nothing_leaves_bradley_terry(neutral, twin, drawn):
     scores, pairs = drawn
-    assert neutral.price(scores.double(), pairs).tolist() == close(twin.price(scores.double(), pairs))
+    assert neutral.per_item_loss(scores.double(), pairs).tolist() == close(twin.per_item_loss(scores.double(), pairs))
 
 
 @given(drawn=scores_with(Pairs), rate=st.floats(0, 0.45))
@@ -145,9 +147,9 @@ def test_robust_bradley_terry_is_right_on_average_over_flips(drawn, rate):
     scores = scores.double()
     robust, plain = RobustBradleyTerry(flip_rate=rate), Pairs(pairs.chosen, pairs.rejected)
     flipped = Pairs(pairs.rejected, pairs.chosen)
-    mean = (1 - rate) * robust.price(scores, plain) + rate * robust.price(scores, flipped)
+    mean = (1 - rate) * robust.per_item_loss(scores, plain) + rate * robust.per_item_loss(scores, flipped)
     assert mean.tolist() == pytest.approx(
-        bradley_terry.price(scores, plain).tolist(), rel=1e-6, abs=1e-6 * float(scores.abs().max() + 1)
+        bradley_terry.per_item_loss(scores, plain).tolist(), rel=1e-6, abs=1e-6 * float(scores.abs().max() + 1)
     )
 
 
@@ -155,10 +157,10 @@ def test_robust_bradley_terry_is_right_on_average_over_flips(drawn, rate):
 def test_the_squared_hinge_is_the_squared_difference_where_the_lead_falls_short(drawn):
     scores, pairs = drawn
     plain = Pairs(pairs.chosen, pairs.rejected)
-    short = plain.lead(scores.double()) <= 1
-    squared = Hinge(power=2.0).price(scores.double(), plain)
-    assert squared[short].tolist() == close(squared_difference.price(scores.double(), plain)[short])
-    assert squared[short].tolist() == close(hinge.price(scores.double(), plain)[short] ** 2)
+    short = plain.score_difference(scores.double()) <= 1
+    squared = Hinge(power=2.0).per_item_loss(scores.double(), plain)
+    assert squared[short].tolist() == close(squared_difference.per_item_loss(scores.double(), plain)[short])
+    assert squared[short].tolist() == close(hinge.per_item_loss(scores.double(), plain)[short] ** 2)
     assert not squared[~short].any()
 
 
@@ -168,8 +170,8 @@ def test_independent_classification_is_cross_entropy_on_both_answers(drawn):
     plain = Pairs(pairs.chosen, pairs.rejected)
     good = Labels(plain.chosen, torch.ones(len(plain)))
     bad = Labels(plain.rejected, torch.zeros(len(plain)))
-    expected = cross_entropy.price(scores.double(), good) + cross_entropy.price(scores.double(), bad)
-    assert independent_classification.price(scores.double(), plain).tolist() == close(expected)
+    expected = cross_entropy.per_item_loss(scores.double(), good) + cross_entropy.per_item_loss(scores.double(), bad)
+    assert independent_classification.per_item_loss(scores.double(), plain).tolist() == close(expected)
     assert float(eurus(scores.double(), plain)) == pytest.approx(
         float(bradley_terry(scores.double(), plain) + expected.mean()), rel=1e-6
     )
@@ -178,8 +180,8 @@ def test_independent_classification_is_cross_entropy_on_both_answers(drawn):
 @given(drawn=scores_with(Steps))
 def test_step_cross_entropy_is_cross_entropy_on_every_step(drawn):
     scores, steps = drawn
-    expected = cross_entropy.price(scores, Labels(steps.steps, steps.values))
-    assert step_cross_entropy.price(scores, steps).equal(expected)
+    expected = cross_entropy.per_item_loss(scores, Labels(steps.steps, steps.values))
+    assert step_cross_entropy.per_item_loss(scores, steps).equal(expected)
 
 
 @given(score=SMALL)
@@ -195,4 +197,4 @@ def test_huber_is_half_the_squared_error_within_its_threshold(drawn):
     scores, ratings = drawn
     near = ratings.ratings.double() + scores[ratings.candidates].double().clamp(-2, 2)
     wide = Ratings(torch.arange(len(near)), ratings.ratings, ratings.sizes)
-    assert Huber(threshold=2.0).price(near, wide).tolist() == close(squared_error.price(near, wide) / 2)
+    assert Huber(threshold=2.0).per_item_loss(near, wide).tolist() == close(squared_error.per_item_loss(near, wide) / 2)

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from rlhf_losses.feedback import Attributes, Labels, Lengths, Pairs, Rankings, Ratings, Steps, StepwiseRankings, Votes
-from rlhf_losses.hooks import catalogue, parse_loss
+from rlhf_losses.hooks import loss_registry, parse_loss
 from rlhf_losses.hooks.manager import BUILT_IN
 
 
-def nll(lead):
-    """Negative log of the probability that sigmoid gives to a lead."""
-    return -log(1 / (1 + exp(-lead)))
+def nll(score_difference):
+    """Negative log of the probability that sigmoid gives to a score_difference."""
+    return -log(1 / (1 + exp(-score_difference)))
 
 
 def sigmoid(number):
@@ -25,9 +25,9 @@ def strength(level, **more):
     return Pairs(chosen=[0], rejected=[1], margin=[float(level)], **more)
 
 
-def surprise(lead):
-    """Negative log of the probability that the normal distribution function gives to a lead."""
-    return -log((1 + erf(lead / sqrt(2))) / 2)
+def surprise(score_difference):
+    """Negative log of the probability that the normal distribution function gives to a score_difference."""
+    return -log((1 + erf(score_difference / sqrt(2))) / 2)
 
 
 def softmax(*numbers):
@@ -36,7 +36,7 @@ def softmax(*numbers):
 
 
 ONE_PAIR = Pairs(chosen=[0], rejected=[1])
-IN_STEPS = StepwiseRankings(steps=[0, 1, 2], counts=[2, 1], ranks=[1, 2], sizes=[2])
+STEPWISE_TYPES = StepwiseRankings(steps=[0, 1, 2], counts=[2, 1], ranks=[1, 2], sizes=[2])
 TIE = Pairs(chosen=[0], rejected=[1], tie=[1.0])
 TWO_PAIRS = Pairs(chosen=[0, 2], rejected=[1, 1])
 STRICT = Rankings(candidates=[0, 1, 2], ranks=[2, 1, 3], sizes=[3])
@@ -136,7 +136,7 @@ VALUES = [
         Pairs(chosen=[0], rejected=[1], preference=[0.0], weight=[2.0]),
         [-2 * log(exp(0.5) / (exp(2) + exp(0.5) + 3 * sqrt(exp(2) * exp(0.5))))],
     ),
-    # Cut points of the lead at 1, 2 and 3, and at their negatives.
+    # ForwardPassSplitter points of the score_difference at 1, 2 and 3, and at their negatives.
     ("ordinal_preference", [2.0, 0.5], strength(1), [-log(sigmoid(2 - 1.5) - sigmoid(1 - 1.5))]),
     ("ordinal_preference", [2.0, 0.5], strength(3), [-log(1 - sigmoid(3 - 1.5))]),
     ("ordinal_preference", [2.0, 0.5], strength(0), [-log(sigmoid(1 - 1.5) - sigmoid(-1 - 1.5))]),
@@ -226,7 +226,7 @@ VALUES = [
     ("huber", [2.5, 1.0], Ratings(candidates=[1, 0], ratings=[3.0, 2.0], sizes=[2]), [2 - 0.5, 0.5**2 / 2]),
     ("huber(threshold=4.0)", [2.5], Ratings(candidates=[0], ratings=[5.0], sizes=[1]), [2.5**2 / 2]),
     ("huber(threshold=0.5)", [2.5], Ratings(candidates=[0], ratings=[5.0], sizes=[1]), [0.5 * (2.5 - 0.25)]),
-    # Cut points at -1.5, -0.5, 0.5 and 1.5.
+    # ForwardPassSplitter points at -1.5, -0.5, 0.5 and 1.5.
     (
         "ordinal_rating",
         [0.25, 1.0, -2.0],
@@ -285,16 +285,16 @@ VALUES = [
         Attributes.from_row({"attributes": {"helpfulness": 2, "correctness": 1, "verbosity": 9}}),
         [(2 / (2**2 + 1**2) * 3 - 2) ** 2, (1 / (2**2 + 1**2) * 3 - 1) ** 2],
     ),
-    ("aggregated", [1.0, 3.0, 0.5], IN_STEPS, [nll((1 + 3) / 2 - 0.5)]),
-    ("aggregated(by='sum')", [1.0, 3.0, 0.5], IN_STEPS, [nll(1 + 3 - 0.5)]),
-    ("aggregated(by='minimum')", [1.0, 3.0, 0.5], IN_STEPS, [nll(1 - 0.5)]),
+    ("aggregated", [1.0, 3.0, 0.5], STEPWISE_TYPES, [nll((1 + 3) / 2 - 0.5)]),
+    ("aggregated(by='sum')", [1.0, 3.0, 0.5], STEPWISE_TYPES, [nll(1 + 3 - 0.5)]),
+    ("aggregated(by='minimum')", [1.0, 3.0, 0.5], STEPWISE_TYPES, [nll(1 - 0.5)]),
     (
         "aggregated(by='soft_minimum', temperature=2.0)",
         [1.0, 3.0, 0.5],
-        IN_STEPS,
+        STEPWISE_TYPES,
         [nll(-2 * log((exp(-1 / 2) + exp(-3 / 2)) / 2) - 0.5)],
     ),
-    ("aggregated(of=hinge(margin=2.0))", [1.0, 3.0, 0.5], IN_STEPS, [2 - 1.5]),
+    ("aggregated(of=hinge(margin=2.0))", [1.0, 3.0, 0.5], STEPWISE_TYPES, [2 - 1.5]),
     (
         "aggregated(of=plackett_luce)",
         [1.0, 2.0, 3.0, 4.0, 0.0],
@@ -326,7 +326,7 @@ NAMED_SUMS = [
 
 @pytest.mark.parametrize(("text", "scores", "feedback", "expected"), VALUES)
 def test_each_item_costs_what_the_formula_says(text, scores, feedback, expected):
-    items = parse_loss(text).price(torch.tensor(scores, dtype=torch.float64), feedback)
+    items = parse_loss(text).per_item_loss(torch.tensor(scores, dtype=torch.float64), feedback)
     assert items.tolist() == pytest.approx(expected)
 
 
@@ -336,5 +336,5 @@ def test_a_named_sum_costs_what_its_terms_cost(text, scores, feedback, expected)
 
 
 def test_every_built_in_loss_has_a_golden_value():
-    built_in = {name for name, entry in catalogue().entries.items() if entry.plugin == BUILT_IN}
+    built_in = {name for name, entry in loss_registry().entries.items() if entry.plugin == BUILT_IN}
     assert built_in <= {text.partition("(")[0] for text, *_ in VALUES + NAMED_SUMS}

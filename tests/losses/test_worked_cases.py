@@ -5,9 +5,9 @@ import torch
 
 from rlhf_losses.feedback import Labels, Pairs, Rankings, Steps
 from rlhf_losses.losses import (
-    Claims,
     Hinge,
     Loss,
+    LossProperty,
     accumulated_pairs,
     bradley_terry,
     centering,
@@ -35,7 +35,7 @@ def test_a_good_answer_costs_nothing_from_score_1_under_the_hinge_with_margin_1(
 
 def test_of_three_rated_segments_the_one_furthest_from_its_rating_costs_most():
     targets, scores = [0.9, 0.1, -0.6], torch.tensor([0.8, 0.5, -0.7])
-    costs = segment_rating.price(scores, Steps(steps=[0, 1, 2], values=targets))
+    costs = segment_rating.per_item_loss(scores, Steps(steps=[0, 1, 2], values=targets))
     assert costs.tolist() == pytest.approx([(0.8 - 0.9) ** 2, (0.5 - 0.1) ** 2, (-0.7 + 0.6) ** 2])
     assert costs.argmax() == 1
 
@@ -71,13 +71,13 @@ def test_a_constant_changes_centering():
     scores = torch.tensor([1.0, -0.5])
     assert float(centering(scores, ONE_PAIR)) == (1.0 - 0.5) ** 2
     assert float(centering(scores + 3.0, ONE_PAIR)) == (1.0 - 0.5 + 2 * 3.0) ** 2
-    assert Claims.SHIFT_INVARIANT not in centering.claims
+    assert LossProperty.SHIFT_INVARIANT not in centering.properties
 
 
 def test_both_a_pair_of_positive_and_a_pair_of_negative_scores_are_ranked_right():
     scores = torch.tensor([3.2, 1.5, -0.5, -2.0])
     pairs = Pairs(chosen=[0, 2], rejected=[1, 3])
-    assert (pairs.lead(scores) > 0).all()
-    probabilities = (-bradley_terry.price(scores, pairs)).exp()
+    assert (pairs.score_difference(scores) > 0).all()
+    probabilities = (-bradley_terry.per_item_loss(scores, pairs)).exp()
     assert probabilities.tolist() == pytest.approx(torch.sigmoid(torch.tensor([3.2 - 1.5, -0.5 + 2.0])).tolist())
     assert (probabilities > 0.5).all()

@@ -35,7 +35,7 @@ def test_every_setting_of_ppo_is_on_the_page():
 
 def test_the_defaults_are_the_published_ones():
     names = ("beta", "gamma", "lam", "num_iterations", "cliprange_value", "vf_coef", "adam_epsilon")
-    published = (0.05, 1.0, 0.95, 4, 0.2, 0.1, 1e-5)
-    assert tuple(getattr(PPOConfig, name) for name in names) == published
+    saved_merged = (0.05, 1.0, 0.95, 4, 0.2, 0.1, 1e-5)
+    assert tuple(getattr(PPOConfig, name) for name in names) == saved_merged
     defaults = {field.name: field.default for field in dataclasses.fields(PPOConfig)}
     assert defaults["epsilon"] == 0.2

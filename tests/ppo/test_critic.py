@@ -9,9 +9,9 @@ from torch import nn, tensor
 from torch.testing import assert_close
 from transformers import GPT2Config, GPT2ForSequenceClassification
 
-from rlhf_losses.errors import UnusableModel
+from rlhf_losses.errors import UnsupportedModelError
 from rlhf_losses.ppo.critic import Critic, clipped_value_error
-from rlhf_losses.ppo.roles import critic_from_classifier
+from rlhf_losses.ppo.critic_init import critic_from_classifier
 
 
 def gpt2():
@@ -79,19 +79,21 @@ def test_what_a_critic_saves_another_one_loads(tmp_path):
 
 def test_parameters_of_another_critic_are_refused(tmp_path):
     critic_from_classifier(gpt2()).save(tmp_path)
-    with pytest.raises(UnusableModel, match=r"parameters of another critic.*Resume with the model"):
+    with pytest.raises(UnsupportedModelError, match=r"parameters of another critic.*Resume with the model"):
         critic_from_classifier(tiny_classifier()).load(tmp_path)
 
 
 def test_a_checkpoint_without_a_critic_is_refused(tmp_path):
-    with pytest.raises(UnusableModel, match=r"There is no .*critic\.safetensors.*Resume from a checkpoint of PPO"):
+    with pytest.raises(
+        UnsupportedModelError, match=r"There is no .*critic\.safetensors.*Resume from a checkpoint of PPO"
+    ):
         critic_from_classifier(tiny_classifier()).load(tmp_path)
 
 
 def test_a_classifier_that_is_not_read_at_every_token_makes_no_critic():
     model = tiny_classifier()
     model.score = nn.Sequential(nn.Linear(16, 16), nn.Linear(16, 1))
-    with pytest.raises(UnusableModel, match=r"no linear layer called score.*Take one of those"):
+    with pytest.raises(UnsupportedModelError, match=r"no linear layer called score.*Take one of those"):
         critic_from_classifier(model)
 
 

@@ -14,9 +14,9 @@ from transformers import PreTrainedTokenizerFast
 
 from rlhf_losses.errors import RlhfLossesError
 from rlhf_losses.layouts import PackedLayout, PaddedLayout
-from rlhf_losses.ppo.advantages import here
-from rlhf_losses.ppo.pretraining import PretrainingMix, summed_cross_entropy, windows, windows_of
-from rlhf_losses.ppo.reading import choose_row
+from rlhf_losses.ppo.formulas import here
+from rlhf_losses.ppo.forward import choose_row
+from rlhf_losses.ppo.pretraining import PretrainingLoss, summed_cross_entropy, windows, windows_of
 
 WORDS = ["<eos>", "<unk>", *"abcdefghij"]
 
@@ -35,7 +35,7 @@ def model():
 
 def mix(count=7, layout=None, rows=2):
     data = Dataset.from_dict({"input_ids": [list(range(2, 4 + i)) for i in range(count)]})
-    return PretrainingMix(data, layout or PaddedLayout(0), rows=rows, seed=3, total=here)
+    return PretrainingLoss(data, layout or PaddedLayout(0), rows=rows, seed=3, total=here)
 
 
 @given(st.lists(st.integers(0, 9), max_size=30), st.integers(2, 8))

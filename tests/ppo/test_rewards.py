@@ -6,16 +6,23 @@ from hypothesis import strategies as st
 from torch import nan, tensor
 from torch.testing import assert_close
 
-from rlhf_losses.ppo.rewards import add_up, ended_with, last_token, pay_at_end, pay_where_told, without_eos
+from rlhf_losses.ppo.rewards import (
+    apply_missing_eos,
+    ended_with,
+    last_token,
+    reward_at_last_token,
+    rewards_from_rows,
+    weighted_sum_of_rewards,
+)
 
 
 def test_the_score_is_paid_at_eos_and_never_at_padding():
     finished = tensor([[1, 1, 1, 0, 0]])
-    assert_close(pay_at_end(tensor([5.0]), finished).amounts, tensor([[0.0, 0.0, 5.0, 0.0, 0.0]]))
+    assert_close(reward_at_last_token(tensor([5.0]), finished).amounts, tensor([[0.0, 0.0, 5.0, 0.0, 0.0]]))
 
 
 def test_a_completion_that_was_cut_off_is_paid_at_its_last_token():
-    assert_close(pay_at_end(tensor([5.0]), torch.ones(1, 3)).amounts, tensor([[0.0, 0.0, 5.0]]))
+    assert_close(reward_at_last_token(tensor([5.0]), torch.ones(1, 3)).amounts, tensor([[0.0, 0.0, 5.0]]))
 
 
 def test_after_the_answer_of_a_tool_the_score_is_paid_at_the_last_token_of_the_policy():
@@ -24,29 +31,32 @@ def test_after_the_answer_of_a_tool_the_score_is_paid_at_the_last_token_of_the_p
 
 
 def test_a_completion_without_tokens_is_paid_nothing():
-    payments = pay_at_end(tensor([5.0]), torch.zeros(1, 3))
+    payments = reward_at_last_token(tensor([5.0]), torch.zeros(1, 3))
     assert_close(payments.amounts, torch.zeros(1, 3))
     assert not payments.paid.any()
 
 
 def test_a_score_of_zero_is_paid_and_no_opinion_is_not():
-    payments = pay_at_end(tensor([0.0, nan]), torch.ones(2, 2))
+    payments = reward_at_last_token(tensor([0.0, nan]), torch.ones(2, 2))
     assert payments.paid.tolist() == [[False, True], [False, False]]
     assert_close(payments.amounts, torch.zeros(2, 2))
 
 
 def test_payments_by_token_go_where_they_are_told_and_never_to_padding_nor_tools():
     mask = tensor([[1, 1, 1, 0], [1, 0, 1, 1]])
-    payments = pay_where_told([[nan, 1.0, 2.0], [3.0, 9.0, nan, 4.0]], mask)
+    payments = rewards_from_rows([[nan, 1.0, 2.0], [3.0, 9.0, nan, 4.0]], mask)
     assert_close(payments.amounts, tensor([[0.0, 1.0, 2.0, 0.0], [3.0, 0.0, 0.0, 4.0]]))
     assert payments.paid.tolist() == [[False, True, True, False], [True, False, False, True]]
 
 
 def test_reward_functions_are_weighted_and_those_without_an_opinion_left_out():
     mask = torch.ones(3, 1)
-    payments = [pay_at_end(tensor([1.0, nan, nan]), mask), pay_at_end(tensor([10.0, 10.0, nan]), mask)]
+    payments = [
+        reward_at_last_token(tensor([1.0, nan, nan]), mask),
+        reward_at_last_token(tensor([10.0, 10.0, nan]), mask),
+    ]
     expected = tensor([[2.0 * 1.0 + 0.5 * 10.0], [0.5 * 10.0], [0.0]])
-    assert_close(add_up(payments, tensor([2.0, 0.5])), expected)
+    assert_close(weighted_sum_of_rewards(payments, tensor([2.0, 0.5])), expected)
 
 
 @given(st.integers(0, 2**16))
@@ -55,7 +65,7 @@ def test_payments_add_up_to_the_weighted_scores_of_the_completions_that_have_tok
     mask = torch.arange(5) < torch.randint(0, 6, (4, 1), generator=generator)
     scores = torch.randn(3, 4, generator=generator)
     weights = torch.randn(3, generator=generator)
-    rewards = add_up([pay_at_end(one, mask) for one in scores], weights)
+    rewards = weighted_sum_of_rewards([reward_at_last_token(one, mask) for one in scores], weights)
     assert_close(rewards.sum(1), torch.where(mask.any(1), weights @ scores, 0.0))
     assert bool((rewards[~last_token(mask)] == 0).all())
 
@@ -67,22 +77,22 @@ FINISHED = tensor([True, False])
 
 def test_the_penalty_for_a_missing_eos_is_taken_from_the_last_token():
     expected = tensor([[0.5, 2.0, 0.0], [0.5, 2.0 - 1.5, 0.0]])
-    assert_close(without_eos(ROWS, MASK, FINISHED, penalty=1.5, score=None), expected)
+    assert_close(apply_missing_eos(ROWS, MASK, FINISHED, penalty=1.5, score=None), expected)
 
 
 def test_the_score_for_a_missing_eos_replaces_everything_that_was_paid():
     expected = tensor([[0.5, 2.0, 0.0], [0.0, -1.0, 0.0]])
-    assert_close(without_eos(ROWS, MASK, FINISHED, penalty=None, score=-1.0), expected)
+    assert_close(apply_missing_eos(ROWS, MASK, FINISHED, penalty=None, score=-1.0), expected)
 
 
 def test_without_either_nothing_changes():
-    assert_close(without_eos(ROWS, MASK, FINISHED, penalty=None, score=None), ROWS)
+    assert_close(apply_missing_eos(ROWS, MASK, FINISHED, penalty=None, score=None), ROWS)
 
 
 def test_an_empty_completion_did_not_end_and_pays_nothing():
     nothing = torch.zeros(1, 2)
     assert not ended_with(tensor([[0, 0]]), nothing, ends=[2]).any()
-    assert_close(without_eos(nothing, nothing, tensor([False]), penalty=1.0, score=None), nothing)
+    assert_close(apply_missing_eos(nothing, nothing, tensor([False]), penalty=1.0, score=None), nothing)
 
 
 def test_any_of_several_tokens_ends_a_completion_but_only_as_the_last_one():

@@ -4,9 +4,9 @@ from statistics import mean
 
 import pytest
 
-from rlhf_losses.errors import FeedbackMismatch
-from rlhf_losses.feedback import KINDS, Mixed, Pairs, Steps, kinds_in_columns
-from rlhf_losses.hooks import catalogue
+from rlhf_losses.errors import FeedbackMismatchError
+from rlhf_losses.feedback import FEEDBACK_TYPES, Mixed, Pairs, Steps, feedback_types_in_columns
+from rlhf_losses.hooks import loss_registry
 from rlhf_losses.losses import (
     accumulated_pairs,
     bradley_terry,
@@ -15,7 +15,7 @@ from rlhf_losses.losses import (
     segment_hinge,
     segment_rating,
 )
-from rlhf_losses.losses.indifference import only_regularizes
+from rlhf_losses.losses.indifference import is_regularizer
 from rlhf_losses.sandbox import Annotator, Sample, annotate, annotators, feedback_for, gold
 from rlhf_losses.sandbox.annotators import Taste
 
@@ -109,7 +109,7 @@ def agreement(samples, noise: float) -> float:
     """Return the share of pairs whose chosen story is better by gold, a tie counting half."""
     told = annotators.pairs(samples, Annotator(noise, seed=5))
     leads = [gold.worth(r["prompt"], r["chosen"]) - gold.worth(r["prompt"], r["rejected"]) for r in told]
-    return mean(1.0 if lead > 0 else 0.5 if lead == 0 else 0.0 for lead in leads)
+    return mean(1.0 if score_difference > 0 else 0.5 if score_difference == 0 else 0.0 for score_difference in leads)
 
 
 def test_more_noise_agrees_less_with_gold(samples):
@@ -120,33 +120,33 @@ def test_more_noise_agrees_less_with_gold(samples):
 
 
 def test_the_same_seed_says_the_same(samples):
-    for kind in KINDS:
+    for kind in FEEDBACK_TYPES:
         first, second, other = (annotate(kind, samples, Annotator(0.5, seed)).to_list() for seed in (0, 0, 1))
         assert first == second != other
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", FEEDBACK_TYPES, ids=lambda kind: kind.__name__)
 def test_every_kind_is_read_back_as_that_kind(kind, samples):
     told = annotate(kind, samples, Annotator())
-    assert kinds_in_columns(told.column_names) == (kind,)
+    assert feedback_types_in_columns(told.column_names) == (kind,)
     assert len(kind.from_row(told[0])) > 0
 
 
-@pytest.mark.parametrize("name", catalogue())
+@pytest.mark.parametrize("name", loss_registry())
 def test_every_loss_can_price_the_feedback_given_for_it(name, samples):
-    loss = catalogue()[name]()
-    loss = bradley_terry + loss if only_regularizes(loss) else loss
+    loss = loss_registry()[name]()
+    loss = bradley_terry + loss if is_regularizer(loss) else loss
     for row in feedback_for(loss, samples[:4]):
         feedback = Mixed.from_row(row)
         for term in loss.terms:
-            held = [kind for kind in feedback.kinds if kind.reaches(term.loss.reads)]
+            held = [kind for kind in feedback.kinds if kind.is_convertible_to(term.loss.feedback_type)]
             for one in held:
-                term.loss.check(one.read_as(term.loss.reads))
+                term.loss.check(one.convert_to(term.loss.feedback_type))
 
 
 def test_a_sum_gets_every_kind_that_its_terms_read(samples):
     told = feedback_for(bradley_terry + segment_hinge, samples[:4])
-    assert kinds_in_columns(told.column_names) == (Pairs, Steps)
+    assert feedback_types_in_columns(told.column_names) == (Pairs, Steps)
     rows = told.to_list()
     assert any(row["chosen"] for row in rows)
     assert any(row["labels"] for row in rows)
@@ -162,10 +162,10 @@ def test_steps_are_rated_only_where_every_loss_takes_ratings(samples):
 
 @pytest.mark.parametrize("loss", [centering, score_decay, centering + 0.5 * score_decay], ids=str)
 def test_a_regularizer_alone_is_refused_with_what_to_write(loss):
-    with pytest.raises(FeedbackMismatch, match=r"bradley_terry \+ 0\.01 \*"):
+    with pytest.raises(FeedbackMismatchError, match=r"bradley_terry \+ 0\.01 \*"):
         feedback_for(loss, [FOX])
 
 
 def test_feedback_that_one_table_cannot_hold_is_refused():
-    with pytest.raises(FeedbackMismatch, match="completions"):
+    with pytest.raises(FeedbackMismatchError, match="completions"):
         feedback_for(accumulated_pairs + segment_hinge, [FOX])

@@ -8,7 +8,7 @@ import torch
 from rlhf_losses.losses import bradley_terry
 from rlhf_losses.sandbox import gold
 from rlhf_losses.sandbox.annotators import Taste
-from rlhf_losses.sandbox.world import LONGEST_COMPLETION
+from rlhf_losses.sandbox.world import MAX_COMPLETION_LENGTH
 
 
 def completions(samples) -> list[str]:
@@ -23,7 +23,7 @@ def test_prompts_are_different_and_held_out_ones_are_not_trained_on(world):
 
 def test_stories_end_by_themselves(world, samples):
     lengths = [len(ids) for ids in world.tokenizer(completions(samples))["input_ids"]]
-    assert sum(length < LONGEST_COMPLETION for length in lengths) > 0.98 * len(lengths)
+    assert sum(length < MAX_COMPLETION_LENGTH for length in lengths) > 0.98 * len(lengths)
 
 
 def test_stories_are_made_of_sentences(samples):
@@ -76,9 +76,9 @@ def test_gold_can_be_told_from_the_words(world):
     ridge = features.T @ features + 0.3 * torch.eye(features.shape[1])
     told = (word_shares(world, heldout) @ torch.linalg.solve(ridge, features.T @ targets)).view(-1, 4)
     i, j = torch.triu_indices(4, 4, offset=1)
-    lead, gold_lead = told[:, i] - told[:, j], (golds := world.gold(heldout))[:, i] - golds[:, j]
+    score_difference, gold_lead = told[:, i] - told[:, j], (golds := world.gold(heldout))[:, i] - golds[:, j]
     differ = gold_lead != 0
-    assert (lead * gold_lead > 0)[differ].float().mean() > 0.9
+    assert (score_difference * gold_lead > 0)[differ].float().mean() > 0.9
 
 
 def word_shares(world, samples) -> torch.Tensor:

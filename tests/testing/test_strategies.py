@@ -4,14 +4,14 @@ import pytest
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
-from rlhf_losses.feedback import KINDS, Feedback, Pairs, Rankings
+from rlhf_losses.feedback import FEEDBACK_TYPES, Feedback, Pairs, Rankings
 from rlhf_losses.testing.strategies import scores, scores_with
 
 # The first one found will do; the smallest one is of no use here.
 ANY = settings(phases=[Phase.generate], max_examples=500)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", FEEDBACK_TYPES, ids=lambda kind: kind.__name__)
 @given(data=st.data())
 def test_feedback_points_at_the_scores_that_come_with_it(kind, data):
     drawn, feedback = data.draw(scores_with(kind))

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from torch.nn.functional import logsigmoid
 
-from rlhf_losses.dimensions import PerItem, Scores
 from rlhf_losses.feedback import Rankings
-from rlhf_losses.feedback.groups import Groups
+from rlhf_losses.feedback.ragged import Ragged
 from rlhf_losses.losses.base import Loss
-from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, REVERSIBLE, SHIFT_INVARIANT
+from rlhf_losses.losses.properties import CONVEX, MONOTONE, NON_NEGATIVE, REVERSIBLE, SHIFT_INVARIANT
+from rlhf_losses.shapes import PerItem, Scores
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,16 @@ class AccumulatedPairs(Loss):
         tensor(0.6931)
     """
 
-    reads = Rankings
-    claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE
+    feedback_type = Rankings
+    properties = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE
 
-    def items(self, scores: Scores, feedback: Rankings) -> PerItem:  # type: ignore[override]
+    def forward(self, scores: Scores, feedback: Rankings) -> PerItem:  # type: ignore[override]
         pairs = feedback.to_pairs()
         assert pairs.preference is not None
-        lead, counts = pairs.lead(scores), feedback.sizes * (feedback.sizes - 1) // 2
-        # A pair the other way round costs the lead more.
-        costs = (1 - pairs.preference) * lead - logsigmoid(lead)
-        return Groups(counts).sum(costs) / counts
+        score_difference, counts = pairs.score_difference(scores), feedback.sizes * (feedback.sizes - 1) // 2
+        # A pair the other way round costs the score_difference more.
+        costs = (1 - pairs.preference) * score_difference - logsigmoid(score_difference)
+        return Ragged(counts).sum(costs) / counts
 
 
 accumulated_pairs = AccumulatedPairs()

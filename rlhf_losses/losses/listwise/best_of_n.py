@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from rlhf_losses.dimensions import PerItem, Scores
 from rlhf_losses.feedback import Rankings
-from rlhf_losses.feedback.groups import Groups
+from rlhf_losses.feedback.ragged import Ragged
 from rlhf_losses.losses.base import Loss
-from rlhf_losses.losses.claims import MONOTONE, NON_NEGATIVE, PROPER, SHIFT_INVARIANT
 from rlhf_losses.losses.options import SMALLEST, number
+from rlhf_losses.losses.properties import MONOTONE, NON_NEGATIVE, PROPER, SHIFT_INVARIANT
+from rlhf_losses.shapes import PerItem, Scores
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class BestOfN(Loss):
 
     temperature: float = number(1.0, SMALLEST)
 
-    reads = Rankings
-    claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | PROPER
+    feedback_type = Rankings
+    properties = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | PROPER
 
-    def items(self, scores: Scores, feedback: Rankings) -> PerItem:  # type: ignore[override]
-        lists, scores = Groups(feedback.sizes), scores[feedback.candidates]
+    def forward(self, scores: Scores, feedback: Rankings) -> PerItem:  # type: ignore[override]
+        lists, scores = Ragged(feedback.sizes), scores[feedback.candidates]
         best = feedback.ranks == -lists.highest(-feedback.ranks)[lists.of]
         winners = lists.only(best)
         # Differences first: beside a large score the logarithm of the number of answers would be lost.

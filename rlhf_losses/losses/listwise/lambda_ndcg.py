@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from rlhf_losses.dimensions import PerItem, Scores
 from rlhf_losses.feedback import Rankings
 from rlhf_losses.feedback.base import require_within
-from rlhf_losses.feedback.groups import Groups
+from rlhf_losses.feedback.ragged import Ragged
 from rlhf_losses.losses.base import Loss
-from rlhf_losses.losses.claims import NON_NEGATIVE, SHIFT_INVARIANT
 from rlhf_losses.losses.options import count, word
+from rlhf_losses.losses.properties import NON_NEGATIVE, SHIFT_INVARIANT
+from rlhf_losses.shapes import PerItem, Scores
 
 _HIGHEST = 64.0
 
@@ -48,15 +48,15 @@ class LambdaNdcg(Loss):
     top: int | None = count(None, 1)
     gain: str = word("exponential", "linear")
 
-    reads = Rankings
-    claims = SHIFT_INVARIANT | NON_NEGATIVE
+    feedback_type = Rankings
+    properties = SHIFT_INVARIANT | NON_NEGATIVE
 
     def require_domain(self, feedback: Rankings) -> None:  # type: ignore[override]
         require_within("lambda_ndcg", "rating", feedback.grades, 0.0, _HIGHEST)
 
-    def items(self, scores: Scores, feedback: Rankings) -> PerItem:  # type: ignore[override]
+    def forward(self, scores: Scores, feedback: Rankings) -> PerItem:  # type: ignore[override]
         assert feedback.grades is not None
-        lists = Groups(feedback.sizes)
+        lists = Ragged(feedback.sizes)
         # From the best to the worst, so that of two answers the first is no worse.
         order = lists.order(-feedback.grades)
         scores, grades = scores[feedback.candidates[order]], feedback.grades[order].to(scores.dtype)
@@ -70,9 +70,9 @@ class LambdaNdcg(Loss):
         first, second = lists.pairs()
         worth = (gains[first] - gains[second]) * (discounts[first] - discounts[second]).abs()
         costs = -worth * logsigmoid(scores[first] - scores[second])
-        return Groups(lists.sizes * (lists.sizes - 1) // 2).sum(costs)
+        return Ragged(lists.sizes * (lists.sizes - 1) // 2).sum(costs)
 
-    def _discounts(self, lists: Groups) -> Tensor:
+    def _discounts(self, lists: Ragged) -> Tensor:
         places = lists.places + 1
         counted = places <= (self.top or len(places))
         return torch.where(counted, 1 / torch.log2(1.0 + places), 0.0)

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from rlhf_losses.dimensions import PerItem, Scores
 from rlhf_losses.feedback import Rankings
-from rlhf_losses.feedback.groups import Groups
+from rlhf_losses.feedback.ragged import Ragged
 from rlhf_losses.losses.base import Loss
-from rlhf_losses.losses.claims import CONVEX, NON_NEGATIVE, SHIFT_INVARIANT
 from rlhf_losses.losses.options import SMALLEST, number
+from rlhf_losses.losses.properties import CONVEX, NON_NEGATIVE, SHIFT_INVARIANT
+from rlhf_losses.shapes import PerItem, Scores
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class ListNet(Loss):
 
     temperature: float = number(1.0, SMALLEST)
 
-    reads = Rankings
-    claims = SHIFT_INVARIANT | NON_NEGATIVE | CONVEX
+    feedback_type = Rankings
+    properties = SHIFT_INVARIANT | NON_NEGATIVE | CONVEX
 
-    def items(self, scores: Scores, feedback: Rankings) -> PerItem:  # type: ignore[override]
+    def forward(self, scores: Scores, feedback: Rankings) -> PerItem:  # type: ignore[override]
         assert feedback.grades is not None
-        lists = Groups(feedback.sizes)
+        lists = Ragged(feedback.sizes)
         # In float64, because float32 cannot hold a grade over the least temperature.
         target = lists.log_softmax(feedback.grades.double() / self.temperature).exp().to(scores.dtype)
         return -lists.sum(target * lists.log_softmax(scores[feedback.candidates]))

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import torch
 
-from rlhf_losses.dimensions import PerItem, Scores
 from rlhf_losses.feedback import Rankings
-from rlhf_losses.feedback.groups import Groups
+from rlhf_losses.feedback.ragged import Ragged
 from rlhf_losses.losses.base import Loss
-from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, PROPER, SHIFT_INVARIANT
 from rlhf_losses.losses.options import count
+from rlhf_losses.losses.properties import CONVEX, MONOTONE, NON_NEGATIVE, PROPER, SHIFT_INVARIANT
+from rlhf_losses.shapes import PerItem, Scores
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ class PlackettLuce(Loss):
 
     top: int | None = count(None, 1)
 
-    reads = Rankings
-    claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX | PROPER
+    feedback_type = Rankings
+    properties = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX | PROPER
 
-    def items(self, scores: Scores, feedback: Rankings) -> PerItem:  # type: ignore[override]
-        lists, ranks = Groups(feedback.sizes), torch.unique(feedback.ranks, return_inverse=True)[1]
+    def forward(self, scores: Scores, feedback: Rankings) -> PerItem:  # type: ignore[override]
+        lists, ranks = Ragged(feedback.sizes), torch.unique(feedback.ranks, return_inverse=True)[1]
         # Who ties with whom, numbered list by list and from the worst of each list to its best.
         _, tied, counts = torch.unique(lists.of * len(ranks) - ranks, return_inverse=True, return_counts=True)
-        worst_first, ties = tied.argsort(), Groups(counts)
+        worst_first, ties = tied.argsort(), Ragged(counts)
         scores = scores[feedback.candidates[worst_first]]
         highest, rest = lists.running_logsumexp(scores)
         last = ties.lasts[ties.of]

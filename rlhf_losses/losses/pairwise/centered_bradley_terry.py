@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 
 from rlhf_losses.feedback import Pairs
-from rlhf_losses.losses.algebra import NamedSum
 from rlhf_losses.losses.base import Loss
-from rlhf_losses.losses.claims import CONVEX, NON_NEGATIVE, REVERSIBLE
+from rlhf_losses.losses.objective import NamedObjective
 from rlhf_losses.losses.options import number
 from rlhf_losses.losses.pairwise.bradley_terry import bradley_terry
+from rlhf_losses.losses.properties import CONVEX, NON_NEGATIVE, REVERSIBLE
 from rlhf_losses.losses.regularizers.centering import centering
 
 
 @dataclass(frozen=True)
-class CenteredBradleyTerry(NamedSum):
+class CenteredBradleyTerry(NamedObjective):
     r"""The sum `bradley_terry + coefficient * centering`.
 
     .. math:: -\log \sigma(s_\text{chosen} - s_\text{rejected} - m) + \lambda (s_\text{chosen} + s_\text{rejected})^2
@@ -33,8 +33,8 @@ class CenteredBradleyTerry(NamedSum):
 
     coefficient: float = number(0.01, 0.0)
 
-    reads = Pairs
-    claims = NON_NEGATIVE | CONVEX | REVERSIBLE
+    feedback_type = Pairs
+    properties = NON_NEGATIVE | CONVEX | REVERSIBLE
 
     def expand(self) -> Loss:
         return bradley_terry + self.coefficient * centering

@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 
 from rlhf_losses.feedback import Pairs
-from rlhf_losses.losses.algebra import NamedSum
 from rlhf_losses.losses.base import Loss
-from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, REVERSIBLE
+from rlhf_losses.losses.objective import NamedObjective
 from rlhf_losses.losses.pairwise.bradley_terry import bradley_terry
 from rlhf_losses.losses.pairwise.independent_classification import independent_classification
+from rlhf_losses.losses.properties import CONVEX, MONOTONE, NON_NEGATIVE, REVERSIBLE
 
 
 @dataclass(frozen=True)
-class Eurus(NamedSum):
+class Eurus(NamedObjective):
     r"""The sum `bradley_terry + independent_classification`.
 
     .. math:: -\log \sigma(s_\text{chosen} - s_\text{rejected} - m)
@@ -20,7 +20,7 @@ class Eurus(NamedSum):
     Feedback:
         Pairs.
     Relations:
-        `bradley_terry` asks for a lead only, `independent_classification` for signs only.
+        `bradley_terry` asks for a score_difference only, `independent_classification` for signs only.
     Reference:
         Yuan et al. (2024), https://arxiv.org/abs/2404.02078
     Example:
@@ -29,8 +29,8 @@ class Eurus(NamedSum):
         tensor(2.0794)
     """
 
-    reads = Pairs
-    claims = MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE
+    feedback_type = Pairs
+    properties = MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE
 
     def expand(self) -> Loss:
         return bradley_terry + independent_classification

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from torch.nn.functional import logsigmoid
 
-from rlhf_losses.dimensions import PerPair
 from rlhf_losses.losses.base import PairwiseLoss
-from rlhf_losses.losses.claims import MONOTONE, NON_NEGATIVE, REVERSIBLE, SHIFT_INVARIANT
 from rlhf_losses.losses.options import number
+from rlhf_losses.losses.properties import MONOTONE, NON_NEGATIVE, REVERSIBLE, SHIFT_INVARIANT
+from rlhf_losses.shapes import PerPair
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class FocalBradleyTerry(PairwiseLoss):
     Options:
         `focus` :math:`\gamma` from 0 to 100: how fast a pair stops counting once it is ranked right.
     Relations:
-        `bradley_terry` at focus 0, and wherever the lead is negative.
+        `bradley_terry` at focus 0, and wherever the score_difference is negative.
     Reference:
         Cai et al. (2024), the reward model of InternLM2, https://arxiv.org/abs/2403.17297
     Example:
@@ -35,12 +35,12 @@ class FocalBradleyTerry(PairwiseLoss):
 
     focus: float = number(2.0, 0.0, 100.0)
 
-    claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | REVERSIBLE
+    properties = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | REVERSIBLE
 
-    def per_pair(self, lead: PerPair) -> PerPair:
-        # The base of the power is 1 or 2 sigmoid(-lead), whichever is less; its logarithm has a gradient at 0 too.
-        doubt = (self.focus * (math.log(2) + logsigmoid(-lead)).clamp(max=0)).exp()
-        return -doubt * logsigmoid(lead)
+    def per_pair(self, score_difference: PerPair) -> PerPair:
+        # The base of the power is 1 or 2 sigmoid(-score_difference), whichever is less; its logarithm has a gradient at 0 too.
+        doubt = (self.focus * (math.log(2) + logsigmoid(-score_difference)).clamp(max=0)).exp()
+        return -doubt * logsigmoid(score_difference)
 
 
 focal_bradley_terry = FocalBradleyTerry()

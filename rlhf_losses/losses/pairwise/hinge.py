@@ -1,25 +1,25 @@
-"""Hinge: a pair costs what its lead falls short of one margin."""
+"""Hinge: a pair costs what its score_difference falls short of one margin."""
 
 from dataclasses import dataclass
 
 from torch.nn.functional import relu
 
-from rlhf_losses.dimensions import PerPair
 from rlhf_losses.losses.base import PairwiseLoss
-from rlhf_losses.losses.claims import CONVEX, HOMOGENEOUS, MONOTONE, NON_NEGATIVE, REVERSIBLE, SHIFT_INVARIANT
 from rlhf_losses.losses.options import number
+from rlhf_losses.losses.properties import CONVEX, HOMOGENEOUS, MONOTONE, NON_NEGATIVE, REVERSIBLE, SHIFT_INVARIANT
+from rlhf_losses.shapes import PerPair
 
 
 @dataclass(frozen=True)
 class Hinge(PairwiseLoss):
-    r"""Shortfall of the lead, or its square.
+    r"""Shortfall of the score_difference, or its square.
 
     .. math:: \max(0,\; M - (s_\text{chosen} - s_\text{rejected} - m))^p
 
     Feedback:
         Pairs, with `margin` :math:`m`, `preference` and `weight` as for `bradley_terry`.
     Options:
-        `margin` :math:`M` ≥ 0: the lead, in score units, from which a pair costs nothing.
+        `margin` :math:`M` ≥ 0: the score_difference, in score units, from which a pair costs nothing.
         `power` :math:`p` from 1 to 2: 2 is the squared hinge, which pushes the harder the more is lacking.
     Relations:
         `pointwise_hinge` prices one labelled text, `segment_hinge` one labelled step.
@@ -35,15 +35,15 @@ class Hinge(PairwiseLoss):
     margin: float = number(1.0, 0.0)
     power: float = number(1.0, 1.0, 2.0)
 
-    claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE
+    properties = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.margin:
-            object.__setattr__(self, "claims", self.claims | HOMOGENEOUS)
+            object.__setattr__(self, "properties", self.properties | HOMOGENEOUS)
 
-    def per_pair(self, lead: PerPair) -> PerPair:
-        return relu(self.margin - lead) ** self.power
+    def per_pair(self, score_difference: PerPair) -> PerPair:
+        return relu(self.margin - score_difference) ** self.power
 
 
 hinge = Hinge()

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from torch.nn.functional import logsigmoid
 
-from rlhf_losses.dimensions import PerPair, Scores
 from rlhf_losses.feedback import Pairs
 from rlhf_losses.losses.base import Loss
-from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, REVERSIBLE
+from rlhf_losses.losses.properties import CONVEX, MONOTONE, NON_NEGATIVE, REVERSIBLE
+from rlhf_losses.shapes import PerPair, Scores
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class IndependentClassification(Loss):
         tensor(1.3863)
     """
 
-    reads = Pairs
-    claims = MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE
+    feedback_type = Pairs
+    properties = MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE
 
-    def items(self, scores: Scores, feedback: Pairs) -> PerPair:  # type: ignore[override]
+    def forward(self, scores: Scores, feedback: Pairs) -> PerPair:  # type: ignore[override]
         chosen, rejected = scores[feedback.chosen], scores[feedback.rejected]
         cost = -logsigmoid(chosen) - logsigmoid(-rejected)
         if feedback.preference is not None:

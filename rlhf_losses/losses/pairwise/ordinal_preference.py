@@ -6,18 +6,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rlhf_losses.dimensions import PerPair, Scores
-from rlhf_losses.errors import InvalidFeedback
+from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback import Pairs
 from rlhf_losses.losses.base import Loss
-from rlhf_losses.losses.claims import CONVEX, NON_NEGATIVE, PROPER, REVERSIBLE, SHIFT_INVARIANT
+from rlhf_losses.losses.numerics import between, ends
 from rlhf_losses.losses.options import count
-from rlhf_losses.losses.ordinal import between, ends
+from rlhf_losses.losses.properties import CONVEX, NON_NEGATIVE, PROPER, REVERSIBLE, SHIFT_INVARIANT
+from rlhf_losses.shapes import PerPair, Scores
 
 
 @dataclass(frozen=True)
 class OrdinalPreference(Loss):
-    r"""Negative log-likelihood of the stated strength: a noisy lead falls between two of a row of cut points.
+    r"""Negative log-likelihood of the stated strength: a noisy score_difference falls between two of a row of cut points.
 
     .. math:: -\log\big(\sigma(b_{k + 1} - \Delta) - \sigma(b_k - \Delta)\big), \qquad
         \Delta = s_\text{chosen} - s_\text{rejected}, \quad b_{-k + 1} = -b_k
@@ -41,37 +41,37 @@ class OrdinalPreference(Loss):
 
     levels: int = count(3, 1)
 
-    reads = Pairs
-    claims = SHIFT_INVARIANT | NON_NEGATIVE | CONVEX | REVERSIBLE | PROPER
+    feedback_type = Pairs
+    properties = SHIFT_INVARIANT | NON_NEGATIVE | CONVEX | REVERSIBLE | PROPER
 
     @property
-    def learned(self) -> Mapping[str, tuple[float, ...]]:
+    def loss_parameters(self) -> Mapping[str, tuple[float, ...]]:
         return {"log_gaps": (0.0,) * self.levels}
 
     def require_domain(self, feedback: Pairs) -> None:  # type: ignore[override]
         if feedback.margin is None:
-            raise InvalidFeedback(
+            raise InvalidFeedbackError(
                 "ordinal_preference got pairs without a margin, so that it cannot tell how strong a preference is. "
                 "Add the column margin (0 for a tie, 1, 2, ...), or take bradley_terry."
             )
         odd = (feedback.margin != feedback.margin.round()) | (feedback.margin < 0) | (feedback.margin > self.levels)
         if bool(odd.any()):
-            raise InvalidFeedback(
+            raise InvalidFeedbackError(
                 f"ordinal_preference got the margin {feedback.margin[odd][0].item():g}, but strengths are whole "
                 f"numbers from 0 to {self.levels}. Write ordinal_preference(levels=...) with the greatest strength of "
                 "the data, or take bradley_terry, which reads margins in score units."
             )
 
-    def items(self, scores: Scores, feedback: Pairs, log_gaps: Tensor) -> PerPair:  # type: ignore[override]
-        lead = feedback.lead(scores)
-        said = torch.ones_like(lead) if feedback.margin is None else feedback.margin
+    def forward(self, scores: Scores, feedback: Pairs, log_gaps: Tensor) -> PerPair:  # type: ignore[override]
+        score_difference = feedback.score_difference(scores)
+        said = torch.ones_like(score_difference) if feedback.margin is None else feedback.margin
         strength = said.round().clamp(0, self.levels).long()
         positive = log_gaps.exp().cumsum(dim=0)
         # The cut points from -levels to levels; strength 0 lies between the two in the middle.
         cuts = ends(torch.cat([-positive.flip(0), positive]))
 
         def cost(level: Tensor) -> PerPair:
-            return between(lead, cuts[level + self.levels], cuts[level + self.levels + 1])
+            return between(score_difference, cuts[level + self.levels], cuts[level + self.levels + 1])
 
         win, tie, defeat = feedback.outcomes()
         total = win * cost(strength) + tie * cost(torch.zeros_like(strength)) + defeat * cost(-strength)

@@ -7,15 +7,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from rlhf_losses.dimensions import PerPair
 from rlhf_losses.losses.base import TieLoss
-from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, PROPER, REVERSIBLE, SHIFT_INVARIANT
 from rlhf_losses.losses.options import LEARNED, SMALLEST, learnable
+from rlhf_losses.losses.properties import CONVEX, MONOTONE, NON_NEGATIVE, PROPER, REVERSIBLE, SHIFT_INVARIANT
+from rlhf_losses.shapes import PerPair
 
 
 @dataclass(frozen=True)
 class RaoKupper(TieLoss):
-    r"""Negative log-likelihood of a win, a tie or a defeat, where a win needs a lead beyond a width.
+    r"""Negative log-likelihood of a win, a tie or a defeat, where a win needs a score_difference beyond a width.
 
     .. math:: -\log \sigma(\Delta - w) \text{ for a win,} \quad
         -\log\big(\sigma(\Delta + w) - \sigma(\Delta - w)\big) \text{ for a tie,} \qquad
@@ -40,15 +40,17 @@ class RaoKupper(TieLoss):
 
     tie_width: float | str = learnable(SMALLEST)
 
-    claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE | PROPER
+    properties = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE | PROPER
 
     @property
-    def learned(self) -> Mapping[str, tuple[float, ...]]:
+    def loss_parameters(self) -> Mapping[str, tuple[float, ...]]:
         return {"log_tie_width": (0.0,)} if self.tie_width == LEARNED else {}
 
-    def per_outcome(self, lead: PerPair, log_tie_width: Tensor | None = None) -> tuple[PerPair, PerPair, PerPair]:  # type: ignore[override]
-        width = lead.new_tensor(self.tie_width) if log_tie_width is None else log_tie_width.exp()
-        win, defeat = -logsigmoid(lead - width), -logsigmoid(-lead - width)
+    def per_outcome(
+        self, score_difference: PerPair, log_tie_width: Tensor | None = None
+    ) -> tuple[PerPair, PerPair, PerPair]:  # type: ignore[override]
+        width = score_difference.new_tensor(self.tie_width) if log_tie_width is None else log_tie_width.exp()
+        win, defeat = -logsigmoid(score_difference - width), -logsigmoid(-score_difference - width)
         # The difference of the two sigmoids is their product times e^(2 width) - 1: nothing cancels.
         return win, win + defeat - 2 * width - torch.log(-torch.expm1(-2 * width)), defeat
 

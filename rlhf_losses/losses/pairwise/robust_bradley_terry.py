@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from torch.nn.functional import logsigmoid
 
-from rlhf_losses.dimensions import PerPair
 from rlhf_losses.losses.base import PairwiseLoss
-from rlhf_losses.losses.claims import CONVEX, MONOTONE, REVERSIBLE, SHIFT_INVARIANT
 from rlhf_losses.losses.options import number
+from rlhf_losses.losses.properties import CONVEX, MONOTONE, REVERSIBLE, SHIFT_INVARIANT
+from rlhf_losses.shapes import PerPair
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class RobustBradleyTerry(PairwiseLoss):
 
     flip_rate: float = number(0.1, 0.0, 0.5, below=True)
 
-    claims = SHIFT_INVARIANT | MONOTONE | CONVEX | REVERSIBLE
+    properties = SHIFT_INVARIANT | MONOTONE | CONVEX | REVERSIBLE
 
-    def per_pair(self, lead: PerPair) -> PerPair:
-        # Since -log sigmoid(-lead) is -log sigmoid(lead) + lead, the fraction is this, with nothing to cancel.
-        return -logsigmoid(lead) - self.flip_rate / (1 - 2 * self.flip_rate) * lead
+    def per_pair(self, score_difference: PerPair) -> PerPair:
+        # Since -log sigmoid(-score_difference) is -log sigmoid(score_difference) + score_difference, the fraction is this, with nothing to cancel.
+        return -logsigmoid(score_difference) - self.flip_rate / (1 - 2 * self.flip_rate) * score_difference
 
 
 robust_bradley_terry = RobustBradleyTerry()

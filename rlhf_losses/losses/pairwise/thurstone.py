@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import torch
 
-from rlhf_losses.dimensions import PerPair
 from rlhf_losses.losses.base import PairwiseLoss
-from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, PROPER, REVERSIBLE, SHIFT_INVARIANT
 from rlhf_losses.losses.options import SMALLEST, number
+from rlhf_losses.losses.properties import CONVEX, MONOTONE, NON_NEGATIVE, PROPER, REVERSIBLE, SHIFT_INVARIANT
+from rlhf_losses.shapes import PerPair
 
 _DEEP = -1e4
 """From here downwards the first term of the asymptotic expansion is exact to 1e-8."""
@@ -25,8 +25,8 @@ class Thurstone(PairwiseLoss):
     Options:
         `deviation` :math:`d` > 0: the standard deviation of the noise on each answer, in score units.
     Relations:
-        `bradley_terry` has logistic noise on the lead: a pair far on the wrong side costs about its lead there, and
-        half its squared lead here, so one wrong label pulls harder.
+        `bradley_terry` has logistic noise on the score_difference: a pair far on the wrong side costs about its score_difference there, and
+        half its squared score_difference here, so one wrong label pulls harder.
     Reference:
         Thurstone (1927), case V, https://doi.org/10.1037/h0070288
     Example:
@@ -37,10 +37,10 @@ class Thurstone(PairwiseLoss):
 
     deviation: float = number(1.0, SMALLEST)
 
-    claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE | PROPER
+    properties = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE | PROPER
 
-    def per_pair(self, lead: PerPair) -> PerPair:
-        return -_log_normal_cdf(lead / (math.sqrt(2) * self.deviation))
+    def per_pair(self, score_difference: PerPair) -> PerPair:
+        return -_log_normal_cdf(score_difference / (math.sqrt(2) * self.deviation))
 
 
 def _log_normal_cdf(x: PerPair) -> PerPair:

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from torch.nn.functional import logsigmoid
 
-from rlhf_losses.dimensions import PerCandidate
 from rlhf_losses.feedback import Labels
 from rlhf_losses.feedback.base import require_within
 from rlhf_losses.losses.base import LabelLoss
-from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, PROPER, REVERSIBLE
+from rlhf_losses.losses.properties import CONVEX, MONOTONE, NON_NEGATIVE, PROPER, REVERSIBLE
+from rlhf_losses.shapes import PerCandidate
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class CrossEntropy(LabelLoss):
         tensor(0.3133)
     """
 
-    claims = MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE | PROPER
+    properties = MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE | PROPER
 
     def require_domain(self, feedback: Labels) -> None:  # type: ignore[override]
         require_within("cross_entropy", "label", feedback.labels, 0.0, 1.0)

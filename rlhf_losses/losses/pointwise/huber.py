@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from torch.nn.functional import huber_loss
 
-from rlhf_losses.dimensions import PerCandidate
 from rlhf_losses.losses.base import RatingLoss
-from rlhf_losses.losses.claims import CONVEX, NON_NEGATIVE, REVERSIBLE
 from rlhf_losses.losses.options import SMALLEST, number
+from rlhf_losses.losses.properties import CONVEX, NON_NEGATIVE, REVERSIBLE
+from rlhf_losses.shapes import PerCandidate
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Huber(RatingLoss):
 
     threshold: float = number(1.0, SMALLEST)
 
-    claims = NON_NEGATIVE | CONVEX | REVERSIBLE
+    properties = NON_NEGATIVE | CONVEX | REVERSIBLE
 
     def per_rating(self, scores: PerCandidate, ratings: PerCandidate) -> PerCandidate:
         return huber_loss(scores, ratings.to(scores.dtype), reduction="none", delta=self.threshold)

@@ -7,12 +7,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from rlhf_losses.dimensions import ItemIndex, PerItem, Scores
-from rlhf_losses.errors import InvalidFeedback
+from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback import Attributes
 from rlhf_losses.losses.base import Loss
-from rlhf_losses.losses.claims import CONVEX, HOMOGENEOUS, NON_NEGATIVE, REVERSIBLE
 from rlhf_losses.losses.options import weights
+from rlhf_losses.losses.properties import CONVEX, HOMOGENEOUS, NON_NEGATIVE, REVERSIBLE
+from rlhf_losses.shapes import ItemIndex, PerItem, Scores
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class MultiAttribute(Loss):
     .. math:: (o_a + l_a s - y_a)^2, \qquad \sum_a w_a l_a = 1, \quad \sum_a w_a o_a = 0
 
     With these two conditions the weighted sum of the attributes as the model tells them is the score,
-    :math:`\sum_a w_a (o_a + l_a s) = s`: the weights that are declared say what is published.
+    :math:`\sum_a w_a (o_a + l_a s) = s`: the weights that are declared say what is saved_merged.
 
     Feedback:
         Attributes, in any units; one item for each that was rated. Missing ones count nothing, nor do those that have
@@ -34,7 +34,7 @@ class MultiAttribute(Loss):
         With one attribute of weight 1 it is `squared_error`. It is factor analysis with one factor: attributes that
         rise and fall by themselves need a model with a head for each, which a model with one score does not have.
     Reference:
-        Wang et al. (2024), HelpSteer2, https://arxiv.org/abs/2406.08673, regress each attribute and publish a weighted
+        Wang et al. (2024), HelpSteer2, https://arxiv.org/abs/2406.08673, regress each attribute and save_merged a weighted
         sum; that one score tells them all, as in Spearman (1904), https://doi.org/10.2307/1412107, is derived here
     Example:
         >>> said = Attributes.from_row({"attributes": {"helpfulness": 4.0, "correctness": None}})
@@ -44,11 +44,11 @@ class MultiAttribute(Loss):
 
     weights: str = weights("helpfulness=0.5, correctness=0.5")
 
-    reads = Attributes
-    claims = HOMOGENEOUS | NON_NEGATIVE | CONVEX | REVERSIBLE
+    feedback_type = Attributes
+    properties = HOMOGENEOUS | NON_NEGATIVE | CONVEX | REVERSIBLE
 
     @property
-    def learned(self) -> Mapping[str, tuple[float, ...]]:
+    def loss_parameters(self) -> Mapping[str, tuple[float, ...]]:
         return {"offsets": (0.0,) * len(self.by_name), "slopes": tuple(self.by_name.values())}
 
     @cached_property
@@ -60,16 +60,16 @@ class MultiAttribute(Loss):
     def require_domain(self, feedback: Attributes) -> None:  # type: ignore[override]
         never = [name for name in self.by_name if len(feedback) and not bool(feedback.named(name).any())]
         if never:
-            raise InvalidFeedback(
+            raise InvalidFeedbackError(
                 f"multi_attribute weighs {', '.join(self.by_name)}, but {', '.join(never)} is no attribute of these "
                 "data, so its share of the score would be made up. Name the attributes of the data: "
                 "multi_attribute(weights='helpfulness=1.0')."
             )
 
-    def anchor(self, scores: Scores, feedback: Attributes) -> ItemIndex:  # type: ignore[override]
+    def item_positions(self, scores: Scores, feedback: Attributes) -> ItemIndex:  # type: ignore[override]
         return feedback.candidates[self._priced(feedback) >= 0]
 
-    def items(self, scores: Scores, feedback: Attributes, offsets: Tensor, slopes: Tensor) -> PerItem:  # type: ignore[override]
+    def forward(self, scores: Scores, feedback: Attributes, offsets: Tensor, slopes: Tensor) -> PerItem:  # type: ignore[override]
         which = self._priced(feedback)
         priced = which >= 0
         weight = scores.new_tensor(list(self.by_name.values()))

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from rlhf_losses.dimensions import PerCandidate, Scores
-from rlhf_losses.errors import InvalidFeedback
+from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback import Ratings
 from rlhf_losses.losses.base import Loss
-from rlhf_losses.losses.claims import CONVEX, NON_NEGATIVE, PROPER
+from rlhf_losses.losses.numerics import between, cut_points, ends
 from rlhf_losses.losses.options import count
-from rlhf_losses.losses.ordinal import between, cut_points, ends
+from rlhf_losses.losses.properties import CONVEX, NON_NEGATIVE, PROPER
+from rlhf_losses.shapes import PerCandidate, Scores
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class OrdinalRating(Loss):
 
     levels: int = count(5, 2)
 
-    reads = Ratings
-    claims = NON_NEGATIVE | CONVEX | PROPER
+    feedback_type = Ratings
+    properties = NON_NEGATIVE | CONVEX | PROPER
 
     @property
-    def learned(self) -> Mapping[str, tuple[float, ...]]:
+    def loss_parameters(self) -> Mapping[str, tuple[float, ...]]:
         first = {"first_cut": (1 - self.levels / 2,)}
         return first if self.levels == 2 else first | {"log_gaps": (0.0,) * (self.levels - 2)}
 
@@ -50,13 +50,13 @@ class OrdinalRating(Loss):
         ratings = feedback.ratings
         odd = (ratings != ratings.round()) | (ratings < 1) | (ratings > self.levels)
         if bool(odd.any()):
-            raise InvalidFeedback(
+            raise InvalidFeedbackError(
                 f"ordinal_rating got the rating {ratings[odd][0].item():g}, but it reads whole numbers from 1 to "
                 f"{self.levels}. Write ordinal_rating(levels=...) with the highest rating of the data, or take "
                 "squared_error, which reads any number."
             )
 
-    def items(  # type: ignore[override]
+    def forward(  # type: ignore[override]
         self, scores: Scores, feedback: Ratings, first_cut: Tensor, log_gaps: Tensor | None = None
     ) -> PerCandidate:
         cuts = ends(cut_points(first_cut, log_gaps))

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from torch.nn.functional import relu
 
-from rlhf_losses.dimensions import PerCandidate
 from rlhf_losses.feedback import Labels
 from rlhf_losses.losses.base import LabelLoss, require_signs, signs
-from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, REVERSIBLE
 from rlhf_losses.losses.options import number
+from rlhf_losses.losses.properties import CONVEX, MONOTONE, NON_NEGATIVE, REVERSIBLE
+from rlhf_losses.shapes import PerCandidate
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class PointwiseHinge(LabelLoss):
 
     margin: float = number(1.0, 0.0)
 
-    claims = MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE
+    properties = MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE
 
     def require_domain(self, feedback: Labels) -> None:  # type: ignore[override]
         require_signs(self, "label", feedback.labels)

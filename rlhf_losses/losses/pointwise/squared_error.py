@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from rlhf_losses.dimensions import PerCandidate
 from rlhf_losses.losses.base import RatingLoss
-from rlhf_losses.losses.claims import CONVEX, HOMOGENEOUS, NON_NEGATIVE, REVERSIBLE
+from rlhf_losses.losses.properties import CONVEX, HOMOGENEOUS, NON_NEGATIVE, REVERSIBLE
+from rlhf_losses.shapes import PerCandidate
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class SquaredError(RatingLoss):
         tensor(2.2500)
     """
 
-    claims = HOMOGENEOUS | NON_NEGATIVE | CONVEX | REVERSIBLE
+    properties = HOMOGENEOUS | NON_NEGATIVE | CONVEX | REVERSIBLE
 
     def per_rating(self, scores: PerCandidate, ratings: PerCandidate) -> PerCandidate:
         return (scores - ratings) ** 2

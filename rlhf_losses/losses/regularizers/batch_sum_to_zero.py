@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rlhf_losses.dimensions import Moments, Scalar, Scores
 from rlhf_losses.feedback import Feedback
-from rlhf_losses.losses.batchwide import BatchwideLoss
-from rlhf_losses.losses.claims import CONVEX, HOMOGENEOUS, NON_NEGATIVE, REVERSIBLE
+from rlhf_losses.losses.batch_loss import BatchLoss
+from rlhf_losses.losses.properties import CONVEX, HOMOGENEOUS, NON_NEGATIVE, REVERSIBLE
+from rlhf_losses.shapes import Moments, Scalar, Scores
 
 
 @dataclass(frozen=True)
-class BatchSumToZero(BatchwideLoss):
+class BatchSumToZero(BatchLoss):
     r"""Square of the mean score of a global batch: of all processes and micro-batches of an optimizer step.
 
     .. math:: \Bigl(\frac{1}{N} \sum_{i=1}^N s_i\Bigr)^2
@@ -30,7 +30,7 @@ class BatchSumToZero(BatchwideLoss):
         tensor(0.2500)
     """
 
-    claims = HOMOGENEOUS | NON_NEGATIVE | CONVEX | REVERSIBLE
+    properties = HOMOGENEOUS | NON_NEGATIVE | CONVEX | REVERSIBLE
 
     def moments(self, scores: Scores, feedback: Feedback) -> Moments:
         return scores.double().unsqueeze(1)
@@ -38,7 +38,7 @@ class BatchSumToZero(BatchwideLoss):
     def of_means(self, means: Tensor) -> Scalar:
         return means[0] ** 2
 
-    def anchor(self, scores: Scores, feedback: Feedback) -> Tensor:
+    def item_positions(self, scores: Scores, feedback: Feedback) -> Tensor:
         return torch.arange(len(scores), device=scores.device)
 
 

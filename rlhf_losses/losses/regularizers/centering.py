@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from rlhf_losses.dimensions import PerPair, Scores
 from rlhf_losses.feedback import Pairs
 from rlhf_losses.losses.base import Loss
-from rlhf_losses.losses.claims import CONVEX, HOMOGENEOUS, NON_NEGATIVE, REVERSIBLE
+from rlhf_losses.losses.properties import CONVEX, HOMOGENEOUS, NON_NEGATIVE, REVERSIBLE
+from rlhf_losses.shapes import PerPair, Scores
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Centering(Loss):
         tensor(9.)
     """
 
-    reads = Pairs
-    claims = HOMOGENEOUS | NON_NEGATIVE | CONVEX | REVERSIBLE
+    feedback_type = Pairs
+    properties = HOMOGENEOUS | NON_NEGATIVE | CONVEX | REVERSIBLE
 
-    def items(self, scores: Scores, feedback: Pairs) -> PerPair:  # type: ignore[override]
+    def forward(self, scores: Scores, feedback: Pairs) -> PerPair:  # type: ignore[override]
         return (scores[feedback.chosen] + scores[feedback.rejected]) ** 2
 
 

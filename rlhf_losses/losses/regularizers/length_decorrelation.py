@@ -5,18 +5,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rlhf_losses.dimensions import Moments, Scalar, Scores
 from rlhf_losses.feedback import Lengths
-from rlhf_losses.losses.batchwide import BatchwideLoss
-from rlhf_losses.losses.claims import NON_NEGATIVE, REVERSIBLE, SHIFT_INVARIANT
+from rlhf_losses.losses.batch_loss import BatchLoss
 from rlhf_losses.losses.options import SMALLEST, number
+from rlhf_losses.losses.properties import NON_NEGATIVE, REVERSIBLE, SHIFT_INVARIANT
+from rlhf_losses.shapes import Moments, Scalar, Scores
 
 _TINY = 1e-9
 """Square tokens; lengths that are all the same have a variance of exactly zero, and any others a far larger one."""
 
 
 @dataclass(frozen=True)
-class LengthDecorrelation(BatchwideLoss):
+class LengthDecorrelation(BatchLoss):
     r"""Squared correlation of the scores of a global batch with the lengths of their answers in tokens.
 
     .. math:: \frac{\operatorname{cov}(s, n)^2}{(\operatorname{var}(s) + \epsilon^2) \operatorname{var}(n)}
@@ -41,8 +41,8 @@ class LengthDecorrelation(BatchwideLoss):
 
     floor: float = number(0.01, SMALLEST)
 
-    reads = Lengths
-    claims = NON_NEGATIVE | SHIFT_INVARIANT | REVERSIBLE
+    feedback_type = Lengths
+    properties = NON_NEGATIVE | SHIFT_INVARIANT | REVERSIBLE
 
     def moments(self, scores: Scores, feedback: Lengths) -> Moments:  # type: ignore[override]
         scores, lengths = scores[feedback.texts].double(), feedback.lengths.double()

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import torch
 
-from rlhf_losses.dimensions import Scores
 from rlhf_losses.losses.base import Regularizer
-from rlhf_losses.losses.claims import CONVEX, NON_NEGATIVE, REVERSIBLE
 from rlhf_losses.losses.options import SMALLEST, number
+from rlhf_losses.losses.properties import CONVEX, NON_NEGATIVE, REVERSIBLE
+from rlhf_losses.shapes import Scores
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class LogBarrier(Regularizer):
     limit: float = number(5.0, SMALLEST)
     slack: float = number(0.001, 1e-6, 0.5)
 
-    claims = NON_NEGATIVE | CONVEX | REVERSIBLE
+    properties = NON_NEGATIVE | CONVEX | REVERSIBLE
 
     def per_score(self, scores: Scores) -> Scores:
         distance, edge = scores.abs() / self.limit, 1 - self.slack

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from rlhf_losses.dimensions import Scores
 from rlhf_losses.losses.base import Regularizer
-from rlhf_losses.losses.claims import CONVEX, HOMOGENEOUS, NON_NEGATIVE, REVERSIBLE
+from rlhf_losses.losses.properties import CONVEX, HOMOGENEOUS, NON_NEGATIVE, REVERSIBLE
+from rlhf_losses.shapes import Scores
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class ScoreDecay(Regularizer):
         tensor(2.)
     """
 
-    claims = HOMOGENEOUS | NON_NEGATIVE | CONVEX | REVERSIBLE
+    properties = HOMOGENEOUS | NON_NEGATIVE | CONVEX | REVERSIBLE
 
     def per_score(self, scores: Scores) -> Scores:
         return scores**2

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rlhf_losses.dimensions import PerCandidate, PerItem, PerStep, Scalar, Scores
 from rlhf_losses.feedback import StepwiseRankings
-from rlhf_losses.feedback.groups import Groups
+from rlhf_losses.feedback.ragged import Ragged
 from rlhf_losses.losses.base import Loss
-from rlhf_losses.losses.claims import (
+from rlhf_losses.losses.options import SMALLEST, loss_of_lists, number, word
+from rlhf_losses.losses.pairwise.bradley_terry import bradley_terry
+from rlhf_losses.losses.properties import (
     CONVEX,
     HOMOGENEOUS,
     MONOTONE,
@@ -18,13 +19,12 @@ from rlhf_losses.losses.claims import (
     PROPER,
     REVERSIBLE,
     SHIFT_INVARIANT,
-    Claims,
+    LossProperty,
 )
-from rlhf_losses.losses.options import SMALLEST, loss_of_lists, number, word
-from rlhf_losses.losses.pairwise.bradley_terry import bradley_terry
+from rlhf_losses.shapes import PerCandidate, PerItem, PerStep, Scalar, Scores
 
 _KEPT = {
-    "mean": ~Claims.NONE,
+    "mean": ~LossProperty.NONE,
     "sum": ~SHIFT_INVARIANT,  # longer answers move further
     "minimum": ~(CONVEX | REVERSIBLE),
     "soft_minimum": ~(CONVEX | REVERSIBLE | HOMOGENEOUS),
@@ -62,30 +62,30 @@ class Aggregated(Loss):
     by: str = word("mean", "sum", "minimum", "soft_minimum")
     temperature: float = number(1.0, SMALLEST)
 
-    reads = StepwiseRankings
-    claims = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE | PROPER
+    feedback_type = StepwiseRankings
+    properties = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE | PROPER
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "claims", self.of.claims & _KEPT[self.by])
+        object.__setattr__(self, "properties", self.of.properties & _KEPT[self.by])
 
     @property
-    def learned(self) -> Mapping[str, tuple[float, ...]]:
-        return self.of.learned
+    def loss_parameters(self) -> Mapping[str, tuple[float, ...]]:
+        return self.of.loss_parameters
 
     def require_domain(self, feedback: StepwiseRankings) -> None:  # type: ignore[override]
         self.of.check(feedback.of_answers())
 
-    def anchor(self, scores: Scores, feedback: StepwiseRankings) -> Tensor:  # type: ignore[override]
-        answers = feedback.of_answers().read_as(self.of.reads)
-        return feedback.first_steps()[self.of.anchor(scores.new_zeros(len(feedback.counts)), answers)]
+    def item_positions(self, scores: Scores, feedback: StepwiseRankings) -> Tensor:  # type: ignore[override]
+        answers = feedback.of_answers().convert_to(self.of.feedback_type)
+        return feedback.first_steps()[self.of.item_positions(scores.new_zeros(len(feedback.counts)), answers)]
 
-    def items(self, scores: Scores, feedback: StepwiseRankings, **numbers: Tensor) -> PerItem:  # type: ignore[override]
-        return self.of.price(self.per_answer(scores, feedback), feedback.of_answers(), numbers)
+    def forward(self, scores: Scores, feedback: StepwiseRankings, **numbers: Tensor) -> PerItem:  # type: ignore[override]
+        return self.of.per_item_loss(self.per_answer(scores, feedback), feedback.of_answers(), numbers)
 
     def per_answer(self, scores: Scores, feedback: StepwiseRankings) -> PerCandidate:
         """Return one score an answer."""
-        return self._made_of(scores[feedback.steps], Groups(feedback.counts))
+        return self._made_of(scores[feedback.steps], Ragged(feedback.counts))
 
     def of_steps(self, scores: PerStep) -> Scalar:
         """Return the score of an answer with these steps.
@@ -93,9 +93,9 @@ class Aggregated(Loss):
         >>> Aggregated(by="sum").of_steps(torch.tensor([2.0, 1.0]))
         tensor(3.)
         """
-        return self._made_of(scores, Groups(torch.tensor([len(scores)], device=scores.device)))[0]
+        return self._made_of(scores, Ragged(torch.tensor([len(scores)], device=scores.device)))[0]
 
-    def _made_of(self, scores: PerStep, answers: Groups) -> PerCandidate:
+    def _made_of(self, scores: PerStep, answers: Ragged) -> PerCandidate:
         if self.by == "mean":
             return answers.sum(scores) / answers.sizes
         if self.by == "sum":

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rlhf_losses.dimensions import PerItem, Scores
 from rlhf_losses.feedback import Steps
-from rlhf_losses.feedback.groups import Groups
+from rlhf_losses.feedback.ragged import Ragged
 from rlhf_losses.losses.base import Loss, require_signs
-from rlhf_losses.losses.claims import CONVEX, NON_NEGATIVE
 from rlhf_losses.losses.options import number
+from rlhf_losses.losses.properties import CONVEX, NON_NEGATIVE
+from rlhf_losses.shapes import PerItem, Scores
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Pqm(Loss):
     Feedback:
         Steps labelled true or false, 1 or 0, +1 or −1. One item an answer.
     Options:
-        `margin` :math:`\zeta` ≥ 0: the lead, in score units, that a right step shall have over a wrong one.
+        `margin` :math:`\zeta` ≥ 0: the score_difference, in score units, that a right step shall have over a wrong one.
     Relations:
         `step_cross_entropy` prices each step by itself.
     Reference:
@@ -38,18 +38,18 @@ class Pqm(Loss):
 
     margin: float = number(4.0, 0.0)
 
-    reads = Steps
-    claims = NON_NEGATIVE | CONVEX
+    feedback_type = Steps
+    properties = NON_NEGATIVE | CONVEX
 
     def require_domain(self, feedback: Steps) -> None:  # type: ignore[override]
         require_signs(self, "labels", feedback.values)
 
-    def anchor(self, scores: Scores, feedback: Steps) -> Tensor:  # type: ignore[override]
+    def item_positions(self, scores: Scores, feedback: Steps) -> Tensor:  # type: ignore[override]
         return feedback.first_steps()
 
-    def items(self, scores: Scores, feedback: Steps) -> PerItem:  # type: ignore[override]
+    def forward(self, scores: Scores, feedback: Steps) -> PerItem:  # type: ignore[override]
         assert feedback.sizes is not None
-        answers, scores, good = Groups(feedback.sizes), scores[feedback.steps], feedback.values > 0
+        answers, scores, good = Ragged(feedback.sizes), scores[feedback.steps], feedback.values > 0
         right, wrong = answers.only(good), answers.only(~good)
         rights, wrongs = scores[good], scores[~good] + self.margin
         # The start and the wrong steps, and then the right steps so far: each in two parts, so that differences of

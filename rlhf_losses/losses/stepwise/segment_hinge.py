@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from torch.nn.functional import relu
 
-from rlhf_losses.dimensions import PerStep
 from rlhf_losses.feedback import Steps
 from rlhf_losses.losses.base import StepwiseLoss, require_signs, signs
-from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, REVERSIBLE
 from rlhf_losses.losses.options import number
+from rlhf_losses.losses.properties import CONVEX, MONOTONE, NON_NEGATIVE, REVERSIBLE
+from rlhf_losses.shapes import PerStep
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class SegmentHinge(StepwiseLoss):
 
     margin: float = number(1.0, 0.0)
 
-    claims = MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE
+    properties = MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE
 
     def require_domain(self, feedback: Steps) -> None:  # type: ignore[override]
         require_signs(self, "labels", feedback.values)

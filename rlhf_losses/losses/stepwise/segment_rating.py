@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from rlhf_losses.dimensions import PerStep
 from rlhf_losses.losses.base import StepwiseLoss
-from rlhf_losses.losses.claims import CONVEX, HOMOGENEOUS, NON_NEGATIVE
+from rlhf_losses.losses.properties import CONVEX, HOMOGENEOUS, NON_NEGATIVE
+from rlhf_losses.shapes import PerStep
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class SegmentRating(StepwiseLoss):
         tensor(0.1600)
     """
 
-    claims = HOMOGENEOUS | NON_NEGATIVE | CONVEX
+    properties = HOMOGENEOUS | NON_NEGATIVE | CONVEX
 
     def per_step(self, scores: PerStep, values: PerStep) -> PerStep:
         return (scores - values) ** 2

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from torch.nn.functional import logsigmoid
 
-from rlhf_losses.dimensions import PerStep
 from rlhf_losses.feedback import Steps
 from rlhf_losses.feedback.base import require_within
 from rlhf_losses.losses.base import StepwiseLoss
-from rlhf_losses.losses.claims import CONVEX, MONOTONE, NON_NEGATIVE, PROPER, REVERSIBLE
+from rlhf_losses.losses.properties import CONVEX, MONOTONE, NON_NEGATIVE, PROPER, REVERSIBLE
+from rlhf_losses.shapes import PerStep
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class StepCrossEntropy(StepwiseLoss):
         tensor(0.8133)
     """
 
-    claims = MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE | PROPER
+    properties = MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE | PROPER
 
     def require_domain(self, feedback: Steps) -> None:  # type: ignore[override]
         require_within("step_cross_entropy", "labels", feedback.values, 0.0, 1.0)

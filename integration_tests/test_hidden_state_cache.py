@@ -1,0 +1,108 @@
+"""What frozen layers gave is kept only where they give it again, in decoders and encoders."""
+
+import pytest
+import torch
+import transformers as hf
+from peft import LoraConfig, TaskType, get_peft_model
+from torch import nn
+from transformers import AutoModelForSequenceClassification
+
+from rlhf_losses.layouts import PaddedLayout, choose_layout
+from rlhf_losses.models.scores import score_batch
+from rlhf_losses.training.hidden_state_cache import HiddenStateCache, find_cached_layers
+
+COMMON = {
+    "vocab_size": 97,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "num_labels": 1,
+}
+MARKS = {"cls_token_id": 1, "sep_token_id": 2}
+NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+OPT = {name: value for name, value in COMMON.items() if name != "intermediate_size"}
+WINDOWS = {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 1}
+BERT = hf.BertConfig(**COMMON, **NO_DROPOUT)
+LLAMA = hf.LlamaConfig(**COMMON)
+FAMILIES = {
+    "Qwen2, upper layers with a window": (
+        hf.Qwen2Config(**COMMON, num_key_value_heads=2, **WINDOWS),
+        ["q_proj", "v_proj"],
+    ),
+    "BERT": (BERT, ["query", "value"]),
+    "ModernBERT": (hf.ModernBertConfig(**COMMON, **MARKS, local_attention=8, global_attn_every_n_layers=2), ["Wqkv"]),
+}
+TEXTS = [[5, 6, 7, 8, 9], [5, 6, 7, 10], [11, 12]]
+
+
+def make(config: hf.PretrainedConfig) -> nn.Module:
+    torch.manual_seed(0)
+    return AutoModelForSequenceClassification.from_config(config)
+
+
+def adapted(config: hf.PretrainedConfig, names: list[str], **options) -> nn.Module:
+    """Return a model with adapters from its second layer on."""
+    lora = LoraConfig(
+        task_type=TaskType.SEQ_CLS, r=2, target_modules=names, layers_to_transform=[1, 2], init_lora_weights=False,
+        **options,
+    )  # fmt: skip
+    return get_peft_model(make(config), lora)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("wanted", ["padded", "auto"])
+def test_what_is_recalled_gives_the_same_scores_and_gradients(family, wanted):
+    model = adapted(*FAMILIES[family])
+    layout = choose_layout(model, PaddedLayout(pad_token_id=0), wanted)
+    one = layout.lay_out(TEXTS, range(len(TEXTS)), [len(text) - 1 for text in TEXTS])
+    frozen = find_cached_layers(model, HiddenStateCache(gib=1.0))
+    seen = []
+    for recalled in (0, 1):
+        with frozen.use(one):
+            scores = score_batch(model, one)
+        assert frozen.recalled_passes == recalled
+        trained = [p for p in model.parameters() if p.requires_grad]
+        seen.append([scores, *torch.autograd.grad(scores.square().sum(), trained, allow_unused=True)])
+    torch.testing.assert_close(*seen)
+
+
+def upper_layers_and(name: str) -> nn.Module:
+    """Return a BERT of which the last layer is trained, and what is called `name`."""
+    model = make(BERT)
+    for parameter in model.bert.parameters():
+        parameter.requires_grad = False
+    for trained in (model.bert.encoder.layer[-1], model.get_submodule(name)):
+        trained.requires_grad_()
+    return model
+
+
+CHANGING = {
+    "word embeddings": (lambda: upper_layers_and("bert.embeddings.word_embeddings"), "are trained"),
+    "a norm after the embeddings": (lambda: upper_layers_and("bert.embeddings.LayerNorm"), "are trained"),
+    "some tokens": (lambda: adapted(LLAMA, ["q_proj"], trainable_token_indices=[3]), "are trained"),
+    "dropout of a layer": (lambda: adapted(hf.BertConfig(**COMMON), ["query"]), "drop out"),
+    "dropout of the embeddings": (
+        lambda: adapted(hf.ModernBertConfig(**COMMON, **MARKS, embedding_dropout=0.1), ["Wqkv"]),
+        "drop out",
+    ),
+    "dropout that is no module": (
+        lambda: adapted(hf.OPTConfig(**OPT, ffn_dim=48, word_embed_proj_dim=32, dropout=0.1), ["q_proj"]),
+        "drop out",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", CHANGING)
+def test_what_changes_between_epochs_is_not_kept(what, caplog):
+    maker, why = CHANGING[what]
+    with caplog.at_level("WARNING", "rlhf_losses"):
+        assert find_cached_layers(maker(), HiddenStateCache(gib=1.0)) is None
+    assert why in caplog.text
+
+
+def test_what_comes_after_the_frozen_layers_may_be_trained():
+    assert find_cached_layers(upper_layers_and("bert.pooler"), HiddenStateCache(gib=1.0)).depth == 2

@@ -1,0 +1,1 @@
+"""Attention kernels that no GPU has measured yet."""

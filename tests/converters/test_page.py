@@ -1,0 +1,19 @@
+"""The page on data layouts knows every converter, and its example runs."""
+
+import re
+from pathlib import Path
+
+from rlhf_losses.hooks.builtins import provide_dataset_converters
+
+PAGE = (Path(__file__).parents[2] / "docs/how-to/use-your-data.md").read_text(encoding="utf-8")
+
+
+def test_the_page_has_a_line_for_every_built_in_adapter():
+    assert re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE) == [
+        converter.name() for converter in provide_dataset_converters()
+    ]
+
+
+def test_the_example_of_the_page_runs():
+    (example,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    exec(compile(example, "use-your-data.md", "exec"), {})
