@@ -1,13 +1,13 @@
-"""Train a reward model on pairs, LoRA included, and score texts with it."""
+"""Train a reward model on pairs with LoRA, and score two answers."""
 
 from peft import LoraConfig
 
 from rlhf_losses import RewardConfig, RewardTrainer, Scorer, bradley_terry
-from rlhf_losses.sandbox import build_world
+from rlhf_losses.sandbox import build_synthetic_task
 
-world = build_world(seed=0)
+task = build_synthetic_task(seed=0)
 trainer = RewardTrainer(
-    model=world.reward_model(),
+    model=task.reward_model(),
     args=RewardConfig(
         "runs/01_pairs",
         num_train_epochs=3,
@@ -17,14 +17,16 @@ trainer = RewardTrainer(
         gradient_checkpointing=False,
         report_to="none",
     ),
-    train_dataset=world.feedback(bradley_terry),
-    processing_class=world.tokenizer,
+    train_dataset=task.feedback(bradley_terry),
+    processing_class=task.tokenizer,
     peft_config=LoraConfig(r=16, target_modules="all-linear"),
     loss=bradley_terry,
 )
 trainer.train()
 
 scorer = Scorer.from_pretrained(trainer.save_merged())
-prompt = world.heldout_prompts[0]
-kind, gloomy = " They danced and sang. Mia hugged the gentle fox.", " The grumpy fox cried. They were sad."
-print(dict(zip(("kind", "gloomy"), scorer([prompt, prompt], [kind, gloomy]), strict=True)))
+prompt = task.heldout_prompts[0]
+answers = [" They danced and sang. Mia hugged the gentle fox.", " The grumpy fox cried. They were sad."]
+positive, negative = scorer([prompt, prompt], answers)
+print(f"score of the positive story {positive:.2f}, of the negative story {negative:.2f}")
+assert positive > negative

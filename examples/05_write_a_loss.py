@@ -1,17 +1,21 @@
-"""Write a loss of your own: one method with the mathematics, and one hook that gives it a name."""
+"""Write a loss: one method with the formula, and one hook that registers its name."""
 
 from dataclasses import dataclass
 
 from torch.nn.functional import relu
 
 from rlhf_losses import LossProperty, PairwiseLoss, RewardConfig, RewardTrainer, hookimpl, loss_registry
-from rlhf_losses.sandbox import build_world
+from rlhf_losses.sandbox import build_synthetic_task
 from rlhf_losses.testing import check_loss
 
 
 @dataclass(frozen=True)
 class SquaredHinge(PairwiseLoss):
-    """Square of the shortfall of the score_difference: small shortfalls hardly count."""
+    """Squared hinge loss on the score difference.
+
+    Args:
+        margin: score difference above which the loss is 0.
+    """
 
     margin: float = 1.0
 
@@ -23,31 +27,35 @@ class SquaredHinge(PairwiseLoss):
 
 @hookimpl
 def provide_losses():
+    """Return the loss classes of this plugin."""
     return [SquaredHinge]
 
 
 def main() -> None:
-    """Check the loss, find it by name, and train with it."""
+    """Check the loss, parse it by name, and train with it."""
     check_loss(SquaredHinge())
     loss = loss_registry(plugin_files=[__file__]).parse("squared_hinge(margin=2.0) + 0.01 * centering")
-    world = build_world(seed=0)
+    task = build_synthetic_task(seed=0)
     trainer = RewardTrainer(
-        model=world.reward_model(),
+        model=task.reward_model(),
         args=RewardConfig(
             "runs/05_write_a_loss",
             max_steps=30,
+            logging_steps=10,
             per_device_train_batch_size=16,
             learning_rate=3e-3,
             bf16=False,
             gradient_checkpointing=False,
             report_to="none",
         ),
-        train_dataset=world.feedback(loss),
-        processing_class=world.tokenizer,
+        train_dataset=task.feedback(loss),
+        processing_class=task.tokenizer,
         loss=loss,
     )
     trainer.train()
-    print(f"trained with {loss}")
+    accuracy = [entry["accuracy"] for entry in trainer.state.log_history if "accuracy" in entry]
+    print(f"trained with {loss}: accuracy {accuracy[0]:.2f} in the first ten steps, {accuracy[-1]:.2f} in the last ten")
+    assert accuracy[-1] > accuracy[0]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Use a reward model in TRL's own trainers: a scorer is one of their reward functions."""
+"""Use a reward model in TRL's GRPO trainer: a scorer is a reward function."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
 from rlhf_losses import RewardConfig, RewardTrainer, Scorer, plackett_luce
-from rlhf_losses.sandbox import build_world
+from rlhf_losses.sandbox import build_synthetic_task
 
-world = build_world(seed=0)
-policy, _ = world.save(Path("runs/06_grpo/start"))
+task = build_synthetic_task(seed=0)
+policy, _ = task.save(Path("runs/06_grpo/start"))
 reward_trainer = RewardTrainer(
-    model=world.reward_model(),
+    model=task.reward_model(),
     args=RewardConfig(
         "runs/06_grpo/reward_model",
         max_steps=60,
@@ -21,8 +21,8 @@ reward_trainer = RewardTrainer(
         gradient_checkpointing=False,
         report_to="none",
     ),
-    train_dataset=world.feedback(plackett_luce),
-    processing_class=world.tokenizer,
+    train_dataset=task.feedback(plackett_luce),
+    processing_class=task.tokenizer,
     loss=plackett_luce,
 )
 reward_trainer.train()
@@ -42,8 +42,9 @@ trainer = GRPOTrainer(
         gradient_checkpointing=False,
         report_to="none",
     ),
-    train_dataset=Dataset.from_dict({"prompt": list(world.train_prompts)}),
+    train_dataset=Dataset.from_dict({"prompt": list(task.train_prompts)}),
 )
 trainer.train()
 rewards = [entry["reward"] for entry in trainer.state.log_history if "reward" in entry]
-print(f"mean score of the first step {rewards[0]:.2f}, of the last {rewards[-1]:.2f}")
+print(f"mean score in the first step {rewards[0]:.2f}, in the last step {rewards[-1]:.2f}")
+assert rewards[-1] > rewards[0]

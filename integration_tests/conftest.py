@@ -5,7 +5,7 @@ import os
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("CI", "1")
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from command_line import done as done
 from command_line import write_rows as write_rows
 from datasets import Dataset
 from peft import LoraConfig
+from shared_models import one_language_model_per_seed
+from shared_models import pytest_collection_finish as pytest_collection_finish
+from shared_models import pytest_sessionfinish as pytest_sessionfinish
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification, PreTrainedTokenizerFast
 
@@ -41,6 +44,13 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
         unk_token="<unk>",
         chat_template=CHAT_TEMPLATE,
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_language_models() -> Iterator[None]:
+    """Train the language model of each synthetic task once for all tests and workers."""
+    with one_language_model_per_seed():
+        yield
 
 
 @pytest.fixture(scope="session")

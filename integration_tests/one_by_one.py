@@ -1,4 +1,4 @@
-"""What a scorer is compared with: transformers' own model, which is given one text at a time, without any layout."""
+"""Reference of scorers: a plain transformers model that scores one text at a time, without a layout."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,13 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel, Pr
 
 
 class OneByOne:
-    """The same weights as a plain classifier, with attention that is written out."""
+    """A classifier with given weights and eager attention, which scores one text at a time.
+
+    Args:
+        model: the model to save in `folder`; None if the folder holds a model.
+        tokenizer: its tokenizer.
+        folder: folder of the model.
+    """
 
     def __init__(self, model: PreTrainedModel | None, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
         if model is not None:
@@ -20,20 +26,20 @@ class OneByOne:
         ).eval()
 
     def __call__(self, prompts: list[Any], completions: list[Any]) -> list[float]:
-        """Return the score of each text, read at its end."""
+        """Return the score at the end of each text."""
         texts = [self.ids(*both) for both in zip(prompts, completions, strict=True)]
         with torch.no_grad():
             return [self.model(input_ids=torch.tensor([ids])).logits.item() for ids in texts]
 
     def ids(self, prompt: Any, completion: Any) -> list[int]:
-        """Return the tokens of a text: a prompt, its completion and the end, or a conversation by its template."""
+        """Return the token ids of a prompt, its completion and EOS, or of a conversation with its chat template."""
         if isinstance(prompt, str):
             return self.tokenizer(prompt + completion + self.tokenizer.eos_token)["input_ids"]
         text = self.tokenizer.apply_chat_template(prompt + completion, tokenize=False)
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
     def prompt_ids(self, prompt: Any) -> list[int]:
-        """Return the tokens that all texts about a prompt begin with."""
+        """Return the common prefix of all texts with a prompt."""
         if isinstance(prompt, str):
             return self.tokenizer(prompt)["input_ids"]
         text = self.tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
@@ -44,15 +50,15 @@ class OneByOne:
         return sum(len(self.ids(*both)) for both in zip(prompts, completions, strict=True))
 
     def distinct_tokens(self, prompts: list[Any], completions: list[Any]) -> int:
-        """Return the number of tokens where each prompt stands once, and each distinct text about it after that."""
-        beginnings = {tuple(self.prompt_ids(prompt)) for prompt in prompts}
+        """Return the number of tokens with each prompt counted once, and its distinct completions."""
+        prefixes = {tuple(self.prompt_ids(prompt)) for prompt in prompts}
         texts = {(tuple(self.prompt_ids(p)), tuple(self.ids(p, c))) for p, c in zip(prompts, completions, strict=True)}
-        assert all(text[: len(beginning)] == beginning for beginning, text in texts)
-        return sum(map(len, beginnings)) + sum(len(text) - len(beginning) for beginning, text in texts)
+        assert all(text[: len(prefix)] == prefix for prefix, text in texts)
+        return sum(map(len, prefixes)) + sum(len(text) - len(prefix) for prefix, text in texts)
 
 
 class TokensComputed:
-    """Counts the tokens that enter the first layer of a model."""
+    """Counter of the tokens that enter the first layer of a model."""
 
     def __init__(self, model: nn.Module) -> None:
         self.counted = 0
@@ -62,6 +68,6 @@ class TokensComputed:
         self.counted += args[0].shape[:2].numel()
 
     def take(self) -> int:
-        """Return the tokens since the last time."""
+        """Return the number of tokens since the last call."""
         counted, self.counted = self.counted, 0
         return counted

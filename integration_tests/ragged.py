@@ -1,6 +1,7 @@
-"""Data whose items differ in number from row to row, and training on them in one process or several."""
+"""Data with different numbers of items per row, and training on them in one process or several."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -54,8 +55,8 @@ def ragged_steps() -> Dataset:
     )
 
 
-def both_kinds() -> Dataset:
-    """Return rows with a pair and steps; the chosen answer is the one in steps."""
+def pairs_and_steps() -> Dataset:
+    """Return rows with a pair and steps; the chosen answer has the steps."""
     rows = []
     for row in ragged_steps():
         rows.append({**row, "chosen": "".join(row["completions"]), "rejected": "Nothing."})
@@ -84,9 +85,9 @@ RAGGED = {
     "steps, over prompts": (ragged_steps, "segment_rating", "prompts"),
     "lists, and their batch": (ragged_lists, "bradley_terry + 0.5 * batch_sum_to_zero + length_decorrelation", "items"),
     "lists, and their batch, over prompts": (ragged_lists, "plackett_luce + 0.5 * batch_sum_to_zero", "prompts"),
-    "ties, a width learned": (ragged_lists, "rao_kupper", "items"),
+    "ties with a trained width": (ragged_lists, "rao_kupper", "items"),
     "answers in steps": (answers_in_steps, "aggregated(of=plackett_luce, by='minimum')", "items"),
-    "pairs and steps": (both_kinds, "bradley_terry + 0.5 * segment_hinge + 0.1 * score_decay", "items"),
+    "pairs and steps": (pairs_and_steps, "bradley_terry + 0.5 * segment_hinge + 0.1 * score_decay", "items"),
 }
 
 
@@ -133,42 +134,48 @@ if torch.distributed.is_initialized():
 sys.stdout.flush()
 os._exit(0)
 """
-"""Ends a process at once: threads of torch's that are still running at its ordered end abort it now and then."""
+"""Ends a process at once: an ordered end sometimes aborts while threads of torch are running."""
 
 
 def trained_in_processes(model: str, folder: Path, processes: int, runs: list[dict[str, Any]]) -> list[dict]:
-    """Train on data, and return for each run the log, the sum of each weight, and the passes of each process and step.
+    """Train several runs, and return for each the log, the sum of each weight, and the passes per process and step.
 
-    A run has data, a loss and settings. All of them go through the same processes, which take long to start; a single
-    one is this one.
+    A run has data, a loss and settings. All runs use the same processes, because a start takes long; with one process,
+    they run in the process of the tests.
     """
-    told = []
+    written = []
     for number, run in enumerate(runs):
         place = str(folder / f"{number}-{processes}")
         run["data"].save_to_disk(f"{place}-data")
-        told.append(run | {"data": f"{place}-data", "settings": {"output_dir": place, **run["settings"]}})
+        written.append(run | {"data": f"{place}-data", "settings": {"output_dir": place, **run["settings"]}})
     if processes == 1:
         (folder / "alone.py").write_text(SCRIPT)
-        return results_in(printed_by(folder / "alone.py", model, json.dumps(told)))
-    return results_in(printed_by_processes(SCRIPT, folder, processes, model, json.dumps(told)))
+        return results_in(printed_by(folder / "alone.py", model, json.dumps(written)))
+    return results_in(printed_by_processes(SCRIPT, folder, processes, model, json.dumps(written)))
 
 
 def run_in_processes(code: str, folder: Path, processes: int, *arguments: str) -> dict:
-    """Run a script in several processes that find each other, and return what it prints after RESULT."""
+    """Run a script in several connected processes, and return what it prints after RESULT."""
     return results_in(printed_by_processes(code, folder, processes, *arguments))[0]
 
 
 def printed_by_processes(code: str, folder: Path, processes: int, *arguments: str) -> str:
-    """Run a script, which imports torch, in several processes that find each other, and return what they print."""
+    """Run a script, which imports torch, in several connected processes, and return their output."""
     script = folder / "script.py"
     script.write_text(code + END)
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
     command = [sys.executable, *launcher, str(script), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240, env=_environment())
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
+def _environment() -> dict[str, str]:
+    """Return the environment of a process that can import the helpers of the tests."""
+    folders = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "tests"), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, folders))}
+
+
 def results_in(printed: str) -> list[dict]:
-    """Return what follows each RESULT."""
+    """Return the JSON after each RESULT."""
     return [json.loads(line[6:]) for line in printed.splitlines() if line.startswith("RESULT")]

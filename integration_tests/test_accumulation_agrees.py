@@ -1,4 +1,4 @@
-"""One batch of eight equals eight batches of one, and two processes equal one, however ragged the items."""
+"""One batch of eight equals eight batches of one, and two processes equal one, also with ragged items."""
 
 import pytest
 import torch
@@ -8,6 +8,7 @@ from ragged import RAGGED, trained_in_processes
 
 from rlhf_losses import RewardConfig, RewardTrainer, Scorer
 from rlhf_losses.scoring import evaluate
+from rlhf_losses.training.step_loss import StepLoss
 
 
 def train(model: str, settings, data: Dataset, loss: str, over: str, size: int, steps: int) -> RewardTrainer:
@@ -19,6 +20,7 @@ def train(model: str, settings, data: Dataset, loss: str, over: str, size: int, 
     return trainer
 
 
+@pytest.mark.upstream
 @pytest.mark.parametrize("case", RAGGED)
 def test_one_batch_of_eight_equals_eight_batches_of_one(language_model, settings, case):
     data, loss, over = RAGGED[case]
@@ -26,7 +28,7 @@ def test_one_batch_of_eight_equals_eight_batches_of_one(language_model, settings
     one_by_one = train(language_model, settings, data(), loss, over, size=1, steps=8)
 
     for whole, parts in zip(at_once.state.log_history[:-1], one_by_one.state.log_history[:-1], strict=True):
-        for name in [name for name in whole if name.startswith(("loss", "grad_norm", "accuracy", "margin", "learned"))]:
+        for name in [name for name in whole if name.startswith(("loss", "grad_norm", "accuracy", "margin"))]:
             assert parts[name] == pytest.approx(whole[name], rel=1e-4, abs=1e-6), name
     for (name, whole), (_, parts) in zip(
         at_once.model.named_parameters(), one_by_one.model.named_parameters(), strict=True
@@ -35,17 +37,13 @@ def test_one_batch_of_eight_equals_eight_batches_of_one(language_model, settings
 
 
 @pytest.mark.parametrize("case", ["lists, over pairs", "steps, over prompts"])
-def test_the_mean_of_micro_batch_means_would_differ(language_model, settings, case):
-    """The data are ragged enough that the tests above could fail."""
+def test_a_mean_of_micro_batch_means_would_differ(language_model, settings, case):
+    """The data are ragged enough for the tests above to fail."""
     data, loss, over = RAGGED[case]
     trainer = train(language_model, settings, data(), loss, over, size=8, steps=1)
     rows = [trainer.train_dataset[i] for i in range(8)]
-    from rlhf_losses.training.terms import weigh
-
-    totals = {
-        round(float(weigh(trainer.loss, trainer.data_collator([row])["passes"][0], "items")[0].sum()), 3)
-        for row in rows
-    }
+    step = StepLoss(trainer.objective)
+    totals = {round(float(step.begin(trainer.data_collator([row])["passes"])[0]), 3) for row in rows}
     assert len(totals) > 1
 
 
@@ -65,7 +63,7 @@ def test_evaluation_does_not_depend_on_the_batch_size(language_model, settings, 
     assert measured[2] == pytest.approx(measured[0], rel=1e-5)
 
 
-TWO = ["lists, over pairs", "steps, over prompts", "ties, a width learned", "lists, and their batch"]
+TWO = ["lists, over pairs", "steps, over prompts", "ties with a trained width", "lists, and their batch"]
 
 
 def test_two_processes_equal_one(language_model, tmp_path):
@@ -83,14 +81,20 @@ def test_two_processes_equal_one(language_model, tmp_path):
 
     for case, alone, together in zip(TWO, found[1], found[2], strict=True):
         for one, two in zip(alone["log"], together["log"], strict=True):
-            for name in ["loss", "grad_norm", "accuracy", *(name for name in one if name.startswith("learned"))]:
+            for name in [
+                "loss",
+                "grad_norm",
+                "accuracy",
+                *(name for name in one if name.startswith("loss_parameters")),
+            ]:
                 assert two[name] == pytest.approx(one[name], rel=1e-4, abs=1e-6), (case, name)
         assert together["weights"] == pytest.approx(alone["weights"], rel=1e-4, abs=1e-4), case
 
 
+@pytest.mark.upstream
 @pytest.mark.parametrize("budget", [None, 60])
-def test_the_means_of_a_step_are_those_of_the_scores_that_follow_dropout_included(language_model, settings, budget):
-    """They are measured by a pass of their own, before any gradient is known."""
+def test_the_means_of_a_step_are_those_of_its_scores_with_dropout(language_model, settings, budget):
+    """The means are measured without gradients, before the passes that have them."""
     data, loss, _ = RAGGED["lists, and their batch"]
     arguments = settings(
         per_device_train_batch_size=4,
@@ -112,13 +116,14 @@ def test_the_means_of_a_step_are_those_of_the_scores_that_follow_dropout_include
             "scores"
         ]
     expected = torch.cat(scores).double().mean()
-    assert trainer.step_means[1]["means"].item() == pytest.approx(expected.item(), rel=1e-5)
-    other = trainer._measured_beforehand(batches, totals)
-    assert other[1]["means"].item() != pytest.approx(expected.item(), rel=1e-5)  # dropout has drawn again
+    assert trainer.step_loss.means[1].item() == pytest.approx(expected.item(), rel=1e-5)
+    passes = [one for batch in batches for one in batch["passes"]]
+    trainer.step_loss.measure(trainer._scores_without_gradient(passes))
+    assert trainer.step_loss.means[1].item() != pytest.approx(expected.item(), rel=1e-5)  # another dropout mask
 
 
-def test_the_scorer_prices_a_batch_of_everything_as_the_trainer_does(language_model, settings, tmp_path):
-    """Evaluation of the trainer makes a batch of all rows here; the scorer's always does."""
+def test_scorer_and_trainer_give_the_same_loss_for_a_batch_of_all_rows(language_model, settings, tmp_path):
+    """The trainer evaluates all rows in one batch here; `evaluate` always does."""
     data, loss, _ = RAGGED["lists, and their batch"]
     arguments = settings(output_dir=str(tmp_path), per_device_eval_batch_size=16, max_steps=1)
     trainer = RewardTrainer(

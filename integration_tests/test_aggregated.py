@@ -1,4 +1,4 @@
-"""Comparisons of whole answers train a model of steps, and the scorer makes a text's score as the loss did."""
+"""Comparisons of whole answers train a model of steps, and the scorer aggregates steps as the loss does."""
 
 import json
 
@@ -36,14 +36,14 @@ LISTS = [
         ("aggregated(of=rao_kupper)", LISTS),
     ],
 )
-def test_a_scorer_makes_the_score_of_a_text_as_the_loss_did(language_model, settings, tmp_path, loss, rows):
+def test_a_scorer_aggregates_the_scores_of_steps_as_the_loss_does(language_model, settings, tmp_path, loss, rows):
     trainer = RewardTrainer(language_model, RewardConfig(**settings()), Dataset.from_list(rows), loss=loss)
     trainer.train()
     assert {"accuracy", "margin"} <= {key for entry in trainer.state.log_history for key in entry}
-    folder = trainer.save_merged(tmp_path / "saved_merged")
-    told = json.loads((folder / "reward_model.json").read_text())
-    assert told["segmentation"] == "sentences"
-    assert told["aggregate"] == (loss.partition("by='")[2].partition("'")[0] or "mean")
+    folder = trainer.save_merged(tmp_path / "merged")
+    saved = json.loads((folder / "reward_model.json").read_text())
+    assert saved["segmentation"] == "sentences"
+    assert saved["aggregate"] == (loss.partition("by='")[2].partition("'")[0] or "mean")
 
     scorer = Scorer.from_pretrained(folder)
     steps = ["No idea. ", "None. ", "Sorry."]
@@ -51,8 +51,8 @@ def test_a_scorer_makes_the_score_of_a_text_as_the_loss_did(language_model, sett
     (whole,) = scorer(["What is 1 + 1? "], ["".join(steps)])
     lowest, mean = min(parts), sum(parts) / len(parts)
     expected = {"mean": mean, "sum": sum(parts), "minimum": lowest}
-    if told["aggregate"] in expected:
-        assert whole == pytest.approx(expected[told["aggregate"]], abs=1e-5)
+    if saved["aggregate"] in expected:
+        assert whole == pytest.approx(expected[saved["aggregate"]], abs=1e-5)
     else:
         assert lowest - 1e-6 <= whole <= mean + 1e-6
     measured = evaluate(scorer, Dataset.from_list(rows), trainer.loss)

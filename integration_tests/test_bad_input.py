@@ -1,4 +1,4 @@
-"""Bad input is refused before the model loads, in three parts: what arrived, why not, what to type next."""
+"""Bad input is refused before the model is loaded, with what was received, the reason and a remedy."""
 
 import logging
 
@@ -15,6 +15,7 @@ from transformers import (
 )
 
 from rlhf_losses import (
+    BradleyTerry,
     FeedbackMismatchError,
     InvalidFeedbackError,
     InvalidLossError,
@@ -25,9 +26,10 @@ from rlhf_losses import (
     UnsupportedModelError,
     centering,
 )
+from rlhf_losses.training.step_loss import StepLoss
 
 NOWHERE = "no/such-model"
-"""A model that cannot be loaded: an error about the data must come first."""
+"""A model that cannot be loaded: errors of the data are raised first."""
 
 
 def refuse(data, loss, settings, model=NOWHERE, **changes):
@@ -46,19 +48,19 @@ def test_an_unknown_loss_is_named_with_the_nearest_one(pairs, settings):
         refuse(pairs, "bradly_terry", settings)
 
 
-def test_columns_that_the_loss_cannot_read_are_named_with_the_losses_that_can(pairs, settings):
-    with pytest.raises(FeedbackMismatchError, match=r"reads Steps.*chosen.*holds Pairs.*bradley_terry"):
+def test_columns_without_the_needed_feedback_are_named_with_losses_that_fit(pairs, settings):
+    with pytest.raises(FeedbackMismatchError, match=r"needs Steps.*chosen.*hold Pairs.*bradley_terry"):
         refuse(pairs, "segment_hinge", settings)
 
 
-def test_columns_that_hold_no_feedback_are_told_how_to_be_called(settings):
-    with pytest.raises(FeedbackMismatchError, match=r"question, answer.*no feedback.*chosen \+ rejected"):
+def test_columns_without_feedback_are_named_with_the_known_columns(settings):
+    with pytest.raises(FeedbackMismatchError, match=r"question, answer.*no known feedback.*chosen \+ rejected"):
         refuse(rows(question=["a"], answer=["b"]), "bradley_terry", settings)
 
 
-def test_rows_of_nothing_but_nulls_are_told_as_such(settings, language_model):
+def test_rows_of_nulls_alone_are_refused(settings, language_model):
     data = rows(prompt=["Q ", "Q "], chosen=["yes", "yes"], rejected=[None, None])
-    with pytest.raises(InvalidFeedbackError, match=r"No row of train data holds.*Pairs is null. Complete"):
+    with pytest.raises(InvalidFeedbackError, match=r"No row of train data.*Pairs is null.*Complete"):
         refuse(data, "bradley_terry", settings, language_model)
 
 
@@ -70,21 +72,21 @@ def test_a_prompt_may_be_a_number(settings, language_model):
     assert [text.replace(" ", "")[0] for text in texts] == ["7", "0"]
 
 
-def test_a_text_without_a_token_is_named_with_its_row(settings):
+def test_a_text_without_tokens_is_named_with_its_row(settings):
     data = rows(chosen_ids=[[5, 6], [5, 6]], rejected_ids=[[5], []])
-    with pytest.raises(InvalidFeedbackError, match=r"1.*rejected_ids = \[\], a text without a token.*EOS"):
+    with pytest.raises(InvalidFeedbackError, match=r"1.*rejected_ids.*\[\], a text without tokens.*EOS"):
         refuse(data, "bradley_terry", settings)
 
 
-def test_a_loss_that_reads_any_feedback_is_not_blamed_where_there_is_none(settings):
+def test_a_loss_of_any_feedback_is_not_named_where_there_is_none(settings):
     with pytest.raises(
-        FeedbackMismatchError, match=r"^This dataset has the columns question, answer, so it holds no feed"
+        FeedbackMismatchError, match=r"^This dataset has the columns question, answer, which hold no known feed"
     ):
         refuse(rows(question=["a"], answer=["b"]), "score_decay", settings)
 
 
 def test_every_term_needs_its_feedback(pairs, settings):
-    with pytest.raises(FeedbackMismatchError, match="segment_rating reads Steps"):
+    with pytest.raises(FeedbackMismatchError, match="segment_rating needs Steps"):
         refuse(pairs, "bradley_terry + segment_rating", settings)
 
 
@@ -94,16 +96,16 @@ ANSWERS = {"prompt": ["Q "], "completion": ["yes"]}
 @pytest.mark.parametrize(
     ("loss", "data", "advice"),
     [
-        ("centering", GOOD_PAIR, "from Pairs.*'bradley_terry \\+ centering'"),
-        ("score_decay", ANSWERS | {"rating": [1.0]}, "from Ratings.*'squared_error \\+ score_decay'"),
-        ("length_decorrelation", ANSWERS | {"label": [True]}, "from Labels.*'cross_entropy \\+ length_decorrelation'"),
-        ("0 * bradley_terry", GOOD_PAIR, "Take a loss that reads them, with a weight above 0: 'bradley_terry'"),
+        ("centering", GOOD_PAIR, "in Pairs.*'bradley_terry \\+ centering'"),
+        ("score_decay", ANSWERS | {"rating": [1.0]}, "in Ratings.*'squared_error \\+ score_decay'"),
+        ("length_decorrelation", ANSWERS | {"label": [True]}, "in Labels.*'cross_entropy \\+ length_decorrelation'"),
+        ("0 * bradley_terry", GOOD_PAIR, "a weight above 0: 'bradley_terry'"),
         ("0 * hinge + centering", GOOD_PAIR, "a weight above 0: 'bradley_terry \\+ centering'"),
         ("0.1 * centering + score_decay", GOOD_PAIR, "'bradley_terry \\+ 0.1 \\* centering \\+ score_decay'"),
     ],
 )
-def test_a_loss_that_only_regularizes_is_refused_with_one_that_learns(settings, loss, data, advice):
-    with pytest.raises(FeedbackMismatchError, match=f"the same whatever people said.*{advice}"):
+def test_a_loss_of_regularizers_is_refused_with_one_that_learns(settings, loss, data, advice):
+    with pytest.raises(FeedbackMismatchError, match=f"does not depend on the labels.*{advice}"):
         refuse(rows(**data), loss, settings)
 
 
@@ -112,31 +114,31 @@ def test_an_empty_dataset_is_refused(settings):
         refuse(rows(prompt=[], chosen=[], rejected=[]), "bradley_terry", settings)
 
 
-def test_labels_outside_the_domain_name_a_loss_that_takes_them(settings):
+def test_labels_outside_the_domain_are_refused_with_a_loss_that_accepts_them(settings):
     data = rows(prompt=["Q "] * 2, completion=["a", "b"], label=[0.5, 1.0])
-    with pytest.raises(InvalidFeedbackError, match=r"label 0\.5.*good or bad.*squared_error"):
+    with pytest.raises(InvalidFeedbackError, match=r"'label'.*0\.5.*pointwise_hinge.*binary.*squared_error"):
         refuse(data, "pointwise_hinge", settings)
 
 
-def test_a_label_that_is_neither_good_nor_bad_is_not_guessed(settings):
+def test_neutral_labels_are_refused(settings):
     data = rows(prompt=["Q "], completions=[["a ", "b ", "c"]], labels=[[-1, 0, 1]])
     with pytest.raises(InvalidFeedbackError, match="both -1 and 0"):
         refuse(data, "segment_hinge", settings)
 
 
-def test_a_rating_that_is_not_a_number_names_its_row(settings):
+def test_a_rating_of_nan_is_named_with_its_row(settings):
     data = rows(prompt=["Q "] * 3, completion=["a", "b", "c"], rating=[1.0, float("nan"), 2.0])
     with pytest.raises(InvalidFeedbackError, match=r"Row 1 of train data.*nan"):
         refuse(data, "squared_error", settings)
 
 
-def test_an_empty_text_names_its_row(settings):
+def test_an_empty_text_is_named_with_its_row(settings):
     data = rows(chosen=["good", " "], rejected=["bad", "bad"])
     with pytest.raises(InvalidFeedbackError, match=r"Row 1 of train data.*empty"):
         refuse(data, "bradley_terry", settings)
 
 
-def test_an_empty_step_names_its_row(settings):
+def test_an_empty_step_is_named_with_its_row(settings):
     data = rows(prompt=["Q "], completions=[["a. ", "", "c."]], labels=[[1, 0, 1]])
     with pytest.raises(InvalidFeedbackError, match=r"Row 0 of train data: A step is empty"):
         refuse(data, "segment_hinge", settings)
@@ -148,6 +150,20 @@ def test_an_empty_answer_to_a_prompt_is_kept_and_reported(language_model, settin
         trainer = refuse(data, "bradley_terry", settings, model=language_model)
     assert len(trainer.train_dataset) == 4
     assert "empty answers (1)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("loss", "found"),
+    [
+        (BradleyTerry, r"class BradleyTerry.*BradleyTerry\(\)"),
+        (lambda scores, feedback: scores.mean(), r"function.*subclass of Loss"),
+        (3.0, r"3\.0 of type float.*'bradley_terry'"),
+    ],
+    ids=["class", "function", "number"],
+)
+def test_a_loss_argument_that_is_no_loss_is_refused(pairs, settings, loss, found):
+    with pytest.raises(InvalidLossError, match=found):
+        refuse(pairs, loss, settings)
 
 
 def test_centering_twice_is_refused(pairs, settings):
@@ -167,6 +183,7 @@ def test_several_labels_are_refused(language_model, tokenizer, pairs, settings, 
         refuse(pairs, None, settings, model=str(tmp_path / "three"))
 
 
+@pytest.mark.upstream
 def test_a_classifier_of_several_labels_gets_a_new_head_on_request(
     language_model, tokenizer, pairs, settings, tmp_path
 ):
@@ -183,37 +200,35 @@ def test_a_classifier_of_several_labels_gets_a_new_head_on_request(
     assert saved_merged(["Q "], ["yes"]) == pytest.approx(adapter(["Q "], ["yes"]), abs=1e-5)
 
 
-def test_an_encoder_with_a_decoder_is_refused_by_its_name_before_anything_is_tokenized(
-    tokenizer, pairs, settings, tmp_path
-):
+def test_an_encoder_decoder_model_is_refused_before_tokenization(tokenizer, pairs, settings, tmp_path):
     shape = {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2, "num_labels": 1}
     for kind in (T5ForSequenceClassification, T5EncoderModel):
         folder = tmp_path / kind.__name__
         kind(T5Config(vocab_size=len(tokenizer), **shape)).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-        told = rf"'{folder}' is of the type t5, an encoder with a decoder.*Give a language model.*BERT"
-        with pytest.raises(UnsupportedModelError, match=told):
+        message = rf"'{folder}' has the model type t5, an encoder with a decoder.*Use a decoder.*BERT"
+        with pytest.raises(UnsupportedModelError, match=message):
             refuse(pairs, None, settings, model=str(folder))
-        with pytest.raises(UnsupportedModelError, match=told):
+        with pytest.raises(UnsupportedModelError, match=message):
             Scorer.from_pretrained(folder)
 
 
-@pytest.mark.parametrize(("token", "told"), [(None, "no pad token"), ("<eos>", "pad = eos")])
-def test_padding_that_would_hide_the_end_is_refused_and_mended_by_naming_a_token(
-    language_model, pairs, settings, other_tokenizer, token, told
+@pytest.mark.parametrize(("token", "found"), [(None, "no pad token"), ("<eos>", "pad = eos")])
+def test_padding_that_hides_the_end_is_refused_and_fixed_by_pad_token(
+    language_model, pairs, settings, other_tokenizer, token, found
 ):
     other_tokenizer.pad_token = token
-    with pytest.raises(UnsupportedModelError, match=rf"{told}.*--pad_token.*<unk>"):
+    with pytest.raises(UnsupportedModelError, match=rf"{found}.*--pad_token.*<unk>"):
         RewardTrainer(language_model, RewardConfig(**settings()), pairs, processing_class=other_tokenizer)
 
-    mended = RewardTrainer(
+    trainer = RewardTrainer(
         language_model, RewardConfig(**settings(pad_token="<unk>")), pairs, processing_class=other_tokenizer
     )
-    assert mended.processing_class.pad_token == "<unk>"
-    assert mended.model.config.pad_token_id == other_tokenizer.convert_tokens_to_ids("<unk>")
+    assert trainer.processing_class.pad_token == "<unk>"
+    assert trainer.model.config.pad_token_id == other_tokenizer.convert_tokens_to_ids("<unk>")
 
 
-def test_conversations_without_a_chat_template_are_told_to_give_one(language_model, settings, other_tokenizer):
+def test_conversations_without_a_chat_template_are_refused(language_model, settings, other_tokenizer):
     other_tokenizer.chat_template = None
     talk = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
     with pytest.raises(UnsupportedModelError, match="--chat_template_path"):
@@ -229,11 +244,11 @@ def long_and_short() -> Dataset:
     return rows(prompt=["x" * 400, "x"], chosen=["yes", "yes"], rejected=["no", "no"])
 
 
-def test_rows_longer_than_the_context_are_left_out_and_reported(language_model, settings, caplog):
+def test_rows_longer_than_the_context_are_dropped_and_reported(language_model, settings, caplog):
     with caplog.at_level(logging.WARNING, "rlhf_losses"):
         trainer = refuse(long_and_short(), "bradley_terry", settings, model=language_model)
     assert len(trainer.train_dataset) == 1
-    assert "1 of 2 rows hold a text longer than 256 tokens (the model's context)" in caplog.text
+    assert "1 of 2 rows have a text longer than 256 tokens (the model's context)" in caplog.text
 
 
 def test_max_length_is_the_limit_where_it_is_shorter(language_model, settings, caplog):
@@ -242,14 +257,14 @@ def test_max_length_is_the_limit_where_it_is_shorter(language_model, settings, c
     assert "longer than 64 tokens (max_length)" in caplog.text
 
 
-def test_prompts_are_cut_from_the_left_on_request(language_model, settings, tokenizer):
+def test_prompts_are_truncated_from_the_left_on_request(language_model, settings, tokenizer):
     trainer = refuse(long_and_short(), "bradley_terry", settings, model=language_model, overlong="truncate_prompt")
     assert len(trainer.train_dataset) == 2
     chosen, rejected = trainer.train_dataset[0]["text_ids"]
     assert len(chosen) == 256
     assert tokenizer.decode(chosen).startswith("<bos>xxx")
     assert tokenizer.decode(chosen).endswith("yes<eos>")
-    # Both answers of a pair still follow the same prompt.
+    # Both answers of a pair have the same prompt.
     assert tokenizer.decode(chosen).count("x") == tokenizer.decode(rejected).count("x")
 
 
@@ -258,13 +273,13 @@ def test_overlong_rows_can_be_an_error(language_model, settings):
         refuse(long_and_short(), "bradley_terry", settings, model=language_model, overlong="error")
 
 
-def test_nothing_left_is_an_error(language_model, settings):
+def test_a_dataset_without_rows_that_fit_is_an_error(language_model, settings):
     data = rows(prompt=["x" * 400], chosen=["yes"], rejected=["no"])
     with pytest.raises(InvalidFeedbackError, match=r"No row of train data is left.*truncate_prompt"):
         refuse(data, "bradley_terry", settings, model=language_model)
 
 
-def test_steps_are_refused_before_training_where_a_head_gives_one_score_a_text(tokenizer, settings):
+def test_steps_are_refused_for_a_model_with_one_score_per_text(tokenizer, settings):
     from transformers import BertConfig, BertForSequenceClassification
 
     config = BertConfig(
@@ -278,7 +293,7 @@ def test_steps_are_refused_before_training_where_a_head_gives_one_score_a_text(t
     )
     data = rows(prompt=["Q "] * 4, completions=[["a. ", "b."]] * 4, labels=[[1, 0]] * 4)
     with pytest.raises(
-        UnsupportedModelError, match=r"'segment_hinge' reads Steps.*one score a text.*Take a loss that reads"
+        UnsupportedModelError, match=r"'segment_hinge' needs Steps.*one score per text.*Use a loss on whole texts"
     ):
         RewardTrainer(
             BertForSequenceClassification(config),
@@ -289,17 +304,28 @@ def test_steps_are_refused_before_training_where_a_head_gives_one_score_a_text(t
         )
 
 
-def test_a_model_from_memory_needs_its_tokenizer(language_model, pairs, settings):
+def test_a_model_created_in_memory_needs_a_tokenizer(language_model, pairs, settings):
     config = AutoConfig.from_pretrained(language_model, num_labels=1)
     config._name_or_path = ""
     with pytest.raises(UnsupportedModelError, match="processing_class"):
         refuse(pairs, None, settings, model=LlamaForSequenceClassification(config))
 
 
+@pytest.mark.upstream
 def test_a_stream_trains_like_a_dataset(language_model, pairs, settings):
     stream = RewardTrainer(language_model, RewardConfig(**settings()), pairs.to_iterable_dataset())
     stream.train()
     assert stream.state.global_step == 3
+
+
+@pytest.mark.upstream
+def test_a_stream_is_evaluated_like_a_dataset(language_model, pairs, settings):
+    measured = [
+        RewardTrainer(language_model, RewardConfig(**settings()), pairs, eval_dataset=data).evaluate()
+        for data in (pairs, pairs.to_iterable_dataset())
+    ]
+    for name in ("eval_loss", "eval_accuracy", "eval_mean_reward"):
+        assert measured[1][name] == pytest.approx(measured[0][name], rel=1e-5)
 
 
 def test_a_stream_cannot_be_averaged_over_prompts(language_model, pairs, settings):
@@ -307,7 +333,7 @@ def test_a_stream_cannot_be_averaged_over_prompts(language_model, pairs, setting
         RewardTrainer(language_model, RewardConfig(**settings(average_over="prompts")), pairs.to_iterable_dataset())
 
 
-def test_rows_of_different_kinds_each_teach_their_term(language_model, settings):
+def test_rows_of_different_feedback_types_train_their_terms(language_model, settings):
     data = rows(
         prompt=["Q "] * 4,
         chosen=["yes", "yes", None, None],
@@ -317,7 +343,5 @@ def test_rows_of_different_kinds_each_teach_their_term(language_model, settings)
     )
     trainer = refuse(data, "bradley_terry + segment_hinge", settings, model=language_model)
     (batch,) = trainer.data_collator([trainer.train_dataset[i] for i in range(4)])["passes"]
-    from rlhf_losses.training.terms import weigh
-
-    assert [len(weights) for weights in weigh(trainer.loss, batch, "items")] == [2, 3]
+    assert StepLoss(trainer.objective).begin([batch]).tolist() == [2, 3]
     trainer.train()

@@ -1,4 +1,4 @@
-"""The command line on real trainers: train, score, evaluate, ppo, resume, and the data of people."""
+"""Commands with real trainers: train, score, evaluate, ppo, resume, demo, and real datasets."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from rlhf_losses.cli.main import main
 
 SHARED = Path(__file__).parents[2] / "shared"
 STORIES = SHARED / "models" / "TinyStories-656K"
-needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="the shared data and models are not part of the project")
+needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="the shared data and models are missing")
 
 FAST = "--per_device_train_batch_size 4 --learning_rate 1e-2 --disable_tqdm true --no_gradient_checkpointing"
 
@@ -31,7 +31,7 @@ def write(file: Path, rows: list[dict]) -> Path:
 
 
 def polite(colours: tuple[str, ...]) -> list[dict]:
-    """Return pairs in which the answer with the exclamation mark loses."""
+    """Return pairs in which the answer with an exclamation mark is rejected."""
     return [
         {"prompt": f"What is {colour}? ", "chosen": f"A colour, {again}.", "rejected": f"No {again}!"}
         for colour in colours
@@ -51,7 +51,7 @@ def held_out_file(tmp_path) -> Path:
 
 @pytest.fixture(scope="module")
 def reward_model(language_model, tmp_path_factory) -> Path:
-    """Return the folder of a reward model that the command line has trained."""
+    """Return the folder of a reward model that the command has trained."""
     folder = tmp_path_factory.mktemp("cli")
     pairs = write(folder / "pairs.jsonl", polite(COLOURS[:4]))
     run = ["train", "--model", language_model, "--dataset", str(pairs), "--output_dir", str(folder / "run")]
@@ -64,33 +64,33 @@ def steps_done(run: Path) -> int:
     return json.loads((last / "trainer_state.json").read_text())["global_step"]
 
 
-def test_training_publishes_a_plain_classifier_beside_its_checkpoints(reward_model):
+def test_train_saves_a_merged_classifier_and_checkpoints(reward_model):
     model = AutoModelForSequenceClassification.from_pretrained(reward_model)
     assert model.config.num_labels == 1
-    told = json.loads((reward_model / "reward_model.json").read_text())
-    assert told["loss"] == "bradley_terry + 0.01 * centering"
-    assert told["feedback"] == ["Pairs"]
+    result = json.loads((reward_model / "reward_model.json").read_text())
+    assert result["loss"] == "bradley_terry + 0.01 * centering"
+    assert result["feedback_types"] == ["Pairs"]
     assert not (reward_model / "adapter_config.json").exists()
     assert (reward_model / "checkpoint-30" / "adapter_model.safetensors").exists()
 
 
-def test_the_score_head_is_trained_and_saved_with_the_adapter(reward_model):
+def test_the_score_head_is_saved_with_the_adapter(reward_model):
     saved = load_file(reward_model / "checkpoint-30" / "adapter_model.safetensors")
     assert any("score" in name for name in saved)
 
 
-def test_evaluate_measures_held_out_pairs(done, reward_model, held_out_file):
-    told = json.loads(done("evaluate", "--model", reward_model, "--dataset", held_out_file, "--json").out)
-    assert told["rows"] == 4
-    assert told["accuracy"] > 0.9
+def test_evaluate_reports_the_accuracy_on_held_out_pairs(done, reward_model, held_out_file):
+    result = json.loads(done("evaluate", "--model", reward_model, "--dataset", held_out_file, "--json").out)
+    assert result["rows"] == 4
+    assert result["accuracy"] > 0.9
 
 
-def test_evaluate_prints_a_table_with_the_loss_that_was_asked_for(done, reward_model, held_out_file):
-    told = done("evaluate", "--model", reward_model, "--dataset", held_out_file, "--loss", "hinge").out
-    assert {line.split()[0] for line in told.splitlines()} >= {"rows", "accuracy", "margin", "loss"}
+def test_evaluate_prints_a_table_with_the_requested_loss(done, reward_model, held_out_file):
+    result = done("evaluate", "--model", reward_model, "--dataset", held_out_file, "--loss", "hinge").out
+    assert {line.split()[0] for line in result.splitlines()} >= {"rows", "accuracy", "margin", "loss"}
 
 
-def test_score_gives_one_line_a_text_that_the_scorer_agrees_with(done, reward_model, held_out_file):
+def test_score_prints_the_scores_of_the_scorer_one_line_per_text(done, reward_model, held_out_file):
     lines = [
         json.loads(line) for line in done("score", "--model", reward_model, "--dataset", held_out_file).out.splitlines()
     ]
@@ -113,6 +113,16 @@ def test_scores_do_not_depend_on_the_batch_size(done, reward_model, held_out_fil
     assert written == pytest.approx([json.loads(line)["score"] for line in done(*command).out.splitlines()], abs=1e-5)
 
 
+def test_transforms_change_the_printed_scores_on_request(done, reward_model, held_out_file):
+    command = ("score", "--model", reward_model, "--dataset", held_out_file)
+    raw, clipped = (
+        [json.loads(line)["score"] for line in done(*command, *more).out.splitlines()]
+        for more in ((), ("--transforms", "clip(limit=0.01)"))
+    )
+    assert clipped == pytest.approx([min(max(score, -0.01), 0.01) for score in raw], abs=1e-5)
+    assert max(map(abs, raw)) > 0.02
+
+
 SHAPES = {
     "text": ({"text": "A colour."}, [{"column": "text"}]),
     "messages": ({"messages": [{"role": "user", "content": "Hi"}]}, [{"column": "messages"}]),
@@ -121,11 +131,11 @@ SHAPES = {
         {"prompt": "Hi ", "completions": ["a", "b"], "ranks": [1, 2]},
         [{"column": "completions", "index": 0}, {"column": "completions", "index": 1}],
     ),
-    "steps of a model that reads whole texts": (
+    "steps, and a model of whole texts": (
         {"prompt": "Hi ", "completions": ["a.", "b."], "labels": [True, False]},
         [{"column": "completions"}],
     ),
-    "two kinds": (
+    "two feedback types": (
         {"prompt": "Hi ", "chosen": "a", "rejected": "b", "completion": "c", "label": True},
         [{"column": "chosen"}, {"column": "rejected"}, {"column": "completion"}],
     ),
@@ -133,15 +143,15 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_rows_of_any_shape_are_scored(done, reward_model, tmp_path, shape):
+def test_rows_with_any_columns_are_scored(done, reward_model, tmp_path, shape):
     row, places = SHAPES[shape]
-    told = done("score", "--model", reward_model, "--dataset", write(tmp_path / "rows.jsonl", [row]), "--max_rows", 1)
-    lines = [json.loads(line) for line in told.out.splitlines()]
+    result = done("score", "--model", reward_model, "--dataset", write(tmp_path / "rows.jsonl", [row]), "--max_rows", 1)
+    lines = [json.loads(line) for line in result.out.splitlines()]
     assert all(isinstance(line.pop("score"), float) for line in lines)
     assert lines == [{"row": 0} | place for place in places]
 
 
-def test_a_model_of_steps_scores_each_step(done, language_model, tmp_path):
+def test_a_model_trained_on_steps_scores_each_step(done, language_model, tmp_path):
     rows = [
         {"prompt": "Count. ", "completions": ["One.", "Two.", "Four."], "labels": [True, True, False]},
         {"prompt": "Count. ", "completions": ["One."], "labels": [True]},
@@ -151,37 +161,39 @@ def test_a_model_of_steps_scores_each_step(done, language_model, tmp_path):
         *("train", "--model", language_model, "--dataset", file, "--loss", "segment_hinge"),
         *("--output_dir", tmp_path / "run", "--max_steps", 1, *FAST.split()),
     )
-    told = done("score", "--model", tmp_path / "run", "--dataset", file)
-    lines = [json.loads(line) for line in told.out.splitlines()]
+    result = done("score", "--model", tmp_path / "run", "--dataset", file)
+    lines = [json.loads(line) for line in result.out.splitlines()]
     assert [(line["row"], line["index"]) for line in lines] == [(0, 0), (0, 1), (0, 2), (1, 0)]
     scorer = Scorer.from_pretrained(tmp_path / "run")
     expected = [score for row in rows for score in scorer.score_steps(row["prompt"], row["completions"])]
     assert [line["score"] for line in lines] == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_text_that_cannot_be_scored_leaves_the_others_scored(done, reward_model, tmp_path):
+def test_a_text_that_cannot_be_scored_does_not_affect_the_others(done, reward_model, tmp_path):
     rows = [{"text": "Fine."}, {"text": ""}, {"text": "too long " * 100}, {"text": "Fine."}]
-    told = done("score", "--model", reward_model, "--dataset", write(tmp_path / "rows.jsonl", rows))
-    lines = [json.loads(line) for line in told.out.splitlines()]
+    result = done("score", "--model", reward_model, "--dataset", write(tmp_path / "rows.jsonl", rows))
+    lines = [json.loads(line) for line in result.out.splitlines()]
     assert [line["score"] is None for line in lines] == [False, True, True, False]
     assert "empty" in lines[1]["problem"]
     assert "256" in lines[2]["problem"]
-    assert "Texts without a score: 2." in told.err
+    assert "Texts without a score: 2." in result.err
 
 
-def test_ppo_trains_a_policy_on_the_scores_and_publishes_it(done, language_model, reward_model, pairs_file, tmp_path):
-    told = done(
+def test_ppo_trains_a_policy_and_saves_it_merged(done, language_model, reward_model, pairs_file, tmp_path):
+    result = done(
         *("ppo", "--model", language_model, "--reward_model", reward_model, "--dataset", pairs_file),
         *("--output_dir", tmp_path / "policy", "--max_steps", 2, "--max_completion_length", 8, *FAST.split()),
     )
-    assert f"Saved the policy in {tmp_path / 'policy'}" in told.out
-    assert f"rewards/{reward_model.name}/mean" in told.out
+    assert f"Saved the policy in {tmp_path / 'policy'}" in result.out
+    assert f"rewards/{reward_model.name}/mean" in result.out
     policy = AutoModelForCausalLM.from_pretrained(tmp_path / "policy")
     start = AutoModelForCausalLM.from_pretrained(language_model)
     assert any(not p.equal(q) for p, q in zip(policy.parameters(), start.parameters(), strict=True))
 
 
-def test_yaml_trains_without_lora_and_measures_at_the_end(done, language_model, pairs_file, held_out_file, tmp_path):
+def test_a_config_file_trains_without_lora_and_evaluates_once(
+    done, language_model, pairs_file, held_out_file, tmp_path
+):
     config = tmp_path / "run.yaml"
     config.write_text(
         f"model: {language_model}\ndataset: {pairs_file}\neval_dataset: {held_out_file}\nloss: hinge(margin=2.0)\n"
@@ -193,18 +205,18 @@ def test_yaml_trains_without_lora_and_measures_at_the_end(done, language_model, 
     assert "eval_accuracy" in json.loads((tmp_path / "run" / "eval_results.json").read_text())
 
 
-def test_a_test_split_is_evaluated_as_trl_does(done, language_model, pairs_file, held_out_file, tmp_path):
+def test_the_test_split_is_evaluated_during_training(done, language_model, pairs_file, held_out_file, tmp_path):
     (tmp_path / "data").mkdir()
     pairs_file.rename(tmp_path / "data" / "train.jsonl")
     held_out_file.rename(tmp_path / "data" / "test.jsonl")
-    told = done(
+    result = done(
         *("train", "--model", language_model, "--dataset", tmp_path / "data", "--output_dir", tmp_path / "run"),
         *("--max_steps", 2, "--eval_strategy", "steps", "--eval_steps", 1, *FAST.split()),
     )
-    assert told.out.count("eval_accuracy") == 2
+    assert result.out.count("eval_accuracy") == 2
 
 
-def test_a_run_resumes_where_it_ended(cli, done, language_model, pairs_file, tmp_path):
+def test_a_run_resumes_from_its_last_checkpoint(cli, done, language_model, pairs_file, tmp_path):
     run = tmp_path / "run"
     command = ("train", "--model", language_model, "--dataset", pairs_file, "--output_dir", run, *FAST.split())
     done(*command, "--max_steps", 2)
@@ -214,19 +226,19 @@ def test_a_run_resumes_where_it_ended(cli, done, language_model, pairs_file, tmp
     assert (run / "checkpoint-2").exists()
 
 
-def test_rows_left_out_are_counted(done, language_model, tmp_path):
+def test_dropped_rows_are_counted(done, language_model, tmp_path):
     rows = [*polite(COLOURS[:3]), {"prompt": "Hi ", "chosen": "long " * 100, "rejected": "short"}]
-    told = done(
+    result = done(
         *("train", "--model", language_model, "--dataset", write(tmp_path / "rows.jsonl", rows)),
         *("--output_dir", tmp_path / "run", "--max_steps", 1, *FAST.split()),
     )
-    assert "Trained on 9 rows of 10 (1 left out): 1 step with bradley_terry." in told.out
-    assert "1 of 10 rows hold a text longer than 256 tokens" in told.err
+    assert "Trained on 9 of 10 rows (1 dropped): 1 step with bradley_terry." in result.out
+    assert "1 of 10 rows have a text longer than 256 tokens" in result.err
 
 
-def test_the_demo_raises_gold_beyond_chance_and_leaves_models_results_and_a_picture(done, tmp_path):
-    told = done("demo", "--output_dir", tmp_path)
-    assert "gold before → after" in told.out
+def test_the_demo_increases_the_gold_reward_and_writes_models_results_and_a_figure(done, tmp_path):
+    result = done("demo", "--output_dir", tmp_path)
+    assert "gold before → after" in result.out
     (outcome,) = json.loads((tmp_path / "results.json").read_text())
     assert outcome["loss"] == "bradley_terry"
     assert outcome["gold_after"] > outcome["gold_before"]
@@ -243,7 +255,7 @@ from rlhf_losses import PairwiseLoss, hookimpl
 
 @dataclass(frozen=True)
 class SquaredShortfall(PairwiseLoss):
-    """Square of what a score_difference falls short of one."""
+    """Squared difference between 1 and a lower score difference."""
 
     def per_pair(self, score_difference):
         return (1 - score_difference).clamp(min=0) ** 2
@@ -255,20 +267,20 @@ def provide_losses():
 
 
 @pytest.mark.parametrize(
-    ("flag", "value", "told"),
+    ("flag", "value", "reason"),
     [("--lora_r", 0, "`r` should be a positive"), ("--lora_target_modules", "nothing", "target")],
 )
-def test_what_other_libraries_refuse_as_a_run_starts_is_one_message(
-    cli, language_model, pairs_file, tmp_path, flag, value, told
+def test_errors_of_other_libraries_at_the_start_are_one_message(
+    cli, language_model, pairs_file, tmp_path, flag, value, reason
 ):
     where = ("--model", language_model, "--dataset", pairs_file, "--output_dir", tmp_path / "run")
-    answered = cli("train", *where, flag, value, *FAST.split())
-    assert answered.code == 2
-    assert told in answered.err.splitlines()[-1]
-    assert answered.err.splitlines()[-1].startswith("rlhf-losses: The run cannot start: ")
+    result = cli("train", *where, flag, value, *FAST.split())
+    assert result.code == 2
+    assert reason in result.err.splitlines()[-1]
+    assert result.err.splitlines()[-1].startswith("rlhf-losses: The run cannot start: ")
 
 
-def test_a_loss_from_a_plugin_file_trains(done, language_model, pairs_file, tmp_path):
+def test_train_uses_a_loss_of_a_plugin_file(done, language_model, pairs_file, tmp_path):
     (tmp_path / "shortfall.py").write_text(PLUGIN)
     done(
         *("--plugin", tmp_path / "shortfall.py", "train", "--model", language_model, "--dataset", pairs_file),
@@ -277,7 +289,7 @@ def test_a_loss_from_a_plugin_file_trains(done, language_model, pairs_file, tmp_
     assert json.loads((tmp_path / "run" / "reward_model.json").read_text())["loss"] == "squared_shortfall"
 
 
-def test_ctrl_c_saves_a_checkpoint_and_says_how_to_go_on(language_model, pairs_file, tmp_path):
+def test_ctrl_c_saves_a_checkpoint_and_prints_how_to_resume(language_model, pairs_file, tmp_path):
     run = tmp_path / "run"
     where = ["--model", language_model, "--dataset", str(pairs_file), "--output_dir", str(run)]
     endless = ["--max_steps", "100000", "--logging_steps", "1", *FAST.split()]
@@ -294,7 +306,7 @@ def test_ctrl_c_saves_a_checkpoint_and_says_how_to_go_on(language_model, pairs_f
         _, err = process.communicate()
     assert logged, err
     assert process.returncode == 130
-    assert f"saved {run}/checkpoint-{steps_done(run)}" in err
+    assert f"Saved {run}/checkpoint-{steps_done(run)}" in err
     assert "add --resume_from_checkpoint to the same command" in err
     assert "Traceback" not in err
 
@@ -311,11 +323,11 @@ REAL = {
     "processbench/steps": "segment_hinge",
     "helpsteer2_subset/pairs": "bradley_terry",
 }
-"""Real feedback of every kind, and a loss that reads it."""
+"""Real datasets of each feedback type, and a loss for each."""
 
 
 def a_few_rows(name: str, tmp_path: Path, count: int = 24) -> Path:
-    """Copy the first rows of a data set, for the tokenizer is slower than two steps."""
+    """Copy the first rows of a dataset: tokenizing all of them takes longer than two steps."""
     source = next(
         file for file in (SHARED / "data" / f"{name}.{split}.jsonl" for split in ("train", "test")) if file.exists()
     )
@@ -326,16 +338,16 @@ def a_few_rows(name: str, tmp_path: Path, count: int = 24) -> Path:
 
 @needs_shared
 @pytest.mark.parametrize("name", REAL)
-def test_real_feedback_trains_and_is_evaluated(done, tmp_path, name):
+def test_real_datasets_are_trained_on_and_evaluated(done, tmp_path, name):
     (tmp_path / "chat.jinja").write_text(CHAT)
     rows = a_few_rows(name, tmp_path)
-    told = done(
+    result = done(
         *("train", "--model", STORIES, "--dataset", rows, "--loss", REAL[name], "--output_dir", tmp_path / "run"),
         *("--overlong", "truncate_prompt", "--chat_template_path", tmp_path / "chat.jinja"),
         *("--max_steps", 2, "--logging_steps", 1, *FAST.split()),
     )
-    assert told.out.count("'loss'") == 2
-    assert "rows of 24" in told.out
+    assert result.out.count("'loss'") == 2
+    assert "of 24 rows" in result.out
     measured = done(
         "evaluate", "--model", tmp_path / "run", "--dataset", rows, "--overlong", "truncate_prompt", "--json"
     )
@@ -343,10 +355,10 @@ def test_real_feedback_trains_and_is_evaluated(done, tmp_path, name):
 
 
 @needs_shared
-def test_ratings_of_one_prompt_train_a_loss_of_pairs(done, tmp_path):
+def test_ratings_of_one_prompt_train_a_pairwise_loss(done, tmp_path):
     rows = a_few_rows("topical_chat/ratings", tmp_path)
-    told = done(
+    result = done(
         *("train", "--model", STORIES, "--dataset", rows, "--loss", "bradley_terry", "--output_dir", tmp_path / "run"),
         *("--overlong", "truncate_prompt", "--max_steps", 1, *FAST.split()),
     )
-    assert "rated answers are read as" in told.err
+    assert "rated answers are grouped by prompt" in result.err

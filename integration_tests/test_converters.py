@@ -1,4 +1,4 @@
-"""Every well-known layout trains and is evaluated from the command line, without a word on what it is."""
+"""Every dataset format can be trained on and evaluated from the command line; its converter is detected."""
 
 import json
 
@@ -21,33 +21,31 @@ def rows_of(converter):
 
 
 @pytest.mark.parametrize("converter", EXAMPLES, ids=lambda converter: converter.name())
-def test_every_layout_trains_and_is_evaluated(done, write_rows, converter, language_model, tmp_path):
+def test_every_format_trains_and_is_evaluated(done, write_rows, converter, language_model, tmp_path):
     file = write_rows(*rows_of(converter))
-    kinds = feedback_types_in_columns(convert_dataset(Dataset.from_list(rows_of(converter))).column_names)
-    loss = loss_registry().for_feedback(kinds[0])[0].name
+    feedback_types = feedback_types_in_columns(convert_dataset(Dataset.from_list(rows_of(converter))).column_names)
+    loss = loss_registry().for_feedback(feedback_types[0])[0].name
     model = ["--model", language_model, "--output_dir", tmp_path / "run"]
-    told = done("train", *model, "--dataset", file, "--loss", loss, *FAST.split()).err
-    names = " and ".join(kind.__name__ for kind in kinds)
-    assert f"train data: read as {converter.name()} ({names}), recognised from the columns" in told
-    answered = done("evaluate", "--model", tmp_path / "run", "--dataset", file, "--json")
-    assert json.loads(answered.out)["rows"] > 0
-    assert f"evaluation data: read as {converter.name()}" in answered.err
+    log = done("train", *model, "--dataset", file, "--loss", loss, *FAST.split()).err
+    names = " and ".join(feedback_type.__name__ for feedback_type in feedback_types)
+    assert f"train data: read as {converter.name()} ({names}), detected from the columns" in log
+    result = done("evaluate", "--model", tmp_path / "run", "--dataset", file, "--json")
+    assert json.loads(result.out)["rows"] > 0
+    assert f"evaluation data: read as {converter.name()}" in result.err
 
 
-def test_a_named_adapter_is_taken_from_the_command_line_and_from_the_file_of_config(
-    cli, write_rows, language_model, tmp_path
-):
+def test_a_converter_can_be_named_on_the_command_line_and_in_the_config_file(cli, write_rows, language_model, tmp_path):
     model = ["--model", language_model, "--dataset", write_rows(HH, HH), *FAST.split()]
-    told = cli("train", *model, "--converter", "native", "--output_dir", tmp_path / "one")
-    assert told.code == 0
-    assert "train data: read as native (Pairs), as you chose." in told.err
+    result = cli("train", *model, "--converter", "native", "--output_dir", tmp_path / "one")
+    assert result.code == 0
+    assert "train data: read as native (Pairs), as requested." in result.err
     (tmp_path / "run.yaml").write_text("converter: hh-rlhf\n")
-    told = cli("train", *model, "--config", tmp_path / "run.yaml", "--output_dir", tmp_path / "two")
-    assert told.code == 2
-    assert "No converter is called 'hh-rlhf'. Did you mean 'hh_rlhf'?" in told.err
+    result = cli("train", *model, "--config", tmp_path / "run.yaml", "--output_dir", tmp_path / "two")
+    assert result.code == 2
+    assert "Unknown converter 'hh-rlhf'. Did you mean 'hh_rlhf'?" in result.err
 
 
-def test_transcripts_cost_the_same_with_and_without_their_adapter(language_model, tmp_path):
+def test_transcripts_have_the_same_loss_with_and_without_conversion(language_model, tmp_path):
     def first_loss(rows):
         args = RewardConfig(
             str(tmp_path), max_steps=1, logging_steps=1, bf16=False, gradient_checkpointing=False, seed=0, report_to=[]
@@ -60,7 +58,7 @@ def test_transcripts_cost_the_same_with_and_without_their_adapter(language_model
     assert first_loss(convert_dataset(rows)) == pytest.approx(first_loss(rows), rel=1e-6)
 
 
-def test_streams_train_too(language_model, tmp_path):
+def test_streams_can_be_trained_on(language_model, tmp_path):
     stream = convert_dataset(IterableDataset.from_generator(lambda: iter([HH] * 4)))
     args = RewardConfig(str(tmp_path), max_steps=1, bf16=False, gradient_checkpointing=False, report_to=[])
     trainer = RewardTrainer(model=language_model, args=args, train_dataset=stream)

@@ -1,4 +1,4 @@
-"""Encoders with tokenizers of their own: trained, saved_merged and loaded like any reward model."""
+"""Encoders with their own tokenizers: trained, merged, saved and loaded as any reward model."""
 
 import json
 from collections.abc import Callable
@@ -20,11 +20,12 @@ SHAPE = {
     "max_position_embeddings": 128,
     "pad_token_id": 0,
 }
+pytestmark = pytest.mark.upstream
 PROMPTS, COMPLETIONS = ["Is it? ", "Why? "], ["Yes.", "Because it is, and was."]
 
 
 def bert_tokenizer() -> hf.PreTrainedTokenizerFast:
-    """Return a tokenizer of bytes that puts [CLS] before a text and [SEP] after it, and knows no EOS."""
+    """Return a byte tokenizer that adds [CLS] before a text and [SEP] after it, and has no EOS token."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {token: i for i, token in enumerate(["[PAD]", "[CLS]", "[SEP]", "[UNK]", *alphabet])}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="[UNK]"))
@@ -40,14 +41,14 @@ def bert_tokenizer() -> hf.PreTrainedTokenizerFast:
 
 @pytest.fixture
 def encoder(tmp_path: Path) -> Callable[[str], str]:
-    """Save a model of a family, a masked language model or what lies below its head, with its tokenizer."""
+    """Save a masked language model, or its body alone, with a tokenizer."""
 
-    def save(family: str, kind: str = "ForMaskedLM") -> str:
+    def save(family: str, suffix: str = "ForMaskedLM") -> str:
         torch.manual_seed(0)
         tokenizer, folder = bert_tokenizer(), tmp_path / family
         changes = {"cls_token_id": 1, "sep_token_id": 2} if family == "ModernBert" else {}
         config = getattr(hf, f"{family}Config")(vocab_size=len(tokenizer), **SHAPE, **changes)
-        getattr(hf, f"{family}{kind}")(config).save_pretrained(folder)
+        getattr(hf, f"{family}{suffix}")(config).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         return str(folder)
 
@@ -55,7 +56,7 @@ def encoder(tmp_path: Path) -> Callable[[str], str]:
 
 
 def plain_scores(folder: Path) -> list[float]:
-    """Score the texts as somebody does who knows transformers only."""
+    """Score the texts with transformers alone."""
     model = hf.AutoModelForSequenceClassification.from_pretrained(folder).eval()
     tokenizer = hf.AutoTokenizer.from_pretrained(folder)
     texts = [prompt + completion for prompt, completion in zip(PROMPTS, COMPLETIONS, strict=True)]
@@ -65,9 +66,7 @@ def plain_scores(folder: Path) -> list[float]:
 
 @pytest.mark.parametrize("targets", [None, "all-linear"])
 @pytest.mark.parametrize("family", ["Bert", "ModernBert"])
-def test_an_encoder_with_adapters_scores_as_the_plain_classifier_that_is_published(
-    encoder, pairs, settings, family, targets
-):
+def test_an_encoder_with_adapters_scores_as_the_merged_plain_classifier(encoder, pairs, settings, family, targets):
     args = RewardConfig(**settings(save_strategy="steps", save_steps=3, learning_rate=1e-2))
     adapters = LoraConfig(r=4, target_modules=targets)
     trainer = RewardTrainer(encoder(family), args, pairs, peft_config=adapters, loss="bradley_terry")
@@ -79,7 +78,7 @@ def test_an_encoder_with_adapters_scores_as_the_plain_classifier_that_is_publish
 
 
 @pytest.mark.parametrize("family", ["Bert", "ModernBert", "ModernBertDecoder", "EuroBert"])
-def test_all_that_is_new_above_a_bare_encoder_is_trained_and_saved_with_the_adapter(encoder, pairs, settings, family):
+def test_new_modules_above_a_bare_encoder_are_trained_and_saved_with_the_adapter(encoder, pairs, settings, family):
     args = RewardConfig(**settings(save_strategy="steps", save_steps=3, learning_rate=1e-2))
     trainer = RewardTrainer(encoder(family, "Model"), args, pairs, peft_config=LoraConfig(r=4), loss="bradley_terry")
     trainer.train()
@@ -88,7 +87,7 @@ def test_all_that_is_new_above_a_bare_encoder_is_trained_and_saved_with_the_adap
     assert Scorer.from_pretrained(folder / "checkpoint-3")(PROMPTS, COMPLETIONS) == pytest.approx(scores, abs=1e-5)
 
 
-def test_the_command_line_trains_an_encoder_that_peft_has_no_layers_in_mind_for(encoder, pairs, done, tmp_path):
+def test_the_command_line_trains_an_encoder_without_default_lora_targets(encoder, pairs, done, tmp_path):
     rows = tmp_path / "pairs.jsonl"
     rows.write_text("".join(json.dumps(row) + "\n" for row in pairs))
     done(
@@ -97,23 +96,21 @@ def test_the_command_line_trains_an_encoder_that_peft_has_no_layers_in_mind_for(
     )  # fmt: skip
 
 
-def test_a_tokenizer_without_eos_that_closes_no_text_is_refused(language_model, pairs, settings, other_tokenizer):
+def test_a_tokenizer_without_an_end_token_is_refused(language_model, pairs, settings, other_tokenizer):
     other_tokenizer.eos_token = None
     with pytest.raises(UnsupportedModelError, match=r"no EOS token.*--eos_token.*'<eos>'\.$"):
         RewardTrainer(language_model, RewardConfig(**settings()), pairs, processing_class=other_tokenizer)
 
 
-def test_a_classifier_from_elsewhere_reads_texts_as_its_tokenizer_writes_them(encoder, tmp_path):
+def test_a_classifier_without_metadata_uses_the_special_tokens_of_its_tokenizer(encoder, tmp_path):
     config = hf.BertConfig.from_pretrained(encoder("Bert"), num_labels=1)
     hf.BertForSequenceClassification(config).save_pretrained(tmp_path / "Bert")
     scores = Scorer.from_pretrained(tmp_path / "Bert")(PROMPTS, COMPLETIONS)
     assert scores == pytest.approx(plain_scores(tmp_path / "Bert"), abs=1e-6)
 
 
-def test_a_classifier_with_several_labels_is_named(encoder, tmp_path):
+def test_a_classifier_with_several_labels_is_refused_by_its_path(encoder, tmp_path):
     config = hf.BertConfig.from_pretrained(encoder("Bert"), num_labels=2)
     hf.BertForSequenceClassification(config).save_pretrained(tmp_path / "Bert")
-    with pytest.raises(
-        UnsupportedModelError, match=r"Bert' has num_labels=2, but .*one score a text.*rlhf-losses train"
-    ):
+    with pytest.raises(UnsupportedModelError, match=r"Bert' has num_labels=2.*one score per text.*rlhf-losses train"):
         Scorer.from_pretrained(tmp_path / "Bert")

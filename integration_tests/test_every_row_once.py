@@ -1,12 +1,14 @@
-"""In an epoch every row counts once, with several processes as with one, in training and in evaluation."""
+"""In an epoch every row counts once, with one process or several, in training and in evaluation."""
 
 import json
 
 import pytest
 from ragged import printed_by_processes, ragged_lists, results_in
 
+pytestmark = pytest.mark.upstream
+
 CASES = [(13, 1), (13, 2), (9, 1)]
-"""AttentionOptions many rows there are, and how many batches an optimizer step takes; a step of one batch has four rows."""
+"""Numbers of rows, and of batches per optimizer step; a step of one batch has four rows."""
 
 SCRIPT = """
 import json, sys, torch
@@ -39,11 +41,13 @@ for count, accumulated in json.loads(cases):
 """
 
 
-def test_rows_that_fill_the_last_batches_up_do_not_count(language_model, tmp_path):
+def test_rows_repeated_in_the_last_batches_do_not_count(language_model, tmp_path):
     ragged_lists().save_to_disk(str(tmp_path / "data"))
-    told = (language_model, str(tmp_path / "data"), str(tmp_path / "out"))
+    arguments = (language_model, str(tmp_path / "data"), str(tmp_path / "out"))
     found = [
-        results_in(printed_by_processes(SCRIPT, tmp_path, processes, *told, str(4 // processes), json.dumps(CASES)))
+        results_in(
+            printed_by_processes(SCRIPT, tmp_path, processes, *arguments, str(4 // processes), json.dumps(CASES))
+        )
         for processes in (1, 2)
     ]
     for (count, _), alone, together in zip(CASES, *found, strict=True):

@@ -1,4 +1,4 @@
-"""Weights in half precision: the same scores in every layout, up to their rounding; the head stays in float32."""
+"""Weights in half precision: the same scores in every layout, up to rounding, and a head in float32."""
 
 import pytest
 import torch
@@ -11,20 +11,20 @@ from rlhf_losses.models.scores import find_head
 
 PROMPTS = ["Name a colour. "] * 3 + ["Is it late? "]
 COMPLETIONS = ["Red", "Blue, or a very dark green.", "Blue, or black.", "Yes."]
-HALVES = [torch.bfloat16, torch.float16]
+HALF_PRECISION = [torch.bfloat16, torch.float16]
 LAYOUTS = ["padded", "packed", "prefix_shared", "auto"]
 
 
 @pytest.fixture(scope="module")
-def saved_merged(trained, tmp_path_factory):
-    return trained.save_merged(tmp_path_factory.mktemp("saved_merged"))
+def merged_folder(trained, tmp_path_factory):
+    return trained.save_merged(tmp_path_factory.mktemp("merged"))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("dtype", HALVES, ids=str)
-def test_scores_of_half_precision_are_those_of_full_precision_rounded(saved_merged, dtype, layout):
-    exact = torch.tensor(Scorer.from_pretrained(saved_merged, layout="padded")(PROMPTS, COMPLETIONS))
-    scorer = Scorer.from_pretrained(saved_merged, dtype=dtype, layout=layout)
+@pytest.mark.parametrize("dtype", HALF_PRECISION, ids=str)
+def test_half_precision_scores_are_full_precision_scores_up_to_rounding(merged_folder, dtype, layout):
+    exact = torch.tensor(Scorer.from_pretrained(merged_folder, layout="padded")(PROMPTS, COMPLETIONS))
+    scorer = Scorer.from_pretrained(merged_folder, dtype=dtype, layout=layout)
     assert scorer.layout.name == ("prefix_shared" if layout == "auto" else layout)
     assert find_head(scorer.model).weight.dtype == torch.float32
     torch.testing.assert_close(torch.tensor(scorer(PROMPTS, COMPLETIONS)), exact, rtol=3e-2, atol=3e-2)
@@ -32,7 +32,7 @@ def test_scores_of_half_precision_are_those_of_full_precision_rounded(saved_merg
 
 @pytest.mark.parametrize("layout", ["packed", "prefix_shared"])
 @pytest.mark.parametrize(("dtype", "autocast"), [("bfloat16", False), ("float16", False), ("bfloat16", True)])
-def test_training_on_a_base_of_half_precision_is_the_same_in_every_layout(
+def test_training_in_half_precision_is_the_same_in_every_layout(
     language_model, settings, pairs, tmp_path, layout, dtype, autocast
 ):
     def trained(layout):
@@ -50,7 +50,7 @@ def test_training_on_a_base_of_half_precision_is_the_same_in_every_layout(
     for mine, other in zip(ours.state.log_history[:-1], padded.state.log_history[:-1], strict=True):
         assert mine["loss"] == pytest.approx(other["loss"], abs=3e-2)
         assert mine["mean_reward"] == pytest.approx(other["mean_reward"], abs=6e-2)
-    folder = ours.save_merged(tmp_path / "saved_merged")
+    folder = ours.save_merged(tmp_path / "merged")
     assert load_file(folder / "model.safetensors")["score.weight"].dtype == torch.float32
     plain = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
     assert plain.config.num_labels == 1

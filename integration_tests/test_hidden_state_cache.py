@@ -1,4 +1,4 @@
-"""What frozen layers gave is kept only where they give it again, in decoders and encoders."""
+"""Hidden states of frozen layers are stored only if they are the same in every epoch, in decoders and encoders."""
 
 import pytest
 import torch
@@ -10,6 +10,8 @@ from transformers import AutoModelForSequenceClassification
 from rlhf_losses.layouts import PaddedLayout, choose_layout
 from rlhf_losses.models.scores import score_batch
 from rlhf_losses.training.hidden_state_cache import HiddenStateCache, find_cached_layers
+
+pytestmark = pytest.mark.upstream
 
 COMMON = {
     "vocab_size": 97,
@@ -45,7 +47,7 @@ def make(config: hf.PretrainedConfig) -> nn.Module:
 
 
 def adapted(config: hf.PretrainedConfig, names: list[str], **options) -> nn.Module:
-    """Return a model with adapters from its second layer on."""
+    """Return a model with adapters in its second layer and above."""
     lora = LoraConfig(
         task_type=TaskType.SEQ_CLS, r=2, target_modules=names, layers_to_transform=[1, 2], init_lora_weights=False,
         **options,
@@ -55,23 +57,23 @@ def adapted(config: hf.PretrainedConfig, names: list[str], **options) -> nn.Modu
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("wanted", ["padded", "auto"])
-def test_what_is_recalled_gives_the_same_scores_and_gradients(family, wanted):
+def test_stored_hidden_states_give_the_same_scores_and_gradients(family, wanted):
     model = adapted(*FAMILIES[family])
     layout = choose_layout(model, PaddedLayout(pad_token_id=0), wanted)
-    one = layout.lay_out(TEXTS, range(len(TEXTS)), [len(text) - 1 for text in TEXTS])
-    frozen = find_cached_layers(model, HiddenStateCache(gib=1.0))
+    one = layout.batch(TEXTS, range(len(TEXTS)), [len(text) - 1 for text in TEXTS])
+    cached = find_cached_layers(model, HiddenStateCache(gib=1.0))
     seen = []
-    for recalled in (0, 1):
-        with frozen.use(one):
+    for reused in (0, 1):
+        with cached.use(one):
             scores = score_batch(model, one)
-        assert frozen.recalled_passes == recalled
+        assert cached.reused_passes == reused
         trained = [p for p in model.parameters() if p.requires_grad]
         seen.append([scores, *torch.autograd.grad(scores.square().sum(), trained, allow_unused=True)])
     torch.testing.assert_close(*seen)
 
 
 def upper_layers_and(name: str) -> nn.Module:
-    """Return a BERT of which the last layer is trained, and what is called `name`."""
+    """Return a BERT in which the last layer and the module `name` are trained."""
     model = make(BERT)
     for parameter in model.bert.parameters():
         parameter.requires_grad = False
@@ -84,25 +86,25 @@ CHANGING = {
     "word embeddings": (lambda: upper_layers_and("bert.embeddings.word_embeddings"), "are trained"),
     "a norm after the embeddings": (lambda: upper_layers_and("bert.embeddings.LayerNorm"), "are trained"),
     "some tokens": (lambda: adapted(LLAMA, ["q_proj"], trainable_token_indices=[3]), "are trained"),
-    "dropout of a layer": (lambda: adapted(hf.BertConfig(**COMMON), ["query"]), "drop out"),
+    "dropout of a layer": (lambda: adapted(hf.BertConfig(**COMMON), ["query"]), "dropout"),
     "dropout of the embeddings": (
         lambda: adapted(hf.ModernBertConfig(**COMMON, **MARKS, embedding_dropout=0.1), ["Wqkv"]),
-        "drop out",
+        "dropout",
     ),
-    "dropout that is no module": (
+    "dropout without a module": (
         lambda: adapted(hf.OPTConfig(**OPT, ffn_dim=48, word_embed_proj_dim=32, dropout=0.1), ["q_proj"]),
-        "drop out",
+        "dropout",
     ),
 }
 
 
-@pytest.mark.parametrize("what", CHANGING)
-def test_what_changes_between_epochs_is_not_kept(what, caplog):
-    maker, why = CHANGING[what]
+@pytest.mark.parametrize("case", CHANGING)
+def test_hidden_states_that_change_between_epochs_are_not_stored(case, caplog):
+    make_model, reason = CHANGING[case]
     with caplog.at_level("WARNING", "rlhf_losses"):
-        assert find_cached_layers(maker(), HiddenStateCache(gib=1.0)) is None
-    assert why in caplog.text
+        assert find_cached_layers(make_model(), HiddenStateCache(gib=1.0)) is None
+    assert reason in caplog.text
 
 
-def test_what_comes_after_the_frozen_layers_may_be_trained():
+def test_modules_after_the_frozen_layers_may_be_trained():
     assert find_cached_layers(upper_layers_and("bert.pooler"), HiddenStateCache(gib=1.0)).depth == 2

@@ -1,4 +1,4 @@
-"""What is said about layouts: one line for the one that is taken, and a refusal where it turns out wrong."""
+"""Messages about layouts: one line for the layout in use, and an error for a wrong one."""
 
 import logging
 
@@ -8,75 +8,72 @@ import torch
 from rlhf_losses import RewardConfig, RewardTrainer, Scorer
 from rlhf_losses.errors import InvalidSettingError
 from rlhf_losses.layouts import PrefixSharedLayout, selection
-from rlhf_losses.layouts.prefix_tree import TokenTree
+from rlhf_losses.layouts.prefix_tree import PrefixTree
 
-REFUSAL = (
-    r"^On the first rows the layout prefix_shared differs from the padded one by \d\.\de-\d\d, which rounding does not "
-    r"explain, so its scores would be wrong\. Take layout='padded', and tell us the model's name\.$"
-)
+MESSAGE = r"prefix_shared differs from the padded one by \d\.\de-\d\d.*scores would be wrong\. Use layout='padded'"
 
 
-def lines_about_layouts(caplog) -> list[str]:
-    said = [record.getMessage() for record in caplog.records if record.name.startswith("rlhf_losses")]
-    return [line for line in said if line.startswith("Layout")]
+def layout_messages(caplog) -> list[str]:
+    messages = [record.getMessage() for record in caplog.records if record.name.startswith("rlhf_losses")]
+    return [line for line in messages if line.startswith("Layout")]
 
 
 @pytest.mark.parametrize(
     ("wanted", "line"),
     [
-        ("auto", "Layout: prefix_shared, the fastest that LlamaForSequenceClassification takes."),
-        ("prefix_shared", "Layout: prefix_shared, as asked for."),
-        ("packed", "Layout: packed, as asked for."),
+        ("auto", "Layout: prefix_shared, the fastest layout for LlamaForSequenceClassification."),
+        ("prefix_shared", "Layout: prefix_shared, as requested."),
+        ("packed", "Layout: packed, as requested."),
     ],
 )
-def test_a_line_says_which_layout_is_taken_and_why(
+def test_a_message_names_the_layout_and_the_reason(
     language_model, reward_model, tokenizer, settings, pairs, wanted, line, caplog
 ):
     with caplog.at_level(logging.INFO, "rlhf_losses"):
         Scorer(reward_model, tokenizer, layout=wanted)
-        assert lines_about_layouts(caplog) == [line]
+        assert layout_messages(caplog) == [line]
         caplog.clear()
         RewardTrainer(language_model, RewardConfig(**settings(layout=wanted)), pairs)
-        assert lines_about_layouts(caplog) == [line]
+        assert layout_messages(caplog) == [line]
 
 
-def test_a_check_that_finds_nothing_says_what_it_found(language_model, settings, pairs, caplog):
+def test_a_successful_check_logs_the_difference(language_model, settings, pairs, caplog):
     with caplog.at_level(logging.INFO, "rlhf_losses"):
         RewardTrainer(language_model, RewardConfig(**settings(check_layout=True)), pairs)
-    taken, checked = lines_about_layouts(caplog)
-    assert taken.startswith("Layout: prefix_shared, the fastest")
+    selected, checked = layout_messages(caplog)
+    assert selected.startswith("Layout: prefix_shared, the fastest")
     assert checked.startswith("Layout: prefix_shared differs from padded by ")
-    assert checked.endswith(" on the first rows, which is rounding.")
+    assert checked.endswith(" on the first rows, within the rounding error.")
 
 
-class RightForFew(PrefixSharedLayout):
-    """A layout that is right for as many texts as the trial has, and wrong for more."""
+class CorrectInTrial(PrefixSharedLayout):
+    """A layout that is correct for the texts of the trial, and wrong for more texts."""
 
     def arrange(self, texts):
-        arrangement = super().arrange(texts)
+        arranged = super().arrange(texts)
         if len(texts) > 4:
-            self.spoil(arrangement.model_inputs)
-        return arrangement
+            self.spoil(arranged.model_inputs)
+        return arranged
 
 
-class CountsOn(RightForFew):
-    """Positions go on from text to text."""
+class ContinuedPositions(CorrectInTrial):
+    """Position ids continue from text to text."""
 
     def spoil(self, inputs):
         inputs["position_ids"] = torch.arange(inputs["input_ids"].numel())[None]
 
 
-class SeesAll(RightForFew):
-    """Each text sees those before it; positions are right."""
+class OneText(CorrectInTrial):
+    """Each text attends to earlier texts; position ids are correct."""
 
     def spoil(self, inputs):
-        inputs["tree"] = TokenTree([inputs["input_ids"].numel()], [-1])
+        inputs["tree"] = PrefixTree([inputs["input_ids"].numel()], [-1])
 
 
-@pytest.mark.parametrize("wrong", [CountsOn, SeesAll])
-def test_a_layout_that_is_wrong_on_the_first_rows_is_refused(language_model, settings, pairs, wrong, monkeypatch):
+@pytest.mark.parametrize("wrong", [ContinuedPositions, OneText])
+def test_a_layout_with_wrong_scores_on_the_first_rows_is_refused(language_model, settings, pairs, wrong, monkeypatch):
     monkeypatch.setattr(selection, "PrefixSharedLayout", wrong)
     unchecked = RewardTrainer(language_model, RewardConfig(**settings()), pairs)
-    assert isinstance(unchecked.data_collator.layout, wrong)  # the trial does not find it
-    with pytest.raises(InvalidSettingError, match=REFUSAL):
+    assert isinstance(unchecked.data_collator.layout, wrong)  # the trial does not detect it
+    with pytest.raises(InvalidSettingError, match=MESSAGE):
         RewardTrainer(language_model, RewardConfig(**settings(check_layout=True)), pairs)

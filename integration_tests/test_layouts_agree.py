@@ -1,4 +1,4 @@
-"""Padded, packed and prefix-shared training is the same training: every loss, every metric, every weight."""
+"""Padded, packed and prefix-shared training agree in every loss, metric and weight."""
 
 import shutil
 from copy import deepcopy
@@ -21,7 +21,7 @@ from transformers import (
 
 from rlhf_losses import RewardConfig, RewardTrainer
 from rlhf_losses.errors import RlhfLossesError
-from rlhf_losses.layouts.prefix_tree import TokenTree
+from rlhf_losses.layouts.prefix_tree import PrefixTree
 from rlhf_losses.models.scores import find_layers
 
 LORA = LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, target_modules=["q_proj", "v_proj", "up_proj"])
@@ -55,7 +55,7 @@ def cases(pairs):
 
 @pytest.mark.parametrize("peft_config", [None, LORA], ids=["full", "lora"])
 @pytest.mark.parametrize("case", ["pairs", "lists", "steps", "pairs and steps"])
-def test_twenty_steps_go_the_same_way_in_every_layout(language_model, settings, pairs, case, peft_config):
+def test_twenty_steps_agree_in_every_layout(language_model, settings, pairs, case, peft_config):
     data, loss = cases(pairs)[case]
     padded = train(language_model, settings, data, loss, peft_config, layout="padded")
     for layout in ("packed", "prefix_shared"):
@@ -64,9 +64,9 @@ def test_twenty_steps_go_the_same_way_in_every_layout(language_model, settings, 
         assert_same_training(trainer, padded, SAME + EXTREMES)
 
 
-@pytest.mark.parametrize("how", [{}, {"max_tokens_per_forward": 60}, {"gradient_checkpointing": True}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"max_tokens_per_forward": 60}, {"gradient_checkpointing": True}], ids=str)
 @pytest.mark.parametrize("config", [BertConfig, ModernBertConfig])
-def test_encoders_train_the_same_way_packed(tokenizer, settings, pairs, config, how):
+def test_packed_training_of_encoders_agrees_with_padded(tokenizer, settings, pairs, config, options):
     def trained(**changes):
         torch.manual_seed(0)
         shape = config(
@@ -78,17 +78,17 @@ def test_encoders_train_the_same_way_packed(tokenizer, settings, pairs, config, 
             AutoModelForSequenceClassification.from_config(shape), RewardConfig(**arguments), pairs,
             processing_class=tokenizer,
         )  # fmt: skip
-        trainer.model.double()  # Adam makes much of gradients near 0, which rounding turns round
+        trainer.model.double()  # Adam amplifies gradients near 0, whose sign depends on rounding
         trainer.train()
         return trainer
 
-    packed, padded = trained(**how), trained(layout="padded")
+    packed, padded = trained(**options), trained(layout="padded")
     assert packed.data_collator.layout.name == "packed"
     assert_same_training(packed, padded, SAME + EXTREMES)
 
 
 @pytest.mark.parametrize(
-    "how",
+    "options",
     [
         {"gradient_checkpointing": True},
         {"max_tokens_per_forward": 40},
@@ -99,25 +99,25 @@ def test_encoders_train_the_same_way_packed(tokenizer, settings, pairs, config, 
     ids=str,
 )
 @pytest.mark.parametrize("layout", ["padded", "prefix_shared"])
-def test_how_the_work_is_cut_changes_nothing(language_model, settings, layout, how):
-    plain = {name: how[name] for name in ("average_over",) if name in how}
-    rows = how.get("per_device_train_batch_size", 4) * how.get("gradient_accumulation_steps", 1)
+def test_the_split_of_a_step_does_not_change_training(language_model, settings, layout, options):
+    plain = {name: options[name] for name in ("average_over",) if name in options}
+    rows = options.get("per_device_train_batch_size", 4) * options.get("gradient_accumulation_steps", 1)
     expected = train(
         language_model, settings, ragged_lists(), "bradley_terry", layout="padded",
         per_device_train_batch_size=rows, **plain,
     )  # fmt: skip
-    trainer = train(language_model, settings, ragged_lists(), "bradley_terry", layout=layout, **how)
-    accumulated = "gradient_accumulation_steps" in how  # extremes are means over micro-batches
+    trainer = train(language_model, settings, ragged_lists(), "bradley_terry", layout=layout, **options)
+    accumulated = "gradient_accumulation_steps" in options  # extremes are means over micro-batches
     assert_same_training(trainer, expected, SAME if accumulated else SAME + EXTREMES)
 
 
-DRAWN = replace(LORA, init_lora_weights=False)  # else half of the adapter is 0, and so are the gradients of the other
+RANDOM_LORA = replace(LORA, init_lora_weights=False)  # by default one factor is 0, and so is the gradient of the other
 
 
-@pytest.mark.parametrize("peft_config", [None, DRAWN], ids=["full", "lora"])
+@pytest.mark.parametrize("peft_config", [None, RANDOM_LORA], ids=["full", "lora"])
 @pytest.mark.parametrize("case", ["pairs", "lists", "steps", "pairs and steps"])
-def test_every_gradient_of_one_batch_is_the_same(language_model, settings, pairs, case, peft_config):
-    """Down to the single number: the model is in float64, so that only the float32 of the costs rounds."""
+def test_every_gradient_of_one_batch_agrees(language_model, settings, pairs, case, peft_config):
+    """Compare each element; the model is in float64, so only the float32 loss has rounding errors."""
     data, loss = cases(pairs)[case]
 
     def gradients(layout):
@@ -138,9 +138,10 @@ def test_every_gradient_of_one_batch_is_the_same(language_model, settings, pairs
             assert (ours[name] - expected).abs().max() < 2e-6 * expected.abs().max(), (layout, name)
 
 
+@pytest.mark.upstream
 @pytest.mark.parametrize("use_reentrant", [True, False])
 @pytest.mark.parametrize("peft_config", [None, LORA], ids=["full", "lora"])
-def test_layers_that_are_computed_again_change_nothing(language_model, settings, peft_config, use_reentrant):
+def test_gradient_checkpointing_does_not_change_training(language_model, settings, peft_config, use_reentrant):
     def trained(**changes):
         config = RewardConfig(**settings(**changes))
         trainer = RewardTrainer(language_model, config, ragged_lists(), loss="plackett_luce", peft_config=peft_config)
@@ -148,17 +149,17 @@ def test_layers_that_are_computed_again_change_nothing(language_model, settings,
         trainer.train()
         return trainer
 
-    again = {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": use_reentrant}}
+    checkpointing = {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": use_reentrant}}
     computed: list[int] = []
     padded = trained(layout="padded")
-    assert len(computed) == 3  # once a step
+    assert len(computed) == 3  # once per step
     for layout in ("packed", "prefix_shared"):
         computed.clear()
-        assert_same_training(trained(layout=layout, **again), padded, SAME + EXTREMES)
+        assert_same_training(trained(layout=layout, **checkpointing), padded, SAME + EXTREMES)
         assert len(computed) == 6
 
 
-def test_evaluation_is_the_same_in_every_layout_and_cut(language_model, settings):
+def test_evaluation_agrees_in_every_layout_and_split(language_model, settings):
     measured = []
     for changes in (
         {"layout": "padded"},
@@ -177,49 +178,50 @@ def test_evaluation_is_the_same_in_every_layout_and_cut(language_model, settings
         assert scores == pytest.approx(measured[0][1], abs=1e-5)
 
 
-def test_a_pass_holds_at_most_its_budget_of_distinct_tokens(language_model, settings):
+def test_a_forward_pass_computes_at_most_max_tokens_per_forward(language_model, settings):
     trainer = train(language_model, settings, ragged_lists(), "plackett_luce", max_steps=1, max_tokens_per_forward=80)
     rows = [trainer.train_dataset[i] for i in range(16)]
     passes = trainer.data_collator(rows)["passes"]
     assert len(passes) > 1
     for one in passes:
-        tree: TokenTree = one["model_inputs"]["tree"]
-        assert len(tree.reach) <= 80 or len(one["rows"]) == 1
-    assert sorted(torch.cat([one["rows"] for one in passes]).tolist()) == list(range(16))
+        tree: PrefixTree = one.texts.model_inputs["tree"]
+        assert tree.num_tokens <= 80 or len(one.rows) == 1
+    assert sorted(torch.cat([one.rows for one in passes]).tolist()) == list(range(16))
 
 
 @pytest.mark.parametrize("layout", ["padded", "packed", "prefix_shared"])
-def test_on_a_cpu_large_batches_are_cut_by_themselves(language_model, settings, layout):
-    """A batch of more than 2,048 tokens makes several passes, with the metrics and weights of one."""
+def test_on_a_cpu_large_batches_are_split_by_default(language_model, settings, layout):
+    """A batch with more than 2,048 tokens has several passes, and the metrics and weights of one pass."""
     words = ["the sea", "a forest", "one moon", "some wind"] * 4
     rows = [{"prompt": f"{i} {word}. " * 18, "chosen": f"Yes {i}.", "rejected": "No!"} for i, word in enumerate(words)]
     common = {"layout": layout, "per_device_train_batch_size": len(rows), "max_steps": 2}
     whole = train(
         language_model, settings, Dataset.from_list(rows), "bradley_terry", max_tokens_per_forward=10**6, **common
     )
-    cut = train(language_model, settings, Dataset.from_list(rows), "bradley_terry", **common)
+    split = train(language_model, settings, Dataset.from_list(rows), "bradley_terry", **common)
     assert len(whole.data_collator(list(whole.train_dataset))["passes"]) == 1
-    assert len(cut.data_collator(list(cut.train_dataset))["passes"]) > 1
-    assert_same_training(cut, whole, SAME + EXTREMES)
+    assert len(split.data_collator(list(split.train_dataset))["passes"]) > 1
+    assert_same_training(split, whole, SAME + EXTREMES)
 
 
-def test_batches_of_losses_over_the_whole_batch_are_not_cut(language_model, settings):
+def test_batches_of_batch_losses_are_not_split(language_model, settings):
     loss = "bradley_terry + 0.1 * batch_sum_to_zero"
-    assert train(language_model, settings, ragged_lists(), loss, max_steps=1).data_collator.cut is None
+    assert train(language_model, settings, ragged_lists(), loss, max_steps=1).data_collator.splitter is None
 
 
-def test_rows_with_one_prompt_share_it_across_the_batch(language_model, settings):
-    """Three rows about one long prompt: its tokens stand once in the batch."""
+def test_rows_of_one_batch_share_their_common_prompt(language_model, settings):
+    """The tokens of a long prompt of three rows occur once in the batch."""
     prompt = "Tell me about the sea, the wind and the moon. "
     rows = [{"prompt": prompt, "chosen": f"Yes {i}.", "rejected": f"No {i}!"} for i in range(3)]
     trainer = train(language_model, settings, Dataset.from_list(rows), "bradley_terry", max_steps=1)
     (one,) = trainer.data_collator([trainer.train_dataset[i] for i in range(3)])["passes"]
-    tokens = one["model_inputs"]["input_ids"].numel()
+    tokens = one.texts.model_inputs["input_ids"].numel()
     assert tokens < 2 * len(prompt)
-    assert int(one["num_tokens"]) > 6 * len(prompt)
+    assert int(one.num_tokens) > 6 * len(prompt)
 
 
-def test_a_run_cut_by_tokens_resumes_where_it_stopped(language_model, settings, tmp_path):
+@pytest.mark.upstream
+def test_a_run_with_max_tokens_per_forward_resumes_exactly(language_model, settings, tmp_path):
     def go(folder, **changes):
         arguments = settings(
             output_dir=str(tmp_path / folder), max_steps=6, max_tokens_per_forward=60, layout="prefix_shared", **changes
@@ -241,59 +243,59 @@ UPPER = LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, target_modules=["q_proj"
 
 
 @pytest.mark.parametrize("layout", ["padded", "prefix_shared"])
-def test_epochs_that_recall_the_frozen_layers_are_the_same_epochs(language_model, settings, pairs, layout):
+def test_epochs_with_cached_hidden_states_agree(language_model, settings, pairs, layout):
     plain = train(language_model, settings, pairs, "bradley_terry", UPPER, layout=layout)
     trainer = train(language_model, settings, pairs, "bradley_terry", UPPER, layout=layout, hidden_state_cache_gib=0.1)
-    assert trainer.frozen.depth == 1
-    assert trainer.frozen.recalled_passes == 16  # of twenty, four saw new texts
+    assert trainer.cached_layers.depth == 1
+    assert trainer.cached_layers.reused_passes == 16  # four of twenty passes had new texts
     assert_same_training(trainer, plain, SAME + EXTREMES)
 
 
-def test_what_does_not_fit_is_computed_again(language_model, settings, pairs):
+def test_texts_beyond_the_cache_size_are_recomputed(language_model, settings, pairs):
     plain = train(language_model, settings, pairs, "bradley_terry", UPPER)
     trainer = train(language_model, settings, pairs, "bradley_terry", UPPER, hidden_state_cache_gib=2e-5)
-    assert 0 < len(trainer.frozen.states.by_text) < 32
-    assert trainer.frozen.recalled_passes < 16
+    assert 0 < len(trainer.cached_layers.cache.states) < 32
+    assert trainer.cached_layers.reused_passes < 16
     assert_same_training(trainer, plain, SAME + EXTREMES)
 
 
-def test_losses_that_are_compared_on_one_base_share_what_its_frozen_layers_gave(language_model, settings, pairs):
+def test_trainers_on_one_base_share_a_cache(language_model, settings, pairs):
     first = train(language_model, settings, pairs, "bradley_terry", UPPER, hidden_state_cache_gib=0.1)
     alone = train(language_model, settings, pairs, "hinge", UPPER)
-    states = first.frozen.states
+    cache = first.cached_layers.cache
     trainer = RewardTrainer(
         language_model, RewardConfig(**settings(max_steps=20, learning_rate=3e-3)), train_dataset=pairs, loss="hinge",
-        peft_config=UPPER, hidden_state_cache=states,
+        peft_config=UPPER, hidden_state_cache=cache,
     )  # fmt: skip
     trainer.train()
-    assert trainer.frozen.recalled_passes == 20  # the first trainer has seen every text
+    assert trainer.cached_layers.reused_passes == 20  # the first trainer cached every text
     assert_same_training(trainer, alone, SAME + EXTREMES)
 
 
-def test_states_of_other_layers_are_refused(language_model, settings, pairs):
+def test_a_cache_of_other_layers_is_refused(language_model, settings, pairs):
     first = train(language_model, settings, pairs, "bradley_terry", UPPER, max_steps=1, hidden_state_cache_gib=0.1)
     other = LlamaForSequenceClassification(first.model.config)
     with pytest.raises(RlhfLossesError, match="other frozen layers"):
         RewardTrainer(
             other, RewardConfig(**settings()), train_dataset=pairs, loss="hinge", peft_config=UPPER,
-            processing_class=first.processing_class, hidden_state_cache=first.frozen.states,
+            processing_class=first.processing_class, hidden_state_cache=first.cached_layers.cache,
         )  # fmt: skip
 
 
-def test_a_model_whose_first_layer_is_trained_keeps_nothing_and_says_so(language_model, settings, pairs, caplog):
+def test_a_model_with_a_trained_first_layer_has_no_cache_and_a_warning(language_model, settings, pairs, caplog):
     with caplog.at_level("WARNING", "rlhf_losses"):
         trainer = train(language_model, settings, pairs, "bradley_terry", LORA, max_steps=1, hidden_state_cache_gib=1.0)
-    assert trainer.frozen is None
+    assert trainer.cached_layers is None
     assert "its first layer is trained" in caplog.text
 
 
-def test_no_gradient_goes_below_the_first_trained_layer(language_model, settings, pairs):
+def test_no_gradient_is_computed_below_the_first_trained_layer(language_model, settings, pairs):
     trainer = train(language_model, settings, pairs, "bradley_terry", UPPER, max_steps=1)
-    seen = []
+    requires_grad = []
     for layer in trainer.model.get_base_model().model.layers:
-        layer.register_forward_hook(lambda _module, _args, output: seen.append(output.requires_grad))
+        layer.register_forward_hook(lambda _module, _args, output: requires_grad.append(output.requires_grad))
     trainer.compute_loss(trainer.model, trainer.data_collator([trainer.train_dataset[0]]))
-    assert seen == [False, True]
+    assert requires_grad == [False, True]
 
 
 SHARDED = """
@@ -312,8 +314,8 @@ def load():
     torch.manual_seed(0)
     return AutoModelForSequenceClassification.from_pretrained(sys.argv[1], num_labels=1, dtype=torch.float32)
 
-def cost(model, layout, texts):
-    batch = layout.lay_out(texts, range(len(texts)), [len(text) - 1 for text in texts])
+def loss(model, layout, texts):
+    batch = layout.batch(texts, range(len(texts)), [len(text) - 1 for text in texts])
     return score_batch(model, batch).square().sum()
 
 sharded, whole = load(), load()
@@ -321,8 +323,8 @@ layout = choose_layout(sharded, padded, trial=False)
 for layer in sharded.model.layers:
     fully_shard(layer, mesh=mesh)
 fully_shard(sharded, mesh=mesh)
-cost(sharded, layout, texts[4 * rank : 4 * rank + 4]).backward()
-(cost(whole, padded, texts) / 2).backward()  # processes average their gradients
+loss(sharded, layout, texts[4 * rank : 4 * rank + 4]).backward()
+(loss(whole, padded, texts) / 2).backward()  # gradients are averaged over processes
 pairs = zip(sharded.parameters(), whole.parameters(), strict=True)
 worst = max(((p.grad.full_tensor() - q.grad).norm() / q.grad.norm().clamp(min=1e-6)).item() for p, q in pairs)
 if rank == 0:
@@ -331,15 +333,17 @@ dist.destroy_process_group()
 """
 
 
-def test_weights_sharded_over_two_processes_get_the_same_gradients(language_model, tmp_path):
-    """FSDP2: every process holds half of each weight, and gathers them in the model's own forward."""
+@pytest.mark.upstream
+def test_gradients_agree_with_weights_sharded_over_two_processes(language_model, tmp_path):
+    """FSDP2: each process holds half of each weight and gathers the rest in the forward pass."""
     found = run_in_processes(SHARDED, tmp_path, 2, language_model)
     assert found["layout"] == "prefix_shared"
     assert found["worst"] < 1e-4
 
 
+@pytest.mark.upstream
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
-def test_a_compiled_model_goes_the_same_way(language_model, settings, pairs):
+def test_training_of_a_compiled_model_agrees(language_model, settings, pairs):
     plain = train(language_model, settings, pairs, "bradley_terry", layout="padded", max_steps=3)
     compiled = train(
         language_model, settings, pairs, "bradley_terry", max_steps=3, torch_compile=True,
@@ -348,10 +352,9 @@ def test_a_compiled_model_goes_the_same_way(language_model, settings, pairs):
     assert_same_training(compiled, plain)
 
 
-@pytest.mark.once
-@pytest.mark.skipif(shutil.which("g++") is None, reason="inductor writes C++")
+@pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning")
-def test_inductor_compiles_the_same_training(reward_model, tokenizer, settings, pairs, monkeypatch, tmp_path):
+def test_training_with_inductor_agrees(reward_model, tokenizer, settings, pairs, monkeypatch, tmp_path):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
 
     def trained(model, **changes):
@@ -371,6 +374,6 @@ def test_inductor_compiles_the_same_training(reward_model, tokenizer, settings, 
 @pytest.mark.parametrize(
     ("changes", "message"), [({"layout": "prefixshared"}, "prefix_shared"), ({"max_tokens_per_forward": 0}, "positive")]
 )
-def test_settings_that_cannot_be_are_refused(settings, changes, message):
+def test_invalid_settings_are_refused(settings, changes, message):
     with pytest.raises(RlhfLossesError, match=message):
         RewardConfig(**settings(**changes))

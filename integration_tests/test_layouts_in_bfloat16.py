@@ -1,7 +1,7 @@
-"""Layouts in bfloat16: what they compute is as near to float32 as what the padded layout computes in bfloat16.
+"""Layouts in bfloat16 are as close to float32 as the padded layout in bfloat16.
 
-Two ways to round are not the same number, so the measure is the error of padded bfloat16 against float32: a layout that
-is right has an error of the same size, and one that is wrong a much larger one.
+Layouts round differently, so they are compared by their error against float32: the error of a correct layout is about
+as large as that of the padded one, and the error of a wrong layout much larger.
 """
 
 import pytest
@@ -22,9 +22,9 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_training_under_autocast_differs_by_rounding_only(language_model, settings, case):
-    """Twenty steps: every loss, every norm of a gradient, and where the weights went.
+    """Compare twenty losses, twenty gradient norms and the change of the weights.
 
-    By plain descent: Adam makes much of gradients near 0, which rounding turns round.
+    With SGD, because Adam amplifies gradients near 0, whose sign depends on rounding.
     """
     data, loss, peft_config = CASES[case]
 
@@ -34,7 +34,7 @@ def test_training_under_autocast_differs_by_rounding_only(language_model, settin
         trainer = RewardTrainer(
             language_model, RewardConfig(**arguments), train_dataset=data(), loss=loss, peft_config=peft_config
         )
-        draw_widely(trainer.model)
+        use_large_weights(trainer.model)
         before = flat(trainer.model)
         trainer.train()
         log = trainer.state.log_history[:-1]
@@ -43,7 +43,7 @@ def test_training_under_autocast_differs_by_rounding_only(language_model, settin
             "layout": trainer.data_collator.layout.name,
             "losses": torch.tensor([entry["loss"] for entry in log]),
             "norms": torch.tensor([entry["grad_norm"] for entry in log]),
-            "way": flat(trainer.model) - before,
+            "change": flat(trainer.model) - before,
         }
 
     exact = trained(layout="padded")
@@ -51,13 +51,13 @@ def test_training_under_autocast_differs_by_rounding_only(language_model, settin
     for layout in ("packed", "prefix_shared"):
         ours = trained(layout=layout, bf16=True)
         assert ours["layout"] == layout
-        for what in ("losses", "norms", "way"):
-            rounding = (padded[what] - exact[what]).norm()
-            assert (ours[what] - exact[what]).norm() < 1.5 * rounding, (layout, what)
+        for quantity in ("losses", "norms", "change"):
+            rounding = (padded[quantity] - exact[quantity]).norm()
+            assert (ours[quantity] - exact[quantity]).norm() < 1.5 * rounding, (layout, quantity)
 
 
-def draw_widely(model: torch.nn.Module) -> None:
-    """Make attention matter: with the small weights of a new model it hardly does."""
+def use_large_weights(model: torch.nn.Module) -> None:
+    """Draw large weights: with the small initial ones attention has little effect."""
     torch.manual_seed(0)
     for name, weight in model.named_parameters():
         if weight.dim() > 1 and "score" not in name:

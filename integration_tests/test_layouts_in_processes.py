@@ -1,4 +1,4 @@
-"""Two processes in any layout and cut are one with padded texts: every step, and every number of every weight."""
+"""Two processes in any layout and split agree with one process in the padded layout, in every step and weight."""
 
 from itertools import product
 from pathlib import Path
@@ -10,7 +10,7 @@ from ragged import ragged_lists, ragged_steps, run_in_processes, short_and_long
 
 from rlhf_losses import RewardConfig, RewardTrainer
 
-FEEDBACK_TYPES = {  # rows, a loss, and a budget of tokens that cuts some batches
+FEEDBACK_TYPES = {  # rows, a loss, and a max_tokens_per_forward that splits some batches
     "pairs": (short_and_long, "bradley_terry + 0.1 * centering", 300),
     "lists": (ragged_lists, "plackett_luce + 0.01 * score_decay", 90),
     "steps": (ragged_steps, "segment_hinge", None),
@@ -19,15 +19,17 @@ TRAINED = ("full", "lora")
 LAYOUTS = ("packed", "prefix_shared")
 
 
-def train(model: str, kind: str, trained: str, layout: str, rows: int, folder: str, backend=None) -> RewardTrainer:
-    """Return a trainer after twenty steps of so many rows a process, in float64, so that rounding explains nothing."""
-    data, loss, budget = FEEDBACK_TYPES[kind]
+def train(
+    model: str, feedback_type: str, trained: str, layout: str, rows: int, folder: str, backend=None
+) -> RewardTrainer:
+    """Return a trainer after twenty steps with `rows` rows per process, in float64 to exclude rounding errors."""
+    data, loss, max_tokens = FEEDBACK_TYPES[feedback_type]
     targets = ["q_proj", "v_proj", "up_proj"]
     lora = LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, target_modules=targets, init_lora_weights=False)
     config = RewardConfig(
         folder, max_steps=20, per_device_train_batch_size=rows, learning_rate=1e-3, logging_steps=1, layout=layout,
-        max_tokens_per_forward=None if layout == "padded" else budget, save_strategy="no", report_to="none", bf16=False,
-        gradient_checkpointing=False, use_cpu=True, disable_tqdm=True, ddp_backend=backend, seed=7,
+        max_tokens_per_forward=None if layout == "padded" else max_tokens, save_strategy="no", report_to="none",
+        bf16=False, gradient_checkpointing=False, use_cpu=True, disable_tqdm=True, ddp_backend=backend, seed=7,
     )  # fmt: skip
     torch.manual_seed(7)
     trainer = Counting(model, config, data(), loss=loss, peft_config=lora if trained == "lora" else None)
@@ -38,7 +40,7 @@ def train(model: str, kind: str, trained: str, layout: str, rows: int, folder: s
 
 
 class Counting(RewardTrainer):
-    """A trainer that remembers the number of passes of each of its steps."""
+    """A trainer that records the number of forward passes of each step."""
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
@@ -60,11 +62,11 @@ from accelerate.utils import gather_object
 from test_layouts_in_processes import FEEDBACK_TYPES, LAYOUTS, TRAINED, train, weights_of
 
 found = {}
-for kind in FEEDBACK_TYPES:
+for feedback_type in FEEDBACK_TYPES:
     for trained in TRAINED:
         for layout in LAYOUTS:
-            trainer = train(sys.argv[2], kind, trained, layout, 4, sys.argv[3], backend="gloo")
-            case = f"{kind} {trained} {layout}"
+            trainer = train(sys.argv[2], feedback_type, trained, layout, 4, sys.argv[3], backend="gloo")
+            case = f"{feedback_type} {trained} {layout}"
             found[case] = {"log": trainer.state.log_history[:-1], "passes": gather_object([trainer.passes])}
             if trainer.is_world_process_zero():
                 torch.save(weights_of(trainer), f"{sys.argv[3]}/{case}.pt")
@@ -73,13 +75,13 @@ if trainer.is_world_process_zero():
 """
 
 
-def test_twenty_steps_of_two_processes_are_those_of_one_with_padded_texts(language_model, tmp_path):
-    """All cases in one launch; in some, a process has one pass where the other has several."""
+def test_twenty_steps_of_two_processes_agree_with_one_padded_process(language_model, tmp_path):
+    """All cases run in one launch; in some, one process has one pass and the other several."""
     here = str(Path(__file__).parent)
     found = run_in_processes(SCRIPT, tmp_path, 2, here, language_model, str(tmp_path))
-    for kind, trained in product(FEEDBACK_TYPES, TRAINED):
-        alone = train(language_model, kind, trained, "padded", 8, str(tmp_path))
-        for case in (f"{kind} {trained} {layout}" for layout in LAYOUTS):
+    for feedback_type, trained in product(FEEDBACK_TYPES, TRAINED):
+        alone = train(language_model, feedback_type, trained, "padded", 8, str(tmp_path))
+        for case in (f"{feedback_type} {trained} {layout}" for layout in LAYOUTS):
             for ours, one in zip(found[case]["log"], alone.state.log_history[:-1], strict=True):
                 for name in ("loss", "grad_norm", "accuracy", "num_tokens"):
                     assert ours[name] == pytest.approx(one[name], rel=1e-4, abs=1e-6), (case, one["epoch"], name)

@@ -4,34 +4,32 @@ import pytest
 from datasets import Dataset
 
 from rlhf_losses import loss_registry
-from rlhf_losses.cli.demo import chosen_losses
-from rlhf_losses.sandbox import Sample, World, build_world, feedback_for
-from rlhf_losses.sandbox.annotators import Annotator, rankings
+from rlhf_losses.cli.demo import select_losses
+from rlhf_losses.sandbox import Annotator, Sample, SyntheticTask, build_synthetic_task, feedback_for
 from rlhf_losses.sandbox.loop import train_on_feedback
+from rlhf_losses.sandbox.simulated_feedback import rankings
 from rlhf_losses.scoring import evaluate
 
-pytestmark = pytest.mark.once
+
+@pytest.fixture(scope="module")
+def task() -> SyntheticTask:
+    return build_synthetic_task(seed=0)
 
 
 @pytest.fixture(scope="module")
-def world() -> World:
-    return build_world(seed=0)
+def stories(task: SyntheticTask) -> list[Sample]:
+    """Return the completions that the feedback for every loss is about."""
+    return task.sample(task.train_prompts, 8)
 
 
 @pytest.fixture(scope="module")
-def stories(world: World) -> list[Sample]:
-    """Return the stories that every loss is told about, each in feedback of its own."""
-    return world.sample(world.train_prompts, 8)
+def heldout(task: SyntheticTask) -> Dataset:
+    return rankings(task.sample(task.heldout_prompts, 8, seed=9), Annotator())
 
 
-@pytest.fixture(scope="module")
-def heldout(world: World) -> Dataset:
-    return rankings(world.sample(world.heldout_prompts, 8, seed=9), Annotator())
-
-
-@pytest.mark.parametrize("loss", chosen_losses("all", loss_registry()), ids=str)
-def test_the_loss_recovers_the_gold_ranking(world, stories, heldout, loss, tmp_path):
+@pytest.mark.parametrize("loss", select_losses("all", loss_registry()), ids=str)
+def test_the_loss_recovers_the_gold_ranking(task, stories, heldout, loss, tmp_path):
     """Two stories of one held-out prompt are ranked as gold ranks them, nine times in ten."""
-    scorer = train_on_feedback(world, loss, feedback_for(loss, stories), tmp_path)
+    scorer = train_on_feedback(task, loss, feedback_for(loss, stories), tmp_path)
 
     assert evaluate(scorer, heldout)["accuracy"] > 0.9

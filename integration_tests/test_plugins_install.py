@@ -1,4 +1,4 @@
-"""Plugins as strangers install them: from wheels, into a new environment, found by their entry point."""
+"""Plugins are installed from wheels into a new environment and found by their entry points."""
 
 import json
 import os
@@ -13,10 +13,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 FOCAL = ROOT / "plugins/rlhf-losses-focal"
-# Nothing of the checkout may be imported by accident.
-SURROUNDINGS = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"HF_HUB_OFFLINE": "1"}
+# Nothing is imported from the checkout.
+ENVIRONMENT_VARIABLES = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {
+    "HF_HUB_OFFLINE": "1"
+}
 
-LOOK = """
+PRINT_FOCAL = """
 import importlib.metadata, json, rlhf_losses
 from rlhf_losses import loss_registry, parse_loss
 entry = loss_registry().entries["focal"]
@@ -28,7 +30,7 @@ print(json.dumps({
 }))
 """
 
-HOOKS_IN_USE = """
+PRINT_HOOKS = """
 import json
 from rlhf_losses.hooks.manager import BUILT_IN, build_manager
 manager = build_manager()
@@ -41,15 +43,15 @@ print(json.dumps(used, sort_keys=True))
 
 
 class Environment:
-    """A new virtual environment that sees the libraries of the running one behind its own."""
+    """A new virtual environment that can also import the libraries of the running one."""
 
     def __init__(self, folder: Path) -> None:
         venv.create(folder, symlinks=True)
         self.folder = folder
         self.site = next(folder.glob("lib/python*/site-packages"))
-        # A .pth file adds folders, without the .pth files in them: an editable checkout stays out of sight.
-        behind = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
-        (self.site / "libraries.pth").write_text("\n".join(behind))
+        # A .pth file adds folders without the .pth files in them, so an editable checkout is not imported.
+        libraries = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+        (self.site / "libraries.pth").write_text("\n".join(libraries))
 
     def run(self, *command: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess:
         """Run a program of this environment."""
@@ -57,14 +59,14 @@ class Environment:
         return subprocess.run(
             [self.folder / "bin" / program, *words],
             cwd=cwd or self.folder,
-            env=SURROUNDINGS,
+            env=ENVIRONMENT_VARIABLES,
             capture_output=True,
             text=True,
             check=False,
         )
 
     def install(self, *wheels: Path) -> None:
-        """Install wheels and nothing that they depend on, also where the libraries behind have them already."""
+        """Install wheels without dependencies, even if the running environment has them."""
         options = ("--no-deps", "--no-index", "--ignore-installed")
         pip("--python", self.folder / "bin/python", "install", *options, *wheels)
 
@@ -94,12 +96,12 @@ def environment(tmp_path: Path, wheels: dict[Path, Path]) -> Environment:
 
 
 def test_an_installed_plugin_is_found_by_its_entry_point(environment):
-    done = environment.run("python", "-c", LOOK)
+    done = environment.run("python", "-c", PRINT_FOCAL)
     assert done.returncode == 0, done.stderr
-    seen = json.loads(done.stdout)
-    assert Path(seen["imported"]).is_relative_to(environment.site)
-    assert (seen["plugin"], seen["version"]) == ("focal", "0.1.0")
-    assert seen["text"] == "focal(focus=1.0) + 0.01 * centering"
+    found = json.loads(done.stdout)
+    assert Path(found["imported"]).is_relative_to(environment.site)
+    assert (found["plugin"], found["version"]) == ("focal", "0.1.0")
+    assert found["text"] == "focal(focus=1.0) + 0.01 * centering"
 
 
 def test_the_command_line_lists_installed_plugins(environment):
@@ -107,29 +109,30 @@ def test_the_command_line_lists_installed_plugins(environment):
     assert done.returncode == 0, done.stderr
     rows = {row["name"]: row for row in json.loads(done.stdout)}
     assert {"focal", "quantile", "bradley_terry"} <= set(rows)
-    assert rows["quantile"]["options"]["level"]["domain"] == "a finite number above 0 to below 1"
+    assert rows["quantile"]["options"]["level"]["domain"] == "a number in (0, 1)"
 
 
-def test_the_installed_plugins_use_every_hook_together(environment):
-    done = environment.run("python", "-c", HOOKS_IN_USE)
+def test_hooks_of_all_installed_plugins_are_found_together(environment):
+    done = environment.run("python", "-c", PRINT_HOOKS)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {
         "provide_dataset_converters": ["shp"],
-        "provide_score_estimates": ["laplace"],
         "provide_losses": ["focal", "quantile"],
+        "provide_score_estimates": ["laplace"],
+        "provide_score_transforms": [],
     }
 
 
 def test_without_its_entry_point_a_plugin_is_not_found(environment):
     (points,) = environment.site.glob("rlhf_losses_focal-*.dist-info/entry_points.txt")
     points.unlink()
-    done = environment.run("python", "-c", LOOK)
+    done = environment.run("python", "-c", PRINT_FOCAL)
     assert done.returncode != 0
     assert "KeyError: 'focal'" in done.stderr
 
 
 @pytest.mark.parametrize("plugin", PLUGINS, ids=lambda path: path.name)
-def test_the_tests_of_a_plugin_pass_where_it_is_installed(plugin, environment, tmp_path):
+def test_the_tests_of_an_installed_plugin_pass(plugin, environment, tmp_path):
     tests = tmp_path / "tests"
     tests.mkdir()
     for file in plugin.glob("test_*.py"):
@@ -138,7 +141,7 @@ def test_the_tests_of_a_plugin_pass_where_it_is_installed(plugin, environment, t
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_wheel_holds_the_package_and_nothing_else(wheels, tmp_path):
+def test_the_wheel_contains_only_the_package(wheels, tmp_path):
     shutil.unpack_archive(wheels[ROOT], tmp_path, format="zip")
     (about,) = tmp_path.glob("*.dist-info")
     assert {path.name for path in tmp_path.iterdir()} == {"rlhf_losses", about.name}
@@ -147,6 +150,6 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheels, tmp_path):
 
 
 @pytest.mark.parametrize("plugin", PLUGINS, ids=lambda path: path.name)
-def test_the_wheel_of_a_plugin_holds_no_tests(plugin, wheels, tmp_path):
+def test_the_wheel_of_a_plugin_contains_no_tests(plugin, wheels, tmp_path):
     shutil.unpack_archive(wheels[plugin], tmp_path, format="zip")
     assert [path.name for path in tmp_path.glob("*.py")] == [plugin.name.replace("-", "_") + ".py"]

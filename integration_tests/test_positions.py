@@ -1,4 +1,4 @@
-"""Models that count positions in another way beyond a length: the scorer's scores depend on the text alone."""
+"""Models whose position ids change above a text length: scores of `Scorer` depend on the text alone."""
 
 import logging
 
@@ -9,6 +9,8 @@ from transformers import AutoModelForSequenceClassification, LlamaConfig, Phi3Co
 from rlhf_losses import RewardConfig, RewardTrainer, Scorer
 from rlhf_losses.data.tokenization import Encoded
 from rlhf_losses.models.architectures import longrope_threshold
+
+pytestmark = pytest.mark.upstream
 
 
 def phi3(tokenizer) -> Phi3Config:
@@ -29,7 +31,7 @@ def encoded(length: int) -> Encoded:
 
 
 @pytest.mark.parametrize("layout", ["padded", "packed", "prefix_shared"])
-def test_a_short_text_scores_alike_alone_and_beside_a_long_one(tokenizer, layout):
+def test_a_short_text_has_the_same_score_alone_and_with_a_long_one(tokenizer, layout):
     torch.manual_seed(0)
     model = AutoModelForSequenceClassification.from_config(phi3(tokenizer))
     for weights in model.parameters():
@@ -40,13 +42,13 @@ def test_a_short_text_scores_alike_alone_and_beside_a_long_one(tokenizer, layout
     ((alone,),) = scorer.score_encoded([short])
     (together,), _ = scorer.score_encoded([short, long])
     assert together == pytest.approx(alone, abs=1e-5)
-    batch = scorer.layout.lay_out([short.ids, long.ids], [0], [59])
+    batch = scorer.layout.batch([short.ids, long.ids], [0], [59])
     with torch.no_grad():
-        mixed = model(**batch["model_inputs"], use_cache=False).logits
+        mixed = model(**batch.model_inputs, use_cache=False).logits
     assert mixed.flatten()[0 if mixed.dim() == 2 else 59].item() != pytest.approx(alone, abs=1e-3)
 
 
-def test_training_on_texts_of_both_lengths_is_warned_of(tokenizer, settings, pairs, caplog):
+def test_training_on_texts_above_the_length_logs_a_warning(tokenizer, settings, pairs, caplog):
     model = AutoModelForSequenceClassification.from_config(phi3(tokenizer))
     for longest in (64, 65):
         caplog.clear()
@@ -58,6 +60,6 @@ def test_training_on_texts_of_both_lengths_is_warned_of(tokenizer, settings, pai
         assert ("--max_length 64" in caplog.text) == (longest > 64)
 
 
-def test_other_models_count_one_way_at_any_length():
+def test_other_models_have_no_threshold():
     assert longrope_threshold(LlamaConfig()) == float("inf")
     assert longrope_threshold(LlamaConfig(rope_parameters={"rope_type": "default", "rope_theta": 1e4})) == float("inf")

@@ -1,4 +1,4 @@
-"""LoRA on a base of 4 bits: the same scores and gradients in every layout, and a plain model at the end."""
+"""LoRA on a 4-bit base: the same scores and gradients in every layout, and a plain model at the end."""
 
 import pytest
 import torch
@@ -13,8 +13,11 @@ from rlhf_losses.models.peft import keep_4bit_trainable
 from rlhf_losses.models.scores import score_batch
 from rlhf_losses.ppo.critic_init import choose_critic
 
-pytest.importorskip("bitsandbytes", reason="weights of 4 bits need it")
-pytestmark = pytest.mark.filterwarnings("ignore:.*:FutureWarning", "ignore:.*:DeprecationWarning")
+pytest.importorskip("bitsandbytes", reason="4-bit weights need it")
+pytestmark = [
+    pytest.mark.upstream,
+    pytest.mark.filterwarnings("ignore:.*:FutureWarning", "ignore:.*:DeprecationWarning"),
+]
 
 FOUR_BITS = {
     "quantization_config": BitsAndBytesConfig(
@@ -30,7 +33,7 @@ TEXTS = [[*SHARED, 41, 42, 43], [*SHARED, 51, 52], SHARED[:20], [61, 62, 63, 64]
 
 @pytest.fixture(scope="module")
 def wide_model(tmp_path_factory, tokenizer) -> str:
-    """Return the folder of a language model that is wide enough: 64 weights have one scale."""
+    """Return the folder of a language model with at least 64 columns, the block size of the quantization."""
     folder = tmp_path_factory.mktemp("wide")
     tiny_policy(vocab_size=len(tokenizer), hidden_size=64, intermediate_size=64).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -46,7 +49,7 @@ def quantized(wide_model):
 
 
 @pytest.mark.parametrize("layout", [PackedLayout(), PrefixSharedLayout()], ids=["packed", "prefix_shared"])
-def test_scores_and_gradients_are_those_of_the_padded_layout(quantized, layout):
+def test_scores_and_gradients_equal_those_of_the_padded_layout(quantized, layout):
     keep_4bit_trainable(quantized)
     assert choose_layout(quantized, PLAIN, layout.name) == layout
     quantized.train()
@@ -57,19 +60,19 @@ def test_scores_and_gradients_are_those_of_the_padded_layout(quantized, layout):
 
 
 def scores_and_gradients(model, layout) -> dict[str, torch.Tensor]:
-    feedback_type = [(text, position) for text, ids in enumerate(TEXTS) for position in range(len(ids))]
-    scores = score_batch(model, layout.lay_out(TEXTS, *zip(*reads, strict=True)))
+    scored = [(text, position) for text, ids in enumerate(TEXTS) for position in range(len(ids))]
+    scores = score_batch(model, layout.batch(TEXTS, *zip(*scored, strict=True)))
     model.zero_grad()
     scores.square().sum().backward()
     gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
     return {"scores": scores.detach()} | gradients
 
 
-def test_what_is_published_is_a_plain_model_with_the_same_scores(wide_model, tmp_path, settings, pairs):
+def test_save_merged_writes_a_plain_model_with_the_same_scores(wide_model, tmp_path, settings, pairs):
     config = RewardConfig(**settings(max_steps=6, learning_rate=3e-3, model_init_kwargs=FOUR_BITS))
     trainer = RewardTrainer(wide_model, config, pairs, peft_config=LORA)
     trainer.train()
-    folder = trainer.save_merged(tmp_path / "saved_merged")
+    folder = trainer.save_merged(tmp_path / "merged")
     plain = AutoModelForSequenceClassification.from_pretrained(folder)
     assert not hasattr(plain.config, "quantization_config")
     assert type(plain.model.layers[0].mlp.up_proj) is torch.nn.Linear
@@ -79,19 +82,19 @@ def test_what_is_published_is_a_plain_model_with_the_same_scores(wide_model, tmp
     assert Scorer.from_pretrained(folder)(prompts, completions) == pytest.approx(theirs, rel=1e-3, abs=1e-3)
 
 
-def test_a_critic_copied_from_4_bits_has_plain_weights_and_gives_the_same_values(quantized):
+def test_a_critic_from_a_4bit_model_has_plain_weights_and_the_same_values(quantized):
     ids = torch.tensor([TEXTS[0]])
     policy = tiny_policy(vocab_size=quantized.config.vocab_size)
     critic = choose_critic(quantized, policy, tokenizer=None, reward_funcs=[])
     assert type(critic.backbone.layers[0].mlp.up_proj) is torch.nn.Linear
-    critic.requires_grad_(True)  # as where the policy trains in full
+    critic.requires_grad_(True)  # as with full training of the policy
     with torch.no_grad():
-        values = critic(ids, torch.ones_like(ids), length=2)
+        values = critic(ids, torch.ones_like(ids), num_tokens=2)
         torch.testing.assert_close(values[:, -1], quantized.eval()(ids).logits[:, 0], rtol=1e-3, atol=1e-3)
 
 
-def test_a_policy_of_4_bits_learns_from_where_it_is(wide_model, tmp_path, settings):
-    """Before the first update it is the policy of the rollout, in the packed layouts too; it is saved_merged plain."""
+def test_a_4bit_policy_starts_from_the_policy_of_the_rollout(wide_model, tmp_path, settings):
+    """The ratio before the first update is 1, also in packed layouts, and `save_merged` writes a plain model."""
 
     def length(completions, **_):
         return [float(len(text)) for text in completions]
@@ -99,10 +102,10 @@ def test_a_policy_of_4_bits_learns_from_where_it_is(wide_model, tmp_path, settin
     config = PPOConfig(**settings(max_steps=2, max_completion_length=8, model_init_kwargs=FOUR_BITS))
     prompts = Dataset.from_dict({"prompt": [f"{'Say it. ' * (i % 3)}{i}:" for i in range(16)]})
     trainer = PPOTrainer(wide_model, length, config, prompts, peft_config=LORA)
-    assert trainer.layout == PrefixSharedLayout()
+    assert trainer.sequence_forward.layout == PrefixSharedLayout()
     trainer.train()
     first = next(entry for entry in trainer.state.log_history if "ratio" in entry)
     assert first["ratio"] == pytest.approx(1, abs=1e-4)
     assert first["approx_kl"] == pytest.approx(0, abs=1e-5)
-    plain = AutoModelForCausalLM.from_pretrained(trainer.save_merged(tmp_path / "saved_merged"))
+    plain = AutoModelForCausalLM.from_pretrained(trainer.save_merged(tmp_path / "merged"))
     assert type(plain.model.layers[0].mlp.up_proj) is torch.nn.Linear

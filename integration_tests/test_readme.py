@@ -94,5 +94,5 @@ def test_the_plugin_page_is_a_plugin(tmp_path, monkeypatch):
     assert importlib.util.find_spec("squared_hinge") is not None
     (tmp_path / "listwise.py").write_text(listwise, encoding="utf-8")
     check_loss(importlib.import_module("listwise").MeanOfTheBest())
-    (tmp_path / "warm.py").write_text(learning, encoding="utf-8")
-    check_loss(importlib.import_module("warm").WarmBradleyTerry())
+    (tmp_path / "temperature.py").write_text(learning, encoding="utf-8")
+    check_loss(importlib.import_module("temperature").TemperatureBradleyTerry())

@@ -1,4 +1,4 @@
-"""Real feedback, if it lies beside the project: every file is inspected, and trains from the command line."""
+"""Real feedback, if present next to the project: every file is inspected, and trains from the command line."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,7 @@ def test_every_file_of_real_feedback_is_inspected(done, file):
         assert (kind.get("agreement_ceiling") or 0.0) <= (ceiling or 1.0)
 
 
-def test_annotators_who_differ_bound_the_agreement(done):
+def test_disagreement_of_annotators_bounds_the_agreement(done):
     answered = done("inspect", "--dataset", DATA / "pandalm" / "votes.train.jsonl", "--json")
     votes = json.loads(answered.out)["feedback"]["Votes"]
     assert votes["contradictory"] > 0
@@ -43,7 +43,7 @@ def test_annotators_who_differ_bound_the_agreement(done):
 
 
 @pytest.mark.parametrize("file", TO_TRAIN_ON, ids=lambda file: f"{file.parent.name}/{file.stem}")
-def test_every_loss_that_reads_a_file_trains_on_it(done, file, tmp_path):
+def test_every_compatible_loss_trains_on_a_file(done, file, tmp_path):
     (tmp_path / "chat.jinja").write_text(CHAT)
     rows = tmp_path / "rows.jsonl"
     rows.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:8]))

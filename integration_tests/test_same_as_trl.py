@@ -1,4 +1,4 @@
-"""With `bradley_terry`, our trainer is TRL's: losses, gradients, metrics and saved files."""
+"""With `bradley_terry`, losses, gradients, metrics and saved files are those of TRL."""
 
 from pathlib import Path
 
@@ -10,6 +10,8 @@ from peft import LoraConfig
 from safetensors.torch import load_file
 
 from rlhf_losses import RewardConfig, RewardTrainer, bradley_terry, centering
+
+pytestmark = pytest.mark.upstream
 
 METRICS = ("loss", "grad_norm", "learning_rate", "accuracy", "margin", "min_reward", "mean_reward", "max_reward")
 
@@ -58,7 +60,7 @@ def test_a_trl_configuration_with_centering_means_the_same_here(language_model, 
     assert ours.loss == bradley_terry + 0.3 * centering
 
 
-def test_lora_trains_as_in_trl_with_the_head_named(language_model, pairs, settings):
+def test_lora_trains_as_in_trl_with_the_head_in_modules_to_save(language_model, pairs, settings):
     def lora(**options):
         return LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, **options)
 
@@ -83,7 +85,7 @@ def test_evaluation_metrics_equal_those_of_trl(language_model, pairs, settings):
     assert {name: ours[name] for name in shared} == pytest.approx({name: theirs[name] for name in shared}, rel=1e-4)
 
 
-def test_conversations_and_implicit_prompts_read_as_in_trl(language_model, settings):
+def test_conversations_and_implicit_prompts_train_as_in_trl(language_model, settings):
     question = [{"role": "user", "content": "Is the sky blue?"}]
     rows = [
         {
@@ -99,7 +101,7 @@ def test_conversations_and_implicit_prompts_read_as_in_trl(language_model, setti
     assert_same_run(ours, theirs)
 
 
-def test_the_saved_files_are_those_of_trl_and_the_description(language_model, pairs, settings, tmp_path):
+def test_the_saved_files_are_those_of_trl_and_the_metadata(language_model, pairs, settings, tmp_path):
     theirs = trl.RewardTrainer(
         language_model, trl.RewardConfig(**settings(output_dir=str(tmp_path / "theirs"))), train_dataset=pairs
     )

@@ -1,7 +1,10 @@
-"""A saved reward model is an ordinary classifier, and its scores depend on the text alone."""
+"""`Scorer`: a merged reward model is a plain classifier, and the score of a text depends on this text only."""
 
+import hashlib
 import json
 import pickle
+import statistics
+from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -11,30 +14,43 @@ from datasets import Dataset
 from one_by_one import OneByOne, TokensComputed
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    BertConfig,
+    BertForSequenceClassification,
+)
 
 from rlhf_losses import RewardConfig, RewardTrainer, Scorer, UnsupportedModelError, bradley_terry
 from rlhf_losses.layouts.splitting import CPU_SPLITTER
-from rlhf_losses.scoring import best_of, evaluate
+from rlhf_losses.scoring import best_of, evaluate, fit_reference
+from rlhf_losses.scoring.canaries import record_canaries
+from rlhf_losses.transforms import Clip, Requirement, ScoreTransform
 
 PROMPTS = ["Name a colour. ", "Name a colour. ", "Count. ", "Is it late? "]
 COMPLETIONS = ["Red", "Blue, or perhaps a very dark green.", "1 2 3 4 5 6 7 8 9", ""]
 
 
 @pytest.fixture(scope="module")
-def saved_merged(trained, tmp_path_factory) -> Path:
-    return trained.save_merged(tmp_path_factory.mktemp("saved_merged"))
+def merged(trained, tmp_path_factory) -> Path:
+    return trained.save_merged(tmp_path_factory.mktemp("merged"))
 
 
 @pytest.fixture(scope="module")
-def scorer(saved_merged) -> Scorer:
-    return Scorer.from_pretrained(saved_merged)
+def scorer(merged) -> Scorer:
+    return Scorer.from_pretrained(merged)
 
 
-def test_the_published_model_loads_as_a_plain_classifier_and_scores_the_same(saved_merged, scorer, tokenizer):
-    model = AutoModelForSequenceClassification.from_pretrained(saved_merged, dtype=torch.float32)
+@pytest.fixture
+def own_scorer(merged) -> Scorer:
+    """Return a scorer that a test may change."""
+    return Scorer.from_pretrained(merged)
+
+
+def test_a_merged_model_is_a_plain_classifier_with_the_same_scores(merged, scorer, tokenizer):
+    model = AutoModelForSequenceClassification.from_pretrained(merged, dtype=torch.float32)
     assert model.config.num_labels == 1
-    assert (saved_merged / "model.safetensors").is_file()
+    assert (merged / "model.safetensors").is_file()
     texts = [p + c + tokenizer.eos_token for p, c in zip(PROMPTS, COMPLETIONS, strict=True)]
     batch = tokenizer(texts, padding=True, padding_side="right", return_tensors="pt")
 
@@ -43,8 +59,8 @@ def test_the_published_model_loads_as_a_plain_classifier_and_scores_the_same(sav
     assert scorer(PROMPTS, COMPLETIONS) == pytest.approx(logits.tolist(), abs=1e-5)
 
 
-def test_lora_is_merged_and_the_head_is_the_trained_one(trained, saved_merged, language_model):
-    weights = load_file(saved_merged / "model.safetensors")
+def test_the_adapter_is_merged_and_the_head_is_the_trained_one(trained, merged, language_model):
+    weights = load_file(merged / "model.safetensors")
     assert not [name for name in weights if "lora" in name]
     trained_head = trained.model.base_model.model.score.modules_to_save["default"].weight
     torch.testing.assert_close(weights["score.weight"], trained_head.detach())
@@ -54,31 +70,31 @@ def test_lora_is_merged_and_the_head_is_the_trained_one(trained, saved_merged, l
 
 
 @pytest.mark.parametrize("size", [1, 2, 64])
-def test_scores_do_not_depend_on_the_batch_size(saved_merged, scorer, size):
-    other = Scorer.from_pretrained(saved_merged, batch_size=size)
+def test_scores_do_not_depend_on_the_batch_size(merged, scorer, size):
+    other = Scorer.from_pretrained(merged, batch_size=size)
     assert other(PROMPTS, COMPLETIONS) == pytest.approx(scorer(PROMPTS, COMPLETIONS), abs=1e-5)
 
 
-def test_on_a_cpu_a_pass_holds_few_tokens_but_all_that_share_a_prompt(saved_merged):
+def test_a_pass_on_a_cpu_has_few_tokens_but_all_texts_with_one_prompt(merged):
     passes = []
-    scorer = Scorer.from_pretrained(saved_merged, batch_size=64)
+    scorer = Scorer.from_pretrained(merged, batch_size=64)
     scorer.model.register_forward_pre_hook(
         lambda _module, _args, options: passes.append(options["input_ids"].numel()), with_kwargs=True
     )
     prompts = [f"{number} colours of the sea, of the wind and of the moon. " * 3 for number in range(32)]
-    apart = scorer(prompts, ["Blue."] * 32)
+    separate = scorer(prompts, ["Blue."] * 32)
     assert len(passes) > 1
-    assert max(passes) <= CPU_SPLITTER.tokens
-    assert apart == pytest.approx(Scorer.from_pretrained(saved_merged, batch_size=1)(prompts, ["Blue."] * 32), abs=1e-5)
+    assert max(passes) <= CPU_SPLITTER.max_tokens
+    assert separate == pytest.approx(Scorer.from_pretrained(merged, batch_size=1)(prompts, ["Blue."] * 32), abs=1e-5)
     passes.clear()
     scorer([prompts[0]] * 64, [f"Blue, and {number} others, or none of them at all." for number in range(64)])
     assert len(passes) == 1
-    assert passes[0] > CPU_SPLITTER.tokens
+    assert passes[0] > CPU_SPLITTER.max_tokens
 
 
-def test_scores_do_not_depend_on_the_padding_side_of_the_tokenizer(saved_merged, scorer):
+def test_scores_do_not_depend_on_the_padding_side_of_the_tokenizer(merged, scorer):
     expected = scorer(PROMPTS, COMPLETIONS)
-    other = Scorer.from_pretrained(saved_merged)
+    other = Scorer.from_pretrained(merged)
     other.tokenizer.padding_side = "left"
     assert other(PROMPTS, COMPLETIONS) == pytest.approx(expected, abs=1e-6)
 
@@ -89,7 +105,7 @@ def test_a_whole_text_scores_as_its_prompt_and_completion(scorer):
     )
 
 
-def test_conversations_are_scored_in_the_words_of_the_chat_template(scorer, tokenizer):
+def test_conversations_are_scored_with_the_chat_template(scorer, tokenizer):
     question = [{"role": "user", "content": "Name a colour."}]
     reply = [{"role": "assistant", "content": "Red"}]
     rendered = tokenizer.apply_chat_template(question + reply, tokenize=False)
@@ -100,11 +116,11 @@ def test_conversations_are_scored_in_the_words_of_the_chat_template(scorer, toke
     assert scorer.score([question + reply]) == pytest.approx([expected], abs=1e-5)
 
 
-def test_a_scorer_survives_pickling(scorer):
+def test_a_scorer_can_be_pickled(scorer):
     assert pickle.loads(pickle.dumps(scorer))(PROMPTS, COMPLETIONS) == scorer(PROMPTS, COMPLETIONS)
 
 
-def test_an_adapter_folder_scores_as_the_published_model(trained, scorer, tmp_path):
+def test_an_adapter_folder_has_the_scores_of_the_merged_model(trained, scorer, tmp_path):
     trained.save_model(str(tmp_path))
     assert (tmp_path / "adapter_config.json").is_file()
     assert Scorer.from_pretrained(tmp_path)(PROMPTS, COMPLETIONS) == pytest.approx(
@@ -112,23 +128,87 @@ def test_an_adapter_folder_scores_as_the_published_model(trained, scorer, tmp_pa
     )
 
 
-def test_the_description_says_what_was_trained(saved_merged):
-    told = json.loads((saved_merged / "reward_model.json").read_text())
-    assert told["loss"] == "bradley_terry"
-    assert told["feedback"] == ["Pairs"]
-    assert told["score_read_at"] == "end of text"
-    assert set(told["versions"]) == {"rlhf-losses", "trl", "transformers", "peft", "torch"}
+def test_the_metadata_describe_the_training(merged, scorer, tokenizer):
+    content = json.loads((merged / "reward_model.json").read_text())
+    assert content["schema"] == 2
+    assert content["loss"] == "bradley_terry"
+    assert content["feedback_types"] == ["Pairs"]
+    assert content["score_position"] == "end_of_text"
+    assert content["overlong"] == "drop"
+    assert content["chat_template_sha256"] == hashlib.sha256(tokenizer.chat_template.encode()).hexdigest()
+    assert set(content["versions"]) == {"rlhf-losses", "trl", "transformers", "peft", "torch"}
+    text, conversation = content["canaries"]
+    assert text["dtype"] == conversation["dtype"] == "float32"
+    assert scorer.score([text["input"]]) == pytest.approx([text["score"]], abs=1e-5)
+    assert scorer.score([conversation["input"]]) == pytest.approx([conversation["score"]], abs=1e-5)
 
 
-def test_a_head_that_is_not_the_trained_one_is_refused(saved_merged, tmp_path):
-    for file in saved_merged.iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
+def copy_of(folder: Path, target: Path) -> Path:
+    for file in folder.iterdir():
+        (target / file.name).write_bytes(file.read_bytes())
+    return target
+
+
+def test_a_head_that_is_not_the_trained_one_is_refused(merged, tmp_path):
+    copy_of(merged, tmp_path)
     weights = load_file(tmp_path / "model.safetensors")
     weights["score.weight"] = torch.randn_like(weights["score.weight"])
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
 
+    with pytest.raises(UnsupportedModelError, match=r"canary text.*was recorded.*download all files"):
+        Scorer.from_pretrained(tmp_path)
+
+
+def test_a_changed_chat_template_is_refused(merged, tmp_path):
+    template = copy_of(merged, tmp_path) / "chat_template.jinja"
+    template.write_text(template.read_text().replace("<", "["))
+
+    with pytest.raises(UnsupportedModelError, match=r"canary conversation.*was recorded.*chat template"):
+        Scorer.from_pretrained(tmp_path)
+
+
+def test_a_newer_schema_is_refused(merged, tmp_path):
+    file = copy_of(merged, tmp_path) / "reward_model.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "schema": 3}))
+    with pytest.raises(UnsupportedModelError, match=r"schema 3.*pip install --upgrade"):
+        Scorer.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_tolerance_of_recorded_scores_follows_from_the_dtype(merged, dtype, tokenizer, tmp_path):
+    """The tolerance is that of the less precise of the recorded dtype and the dtype of the loaded model."""
+    half = Scorer.from_pretrained(merged, dtype=dtype)
+    (canary, _) = record_canaries(half.model, tokenizer)
+    assert canary.dtype == str(dtype).removeprefix("torch.")
+    content = {**json.loads((merged / "reward_model.json").read_text()), "canaries": [asdict(canary)]}
+    (copy_of(merged, tmp_path) / "reward_model.json").write_text(json.dumps(content))
+    Scorer.from_pretrained(tmp_path)
+    content["canaries"][0] |= {"dtype": "float32", "score": canary.score + 0.01 * (1 + abs(canary.score))}
+    (tmp_path / "reward_model.json").write_text(json.dumps(content))
     with pytest.raises(UnsupportedModelError, match="canary"):
         Scorer.from_pretrained(tmp_path)
+    Scorer.from_pretrained(tmp_path, dtype=dtype)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        None,
+        "{{ strftime_now('%d %b %Y') }}{% for m in messages %}{{ m['content'] }}{% endfor %}",
+        "{{ messages[7].x.y }}",
+    ],
+    ids=["none", "date", "failing"],
+)
+def test_a_conversation_is_recorded_only_if_the_template_renders_it_alike_every_day(scorer, other_tokenizer, template):
+    other_tokenizer.chat_template = template
+    (canary,) = record_canaries(scorer.model, other_tokenizer)
+    assert isinstance(canary.input, str)
+
+
+def test_inputs_longer_than_the_context_are_not_recorded(tokenizer):
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = BertConfig(vocab_size=len(tokenizer), num_labels=1, max_position_embeddings=20, **sizes)
+    assert record_canaries(BertForSequenceClassification(config), tokenizer) == []
 
 
 def test_a_base_model_is_refused_as_a_reward_model(language_model):
@@ -140,17 +220,17 @@ def test_the_adapter_of_a_language_model_is_refused_as_a_reward_model(language_m
     adapted = get_peft_model(AutoModelForCausalLM.from_pretrained(language_model), LoraConfig(task_type="CAUSAL_LM"))
     adapted.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(UnsupportedModelError, match=r"holds no score head.*rlhf-losses train"):
+    with pytest.raises(UnsupportedModelError, match=r"has no score head.*rlhf-losses train"):
         Scorer.from_pretrained(tmp_path)
 
 
-def test_a_language_model_is_no_scorer(language_model, tokenizer):
+def test_a_language_model_is_refused(language_model, tokenizer):
     model = AutoModelForCausalLM.from_pretrained(language_model)
     with pytest.raises(UnsupportedModelError, match="num_labels=2"):
         Scorer(model, tokenizer)
 
 
-def test_a_prompt_longer_than_the_context_is_cut_from_the_left(scorer):
+def test_a_prompt_longer_than_the_context_is_truncated_from_the_left(scorer):
     context = scorer.model.config.max_position_embeddings
     fitting = context - len(["<bos>", "R", "e", "d", "<eos>"])
     expected = scorer(["x" * fitting], ["Red"])
@@ -171,7 +251,7 @@ def steps_data() -> Dataset:
     )
 
 
-def test_a_model_of_steps_scores_a_text_by_the_mean_over_its_steps(language_model, settings, tmp_path):
+def test_a_text_has_the_mean_score_of_its_steps(language_model, settings, tmp_path):
     trainer = RewardTrainer(
         language_model, RewardConfig(**settings()), train_dataset=steps_data(), loss="segment_hinge"
     )
@@ -185,8 +265,8 @@ def test_a_model_of_steps_scores_a_text_by_the_mean_over_its_steps(language_mode
     assert scorer(["Tell 1. "], ["It is good. It is bad. Bye."]) == pytest.approx([sum(each) / 3], abs=1e-6)
 
 
-def test_steps_are_scored_as_if_each_were_the_last(language_model, settings, tokenizer):
-    """One forward pass gives every step the score that its own prefix gets."""
+def test_each_step_has_the_score_of_the_text_up_to_it(language_model, settings, tokenizer):
+    """One forward pass gives the scores that a forward pass per prefix gives."""
     trainer = RewardTrainer(
         language_model, RewardConfig(**settings()), train_dataset=steps_data(), loss="segment_hinge"
     )
@@ -200,7 +280,7 @@ def test_steps_are_scored_as_if_each_were_the_last(language_model, settings, tok
         assert score == pytest.approx(alone, abs=1e-5)
 
 
-def test_scoring_counts_forward_passes_by_text_and_not_by_step(language_model, settings, tokenizer):
+def test_a_text_with_steps_needs_one_forward_pass(language_model, settings, tokenizer):
     trainer = RewardTrainer(
         language_model, RewardConfig(**settings()), train_dataset=steps_data(), loss="segment_hinge"
     )
@@ -215,26 +295,26 @@ def test_scoring_counts_forward_passes_by_text_and_not_by_step(language_model, s
 
 
 @pytest.mark.parametrize("layout", ["auto", "packed", "padded"])
-def test_the_best_of_n_is_that_of_the_plain_model_and_prompts_are_computed_once(saved_merged, tokenizer, layout):
-    """One text at a time, by transformers alone; only the layout that shares beginnings saves the prompts."""
+def test_best_of_n_agrees_with_the_plain_model_and_computes_prompts_once(merged, tokenizer, layout):
+    """The expected scores are those of transformers. Only a layout with shared prefixes computes fewer tokens."""
     prompts = [f"{i} birds sing of the sea and of the wind. " for i in range(3)]
     candidates = [[f"{'aeiouxyz'[(i + 3 * n) % 8]} is song {n}" for n in range(8)] for i in range(3)]
-    asked, answers = [prompt for prompt in prompts for _ in range(8)], list(chain(*candidates))
-    alone = OneByOne(None, tokenizer, saved_merged)
+    repeated, answers = [prompt for prompt in prompts for _ in range(8)], list(chain(*candidates))
+    alone = OneByOne(None, tokenizer, merged)
     scores = [alone([prompt] * 8, texts) for prompt, texts in zip(prompts, candidates, strict=True)]
     assert min(max(each) - min(each) for each in scores) > 1e-3
     expected = [texts[int(torch.tensor(each).argmax())] for texts, each in zip(candidates, scores, strict=True)]
-    scorer = Scorer.from_pretrained(saved_merged, layout=layout)
+    scorer = Scorer.from_pretrained(merged, layout=layout)
     computed = TokensComputed(scorer.model)
 
     assert best_of(scorer, prompts, candidates) == expected
-    computed_tokens, all_tokens = computed.take(), alone.tokens(asked, answers)
+    computed_tokens, all_tokens = computed.take(), alone.tokens(repeated, answers)
     if layout == "auto":
-        assert computed_tokens == alone.distinct_tokens(asked, answers)
+        assert computed_tokens == alone.distinct_tokens(repeated, answers)
         assert computed_tokens < all_tokens / 3
     else:
         assert computed_tokens >= all_tokens
-    assert scorer(asked, answers) == pytest.approx(list(chain(*scores)), abs=1e-5)
+    assert scorer(repeated, answers) == pytest.approx(list(chain(*scores)), abs=1e-5)
 
 
 def test_evaluation_agrees_with_scores_and_scipy(scorer, pairs):
@@ -248,3 +328,73 @@ def test_evaluation_agrees_with_scores_and_scipy(scorer, pairs):
 
     rated = Dataset.from_dict({"prompt": pairs["prompt"], "completion": pairs["chosen"], "rating": list(range(16))})
     assert evaluate(scorer, rated)["spearman"] == pytest.approx(float(spearmanr(chosen, range(16)).statistic))
+
+
+def test_transformed_scores_are_those_of_the_formula(own_scorer):
+    raw = own_scorer(PROMPTS, COMPLETIONS)
+    fit_reference(own_scorer, PROMPTS[:3], COMPLETIONS[:3])
+    mean, std = statistics.fmean(raw[:3]), statistics.pstdev(raw[:3])
+    expected = [(score - mean) / std for score in raw]
+    standardized = own_scorer.with_transforms("standardize")
+    assert standardized(PROMPTS, COMPLETIONS) == pytest.approx(expected, abs=1e-5)
+    assert own_scorer.with_transforms("standardize | clip(limit=0.5)")(PROMPTS, COMPLETIONS) == pytest.approx(
+        [max(-0.5, min(0.5, score)) for score in expected], abs=1e-5
+    )
+    assert standardized.affine() == pytest.approx((1 / std, -mean / std), rel=1e-4)
+    assert own_scorer(PROMPTS, COMPLETIONS) == raw
+    assert own_scorer.affine() == (1.0, 0.0)
+
+
+def test_fitted_values_are_saved_with_the_model(merged, tmp_path):
+    copy_of(merged, tmp_path)
+    scorer = Scorer.from_pretrained(tmp_path)
+    fit_reference(scorer, PROMPTS, COMPLETIONS, tmp_path, "clip(limit=0.5) | standardize")
+    again = Scorer.from_pretrained(tmp_path)
+    text = "clip(limit=0.5) | standardize"
+    assert again.transforms is None
+    assert again.with_transforms(text)(PROMPTS, COMPLETIONS) == scorer.with_transforms(text)(PROMPTS, COMPLETIONS)
+    with pytest.raises(UnsupportedModelError, match=r"no reference samples.*'standardize'.*fit_reference"):
+        again.with_transforms("standardize")
+
+
+def test_each_step_is_transformed_and_a_text_after_aggregation(language_model, settings, tmp_path):
+    trainer = RewardTrainer(
+        language_model, RewardConfig(**settings()), train_dataset=steps_data(), loss="segment_hinge"
+    )
+    raw = Scorer.from_pretrained(trainer.save_merged(tmp_path / "steps"))
+    steps = ["It is good. ", "It is bad. ", "Bye."]
+    scores = raw.score_steps("Tell 1. ", steps)
+    limit = sorted(abs(score) for score in scores)[1]
+    clipped = raw.with_transforms(Clip(limit=limit))
+    assert clipped.score_steps("Tell 1. ", steps) == [max(-limit, min(limit, score)) for score in scores]
+    mean = sum(scores) / 3
+    assert clipped(["Tell 1. "], ["".join(steps)]) == pytest.approx([max(-limit, min(limit, mean))], abs=1e-6)
+
+
+@dataclass(frozen=True)
+class Projection(ScoreTransform):
+    """Adds the mean feature and the length to the score."""
+
+    requires = Requirement.FEATURES | Requirement.LENGTHS
+
+    def apply(self, texts, fitted):
+        return texts.scores + texts.features.mean(1) + texts.lengths
+
+
+def test_transforms_receive_the_features_and_lengths_that_they_require(scorer):
+    encoded = scorer.encode_completions(PROMPTS, COMPLETIONS)
+    features = [vectors[0].mean().item() for vectors, _ in scorer.features_and_scores(encoded)]
+    lengths = [len(completion) + 1 for completion in COMPLETIONS]  # one token per character, and EOS
+    expected = [sum(parts) for parts in zip(scorer(PROMPTS, COMPLETIONS), features, lengths, strict=True)]
+    assert scorer.with_transforms(Projection())(PROMPTS, COMPLETIONS) == pytest.approx(expected, abs=1e-4)
+
+
+def test_evaluation_uses_raw_scores_unless_the_scorer_has_transforms(own_scorer, pairs):
+    raw = evaluate(own_scorer, pairs)
+    fit_reference(own_scorer, pairs["prompt"], pairs["chosen"])
+    mean, std = own_scorer.metadata.transforms["standardize"].values()
+    assert evaluate(own_scorer, pairs) == raw
+    standardized = evaluate(own_scorer.with_transforms("standardize"), pairs)
+    assert standardized["mean_score"] == pytest.approx((raw["mean_score"] - mean) / std, abs=1e-4)
+    assert standardized["margin"] == pytest.approx(raw["margin"] / std, rel=1e-4)
+    assert standardized["accuracy"] == raw["accuracy"]

@@ -1,4 +1,4 @@
-"""A scorer is a reward function of TRL's own trainers."""
+"""A `Scorer` is a reward function of TRL's GRPO and RLOO trainers."""
 
 import math
 
@@ -18,34 +18,35 @@ PROMPTS = {"texts": TEXTS, "conversations": [[{"role": "user", "content": text}]
 @pytest.fixture
 def scorer(reward_model, tokenizer):
     with torch.no_grad():
-        reward_model.score.weight.normal_()  # scores far enough apart to tell completions from each other
+        reward_model.score.weight.normal_()  # larger differences between the scores of completions
     return Scorer(reward_model, tokenizer)
 
 
+@pytest.mark.upstream
 @pytest.mark.parametrize("form", PROMPTS)
 @pytest.mark.parametrize(("trainer_class", "config_class"), TRAINERS, ids=["grpo", "rloo"])
-def test_the_trainer_optimises_the_scores_that_the_scorer_gives(
+def test_the_reward_of_the_trainer_is_the_score_of_the_plain_model(
     trainer_class, config_class, form, scorer, tokenizer, language_model, settings, tmp_path
 ):
-    """They are those of the plain model for each text by itself, and the tokens of a prompt are computed once."""
+    """The plain model scores one text at a time. The scorer computes the tokens of a prompt once."""
     alone, computed = OneByOne(scorer.model, tokenizer, tmp_path / "plain"), TokensComputed(scorer.model)
-    answered = []
+    rollouts = []
 
-    def remember(prompts, completions, **_):
-        answered.append((prompts, completions, computed.take()))
+    def record(prompts, completions, **_):
+        rollouts.append((prompts, completions, computed.take()))
         return [0.0] * len(prompts)
 
     trainer = trainer_class(
         language_model,
-        [scorer, remember],
+        [scorer, record],
         config_class(**settings(max_steps=2, num_generations=2, max_completion_length=6)),
         Dataset.from_dict({"prompt": PROMPTS[form]}),
     )
     trainer.train()
 
     logged = [entry for entry in trainer.state.log_history if "loss" in entry]
-    assert len(logged) == len(answered) == 2
-    for entry, (prompts, completions, tokens) in zip(logged, answered, strict=True):
+    assert len(logged) == len(rollouts) == 2
+    for entry, (prompts, completions, tokens) in zip(logged, rollouts, strict=True):
         scores = alone(prompts, completions)
         mean = sum(scores) / len(scores)
         assert entry["rewards/reward_model/mean"] == pytest.approx(mean, rel=1e-5)

@@ -1,4 +1,4 @@
-"""A real language model, against a reward model trained on its own stories as an annotator ranks them."""
+"""PPO of a real language model with a reward model that is trained on rankings of its own stories."""
 
 import json
 import re
@@ -30,10 +30,10 @@ def ranked_stories() -> list[dict]:
     rows = []
     for prompt in PROMPTS:
         ids = tokenizer([prompt] * 8, return_tensors="pt")["input_ids"]
-        told = model.generate(
+        generated = model.generate(
             ids, attention_mask=torch.ones_like(ids), do_sample=True, max_new_tokens=40, pad_token_id=0
         )
-        stories = tokenizer.batch_decode(told[:, ids.shape[1] :], skip_special_tokens=True)
+        stories = tokenizer.batch_decode(generated[:, ids.shape[1] :], skip_special_tokens=True)
         rows.append({"prompt": prompt, "completions": stories, "ranks": [-kind_words(story) for story in stories]})
     return rows
 
@@ -45,12 +45,12 @@ def test_the_loop_runs_on_a_real_language_model_from_the_command_line(done, tmp_
     (tmp_path / "ranked.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "prompts.jsonl").write_text("".join(json.dumps({"prompt": row["prompt"]}) + "\n" for row in rows))
 
-    told = done(
+    trained = done(
         *f"train --model {POLICY} --dataset ranked.jsonl --loss accumulated_pairs --output_dir reward".split(),
         *["--pad_token", "<unk>", "--max_steps", "4", "--per_device_train_batch_size", "2", "--learning_rate", "1e-3"],
         *FAST.split(),
     )
-    assert "Trained on 6 rows of 6 (0 left out)" in told.out
+    assert "Trained on 6 of 6 rows (0 dropped)" in trained.out
     done(
         *f"ppo --model {POLICY} --reward_model reward --dataset prompts.jsonl --output_dir policy".split(),
         *[

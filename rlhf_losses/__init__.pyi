@@ -1,4 +1,4 @@
-"""Every name of the front door and where it lives, for type checkers and for `__init__.py`, which reads this file."""
+"""All public names and their modules, for type checkers and for `__init__.py`, which imports them on first use."""
 
 from rlhf_losses.converters import DatasetConverter as DatasetConverter
 from rlhf_losses.data.conversion import convert_dataset as convert_dataset
@@ -6,6 +6,7 @@ from rlhf_losses.errors import FeedbackMismatchError as FeedbackMismatchError
 from rlhf_losses.errors import InvalidFeedbackError as InvalidFeedbackError
 from rlhf_losses.errors import InvalidLossError as InvalidLossError
 from rlhf_losses.errors import InvalidSettingError as InvalidSettingError
+from rlhf_losses.errors import MissingPackageError as MissingPackageError
 from rlhf_losses.errors import OutputExistsError as OutputExistsError
 from rlhf_losses.errors import PluginError as PluginError
 from rlhf_losses.errors import RlhfLossesError as RlhfLossesError
@@ -16,6 +17,7 @@ from rlhf_losses.feedback import Feedback as Feedback
 from rlhf_losses.feedback import Labels as Labels
 from rlhf_losses.feedback import Mixed as Mixed
 from rlhf_losses.feedback import Pairs as Pairs
+from rlhf_losses.feedback import Ragged as Ragged
 from rlhf_losses.feedback import Rankings as Rankings
 from rlhf_losses.feedback import Ratings as Ratings
 from rlhf_losses.feedback import Steps as Steps
@@ -50,6 +52,7 @@ from rlhf_losses.losses import Loss as Loss
 from rlhf_losses.losses import LossProperty as LossProperty
 from rlhf_losses.losses import MultiAttribute as MultiAttribute
 from rlhf_losses.losses import NamedObjective as NamedObjective
+from rlhf_losses.losses import Objective as Objective
 from rlhf_losses.losses import OrdinalPreference as OrdinalPreference
 from rlhf_losses.losses import OrdinalRating as OrdinalRating
 from rlhf_losses.losses import PairwiseLoss as PairwiseLoss
@@ -69,6 +72,7 @@ from rlhf_losses.losses import StepCrossEntropy as StepCrossEntropy
 from rlhf_losses.losses import StepwiseLoss as StepwiseLoss
 from rlhf_losses.losses import Thurstone as Thurstone
 from rlhf_losses.losses import TieLoss as TieLoss
+from rlhf_losses.losses import WeightedSum as WeightedSum
 from rlhf_losses.losses import accumulated_pairs as accumulated_pairs
 from rlhf_losses.losses import aggregated as aggregated
 from rlhf_losses.losses import batch_sum_to_zero as batch_sum_to_zero
@@ -103,19 +107,23 @@ from rlhf_losses.losses import squared_difference as squared_difference
 from rlhf_losses.losses import squared_error as squared_error
 from rlhf_losses.losses import step_cross_entropy as step_cross_entropy
 from rlhf_losses.losses import thurstone as thurstone
-from rlhf_losses.ppo import Ensemble as Ensemble
 from rlhf_losses.ppo import PPOConfig as PPOConfig
 from rlhf_losses.ppo import PPOTrainer as PPOTrainer
 from rlhf_losses.ppo import StepMeanRewards as StepMeanRewards
 from rlhf_losses.ppo import StepRewards as StepRewards
 from rlhf_losses.ppo import TokenRewardFunction as TokenRewardFunction
 from rlhf_losses.ppo import scorer_on_base as scorer_on_base
+from rlhf_losses.scoring import Ensemble as Ensemble
 from rlhf_losses.scoring import Estimator as Estimator
 from rlhf_losses.scoring import Scorer as Scorer
-from rlhf_losses.scoring import StandardizedScorer as StandardizedScorer
 from rlhf_losses.scoring import fit_estimate as fit_estimate
 from rlhf_losses.scoring import fit_reference as fit_reference
 from rlhf_losses.training import RewardConfig as RewardConfig
 from rlhf_losses.training import RewardTrainer as RewardTrainer
-from rlhf_losses.transforms.estimate import Evidence as Evidence
-from rlhf_losses.transforms.estimate import ScoreEstimate as ScoreEstimate
+from rlhf_losses.transforms import Evidence as Evidence
+from rlhf_losses.transforms import Requirement as Requirement
+from rlhf_losses.transforms import ScoredTexts as ScoredTexts
+from rlhf_losses.transforms import ScoreEstimate as ScoreEstimate
+from rlhf_losses.transforms import ScoreTransform as ScoreTransform
+
+__version__: str

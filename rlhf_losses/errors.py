@@ -1,19 +1,18 @@
-"""Everything that this package raises on purpose.
-
-::
+"""Errors of this package.
 
     RlhfLossesError
-    ├── UnknownNameError (LookupError)          no loss, option or plugin has that name
-    ├── InvalidLossError (ValueError)        a text that is not a sum of losses, or an option out of range
-    ├── FeedbackMismatchError (TypeError)       the data hold one kind of feedback, the loss reads another
-    ├── InvalidFeedbackError (ValueError)       the right kind of feedback, with values that cannot be
-    ├── UnsupportedModelError (ValueError)         a model or tokenizer that cannot give one score a text
-    ├── InvalidSettingError (ValueError)       a setting out of range, or two that exclude each other
-    ├── OutputExistsError (FileExistsError)        the output folder holds an earlier run
-    └── PluginError                        a plugin that cannot be loaded, or breaks the contract
+    ├── UnknownNameError (LookupError)         unknown name of a loss, an option, a converter or a plugin
+    ├── InvalidLossError (ValueError)          text that is not a sum of losses, or an option out of range
+    ├── FeedbackMismatchError (TypeError)      feedback of a type that the loss does not accept
+    ├── InvalidFeedbackError (ValueError)      feedback of the right type with invalid values
+    ├── UnsupportedModelError (ValueError)     model or tokenizer that does not give one score per text
+    ├── InvalidSettingError (ValueError)       setting out of range, or two settings that exclude each other
+    ├── OutputExistsError (FileExistsError)    output folder or file that exists
+    ├── MissingPackageError (ImportError)      optional package that is not installed
+    └── PluginError                            plugin that cannot be loaded, or breaks the contract
 
-The command line adds `CommandLineError`, see `rlhf_losses.cli.argument_parser`. Each message says what arrived, why that
-cannot work, and what to type next.
+The command line adds `CommandLineError` (`rlhf_losses.cli.argument_parser`). Each message states what was received,
+why it cannot be used, and how to continue.
 """
 
 import difflib
@@ -21,46 +20,55 @@ from collections.abc import Iterable
 
 
 class RlhfLossesError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """Base class of all errors of this package."""
 
 
 class UnknownNameError(RlhfLossesError, LookupError):
-    """No loss, option or plugin has that name."""
+    """The name of a loss, an option, a converter or a plugin is unknown."""
 
 
 class InvalidLossError(RlhfLossesError, ValueError):
-    """A text that is not a sum of losses with number weights, or an option out of range."""
+    """A text is not a sum of losses with numbers as weights, or an option is out of range."""
 
 
 class FeedbackMismatchError(RlhfLossesError, TypeError):
-    """The data hold one kind of feedback and the loss reads another."""
+    """The data contain feedback of a type that the loss does not accept."""
 
 
 class InvalidFeedbackError(RlhfLossesError, ValueError):
-    """The right kind of feedback, with values that cannot be."""
+    """The feedback has the right type and invalid values."""
 
 
 class UnsupportedModelError(RlhfLossesError, ValueError):
-    """A model or tokenizer that cannot give one score a text."""
+    """A model or a tokenizer does not give one score per text."""
 
 
 class InvalidSettingError(RlhfLossesError, ValueError):
-    """A setting out of range, or two that exclude each other."""
+    """A setting is out of range, or two settings exclude each other."""
 
 
 class OutputExistsError(RlhfLossesError, FileExistsError):
-    """The output folder already holds a run."""
+    """The output folder or file exists already."""
+
+
+class MissingPackageError(RlhfLossesError, ImportError):
+    """An optional package is not installed."""
 
 
 class PluginError(RlhfLossesError):
-    """A plugin that cannot be loaded, or that breaks the contract."""
+    """A plugin cannot be loaded, or breaks the contract."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return `` Did you mean 'x'?`` for the nearest known name, or an empty text.
+    """Return `" Did you mean 'x'?"` with the known name that is nearest, or an empty text.
 
-    >>> did_you_mean("bradly_terry", ["hinge", "bradley_terry"])
-    " Did you mean 'bradley_terry'?"
+    Args:
+        name: unknown name.
+        known: names to choose from.
+
+    Examples:
+        >>> did_you_mean("bradly_terry", ["hinge", "bradley_terry"])
+        " Did you mean 'bradley_terry'?"
     """
     nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" Did you mean '{nearest[0]}'?" if nearest else ""

@@ -1,4 +1,4 @@
-"""Shapes in whole words, for annotations: `Scores` is a vector with one entry a score."""
+"""Tensor shapes for annotations: `Scores` is a float vector with one entry per score."""
 
 from typing import TypeAlias
 
@@ -14,6 +14,7 @@ PerCandidate: TypeAlias = Float[Tensor, "candidate"]
 PerStep: TypeAlias = Float[Tensor, "step"]
 Scalar: TypeAlias = Float[Tensor, ""]
 
+ScoreIndex: TypeAlias = Int[Tensor, "score"]
 PairIndex: TypeAlias = Int[Tensor, "pair"]
 CandidateIndex: TypeAlias = Int[Tensor, "candidate"]
 StepIndex: TypeAlias = Int[Tensor, "step"]
@@ -21,7 +22,7 @@ ItemIndex: TypeAlias = Int[Tensor, "item"]
 Ranks: TypeAlias = Int[Tensor, "candidate"]
 Sizes: TypeAlias = Int[Tensor, "list"]
 
-PerMember: TypeAlias = Shaped[Tensor, "member"]
-MemberIndex: TypeAlias = Int[Tensor, "member"]
-PerGroup: TypeAlias = Shaped[Tensor, "group"]
-GroupIndex: TypeAlias = Int[Tensor, "group"]
+PerElement: TypeAlias = Shaped[Tensor, "element"]
+ElementIndex: TypeAlias = Int[Tensor, "element"]
+PerSegment: TypeAlias = Shaped[Tensor, "segment"]
+SegmentIndex: TypeAlias = Int[Tensor, "segment"]

@@ -1,6 +1,6 @@
-"""Every name of TRL and transformers that we override or call without a promise that it stays.
+"""Unstable names of TRL, transformers, PEFT and bitsandbytes that this package overrides or uses.
 
-A test resolves each one on the installed versions, so an upstream change fails there first.
+A test resolves each name in the installed versions, so an upstream change makes that test fail first.
 """
 
 from dataclasses import dataclass
@@ -8,68 +8,86 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class UpstreamName:
-    """A dotted upstream name and what we do with it."""
+    """A dotted upstream name and its use in this package.
+
+    Attributes:
+        name: the dotted name.
+        why: what this package does with it.
+    """
 
     name: str
     why: str
 
 
 UPSTREAM_NAMES: tuple[UpstreamName, ...] = (
-    UpstreamName("trl.RewardTrainer.compute_loss", "prices scores with any loss"),
-    UpstreamName("trl.RewardTrainer._prepare_dataset", "reads every kind of feedback"),
-    UpstreamName("trl.RewardTrainer._set_signature_columns_if_needed", "keeps the columns that a batch is made of"),
-    UpstreamName("trl.RewardTrainer.log", "hands over exact means to TRL's metrics"),
+    UpstreamName("trl.RewardTrainer.compute_loss", "overridden: computes any loss from the scores"),
+    UpstreamName("trl.RewardTrainer._prepare_dataset", "overridden: tokenizes rows with any feedback type"),
+    UpstreamName("trl.RewardTrainer._set_signature_columns_if_needed", "overridden: keeps the columns of the collator"),
+    UpstreamName("trl.RewardTrainer.log", "overridden: adds exact means to TRL's metrics"),
+    UpstreamName("transformers.Trainer.loss_is_scaled_for_ga", "set: the loss is a mean over the whole optimizer step"),
     UpstreamName(
-        "transformers.Trainer.loss_is_scaled_for_ga", "says that the loss is a mean over the whole optimizer step"
+        "transformers.Trainer._get_num_items_in_batch", "overridden: counts the items of an optimizer step per term"
     ),
-    UpstreamName("transformers.Trainer._get_num_items_in_batch", "counts the items of an optimizer step, term by term"),
-    UpstreamName("transformers.Trainer.evaluation_loop", "replaces the mean of batch means by the mean"),
-    UpstreamName("transformers.Trainer.prediction_step", "gives one row of scores a data row"),
-    UpstreamName("transformers.Trainer._save", "writes reward_model.json beside the weights"),
-    UpstreamName("transformers.Trainer._load_from_checkpoint", "takes the learned numbers from there"),
-    UpstreamName("transformers.Trainer.create_optimizer", "moves the numbers that a loss learns, too"),
-    UpstreamName("transformers.Trainer.training_step", "is run once a forward pass, where a batch is cut into several"),
-    UpstreamName("transformers.PreTrainedModel._supports_attention_backend", "says that attention is entered by name"),
     UpstreamName(
-        "transformers.PreTrainedModel._supports_flash_attn", "says that windows and caps are told to attention by name"
+        "transformers.Trainer.evaluation_loop", "overridden: reports the mean over all items, not over batches"
     ),
-    UpstreamName("trl.GRPOTrainer._calculate_rewards", "keeps the scores, which come back gathered from all processes"),
+    UpstreamName("transformers.Trainer.prediction_step", "overridden: returns one row of scores per data row"),
+    UpstreamName("transformers.Trainer._save", "overridden: writes reward_model.json next to the weights"),
     UpstreamName(
-        "trl.GRPOTrainer._generate_and_score_completions", "puts the critic's advantages in the place of the group's"
+        "transformers.Trainer._load_from_checkpoint", "overridden: loads the loss parameters from reward_model.json"
     ),
-    UpstreamName("trl.GRPOTrainer._generate", "is timed"),
-    UpstreamName("trl.GRPOTrainer._compute_loss", "adds the value loss; takes advantages for every token"),
+    UpstreamName("transformers.Trainer.create_optimizer", "overridden: adds the loss parameters to the optimizer"),
+    UpstreamName("transformers.Trainer.training_step", "called once per forward pass of a split batch"),
     UpstreamName(
-        "trl.GRPOTrainer._get_per_token_logps_and_entropies", "gives the policy's log-probabilities at rollout"
+        "transformers.PreTrainedModel._supports_attention_backend", "read: the model uses the AttentionInterface"
     ),
-    UpstreamName("trl.GRPOTrainer.beta", "is 0 during the loss, which has no KL penalty in PPO"),
-    UpstreamName("trl.GRPOTrainer.reward_weights", "weigh the reward functions"),
     UpstreamName(
-        "trl.GRPOTrainer._step", "counts micro-batches, so that a resumed run is in the middle of its rollout again"
+        "transformers.PreTrainedModel._supports_flash_attn",
+        "read: the model passes sliding windows and soft-capping as arguments to the attention function",
     ),
-    UpstreamName("trl.GRPOTrainer._buffered_inputs", "is the rollout; it is saved, resumed, and given up"),
-    UpstreamName("trl.GRPOTrainer._metrics", "collects what is logged"),
-    UpstreamName("trl.GRPOTrainer._logs", "holds the table of completions, with an advantage each"),
-    UpstreamName("trl.GRPOTrainer._tokenizer", "is compared with the critic's"),
-    UpstreamName("trl.GRPOTrainer._is_vlm", "says that the policy reads images, which the critic does not"),
-    UpstreamName("trl.GRPOTrainer._name", "names the method on the model card"),
-    UpstreamName("trl.GRPOTrainer._tag_names", "tags the model card"),
-    UpstreamName("trl.GRPOTrainer._paper", "is cited on the model card"),
-    UpstreamName("trl.models.utils.disable_gradient_checkpointing", "spares the rollout what only gradients need"),
-    UpstreamName("trl.trainer.utils.disable_dropout_in_model", "keeps the critic's values those of the rollout"),
-    UpstreamName("trl.trainer.utils.get_config_model_id", "tells from where the reference will be loaded"),
+    UpstreamName(
+        "transformers.PreTrainedConfig._attn_implementation", "read: name of the attention function of a model"
+    ),
+    UpstreamName("trl.GRPOTrainer._calculate_rewards", "overridden: keeps the scores gathered from all processes"),
+    UpstreamName(
+        "trl.GRPOTrainer._generate_and_score_completions", "overridden: replaces the group advantages by the critic's"
+    ),
+    UpstreamName("trl.GRPOTrainer._generate", "overridden: measures the time of generation"),
+    UpstreamName("trl.GRPOTrainer._compute_loss", "overridden: adds the value loss; accepts one advantage per token"),
+    UpstreamName(
+        "trl.GRPOTrainer._get_per_token_logps_and_entropies",
+        "overridden: computes log-probabilities in any layout and records those of the policy",
+    ),
+    UpstreamName("trl.GRPOTrainer.beta", "set to 0 during the loss: PPO has no KL penalty in the loss"),
+    UpstreamName("trl.GRPOTrainer.reward_weights", "read: weights of the reward functions"),
+    UpstreamName("trl.GRPOTrainer.temperature", "read: the logits of packed sequences are divided by it"),
+    UpstreamName("trl.GRPOTrainer.aux_loss_enabled", "read: the load-balancing loss of experts needs padded sequences"),
+    UpstreamName(
+        "trl.GRPOTrainer._step", "set on resume: number of micro-batches, which gives the position in the rollout"
+    ),
+    UpstreamName("trl.GRPOTrainer._buffered_inputs", "saved, restored and cleared: the current rollout"),
+    UpstreamName("trl.GRPOTrainer._metrics", "extended: the metrics to log"),
+    UpstreamName("trl.GRPOTrainer._logs", "extended: the table of completions, with an advantage each"),
+    UpstreamName("trl.GRPOTrainer._tokenizer", "read: compared with the tokenizer of the critic"),
+    UpstreamName("trl.GRPOTrainer._is_vlm", "read: policies with images are refused"),
+    UpstreamName("trl.GRPOTrainer._name", "set: name of the method on the model card"),
+    UpstreamName("trl.GRPOTrainer._tag_names", "set: tags of the model card"),
+    UpstreamName("trl.GRPOTrainer._paper", "set: citation on the model card"),
+    UpstreamName(
+        "trl.models.utils.disable_gradient_checkpointing", "called: no gradient checkpointing during the rollout"
+    ),
+    UpstreamName("trl.trainer.utils.disable_dropout_in_model", "called: the values of the critic do not change"),
+    UpstreamName("trl.trainer.utils.get_config_model_id", "called: path of the reference model"),
     UpstreamName(
         "peft.tuners.tuners_utils.BaseTunerLayer._get_available_adapters",
-        "tells which adapters a copy of the policy has beside the one that the critic goes on with",
+        "called: adapters of a copy of the policy other than the adapter of the critic",
     ),
+    UpstreamName("transformers.Trainer.current_gradient_accumulation_steps", "read: number of micro-batches of a step"),
+    UpstreamName("transformers.Trainer._clip_grad_norm", "overridden: clips policy and critic together"),
+    UpstreamName("transformers.Trainer._get_grad_norm", "overridden: gradient norm of policy and critic together"),
+    UpstreamName("transformers.Trainer._save_optimizer_and_scheduler", "overridden: saves the critic as well"),
+    UpstreamName("transformers.Trainer._load_optimizer_and_scheduler", "overridden: loads the critic as well"),
     UpstreamName(
-        "transformers.Trainer.current_gradient_accumulation_steps", "counts the micro-batches of an optimizer step"
-    ),
-    UpstreamName("transformers.Trainer._clip_grad_norm", "clips policy and critic together"),
-    UpstreamName("transformers.Trainer._get_grad_norm", "measures the gradients of policy and critic together"),
-    UpstreamName("transformers.Trainer._save_optimizer_and_scheduler", "saves the critic beside the optimizer's state"),
-    UpstreamName("transformers.Trainer._load_optimizer_and_scheduler", "loads it again"),
-    UpstreamName(
-        "bitsandbytes.nn.Linear4bit.support_avx512bf16_for_cpu", "is switched off where 4-bit weights train on a CPU"
+        "bitsandbytes.nn.Linear4bit.support_avx512bf16_for_cpu", "set to False: 4-bit weights stay trainable on a CPU"
     ),
 )

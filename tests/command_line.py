@@ -1,4 +1,4 @@
-"""The command line in this process, and files of rows for it; conftests import these fixtures for their tests."""
+"""Fixtures that run the command line in this process and write datasets; imported by the conftest files."""
 
 import json
 from collections.abc import Callable
@@ -9,8 +9,8 @@ import pytest
 
 
 @dataclass(frozen=True)
-class Answered:
-    """What a command said, and its exit code."""
+class CommandResult:
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -18,35 +18,35 @@ class Answered:
 
 
 @pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answered]:
-    """Run the command line; every argument is turned into text."""
-    # Not above: the oldest jaxtyping checks only what no conftest has imported.
+def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., CommandResult]:
+    """Run a command; arguments are converted to text."""
+    # Imported here: the oldest jaxtyping checks only modules that no conftest has imported.
     from rlhf_losses.cli.main import main
 
-    def run(*argv: object) -> Answered:
+    def run(*argv: object) -> CommandResult:
         capsys.readouterr()
         code = main([str(word) for word in argv])
         out, err = capsys.readouterr()
-        return Answered(code, out, err)
+        return CommandResult(code, out, err)
 
     return run
 
 
 @pytest.fixture
-def done(cli: Callable[..., Answered]) -> Callable[..., Answered]:
-    """Run the command line, which must succeed."""
+def done(cli: Callable[..., CommandResult]) -> Callable[..., CommandResult]:
+    """Run a command that must succeed."""
 
-    def run(*argv: object) -> Answered:
-        answered = cli(*argv)
-        assert answered.code == 0, answered.err
-        return answered
+    def run(*argv: object) -> CommandResult:
+        result = cli(*argv)
+        assert result.code == 0, result.err
+        return result
 
     return run
 
 
 @pytest.fixture
 def write_rows(tmp_path: Path) -> Callable[..., Path]:
-    """Write rows as JSON Lines into a folder of this test."""
+    """Write rows as JSON Lines to the temporary folder of the test."""
 
     def write(*rows: dict[str, object], name: str = "rows.jsonl") -> Path:
         file = tmp_path / name

@@ -1,12 +1,15 @@
-"""Settings for every test: one thread, drawn examples that are the same in every run, no network."""
+"""Settings for every test: one thread, the same drawn examples in every run, no network."""
 
 import os
 
-# The tensors are tiny: threads that wait for each other take longer than the work.
+# The tensors are tiny: synchronizing threads takes longer than the computation.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("CI", "1")
 
 from hypothesis import settings
+from shared_models import pytest_collection_finish as pytest_collection_finish
+from shared_models import pytest_sessionfinish as pytest_sessionfinish
 
-settings.register_profile("house", derandomize=True, deadline=None, database=None, max_examples=50)
-settings.load_profile("house")
+settings.register_profile("ci", derandomize=True, deadline=None, database=None, max_examples=50)
+settings.load_profile("ci")

@@ -1,4 +1,4 @@
-"""One row of each dataset, made by hand in the layout that its card documents."""
+"""One example row per dataset format, as documented on the dataset card."""
 
 from rlhf_losses.converters import (
     ArenaTable,
@@ -18,7 +18,7 @@ from rlhf_losses.converters import (
 USER, ASSISTANT = "user", "assistant"
 
 
-def says(role, content):
+def message(role, content):
     return {"role": role, "content": content}
 
 
@@ -65,9 +65,9 @@ ULTRAFEEDBACK = {
 BINARIZED = {
     "prompt": "Name a colour.",
     "prompt_id": "0a1b",
-    "chosen": [says(USER, "Name a colour."), says(ASSISTANT, "Red.")],
-    "rejected": [says(USER, "Name a colour."), says(ASSISTANT, "A car.")],
-    "messages": [says(USER, "Name a colour."), says(ASSISTANT, "Red.")],
+    "chosen": [message(USER, "Name a colour."), message(ASSISTANT, "Red.")],
+    "rejected": [message(USER, "Name a colour."), message(ASSISTANT, "A car.")],
+    "messages": [message(USER, "Name a colour."), message(ASSISTANT, "Red.")],
     "score_chosen": 8.5,
     "score_rejected": 3.0,
 }
@@ -101,7 +101,7 @@ HELPSTEER2_PREFERENCE = {
 HELPSTEER3 = {
     "domain": "general",
     "language": "english",
-    "context": [says(USER, "Why?")],
+    "context": [message(USER, "Why?")],
     "response1": "Because.",
     "response2": "No idea.",
     "overall_preference": -1,
@@ -113,8 +113,8 @@ HELPSTEER3 = {
 
 
 def step(*completions, chosen=0, human=None):
-    told = [{"text": text, "rating": rating, "flagged": None} for text, rating in completions]
-    return {"completions": told, "human_completion": human, "chosen_completion": chosen}
+    rated = [{"text": text, "rating": rating, "flagged": None} for text, rating in completions]
+    return {"completions": rated, "human_completion": human, "chosen_completion": chosen}
 
 
 def prm(*steps, reason="solution"):
@@ -130,8 +130,8 @@ def prm(*steps, reason="solution"):
 
 
 SHEPHERD = {
-    "input": "Ann has 2 + 2 pears. AttentionOptions many? Step 1: She has 2 + 2. ки\nStep 2: That is 5. The answer is: 5 ки",
-    "label": "Ann has 2 + 2 pears. AttentionOptions many? Step 1: She has 2 + 2. +\nStep 2: That is 5. The answer is: 5 -",
+    "input": "Ann has 2 + 2 pears. How many? Step 1: She has 2 + 2. ки\nStep 2: That is 5. The answer is: 5 ки",
+    "label": "Ann has 2 + 2 pears. How many? Step 1: She has 2 + 2. +\nStep 2: That is 5. The answer is: 5 -",
     "task": "GSM8K",
 }
 
@@ -141,8 +141,8 @@ MT_BENCH = {
     "model_b": "gpt-3.5-turbo",
     "winner": "model_b",
     "judge": "author_2",
-    "conversation_a": [says(USER, "Hi"), says(ASSISTANT, "a1"), says(USER, "Why?"), says(ASSISTANT, "a2")],
-    "conversation_b": [says(USER, "Hi"), says(ASSISTANT, "b1"), says(USER, "Why?"), says(ASSISTANT, "b2")],
+    "conversation_a": [message(USER, "Hi"), message(ASSISTANT, "a1"), message(USER, "Why?"), message(ASSISTANT, "a2")],
+    "conversation_b": [message(USER, "Hi"), message(ASSISTANT, "b1"), message(USER, "Why?"), message(ASSISTANT, "b2")],
     "turn": 1,
 }
 
@@ -159,7 +159,7 @@ ARENA_TABLE = {
 }
 
 
-def message(name, parent, role, rank=None, text=None):
+def tree_message(name, parent, role, rank=None, text=None):
     return {
         "message_id": name,
         "parent_id": parent,
@@ -174,12 +174,12 @@ def message(name, parent, role, rank=None, text=None):
 
 
 TREE = [
-    message("ask", None, "prompter"),
-    message("good", "ask", "assistant", rank=0),
-    message("bad", "ask", "assistant", rank=1),
-    message("unranked", "ask", "assistant"),
-    message("more", "good", "prompter"),
-    message("single", "more", "assistant", rank=0),
+    tree_message("ask", None, "prompter"),
+    tree_message("good", "ask", "assistant", rank=0),
+    tree_message("bad", "ask", "assistant", rank=1),
+    tree_message("unranked", "ask", "assistant"),
+    tree_message("more", "good", "prompter"),
+    tree_message("single", "more", "assistant", rank=0),
 ]
 
 NATIVE = [

@@ -1,33 +1,35 @@
-"""The parts of a plugin that works; tests break them one at a time."""
+"""Source code of plugins for tests. Tests change one part to break the contract."""
 
 HEAD = """
 from dataclasses import dataclass
-from rlhf_losses import DatasetConverter, ScoreEstimate, ListwiseLoss, Loss, PairwiseLoss, hookimpl
+from rlhf_losses import (
+    DatasetConverter, ListwiseLoss, Loss, PairwiseLoss, ScoreEstimate, ScoreTransform, hookimpl
+)
 """
 
 LOSS = """
 @dataclass(frozen=True)
 class Absolute(PairwiseLoss):
-    \"\"\"Absolute score_difference.\"\"\"
+    \"\"\"Absolute score difference.\"\"\"
 
     def per_pair(self, score_difference):
         return score_difference.abs()
 """
 
-HOOK = """
+LOSS_HOOK = """
 @hookimpl
 def provide_losses():
     return [Absolute]
 """
 
-ADAPTER = """
+CONVERTER = """
 class Duels(DatasetConverter):
-    \"\"\"A winner and a loser a row.\"\"\"
+    \"\"\"Pairs with one winner and one loser.\"\"\"
 
     columns = (("winner", "loser"),)
     source = "https://example.org/duels"
 
-    def read(self, row):
+    def convert(self, row):
         return [{"chosen": row["winner"], "rejected": row["loser"]}]
 """
 
@@ -37,10 +39,28 @@ def provide_dataset_converters():
     return [Duels]
 """
 
+TRANSFORM = """
+@dataclass(frozen=True)
+class Squash(ScoreTransform):
+    \"\"\"Hyperbolic tangent of the score.\"\"\"
+
+    scale: float = 1.0
+    monotone = True
+
+    def apply(self, texts, fitted):
+        return (texts.scores / self.scale).tanh()
+"""
+
+TRANSFORM_HOOK = """
+@hookimpl
+def provide_score_transforms():
+    return [Squash]
+"""
+
 ESTIMATE = """
 @dataclass(frozen=True)
 class Remoteness(ScoreEstimate):
-    \"\"\"Distance of what the score head reads from its mean.\"\"\"
+    \"\"\"Distance between the features and their mean.\"\"\"
 
     power: float = 2.0
 
@@ -48,8 +68,8 @@ class Remoteness(ScoreEstimate):
         sums = [(one.features.sum(0), len(one.features)) for one in evidence]
         return {"mean": sum(total for total, _ in sums) / sum(count for _, count in sums)}
 
-    def read(self, features, scores, mean):
-        return ((features - mean).abs() ** self.power).sum(1) ** (1 / self.power)
+    def predict(self, texts, fitted):
+        return ((texts.features - fitted["mean"]).abs() ** self.power).sum(1) ** (1 / self.power)
 """
 
 ESTIMATE_HOOK = """

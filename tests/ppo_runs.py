@@ -1,12 +1,14 @@
-"""What tests of PPO ask of a trainer."""
+"""Reward functions, tokenizers and comparisons for tests of PPO."""
 
 import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
-HIGH = 132  # half of the byte tokenizer's tokens have a number from here on
+HIGH = 132  # half of the byte tokenizer's tokens have an id from here on
 
 
 def share_of_high_tokens(completion_ids, **_):
-    """Score a completion by how many of its tokens have a high number: 0.5 at random."""
+    """Score a completion by the share of its tokens with a high id: 0.5 for random tokens."""
     return [sum(token >= HIGH for token in ids) / len(ids) for ids in completion_ids]
 
 
@@ -14,8 +16,17 @@ def length(completion_ids, **_):
     return [float(len(ids)) for ids in completion_ids]
 
 
+def byte_tokenizer(**changes):
+    """Return a tokenizer with one token per byte."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    core = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate(["<pad>", "<eos>", *alphabet])}, merges=[]))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=core, **{"pad_token": "<pad>", "eos_token": "<eos>"} | changes)
+
+
 def trained(trainer):
-    """Train right away: the random numbers of a run start where the trainer is made."""
+    """Train and return a trainer; its random numbers start at its creation, so call this before creating another."""
     trainer.train()
     return trainer
 

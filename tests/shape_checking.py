@@ -1,19 +1,18 @@
-"""The checker of shapes and types that the tests switch on for `feedback` and `losses` (see pyproject.toml)."""
+"""Run-time check of shapes and types in `feedback` and `losses`; pyproject.toml enables it for the tests."""
 
 from typing import Any, Self
 
 from beartype import BeartypeConf, beartype
 
-# As for every type checker, an int will do where a float is asked for.
+# As in static type checkers, an int is accepted as a float.
 _check = beartype(conf=BeartypeConf(is_pep484_tower=True))
 
 
 def checked(function: Any) -> Any:
-    """Return `function` with its annotations checked by beartype at every call.
+    """Return `function` with a check of its annotations at every call.
 
-    Two things go unchecked: constructors, because fields of feedback take lists and turn them into the
-    tensors that their annotation names; and results that are `Self`, because jaxtyping hands over one method
-    at a time, without the class.
+    Constructors are not checked: fields of feedback accept lists and convert them to the annotated tensors. Results of
+    type `Self` are not checked either: jaxtyping decorates single methods, without the class.
     """
     if function.__name__ == "__init__":
         return function

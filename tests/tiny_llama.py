@@ -1,4 +1,4 @@
-"""A Llama of two layers and twenty tokens, with random weights that are the same every time."""
+"""A Llama with two layers and a vocabulary of twenty tokens, with the same random weights in every call."""
 
 from typing import Any
 
@@ -16,10 +16,12 @@ SHAPE = {
 
 
 def tiny_policy(seed: int = 0, **changes: Any) -> LlamaForCausalLM:
+    """Return a language model; `changes` are options of its configuration."""
     torch.manual_seed(seed)
     return LlamaForCausalLM(LlamaConfig(**SHAPE | changes)).eval()
 
 
 def tiny_classifier(seed: int = 0, labels: int = 1, **changes: Any) -> LlamaForSequenceClassification:
+    """Return a sequence classifier; `changes` are options of its configuration."""
     torch.manual_seed(seed)
     return LlamaForSequenceClassification(LlamaConfig(**SHAPE | changes, num_labels=labels)).eval()

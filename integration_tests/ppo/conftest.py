@@ -1,4 +1,4 @@
-"""A trainer of a tiny policy, made anew for every test."""
+"""Trainers of a tiny policy, and models for them."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ def prompts():
 
 @pytest.fixture
 def make_trainer(language_model, tokenizer, prompts, settings):
-    """Return a trainer of the tiny policy, with changes of its settings and arguments."""
+    """Return a function that creates a trainer of the tiny policy, with changed settings and arguments."""
 
     def make(reward_funcs=share_of_high_tokens, *, changes=None, **arguments):
         plain = {"max_completion_length": 8, "num_iterations": 1, "lr_scheduler_type": "constant"}
@@ -35,7 +35,7 @@ def make_trainer(language_model, tokenizer, prompts, settings):
 
 @pytest.fixture(scope="module")
 def decided_policy(language_model, tokenizer, tmp_path_factory):
-    """Return the folder of a policy that prefers some tokens to others, so that adapters can move it."""
+    """Return the folder of a policy with clear preferences among tokens, so that adapters can change them."""
     policy = AutoModelForCausalLM.from_pretrained(language_model)
     with torch.no_grad():
         policy.lm_head.weight.mul_(15)

@@ -1,4 +1,4 @@
-"""Where the critic comes from, and when it learns."""
+"""Warm-up of the critic, shared critic, and the files of a standardized critic."""
 
 import pytest
 import torch
@@ -7,10 +7,14 @@ from ppo_runs import assert_same, length, steps, trained, weights
 
 from rlhf_losses.errors import InvalidSettingError
 from rlhf_losses.feedback.base import Answer
-from rlhf_losses.scoring import Scorer, StandardizedScorer, fit_reference
+from rlhf_losses.ppo.critic import predict_values
+from rlhf_losses.ppo.rollout import Rollout
+from rlhf_losses.scoring import Scorer, fit_reference
+
+pytestmark = pytest.mark.upstream
 
 
-def test_in_the_warm_up_only_the_critic_learns(make_trainer):
+def test_warmup_trains_the_critic_only(make_trainer):
     trainer = make_trainer(length, changes={"critic_warmup_steps": 2, "max_steps": 2, "weight_decay": 0.1})
     policy, critic = weights(trainer.model), weights(trainer.critic)
     trainer.train()
@@ -23,7 +27,7 @@ def test_in_the_warm_up_only_the_critic_learns(make_trainer):
 
 
 @pytest.mark.parametrize("peft_config", [None, LoraConfig(r=4, target_modules=["q_proj"])], ids=["full", "lora"])
-def test_a_head_on_the_policy_is_a_critic_without_a_transformer(make_trainer, peft_config):
+def test_shared_critic_has_no_transformer_of_its_own(make_trainer, peft_config):
     trainer = make_trainer(length, peft_config=peft_config, changes={"shared_critic": True, "learning_rate": 1e-2})
     assert {name for name, _ in trainer.critic.named_parameters()} == {"head.weight"}
     trainer.train()
@@ -32,7 +36,7 @@ def test_a_head_on_the_policy_is_a_critic_without_a_transformer(make_trainer, pe
     assert entries[0]["value/mean"] == 0 != entries[-1]["value/mean"]
 
 
-def test_the_value_loss_of_a_head_on_the_policy_trains_the_transformer(make_trainer):
+def test_value_loss_of_a_shared_critic_trains_the_policy(make_trainer):
     changes = {"shared_critic": True, "max_steps": 1, "beta": 0.0}
     trainer = make_trainer(length, changes=changes)
     trainer.critic.head.weight.data.fill_(0.1)
@@ -40,18 +44,16 @@ def test_the_value_loss_of_a_head_on_the_policy_trains_the_transformer(make_trai
     rollout["advantages"].zero_()
     trainer._compute_loss(trainer.model, rollout).backward()
     assert trainer.model.model.layers[0].mlp.up_proj.weight.grad.abs().sum() > 0
-    values = trainer._values_at_rollout(rollout)[:, :-1]
+    values = predict_values(trainer.critic, Rollout.view(rollout), batch_size=2)[:, :-1]
     torch.testing.assert_close(values, rollout["values"])
 
 
-def test_a_critic_and_a_head_on_the_policy_exclude_each_other(make_trainer):
-    with pytest.raises(InvalidSettingError, match=r"shared_critic=True, which makes.*Leave one of them out"):
+def test_critic_and_shared_critic_exclude_each_other(make_trainer):
+    with pytest.raises(InvalidSettingError, match=r"shared_critic=True are both set.*Omit one of them"):
         make_trainer(critic="any", changes={"shared_critic": True})
 
 
-def test_the_adapter_of_a_critic_with_a_bias_gives_its_values_as_a_standardised_scorer(
-    make_trainer, reward_model, tokenizer, tmp_path
-):
+def test_saved_adapter_of_a_standardized_critic_returns_its_values(make_trainer, reward_model, tokenizer, tmp_path):
     reward_model.score.weight.data.mul_(3)
     reward_model.save_pretrained(tmp_path / "reward")
     tokenizer.save_pretrained(tmp_path / "reward")
@@ -67,10 +69,11 @@ def test_the_adapter_of_a_critic_with_a_bias_gives_its_values_as_a_standardised_
         )
     )
     assert trainer.critic.head.bias is not None
-    read = StandardizedScorer(Scorer.from_pretrained(tmp_path / "run" / "checkpoint-3" / "critic" / "adapter"))
+    saved = Scorer.from_pretrained(tmp_path / "run" / "checkpoint-3" / "critic" / "adapter")
+    standardized = saved.with_transforms("standardize")
     trainer.critic.eval()
-    for text, score in zip(texts, read.score(texts), strict=True):
-        ids = torch.tensor([read.encode(Answer(None, (text,))).ids])
-        value = trainer.critic(ids, torch.ones_like(ids), length=1)[0, -1].item()
+    for text, score in zip(texts, standardized.score(texts), strict=True):
+        ids = torch.tensor([standardized.encode(Answer(None, (text,))).ids])
+        value = trainer.critic(ids, torch.ones_like(ids), 1)[0, -1].item()
         assert score == pytest.approx(value, abs=1e-4)
-    assert abs(read.mean) > 1e-3
+    assert abs(standardized.metadata.transforms["standardize"]["mean"]) > 1e-3

@@ -1,40 +1,44 @@
-"""The KL penalty: estimated three ways, at a fixed or adapted price, and as a reason to stop."""
+"""The KL penalty in training: estimators, adaptive coefficient, early stopping."""
 
 import pytest
 from ppo_runs import length, steps, trained
 
+pytestmark = pytest.mark.upstream
+
 
 @pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])
-def test_the_objective_is_the_score_minus_the_penalty_as_it_is_estimated(make_trainer, decided_policy, estimator):
+def test_objective_uses_the_chosen_kl_estimator(make_trainer, decided_policy, estimator):
     changes = {"kl_estimator": estimator, "beta": 0.3, "learning_rate": 1e-2, "max_steps": 4}
     trainer = trained(make_trainer(model=decided_policy, changes=changes))
     for entry in steps(trainer):
-        assert entry["objective"] == pytest.approx(entry["reward"] - 0.3 * entry["kl_per_completion"], abs=1e-5)
+        expected = entry["reward"] - 0.3 * entry["kl_per_completion"]
+        assert entry["objective/rlhf_reward"] == pytest.approx(expected, abs=1e-5)
+        assert entry["kl_per_completion"] == pytest.approx(entry["kl"] * entry["completions/mean_length"], rel=1e-4)
     assert steps(trainer)[0]["kl"] == pytest.approx(0, abs=1e-6)
     assert steps(trainer)[-1]["kl"] > 1e-3
 
 
-def test_an_adapted_price_rises_while_the_policy_is_too_far_and_falls_while_it_is_near(make_trainer, decided_policy):
+def test_adaptive_coefficient_increases_above_the_target_and_decreases_below(make_trainer, decided_policy):
     changes = {"kl_horizon": 8, "beta": 0.1, "learning_rate": 1e-2, "max_steps": 5}
     far = trained(make_trainer(model=decided_policy, changes=changes | {"kl_target": 1e-6}))
     near = trained(make_trainer(model=decided_policy, changes=changes | {"kl_target": 1e6}))
-    prices = [[entry["kl_coefficient"] for entry in steps(trainer)] for trainer in (far, near)]
-    assert prices[0][0] == prices[1][0] == pytest.approx(0.1)
-    assert prices[0][1] == pytest.approx(0.1 * (1 - 0.2 * 4 / 8))  # at first, the policy is its reference
-    assert prices[0][-1] > prices[0][1]
-    assert prices[1] == pytest.approx([0.1 * (1 - 0.2 * 4 / 8) ** step for step in range(5)])
+    coefficients = [[entry["kl_coefficient"] for entry in steps(trainer)] for trainer in (far, near)]
+    assert coefficients[0][0] == coefficients[1][0] == pytest.approx(0.1)
+    assert coefficients[0][1] == pytest.approx(0.1 * (1 - 0.2 * 4 / 8))  # at first, the policy is its reference
+    assert coefficients[0][-1] > coefficients[0][1]
+    assert coefficients[1] == pytest.approx([0.1 * (1 - 0.2 * 4 / 8) ** step for step in range(5)])
 
 
-def test_evaluation_leaves_the_price_alone(make_trainer, prompts):
+def test_evaluation_does_not_change_the_coefficient(make_trainer, prompts):
     trainer = trained(
         make_trainer(eval_dataset=prompts.select(range(4)), changes={"kl_target": 1.0, "kl_horizon": 8, "max_steps": 1})
     )
-    price = trainer.beta
+    coefficient = trainer.beta
     trainer.evaluate()
-    assert trainer.beta == price == trainer.coefficient.value != 0.05
+    assert trainer.beta == coefficient != 0.05
 
 
-def test_a_rollout_is_given_up_once_the_policy_has_moved_too_far(make_trainer, decided_policy):
+def test_rollout_is_discarded_beyond_the_kl_limit(make_trainer, decided_policy):
     rollouts = []
 
     def count(completion_ids, **_):

@@ -1,4 +1,4 @@
-"""PPO-ptx: the loss of pretraining texts is added to PPO's, and a resumed run reads on where it was."""
+"""PPO-ptx: the loss on pretraining texts is added to that of PPO, also in resumed runs."""
 
 import pytest
 import torch
@@ -7,6 +7,8 @@ from peft import LoraConfig
 from ppo_runs import assert_same, length, steps, trained, weights
 
 from rlhf_losses.errors import RlhfLossesError
+
+pytestmark = pytest.mark.upstream
 
 LORA = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"])
 
@@ -27,7 +29,7 @@ def make(make_trainer, texts):
 
 
 def gradients(trainer, loss):
-    """Return the gradients of a loss, which is made of a trainer and a rollout."""
+    """Return the gradients of a loss, a function of a trainer and a rollout."""
     torch.manual_seed(0)
     rollout = trainer._generate_and_score_completions([{"prompt": "a"}, {"prompt": "The fox"}])
     trainer.current_gradient_accumulation_steps = 1
@@ -38,12 +40,12 @@ def gradients(trainer, loss):
 
 @pytest.mark.parametrize("layout", ["padded", "prefix_shared"])
 @pytest.mark.parametrize("shared_critic", [False, True])
-def test_the_gradient_is_that_of_ppo_plus_the_weighted_one_of_the_cross_entropy(make, layout, shared_critic):
+def test_ptx_gradient_is_ppo_plus_weighted_cross_entropy(make, layout, shared_critic):
     changes = {"layout": layout, "shared_critic": shared_critic}
     mixed, plain = make(0.5, changes=changes), make(None, changes=changes)
 
     def cross_entropy(trainer, _):
-        texts = mixed.mix.batch(0)
+        texts = mixed.pretraining_loss.batch(0)
         logits = [trainer.model(torch.tensor([ids])).logits[0, :-1].log_softmax(-1) for ids in texts]
         chosen = [row.gather(1, torch.tensor(ids[1:])[:, None]) for row, ids in zip(logits, texts, strict=True)]
         return -torch.cat(chosen).mean()
@@ -57,20 +59,20 @@ def test_the_gradient_is_that_of_ppo_plus_the_weighted_one_of_the_cross_entropy(
 
 
 @pytest.mark.parametrize("peft_config", [None, LORA], ids=["full", "lora"])
-def test_a_coefficient_of_0_trains_what_no_mix_trains_and_logs_the_loss(make, peft_config):
-    watched, plain = (trained(make(coefficient, peft_config=peft_config)) for coefficient in (0.0, None))
-    assert_same(weights(watched.model), weights(plain.model), rtol=0, atol=0)
-    assert_same(weights(watched.critic), weights(plain.critic), rtol=0, atol=0)
-    assert all(entry["loss/pretraining"] > 1 for entry in steps(watched))
+def test_ptx_coefficient_zero_logs_the_loss_and_trains_nothing(make, peft_config):
+    logged, plain = (trained(make(coefficient, peft_config=peft_config)) for coefficient in (0.0, None))
+    assert_same(weights(logged.model), weights(plain.model), rtol=0, atol=0)
+    assert_same(weights(logged.critic), weights(plain.critic), rtol=0, atol=0)
+    assert all(entry["loss/pretraining"] > 1 for entry in steps(logged))
     assert all("loss/pretraining" not in entry for entry in steps(plain))
 
 
-def test_the_texts_are_learned(make):
-    still, mixed = (
+def test_pretraining_texts_are_learned(make):
+    untrained, mixed = (
         steps(trained(make(coefficient, changes={"max_steps": 12, "learning_rate": 1e-2})))[-1]["loss/pretraining"]
         for coefficient in (0.0, 5.0)
     )
-    assert mixed < 0.8 * still
+    assert mixed < 0.8 * untrained
 
 
 def test_one_micro_batch_of_eight_equals_four_of_two(make):
@@ -81,32 +83,32 @@ def test_one_micro_batch_of_eight_equals_four_of_two(make):
         assert ours["loss/pretraining"] == pytest.approx(theirs["loss/pretraining"], rel=1e-3)
 
 
-@pytest.mark.parametrize("killed_after", [1, 3])
-def test_a_killed_run_reads_on_where_it_was(make, tmp_path, killed_after):
+@pytest.mark.parametrize("interrupted_at", [1, 3])
+def test_resumed_run_continues_with_the_same_texts(make, tmp_path, interrupted_at):
     changes = {"num_iterations": 2, "gradient_accumulation_steps": 2, "max_steps": 5, "lr_scheduler_type": "linear"}
     changes |= {"save_strategy": "steps", "save_steps": 1}
-    unbroken = trained(make(changes=changes | {"output_dir": str(tmp_path / "run")}))
+    uninterrupted = trained(make(changes=changes | {"output_dir": str(tmp_path / "run")}))
     resumed = make(changes=changes | {"output_dir": str(tmp_path / "resumed")})
-    resumed.train(resume_from_checkpoint=str(tmp_path / "run" / f"checkpoint-{killed_after}"))
-    assert_same(weights(resumed.model), weights(unbroken.model), rtol=0, atol=0)
-    for ours, theirs in zip(steps(resumed)[killed_after:], steps(unbroken)[killed_after:], strict=True):
+    resumed.train(resume_from_checkpoint=str(tmp_path / "run" / f"checkpoint-{interrupted_at}"))
+    assert_same(weights(resumed.model), weights(uninterrupted.model), rtol=0, atol=0)
+    for ours, theirs in zip(steps(resumed)[interrupted_at:], steps(uninterrupted)[interrupted_at:], strict=True):
         assert ours["loss/pretraining"] == theirs["loss/pretraining"]
 
 
-def test_while_the_critic_warms_up_the_policy_reads_no_texts(make):
-    waiting, learning = steps(trained(make(changes={"critic_warmup_steps": 1, "max_steps": 2})))
-    assert "loss/pretraining" not in waiting
-    assert "loss/pretraining" in learning
+def test_critic_warmup_uses_no_pretraining_texts(make):
+    warmup, training = steps(trained(make(changes={"critic_warmup_steps": 1, "max_steps": 2})))
+    assert "loss/pretraining" not in warmup
+    assert "loss/pretraining" in training
 
 
-def test_evaluation_reads_no_texts(make, prompts):
+def test_evaluation_uses_no_pretraining_texts(make, prompts):
     trainer = make(eval_dataset=prompts.select(range(4)))
     trainer.evaluate()
     assert not [name for name in trainer.state.log_history[-1] if "pretraining" in name]
 
 
-def test_texts_without_a_weight_and_a_weight_without_texts_are_refused(make_trainer, texts):
-    with pytest.raises(RlhfLossesError, match=r"pretraining_dataset arrived without ptx_coef.*Set ptx_coef"):
+def test_pretraining_texts_and_their_weight_need_each_other(make_trainer, texts):
+    with pytest.raises(RlhfLossesError, match=r"pretraining_dataset is set without ptx_coef.*Set ptx_coef"):
         make_trainer(length, model="no such policy", pretraining_dataset=texts)
-    with pytest.raises(RlhfLossesError, match=r"ptx_coef=0.1 arrived without texts.*ForwardPass pretraining_dataset"):
+    with pytest.raises(RlhfLossesError, match=r"ptx_coef=0.1 is set without .*texts.*Set pretraining_dataset"):
         make_trainer(length, model="no such policy", changes={"ptx_coef": 0.1})

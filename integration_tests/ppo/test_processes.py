@@ -1,12 +1,14 @@
-"""Two processes train what one does: rewards are scaled and whitened, and KL is priced, over all of them."""
+"""Two processes train the same as one: statistics of rewards, whitening and KL include both."""
 
 import json
 
 import pytest
 from ragged import printed_by_processes, results_in
 
+pytestmark = pytest.mark.upstream
+
 LOSSES = ("loss/policy", "loss/value", "loss/pretraining", "grad_norm")
-SAME = (*LOSSES, "approx_kl", "objective", "kl", "value/mean")
+SAME = (*LOSSES, "approx_kl", "objective/rlhf_reward", "kl", "value/mean")
 
 SCRIPT = '''
 import json, sys
@@ -22,8 +24,8 @@ data = Dataset.from_dict({"prompt": [f"Say {i * i}:" for i in range(32)]})
 texts = Dataset.from_dict({"text": [f"The fox {'sang and ' * (i % 4)}slept {i} times." for i in range(24)]})
 
 
-def spoken(prompt_ids, *_):
-    """Say what depends on the prompt alone, in place of drawing."""
+def fixed_completions(prompt_ids, *_):
+    """Return completions that depend on the prompt only."""
     seeds = [sum(ids) for ids in prompt_ids]
     return [[(seed * 7 + k * 13) % 250 + 5 for k in range(1 + seed % 6)] + [2] * (seed % 2) for seed in seeds], None
 
@@ -48,7 +50,7 @@ for adapter in json.loads(adapters):
         disable_tqdm=True, logging_steps=1, lr_scheduler_type="constant",
     )
     trainer = PPOTrainer(policy, rewards, args, data, pretraining_dataset=texts, peft_config=lora)
-    trainer._generate_single_turn = spoken
+    trainer._generate_single_turn = fixed_completions
     torch.manual_seed(0)
     if lora:
         for name, parameter in [*trainer.model.named_parameters(), *trainer.critic.named_parameters()]:
@@ -62,18 +64,18 @@ for adapter in json.loads(adapters):
     if trainer.accelerator.is_main_process:
         log = [{k: v for k, v in entry.items() if not k.startswith(("time", "step_time"))}
                for entry in trainer.state.log_history if "loss" in entry]
-        print("RESULT" + json.dumps({"log": log, "weights": sums, "price": trainer.beta}))
+        print("RESULT" + json.dumps({"log": log, "weights": sums, "beta": trainer.beta}))
 '''
 
 
 def run(folder, processes, *arguments):
     printed = printed_by_processes(SCRIPT, folder, processes, *map(str, arguments))
-    assert printed.count("PPO self-check") == 2
+    assert printed.count("PPO sanity check") == 2
     return results_in(printed)
 
 
-def test_two_processes_train_what_one_does(language_model, reward_adapter, tmp_path):
-    """With four models, and with one base: both go through the same processes, which take long to start."""
+def test_two_processes_train_the_same_as_one(language_model, reward_adapter, tmp_path):
+    """Run four models and one base in the same processes, because processes start slowly."""
     adapters = json.dumps(["", reward_adapter])
     alone = run(tmp_path, 1, language_model, adapters, 8, tmp_path / "one")
     together = run(tmp_path, 2, language_model, adapters, 4, tmp_path / "two")
@@ -82,10 +84,10 @@ def test_two_processes_train_what_one_does(language_model, reward_adapter, tmp_p
         assert_same_run(one, two, "one base" if shared else "four models")
 
 
-def assert_same_run(alone, together, roles):
-    assert together["price"] == pytest.approx(alone["price"], rel=1e-4), roles
-    assert together["weights"] == pytest.approx(alone["weights"], rel=1e-3), roles
+def assert_same_run(alone, together, models):
+    assert together["beta"] == pytest.approx(alone["beta"], rel=1e-4), models
+    assert together["weights"] == pytest.approx(alone["weights"], rel=1e-3), models
     for one, two in zip(alone["log"], together["log"], strict=True):
         for name in SAME:
-            assert (name in one) == (name in two), (roles, name)
-            assert two.get(name, 0.0) == pytest.approx(one.get(name, 0.0), rel=1e-3, abs=1e-5), (roles, name)
+            assert (name in one) == (name in two), (models, name)
+            assert two.get(name, 0.0) == pytest.approx(one.get(name, 0.0), rel=1e-3, abs=1e-5), (models, name)

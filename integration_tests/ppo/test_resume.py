@@ -1,4 +1,4 @@
-"""A killed run ends where the unbroken one does, wherever it was killed."""
+"""A resumed run is equal to an uninterrupted one, at every point of a rollout and from older checkpoints."""
 
 import pytest
 import torch
@@ -7,8 +7,10 @@ from ppo_runs import assert_same, share_of_high_tokens, steps, weights
 
 from rlhf_losses.errors import UnsupportedModelError
 
+pytestmark = pytest.mark.upstream
+
 LORA = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"])
-EVERYTHING = {
+SETTINGS = {
     "num_iterations": 3,
     "gradient_accumulation_steps": 2,
     "kl_target": 0.5,
@@ -22,38 +24,61 @@ EVERYTHING = {
 }
 
 
-@pytest.mark.parametrize("killed_after", [1, 2, 3, 5])
+@pytest.mark.parametrize("interrupted_at", [1, 2, 3, 5])
 @pytest.mark.parametrize("peft_config", [None, LORA], ids=["full", "lora"])
-def test_a_killed_run_resumes_to_the_same_numbers(make_trainer, decided_policy, tmp_path, peft_config, killed_after):
+def test_resumed_run_is_bitwise_equal_to_an_uninterrupted_one(
+    make_trainer, decided_policy, tmp_path, peft_config, interrupted_at
+):
     def make(folder):
-        changes = EVERYTHING | {"output_dir": str(tmp_path / folder)}
+        changes = SETTINGS | {"output_dir": str(tmp_path / folder)}
         return make_trainer(model=decided_policy, changes=changes, peft_config=peft_config)
 
-    unbroken = make("run")
-    unbroken.train()
+    uninterrupted = make("run")
+    uninterrupted.train()
     resumed = make("resumed")
-    resumed.train(resume_from_checkpoint=str(tmp_path / "run" / f"checkpoint-{killed_after}"))
+    resumed.train(resume_from_checkpoint=str(tmp_path / "run" / f"checkpoint-{interrupted_at}"))
 
     exactly = {"rtol": 0, "atol": 0}
-    assert_same(weights(resumed.model), weights(unbroken.model), **exactly)
-    assert_same(weights(resumed.critic), weights(unbroken.critic), **exactly)
-    assert resumed.beta == unbroken.beta != 0.05
-    assert resumed.reward_pipeline.state() == unbroken.reward_pipeline.state()
-    moments = [trainer.optimizer.state_dict()["state"] for trainer in (resumed, unbroken)]
+    assert_same(weights(resumed.model), weights(uninterrupted.model), **exactly)
+    assert_same(weights(resumed.critic), weights(uninterrupted.critic), **exactly)
+    assert resumed.beta == uninterrupted.beta != 0.05
+    assert resumed.reward_pipeline.state_dict() == uninterrupted.reward_pipeline.state_dict()
+    moments = [trainer.optimizer.state_dict()["state"] for trainer in (resumed, uninterrupted)]
     for ours, theirs in zip(*(state.values() for state in moments), strict=True):
         torch.testing.assert_close(ours, theirs, **exactly)
-    for ours, theirs in zip(steps(resumed)[killed_after:], steps(unbroken)[killed_after:], strict=True):
+    for ours, theirs in zip(steps(resumed)[interrupted_at:], steps(uninterrupted)[interrupted_at:], strict=True):
         for name in ("loss/policy", "loss/value", "approx_kl", "grad_norm"):
             assert ours[name] == theirs[name], name
 
 
-def test_a_checkpoint_holds_the_rollout_that_was_being_read(make_trainer, tmp_path):
-    def make(folder, seen):
-        def remember(prompts, **columns):
-            seen.append(prompts)
+def test_checkpoint_of_schema_1_resumes_to_the_same_numbers(make_trainer, tmp_path):
+    """Resume from a state file with the keys that the first version wrote."""
+
+    def make(folder):
+        return make_trainer(changes=SETTINGS | {"output_dir": str(tmp_path / folder), "max_steps": 4})
+
+    uninterrupted = make("run")
+    uninterrupted.train()
+    file = tmp_path / "run" / "checkpoint-2" / "ppo_state_0.pt"
+    state = torch.load(file, weights_only=True)
+    scales = [{"count": one["count"], "mean": one["mean"], "squares": one["m2"]} for one in state["reward_stats"]]
+    old = {"micro_batches": state["step"], "rollout": state["buffered_inputs"], "coefficient": state["beta"]}
+    torch.save(old | {"scales": scales}, file)
+    resumed = make("resumed")
+    resumed.train(resume_from_checkpoint=str(file.parent))
+    assert_same(weights(resumed.model), weights(uninterrupted.model), rtol=0, atol=0)
+    assert_same(weights(resumed.critic), weights(uninterrupted.critic), rtol=0, atol=0)
+    assert resumed.beta == uninterrupted.beta
+    assert resumed.reward_pipeline.state_dict() == uninterrupted.reward_pipeline.state_dict()
+
+
+def test_checkpoint_contains_the_current_rollout(make_trainer, tmp_path):
+    def make(folder, calls):
+        def record(prompts, **columns):
+            calls.append(prompts)
             return share_of_high_tokens(**columns)
 
-        return make_trainer(remember, changes=EVERYTHING | {"output_dir": str(tmp_path / folder), "max_steps": 3})
+        return make_trainer(record, changes=SETTINGS | {"output_dir": str(tmp_path / folder), "max_steps": 3})
 
     first, second = [], []
     make("run", first).train()
@@ -62,11 +87,11 @@ def test_a_checkpoint_holds_the_rollout_that_was_being_read(make_trainer, tmp_pa
     assert second == []
 
 
-def test_resuming_with_more_processes_is_refused(make_trainer, tmp_path):
-    changes = EVERYTHING | {"output_dir": str(tmp_path / "run"), "max_steps": 1}
+def test_resume_with_more_processes_is_refused(make_trainer, tmp_path):
+    changes = SETTINGS | {"output_dir": str(tmp_path / "run"), "max_steps": 1}
     make_trainer(changes=changes).train()
     (tmp_path / "run" / "checkpoint-1" / "ppo_state_0.pt").unlink()
-    with pytest.raises(UnsupportedModelError, match=r"process 0 does not know where it was.*as many processes"):
+    with pytest.raises(UnsupportedModelError, match=r"ppo_state_0\.pt does not exist.*number of processes"):
         make_trainer(changes=changes | {"max_steps": 2}).train(
             resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-1")
         )

@@ -1,4 +1,4 @@
-"""Policy, critic and reward model are adapters of one frozen base, and the reference is the base."""
+"""Policy, critic and reward model are adapters on one frozen base, which is the reference."""
 
 from itertools import chain
 
@@ -9,8 +9,10 @@ from ppo_runs import assert_same, steps, weights
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from rlhf_losses.errors import UnsupportedModelError
-from rlhf_losses.ppo import held_bytes, scorer_on_base
+from rlhf_losses.ppo import scorer_on_base, weight_bytes
 from rlhf_losses.scoring import Scorer
+
+pytestmark = pytest.mark.upstream
 
 ADAPTERS = {"r": 2, "target_modules": ["q_proj", "v_proj"]}
 PROMPTS, ANSWERS = ["a", "What is it? "], ["b.", "It is a cat."]
@@ -23,7 +25,7 @@ def base(language_model):
 
 @pytest.fixture
 def make_shared(make_trainer, language_model, reward_adapter):
-    """Return a trainer of roles on one base, loaded anew for each."""
+    """Return a trainer whose models share one base, which is loaded again for each trainer."""
 
     def make(**changes):
         base = AutoModelForCausalLM.from_pretrained(language_model)
@@ -37,26 +39,26 @@ def base_and_scorer(trainer):
     return trainer.model.get_base_model(), trainer.reward_funcs[0]
 
 
-def test_a_scorer_on_a_base_scores_as_the_reward_model_that_was_trained(base, reward_adapter):
+def test_scorer_on_base_has_the_scores_of_the_reward_model(base, reward_adapter):
     shared, own = scorer_on_base(base, reward_adapter), Scorer.from_pretrained(reward_adapter)
     assert shared(PROMPTS, ANSWERS) == pytest.approx(own(PROMPTS, ANSWERS), abs=1e-5)
     assert shared(PROMPTS, ANSWERS)[0] != 0
 
 
-def test_all_four_roles_hold_the_weights_of_one_model(make_shared, base):
+def test_all_models_share_the_weights_of_one(make_shared, base):
     trainer = make_shared()
-    one = held_bytes([base])
+    one = weight_bytes([base])
     base, scorer = base_and_scorer(trainer)
-    roles = [trainer.model, trainer.critic, scorer.model]
+    models = [trainer.model, trainer.critic, scorer.model]
     assert trainer.ref_model is None
-    frozen = {p.data_ptr() for module in roles for p in module.parameters() if not p.requires_grad}
-    adapters = sum(p.nbytes for role in roles for name, p in role.named_parameters() if "lora_" in name)
+    frozen = {p.data_ptr() for module in models for p in module.parameters() if not p.requires_grad}
+    adapters = sum(p.nbytes for model in models for name, p in model.named_parameters() if "lora_" in name)
     heads = 3 * 32 * 4 + 32 * 4  # of the critic and the scorer, and PEFT keeps the untrained one of the latter
-    assert held_bytes(roles) <= one + adapters + heads
+    assert weight_bytes(models) <= one + adapters + heads
     assert {p.data_ptr() for name, p in base.named_parameters() if "lora_" not in name} <= frozen
 
 
-def test_each_role_learns_or_rests_as_it_should(make_shared):
+def test_only_adapters_of_policy_and_critic_are_trained(make_shared):
     trainer = make_shared(learning_rate=1e-2, num_iterations=2, max_steps=4)
     base, scorer = base_and_scorer(trainer)
     frozen = {name: p.clone() for name, p in base.named_parameters() if "lora_" not in name}
@@ -73,30 +75,30 @@ def test_each_role_learns_or_rests_as_it_should(make_shared):
     assert steps(trainer)[-2]["kl"] != 0
 
 
-def test_one_base_starts_with_the_same_numbers_as_four_models(make_shared, make_trainer, reward_adapter):
-    apart = make_trainer(Scorer.from_pretrained(reward_adapter), peft_config=LoraConfig(**ADAPTERS))
+def test_one_base_starts_like_four_models(make_shared, make_trainer, reward_adapter):
+    separate = make_trainer(Scorer.from_pretrained(reward_adapter), peft_config=LoraConfig(**ADAPTERS))
     entries = []
-    for trainer in (make_shared(), apart):
+    for trainer in (make_shared(), separate):
         torch.manual_seed(0)  # adapters are drawn a different number of times
         trainer.train()
         entries.append(steps(trainer)[0])
-    for name in ("reward", "objective", "value/mean", "loss/value", "kl"):
+    for name in ("reward", "objective/rlhf_reward", "value/mean", "loss/value", "kl"):
         assert entries[0][name] == pytest.approx(entries[1][name], rel=1e-4, abs=1e-5), name
 
 
-def test_activation_checkpointing_changes_nothing_but_the_memory(make_shared):
+def test_gradient_checkpointing_does_not_change_the_result(make_shared):
     trainers = []
     for changes in ({}, {"gradient_checkpointing": True}):
         torch.manual_seed(0)
         trainers.append(make_shared(**changes))
         torch.manual_seed(0)
         trainers[-1].train()
-    plain, thrifty = trainers
-    assert_same(weights(thrifty.critic), weights(plain.critic), rtol=1e-4, atol=1e-5)
-    assert_same(weights(thrifty.model), weights(plain.model), rtol=1e-4, atol=1e-5)
+    plain, checkpointed = trainers
+    assert_same(weights(checkpointed.critic), weights(plain.critic), rtol=1e-4, atol=1e-5)
+    assert_same(weights(checkpointed.model), weights(plain.model), rtol=1e-4, atol=1e-5)
 
 
-def test_each_adapter_is_saved_on_its_own_and_loads_with_peft(make_shared, language_model, tmp_path):
+def test_saved_adapters_load_with_peft(make_shared, language_model, tmp_path):
     trainer = make_shared(save_strategy="steps", save_steps=3, output_dir=str(tmp_path / "run"))
     trainer.train()
     checkpoint = tmp_path / "run" / "checkpoint-3"
@@ -108,13 +110,11 @@ def test_each_adapter_is_saved_on_its_own_and_loads_with_peft(make_shared, langu
     critic = AutoPeftModelForSequenceClassification.from_pretrained(
         str(checkpoint / "critic" / "adapter"), num_labels=1
     )
-    value = trainer.critic(ids, torch.ones_like(ids), length=1)[:, -1:]
+    value = trainer.critic(ids, torch.ones_like(ids), 1)[:, -1:]
     torch.testing.assert_close(critic(ids).logits, value, rtol=1e-4, atol=1e-5)
 
 
-def test_a_run_on_one_base_resumes_to_the_same_numbers(
-    make_shared, tmp_path, language_model, make_trainer, reward_adapter
-):
+def test_resumed_run_on_one_base_is_bitwise_equal(make_shared, tmp_path, language_model, make_trainer, reward_adapter):
     changes = {"save_strategy": "steps", "save_steps": 1, "num_iterations": 2, "max_steps": 4}
     trainer = make_shared(**changes, output_dir=str(tmp_path / "run"))
     trainer.train()
@@ -130,23 +130,23 @@ def test_a_run_on_one_base_resumes_to_the_same_numbers(
     assert_same(weights(resumed.critic), weights(trainer.critic), rtol=0, atol=0)
 
 
-def test_a_merged_reward_model_is_no_adapter(base, language_model, tmp_path):
+def test_merged_reward_model_is_refused_as_adapter(base, language_model, tmp_path):
     AutoModelForSequenceClassification.from_pretrained(language_model, num_labels=1).save_pretrained(tmp_path)
-    with pytest.raises(UnsupportedModelError, match=r"holds no adapter_model\.safetensors.*Give the checkpoint"):
+    with pytest.raises(UnsupportedModelError, match=r"has no adapter_model\.safetensors.*Use the checkpoint"):
         scorer_on_base(base, tmp_path)
 
 
-def test_the_adapter_of_a_language_model_is_no_reward_model(base, language_model, tmp_path):
+def test_adapter_of_a_language_model_is_refused(base, language_model, tmp_path):
     get_peft_model(AutoModelForCausalLM.from_pretrained(language_model), LoraConfig(**ADAPTERS)).save_pretrained(
         tmp_path
     )
-    with pytest.raises(UnsupportedModelError, match=r"holds no score head.*Give a checkpoint of RewardTrainer"):
+    with pytest.raises(UnsupportedModelError, match=r"has no score head.*Use a checkpoint of RewardTrainer"):
         scorer_on_base(base, tmp_path)
 
 
-def test_the_adapter_of_another_base_is_refused(base, reward_adapter):
+def test_adapter_of_another_base_is_refused(base, reward_adapter):
     with torch.no_grad():
         for parameter in chain(base.model.layers.parameters()):
             parameter.mul_(1.5)
-    with pytest.raises(UnsupportedModelError, match=r"canary text.*was recorded"):
+    with pytest.raises(UnsupportedModelError, match=r"canary|recorded"):
         scorer_on_base(base, reward_adapter)

@@ -1,4 +1,4 @@
-"""Spend the gradient on pairs that the model still gets wrong."""
+"""Focal loss for pairs."""
 
 from dataclasses import dataclass
 
@@ -10,20 +10,25 @@ from rlhf_losses import Loss, LossProperty, PairwiseLoss, hookimpl, options
 
 @dataclass(frozen=True)
 class Focal(PairwiseLoss):
-    r"""Bradley–Terry, scaled down where the model is sure and right.
+    r"""Focal loss: the Bradley–Terry loss with a weight that decreases with the probability of the correct order.
 
-    .. math:: -\big(1 - \sigma(s_\text{chosen} - s_\text{rejected} - m)\big)^\gamma
-        \log \sigma(s_\text{chosen} - s_\text{rejected} - m)
+    $$-\big(1 - \sigma(\Delta)\big)^\gamma \log \sigma(\Delta),
+    \qquad \Delta = s_\text{chosen} - s_\text{rejected} - m$$
+
+    Use it to focus the gradient on pairs in the wrong order. `focal_bradley_terry` gives pairs in the wrong order their
+    full weight; this loss reduces the weight of all pairs, as in object detection.
 
     Feedback:
-        Pairs, with `margin` :math:`m`, `preference` and `weight` as for `bradley_terry`.
-    Options:
-        `focus` :math:`\gamma` ≥ 0: how fast a pair stops counting once it is ranked right.
-    Relations:
-        `bradley_terry` at focus 0. `focal_bradley_terry` counts pairs that are ranked wrong in full.
-    Reference:
+        Pairs. The margin $m$ is subtracted from the score difference; preferences, ties and weights apply as in
+        `bradley_terry`.
+
+    Args:
+        focus: exponent $\gamma$; at least 0. 0 gives `bradley_terry`.
+
+    References:
         Lin et al. (2017), https://arxiv.org/abs/1708.02002
-    Example:
+
+    Examples:
         >>> import torch
         >>> from rlhf_losses import Pairs
         >>> Focal()(torch.tensor([1.0, 0.0]), Pairs(chosen=[0], rejected=[1]))
@@ -35,9 +40,10 @@ class Focal(PairwiseLoss):
     properties = LossProperty.SHIFT_INVARIANT | LossProperty.MONOTONE | LossProperty.NON_NEGATIVE
 
     def per_pair(self, score_difference: Tensor) -> Tensor:
-        # The power of a probability is the exponential of its logarithm: 0 ** 0.5 would have no gradient.
-        doubt = (self.focus * logsigmoid(-score_difference)).exp()
-        return -doubt * logsigmoid(score_difference)
+        """Return the loss value of each pair."""
+        # In log space the power has a finite gradient at 0.
+        weight = (self.focus * logsigmoid(-score_difference)).exp()
+        return -weight * logsigmoid(score_difference)
 
 
 @hookimpl

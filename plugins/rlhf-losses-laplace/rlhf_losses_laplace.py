@@ -1,6 +1,6 @@
-"""AttentionOptions sure a reward model is of a score: the posterior of its last layer, by Laplace's method."""
+"""Uncertainty of reward-model scores: a Laplace approximation of the posterior of the score head."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,9 @@ from rlhf_losses import (
     BradleyTerry,
     Evidence,
     Loss,
+    Objective,
     Pairs,
+    ScoredTexts,
     ScoreEstimate,
     Scorer,
     UnsupportedModelError,
@@ -22,100 +24,101 @@ from rlhf_losses import (
 
 @dataclass(frozen=True)
 class Laplace(ScoreEstimate):
-    r"""Standard deviation of a score, as pairs leave it open under the Bradley–Terry model.
+    r"""Standard deviation of a score under the Bradley–Terry model, by a Laplace approximation of the last layer.
 
-    .. math:: \sqrt{(\phi - \bar\phi)^\top \Sigma\, (\phi - \bar\phi)}, \qquad \Sigma = \Big(\lambda I
-        + \frac{1}{T^2} \sum_i w_i\, p_i (1 - p_i)\, d_i d_i^\top\Big)^{-1}
+    $$\sqrt{(\phi - \bar\phi)^\top \Sigma\, (\phi - \bar\phi)}, \qquad
+    \Sigma = \Big(\lambda I + \frac{1}{T^2} \sum_i w_i\, p_i (1 - p_i)\, d_i d_i^\top\Big)^{-1}$$
 
-    A score is :math:`\theta^\top \phi`, where :math:`\phi` is what the score head reads and :math:`\theta` its
-    weights. With a normal prior of precision :math:`\lambda` on these, the negative logarithm of their posterior has
-    the curvature in brackets: a pair with the difference :math:`d` of its two vectors, and the probability :math:`p`
-    that the chosen answer wins, adds :math:`p (1 - p)\, d d^\top / T^2`, whichever answer won. Its inverse is taken
-    for the covariance of the posterior, as if that were normal around the weights that training found, and the layers
-    below were certain.
+    A score is $\theta^\top \phi$, where $\phi$ is the input vector of the score head and $\theta$ its weights. With a
+    normal prior of precision $\lambda$ on the weights, the matrix in parentheses is the Hessian of the negative log
+    posterior: a pair whose vectors differ by $d$ and whose chosen answer wins with probability $p$ adds $p (1 - p)\, d
+    d^\top / T^2$, whichever answer won. The inverse of the Hessian approximates the covariance of the posterior around
+    the trained weights. The layers below the head are assumed to be known exactly.
 
-    Differences of scores are all that pairs tell. AttentionOptions far all scores are off together is open, and left out here: the
-    spread is that of a score's distance from the mean score of the texts it was fitted to, :math:`\bar\phi` being the
-    mean of their vectors. One vector added to all :math:`\phi` changes nothing. At texts like the mean one the spread
-    is near 0; it grows with the distance from there, in directions in which few pairs differ. Pairs of which the model
-    is certain, with :math:`p` near 0 or 1, pin nothing down: overtrained models have the spread of the prior.
+    Pairs determine score differences only. The estimate is the standard deviation of the difference between a score
+    and the mean score of the training texts, whose mean vector is $\bar\phi$; a vector added to all $\phi$ has no
+    effect. The standard deviation is near 0 for texts with a vector near $\bar\phi$. It grows with the distance from
+    $\bar\phi$ in directions in which few pairs differ. Pairs with $p$ near 0 or 1 add almost nothing, so the estimates
+    of an overtrained model are those of the prior.
 
-    Feedback:
-        Pairs, and what can be read as such, with `margin` and `weight` :math:`w`. The sides of a pair count alike, so
-        `preference` does not matter.
-    Options:
-        `prior_precision` :math:`\lambda` > 0: one over the variance that a weight of the head has before any data. It
-        decides alone where no pair tells anything.
-        `temperature` :math:`T` > 0: that of the `bradley_terry` which the model was trained with.
-    Reference:
-        Last layers: Daxberger et al. (2021), https://arxiv.org/abs/2106.14806; curvature of classifiers: MacKay (1992),
-        https://doi.org/10.1162/neco.1992.4.5.720; reward models, on LoRA weights: Yang et al. (2024),
-        https://arxiv.org/abs/2402.13210. For pairs, and relative to the mean, it is derived here.
+    The estimate uses `margin` and `weight` $w$ of pairs. It does not depend on `preference`, because the two sides of a
+    pair have the same effect.
+
+    Args:
+        prior_precision: $\lambda$, the inverse prior variance of each weight of the head; above 0. It determines the
+            estimate in directions without data.
+        temperature: $T$, the temperature of the `bradley_terry` loss that the model was trained with; above 0.
+
+    References:
+        Daxberger et al. (2021), last-layer Laplace approximation, https://arxiv.org/abs/2106.14806; MacKay (1992),
+        Hessian for classifiers, https://doi.org/10.1162/neco.1992.4.5.720; Yang et al. (2024), reward models with
+        LoRA, https://arxiv.org/abs/2402.13210. The form for pairs, relative to the mean, is derived here.
     """
 
-    prior_precision: float = options.number(1.0, 0.0, above=True)
-    temperature: float = options.number(1.0, 0.0, above=True)
+    prior_precision: float = options.number(1.0, 0.0, exclude_low=True)
+    temperature: float = options.number(1.0, 0.0, exclude_low=True)
 
     feedback_type = Pairs
 
-    def require_loss(self, loss: Loss) -> None:
+    def require_loss(self, loss: Loss | Objective) -> None:
         """Raise `UnsupportedModelError` unless `loss` has a Bradley–Terry term with this temperature."""
-        terms = [term.loss for term in loss.terms if isinstance(term.loss, BradleyTerry)]
+        terms = [term.loss for term in loss.as_objective().terms if isinstance(term.loss, BradleyTerry)]
         if not terms:
             raise UnsupportedModelError(
-                f"{self} is how far scores spread under the Bradley–Terry model, but this model was trained with "
-                f"{loss}. Train one with bradley_terry."
+                f"{self} needs a model that was trained with bradley_terry, but this model was trained with {loss}. "
+                "Train one with bradley_terry."
             )
         if self.temperature not in [term.temperature for term in terms]:
-            found = terms[0].temperature
+            trained = terms[0].temperature
             raise UnsupportedModelError(
-                f"{self} takes the temperature to be {self.temperature:g}, but this model was trained with {loss}. "
-                f"Write laplace(temperature={found!r})."
+                f"{self} has the temperature {self.temperature:g}, but this model was trained with {loss}. "
+                f"Use laplace(temperature={trained!r})."
             )
 
     def fit(self, evidence: Iterable[Evidence]) -> dict[str, Tensor]:
-        """Return the mean of the vectors, and a root R of the covariance: Σ = RᵀR."""
-        curvature, total, count = torch.zeros(()), torch.zeros(()), 0
-        for features, scores, pairs in evidence:
-            vectors = features.double()
+        """Return `mean`, the mean of the vectors, and `root`, a matrix R with RᵀR = Σ."""
+        hessian, total, count = torch.zeros(()), torch.zeros(()), 0
+        for batch in evidence:
+            pairs = batch.feedback
+            vectors = batch.features.double()
             difference = vectors[pairs.chosen] - vectors[pairs.rejected]
-            weight = self._curvature_of_leads(scores.double(), pairs)
-            curvature = curvature + difference.T @ (weight.unsqueeze(1) * difference)
+            weight = self._second_derivative(batch.scores.double(), pairs)
+            hessian = hessian + difference.T @ (weight.unsqueeze(1) * difference)
             total = total + vectors[pairs.chosen].sum(0) + vectors[pairs.rejected].sum(0)
             count += 2 * len(pairs)
-        prior = self.prior_precision * torch.eye(len(curvature), dtype=torch.float64)
-        factor = torch.linalg.cholesky(curvature + prior)
+        prior = self.prior_precision * torch.eye(len(hessian), dtype=torch.float64)
+        factor = torch.linalg.cholesky(hessian + prior)
         root = torch.linalg.solve_triangular(factor, torch.eye(len(factor), dtype=torch.float64), upper=False)
         return {"mean": (total / count).float(), "root": root.float()}
 
-    def read(self, features: Tensor, scores: Tensor, mean: Tensor, root: Tensor) -> Tensor:
+    def predict(self, texts: ScoredTexts, fitted: Mapping[str, Tensor]) -> Tensor:
         """Return the standard deviation of each score."""
-        return ((features - mean) @ root.T).norm(dim=1)
+        return ((texts.features - fitted["mean"]) @ fitted["root"].T).norm(dim=1)
 
-    def _curvature_of_leads(self, scores: Tensor, pairs: Pairs) -> Tensor:
-        """Return the second derivative of each pair's cost in its score_difference."""
+    def _second_derivative(self, scores: Tensor, pairs: Pairs) -> Tensor:
+        """Return the second derivative of the loss value of each pair in its score difference."""
         score_difference = pairs.score_difference(scores) - (0.0 if pairs.margin is None else pairs.margin)
-        wins = torch.sigmoid(score_difference / self.temperature)
+        win_probability = torch.sigmoid(score_difference / self.temperature)
         weight = 1.0 if pairs.weight is None else pairs.weight
-        return weight * wins * (1 - wins) / self.temperature**2
+        return weight * win_probability * (1 - win_probability) / self.temperature**2
 
 
 class LowerBound:
-    """A reward function that pays what a score is at worst: the score − `weight` × its standard deviation.
+    """A reward function: the score minus `weight` times its standard deviation.
 
     Args:
-        scorer: of a model to which `laplace` was fitted.
-        weight: how many standard deviations to be cautious by.
+        scorer: scorer of a model to which `laplace` was fitted.
+        weight: number of standard deviations.
     """
 
     def __init__(self, scorer: Scorer, weight: float = 1.0) -> None:
-        self.spread, self.weight = scorer.estimator(Laplace.name()), weight
+        self.estimator, self.weight = scorer.estimator(Laplace.name()), weight
         self.__name__ = f"{scorer.__name__}_lower_bound"
 
     def __call__(self, prompts: Sequence[Any], completions: Sequence[Any], **_: Any) -> list[float]:
-        """Return the lower bound of each completion's score, from one forward pass a text."""
-        scores, spreads = self.spread.with_scores(prompts, completions)
-        return [score - self.weight * spread for score, spread in zip(scores, spreads, strict=True)]
+        """Return the lower bound of the score of each completion, from one forward pass per text."""
+        scores, deviations = self.estimator.with_scores(prompts, completions)
+        return [score - self.weight * deviation for score, deviation in zip(scores, deviations, strict=True)]
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""Scores that are quantiles: what an answer earns at worst, as a rule, or at best."""
+"""Quantile regression: scores that are quantiles of the ratings."""
 
 from dataclasses import dataclass
 
@@ -10,24 +10,24 @@ from rlhf_losses import Loss, LossProperty, RatingLoss, hookimpl, options
 
 @dataclass(frozen=True)
 class Quantile(RatingLoss):
-    r"""Distance of the score from the rating, dearer on one side: the cheapest score is a quantile of the ratings.
+    r"""Quantile (pinball) loss on ratings: the score with the lowest expected loss value is a quantile of the ratings.
 
-    .. math:: \max\big(\tau (y - s),\; (\tau - 1)(y - s)\big)
+    $$\max\big(\tau (y - s),\; (\tau - 1)(y - s)\big)$$
 
-    Where ratings :math:`y` of like texts differ, the mean cost is least at a score that a share :math:`\tau` of them
-    does not exceed: its slope in :math:`s` is the share of ratings below the score, less :math:`\tau`.
+    If the ratings $y$ of similar texts vary, the mean loss value is lowest at a score that a share $\tau$ of the
+    ratings does not exceed: its derivative in $s$ is the share of the ratings below the score, minus $\tau$.
 
-    Feedback:
-        Ratings, in the units that the scores shall have.
-    Options:
-        `level` :math:`\tau` in (0, 1): the share of ratings that the score shall not fall below. At 0.1 a score is what
-        an answer earns even from a hard judge, at 0.5 it is the median.
-    Relations:
-        `squared_error` asks for the mean of the ratings. At level 0.5 it is half of the absolute error, whose corner
-        `huber` rounds off.
-    Reference:
+    It takes ratings, in the unit of the scores. `squared_error` estimates the mean of the ratings instead. At level
+    0.5 the loss is half the absolute error, which `huber` smooths near 0.
+
+    Args:
+        level: $\tau$, the share of the ratings that are at most the score; above 0 and below 1. At 0.1 the score is a
+            rating that 90 % of the annotators exceed, at 0.5 it is the median.
+
+    References:
         Koenker & Bassett (1978), https://doi.org/10.2307/1913643
-    Example:
+
+    Examples:
         >>> import torch
         >>> from rlhf_losses import Ratings
         >>> too_low, too_high = torch.tensor([3.0]), torch.tensor([5.0])
@@ -36,21 +36,21 @@ class Quantile(RatingLoss):
         (tensor(0.7500), tensor(0.2500))
     """
 
-    level: float = options.number(0.5, 0.0, 1.0, above=True, below=True)
+    level: float = options.number(0.5, 0.0, 1.0, exclude_low=True, exclude_high=True)
 
     properties = LossProperty.NON_NEGATIVE | LossProperty.CONVEX
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.level == 0.5:
-            object.__setattr__(self, "properties", self.properties | LossProperty.REVERSIBLE)
+    def active_properties(self) -> LossProperty:
+        """Return the properties; at level 0.5 the loss is also reversible."""
+        return self.properties | LossProperty.REVERSIBLE if self.level == 0.5 else self.properties
 
     def per_rating(self, scores: Tensor, ratings: Tensor) -> Tensor:
-        short = ratings - scores
-        return torch.maximum(self.level * short, (self.level - 1) * short)
+        """Return the loss value of each rating."""
+        error = ratings - scores
+        return torch.maximum(self.level * error, (self.level - 1) * error)
 
 
 @hookimpl
 def provide_losses() -> list[type[Loss]]:
-    """Return quantile regression."""
+    """Return the quantile loss."""
     return [Quantile]

@@ -1,4 +1,4 @@
-"""Stanford Human Preferences: of two comments on a post, compatible_losses preferred one."""
+"""Dataset converter for Stanford Human Preferences: pairs of comments on one post."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,16 +7,16 @@ from rlhf_losses import DatasetConverter, InvalidFeedbackError, hookimpl
 
 
 class StanfordPreferences(DatasetConverter):
-    """Pairs of comments, the preferred one chosen; posts and comments become messages."""
+    """Stanford Human Preferences as `Pairs`: the preferred comment is chosen. Posts and comments become messages."""
 
     columns = (("history", "human_ref_A", "human_ref_B", "labels"),)
     source = "https://huggingface.co/datasets/stanfordnlp/SHP"
 
-    def read(self, row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    def convert(self, row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         if row["labels"] not in (0, 1):
             raise InvalidFeedbackError(
-                f"The column labels is {row['labels']!r}, but it is 1 where comment A is preferred and 0 where B is. "
-                "Mend the row or drop it."
+                f"The column labels is {row['labels']!r}, but it must be 1 (comment A is preferred) or 0 "
+                "(comment B is preferred). Fix or drop the row."
             )
         comments = [row["human_ref_B"], row["human_ref_A"]]
         chosen, rejected = comments[row["labels"]], comments[1 - row["labels"]]
@@ -31,5 +31,5 @@ class StanfordPreferences(DatasetConverter):
 
 @hookimpl
 def provide_dataset_converters() -> list[type[DatasetConverter]]:
-    """Return the converter."""
+    """Return the converter of this plugin."""
     return [StanfordPreferences]

@@ -1,4 +1,4 @@
-"""The plugin reads the rows that the dataset's card documents, and says which ones it cannot read."""
+"""The converter handles the rows that the dataset card documents and refuses other labels."""
 
 import pytest
 from datasets import Dataset
@@ -26,18 +26,18 @@ ROW = {
 
 
 @pytest.mark.parametrize(("label", "chosen"), [(1, "Crush it first."), (0, "Shake it in a jar.")])
-def test_the_label_says_which_comment_was_preferred(label, chosen):
-    (pair,) = StanfordPreferences().read(ROW | {"labels": label})
+def test_the_label_selects_the_preferred_comment(label, chosen):
+    (pair,) = StanfordPreferences().convert(ROW | {"labels": label})
     assert pair["prompt"][0]["content"] == ROW["history"]
     assert pair["chosen"][0]["content"] == chosen
     assert pair["rejected"][0]["content"] != chosen
 
 
 def test_another_label_is_refused():
-    with pytest.raises(InvalidFeedbackError, match="The column labels is 2"):
-        StanfordPreferences().read(ROW | {"labels": 2})
+    with pytest.raises(InvalidFeedbackError, match=r"labels is 2.*must be 1.*Fix or drop"):
+        StanfordPreferences().convert(ROW | {"labels": 2})
 
 
-def test_the_installed_plugin_recognises_the_data():
+def test_the_installed_plugin_matches_the_dataset():
     (pair,) = convert_dataset(Dataset.from_list([ROW]))
     assert set(pair) == {"prompt", "chosen", "rejected"}

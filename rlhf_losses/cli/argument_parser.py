@@ -1,4 +1,4 @@
-"""Reading a command line: what cannot be read is told in one message, without a page of usage."""
+"""Parsing of command lines. An invalid argument is one message, without a page of usage."""
 
 import argparse
 from collections.abc import Iterable, Sequence
@@ -6,9 +6,24 @@ from typing import Any, NoReturn
 
 from rlhf_losses.errors import RlhfLossesError, did_you_mean
 
+OLD_FLAGS = {
+    "--adapter": "--converter",
+    "--critic_on_policy": "--shared_critic",
+    "--frozen_cache_gib": "--hidden_state_cache_gib",
+    "--kl_stop": "--early_stop_kl",
+    "--numbers_learning_rate": "--loss_parameters_learning_rate",
+    "--self_check": "--sanity_check",
+    "--time_shares": "--log_phase_times",
+    "--tokens_per_pass": "--max_tokens_per_forward",
+}
+"""Flags of earlier versions and their new names."""
+
+OLD_VALUES = {"--reward_at": {"end": "completion", "steps": "step", "step_shares": "step_mean"}}
+"""Values of earlier versions and their new names, by flag."""
+
 
 class CommandLineError(RlhfLossesError, ValueError):
-    """An argument of the command line that cannot be used."""
+    """An argument of the command line cannot be used."""
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -19,40 +34,88 @@ class ArgumentParser(argparse.ArgumentParser):
         super().__init__(*args, **options)
 
     def error(self, message: str) -> NoReturn:
-        raise CommandLineError(f"{message.rstrip('.')}. Run `{self.prog} --help` to see every argument.")
+        """Raise `CommandLineError`."""
+        raise CommandLineError(f"{message.rstrip('.')}. Run '{self.prog} --help' to see all arguments.")
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
-        """Parse, and refuse what is left over."""
-        known, left = self.parse_known_args(argv)
-        self.refuse(left)
+        """Return the parsed arguments.
+
+        Args:
+            argv: words after the name of the command.
+
+        Raises:
+            CommandLineError: an argument is unknown, missing or invalid.
+        """
+        known, unknown = self.parse_known_args(argv)
+        self.refuse_unknown(unknown)
         return known
 
-    def refuse(self, left: Sequence[str], where: str = "") -> None:
-        """Raise `CommandLineError` for the first of the arguments that nothing has read."""
-        if not left:
+    def refuse_unknown(self, words: Sequence[str], source: str = "") -> None:
+        """Raise `CommandLineError` for the first unknown argument, if there is one.
+
+        Args:
+            words: the words of the command line that were not parsed.
+            source: where they were found, for the message.
+        """
+        if not words:
             return
-        unknown = next((word for word in left if word.startswith("--")), left[0]).split("=")[0]
-        if not unknown.startswith("-"):
+        word = next((word for word in words if word.startswith("--")), words[0]).split("=")[0]
+        if not word.startswith("-"):
             raise CommandLineError(
-                f"It is unclear what '{unknown}'{where} is for. Put texts with spaces in quotes; "
-                f"`{self.prog} --help` shows every argument."
+                f"Unexpected argument '{word}'{source}. Put quotes around values with spaces. "
+                f"Run '{self.prog} --help' to see all arguments."
             )
-        nearest = did_you_mean(unknown, self.options())
+        flag = f"--{word.lstrip('-').replace('-', '_')}"
+        refuse_old_flag(flag, source)
         raise CommandLineError(
-            f"There is no argument '{unknown}'{where}.{nearest} `{self.prog} --help` shows every argument."
+            f"Unknown argument '{word}'{source}.{did_you_mean(flag, self.flags())} "
+            f"Run '{self.prog} --help' to see all arguments."
         )
 
-    def options(self) -> list[str]:
-        """Return every flag, in the spelling with underscores."""
+    def flags(self) -> list[str]:
+        """Return all flags, in the spelling with underscores."""
         flags = [flag for action in self._actions for flag in action.option_strings]
         return [flag for flag in flags if flag.startswith("--") and "-" not in flag[2:]]
 
 
-def plugin_files(argv: Iterable[str]) -> tuple[tuple[str, ...], list[str]]:
-    """Split `--plugin FILE`, which may stand anywhere and more than once, from the other arguments.
+def refuse_old_flag(flag: str, source: str = "") -> None:
+    """Raise `CommandLineError` if a flag has a new name.
 
-    >>> plugin_files(["list", "--plugin", "focal.py", "--json"])
-    (('focal.py',), ['list', '--json'])
+    Args:
+        flag: the flag, with underscores. A boolean flag can begin with `--no_`.
+        source: where it was found, for the message.
+    """
+    prefix = "--no_" if flag.startswith("--no_") else "--"
+    new = OLD_FLAGS.get(f"--{flag.removeprefix(prefix)}")
+    if new is not None:
+        raise CommandLineError(f"Argument '{flag}'{source} has been renamed. Use '{prefix}{new.removeprefix('--')}'.")
+
+
+def refuse_old_value(flag: str, value: object, source: str = "") -> None:
+    """Raise `CommandLineError` if a value of an argument has a new name.
+
+    Args:
+        flag: the flag, with underscores.
+        value: its value.
+        source: where it was found, for the message.
+    """
+    new = OLD_VALUES.get(flag, {}).get(str(value))
+    if new is not None:
+        raise CommandLineError(f"The value '{value}' of {flag}{source} has been renamed. Use {flag} {new}.")
+
+
+def plugin_files(argv: Iterable[str]) -> tuple[tuple[str, ...], list[str]]:
+    """Separate `--plugin FILE`, which is allowed at any place and repeatedly, from the other arguments.
+
+    Args:
+        argv: the command line.
+
+    Returns:
+        The plugin files, and the other words.
+
+    Examples:
+        >>> plugin_files(["list", "--plugin", "focal.py", "--json"])
+        (('focal.py',), ['list', '--json'])
     """
     parser = ArgumentParser(prog="rlhf-losses", add_help=False)
     parser.add_argument("--plugin", action="append", default=[])

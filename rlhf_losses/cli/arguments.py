@@ -1,7 +1,8 @@
-"""The arguments of TRL's scripts, with the few that we add: on the command line and in the file of `--config`."""
+"""Arguments of training commands: those of TRL's scripts and a few more, also in the `--config` file."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,166 +11,196 @@ import yaml
 from transformers import AttentionInterface
 from transformers.utils import is_bitsandbytes_available, is_torch_bf16_gpu_available
 
-from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError
+from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError, refuse_old_value
 from rlhf_losses.errors import RlhfLossesError, did_you_mean
 
-LEAST = {
+CONFIG_FILE = " in the --config file"
+
+MINIMUM = {
     "per_device_train_batch_size": 1,
     "per_device_eval_batch_size": 1,
     "gradient_accumulation_steps": 1,
     "learning_rate": 0,
 }
-"""The least that a number may be, where it would be refused late."""
+"""Smallest valid values of arguments that TRL and transformers check late or not at all."""
 
 
 @dataclass
 class DataArguments(trl.ScriptArguments):
-    """TRL's arguments for the data, and a file of its own for the evaluation."""
+    """TRL's dataset arguments, and a separate evaluation dataset."""
 
     dataset_name: str | None = field(
         default=None,
         metadata={
-            "help": "Hub id, local folder, or file in JSON Lines, JSON, Parquet or CSV. A single file is the split "
-            "`train`.",
+            "help": "Hub id, folder or file (JSON Lines, JSON, Parquet, CSV). A single file is the `train` split.",
             "aliases": ["--dataset"],
         },
     )
     eval_dataset: str | None = field(
         default=None,
         metadata={
-            "help": "Rows to evaluate on, in place of `--dataset_test_split`. With `--eval_strategy no` they are used "
-            "once, after the training."
+            "help": "Evaluation dataset, in place of `--dataset_test_split`. With `--eval_strategy no` it is evaluated "
+            "once, after training."
         },
     )
 
 
 @dataclass
 class RewardDataArguments(DataArguments):
-    """The same for feedback, which may come in the layout of a well-known dataset."""
+    """Dataset arguments of reward models, with the converter of the dataset format."""
 
     converter: str | None = field(
         default=None,
-        metadata={"help": "Layout of the data, like hh_rlhf; by default it is recognised. `native` reads rows as is."},
+        metadata={
+            "help": "Dataset converter, e.g. hh_rlhf. By default it is detected from the columns. `native` converts "
+            "nothing."
+        },
     )
 
 
 @dataclass
 class ModelArguments(trl.ModelConfig):
-    """TRL's arguments for the model; LoRA is used unless `--no_use_peft` is given."""
+    """TRL's model arguments. LoRA is the default; `--no_use_peft` disables it."""
 
     model_name_or_path: str | None = field(
         default=None,
-        metadata={"help": "Hub id or local folder of the model to start from.", "aliases": ["--model"]},
+        metadata={"help": "Hub id or local folder of the initial model.", "aliases": ["--model"]},
     )
-    use_peft: bool = field(default=True, metadata={"help": "Whether to train a LoRA adapter instead of every weight."})
+    use_peft: bool = field(
+        default=True, metadata={"help": "Whether to train a LoRA adapter instead of all parameters."}
+    )
 
 
 @dataclass
 class RewardModelArguments(ModelArguments):
-    """The same for a reward model, whose LoRA adapter is that of a sequence classifier."""
+    """Model arguments of reward models, whose LoRA adapter is that of a sequence classifier."""
 
     lora_task_type: str = field(default="SEQ_CLS", metadata={"help": "Task type of the LoRA adapter."})
 
 
 class TrainingParser(ArgumentParser, trl.TrlParser):
-    """TRL's parser, which refuses what nothing reads and tells every problem in one message."""
+    """TRL's parser with errors of one message, short flags in the `--config` file and no ignored arguments.
 
-    def __init__(self, kinds: Sequence[type], prog: str, usage: str | None = None, description: str = "") -> None:
-        super().__init__(kinds, prog=prog, usage=usage, description=description)
+    Args:
+        dataclasses: dataclasses whose fields are the arguments.
+        prog: command, for messages.
+        usage: usage line of `--help`.
+        description: text of `--help`.
+    """
+
+    def __init__(self, dataclasses: Sequence[type], prog: str, usage: str | None = None, description: str = "") -> None:
+        super().__init__(dataclasses, prog=prog, usage=usage, description=description)
 
     def read(self, argv: Sequence[str]) -> tuple[Any, ...]:
-        """Return one object a dataclass, from the command line over the file of `--config`."""
-        argv = self.with_config_apart(argv)
-        self.convert_dataset()
+        """Return one object per dataclass. The command line takes precedence over the `--config` file.
+
+        Args:
+            argv: words after the name of the command.
+
+        Raises:
+            CommandLineError: an argument or the file is invalid.
+        """
+        argv = _separate_config(argv)
+        self._adapt_defaults()
+        words = [part for word in argv for part in (word.split("=", 1) if word.startswith("--") else [word])]
+        for flag, value in pairwise(words):
+            refuse_old_value(flag, value)
         try:
-            *found, left = self.parse_args_and_config(argv, return_remaining_strings=True)
+            *parsed, unknown = self.parse_args_and_config(argv, return_remaining_strings=True)
         except RlhfLossesError:
             raise
         except (ValueError, TypeError, ImportError) as error:
             self.error(str(error))
         except yaml.YAMLError as error:
-            raise CommandLineError(f"The file of --config is not YAML: {error}") from error
-        self.refuse(left)
-        require_least(found)
-        return tuple(found)
-
-    def convert_dataset(self) -> None:
-        """Let `--resume_from_checkpoint` stand alone, and set the two defaults that depend on the machine."""
-        for action in self._actions:
-            if action.dest == "resume_from_checkpoint":
-                action.nargs, action.const = "?", "true"
-        # TRL hides the progress bar where libraries are quiet, and `quiet` makes them so.
-        self.set_defaults(disable_tqdm=False)
-        if not is_torch_bf16_gpu_available():
-            # TRL's own default would be refused on such a machine.
-            self.set_defaults(bf16=False)
-
-    def with_config_apart(self, argv: Sequence[str]) -> list[str]:
-        """Write `--config=FILE` as two words, which TRL looks for, and check that the file is there."""
-        words = [part for word in argv for part in (word.split("=", 1) if word.startswith("--config=") else [word])]
-        if "--config" in words:
-            at = words.index("--config") + 1
-            if at == len(words):
-                raise CommandLineError("--config came without a file. Write --config run.yaml.")
-            if not Path(words[at]).is_file():
-                raise CommandLineError(f"There is no file '{words[at]}'. Give a YAML file: --config run.yaml.")
-        return words
+            raise CommandLineError(
+                f"The --config file is not valid YAML: {' '.join(str(error).split())}. Correct the file."
+            ) from error
+        self.refuse_unknown(unknown)
+        require_minimum(parsed)
+        return tuple(parsed)
 
     def set_defaults_with_config(self, **values: Any) -> list[str]:
-        """Take the values of the file as defaults; the short names of arguments are understood here too."""
-        targets = {
+        """Use the values of the `--config` file as defaults. TRL calls this method.
+
+        Args:
+            values: content of the file. Keys can be short flags, for example `model`.
+        """
+        actions = {
             flag.lstrip("-").replace("-", "_"): action
             for action in self._actions
             for flag in action.option_strings
             if not flag.startswith(("--no_", "--no-"))
         }
-        self.refuse([f"--{name}" for name in values if name not in targets], where=" (in the file of --config)")
-        chosen = {name: self.chosen(name, value, targets[name].choices) for name, value in values.items()}
-        return super().set_defaults_with_config(**{targets[name].dest: value for name, value in chosen.items()})
+        self.refuse_unknown([f"--{name}" for name in values if name not in actions], source=CONFIG_FILE)
+        checked = {name: _checked_choice(name, value, actions[name].choices) for name, value in values.items()}
+        unused: list[str] = super().set_defaults_with_config(
+            **{actions[name].dest: value for name, value in checked.items()}
+        )
+        return unused
 
-    def chosen(self, name: str, value: Any, choices: Iterable[Any] | None) -> Any:
-        """Return a value of the file, or raise `CommandLineError` if it is none of the choices."""
-        if choices is None or value is None or value in choices:
-            return value
-        if value is False and "no" in choices:  # YAML takes an unquoted no for false
-            return "no"
-        known = ", ".join(map(str, choices))
-        raise CommandLineError(f"The file of --config sets {name} to {value!r}. Take one of {known}.")
+    def _adapt_defaults(self) -> None:
+        """Allow `--resume_from_checkpoint` without a value, and set two defaults that depend on the machine."""
+        for action in self._actions:
+            if action.dest == "resume_from_checkpoint":
+                action.nargs, action.const = "?", "true"
+        # TRL hides the progress bar if the log level of the libraries is high, as it is during a command.
+        self.set_defaults(disable_tqdm=False)
+        if not is_torch_bf16_gpu_available():
+            # TRL's default is bf16, which fails without such a GPU.
+            self.set_defaults(bf16=False)
 
 
-def require_least(found: Iterable[Any]) -> None:
-    """Raise `CommandLineError` for a number that torch would refuse once everything is loaded."""
-    for name, least in LEAST.items():
-        value = next((getattr(one, name) for one in found if hasattr(one, name)), least)
-        if value < least:
-            raise CommandLineError(
-                f"{name}={value} arrived, with which nothing can be trained. Write --{name} {least} or more."
-            )
+def require_minimum(parsed: Iterable[Any]) -> None:
+    """Raise `CommandLineError` for a number that fails only after the model is loaded.
+
+    Args:
+        parsed: the objects with the arguments.
+    """
+    for name, minimum in MINIMUM.items():
+        value = next((getattr(one, name) for one in parsed if hasattr(one, name)), minimum)
+        if value < minimum:
+            raise CommandLineError(f"{name} is {value}, but it must be at least {minimum}. Change --{name}.")
 
 
 def quantization_of(model: trl.ModelConfig) -> Any:
-    """Return how to quantize the model, or None; what that needs must be installed."""
+    """Return the quantization config, or None.
+
+    Args:
+        model: model arguments.
+
+    Raises:
+        CommandLineError: bitsandbytes is needed and not installed.
+    """
     if (model.load_in_4bit or model.load_in_8bit) and not is_bitsandbytes_available():
         raise CommandLineError(
             "--load_in_4bit and --load_in_8bit need bitsandbytes, which is not installed. "
-            "Type: pip install bitsandbytes. Or leave the argument out."
+            "Run 'pip install bitsandbytes', or remove the argument."
         )
     return trl.get_quantization_config(model)
 
 
 def require_attention(name: str | None) -> None:
-    """Raise `CommandLineError` for an attention that transformers would not find; a name with a slash is of the hub."""
+    """Raise `CommandLineError` for an unknown attention implementation.
+
+    Args:
+        name: value of `--attn_implementation`; a name with a slash is a kernel on the Hub.
+    """
     known = sorted({"eager", *AttentionInterface().valid_keys()})
     if name is None or "/" in name or name in known:
         return
     raise CommandLineError(
-        f"There is no attention '{name}', so the model cannot be loaded with it.{did_you_mean(name, known)} "
-        f"After --attn_implementation write one of {', '.join(known)}."
+        f"Unknown attention implementation '{name}'.{did_you_mean(name, known)} "
+        f"Choose one of: {', '.join(known)} (--attn_implementation)."
     )
 
 
 def model_options(model: trl.ModelConfig, config: Any) -> dict[str, Any]:
-    """Return how to load the model; `--model_init_kwargs` has the last word."""
+    """Return the arguments of `from_pretrained`; `--model_init_kwargs` takes precedence.
+
+    Args:
+        model: model arguments.
+        config: training arguments.
+    """
     return {
         "revision": model.model_revision,
         "trust_remote_code": config.trust_remote_code,
@@ -177,3 +208,24 @@ def model_options(model: trl.ModelConfig, config: Any) -> dict[str, Any]:
         "dtype": model.dtype,
         **(config.model_init_kwargs or {}),
     }
+
+
+def _separate_config(argv: Sequence[str]) -> list[str]:
+    """Return the words with `--config=FILE` as two words, as TRL expects, and check that the file exists."""
+    words = [part for word in argv for part in (word.split("=", 1) if word.startswith("--config=") else [word])]
+    if "--config" in words:
+        index = words.index("--config") + 1
+        if index == len(words):
+            raise CommandLineError("--config has no file. Give a YAML file: --config run.yaml.")
+        if not Path(words[index]).is_file():
+            raise CommandLineError(f"There is no file '{words[index]}'. Give a YAML file: --config run.yaml.")
+    return words
+
+
+def _checked_choice(name: str, value: Any, choices: Iterable[Any] | None) -> Any:
+    if choices is None or value is None or value in choices:
+        return value
+    if value is False and "no" in choices:  # YAML converts an unquoted no to False
+        return "no"
+    refuse_old_value(f"--{name}", value, CONFIG_FILE)
+    raise CommandLineError(f"The --config file has {name}: {value!r}. Choose one of: {', '.join(map(str, choices))}.")

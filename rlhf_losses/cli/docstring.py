@@ -1,62 +1,65 @@
-"""The docstring of a loss as plain text: its sentences, its formula, and its sections."""
+"""The parts of a Google-style docstring: text, formula, arguments and further sections."""
 
 import inspect
 import re
-import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-_HEADING = re.compile(r"^([A-Z]\w+):$")
-_ROLE = re.compile(r":\w+:`([^`]*)`")
-_DIRECTIVE = re.compile(r"^\.\. (\w+)::\s*(.*)$")
+import griffe
+
+_FORMULA = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Docstring:
-    """What a docstring says: `text` above the sections, the `formula` in LaTeX, and the sections by their heading."""
+    """A docstring in parts.
 
-    text: str
-    formula: str
-    sections: dict[str, str]
-
-
-def read_docstring(thing: type, within_text: str = r"\1") -> Docstring:
-    """Take the docstring of a class apart; `within_text` is how formulas within the text are written.
-
-    >>> from rlhf_losses.losses import ScoreDecay
-    >>> read_docstring(ScoreDecay).formula
-    's^2'
+    Attributes:
+        summary: first paragraph.
+        formula: content of the first `$$...$$` block, in LaTeX; empty without one.
+        text: other paragraphs before the sections.
+        arguments: description of each argument, by name.
+        sections: text of each other section, by title, for example `References` and `Examples`.
     """
-    blocks: dict[str, list[str]] = {"": []}
-    heading = ""
-    for line in inspect.getdoc(thing).splitlines():  # type: ignore[union-attr]  # a loss without one is no loss
-        found = _HEADING.match(line)
-        if found:
-            heading = found[1]
-            blocks[heading] = []
-        else:
-            blocks[heading].append(line)
-    formula, rest = _split_formula(blocks.pop(""))
-    sections = {name: plain(lines, within_text) for name, lines in blocks.items()}
-    return Docstring(text=plain(rest, within_text), formula=formula, sections=sections)
+
+    summary: str
+    formula: str
+    text: str
+    arguments: Mapping[str, str]
+    sections: Mapping[str, str]
 
 
-def plain(lines: list[str], within_text: str = r"\1") -> str:
-    """Return lines without their common indent and without the marks of reStructuredText."""
-    without_roles = _ROLE.sub(within_text, textwrap.dedent("\n".join(lines)))
-    return re.sub(r"\n{3,}", "\n\n", without_roles.replace("``", "`")).strip()
+def parse_docstring(cls: type) -> Docstring:
+    """Return the parts of the docstring of a class.
 
+    Args:
+        cls: a class with a docstring in Google style.
 
-def _split_formula(lines: list[str]) -> tuple[str, list[str]]:
-    """Take every directive out of the text; the content of `math` is the formula."""
-    formula, rest, inside = [], [], ""
-    for line in lines:
-        found = _DIRECTIVE.match(line)
-        if found:
-            inside, line = found[1], f" {found[2]}"
-        elif line and not line[0].isspace():
-            inside = ""
-        if inside == "math":
-            formula.append(line.strip())
-        else:
-            rest.append(line.strip() if inside else line)
-    return "\n".join(filter(None, formula)), rest
+    Examples:
+        >>> from rlhf_losses.losses import ScoreDecay
+        >>> parse_docstring(ScoreDecay).formula
+        's^2'
+    """
+    paragraphs: list[str] = []
+    arguments: dict[str, str] = {}
+    sections: dict[str, str] = {}
+    for section in griffe.Docstring(inspect.getdoc(cls) or "").parse("google", warnings=False):
+        match section:
+            case griffe.DocstringSectionText(value=text):
+                paragraphs.append(text)
+            case griffe.DocstringSectionParameters(value=parameters):
+                arguments |= {parameter.name: parameter.description for parameter in parameters}
+            case griffe.DocstringSectionExamples(value=blocks):
+                sections["Examples"] = "\n\n".join(text for _, text in blocks)
+            case griffe.DocstringSectionAdmonition(title=title, value=admonition):
+                sections[title or ""] = admonition.contents
+    text = "\n\n".join(paragraphs)
+    formula = _FORMULA.search(text)
+    summary, _, rest = _FORMULA.sub("", text, count=1).strip().partition("\n\n")
+    return Docstring(
+        summary=summary,
+        formula=" ".join(formula[1].split()) if formula else "",
+        text=re.sub(r"\n{3,}", "\n\n", rest).strip(),
+        arguments=arguments,
+        sections=sections,
+    )

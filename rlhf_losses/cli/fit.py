@@ -1,39 +1,33 @@
-"""`rlhf-losses fit`: fit an estimate, like an uncertainty, beside the score of a trained model."""
+"""`rlhf-losses fit`: fit a score estimate, for example an uncertainty, for a trained reward model."""
 
 from pathlib import Path
 
 from rlhf_losses.cli.argument_parser import CommandLineError
-from rlhf_losses.cli.scorer_arguments import CONVERTER, load_scorer, reading_parser, rows_of
-from rlhf_losses.data.conversion import convert_dataset
-from rlhf_losses.hooks.estimates import estimates
+from rlhf_losses.cli.scorer_arguments import add_overlong_argument, load_scorer, scorer_parser, selected_rows
+from rlhf_losses.data import convert_dataset
+from rlhf_losses.hooks import estimate_registry
 from rlhf_losses.scoring import fit_estimate
-from rlhf_losses.scoring.estimator import file_of
+from rlhf_losses.scoring.estimates import estimate_file
 
 
 def run(argv: list[str], plugins: tuple[str, ...]) -> None:
-    """Fit an estimate and save it in the model's folder."""
-    parser = reading_parser(
+    """Fit an estimate, save it in the folder of the model and print its file."""
+    parser = scorer_parser(
         "rlhf-losses fit",
-        "Fit an estimate to the data that a reward model was trained on; its scores stay as they are.",
+        "Fit a score estimate, e.g. an uncertainty, to the training data of a reward model. Its scores do not change.",
     )
     parser.add_argument(
-        "--estimate", required=True, help="from a plugin, like laplace or 'laplace(prior_precision=10.0)'"
+        "--estimate", required=True, help="estimate of a plugin, e.g. laplace or 'laplace(prior_precision=10.0)'"
     )
-    parser.add_argument(
-        "--overlong",
-        choices=("drop", "truncate_prompt", "error"),
-        default="drop",
-        help="what happens to rows with a text longer than the model's context (default: drop)",
-    )
-    parser.add_argument("--converter", help=CONVERTER)
+    add_overlong_argument(parser)
     args = parser.parse(argv)
-    estimate = estimates(plugins).parse(args.estimate)
+    estimate = estimate_registry(plugins).parse(args.estimate)
     folder = Path(args.model)
     if not folder.is_dir():
         raise CommandLineError(
-            f"'{folder}' is no folder, so nothing can be saved there. Save the model into one: --model FOLDER"
+            f"'{folder}' is not a folder, so the estimate cannot be saved. Save the model in a folder: --model FOLDER."
         )
-    rows = convert_dataset(rows_of(args), args.converter, "data", plugins)
+    rows = convert_dataset(selected_rows(args), args.converter, "data", plugins)
     scorer = load_scorer(args.model, batch_size=args.batch_size, device=args.device)
     fit_estimate(scorer, rows, estimate, folder, args.overlong, plugins)
-    print(file_of(estimate, folder))
+    print(estimate_file(estimate, folder))

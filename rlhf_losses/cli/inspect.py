@@ -1,154 +1,169 @@
-"""`rlhf-losses inspect`: what a dataset holds, and which losses read it, before anything is trained."""
+"""`rlhf-losses inspect`: statistics of a dataset and the losses that it can train."""
 
 import json
 import textwrap
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError
-from rlhf_losses.cli.scorer_arguments import CONVERTER, add_rows, rows_of
-from rlhf_losses.data.conversion import convert_dataset
+from rlhf_losses.cli.scorer_arguments import add_dataset_arguments, selected_rows
+from rlhf_losses.cli.tables import key_value_table, make_table, render_table
+from rlhf_losses.data import convert_dataset
 from rlhf_losses.hooks import loss_registry
-from rlhf_losses.inspection import inspect
+from rlhf_losses.inspection import DatasetReport, inspect_dataset
+from rlhf_losses.inspection.agreement_ceiling import AgreementCeiling
+from rlhf_losses.inspection.compatible_losses import CompatibleLosses
+from rlhf_losses.inspection.dataset_report import (
+    AgreementStatistics,
+    ComparisonStatistics,
+    FeedbackStatistics,
+    LabelStatistics,
+)
 
 WIDTH = 110
+"""Width of lists of names, in characters."""
 
 
 def run(argv: list[str], plugins: tuple[str, ...]) -> None:
-    """Print the findings about a dataset as text or as JSON."""
+    """Print the report as text or as JSON."""
     parser = ArgumentParser(
-        prog="rlhf-losses inspect", description="Tell what a dataset holds and which losses read it."
+        prog="rlhf-losses inspect", description="Show statistics of a dataset and the losses that it can train."
     )
-    add_rows(parser)
-    parser.add_argument("--converter", help=CONVERTER)
-    parser.add_argument("--model", "--tokenizer", help="model or tokenizer (folder or hub id) to count tokens with")
+    add_dataset_arguments(parser)
+    parser.add_argument("--model", "--tokenizer", help="model or tokenizer (folder or Hub id), for lengths in tokens")
     parser.add_argument("--json", action="store_true", help="print a JSON object")
     args = parser.parse(argv)
     tokenizer = None if args.model is None else load_tokenizer(args.model)
-    rows = convert_dataset(rows_of(args), args.converter, args.dataset, plugins)
-    found = inspect(rows, loss_registry(plugins), tokenizer, args.dataset)
-    print(json.dumps(found, indent=2) if args.json else told(found))
+    rows = convert_dataset(selected_rows(args), args.converter, args.dataset, plugins)
+    report = inspect_dataset(rows, loss_registry(plugins), tokenizer, args.dataset)
+    print(json.dumps(report.to_dict(), indent=2) if args.json else format_report(report))
 
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
-    """Load the tokenizer that counts tokens."""
+    """Load the tokenizer for lengths in tokens.
+
+    Args:
+        name: folder or Hub id.
+
+    Raises:
+        CommandLineError: it cannot be loaded.
+    """
     try:
-        return AutoTokenizer.from_pretrained(name)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0].rstrip(".: ")
         raise CommandLineError(
-            f"'{name}' holds no tokenizer that can be loaded: {reason}. Check the name after --model."
+            f"The tokenizer '{name}' cannot be loaded: {reason}. Check the name after --model."
         ) from error
+    return tokenizer
 
 
-def told(found: dict[str, Any]) -> str:
-    """Return the findings as text: counts, one block a kind of feedback, lengths, losses."""
+def format_report(report: DatasetReport) -> str:
+    """Return the report as text: counts, one block per feedback type, lengths and losses."""
     counts = {
-        "rows": found["rows"],
-        "columns": ", ".join(found["columns"]),
-        "prompts": found["prompts"] or "none beside the answers",
-        "duplicate rows": found["duplicate_rows"],
+        "rows": report.rows,
+        "columns": ", ".join(report.columns),
+        "prompts": report.prompts or "none apart from the answers",
+        "duplicate rows": report.duplicate_rows,
     }
     blocks = [
-        two_columns(counts),
-        *(f"{kind}\n{textwrap.indent(of_kind(said), '  ')}" for kind, said in found["feedback"].items()),
-        lengths(found),
-        losses(found),
+        render_table(key_value_table(counts)),
+        *(
+            f"{name}\n{textwrap.indent(format_feedback(statistics), '  ')}"
+            for name, statistics in report.feedback.items()
+        ),
+        format_lengths(report),
+        format_losses(report.losses),
     ]
     return "\n\n".join(filter(None, blocks))
 
 
-def of_kind(said: dict[str, Any]) -> str:
-    """Tell what was counted for one kind of feedback."""
-    lines: dict[str, Any] = {"items": f"{said['items']} in {said['rows']} rows"}
-    if "good" in said:
-        lines["labelled good"] = share(said["good"], said["items"])
-    if "comparisons" in said:
-        lines["comparisons of two answers"] = said["comparisons"]
-        lines["ties"] = share(said["ties"], said["comparisons"])
-        lines["two equal answers"] = said["equal_answers"]
-    longer = said.get("longer_preferred")
-    if longer:
-        lines["longer answer preferred"] = (
-            f"{longer['share']:.1%} (95% interval {longer['low']:.1%} to {longer['high']:.1%})"
-        )
-    return two_columns(lines | agreement(said))
+def format_feedback(statistics: FeedbackStatistics) -> str:
+    """Return the statistics of one feedback type as text."""
+    values = {"items": f"{statistics.items} in {statistics.rows} rows"}
+    match statistics.values:
+        case LabelStatistics(positive):
+            values["positive labels"] = format_share(positive, statistics.items)
+        case ComparisonStatistics() as compared:
+            values["comparisons of two answers"] = str(compared.comparisons)
+            values["ties"] = format_share(compared.ties, compared.comparisons)
+            values["equal answers"] = str(compared.equal_answers)
+            if bias := compared.length_bias:
+                values["longer answer preferred"] = f"{bias.share:.1%} (95% interval {bias.low:.1%} to {bias.high:.1%})"
+    if statistics.agreement is not None:
+        values |= format_agreement(statistics.agreement)
+    return render_table(key_value_table(values))
 
 
-def agreement(said: dict[str, Any]) -> dict[str, Any]:
-    """Tell how far annotators agree, and what that leaves for a scorer."""
-    if "agreement_ceiling" not in said:
-        return {}
-    bound = "" if said["ceilings_exact"] else " at most"
-    if not said["annotated_several_times"]:
+def format_agreement(agreement: AgreementStatistics) -> dict[str, str]:
+    """Return the agreement of the annotators and the resulting limits as text, by title."""
+    bound = "" if agreement.ceilings_are_exact else " at most"
+    if not agreement.annotated_several_times:
         bound += " (nothing was annotated twice)"
     return {
-        "annotated several times": said["annotated_several_times"],
-        "contradictory": said["contradictory"],
-        "two annotators agree": percent(said["agreement_of_two_annotators"]),
-        "best agreement with annotators": percent(said["agreement_ceiling"]) + bound,
-        "best accuracy in `evaluate`": percent(said["accuracy_ceiling"]) + bound,
+        "annotated several times": str(agreement.annotated_several_times),
+        "contradictory": str(agreement.contradictory),
+        "two annotators agree": format_percentage(agreement.annotator_agreement),
+        "best agreement with annotators": format_ceiling(agreement.agreement_ceiling) + bound,
+        "best accuracy in `evaluate`": format_ceiling(agreement.accuracy_ceiling) + bound,
     }
 
 
-def lengths(found: dict[str, Any]) -> str:
-    """Return the lengths as a table."""
-    rows = {f"{what} (characters)": said for what, said in found["characters"].items()}
-    rows |= {f"{what} (tokens)": said for what, said in found["tokens"].items() if said}
-    if not rows:
+def format_ceiling(ceiling: AgreementCeiling | None) -> str:
+    """Return a ceiling in percent, or a dash if it is unknown."""
+    return format_percentage(None if ceiling is None else ceiling.share)
+
+
+def format_lengths(report: DatasetReport) -> str:
+    """Return the length statistics as a table, or an empty text if there are none."""
+    summaries = {
+        f"{name} ({unit})": asdict(summary)
+        for unit, group in (("characters", report.characters), ("tokens", report.tokens))
+        for name, summary in group.items()
+    }
+    if not summaries:
         return ""
-    head = ["LENGTH", "MIN", "MEDIAN", "MEAN", "P95", "MAX"]
-    cells = [head, *([what, *(f"{value:.0f}" for value in said.values())] for what, said in rows.items())]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(head))]
-    return "\n".join(
-        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:], strict=True))])
-        for line in cells
-    )
+    rows = [[name, *(f"{value:.0f}" for value in summary.values())] for name, summary in summaries.items()]
+    header = ["LENGTH", *(title.upper() for title in next(iter(summaries.values())))]
+    return render_table(make_table(rows, header=header, right=range(1, len(header))))
 
 
-def losses(found: dict[str, Any]) -> str:
-    """Name the losses that read the data, what may be added to them, and why others refuse them."""
+def format_losses(losses: CompatibleLosses) -> str:
+    """Return the losses that the dataset can train, the regularizers, and the reason why others cannot be trained."""
     blocks = [
-        named("Losses that read it", found["losses"]),
-        named("Regularizers to add to one of them", found["regularizers"]),
+        format_names("Compatible losses", losses.losses),
+        format_names("Regularizers to add to one of them", losses.regularizers),
     ]
-    refusing = [f"  {name}: {why}" for name, why in found["losses_that_refuse"].items()]
-    if refusing:
-        blocks.append("\n".join(["Losses that refuse it:", *refusing]))
+    if losses.incompatible:
+        lines = [f"  {name}: {reason}" for name, reason in losses.incompatible.items()]
+        blocks.append("\n".join(["Incompatible losses:", *lines]))
     return "\n\n".join(blocks)
 
 
-def named(what: str, names: list[str]) -> str:
-    """Return names below what they are.
+def format_names(title: str, names: Sequence[str]) -> str:
+    """Return names below a title.
 
-    >>> print(named("Losses", ["hinge", "eurus"]))
-    Losses:
-      hinge, eurus
+    Examples:
+        >>> print(format_names("Losses", ["hinge", "eurus"]))
+        Losses:
+          hinge, eurus
     """
-    return f"{what}:\n{textwrap.indent(textwrap.fill(', '.join(names) or 'none', WIDTH, break_on_hyphens=False), '  ')}"
+    lines = textwrap.fill(", ".join(names) or "none", WIDTH, break_on_hyphens=False)
+    return f"{title}:\n{textwrap.indent(lines, '  ')}"
 
 
-def two_columns(lines: dict[str, Any]) -> str:
-    """Return names and values in two columns.
+def format_share(part: int, total: int) -> str:
+    """Return a count with its percentage.
 
-    >>> print(two_columns({"rows": 8, "duplicate rows": 0}))
-    rows            8
-    duplicate rows  0
+    Examples:
+        >>> format_share(1, 8)
+        '1 (12.5%)'
     """
-    width = max(map(len, lines))
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in lines.items())
+    return f"{part} ({part / total:.1%})" if total else str(part)
 
 
-def share(part: int, whole: int) -> str:
-    """Return a count with its share.
-
-    >>> share(1, 8)
-    '1 (12.5%)'
-    """
-    return f"{part} ({part / whole:.1%})" if whole else str(part)
-
-
-def percent(value: float | None) -> str:
-    """Return a share in percent, or a dash where it is not known."""
+def format_percentage(value: float | None) -> str:
+    """Return a fraction in percent, or a dash if it is unknown."""
     return "-" if value is None else f"{value:.1%}"

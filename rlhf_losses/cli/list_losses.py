@@ -1,101 +1,117 @@
-"""`rlhf-losses list`: every loss, built-in or from a plugin."""
+"""`rlhf-losses list`: all losses, built-in and from plugins."""
 
 import json
-from dataclasses import Field, fields
+from collections.abc import Iterable
+from dataclasses import fields
 from typing import Any
 
+from rich.table import Table
+
 from rlhf_losses.cli.argument_parser import ArgumentParser
-from rlhf_losses.cli.docstring import read_docstring
+from rlhf_losses.cli.docstring import parse_docstring
+from rlhf_losses.cli.tables import make_table, render_table, shorten_columns
 from rlhf_losses.errors import UnknownNameError, did_you_mean
 from rlhf_losses.feedback import FEEDBACK_TYPES, IMPLICIT_TYPES, Feedback
-from rlhf_losses.hooks import LossEntry, LossRegistry, loss_registry
-from rlhf_losses.losses import Loss
+from rlhf_losses.hooks import LossRegistry, RegistryEntry, loss_registry
+from rlhf_losses.hooks.contracts import LossClass
+from rlhf_losses.hooks.manager import BUILT_IN
+from rlhf_losses.losses.options import Expression
+
+Entry = RegistryEntry[LossClass]
 
 
 def run(argv: list[str], plugins: tuple[str, ...]) -> None:
-    """Print the loss_registry as a table or as JSON."""
-    parser = ArgumentParser(prog="rlhf-losses list", description="Show every loss, built-in or from a plugin.")
-    parser.add_argument("--feedback", metavar="KIND", help="only losses that can read this kind, like pairs")
-    parser.add_argument("--json", action="store_true", help="print a JSON array")
+    """Print the losses as a table or as JSON."""
+    parser = ArgumentParser(prog="rlhf-losses list", description="List all losses, built-in and from plugins.")
+    parser.add_argument(
+        "--feedback", metavar="TYPE", help="list only losses that accept this feedback type, e.g. pairs"
+    )
+    parser.add_argument("--json", action="store_true", help="print a JSON array with all details")
     args = parser.parse(argv)
-    rows = [told(entry) for entry in chosen(loss_registry(plugins), args.feedback)]
-    print(json.dumps(rows, indent=2) if args.json else table(rows))
+    entries = filter_entries(loss_registry(plugins), args.feedback)
+    print(json.dumps([summarize(one) for one in entries], indent=2) if args.json else render_table(table(entries)))
 
 
-def chosen(losses: LossRegistry, feedback: str | None) -> list[LossEntry]:
-    """Return the losses that read a kind of feedback, or all of them."""
-    return list(losses.entries.values()) if feedback is None else losses.for_feedback(kind_called(feedback))
+def filter_entries(losses: LossRegistry, feedback_type: str | None) -> list[Entry]:
+    """Return the losses that accept a type of feedback, or all losses.
 
-
-def kind_called(name: str) -> type[Feedback]:
-    """Return the kind of feedback with that name, in the singular or the plural.
-
-    >>> kind_called("Pair").__name__
-    'Pairs'
+    Args:
+        losses: registry of losses.
+        feedback_type: name of the type, see `find_feedback_type`.
     """
-    known = {kind.__name__.lower(): kind for kind in FEEDBACK_TYPES}
+    if feedback_type is None:
+        return list(losses.entries.values())
+    return losses.for_feedback(find_feedback_type(feedback_type))
+
+
+def find_feedback_type(name: str) -> type[Feedback]:
+    """Return the feedback type with a name, in singular or plural.
+
+    Raises:
+        UnknownNameError: there is no such type.
+
+    Examples:
+        >>> find_feedback_type("Pair").__name__
+        'Pairs'
+    """
+    known = {one.__name__.lower(): one for one in FEEDBACK_TYPES}
     wanted = name.strip().lower()
     for spelling in (wanted, f"{wanted}s"):
         if spelling in known:
             return known[spelling]
     raise UnknownNameError(
-        f"No kind of feedback is called '{name}'.{did_you_mean(wanted, known)} The kinds are: {', '.join(known)}."
+        f"Unknown feedback type '{name}'.{did_you_mean(wanted, known)} Choose one of: {', '.join(known)}."
     )
 
 
-def told(entry: LossEntry) -> dict[str, Any]:
-    """Return what is to be told of one loss."""
+def summarize(entry: Entry) -> dict[str, Any]:
+    """Return the details of one loss as JSON data."""
+    docstring = parse_docstring(entry.cls)
     return {
         "name": entry.name,
-        "reads": reads(entry.loss),
-        "also_reads": also_reads(entry.loss),
-        "properties": entry.loss.properties.words(),
-        "options": {f.name: {"default": _plain(f.default), "domain": domain(f)} for f in fields(entry.loss)},
-        "source": " ".join(read_docstring(entry.loss).sections.get("Reference", "").split()),
+        "feedback_type": feedback_type_name(entry.cls),
+        "convertible_types": convertible_types(entry.cls),
+        "properties": entry.cls().active_properties().words(),
+        "options": {
+            option.name: {
+                "default": str(option.default) if isinstance(option.default, Expression) else option.default,
+                "domain": str(option.metadata.get("domain", "not declared")),
+                "description": " ".join(docstring.arguments.get(option.name, "").split()),
+            }
+            for option in fields(entry.cls)
+        },
+        "references": " ".join(docstring.sections.get("References", "").split()),
         "plugin": entry.plugin,
         "version": entry.version,
-        "summary": (entry.loss.__doc__ or "").strip().splitlines()[0],
+        "summary": " ".join(docstring.summary.split()),
     }
 
 
-def _plain(default: Any) -> Any:
-    return str(default) if isinstance(default, Loss) else default
+def feedback_type_name(cls: type[LossClass]) -> str:
+    """Return the feedback type of a loss; `any` for a regularizer."""
+    return "any" if cls.feedback_type in IMPLICIT_TYPES else cls.feedback_type.__name__
 
 
-def domain(option: Field[Any]) -> str:
-    """Return the values that an option may take, in words."""
-    return str(option.metadata.get("domain", "not declared"))
-
-
-def reads(loss: type[Loss]) -> str:
-    """Return the kind that a loss reads; a regularizer reads any."""
-    return "any" if loss.feedback_type in IMPLICIT_TYPES else loss.feedback_type.__name__
-
-
-def also_reads(loss: type[Loss]) -> list[str]:
-    """Return the kinds that are read as that of the loss, with what they say beyond it left out."""
-    if loss.feedback_type in IMPLICIT_TYPES:
+def convertible_types(cls: type[LossClass]) -> list[str]:
+    """Return the other feedback types that a loss accepts, because they convert to its own type."""
+    own = cls.feedback_type
+    if own in IMPLICIT_TYPES:
         return []
-    return [
-        kind.__name__
-        for kind in FEEDBACK_TYPES
-        if kind.is_convertible_to(loss.feedback_type) and kind is not loss.feedback_type
-    ]
+    return [one.__name__ for one in FEEDBACK_TYPES if one is not own and one.is_convertible_to(own)]
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Return the losses in columns."""
-    head = ("NAME", "READS", "ALSO READS", "CLAIMS", "FROM")
-    cells = [
+def table(entries: Iterable[Entry]) -> Table:
+    """Return one line per loss."""
+    rows = [
         (
-            row["name"],
-            row["reads"],
-            ", ".join(row["also_reads"]) or "-",
-            ", ".join(row["properties"]) or "-",
-            f"{row['plugin']} {row['version']}",
+            entry.name,
+            feedback_type_name(entry.cls),
+            entry.plugin if entry.plugin == BUILT_IN else f"{entry.plugin} {entry.version}",
+            ", ".join(convertible_types(entry.cls)) or "-",
+            ", ".join(entry.cls().active_properties().words()) or "-",
         )
-        for row in rows
+        for entry in entries
     ]
-    widths = [max(len(line[i]) for line in [head, *cells]) for i in range(len(head))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in [head, *cells]]
-    return "\n".join(line.rstrip() for line in lines)
+    made = make_table(rows, header=("NAME", "FEEDBACK", "PLUGIN", "ALSO ACCEPTS", "PROPERTIES"))
+    shorten_columns(made, (3, 4))
+    return made

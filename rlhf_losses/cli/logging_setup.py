@@ -1,4 +1,4 @@
-"""What a user hears while a command runs: this package's own messages, and only the errors of the libraries below."""
+"""Log output of a command: messages of this package, and errors of other packages."""
 
 import contextlib
 import logging
@@ -8,48 +8,48 @@ import warnings
 from collections.abc import Iterator
 
 DEBUG = "RLHF_LOSSES_DEBUG"
-"""Environment variable: when set, errors come with their traceback and libraries may warn."""
+"""Environment variable: if set, errors have a traceback and warnings of other packages are shown."""
 
-SETTINGS = {
+LIBRARY_SETTINGS = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_VERBOSITY": "error",
     "DATASETS_VERBOSITY": "critical",
     "TRANSFORMERS_VERBOSITY": "error",
 }
-"""Read by the libraries as they are imported. A value that the user has set stays."""
+"""Environment variables that other packages read when they are imported. Values of the user are kept."""
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Show this package's messages on stderr; silence the warnings of others unless `RLHF_LOSSES_DEBUG` is set."""
-    messages = logging.StreamHandler(sys.stderr)
-    ours = logging.getLogger("rlhf_losses")
-    before = ours.level
-    if os.environ.get("RANK", "0") == "0":  # of several processes, one speaks
-        ours.addHandler(messages)
-    ours.setLevel(logging.INFO)
+    """Show messages of this package on stderr, and hide warnings of others unless `RLHF_LOSSES_DEBUG` is set."""
+    handler = logging.StreamHandler(sys.stderr)
+    logger = logging.getLogger("rlhf_losses")
+    previous_level = logger.level
+    if os.environ.get("RANK", "0") == "0":  # one of several processes
+        logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
     try:
-        with warnings.catch_warnings(), only_errors_of_others():
+        with warnings.catch_warnings(), _only_errors_of_others():
             if not os.environ.get(DEBUG):
-                for name, value in SETTINGS.items():
+                for name, value in LIBRARY_SETTINGS.items():
                     os.environ.setdefault(name, value)
                 warnings.simplefilter("ignore")
             yield
     finally:
-        ours.removeHandler(messages)
-        ours.setLevel(before)
+        logger.removeHandler(handler)
+        logger.setLevel(previous_level)
 
 
 @contextlib.contextmanager
-def only_errors_of_others() -> Iterator[None]:
-    """Silence the warnings of loggers that have no handler, like bitsandbytes' about kernels that nobody asked for."""
+def _only_errors_of_others() -> Iterator[None]:
+    """Hide warnings of loggers without a handler, for example those of bitsandbytes about missing kernels."""
     fallback = logging.lastResort
     if fallback is None or os.environ.get(DEBUG):
         yield
         return
-    before = fallback.level
+    previous_level = fallback.level
     fallback.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        fallback.setLevel(before)
+        fallback.setLevel(previous_level)

@@ -1,4 +1,4 @@
-"""Find the command, run it, and tell errors in one message. `--help` imports nothing heavy."""
+"""Entry point of the command `rlhf-losses`. `--help` imports no large package."""
 
 import argparse
 import importlib
@@ -10,23 +10,34 @@ from collections.abc import Sequence
 from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError, plugin_files
 from rlhf_losses.cli.logging_setup import DEBUG, quiet
 from rlhf_losses.errors import RlhfLossesError, did_you_mean
+from rlhf_losses.extras import require_packages
 
 COMMANDS = {
-    "list": ("list_losses", "every loss: what it reads, its properties, where it comes from"),
-    "describe": ("describe", "formula, options, source and example of a loss"),
-    "inspect": ("inspect", "what a dataset holds, and which losses read it"),
-    "train": ("train", "train a reward model on any loss"),
-    "score": ("score", "score texts with a reward model: JSON Lines out"),
-    "fit": ("fit", "fit beside the score what a plugin brings, like an uncertainty"),
-    "evaluate": ("evaluate", "measure a reward model on held-out feedback"),
-    "ppo": ("ppo", "improve a language model against a reward model"),
-    "demo": ("demo", "the whole loop in a small world, with nothing to download"),
+    "list": ("list_losses", "list all losses with their feedback types and properties"),
+    "describe": ("describe", "show formula, options, references and examples of a loss"),
+    "inspect": ("inspect", "show statistics of a dataset and the losses that it can train"),
+    "train": ("train", "train a reward model with any loss"),
+    "score": ("score", "score texts with a reward model, as JSON Lines"),
+    "fit": ("fit", "fit an uncertainty estimate for a reward model"),
+    "evaluate": ("evaluate", "evaluate a reward model on held-out feedback"),
+    "ppo": ("ppo", "train a language model with PPO on the scores of reward models"),
+    "demo": ("demo", "run the whole loop on a synthetic task, without downloads"),
 }
-"""Name of a command, its file in this folder, and what it does."""
+"""Module of each command in this folder, and its summary."""
+
+OPTIONAL_PACKAGES = {"demo": ("matplotlib", "scipy"), "evaluate": ("scipy",), "inspect": ("scipy",)}
+"""Packages of the extra `report` that commands need."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 done, 2 refused, 130 interrupted."""
+    """Run one command.
+
+    Args:
+        argv: the command line without the program; by default that of the process.
+
+    Returns:
+        The exit code: 0 for success, 2 for an error in the input, 130 after Ctrl-C.
+    """
     try:
         return run(list(sys.argv[1:] if argv is None else argv))
     except RlhfLossesError as error:
@@ -35,16 +46,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"rlhf-losses: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
-        print(f"\n{str(interrupt) or 'Stopped; what was written so far stays.'}", file=sys.stderr)
+        print(f"\n{str(interrupt) or 'Interrupted. Output that was written is kept.'}", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # Whoever read our output has seen enough. The interpreter flushes stdout once more as it exits.
+        # The process at the other end of the pipe has exited. The interpreter flushes stdout once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 
 def run(argv: list[str]) -> int:
-    """Run the command that `argv` names."""
+    """Run the command of a command line and return its exit code.
+
+    Args:
+        argv: the command line without the program.
+
+    Raises:
+        RlhfLossesError: the input is invalid.
+    """
     plugins, argv = plugin_files(argv)
     parser = top_parser()
     if not argv:
@@ -55,8 +73,9 @@ def run(argv: list[str]) -> int:
     name, *arguments = argv
     if name not in COMMANDS:
         raise CommandLineError(
-            f"There is no command '{name}'.{did_you_mean(name, COMMANDS)} The commands are: {', '.join(COMMANDS)}."
+            f"Unknown command '{name}'.{did_you_mean(name, COMMANDS)} Choose one of: {', '.join(COMMANDS)}."
         )
+    require_packages(OPTIONAL_PACKAGES.get(name, ()), f"rlhf-losses {name}")
     with quiet():
         importlib.import_module(f"rlhf_losses.cli.{COMMANDS[name][0]}").run(arguments, plugins)
     sys.stdout.flush()
@@ -64,29 +83,29 @@ def run(argv: list[str]) -> int:
 
 
 def top_parser() -> ArgumentParser:
-    """Return the parser of what stands before the command."""
+    """Return the parser of arguments before the command."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {summary}" for name, (_, summary) in COMMANDS.items()]
     parser = ArgumentParser(
         prog="rlhf-losses",
         usage="rlhf-losses [--plugin FILE] COMMAND ...",
-        description="Reward models for TRL with any loss, and the PPO loop that uses their scores.",
-        epilog="\n".join(["commands:", *lines, "", "`rlhf-losses COMMAND --help` shows the arguments of one command."]),
+        description="Reward models for TRL with any loss, and PPO on their scores.",
+        epilog="\n".join(["commands:", *lines, "", "Run 'rlhf-losses COMMAND --help' for the arguments of a command."]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--plugin",
         metavar="FILE",
-        help="a Python file that provides losses, adapters or estimates; may be given repeatedly",
+        help="Python file with losses, converters, score transforms or score estimates; repeatable",
     )
     parser.add_argument("--version", action="version", version=version())
     return parser
 
 
 def version() -> str:
-    """Return the versions of this package and of those that it stands on."""
-    found = {name: importlib.metadata.version(name) for name in ("rlhf-losses", "trl", "transformers", "torch")}
-    return ", ".join(f"{name} {number}" for name, number in found.items())
+    """Return the versions of this package and of its main dependencies."""
+    names = ("rlhf-losses", "trl", "transformers", "torch")
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
 
 
 if __name__ == "__main__":

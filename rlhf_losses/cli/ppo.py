@@ -1,4 +1,4 @@
-"""`rlhf-losses ppo`: a language model against the scores of a reward model, with the arguments of `trl grpo`."""
+"""`rlhf-losses ppo`: train a language model on the scores of reward models, with the arguments of `trl grpo`."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,54 +16,60 @@ from rlhf_losses.cli.arguments import (
     quantization_of,
     require_attention,
 )
-from rlhf_losses.cli.dataset_loading import Rows, load_splits, pick, training_rows
+from rlhf_losses.cli.dataset_loading import Rows, load_splits, load_training_rows, select_split
 from rlhf_losses.cli.reward_models import RewardFunctionArguments, reward_functions
 from rlhf_losses.cli.scorer_arguments import load_scorer
-from rlhf_losses.data.conversion import convert_dataset
+from rlhf_losses.data import convert_dataset
 from rlhf_losses.errors import FeedbackMismatchError
 from rlhf_losses.ppo import PPOConfig, PPOTrainer, scorer_on_base
 
 USAGE = "%(prog)s --model POLICY --reward_model MODEL --dataset PROMPTS --output_dir DIR [--config FILE] [...]"
 DESCRIPTION = """\
-Improve a language model by PPO. The arguments are those of TRL's `trl grpo`, and PPO's; the most used are --model,
---reward_model, --dataset, --output_dir, --beta, --max_completion_length, --learning_rate and --max_steps.
+Train a language model with PPO. The arguments are those of TRL's `trl grpo` and those of PPO. The most common ones are
+--model, --reward_model, --dataset, --output_dir, --beta, --max_completion_length, --learning_rate and --max_steps.
 On several processes: accelerate launch -m rlhf_losses.cli.main ppo ..."""
 
 
 @dataclass
 class PPOArguments(RewardDataArguments):
-    """The data, whose column `prompt` is read, pretraining texts, and the critic."""
+    """Dataset arguments, of which PPO uses the column `prompt`, the pretraining texts and the critic."""
 
     critic: str | None = field(
         default=None,
-        metadata={"help": "Folder or hub id of the critic to start from; by default a copy of the reward model."},
+        metadata={"help": "Folder or Hub id of the initial critic; by default a copy of the reward model."},
     )
     ptx_dataset: str | None = field(
         default=None,
-        metadata={"help": "Rows with a text whose next-token loss is mixed in, with the weight --ptx_coef (PPO-ptx)."},
+        metadata={
+            "help": "Dataset of pretraining texts. Their next-token loss is added with the weight --ptx_coef (PPO-ptx)."
+        },
     )
 
 
 def run(argv: list[str], plugins: tuple[str, ...]) -> None:
-    """Train and save_merged a policy."""
-    kinds = (PPOConfig, PPOArguments, RewardFunctionArguments, ModelArguments, trl.DatasetMixtureConfig)
-    config, data, judges, model, mixture = TrainingParser(kinds, "rlhf-losses ppo", USAGE, DESCRIPTION).read(argv)
-    name = training_runs.require(model.model_name_or_path, "--model", "Qwen/Qwen3-0.6B")
+    """Train a policy and save it merged."""
+    dataclasses = (PPOConfig, PPOArguments, RewardFunctionArguments, ModelArguments, trl.DatasetMixtureConfig)
+    parser = TrainingParser(dataclasses, "rlhf-losses ppo", USAGE, DESCRIPTION)
+    config, data, rewards, model, mixture = parser.read(argv)
+    name = training_runs.require_argument(model.model_name_or_path, "--model", "Qwen/Qwen3-0.6B")
     require_attention(model.attn_implementation)
     checkpoint = training_runs.checkpoint_to_resume(config.output_dir, config.resume_from_checkpoint)
-    for path, flag in ((name, "--model"), *((judge, "--reward_model") for judge in judges.names)):
-        training_runs.require_model(path, flag, trust_remote_code=config.trust_remote_code)
-    if data.critic is not None:
-        training_runs.require_model(data.critic, "--critic", trust_remote_code=config.trust_remote_code)
+    models = [(name, "--model"), *((one, "--reward_model") for one in rewards.names), (data.critic, "--critic")]
+    for path, flag in models:
+        if path is not None:
+            training_runs.require_model(path, flag, trust_remote_code=config.trust_remote_code)
     texts = pretraining_texts(data.ptx_dataset, config.ptx_coef)
-    found = training_rows(data, mixture, evaluates=config.eval_strategy != "no")
     rows, held_out = (
-        None if split is None else prompts(convert_dataset(split, data.converter, what, plugins))
-        for split, what in zip(found, ("train data", "eval data"), strict=True)
+        None if split is None else select_prompts(convert_dataset(split, data.converter, split_name, plugins))
+        for split, split_name in zip(
+            load_training_rows(data, mixture, evaluates=config.eval_strategy != "no"),
+            ("train data", "eval data"),
+            strict=True,
+        )
     )
-    if judges.reference_samples:
+    if rewards.reference_samples:
         config.score_normalization = "reference"
-    stop = training_runs.Interruptible()
+    interruptible = training_runs.Interruptible()
     with training_runs.starting():
         trainer = PPOTrainer(
             args=config,
@@ -72,60 +78,88 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
             peft_config=trl.get_peft_config(model),
             critic=data.critic,
             pretraining_dataset=texts,
-            callbacks=[stop],
-            **policy_and_rewards(name, config, judges, model, data.critic),
+            callbacks=[interruptible],
+            **policy_and_rewards(name, config, rewards, model, data.critic),
         )
-    training_runs.train(trainer, stop, checkpoint)
-    if held_out is not None and config.eval_strategy == "no":
+    training_runs.train(trainer, interruptible, checkpoint)
+    finish(trainer, rewards.names)
+
+
+def finish(trainer: PPOTrainer, reward_models: list[str]) -> None:
+    """Evaluate if there is an evaluation dataset, save the merged policy and print the next commands."""
+    if trainer.eval_dataset is not None and trainer.args.eval_strategy == "no":
         trainer.save_metrics("eval", trainer.evaluate())
     folder = trainer.save_merged()
-    if config.push_to_hub:
+    if trainer.args.push_to_hub:
         training_runs.push(trainer, folder)
     trainer.accelerator.print(
-        f"Trained {training_runs.steps_of(trainer)} on the scores of {', '.join(judges.names)}.\n"
-        f"Saved the policy in {folder}; its checkpoints are the folders checkpoint-* there.\n"
-        f"Next: AutoModelForCausalLM.from_pretrained({str(folder)!r}), or rlhf-losses ppo --model {folder} to go on."
+        f"Trained {training_runs.format_steps(trainer)} on the scores of {', '.join(reward_models)}.\n"
+        f"Saved the policy in {folder}. Its checkpoints are the folders checkpoint-* there.\n"
+        f"Next: AutoModelForCausalLM.from_pretrained({str(folder)!r}), or rlhf-losses ppo --model {folder} to continue."
     )
     trainer.end()
 
 
 def policy_and_rewards(
-    name: str, config: PPOConfig, judges: RewardFunctionArguments, model: ModelArguments, critic: str | None
+    name: str, config: PPOConfig, rewards: RewardFunctionArguments, model: ModelArguments, critic: str | None
 ) -> dict[str, Any]:
-    """Return policy and reward functions as the trainer takes them: the policy by name, or as a base that all share."""
+    """Return the trainer arguments for policy and reward functions.
+
+    Args:
+        name: folder or Hub id of the policy.
+        config: training arguments; `model_init_kwargs` is set.
+        rewards: arguments for reward models.
+        model: model arguments.
+        critic: folder or Hub id of the initial critic, or None.
+
+    Raises:
+        CommandLineError: a shared base is requested, and a model is not an adapter of it.
+    """
     quantization, options = quantization_of(model), model_options(model, config)
-    if not judges.share_base:
+    if not rewards.share_base:
         config.model_init_kwargs = options
-        rewards = reward_functions(judges, lambda judge: load_scorer(judge, "--reward_model"))
-        return {"model": name, "reward_funcs": rewards, "quantization_config": quantization}
+        functions = reward_functions(rewards, lambda path: load_scorer(path, "--reward_model"))
+        return {"model": name, "reward_funcs": functions, "quantization_config": quantization}
     if not model.use_peft or critic is not None:
-        arrived = "--no_use_peft" if critic is None else "--critic"
+        other = "--no_use_peft" if critic is None else "--critic"
         raise CommandLineError(
-            f"--share_base and {arrived} came, but roles can share a base only if each is an adapter of it. "
-            f"Leave one of them out."
+            f"--share_base and {other} exclude each other: with a shared base, all models are adapters of it. "
+            "Remove one of them."
         )
     config.model_init_kwargs = None
     base = AutoModelForCausalLM.from_pretrained(name, quantization_config=quantization, **options)
-    return {"model": base, "reward_funcs": reward_functions(judges, lambda judge: scorer_on_base(base, judge))}
+    return {"model": base, "reward_funcs": reward_functions(rewards, lambda path: scorer_on_base(base, path))}
 
 
 def pretraining_texts(name: str | None, weight: float | None) -> Rows | None:
-    """Load the split `train` of `--ptx_dataset`, which comes together with `--ptx_coef`."""
+    """Return the split `train` of `--ptx_dataset`, or None.
+
+    Args:
+        name: value of `--ptx_dataset`.
+        weight: value of `--ptx_coef`.
+
+    Raises:
+        CommandLineError: only one of them is given.
+    """
     if (name is None) != (weight is None):
-        arrived, missing = ("--ptx_coef", "--ptx_dataset") if name is None else ("--ptx_dataset", "--ptx_coef")
+        given, missing = ("--ptx_coef", "--ptx_dataset") if name is None else ("--ptx_dataset", "--ptx_coef")
         raise CommandLineError(
-            f"{arrived} came without {missing}, but a pretraining loss needs texts and a weight. "
-            "Give both, like --ptx_dataset texts.jsonl --ptx_coef 0.1, or none."
+            f"{given} is set without {missing}, but the pretraining loss needs texts and a weight. "
+            "Set both, for example --ptx_dataset texts.jsonl --ptx_coef 0.1, or none."
         )
-    return None if name is None else pick(load_splits(name), "train", name)
+    return None if name is None else select_split(load_splits(name), "train", name)
 
 
-def prompts(rows: Rows) -> Rows:
-    """Keep the column `prompt` alone: what people said of other answers means nothing to new ones."""
+def select_prompts(rows: Rows) -> Rows:
+    """Return the column `prompt`; the feedback on other completions is not used.
+
+    Raises:
+        FeedbackMismatchError: there is no such column.
+    """
     columns = rows.column_names or list(next(iter(rows)))
     if "prompt" not in columns:
         raise FeedbackMismatchError(
-            f"The dataset has the columns {', '.join(columns)} and no prompt, so there is nothing to complete. "
+            f"The dataset has the columns {', '.join(columns)} and no column 'prompt', which PPO needs. "
             "Rename the column with the prompts to prompt."
         )
     return rows.select_columns(["prompt"])

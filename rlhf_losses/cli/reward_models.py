@@ -1,94 +1,110 @@
-"""The reward models of `rlhf-losses ppo`: one or several, standardised, placed, combined, perhaps on one base."""
+"""Arguments of `rlhf-losses ppo` for reward models, and the reward functions that they describe."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rlhf_losses.cli import training_runs
 from rlhf_losses.cli.dataset_loading import load_rows
+from rlhf_losses.cli.training_runs import require_argument
 from rlhf_losses.errors import FeedbackMismatchError
-from rlhf_losses.ppo import Ensemble, StepMeanRewards, StepRewards
+from rlhf_losses.ppo import StepMeanRewards, StepRewards
+from rlhf_losses.scoring import Ensemble, Scorer, fit_reference
 from rlhf_losses.scoring.ensemble import NOTATION
-from rlhf_losses.scoring import Scorer, fit_reference
 
 EXAMPLE = "runs/reward-model"
 
-
-PAID_AT: dict[str, Callable[[Any], Any]] = {
-    "end": lambda scorer: scorer,
-    "steps": StepRewards,
+REWARD_AT: dict[str, Callable[[Any], Any]] = {
+    "completion": lambda scorer: scorer,
+    "step": StepRewards,
     "step_mean": StepMeanRewards,
 }
-"""What makes a reward function of a scorer or an ensemble, by where it pays."""
+"""Reward function of a scorer or an ensemble, by value of `--reward_at`."""
 
 
 @dataclass
 class RewardFunctionArguments:
-    """Which reward models score, and how their scores become rewards."""
+    """Arguments for reward models."""
 
     reward_model_name_or_path: list[str] | None = field(
         default=None,
         metadata={
-            "help": "Folder or hub id of the reward model that scores completions; of several, each has its weight in "
-            "--reward_weights, or --ensemble makes them one.",
+            "help": "Folder or Hub id of the reward model. Several reward models are weighted by --reward_weights or "
+            "combined by --ensemble.",
             "aliases": ["--reward_model"],
         },
     )
     ensemble: str | None = field(
-        default=None, metadata={"help": f"AttentionOptions several reward models are made one: {NOTATION}."}
+        default=None, metadata={"help": f"Combine several reward models into one reward function: {NOTATION}."}
     )
     reward_at: str = field(
-        default="end",
+        default="completion",
         metadata={
-            "help": "Where scores are paid: at the end of a completion, or, by a reward model of steps or an ensemble "
-            "of such, each step's at its own end, in full (steps) or as its share of their mean (step_mean).",
-            "choices": list(PAID_AT),
+            "help": "Position of rewards: at the end of the completion (completion), the score of each step at its end "
+            "(step), or the score of each step divided by the number of steps (step_mean). The last two need a "
+            "reward model that was trained on steps.",
+            "choices": list(REWARD_AT),
         },
     )
     reference_samples: str | None = field(
         default=None,
         metadata={
-            "help": "Rows with prompt and completion (or chosen) that every reward model is fitted to, so that their "
-            "scores have mean 0 and variance 1; what is found is stored in its folder. With it, --score_normalization "
-            "is reference."
+            "help": "Dataset with the columns prompt and completion (or chosen). The scores of each reward model are "
+            "standardized to mean 0 and variance 1 on it; mean and variance are saved in the folder of the model. "
+            "Sets --score_normalization reference."
         },
     )
     share_base: bool = field(
         default=False,
         metadata={
-            "help": "Whether the reward model is an adapter of the policy's base, so that all four roles hold one copy "
-            "of the weights; --reward_model is then a checkpoint of rlhf-losses train."
+            "help": "Whether policy, reference, reward model and critic share one copy of the weights. The reward "
+            "model must be an adapter of the policy's base: a checkpoint of rlhf-losses train."
         },
     )
 
     @property
     def names(self) -> list[str]:
-        """Return the names of the reward models, of which there must be one."""
-        names = self.reward_model_name_or_path or [training_runs.require(None, "--reward_model", EXAMPLE)]
-        return [names] if isinstance(names, str) else names  # a file of --config may have one without a list
+        """Return the folders or Hub ids of the reward models, at least one."""
+        names = self.reward_model_name_or_path or [require_argument(None, "--reward_model", EXAMPLE)]
+        return [names] if isinstance(names, str) else names  # a --config file can have one name without a list
 
 
-def reward_functions(told: RewardFunctionArguments, load: Callable[[str], Scorer]) -> list[Any]:
-    """Return the reward functions that the arguments ask for; `load` loads a reward model by its name."""
-    scorers = [load(name) for name in told.names]
-    if told.reference_samples:
-        for scorer, name in zip(scorers, told.names, strict=True):
-            fit_reference(scorer, *reference_samples(told.reference_samples), name if Path(name).is_dir() else None)
-    paid = PAID_AT[told.reward_at]
-    if told.ensemble is None:
-        return [paid(scorer) for scorer in scorers]
-    return [paid(Ensemble(scorers, told.ensemble))]
+def reward_functions(arguments: RewardFunctionArguments, load: Callable[[str], Scorer]) -> list[Any]:
+    """Return the reward functions.
+
+    Args:
+        arguments: arguments for reward models.
+        load: loads a reward model, given its folder or Hub id.
+
+    Raises:
+        FeedbackMismatchError: the reference samples have other columns.
+    """
+    scorers = [load(name) for name in arguments.names]
+    if arguments.reference_samples:
+        samples = load_reference_samples(arguments.reference_samples)
+        for scorer, name in zip(scorers, arguments.names, strict=True):
+            fit_reference(scorer, *samples, name if Path(name).is_dir() else None)
+    make = REWARD_AT[arguments.reward_at]
+    if arguments.ensemble is None:
+        return [make(scorer) for scorer in scorers]
+    return [make(Ensemble(scorers, arguments.ensemble))]
 
 
-def reference_samples(name: str) -> tuple[Sequence[Any], Sequence[Any]]:
-    """Return prompts and completions of the rows of `--reference_samples`."""
+def load_reference_samples(name: str) -> tuple[Sequence[Any], Sequence[Any]]:
+    """Return prompts and completions of a dataset.
+
+    Args:
+        name: Hub id, folder or file.
+
+    Raises:
+        FeedbackMismatchError: it has no prompts or no completions.
+    """
     rows = load_rows(name)
     columns = rows.column_names or []
-    answer = next((column for column in ("completion", "chosen") if column in columns), None)
-    if "prompt" not in columns or answer is None:
+    completion = next((column for column in ("completion", "chosen") if column in columns), None)
+    if "prompt" not in columns or completion is None:
         raise FeedbackMismatchError(
-            f"The rows of --reference_samples have the columns {', '.join(columns)}, but samples are a prompt with a "
-            "completion. Rename the columns to prompt and completion."
+            f"The dataset of --reference_samples has the columns {', '.join(columns)}, but it needs prompt and "
+            "completion (or chosen). Rename the columns."
         )
-    return list(rows["prompt"]), list(rows[answer])
+    return list(rows["prompt"]), list(rows[completion])

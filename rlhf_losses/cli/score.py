@@ -1,4 +1,4 @@
-"""`rlhf-losses score`: one scalar a text, as JSON Lines."""
+"""`rlhf-losses score`: scores of texts as JSON Lines."""
 
 import contextlib
 import json
@@ -12,97 +12,112 @@ from typing import Any, TextIO
 from tqdm import tqdm
 
 from rlhf_losses.cli.argument_parser import CommandLineError
-from rlhf_losses.cli.scorer_arguments import CONVERTER, load_scorer, reading_parser, rows_of
-from rlhf_losses.data.conversion import convert_dataset
+from rlhf_losses.cli.scorer_arguments import add_transforms_argument, scorer_parser, selected_rows, selected_scorer
+from rlhf_losses.data import convert_dataset
 from rlhf_losses.data.segmentation import join_segments
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError, OutputExistsError
-from rlhf_losses.feedback import Steps
-from rlhf_losses.feedback.base import Answer
+from rlhf_losses.feedback import Answer, Steps
 from rlhf_losses.scoring import Estimator, RewardModelMetadata, Scorer
 
 logger = logging.getLogger(__name__)
 
-WHOLE = ("text", "messages")
-"""Columns that hold a text or a conversation without a prompt beside it."""
+TEXT_COLUMNS = ("text", "messages")
+"""Columns that contain a whole text or a whole conversation."""
 
-ANSWERS = ("chosen", "rejected", "completion", "completions")
-"""Columns that hold one answer, or several, to the column `prompt`."""
+ANSWER_COLUMNS = ("chosen", "rejected", "completion", "completions")
+"""Columns that contain one or several answers to the column `prompt`."""
 
-
-Numbers = dict[str, Any]
-"""What is told of one text: its score and perhaps an estimate, or no score and the problem."""
+Result = dict[str, Any]
+"""Score and estimate of a text, or a score of None and the problem."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a text stands: the row, the column, and its number if the column holds a list."""
+class Location:
+    """Location of a text in the dataset.
+
+    Attributes:
+        row: number of the row.
+        column: name of the column.
+        index: index in the list of the column, or None if the column contains one text.
+    """
 
     row: int
     column: str
     index: int | None = None
 
-    def told(self) -> dict[str, Any]:
-        """Return what is written about the place."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON object."""
         index = {} if self.index is None else {"index": self.index}
         return {"row": self.row, "column": self.column, **index}
 
 
 @dataclass(frozen=True)
 class Text:
-    """One text to be scored, and its place; with `stepwise`, a place for each of its steps."""
+    """One text to score.
 
-    places: list[Place]
+    Attributes:
+        locations: its location; of a stepwise text, the location of each step.
+        answer: the text as a prompt and parts.
+        stepwise: whether each step has a score.
+    """
+
+    locations: list[Location]
     answer: Answer
     stepwise: bool = False
 
 
 def run(argv: list[str], plugins: tuple[str, ...]) -> None:
-    """Write one line a text."""
-    parser = reading_parser("rlhf-losses score", "Score texts with a reward model and write JSON Lines.")
-    parser.add_argument("--output", metavar="FILE", help="write there instead of to stdout")
-    parser.add_argument("--converter", help=CONVERTER)
-    parser.add_argument("--estimate", help="tell this too of each whole text, like laplace; see rlhf-losses fit")
+    """Write one line per text."""
+    parser = scorer_parser("rlhf-losses score", "Score texts with a reward model and write JSON Lines.")
+    parser.add_argument("--output", metavar="FILE", help="output file (default: stdout)")
+    add_transforms_argument(parser)
+    parser.add_argument("--estimate", help="also write this score estimate, e.g. laplace; see rlhf-losses fit")
     args = parser.parse(argv)
-    rows = convert_dataset(rows_of(args), args.converter, "texts", plugins)
+    rows = convert_dataset(selected_rows(args), args.converter, "texts", plugins)
     require_texts(rows.column_names, args.dataset)
     if args.output:
-        require_new(Path(args.output))
-    scorer = load_scorer(args.model, batch_size=args.batch_size, device=args.device)
+        require_new_file(Path(args.output))
+    scorer = selected_scorer(args, plugins)
     estimator = scorer.estimator(args.estimate, plugins) if args.estimate else None
-    with output(args.output) as lines, tqdm(total=len(rows), unit=" rows", disable=None) as bar:
-        left_out = 0
+    with open_output(args.output) as file, tqdm(total=len(rows), unit=" rows", disable=None) as progress:
+        unscored = 0
         for first in range(0, len(rows), args.batch_size):
-            chunk = rows.select(range(first, min(first + args.batch_size, len(rows))))
-            for place, numbers in scored(scorer, estimator, chunk, first):
-                left_out += numbers["score"] is None
-                print(json.dumps(place.told() | numbers, ensure_ascii=False), file=lines)
-            bar.update(len(chunk))
-    if left_out:
-        logger.warning("Texts without a score: %d. Their lines say why under 'problem'.", left_out)
+            batch = rows.select(range(first, min(first + args.batch_size, len(rows))))
+            for location, result in score_rows(scorer, estimator, batch, first):
+                unscored += result["score"] is None
+                print(json.dumps(location.to_dict() | result, ensure_ascii=False), file=file)
+            progress.update(len(batch))
+    if unscored:
+        logger.warning("Texts without a score: %d. The key 'problem' has the reason.", unscored)
 
 
 def require_texts(columns: Sequence[str], name: str) -> None:
-    """Raise `FeedbackMismatchError` unless some column holds texts."""
-    if not set(columns) & {*WHOLE, *ANSWERS}:
+    """Raise `FeedbackMismatchError` unless a column contains texts.
+
+    Args:
+        columns: names of the columns.
+        name: name of the dataset, for the message.
+    """
+    if not set(columns) & {*TEXT_COLUMNS, *ANSWER_COLUMNS}:
         raise FeedbackMismatchError(
-            f"'{name}' has the columns {', '.join(columns)}, and none of them holds texts to score. Rename one to "
-            "text or messages, or give answers to a prompt: completion, completions, or chosen and rejected."
+            f"'{name}' has the columns {', '.join(columns)}, and none of them contains texts to score. Rename one to "
+            "text or messages, or add answers to a prompt: completion, completions, or chosen and rejected."
         )
 
 
-def require_new(file: Path) -> None:
-    """Raise `OutputExistsError` for a file that is there, and `CommandLineError` for one in a folder that is not."""
+def require_new_file(file: Path) -> None:
+    """Raise `OutputExistsError` if a file exists, and `CommandLineError` if its folder does not exist."""
     if file.exists():
-        raise OutputExistsError(f"The file '{file}' exists already. Choose another one: --output FILE.")
+        raise OutputExistsError(f"The file '{file}' exists. Choose another file: --output FILE.")
     if not file.parent.is_dir():
         raise CommandLineError(
-            f"There is no folder '{file.parent}' for the scores. Make it, or choose another: --output FILE."
+            f"There is no folder '{file.parent}' for the scores. Create it, or choose another file: --output FILE."
         )
 
 
 @contextlib.contextmanager
-def output(file: str | None) -> Iterator[TextIO]:
-    """Open the file to write to, or stdout."""
+def open_output(file: str | None) -> Iterator[TextIO]:
+    """Open the output file, or stdout."""
     if file is None:
         yield sys.stdout
         return
@@ -110,65 +125,87 @@ def output(file: str | None) -> Iterator[TextIO]:
         yield opened
 
 
-def scored(
+def score_rows(
     scorer: Scorer, estimator: Estimator | None, rows: Iterable[Any], first: int
-) -> Iterator[tuple[Place, Numbers]]:
-    """Score the texts of some rows; a text that cannot be scored comes with the reason."""
-    texts = [text for number, row in enumerate(rows, first) for text in texts_of(row, number, scorer.metadata)]
+) -> Iterator[tuple[Location, Result]]:
+    """Score the texts of rows. A text that cannot be scored has a problem instead of a score.
+
+    Args:
+        scorer: the reward model.
+        estimator: a score estimate, or None.
+        rows: rows of a dataset.
+        first: number of the first row.
+    """
+    texts = [text for number, row in enumerate(rows, first) for text in texts_of_row(row, number, scorer.metadata)]
     try:
-        yield from zip_places(texts, score_all(scorer, estimator, texts))
-    except InvalidFeedbackError:
-        # One text is too long, or the like. Score them one by one to find it, and keep the rest.
+        yield from pair_locations(texts, score_texts(scorer, estimator, texts))
+    except InvalidFeedbackError:  # a text is too long or empty; scored one by one, only this text has no score
         for text in texts:
-            yield from one_by_one(scorer, estimator, text)
+            yield from score_one(scorer, estimator, text)
 
 
-def zip_places(texts: Sequence[Text], scores: Sequence[list[Numbers]]) -> list[tuple[Place, Numbers]]:
-    """Put what was found beside the place of its text or step."""
-    return [pair for text, values in zip(texts, scores, strict=True) for pair in zip(text.places, values, strict=True)]
-
-
-def one_by_one(scorer: Scorer, estimator: Estimator | None, text: Text) -> Iterator[tuple[Place, Numbers]]:
-    """Score one text, or say why it cannot be scored."""
+def score_one(scorer: Scorer, estimator: Estimator | None, text: Text) -> Iterator[tuple[Location, Result]]:
+    """Score one text, or return the problem."""
     try:
-        yield from zip_places([text], score_all(scorer, estimator, [text]))
+        yield from pair_locations([text], score_texts(scorer, estimator, [text]))
     except InvalidFeedbackError as error:
-        yield from ((place, {"score": None, "problem": str(error)}) for place in text.places)
+        yield from ((location, {"score": None, "problem": str(error)}) for location in text.locations)
 
 
-def score_all(scorer: Scorer, estimator: Estimator | None, texts: Sequence[Text]) -> list[list[Numbers]]:
-    """Return the scores of each text: one, or one a step where its steps are given and the model reads steps.
+def pair_locations(texts: Sequence[Text], results: Sequence[list[Result]]) -> list[tuple[Location, Result]]:
+    """Return each result with the location of its text or step."""
+    return [
+        pair for text, found in zip(texts, results, strict=True) for pair in zip(text.locations, found, strict=True)
+    ]
 
-    Beside the score of a whole text stands its estimate, if there is a wish for one.
+
+def score_texts(scorer: Scorer, estimator: Estimator | None, texts: Sequence[Text]) -> list[list[Result]]:
+    """Return the results of each text: one per step of a stepwise text, otherwise one.
+
+    Args:
+        scorer: the reward model.
+        estimator: a score estimate for whole texts, or None.
+        texts: the texts.
+
+    Raises:
+        InvalidFeedbackError: a text is empty or does not fit into the context of the model.
     """
     for text in texts:
         if not (text.answer.prompt or any(text.answer.parts)):
-            raise InvalidFeedbackError("The text is empty, so there is nothing to score. Give one, or a prompt.")
+            raise InvalidFeedbackError("The text is empty, so it has no score. Fill it, or add a prompt.")
     whole = [text.answer for text in texts if not text.stepwise]
-    asked = [answer.prompt for answer in whole], [answer.parts[0] for answer in whole]
+    prompts: list[Any] = [answer.prompt for answer in whole]
+    completions: list[Any] = [answer.parts[0] for answer in whole]
     if estimator is None:
-        ends = iter([{"score": one} for one in scorer(*asked)])  # type: ignore[arg-type]
+        results = iter([{"score": score} for score in scorer(prompts, completions)])
     else:
-        found = zip(*estimator.with_scores(*asked), strict=True)  # type: ignore[arg-type]
-        ends = iter([{"score": score, estimator.__name__: estimate} for score, estimate in found])
+        scores_and_estimates = zip(*estimator.with_scores(prompts, completions), strict=True)
+        results = iter([{"score": score, estimator.__name__: estimate} for score, estimate in scores_and_estimates])
     steps = iter(scorer.score_answers([text.answer for text in texts if text.stepwise]))
-    return [[{"score": one} for one in next(steps)] if text.stepwise else [next(ends)] for text in texts]
+    return [[{"score": score} for score in next(steps)] if text.stepwise else [next(results)] for text in texts]
 
 
-def texts_of(row: Mapping[str, Any], number: int, model: RewardModelMetadata) -> Iterator[Text]:
-    """Return every text of a row and where it stands; steps are apart if the model reads them."""
-    held = {column: row[column] for column in (*WHOLE, *ANSWERS) if row.get(column) is not None}
-    several = held.pop("completions", [])
-    for column, value in held.items():
-        yield Text([Place(number, column)], Answer(None if column in WHOLE else row.get("prompt"), (value,)))
-    places = [Place(number, "completions", index) for index in range(len(several))]
-    if not places:
+def texts_of_row(row: Mapping[str, Any], number: int, metadata: RewardModelMetadata) -> Iterator[Text]:
+    """Return all texts of a row. Steps are separate if the model was trained on steps.
+
+    Args:
+        row: row of a dataset.
+        number: number of the row.
+        metadata: metadata of the reward model.
+    """
+    values = {column: row[column] for column in (*TEXT_COLUMNS, *ANSWER_COLUMNS) if row.get(column) is not None}
+    completions = values.pop("completions", [])
+    for column, value in values.items():
+        prompt = None if column in TEXT_COLUMNS else row.get("prompt")
+        yield Text([Location(number, column)], Answer(prompt, (value,)))
+    locations = [Location(number, "completions", index) for index in range(len(completions))]
+    if not locations:
         return
     if row.get("labels") is None:
-        for place, value in zip(places, several, strict=True):
-            yield Text([place], Answer(row.get("prompt"), (value,)))
-    elif model.segmentation is not None:
-        yield Text(places, Steps.answers(row)[0], stepwise=True)
+        for location, value in zip(locations, completions, strict=True):
+            yield Text([location], Answer(row.get("prompt"), (value,)))
+    elif metadata.segmentation is not None:
+        yield Text(locations, Steps.answers(row)[0], stepwise=True)
     else:
-        joined = "".join(join_segments(several, model.separator))
-        yield Text([Place(number, "completions")], Answer(row.get("prompt"), (joined,)))
+        joined = "".join(join_segments(completions, metadata.separator))
+        yield Text([Location(number, "completions")], Answer(row.get("prompt"), (joined,)))

@@ -1,4 +1,4 @@
-"""What commands that read have in common: rows, a trained model, and how many texts at a time."""
+"""Common arguments of commands that use a trained reward model: the model, a dataset and the batch size."""
 
 import argparse
 from typing import Any
@@ -10,63 +10,102 @@ from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError
 from rlhf_losses.cli.dataset_loading import load_rows
 from rlhf_losses.cli.training_runs import require_model
 from rlhf_losses.errors import RlhfLossesError
+from rlhf_losses.hooks import transform_registry
 from rlhf_losses.scoring import Scorer
 
-CONVERTER = "layout of the data, like hh_rlhf; by default it is recognised, and native reads rows as they are"
+OVERLONG_HELP = "treatment of rows with a text longer than the context length of the model (default: drop)"
 
 
-def reading_parser(prog: str, description: str) -> ArgumentParser:
-    """Return a parser with the arguments that both commands take."""
+def scorer_parser(prog: str, description: str) -> ArgumentParser:
+    """Return a parser with the common arguments.
+
+    Args:
+        prog: command, for messages.
+        description: text of `--help`.
+    """
     parser = ArgumentParser(prog=prog, description=description)
-    parser.add_argument("--model", "--model_name_or_path", required=True, help="folder (or hub id) of a reward model")
-    add_rows(parser)
-    parser.add_argument("--batch_size", type=at_least_one, default=32, help="texts a forward pass (default: 32)")
+    parser.add_argument("--model", "--model_name_or_path", required=True, help="folder or Hub id of a reward model")
+    add_dataset_arguments(parser)
     parser.add_argument(
-        "--device", type=device_here, help="like cpu or cuda:0; by default the accelerator, if there is one"
+        "--batch_size", type=positive_integer, default=32, help="number of texts per forward pass (default: 32)"
+    )
+    parser.add_argument(
+        "--device", type=available_device, help="e.g. cpu or cuda:0 (default: the accelerator, if there is one)"
     )
     return parser
 
 
-def add_rows(parser: ArgumentParser) -> None:
-    """Add the arguments that name rows."""
-    parser.add_argument("--dataset", "--dataset_name", required=True, help="hub id, local folder or file")
-    parser.add_argument("--dataset_config", help="configuration of a dataset of the hub")
-    parser.add_argument("--split", help="split to read; by default the only one, or test")
-    parser.add_argument("--max_rows", type=at_least_one, help="read only the first rows")
+def add_dataset_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments that select rows."""
+    parser.add_argument("--dataset", "--dataset_name", required=True, help="Hub id, local folder or file")
+    parser.add_argument("--dataset_config", help="configuration of a dataset on the Hub")
+    parser.add_argument("--split", help="split to load (default: the only one, or test)")
+    parser.add_argument("--max_rows", type=positive_integer, help="load only the first rows")
+    parser.add_argument(
+        "--converter",
+        help="dataset converter, e.g. hh_rlhf (default: detected from the columns; native converts nothing)",
+    )
 
 
-def at_least_one(text: str) -> int:
-    """Read a whole number from 1."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"'{text}' is no count; give a whole number from 1")
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is too few; give a whole number from 1")
+def add_transforms_argument(parser: ArgumentParser) -> None:
+    """Add the argument for score transforms."""
+    parser.add_argument(
+        "--transforms", help="transform the scores, e.g. 'standardize | clip(limit=5)' (default: raw scores)"
+    )
+
+
+def add_overlong_argument(parser: ArgumentParser) -> None:
+    """Add the argument for texts that do not fit into the context of the model."""
+    parser.add_argument("--overlong", choices=("drop", "truncate_prompt", "error"), default="drop", help=OVERLONG_HELP)
+
+
+def positive_integer(text: str) -> int:
+    """Return an integer of at least 1, for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not an integer of at least 1")
     return int(text)
 
 
-def device_here(text: str) -> str:
-    """Read the name of a device that this machine has."""
+def available_device(text: str) -> str:
+    """Return the name of a device that this machine has, for argparse."""
     try:
         torch.empty(0, device=text)
-    except (RuntimeError, AssertionError, NotImplementedError):  # what torch raises depends on how it was built
-        raise argparse.ArgumentTypeError(f"there is no device '{text}' here; give cpu, or leave it out") from None
+    except (RuntimeError, AssertionError, NotImplementedError):  # depends on the build of torch
+        raise argparse.ArgumentTypeError(f"device '{text}' is not available; use cpu, or omit the argument") from None
     return text
 
 
-def rows_of(args: argparse.Namespace) -> datasets.Dataset:
-    """Load the rows that the arguments name."""
+def selected_rows(args: argparse.Namespace) -> datasets.Dataset:
+    """Load the rows that the arguments select."""
     rows = load_rows(args.dataset, args.split, args.dataset_config)
     assert isinstance(rows, datasets.Dataset)
     return rows if args.max_rows is None else rows.select(range(min(args.max_rows, len(rows))))
 
 
+def selected_scorer(args: argparse.Namespace, plugins: tuple[str, ...]) -> Scorer:
+    """Load the reward model that the arguments select, with the requested transforms."""
+    pipeline = transform_registry(plugins).parse(args.transforms) if args.transforms else None
+    scorer = load_scorer(args.model, batch_size=args.batch_size, device=args.device)
+    return scorer if pipeline is None else scorer.with_transforms(pipeline)
+
+
 def load_scorer(name: str, flag: str = "--model", **options: Any) -> Scorer:
-    """Load the reward model that `flag` names."""
+    """Load a reward model.
+
+    Args:
+        name: folder or Hub id.
+        flag: flag of the argument, for messages.
+        options: arguments of `Scorer.from_pretrained`.
+
+    Raises:
+        CommandLineError: the model cannot be loaded.
+        UnsupportedModelError: the model does not give one score per text.
+    """
     require_model(name, flag)
     try:
         return Scorer.from_pretrained(name, **options)
     except RlhfLossesError:
         raise
     except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise CommandLineError(f"'{name}' cannot be loaded as a reward model: {reason} Check {flag}.") from error
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise CommandLineError(f"'{name}' cannot be loaded as a reward model: {reason}. Check {flag}.") from error

@@ -1,4 +1,4 @@
-"""`rlhf-losses train`: a reward model, with the arguments of `trl reward` and any loss."""
+"""`rlhf-losses train`: train a reward model with the arguments of `trl reward` and any loss."""
 
 from typing import Any
 
@@ -13,35 +13,35 @@ from rlhf_losses.cli.arguments import (
     quantization_of,
     require_attention,
 )
-from rlhf_losses.cli.dataset_loading import training_rows
-from rlhf_losses.data.conversion import convert_dataset
+from rlhf_losses.cli.dataset_loading import load_training_rows
+from rlhf_losses.data import convert_dataset
 from rlhf_losses.hooks import loss_registry
 from rlhf_losses.training import RewardConfig, RewardTrainer
 
 USAGE = "%(prog)s --model MODEL --dataset DATASET --loss LOSS --output_dir DIR [--config FILE] [...]"
 DESCRIPTION = """\
-Train a reward model. The arguments are those of TRL's `trl reward`, and --loss; the most used are --model, --dataset,
---loss, --output_dir, --max_length, --learning_rate, --num_train_epochs and --per_device_train_batch_size.
+Train a reward model. The arguments are those of TRL's `trl reward` and --loss. The most common ones are --model,
+--dataset, --loss, --output_dir, --max_length, --learning_rate, --num_train_epochs and --per_device_train_batch_size.
 On several processes: accelerate launch -m rlhf_losses.cli.main train ..."""
 
 
 def run(argv: list[str], plugins: tuple[str, ...]) -> None:
-    """Train and save_merged a reward model."""
-    kinds = (RewardConfig, RewardDataArguments, RewardModelArguments, trl.DatasetMixtureConfig)
-    config, data, model, mixture = TrainingParser(kinds, "rlhf-losses train", USAGE, DESCRIPTION).read(argv)
+    """Train a reward model and save it merged."""
+    dataclasses = (RewardConfig, RewardDataArguments, RewardModelArguments, trl.DatasetMixtureConfig)
+    config, data, model, mixture = TrainingParser(dataclasses, "rlhf-losses train", USAGE, DESCRIPTION).read(argv)
     loss = loss_registry(plugins).parse(config.loss)
-    name = training_runs.require(model.model_name_or_path, "--model", "Qwen/Qwen3-0.6B")
+    name = training_runs.require_argument(model.model_name_or_path, "--model", "Qwen/Qwen3-0.6B")
     quantization = quantization_of(model)
     require_attention(model.attn_implementation)
     checkpoint = training_runs.checkpoint_to_resume(config.output_dir, config.resume_from_checkpoint)
     training_runs.require_model(
         name, "--model", revision=model.model_revision, trust_remote_code=config.trust_remote_code
     )
-    rows, held_out = training_rows(data, mixture, evaluates=config.eval_strategy != "no")
+    rows, held_out = load_training_rows(data, mixture, evaluates=config.eval_strategy != "no")
     rows = convert_dataset(rows, data.converter, "train data", plugins)
     held_out = None if held_out is None else convert_dataset(held_out, data.converter, "eval data", plugins)
     config.model_init_kwargs = model_options(model, config)
-    stop = training_runs.Interruptible()
+    interruptible = training_runs.Interruptible()
     with training_runs.starting():
         trainer = RewardTrainer(
             model=name,
@@ -50,32 +50,32 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
             eval_dataset=held_out,
             quantization_config=quantization,
             peft_config=trl.get_peft_config(model),
-            callbacks=[stop],
+            callbacks=[interruptible],
             loss=loss,
         )
-    training_runs.train(trainer, stop, checkpoint)
-    save_merged(trainer, rows)
+    training_runs.train(trainer, interruptible, checkpoint)
+    finish(trainer, rows)
 
 
-def save_merged(trainer: RewardTrainer, rows: Any) -> None:
-    """Save the model for use, measure it if there is held-out data, and say what to type next."""
+def finish(trainer: RewardTrainer, rows: Any) -> None:
+    """Evaluate if there is an evaluation dataset, save the merged model and print the next commands."""
     if trainer.eval_dataset is not None and trainer.args.eval_strategy == "no":
         trainer.save_metrics("eval", trainer.evaluate())
     folder = trainer.save_merged(trainer.args.output_dir)
     if trainer.args.push_to_hub:
         training_runs.push(trainer, folder)
-    tell = trainer.accelerator.print
-    tell(f"{used(trainer, rows)} {training_runs.steps_of(trainer)} with {trainer.loss}.")
-    tell(f"Saved the reward model in {folder}; its checkpoints are the folders checkpoint-* there.")
-    tell(f"Next: rlhf-losses evaluate --model {folder} --dataset HELD_OUT")
-    tell(f"      rlhf-losses ppo --model POLICY --reward_model {folder} --dataset PROMPTS --output_dir DIR")
+    echo = trainer.accelerator.print
+    echo(f"{describe_rows(trainer, rows)} {training_runs.format_steps(trainer)} with {trainer.loss}.")
+    echo(f"Saved the reward model in {folder}. Its checkpoints are the folders checkpoint-* there.")
+    echo(f"Next: rlhf-losses evaluate --model {folder} --dataset HELD_OUT")
+    echo(f"      rlhf-losses ppo --model POLICY --reward_model {folder} --dataset PROMPTS --output_dir DIR")
     trainer.end()
 
 
-def used(trainer: RewardTrainer, rows: Any) -> str:
-    """Say how many rows were used and left out; a stream is not counted beforehand."""
+def describe_rows(trainer: RewardTrainer, rows: Any) -> str:
+    """Return how many rows were used and dropped; the length of a stream is unknown."""
     try:
-        kept, given = len(trainer.train_dataset), len(rows)
+        used, total = len(trainer.train_dataset), len(rows)
     except TypeError:
         return "Trained on a stream:"
-    return f"Trained on {kept} rows of {given} ({given - kept} left out):"
+    return f"Trained on {used} of {total} rows ({total - used} dropped):"

@@ -1,4 +1,4 @@
-"""What training commands have in common: a model that is there, an output folder, and a Ctrl-C that saves."""
+"""Common parts of training commands: checks of models and output folders, resuming, and Ctrl-C."""
 
 import os
 import signal
@@ -19,32 +19,45 @@ from rlhf_losses.cli.logging_setup import DEBUG
 from rlhf_losses.errors import OutputExistsError, RlhfLossesError, did_you_mean
 
 RESUME = "--resume_from_checkpoint"
-TRACES = ("config.json", "model.safetensors", "model.safetensors.index.json", "adapter_config.json")
-"""Files in an output folder that tell of an earlier run, beside folders called checkpoint-*."""
+RUN_FILES = ("config.json", "model.safetensors", "model.safetensors.index.json", "adapter_config.json")
+"""Files of a finished run. An unfinished run has folders named checkpoint-*."""
 
 
-def require(value: str | None, flag: str, example: str) -> str:
-    """Return an argument that has no default, or raise `CommandLineError`."""
+def require_argument(value: str | None, flag: str, example: str) -> str:
+    """Return the value of a required argument.
+
+    Args:
+        value: the value, or None.
+        flag: its flag.
+        example: a value for the message.
+
+    Raises:
+        CommandLineError: there is no value.
+    """
     if not value:
-        raise CommandLineError(
-            f"{flag} is missing, so there is nothing to start from. Write for example {flag} {example}."
-        )
+        raise CommandLineError(f"{flag} is missing, but this command needs it. Add for example {flag} {example}.")
     return value
 
 
 def require_model(name: str, flag: str, **options: Any) -> None:
-    """Raise `CommandLineError` unless there is a model with a tokenizer of that name, in a folder or on the hub."""
+    """Raise `CommandLineError` unless a model and its tokenizer exist; the weights are not loaded.
+
+    Args:
+        name: folder or Hub id.
+        flag: flag of the argument, for messages.
+        options: arguments of `from_pretrained`.
+    """
     path = Path(name)
     if path.is_dir():
-        require_model_files(path, flag)
+        _require_model_files(path, flag)
     elif path.is_file():
         raise CommandLineError(
-            f"'{name}' is a file, but a model is a folder that holds config.json, or a name of the hub. "
-            f"Give one of these after {flag}; files with rows come after --dataset."
+            f"'{name}' is a file, but a model is a folder with config.json or a Hub id. "
+            f"Pass a model with {flag}, and files with rows with --dataset."
         )
     elif name.startswith((".", "/", "~")):
         raise CommandLineError(
-            f"There is no folder '{name}' to take a model from.{beside(path)} Check the path after {flag}."
+            f"There is no model folder '{name}'.{_nearest_folder(path)} Check the path after {flag}."
         )
     try:
         if not (path / "adapter_config.json").is_file():
@@ -52,77 +65,63 @@ def require_model(name: str, flag: str, **options: Any) -> None:
         AutoTokenizer.from_pretrained(name, **options)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0].rstrip(".: ")
-        arrived = (
-            "cannot be loaded" if path.is_dir() else "is no folder here, and as a model of the hub it cannot be had"
-        )
-        raise CommandLineError(f"'{name}' {arrived}: {reason}.{beside(path)} Check the name after {flag}.") from error
+        problem = "cannot be loaded" if path.is_dir() else "is neither a local folder nor a model on the Hub"
+        raise CommandLineError(
+            f"'{name}' {problem}: {reason}.{_nearest_folder(path)} Check the name after {flag}."
+        ) from error
 
 
-def require_model_files(folder: Path, flag: str) -> None:
-    """Raise `CommandLineError` unless a folder holds a model."""
-    if not any((folder / file).is_file() for file in ("config.json", "adapter_config.json")):
-        last = get_last_checkpoint(str(folder))
-        hint = f"Take its last checkpoint: {flag} {last}." if last else "Give the folder that holds config.json."
-        raise CommandLineError(f"The folder '{folder}' holds no model. {hint}")
+def checkpoint_to_resume(output_dir: str, resume: str | bool | None) -> str | None:
+    """Return the checkpoint to resume from, or None for a new run.
 
-
-def beside(path: Path) -> str:
-    """Suggest a folder with a name like that of one which is not there."""
-    if path.is_dir() or not path.parent.is_dir():
-        return ""
-    return did_you_mean(str(path), [str(other) for other in path.parent.iterdir() if other.is_dir()])
-
-
-def checkpoint_to_resume(output_dir: str, wish: str | bool | None) -> str | None:
-    """Return the checkpoint to go on from, or None for a fresh folder.
+    Args:
+        output_dir: output folder of the run.
+        resume: value of `--resume_from_checkpoint`: a checkpoint, true for the last one, or nothing.
 
     Raises:
-        OutputExistsError: the folder holds a run, and no wish to go on with it came.
+        OutputExistsError: the folder contains a run that would be overwritten.
+        CommandLineError: there is no such checkpoint, or the folder cannot be written.
     """
     require_writable(Path(output_dir))
-    if wish in (None, False) or str(wish).lower() in ("false", "no", ""):
+    if resume in (None, False) or str(resume).lower() in ("false", "no", ""):
         refuse_earlier_run(output_dir)
         return None
-    if str(wish).lower() not in ("true", "yes", "last"):
-        if not Path(str(wish), "trainer_state.json").is_file():
-            raise CommandLineError(
-                f"'{wish}' holds no checkpoint to go on from. Give a folder like RUN/checkpoint-500."
-            )
-        return str(wish)
-    last = get_last_checkpoint(output_dir) if Path(output_dir).is_dir() else None
+    if str(resume).lower() not in ("true", "yes", "last"):
+        if not Path(str(resume), "trainer_state.json").is_file():
+            raise CommandLineError(f"'{resume}' is not a checkpoint. Give a folder such as RUN/checkpoint-500.")
+        return str(resume)
+    last: str | None = get_last_checkpoint(output_dir) if Path(output_dir).is_dir() else None
     if last is None:
         raise CommandLineError(
-            f"'{output_dir}' holds no checkpoint to go on from. Leave {RESUME} out to start anew, or name the folder "
+            f"'{output_dir}' has no checkpoint to resume from. Remove {RESUME} to start a new run, or give the folder "
             "of the run with --output_dir."
         )
     return last
 
 
 def require_writable(folder: Path) -> None:
-    """Raise `CommandLineError` unless the folder is there or can be made."""
+    """Raise `CommandLineError` unless a folder exists or can be created, and can be written."""
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
-        why = "is a file" if existing.is_file() else "cannot be written to"
-        raise CommandLineError(
-            f"'{folder}' cannot be made into a folder: '{existing}' {why}. Choose another --output_dir."
-        )
+        reason = "is a file" if existing.is_file() else "is not writable"
+        raise CommandLineError(f"Cannot create the folder '{folder}': '{existing}' {reason}. Change --output_dir.")
 
 
 def refuse_earlier_run(output_dir: str) -> None:
-    """Raise `OutputExistsError` if the folder holds a model or a checkpoint."""
+    """Raise `OutputExistsError` if a folder contains a model or a checkpoint."""
     folder = Path(output_dir)
     checkpoint = get_last_checkpoint(output_dir) if folder.is_dir() else None
-    traces = [Path(checkpoint).name] if checkpoint else [file for file in TRACES if (folder / file).exists()]
-    if traces:
-        go_on = f"Go on with it: {RESUME}. Or choose" if checkpoint else "Choose"
+    found = [Path(checkpoint).name] if checkpoint else [file for file in RUN_FILES if (folder / file).exists()]
+    if found:
+        resume = f"Resume it with {RESUME}, or use" if checkpoint else "Use"
         raise OutputExistsError(
-            f"'{output_dir}' already holds a run ({traces[0]}), which another run would overwrite. "
-            f"{go_on} another folder: --output_dir {folder.with_name(folder.name + '-2')}."
+            f"'{output_dir}' contains an earlier run ({found[0]}), which would be overwritten. "
+            f"{resume} another folder: --output_dir {folder.with_name(folder.name + '-2')}."
         )
 
 
 def push(trainer: Any, folder: Path) -> None:
-    """Upload a saved_merged model in place of the adapters that were pushed while training."""
+    """Upload a merged model; it replaces the adapters that were pushed during training."""
     if trainer.accelerator.is_main_process:
         upload_folder(
             repo_id=trainer.hub_model_id,
@@ -135,7 +134,7 @@ def push(trainer: Any, folder: Path) -> None:
 
 @contextmanager
 def starting() -> Iterator[None]:
-    """While the context lasts, turn what TRL, PEFT or transformers refuse about a run into one message."""
+    """Convert errors of TRL, PEFT and transformers about the settings of a run to `CommandLineError`."""
     try:
         yield
     except RlhfLossesError:
@@ -143,64 +142,91 @@ def starting() -> Iterator[None]:
     except ValueError as error:
         reason = str(error).strip().splitlines()[0].rstrip(".")
         raise CommandLineError(
-            f"The run cannot start: {reason}. Change the argument that it names; {DEBUG}=1 shows where it was refused."
+            f"The run cannot start: {reason}. Change the argument; {DEBUG}=1 shows the traceback."
         ) from error
 
 
 class Interruptible(TrainerCallback):
-    """While the context lasts, Ctrl-C ends the step, saves a checkpoint and stops; a second one stops at once."""
+    """Callback and context manager: Ctrl-C stops after the current step with a checkpoint, a second Ctrl-C at once."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
 
     def __enter__(self) -> Self:
-        self.before = signal.signal(signal.SIGINT, self._ask)
+        """Handle Ctrl-C."""
+        self.previous = signal.signal(signal.SIGINT, self._request)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        signal.signal(signal.SIGINT, self.before)
+    def __exit__(
+        self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Restore the previous handler."""
+        signal.signal(signal.SIGINT, self.previous)
 
-    def _ask(self, *_: Any) -> None:
-        if self.asked:
+    def _request(self, *_: Any) -> None:
+        if self.requested:
             raise KeyboardInterrupt
-        self.asked = True
+        self.requested = True
         print("\nStopping after this step, with a checkpoint. Ctrl-C again stops at once.", file=sys.stderr)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self.asked = anywhere(self.asked, args)
-        if self.asked:
+        """Save a checkpoint and stop, if requested in any process."""
+        self.requested = _any_process(self.requested, args)
+        if self.requested:
             control.should_save = control.should_training_stop = True
 
 
-def anywhere(asked: bool, args: TrainingArguments) -> bool:
-    """Tell whether any process was asked, so that all of them stop after the same step."""
-    if args.world_size == 1:
-        return asked
-    count = torch.tensor(float(asked), device=args.device)
-    torch.distributed.all_reduce(count)
-    return bool(count)
+def train(trainer: Any, interruptible: Interruptible, checkpoint: str | None) -> None:
+    """Train.
 
+    Args:
+        trainer: a trainer with `interruptible` among its callbacks.
+        interruptible: handler of Ctrl-C.
+        checkpoint: checkpoint to resume from.
 
-def train(trainer: Any, stop: Interruptible, checkpoint: str | None) -> None:
-    """Train, and turn a Ctrl-C into a message that says what was saved."""
+    Raises:
+        KeyboardInterrupt: the run was interrupted; the message states what was saved.
+    """
     try:
-        with stop:
+        with interruptible:
             trainer.train(resume_from_checkpoint=checkpoint)
     except KeyboardInterrupt:
-        stop.asked = True
-    if stop.asked:
-        raise KeyboardInterrupt(farewell(trainer.args.output_dir, trainer.state.global_step))
+        interruptible.requested = True
+    if interruptible.requested:
+        raise KeyboardInterrupt(interrupted_message(trainer.args.output_dir, trainer.state.global_step))
 
 
-def steps_of(trainer: Any) -> str:
-    """Say how many steps a trainer has done."""
+def format_steps(trainer: Any) -> str:
+    """Return the number of steps of a trainer as text."""
     count = trainer.state.global_step
     return "1 step" if count == 1 else f"{count} steps"
 
 
-def farewell(output_dir: str, step: int) -> str:
-    """Say where an interrupted run can go on."""
+def interrupted_message(output_dir: str, step: int) -> str:
+    """Return the message after an interruption, with the last checkpoint."""
     saved = get_last_checkpoint(output_dir) if Path(output_dir).is_dir() else None
     if saved is None:
-        return f"Stopped at step {step}; nothing was saved."
-    return f"Stopped at step {step}; saved {saved}. To go on, add {RESUME} to the same command."
+        return f"Stopped at step {step}. No checkpoint was saved."
+    return f"Stopped at step {step}. Saved {saved}. To resume, add {RESUME} to the same command."
+
+
+def _require_model_files(folder: Path, flag: str) -> None:
+    if not any((folder / file).is_file() for file in ("config.json", "adapter_config.json")):
+        last = get_last_checkpoint(str(folder))
+        remedy = f"Use its last checkpoint: {flag} {last}." if last else f"Give a folder with config.json after {flag}."
+        raise CommandLineError(f"The folder '{folder}' contains no model. {remedy}")
+
+
+def _nearest_folder(path: Path) -> str:
+    if path.is_dir() or not path.parent.is_dir():
+        return ""
+    return did_you_mean(str(path), [str(other) for other in path.parent.iterdir() if other.is_dir()])
+
+
+def _any_process(value: bool, args: TrainingArguments) -> bool:
+    """Return whether a value is true in any process, so that all processes stop after the same step."""
+    if args.world_size == 1:
+        return value
+    count = torch.tensor(float(value), device=args.device)
+    torch.distributed.all_reduce(count)
+    return bool(count)

@@ -1,4 +1,4 @@
-"""Data as people have it: one converter a layout, from well-known datasets to the columns of our feedback."""
+"""Dataset converters: one class per public dataset format, which converts rows to the columns of this library."""
 
 from rlhf_losses.converters.arena import ArenaTable, ArenaVotes
 from rlhf_losses.converters.base import DatasetConverter
@@ -14,9 +14,9 @@ from rlhf_losses.converters.ultrafeedback import Ultrafeedback
 from rlhf_losses.converters.ultrafeedback_binarized import UltrafeedbackBinarized
 
 __all__ = [
-    "DatasetConverter",
     "ArenaTable",
     "ArenaVotes",
+    "DatasetConverter",
     "Helpsteer2Preference",
     "Helpsteer3Preference",
     "HelpsteerRatings",

@@ -1,76 +1,76 @@
-"""Arena: votes between the answers of two language models, with ties (LMSYS, MT-bench)."""
+"""Chatbot Arena and MT-bench: votes between the answers of two language models, with ties."""
 
 import json
 from typing import Any
 
 from rlhf_losses.converters.base import DatasetConverter
-from rlhf_losses.converters.messages import apart, turns
+from rlhf_losses.converters.messages import interleave_turns, split_common_prefix
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback.base import Messages, Row
 
-SIDES = {"model_a": [1, 0], "model_b": [0, 1]}
+VOTES = {"model_a": [1, 0], "model_b": [0, 1]}
 
 
 class ArenaVotes(DatasetConverter):
-    """Votes: one judge's choice between two conversations; every word for a tie is a tie.
+    """MT-bench and Chatbot Arena conversations as `Votes`: one vote per row.
 
-    Where a column `turn` tells which answer was judged, the conversations end with that answer. Several judges of one
-    pair are several rows.
+    Every winner that starts with `tie` is a tie. If the row has a column `turn`, the conversations end with the
+    answer of that turn. Several votes on one pair are several rows.
     """
 
     columns = (("conversation_a", "conversation_b", "winner"),)
     source = "https://huggingface.co/datasets/lmsys/mt_bench_human_judgments"
 
-    def read(self, row: Row) -> list[Row]:
+    def convert(self, row: Row) -> list[Row]:
         winner = str(row["winner"])
-        if winner not in SIDES and not winner.startswith("tie"):
+        if winner not in VOTES and not winner.startswith("tie"):
             raise InvalidFeedbackError(
-                f"The winner is {winner!r}, but it can be model_a, model_b, or a tie. Mend the row or drop it."
+                f"The winner is {winner!r}, but it must be model_a, model_b or a tie. Fix or drop the row."
             )
-        conversations = [_until(row[side], row.get("turn")) for side in ("conversation_a", "conversation_b")]
-        return [_vote(conversations, SIDES.get(winner, [0, 0]), int(winner not in SIDES))]
+        conversations = [_until_turn(row[side], row.get("turn")) for side in ("conversation_a", "conversation_b")]
+        return [_vote(conversations, VOTES.get(winner, [0, 0]), int(winner not in VOTES))]
 
 
 class ArenaTable(DatasetConverter):
-    """Votes: prompts and answers of two language models as lists of turns, and three columns of which one is 1.
+    """The table of the LMSYS arena as `Votes`: prompts and answers as lists of turns, and three winner columns.
 
-    The lists may be written as JSON. An answer that is null is empty.
+    Exactly one winner column is 1. The lists may be JSON strings. A null answer becomes an empty answer.
     """
 
     columns = (("prompt", "response_a", "response_b", "winner_model_a", "winner_model_b", "winner_tie"),)
     source = "https://huggingface.co/datasets/lmsys/lmsys-arena-human-preference-55k"
 
-    def read(self, row: Row) -> list[Row]:
+    def convert(self, row: Row) -> list[Row]:
         votes, tie = [row["winner_model_a"], row["winner_model_b"]], row["winner_tie"]
         if sorted([*votes, tie]) != [0, 0, 1]:
             raise InvalidFeedbackError(
-                f"The columns of the winner are {votes[0]}, {votes[1]} and {tie}, of which one alone should be 1. "
-                "Mend the row or drop it."
+                f"The winner columns are {votes[0]}, {votes[1]} and {tie}, but exactly one of them must be 1. "
+                "Fix or drop the row."
             )
-        prompts = _listed(row["prompt"])
-        conversations = [turns(prompts, _listed(row[side])) for side in ("response_a", "response_b")]
+        prompts = _turns(row["prompt"])
+        conversations = [interleave_turns(prompts, _turns(row[side])) for side in ("response_a", "response_b")]
         return [_vote(conversations, votes, tie)]
 
 
 def _vote(conversations: list[Messages], votes: list[int], ties: int) -> Row:
-    prompt, *answers = apart(*conversations)
+    prompt, *answers = split_common_prefix(*conversations)
     return {"prompt": prompt, "completions": answers, "votes": votes, "ties": ties}
 
 
-def _until(conversation: Messages, turn: int | None) -> Messages:
-    """Return a conversation up to the answer of that turn, counted from 1."""
-    answers = [i for i, message in enumerate(conversation) if message["role"] == "assistant"]
+def _until_turn(conversation: Messages, turn: int | None) -> Messages:
+    """Return a conversation up to the answer of a turn, counted from 1."""
     if turn is None:
         return conversation
+    answers = [i for i, message in enumerate(conversation) if message["role"] == "assistant"]
     if not 1 <= turn <= len(answers):
         raise InvalidFeedbackError(
-            f"The column turn is {turn}, but the conversation has {len(answers)} answers. Mend the row or drop it."
+            f"The column turn is {turn}, but the conversation has {len(answers)} answers. Fix or drop the row."
         )
     return conversation[: answers[turn - 1] + 1]
 
 
-def _listed(turns: Any) -> list[str | None]:
-    found = json.loads(turns) if isinstance(turns, str) else turns
-    if not isinstance(found, list):
-        raise InvalidFeedbackError(f"The turns are {found!r:.80}, which is no list. Write them as a list of texts.")
-    return found
+def _turns(turns: Any) -> list[str | None]:
+    parsed = json.loads(turns) if isinstance(turns, str) else turns
+    if not isinstance(parsed, list):
+        raise InvalidFeedbackError(f"The turns are {parsed!r:.80}, which is not a list. Write them as a list of texts.")
+    return parsed

@@ -1,4 +1,4 @@
-"""What every converter has: a name, the columns that it is recognised by, and how it reads a row."""
+"""The interface of a dataset converter."""
 
 import re
 from abc import ABC, abstractmethod
@@ -11,47 +11,96 @@ from rlhf_losses.feedback.base import Row
 
 
 class DatasetConverter(ABC):
-    """One layout in which people hold feedback, and how its rows become rows with our columns."""
+    """Converts the rows of one dataset format to rows with the columns of this library.
+
+    A subclass sets `columns` and `source` and defines `convert`. It overrides `matches` if the columns alone do not
+    identify the format, and `gather` if the feedback on one prompt is spread over several rows.
+
+    Attributes:
+        columns: alternative sets of columns. A row matches the format if it has all columns of one set.
+        source: URL of the documentation of the format.
+
+    Examples:
+        >>> class Duels(DatasetConverter):
+        ...     '''Pairs with one winner and one loser.'''
+        ...
+        ...     columns = (("winner", "loser"),)
+        ...     source = "https://example.org/duels"
+        ...
+        ...     def convert(self, row):
+        ...         return [{"chosen": row["winner"], "rejected": row["loser"]}]
+        >>> Duels().matches({"winner": "4", "loser": "5", "id": 7})
+        True
+        >>> Duels().convert({"winner": "4", "loser": "5", "id": 7})
+        [{'chosen': '4', 'rejected': '5'}]
+    """
 
     columns: ClassVar[tuple[tuple[str, ...], ...]] = ()
-    """The sets of columns by which the layout is recognised, each a way in which it is written."""
     source: ClassVar[str] = ""
-    """Where the layout is documented."""
 
     @classmethod
     def name(cls) -> str:
-        """Return the name for `--converter`: the class in snake case.
+        """Return the name for `--converter`: the class name in snake case.
 
-        >>> DatasetConverter.name()
-        'converter'
+        Examples:
+            >>> DatasetConverter.name()
+            'dataset_converter'
         """
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
 
-    def recognises(self, row: Row) -> bool:
-        """Tell whether the first row of a dataset is written in this layout; by default its columns decide."""
-        return any(set(way) <= set(row) for way in self.columns)
+    def matches(self, row: Row) -> bool:
+        """Return whether a row has this format. The default implementation compares the columns.
+
+        Args:
+            row: first row of a dataset.
+        """
+        return any(set(alternative) <= set(row) for alternative in self.columns)
 
     def gather(self, rows: Iterable[Row]) -> Iterable[Row]:
-        """Put together what this layout spreads over several rows; by default a row stands alone."""
+        """Combine rows that belong together before they are converted. The default implementation changes nothing.
+
+        Args:
+            rows: all rows of the dataset.
+
+        Returns:
+            The rows that `convert` is called with.
+        """
         return rows
 
     @abstractmethod
-    def read(self, row: Row) -> list[Row]:
-        """Return the feedback of one row, in one row or several with our columns; an empty list if it holds none.
+    def convert(self, row: Row) -> list[Row]:
+        """Convert one row.
 
-        Every row that is returned has the same columns. What cannot be read raises an error, which then
-        names the row.
+        Args:
+            row: a row of the original dataset, or one that `gather` returns.
+
+        Returns:
+            One or several rows with the columns of this library, or an empty list if the row has no feedback. All
+            rows of a dataset have the same columns.
+
+        Raises:
+            RlhfLossesError: the row cannot be converted.
         """
 
     @contextmanager
-    def naming(self, number: int, data: str) -> Iterator[None]:
-        """Let errors say which row of which data they are about."""
+    def locate_errors(self, row_number: int, dataset_name: str) -> Iterator[None]:
+        """Add the row number and the name of the dataset to errors that occur in the `with` block.
+
+        Args:
+            row_number: position of the row, counted from 0.
+            dataset_name: name of the dataset in the message.
+
+        Raises:
+            RlhfLossesError: the same error with a longer message. A Python error such as `KeyError` becomes an
+                `InvalidFeedbackError`.
+        """
         try:
             yield
         except RlhfLossesError as error:
-            raise type(error)(f"Row {number} of {data}, read as {self.name()}: {error}") from None
+            raise type(error)(f"Row {row_number} of {dataset_name}, converted by {self.name()}: {error}") from None
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise InvalidFeedbackError(
-                f"Row {number} of {data} cannot be read as {self.name()}: {type(error).__name__}: {error}. "
-                f"Mend the row (the layout: {self.source}), or name another converter: --converter native"
+                f"Row {row_number} of {dataset_name} cannot be converted by {self.name()}: {type(error).__name__}: "
+                f"{error}. Fix the row (the format is documented at {self.source}) or choose another converter, for "
+                "example --converter native."
             ) from error

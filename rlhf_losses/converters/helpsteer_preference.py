@@ -1,56 +1,59 @@
-"""HelpSteer, preferences: which of two answers is better, and how much, from −3 to 3."""
+"""HelpSteer2 and HelpSteer3 preferences: the better of two answers, with a strength from −3 to 3."""
 
 from rlhf_losses.converters.base import DatasetConverter
-from rlhf_losses.converters.messages import marked_turns, plain, said_by
+from rlhf_losses.converters.messages import drop_extra_fields, parse_turn_markers, single_message
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback.base import Messages, Row
 
-STRONGEST = 3
+MAX_STRENGTH = 3
 
 
 class Helpsteer2Preference(DatasetConverter):
-    """Pairs whose `margin` is the strength, 0 to 3; `preference` and `tie` are the shares of the annotators.
+    """HelpSteer2 preferences as `Pairs` with a margin, a preference and a tie probability.
 
-    The annotators are the three most similar ones, from whom the strength was computed. Where none are given,
-    the strength decides alone.
+    `margin` is the absolute strength, 0 to 3. `preference` and `tie` are shares of the three most similar annotators,
+    from which the strength was computed. Without annotators, both follow from the strength.
     """
 
     columns = (("prompt", "response_1", "response_2", "preference_strength"),)
     source = "https://huggingface.co/datasets/nvidia/HelpSteer2"
 
-    def read(self, row: Row) -> list[Row]:
-        said = [one["strength"] for one in row.get("three_most_similar_preferences") or []]
+    def convert(self, row: Row) -> list[Row]:
+        annotators = [one["strength"] for one in row.get("three_most_similar_preferences") or []]
         answers = (row["response_1"], row["response_2"])
-        return [_pair(marked_turns(row["prompt"]), answers, row["preference_strength"], said)]
+        return [_pair(parse_turn_markers(row["prompt"]), answers, row["preference_strength"], annotators)]
 
 
 class Helpsteer3Preference(DatasetConverter):
-    """Pairs whose `margin` is the strength, 0 to 3; `preference` and `tie` are the shares of the annotators."""
+    """HelpSteer3 preferences as `Pairs` with a margin, a preference and a tie probability.
+
+    `margin` is the absolute strength, 0 to 3. `preference` and `tie` are shares of the annotators.
+    """
 
     columns = (("context", "response1", "response2", "overall_preference"),)
     source = "https://huggingface.co/datasets/nvidia/HelpSteer3"
 
-    def read(self, row: Row) -> list[Row]:
-        said = [one["score"] for one in row.get("individual_preference") or []]
+    def convert(self, row: Row) -> list[Row]:
+        annotators = [one["score"] for one in row.get("individual_preference") or []]
         answers = (row["response1"], row["response2"])
-        return [_pair(plain(row["context"]), answers, row["overall_preference"], said)]
+        return [_pair(drop_extra_fields(row["context"]), answers, row["overall_preference"], annotators)]
 
 
-def _pair(prompt: Messages, answers: tuple[str, str], strength: int, said: list[int]) -> Row:
-    """Return the pair in which the answer that the strength favours is chosen; below 0 it is the first."""
-    if strength is None or not -STRONGEST <= strength <= STRONGEST:
+def _pair(prompt: Messages, answers: tuple[str, str], strength: int | None, annotators: list[int]) -> Row:
+    """Return the pair; a negative strength prefers the first answer, a positive one the second."""
+    if strength is None or not -MAX_STRENGTH <= strength <= MAX_STRENGTH:
         raise InvalidFeedbackError(
-            f"The strength is {strength}, outside -{STRONGEST} to {STRONGEST}. Mend the row or drop it."
+            f"The strength is {strength}, outside -{MAX_STRENGTH} to {MAX_STRENGTH}. Fix or drop the row."
         )
     chosen, rejected = answers if strength <= 0 else answers[::-1]
-    side = 1 if strength > 0 else -1
-    voices = [side * voice for voice in said or [strength]]
-    ties = sum(voice == 0 for voice in voices)
+    sign = 1 if strength > 0 else -1
+    strengths = [sign * one for one in annotators or [strength]]
+    ties = sum(one == 0 for one in strengths)
     return {
         "prompt": prompt,
-        "chosen": said_by("assistant", chosen),
-        "rejected": said_by("assistant", rejected),
+        "chosen": single_message("assistant", chosen),
+        "rejected": single_message("assistant", rejected),
         "margin": float(abs(strength)),
-        "preference": (sum(voice > 0 for voice in voices) + ties / 2) / len(voices),
-        "tie": ties / len(voices),
+        "preference": (sum(one > 0 for one in strengths) + ties / 2) / len(strengths),
+        "tie": ties / len(strengths),
     }

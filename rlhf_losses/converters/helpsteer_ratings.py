@@ -1,24 +1,27 @@
-"""HelpSteer: answers with five attributes, rated by people."""
+"""HelpSteer: answers with human ratings of five attributes."""
 
 from rlhf_losses.converters.base import DatasetConverter
-from rlhf_losses.converters.messages import marked_turns, said_by
+from rlhf_losses.converters.messages import parse_turn_markers, single_message
 from rlhf_losses.feedback.base import Row
 
 ATTRIBUTES = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
 
 
 class HelpsteerRatings(DatasetConverter):
-    """Ratings: `helpfulness`, from 0 to 4; all five also as attributes, for `multi_attribute`.
+    """HelpSteer ratings as `Ratings` of the helpfulness, from 0 to 4, and as `Attributes` of all five attributes.
 
-    Where each attribute lists what several annotators said (the folder `disagreements`), every annotator's rating
-    becomes a row. Earlier turns of a conversation are told by their marks.
+    If the attributes are lists with the ratings of several annotators (the folder `disagreements` of HelpSteer2),
+    each annotator becomes one row. Markers in the prompt separate earlier turns of the conversation.
     """
 
     columns = (("prompt", "response", *ATTRIBUTES),)
     source = "https://huggingface.co/datasets/nvidia/HelpSteer2"
 
-    def read(self, row: Row) -> list[Row]:
-        said = {name: row[name] if isinstance(row[name], list) else [row[name]] for name in ATTRIBUTES}
-        texts = {"prompt": marked_turns(row["prompt"]), "completion": said_by("assistant", row["response"])}
-        each = [dict(zip(ATTRIBUTES, values, strict=True)) for values in zip(*said.values(), strict=True)]
-        return [{**texts, "rating": one["helpfulness"], "attributes": one} for one in each]
+    def convert(self, row: Row) -> list[Row]:
+        ratings = {name: row[name] if isinstance(row[name], list) else [row[name]] for name in ATTRIBUTES}
+        texts = {
+            "prompt": parse_turn_markers(row["prompt"]),
+            "completion": single_message("assistant", row["response"]),
+        }
+        by_annotator = [dict(zip(ATTRIBUTES, values, strict=True)) for values in zip(*ratings.values(), strict=True)]
+        return [{**texts, "rating": rated["helpfulness"], "attributes": rated} for rated in by_annotator]

@@ -1,4 +1,4 @@
-"""hh-rlhf: two transcripts of a dialogue, told apart by who speaks."""
+"""Anthropic HH-RLHF: pairs of transcripts."""
 
 from rlhf_losses.converters.base import DatasetConverter
 from rlhf_losses.errors import InvalidFeedbackError
@@ -8,29 +8,31 @@ HUMAN, ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
 
 
 class HhRlhf(DatasetConverter):
-    """Pairs of transcripts: the prompt is what both share up to a turn of the assistant, the rest is the answer.
+    """HH-RLHF transcripts as `Pairs`.
 
-    A few transcripts part before the last turn; their answers then hold the turns that follow. The whole text of
-    prompt and answer stays what it was, to the character.
+    The prompt is the common beginning of both transcripts, up to the last marker of an assistant turn. The rest of
+    each transcript is the answer. In a few rows the transcripts differ before the last turn; their answers contain
+    the following turns. The text of prompt plus answer equals the transcript exactly.
     """
 
     columns = (("chosen", "rejected"),)
     source = "https://huggingface.co/datasets/Anthropic/hh-rlhf"
 
-    def recognises(self, row: Row) -> bool:
+    def matches(self, row: Row) -> bool:
         texts = [row.get("chosen"), row.get("rejected")]
         return row.get("prompt") is None and all(
             isinstance(text, str) and text.lstrip().startswith(HUMAN.strip()) and ASSISTANT in text for text in texts
         )
 
-    def read(self, row: Row) -> list[Row]:
+    def convert(self, row: Row) -> list[Row]:
         chosen, rejected = row["chosen"], row["rejected"]
-        differs = (i for i, (a, b) in enumerate(zip(chosen, rejected, strict=False)) if a != b)
-        turn = chosen.rfind(ASSISTANT, 0, next(differs, min(len(chosen), len(rejected))))
-        if turn < 0:
+        differences = (i for i, (a, b) in enumerate(zip(chosen, rejected, strict=False)) if a != b)
+        last_turn = chosen.rfind(ASSISTANT, 0, next(differences, min(len(chosen), len(rejected))))
+        if last_turn < 0:
             raise InvalidFeedbackError(
-                "The transcripts share no beginning that ends in a turn of the assistant, so that the prompt cannot be "
-                "told from the answers. Drop the row, or read whole texts: --converter native"
+                "The transcripts have no common beginning that ends with an assistant turn, so the prompt cannot be "
+                "separated from the answers. Drop the row, or use the transcripts as whole texts with "
+                "--converter native."
             )
-        end = turn + len(ASSISTANT)
+        end = last_turn + len(ASSISTANT)
         return [{**row, "prompt": chosen[:end], "chosen": chosen[end:], "rejected": rejected[end:]}]

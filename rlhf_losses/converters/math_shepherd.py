@@ -1,4 +1,4 @@
-"""Math-Shepherd: a problem and its solution in one text, with a mark behind each step."""
+"""Math-Shepherd: a problem and its solution in one text, with a marker after each step."""
 
 import re
 
@@ -6,61 +6,62 @@ from rlhf_losses.converters.base import DatasetConverter
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback.base import Row
 
-MARK = "ки"
-SIGNS = {"+": True, "-": False}
+STEP_END = "ки"
+LABELS = {"+": True, "-": False}
 _FIRST_STEP = re.compile(r"(?=[Ss]tep 1:)")
 _QUESTION = re.compile(r"(?<=\?)\s")
 
 
 class MathShepherd(DatasetConverter):
-    """Steps with automatic labels: `input` marks where they end, and `label` has `+` or `-` in the places of the marks.
+    """Math-Shepherd solutions as `Steps` with automatic labels.
 
-    The prompt ends before the words `Step 1:`, or, where a solution lacks them, after the first question mark. A mark
-    inside the problem, which a few rows have, is about no step and is left out.
+    The column `input` has a marker at the end of each step; the column `label` has `+` or `-` in place of the marker.
+    The prompt ends before the words `Step 1:`, or after the first question mark if the solution does not have them.
+    A few rows have a marker within the problem; it is ignored.
     """
 
     columns = (("input", "label", "task"),)
     source = "https://huggingface.co/datasets/peiyi9979/Math-Shepherd"
 
-    def recognises(self, row: Row) -> bool:
-        return super().recognises(row) and MARK in str(row["input"]) and isinstance(row["label"], str)
+    def matches(self, row: Row) -> bool:
+        return super().matches(row) and STEP_END in str(row["input"]) and isinstance(row["label"], str)
 
-    def read(self, row: Row) -> list[Row]:
-        *parts, _ = row["input"].split(MARK)
-        labels = _signs(parts, row["label"])
-        begins = next((i for i, part in enumerate(parts) if _FIRST_STEP.search(part)), 0)
-        prompt, first = _apart(parts[begins])
-        steps = [text.strip() for text in [first, *parts[begins + 1 :]]]
-        return [{"prompt": "".join(parts[:begins]) + prompt, "completions": steps, "labels": labels[begins:]}]
+    def convert(self, row: Row) -> list[Row]:
+        *parts, _ = row["input"].split(STEP_END)
+        labels = _labels(parts, row["label"])
+        start = next((i for i, part in enumerate(parts) if _FIRST_STEP.search(part)), 0)
+        prompt, first = _split_problem(parts[start])
+        steps = [text.strip() for text in [first, *parts[start + 1 :]]]
+        return [{"prompt": "".join(parts[:start]) + prompt, "completions": steps, "labels": labels[start:]}]
 
 
-def _signs(parts: list[str], labelled: str) -> list[bool]:
-    """Return whether each part is right, from the text in which signs stand where the marks were."""
-    signs, at = [], 0
+def _labels(parts: list[str], labelled_text: str) -> list[bool]:
+    """Return the label of each part, from the text that has labels in place of the markers."""
+    labels, position = [], 0
     for number, part in enumerate(parts, 1):
-        at += len(part)
-        sign = labelled[at : at + 1]
-        if sign not in SIGNS or labelled[at - len(part) : at] != part:
+        position += len(part)
+        label = labelled_text[position : position + 1]
+        if label not in LABELS or labelled_text[position - len(part) : position] != part:
             raise InvalidFeedbackError(
-                f"The column label has {sign!r} where part {number} of the column input ends, and neither + nor -. "
-                "Mend the row or drop it; the two texts differ in the signs alone."
+                f"The column label has {label!r} at the end of part {number} of the column input, where + or - is "
+                "required. The two columns must be equal except for the labels. Fix or drop the row."
             )
-        signs.append(SIGNS[sign])
-        at += 1
-    if not signs:
+        labels.append(LABELS[label])
+        position += 1
+    if not labels:
         raise InvalidFeedbackError(
-            f"The column input has no mark '{MARK}', so it has no steps. Mend the row or drop it."
+            f"The column input has no marker '{STEP_END}', so it has no steps. Fix or drop the row."
         )
-    return signs
+    return labels
 
 
-def _apart(text: str) -> tuple[str, str]:
-    """Return the problem, with the space that ends it, and the first step."""
+def _split_problem(text: str) -> tuple[str, str]:
+    """Return the problem, with the space at its end, and the first step."""
     for end in (_FIRST_STEP, _QUESTION):
-        found = end.search(text)
-        if found and text[found.end() :].strip():
-            return text[: found.end()], text[found.end() :]
+        match = end.search(text)
+        if match and text[match.end() :].strip():
+            return text[: match.end()], text[match.end() :]
     raise InvalidFeedbackError(
-        f"The text {text!r:.80} has neither 'Step 1:' nor a question mark, so that the problem cannot be told from the "
-        "first step. Write 'Step 1:' before it, or drop the row."
+        f"The text {text!r:.80} has neither 'Step 1:' nor a question mark, so the problem cannot be separated from "
+        "the first step. Write 'Step 1:' before the first step, or drop the row."
     )

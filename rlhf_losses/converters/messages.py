@@ -1,62 +1,76 @@
-"""Conversations as lists of messages: made of texts, and taken apart where two of them part."""
+"""Helpers for conversations, which are lists of messages with a role and a content."""
 
 import re
 
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback.base import Messages
 
-_TURN = re.compile(r"\n<extra_id_1>(User|Assistant)\n")
+_TURN_MARKER = re.compile(r"\n<extra_id_1>(User|Assistant)\n")
 
 
-def said_by(role: str, text: str | None) -> Messages:
-    """Return a conversation of one message; a text that is missing is an empty message.
+def single_message(role: str, text: str | None) -> Messages:
+    """Return a conversation with one message. A missing text becomes an empty message.
 
-    >>> said_by("user", "Why?")
-    [{'role': 'user', 'content': 'Why?'}]
+    Examples:
+        >>> single_message("user", "Why?")
+        [{'role': 'user', 'content': 'Why?'}]
     """
     return [{"role": role, "content": text or ""}]
 
 
-def turns(prompts: list[str | None], answers: list[str | None]) -> Messages:
-    """Return prompts and answers in turn.
+def interleave_turns(prompts: list[str | None], answers: list[str | None]) -> Messages:
+    """Return the conversation in which each prompt is followed by its answer.
 
-    >>> [message["content"] for message in turns(["a", "c"], ["b", "d"])]
-    ['a', 'b', 'c', 'd']
+    Examples:
+        >>> [message["content"] for message in interleave_turns(["a", "c"], ["b", "d"])]
+        ['a', 'b', 'c', 'd']
     """
     return [
         message
         for prompt, answer in zip(prompts, answers, strict=True)
-        for message in said_by("user", prompt) + said_by("assistant", answer)
+        for message in single_message("user", prompt) + single_message("assistant", answer)
     ]
 
 
-def marked_turns(text: str) -> Messages:
-    r"""Read the turns of a prompt in which `<extra_id_1>` and a role stand before every turn but the first.
+def parse_turn_markers(text: str) -> Messages:
+    r"""Parse a prompt in which `<extra_id_1>` and a role precede every turn except the first.
 
-    >>> [(m["role"], m["content"]) for m in marked_turns("hi\n<extra_id_1>Assistant\nhello\n<extra_id_1>User\nbye")]
-    [('user', 'hi'), ('assistant', 'hello'), ('user', 'bye')]
+    Examples:
+        >>> text = "hi\n<extra_id_1>Assistant\nhello\n<extra_id_1>User\nbye"
+        >>> [(message["role"], message["content"]) for message in parse_turn_markers(text)]
+        [('user', 'hi'), ('assistant', 'hello'), ('user', 'bye')]
     """
-    first, *rest = _TURN.split(text)
-    spoken = zip(rest[::2], rest[1::2], strict=True)
-    return said_by("user", first) + [{"role": role.lower(), "content": content} for role, content in spoken]
+    first, *rest = _TURN_MARKER.split(text)
+    turns = zip(rest[::2], rest[1::2], strict=True)
+    return single_message("user", first) + [{"role": role.lower(), "content": content} for role, content in turns]
 
 
-def plain(messages: Messages) -> Messages:
-    """Return messages with their role and content alone."""
+def drop_extra_fields(messages: Messages) -> Messages:
+    """Return the messages with only their role and content."""
     return [{"role": message["role"], "content": message["content"]} for message in messages]
 
 
-def apart(first: Messages, second: Messages) -> tuple[Messages, Messages, Messages]:
-    """Return what two conversations share at their beginning, and what follows in each.
+def split_common_prefix(first: Messages, second: Messages) -> tuple[Messages, Messages, Messages]:
+    """Split two conversations into their common prefix and the rest of each.
 
-    >>> hi, yes, no = said_by("user", "hi"), said_by("assistant", "yes"), said_by("assistant", "no")
-    >>> apart(hi + yes, hi + no) == (hi, yes, no)
-    True
+    Returns:
+        The common prefix, the rest of `first` and the rest of `second`. Both rests have at least one message, also if
+        the conversations are equal.
+
+    Raises:
+        InvalidFeedbackError: a conversation has no messages.
+
+    Examples:
+        >>> hi, yes, no = (single_message(*m) for m in [("user", "hi"), ("assistant", "yes"), ("assistant", "no")])
+        >>> split_common_prefix(hi + yes, hi + no) == (hi, yes, no)
+        True
     """
-    first, second = plain(first), plain(second)
+    first, second = drop_extra_fields(first), drop_extra_fields(second)
     if not first or not second:
-        raise InvalidFeedbackError("One of the two conversations has no messages. Drop the row, or complete it.")
-    # The answers are never empty, also where both are the same.
+        raise InvalidFeedbackError(
+            f"The two conversations have {len(first)} and {len(second)} messages. Both need at least one message. "
+            "Drop or complete the row."
+        )
     longest = min(len(first), len(second)) - 1
-    shared = next((i for i in range(longest) if first[i] != second[i]), longest)
-    return first[:shared], first[shared:], second[shared:]
+    length = next((i for i in range(longest) if first[i] != second[i]), longest)
+    return first[:length], first[length:], second[length:]

@@ -1,4 +1,4 @@
-"""Native: the columns are ours already, which are TRL's wherever TRL has a name."""
+"""Datasets that already have the columns of this library."""
 
 from rlhf_losses.converters.base import DatasetConverter
 from rlhf_losses.feedback import FEEDBACK_TYPES
@@ -6,13 +6,14 @@ from rlhf_losses.feedback.base import Row
 
 
 class Native(DatasetConverter):
-    """Rows as they are: pairs, labels and steps as TRL writes them, and rankings, ratings and votes.
+    """Rows that need no conversion: the dataset types of TRL, and rankings, ratings, votes and attributes.
 
-    TRL calls the first three preference, unpaired preference and stepwise supervision.
+    TRL's preference data are `Pairs`, its unpaired preference data are `Labels`, and its stepwise supervision data
+    are `Steps`.
     """
 
-    columns = tuple(way for kind in FEEDBACK_TYPES for way in kind.columns)
+    columns = tuple(alternative for feedback_type in FEEDBACK_TYPES for alternative in feedback_type.columns)
     source = "https://huggingface.co/docs/trl/dataset_formats"
 
-    def read(self, row: Row) -> list[Row]:
+    def convert(self, row: Row) -> list[Row]:
         return [row]

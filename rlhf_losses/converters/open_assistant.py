@@ -1,11 +1,11 @@
-"""Open Assistant: messages of conversation trees, with the rank of each answer among its siblings."""
+"""OpenAssistant: messages of conversation trees, with ranks of the answers to one message."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rlhf_losses.converters.base import DatasetConverter
-from rlhf_losses.converters.messages import said_by
+from rlhf_losses.converters.messages import single_message
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback.base import Messages, Row
 
@@ -13,10 +13,11 @@ ROLES = {"prompter": "user", "assistant": "assistant"}
 
 
 class OpenAssistant(DatasetConverter):
-    """Rankings of the answers to one message, the best with rank 0, below the conversation that leads to it.
+    """OpenAssistant trees as `Rankings` of the answers to one message; rank 0 is best.
 
-    A row is one message, so all rows of the data are gathered first. Answers without a rank are not compared; of a
-    message with fewer than two ranked answers nothing is read.
+    Each row of the dataset is one message, so `gather` first collects all rows. The prompt is the conversation from
+    the root of the tree to the answered message. Answers without a rank are dropped, and so are messages with fewer
+    than two ranked answers.
     """
 
     columns = (("message_id", "parent_id", "text", "role", "rank"),)
@@ -24,35 +25,35 @@ class OpenAssistant(DatasetConverter):
 
     def gather(self, rows: Iterable[Row]) -> Iterator[Row]:
         messages = {row["message_id"]: row for row in rows}
-        replies: dict[str, list[Row]] = defaultdict(list)
+        answers: dict[str, list[Row]] = defaultdict(list)
         for row in messages.values():
             if row["role"] == "assistant":
-                replies[row["parent_id"]].append(row)
-        for asked, answers in replies.items():
-            yield {"message_id": asked, "messages": messages, "answers": answers}
+                answers[row["parent_id"]].append(row)
+        for message_id, of_message in answers.items():
+            yield {"message_id": message_id, "messages": messages, "answers": of_message}
 
-    def read(self, row: Row) -> list[Row]:
+    def convert(self, row: Row) -> list[Row]:
         ranked = [answer for answer in row["answers"] if answer["rank"] is not None]
         if len(ranked) < 2:
             return []
         return [
             {
                 "prompt": _conversation(row["message_id"], row["messages"]),
-                "completions": [said_by("assistant", answer["text"]) for answer in ranked],
+                "completions": [single_message("assistant", answer["text"]) for answer in ranked],
                 "ranks": [answer["rank"] for answer in ranked],
             }
         ]
 
 
 def _conversation(last: Any, messages: Mapping[Any, Row]) -> Messages:
-    """Return the messages from the first one to `last`."""
-    told: Messages = []
+    """Return the messages from the root of the tree to `last`."""
+    conversation: Messages = []
     while last is not None:
         if last not in messages:
             raise InvalidFeedbackError(
-                f"The message {last} is an ancestor of ranked answers, but no row holds it. "
-                "Give whole conversation trees; --max_rows may have cut one."
+                f"The message {last} is an ancestor of ranked answers, but the dataset has no row with this "
+                "message_id. Pass whole conversation trees; --max_rows may have cut one."
             )
-        told = said_by(ROLES[messages[last]["role"]], messages[last]["text"]) + told
+        conversation = single_message(ROLES[messages[last]["role"]], messages[last]["text"]) + conversation
         last = messages[last]["parent_id"]
-    return told
+    return conversation

@@ -1,4 +1,4 @@
-"""PRM800K: solutions of problems in mathematics, of which people rated every step."""
+"""PRM800K: solutions of mathematical problems with a human rating of every step."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,60 +6,60 @@ from typing import Any
 from rlhf_losses.converters.base import DatasetConverter
 from rlhf_losses.feedback.base import Row
 
-BELOW_PROBLEM, BETWEEN_STEPS = "\n\n", "\n"
+PROBLEM_SEPARATOR, STEP_SEPARATOR = "\n\n", "\n"
 
 Step = tuple[str, int | None]
-"""The text of a step and its rating: −1 wrong, 0 neither wrong nor of use, 1 right, nothing if it was not rated."""
+"""Text and rating of a step: −1 wrong, 0 neutral, 1 right, `None` without a rating."""
 
 
 class Prm800k(DatasetConverter):
-    """Steps of the labelled solution, and every alternative to one of them as an answer of one step.
+    """PRM800K solutions as `Steps`, and each alternative to a step as an answer with one step.
 
-    A step is wrong if it is rated −1: a neutral one is no mistake. The prompt of an alternative is the problem with
-    the steps before it, so that no label is told twice. A step that a labeller wrote is right.
+    A step is wrong if its rating is −1; a neutral step counts as right, and so does a step that a labeller wrote. The
+    prompt of an alternative is the problem followed by the steps before it, so each label occurs once.
     """
 
     columns = (("question", "label"),)
     source = "https://github.com/openai/prm800k"
 
-    def recognises(self, row: Row) -> bool:
+    def matches(self, row: Row) -> bool:
         question, label = row.get("question"), row.get("label")
         return isinstance(question, dict) and "problem" in question and isinstance(label, dict) and "steps" in label
 
-    def read(self, row: Row) -> list[Row]:
-        before = prompt = row["question"]["problem"] + BELOW_PROBLEM
+    def convert(self, row: Row) -> list[Row]:
+        before = prompt = row["question"]["problem"] + PROBLEM_SEPARATOR
         solution: list[Row] = []
         alternatives: list[Row] = []
-        run: list[Step] = []
+        rated_steps: list[Step] = []
         for step in row["label"]["steps"]:
             candidates = _candidates(step)
             if not candidates:
                 break
             taken, *others = candidates
             alternatives += [_answer(before, [other]) for other in others if other[1] is not None]
-            before += taken[0] + BETWEEN_STEPS
+            before += taken[0] + STEP_SEPARATOR
             if taken[1] is not None:
-                run.append(taken)
+                rated_steps.append(taken)
                 continue
-            solution += [_answer(prompt, run)] if run else []
-            prompt, run = before, []
-        return [*solution, *([_answer(prompt, run)] if run else []), *alternatives]
+            solution += [_answer(prompt, rated_steps)] if rated_steps else []
+            prompt, rated_steps = before, []
+        return [*solution, *([_answer(prompt, rated_steps)] if rated_steps else []), *alternatives]
 
 
 def _candidates(step: dict[str, Any]) -> list[Step]:
-    """Return the step that the solution takes, and then those that it could have taken; nothing where it stops."""
+    """Return the step of the solution, followed by its alternatives; an empty list if the solution ends here."""
     rated = list(_rated(step["completions"] or []))
     chosen, human = step["chosen_completion"], step["human_completion"]
     if chosen is None and human is not None:
         return [(human["text"] if isinstance(human, dict) else human, 1), *rated]
-    # A solution that ends in an error has no chosen step; the first is then the one that it took.
+    # A solution that ends with an error has no chosen step; the first completion is then the step of the solution.
     chosen = chosen or 0
     return [rated[chosen], *rated[:chosen], *rated[chosen + 1 :]] if rated else []
 
 
 def _rated(completions: list[dict[str, Any]]) -> Iterator[Step]:
-    for one in completions:
-        yield one["text"], one["rating"]
+    for completion in completions:
+        yield completion["text"], completion["rating"]
 
 
 def _answer(prompt: str, steps: list[Step]) -> Row:

@@ -1,46 +1,46 @@
-"""UltraFeedback: several answers to one instruction, each rated on several aspects."""
+"""UltraFeedback: several answers to one instruction, each with ratings of several aspects."""
 
 from typing import Any
 
 from rlhf_losses.converters.base import DatasetConverter
-from rlhf_losses.converters.messages import said_by
+from rlhf_losses.converters.messages import single_message
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback.base import Row
 
 
 class Ultrafeedback(DatasetConverter):
-    """Ratings of the answers to one instruction: the mean over the aspects that were rated.
+    """UltraFeedback as `Ratings`: the mean rating over the rated aspects, from 1 to 5.
 
-    The aspects are helpfulness, honesty, instruction following and truthfulness, from 1 to 5; `N/A` counts for
-    nothing. `overall_score`, which was wrong for some thousand answers, is not read.
+    The aspects are helpfulness, honesty, instruction following and truthfulness; the rating `N/A` is skipped. The
+    column `overall_score` is not used because it is wrong for some thousand answers.
     """
 
     columns = (("instruction", "completions"),)
     source = "https://huggingface.co/datasets/openbmb/UltraFeedback"
 
-    def recognises(self, row: Row) -> bool:
-        return super().recognises(row) and all(
-            isinstance(one, dict) and "annotations" in one for one in row["completions"] or [{}]
+    def matches(self, row: Row) -> bool:
+        return super().matches(row) and all(
+            isinstance(answer, dict) and "annotations" in answer for answer in row["completions"] or [{}]
         )
 
-    def read(self, row: Row) -> list[Row]:
+    def convert(self, row: Row) -> list[Row]:
         answers = row["completions"]
         if not answers:
             return []
         return [
             {
-                "prompt": said_by("user", row["instruction"]),
-                "completions": [said_by("assistant", one["response"]) for one in answers],
-                "ratings": [_rating(one["annotations"]) for one in answers],
+                "prompt": single_message("user", row["instruction"]),
+                "completions": [single_message("assistant", answer["response"]) for answer in answers],
+                "ratings": [_mean_rating(answer["annotations"]) for answer in answers],
             }
         ]
 
 
-def _rating(annotations: dict[str, Any]) -> float:
-    told = {aspect: (said or {}).get("Rating") for aspect, said in annotations.items()}
-    rated = [float(rating) for rating in told.values() if rating not in (None, "N/A")]
-    if not rated:
+def _mean_rating(annotations: dict[str, Any]) -> float:
+    by_aspect = {aspect: (annotation or {}).get("Rating") for aspect, annotation in annotations.items()}
+    ratings = [float(rating) for rating in by_aspect.values() if rating not in (None, "N/A")]
+    if not ratings:
         raise InvalidFeedbackError(
-            f"An answer has the annotations {told}, none of which is a rating. Drop the row, or rate the answer."
+            f"An answer has the annotations {by_aspect}, none of which is a rating. Rate the answer or drop the row."
         )
-    return sum(rated) / len(rated)
+    return sum(ratings) / len(ratings)

@@ -1,16 +1,16 @@
-"""UltraFeedback, binarized: two answers out of four, with their ratings."""
+"""UltraFeedback Binarized: two of the four answers of UltraFeedback, with their ratings."""
 
 from rlhf_losses.converters.base import DatasetConverter
-from rlhf_losses.converters.messages import apart
+from rlhf_losses.converters.messages import split_common_prefix
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback.base import Row
 
 
 class UltrafeedbackBinarized(DatasetConverter):
-    """Ratings of the chosen and the rejected answer: losses of pairs read equal ones as a tie.
+    """UltraFeedback Binarized as `Ratings` of the chosen and the rejected answer.
 
-    Both columns hold the whole conversation. A column `prompt` beside them repeats its first message and is left
-    out.
+    A conversion to `Pairs` makes equal ratings a tie. Both columns contain the whole conversation. The column
+    `prompt`, which repeats the first message, is dropped.
     """
 
     columns = (
@@ -19,16 +19,16 @@ class UltrafeedbackBinarized(DatasetConverter):
     )
     source = "https://huggingface.co/datasets/HuggingFaceH4/ultrafeedback_binarized"
 
-    def recognises(self, row: Row) -> bool:
-        return super().recognises(row) and isinstance(row["chosen"], list)
+    def matches(self, row: Row) -> bool:
+        return super().matches(row) and isinstance(row["chosen"], list)
 
-    def read(self, row: Row) -> list[Row]:
-        *_, chosen, rejected = next(way for way in self.columns if set(way) <= set(row))
+    def convert(self, row: Row) -> list[Row]:
+        *_, chosen, rejected = next(alternative for alternative in self.columns if set(alternative) <= set(row))
         ratings = [row[chosen], row[rejected]]
         if None in ratings:
             raise InvalidFeedbackError(
-                f"The ratings are {ratings[0]} and {ratings[1]}, and a missing one compares nothing. Complete the row, "
-                "or read the pair without ratings: --converter native"
+                f"The ratings are {ratings[0]} and {ratings[1]}; a comparison needs both. Complete the row, or use "
+                "the pair without ratings with --converter native."
             )
-        prompt, *answers = apart(row["chosen"], row["rejected"])
+        prompt, *answers = split_common_prefix(row["chosen"], row["rejected"])
         return [{"prompt": prompt, "completions": answers, "ratings": ratings}]

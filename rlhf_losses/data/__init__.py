@@ -1,10 +1,20 @@
-"""From data rows to tensors: rendering, tokens and batches."""
+"""From rows of a dataset to batches: conversion, checks, rendering, tokenization and collation."""
 
 from rlhf_losses.data.collator import Batch, Collator, ForwardPass
-from rlhf_losses.data.dataset import Limit, check_dataset, prepare, required_feedback_types
-from rlhf_losses.data.rows import RowReader
-from rlhf_losses.layouts.splitting import ForwardPassSplitter, default_splitter
+from rlhf_losses.data.conversion import convert_dataset
+from rlhf_losses.data.dataset import LengthLimit, check_dataset, prepare, required_feedback_types
+from rlhf_losses.data.rows import EncodedRow, RowEncoder, join_feedback
 
 __all__ = [
-    "Batch", "Collator", "ForwardPassSplitter", "Limit", "ForwardPass", "RowReader", "check_dataset", "default_splitter", "required_feedback_types", "prepare",
-]  # fmt: skip
+    "Batch",
+    "Collator",
+    "EncodedRow",
+    "ForwardPass",
+    "LengthLimit",
+    "RowEncoder",
+    "check_dataset",
+    "convert_dataset",
+    "join_feedback",
+    "prepare",
+    "required_feedback_types",
+]

@@ -1,88 +1,141 @@
-"""Rows to a batch: forward passes over texts in a layout, where scores are read, and the feedback on them."""
+"""Batches: the forward passes over the texts of some rows, and the feedback on their scores."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import TypedDict
 
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
-from rlhf_losses.data.rows import FEEDBACK_TYPE_BY_NAME
-from rlhf_losses.feedback import Feedback, Lengths, Mixed
+from rlhf_losses.data.rows import FEEDBACK_TYPE_BY_NAME, EncodedRow, FeedbackTypes, join_feedback
+from rlhf_losses.feedback import Lengths, Mixed
 from rlhf_losses.layouts import Layout
 from rlhf_losses.layouts.splitting import ForwardPassSplitter
+from rlhf_losses.models.text_batch import TextBatch
 
-Row = dict[str, Any]
 
-ForwardPass = dict[str, Any]
-"""One forward pass: `rows`, their numbers in the batch; `model_inputs`; for each score `score_at`, the token
-where it is read, and `score_row`; `texts`, a key of each and where its tokens are; `prompt_share`, one a row;
-`feedback` on the scores; `num_tokens` of the texts that are read."""
+@dataclass(frozen=True, eq=False)
+class ForwardPass:
+    """One forward pass: texts of some rows, and the feedback on the scores of these texts.
 
-Batch = dict[str, Any]
-"""`rows` numbers the rows; `passes` holds one `ForwardPass`, or several where they are cut; `source` the rows themselves."""
+    Attributes:
+        rows: index of each row in the batch.
+        texts: input of the model, and the tokens at which scores are computed.
+        score_row: for each score, the position of its row in `rows`.
+        prompt_weight: weight of each row with `average_over="prompts"`, else 1.
+        feedback: feedback on the scores.
+        num_tokens: number of tokens of the texts that have scores.
+    """
+
+    rows: Int[Tensor, "row"]
+    texts: TextBatch
+    score_row: Int[Tensor, "score"]
+    prompt_weight: Float[Tensor, "row"]
+    feedback: Mixed
+    num_tokens: int
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "ForwardPass":
+        """Return the pass with its tensors on `device`."""
+        return replace(
+            self,
+            rows=self.rows.to(device, non_blocking=non_blocking),
+            texts=self.texts.to(device, non_blocking=non_blocking),
+            score_row=self.score_row.to(device, non_blocking=non_blocking),
+            prompt_weight=self.prompt_weight.to(device, non_blocking=non_blocking),
+            feedback=self.feedback.to(device),
+        )
+
+    def pin_memory(self) -> "ForwardPass":
+        """Return the pass with its tensors, except those of the feedback, in pinned memory."""
+        return replace(
+            self,
+            rows=self.rows.pin_memory(),
+            texts=self.texts.pin_memory(),
+            score_row=self.score_row.pin_memory(),
+            prompt_weight=self.prompt_weight.pin_memory(),
+        )
 
 
 @dataclass(frozen=True)
 class Source:
-    """The rows that a batch was made of, as one thing that is not moved to a device."""
+    """The rows of a batch. A class of their own keeps accelerate from moving their values to a device."""
 
-    rows: Sequence[Row]
+    rows: Sequence[EncodedRow]
+
+
+class Batch(TypedDict):
+    """A collated batch: a mapping, as transformers and accelerate require.
+
+    Attributes:
+        rows: index of each row; accelerate takes the batch size from its length.
+        passes: one forward pass, or several if a splitter divides the batch.
+        source: the rows that the batch was made of.
+    """
+
+    rows: Int[Tensor, "row"]
+    passes: list[ForwardPass]
+    source: Source
 
 
 @dataclass
 class Collator:
-    """Make a batch of rows that `RowReader.encode` has prepared.
+    """Makes batches of prepared rows, see `rlhf_losses.data.dataset.prepare`.
 
     Args:
-        layout: how the texts lie in memory.
-        kinds: the kinds of feedback that are read.
-        cut: which rows meet in one forward pass; by default all of them do.
+        layout: arrangement of the texts in a forward pass.
+        feedback_types: feedback types that every batch has, also without items of a type.
+        splitter: divides a batch into forward passes; None makes one pass of a batch.
     """
 
     layout: Layout
-    kinds: tuple[type[Feedback], ...]
-    cut: ForwardPassSplitter | None = None
+    feedback_types: FeedbackTypes
+    splitter: ForwardPassSplitter | None = None
 
-    def __call__(self, rows: Sequence[Row]) -> Batch:
-        everything = [list(range(len(rows)))]
-        cut = self.cut(self.layout, [row["text_ids"] for row in rows]) if self.cut else everything
-        passes = [self._pass(rows, numbers) for numbers in cut]
+    def __call__(self, rows: Sequence[EncodedRow]) -> Batch:
+        """Return the batch of some rows."""
+        parts = [list(range(len(rows)))]
+        if self.splitter is not None:
+            parts = self.splitter(self.layout, [row["text_ids"] for row in rows])
+        passes = [self._forward_pass(rows, indices) for indices in parts]
         return {"rows": torch.arange(len(rows)), "passes": passes, "source": Source(rows)}
 
-    def _pass(self, rows: Sequence[Row], numbers: Sequence[int]) -> ForwardPass:
-        chosen = [rows[number] for number in numbers]
-        texts = [ids for row in chosen for ids in row["text_ids"]]
-        text, position, owner = _scores(chosen)
-        return {
-            "rows": torch.tensor(numbers),
-            **self.layout.lay_out(texts, text, position),
-            "score_row": torch.tensor(owner, dtype=torch.long),
-            "prompt_share": torch.tensor([row.get("prompt_share", 1.0) for row in chosen]),
-            "feedback": self._feedback(chosen),
-            "num_tokens": torch.tensor(sum(len(texts[which]) for which in set(text))),
-        }
+    def _forward_pass(self, batch: Sequence[EncodedRow], indices: Sequence[int]) -> ForwardPass:
+        rows = [batch[index] for index in indices]
+        texts = [ids for row in rows for ids in row["text_ids"]]
+        score_text = _shifted((row["score_text"] for row in rows), (len(row["text_ids"]) for row in rows))
+        score_counts = torch.tensor([len(row["score_text"]) for row in rows], dtype=torch.long)
+        return ForwardPass(
+            rows=torch.tensor(indices),
+            texts=self.layout.batch(texts, score_text, [at for row in rows for at in row["score_position"]]),
+            score_row=torch.arange(len(rows)).repeat_interleave(score_counts),
+            prompt_weight=torch.tensor([row.get("prompt_weight", 1.0) for row in rows]),
+            feedback=self._feedback(rows),
+            num_tokens=sum(len(texts[index]) for index in set(score_text)),
+        )
 
-    def _feedback(self, rows: Sequence[Row]) -> Mixed:
-        parts: list[Feedback] = [kind.concatenate([]) for kind in self.kinds]
-        first = 0
-        for row in rows:
-            kinds = [FEEDBACK_TYPE_BY_NAME[name] for name in row["kinds"]]
-            parts.append(
-                Mixed.from_row_with(row, kinds).reindexed(torch.tensor(row["score_of"], dtype=torch.long) + first)
-            )
-            count = len(row["score_text"])
-            if Lengths in self.kinds:
-                parts.append(Lengths(torch.arange(first, first + count), row["score_length"]))
-            first += count
-        return Mixed.concatenate(parts)
+    def _feedback(self, rows: Sequence[EncodedRow]) -> Mixed:
+        """Return the feedback of some rows over their scores, with the lengths of answers if a loss needs them."""
+        joined = join_feedback(
+            # The text columns, by which `row_feedback` finds the types of a row, may have been removed.
+            [Mixed.from_row(row, [FEEDBACK_TYPE_BY_NAME[name] for name in row["feedback_types"]]) for row in rows],
+            [len(row["feedback_to_score"]) for row in rows],
+            self.feedback_types,
+        )
+        scores = _shifted((row["feedback_to_score"] for row in rows), (len(row["score_text"]) for row in rows))
+        feedback = joined.reindexed(torch.tensor(scores, dtype=torch.long))
+        if Lengths not in self.feedback_types:
+            return feedback
+        lengths = torch.tensor([length for row in rows for length in row["score_length"]], dtype=torch.float32)
+        return Mixed.concatenate([feedback, Lengths(torch.arange(len(lengths)), lengths)])
 
 
-def _scores(rows: Sequence[Row]) -> tuple[list[int], list[int], list[int]]:
-    """Return for each score the number of its text, its position in it, and the number of its row."""
-    text, position, owner, first = [], [], [], 0
-    for number, row in enumerate(rows):
-        text += [first + which for which in row["score_text"]]
-        position += row["score_position"]
-        owner += [number] * len(row["score_text"])
-        first += len(row["text_ids"])
-    return text, position, owner
+def _shifted(indices: Iterable[Sequence[int]], sizes: Iterable[int]) -> list[int]:
+    """Return the indices of all rows, shifted by the sizes of the rows before.
+
+    >>> _shifted([[0, 1], [0]], sizes=[2, 1])
+    [0, 1, 2]
+    """
+    starts = accumulate(sizes, initial=0)
+    return [start + index for of_row, start in zip(indices, starts, strict=False) for index in of_row]

@@ -1,4 +1,4 @@
-"""A dataset in any known layout becomes one with our columns."""
+"""Conversion of datasets in other formats to rows with the columns of this library."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,7 @@ from rlhf_losses.data.dataset import AnyDataset, column_names
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback import feedback_types_in_columns
 from rlhf_losses.feedback.base import Row
-from rlhf_losses.hooks.converters import converters
+from rlhf_losses.hooks.registry import converter_registry
 
 logger = logging.getLogger(__name__)
 
@@ -19,45 +19,64 @@ logger = logging.getLogger(__name__)
 def convert_dataset(
     dataset: AnyDataset, converter: str | None = None, name: str = "data", plugin_files: Iterable[str | Path] = ()
 ) -> AnyDataset:
-    """Return the feedback of a dataset in our columns.
+    """Convert a dataset to rows with the columns of this library.
 
-    The layout is recognised from the columns and the first row, unless the name of an `converter` is given; data whose
-    columns are ours already stay as they are. Rows that hold no feedback are left out and counted in a warning.
+    Rows without feedback are dropped; a warning gives their number. A dataset that has the columns already is returned
+    unchanged.
+
+    Args:
+        dataset: a dataset or a stream.
+        converter: name of a converter; by default the columns and the first row determine it.
+        name: name of the dataset in messages.
+        plugin_files: Python files with further converters.
+
+    Returns:
+        A dataset, or a stream if `dataset` is one.
 
     Raises:
-        InvalidFeedbackError: a row cannot be read; the message names it.
+        InvalidFeedbackError: a row cannot be converted, or no row has feedback.
         UnknownNameError: no converter has that name.
+        FeedbackMismatchError: several converters match the dataset.
+
+    Examples:
+        >>> from datasets import Dataset
+        >>> question = "\\n\\nHuman: What is 2 + 2?\\n\\nAssistant: "
+        >>> data = Dataset.from_list([{"chosen": f"{question}4", "rejected": f"{question}5"}])
+        >>> convert_dataset(data)[0]["chosen"]
+        ' 4'
     """
-    known = converters(plugin_files)
+    registry = converter_registry(plugin_files)
     first: Row = next(iter(dataset), {})
-    chosen = known.recognise(first) if converter is None else known.called(converter)
-    adapted = dataset if isinstance(chosen, Native) else _read(chosen, dataset, name)
-    held = [kind.__name__ for kind in feedback_types_in_columns(column_names(adapted))]
-    if held:
-        why = f"recognised from the columns {', '.join(first)}" if converter is None else "as you chose"
-        logger.info("%s: read as %s (%s), %s.", name, chosen.name(), " and ".join(held), why)
-    return adapted
+    chosen = registry.detect(first) if converter is None else registry.lookup(converter)()
+    converted = dataset if isinstance(chosen, Native) else _convert(chosen, dataset, name)
+    found = [feedback_type.__name__ for feedback_type in feedback_types_in_columns(column_names(converted))]
+    if found:
+        reason = f"detected from the columns {', '.join(first)}" if converter is None else "as requested"
+        logger.info("%s: read as %s (%s), %s.", name, chosen.name(), " and ".join(found), reason)
+    return converted
 
 
-def _read(converter: DatasetConverter, dataset: AnyDataset, name: str) -> AnyDataset:
+def _convert(converter: DatasetConverter, dataset: AnyDataset, name: str) -> AnyDataset:
     if isinstance(dataset, IterableDataset):
-        return IterableDataset.from_generator(_rows, gen_kwargs={"converter": converter, "rows": dataset, "name": name})
-    rows = list(_rows(converter, dataset, name))
+        return IterableDataset.from_generator(
+            _converted_rows, gen_kwargs={"converter": converter, "rows": dataset, "name": name}
+        )
+    rows = list(_converted_rows(converter, dataset, name))
     if not rows:
         raise InvalidFeedbackError(
-            f"Read as {converter.name()}, none of the {len(dataset)} rows of {name} holds feedback. "
-            "Name another converter: --converter native"
+            f"{converter.name()} found no feedback in the {len(dataset)} rows of {name}. "
+            "Choose another converter, for example --converter native."
         )
     columns = dict.fromkeys(column for row in rows for column in row)
     return Dataset.from_dict({column: [row.get(column) for row in rows] for column in columns})
 
 
-def _rows(converter: DatasetConverter, rows: Iterable[Row], name: str) -> Iterator[Row]:
-    silent = number = 0
-    for number, row in enumerate(converter.gather(rows), 1):
-        with converter.naming(number - 1, name):
-            found = converter.read(row)
-        silent += not found
-        yield from found
-    if silent:
-        logger.warning("%s: %d of %d rows hold no feedback that is compared; they are left out.", name, silent, number)
+def _converted_rows(converter: DatasetConverter, rows: Iterable[Row], name: str) -> Iterator[Row]:
+    dropped = count = 0
+    for count, row in enumerate(converter.gather(rows), 1):
+        with converter.locate_errors(count - 1, name):
+            converted = converter.convert(row)
+        dropped += not converted
+        yield from converted
+    if dropped:
+        logger.warning("%s: %d of %d rows have no feedback and are dropped.", name, dropped, count)

@@ -1,17 +1,23 @@
-"""A dataset before training: does the loss read what it holds, are its values possible, does it fit the model?"""
+"""Datasets before training: checks without a model, grouping of ratings, tokenization, and weights of prompts."""
 
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from datasets import Dataset, IterableDataset
 
-from rlhf_losses.data.rows import RowReader, feedback_types_in_row, tokenized
+from rlhf_losses.data.rows import (
+    EncodedRow,
+    FeedbackTypes,
+    RowEncoder,
+    feedback_types_in_row,
+    tokenized_pair,
+)
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError, RlhfLossesError
 from rlhf_losses.feedback import (
     FEEDBACK_TYPES,
@@ -24,249 +30,301 @@ from rlhf_losses.feedback import (
     feedback_types_in_columns,
     find_source_type,
 )
-from rlhf_losses.feedback.base import Messages, Row
+from rlhf_losses.feedback.base import Answer, Messages, Row
 from rlhf_losses.hooks import loss_registry
-from rlhf_losses.losses import Loss
-from rlhf_losses.losses.indifference import is_regularizer
-from rlhf_losses.transforms.estimate import ScoreEstimate
+from rlhf_losses.losses import AnyLoss, Objective
 
 logger = logging.getLogger(__name__)
 
-Overlong = Literal["drop", "truncate_prompt", "error"]
+Overlong: TypeAlias = Literal["drop", "truncate_prompt", "error"]
 AnyDataset: TypeAlias = Dataset | IterableDataset
 
-PREPARED = ("text_ids", "score_text", "score_position", "score_of", "score_length", "kinds", "prompt_share", "length")
-"""The columns that `prepare` adds and a batch is made of."""
 
-VALUES = (
-    "margin",
-    "weight",
-    "preference",
-    "tie",
-    "attributes",
-    "ranks",
-    "rating",
-    "ratings",
-    "label",
-    "labels",
-    "votes",
-    "ties",
-    "chosen_steps",
-    "rejected_steps",
-    "completion_steps",
-)
-"""The columns that hold what people said; a batch needs them beside the prepared ones."""
+class FeedbackUser(Protocol):
+    """A loss or an estimate: it has one feedback type, and a text for messages."""
+
+    @property
+    def feedback_type(self) -> type[Feedback]:
+        """The type of feedback that it uses."""
 
 
 @dataclass(frozen=True)
-class Limit:
-    """The longest text in tokens, where that limit comes from, and what happens to longer ones."""
+class LengthLimit:
+    """The largest number of tokens of a text.
+
+    Attributes:
+        tokens: the limit, or None for no limit.
+        source: the setting that the limit comes from, for messages.
+        overlong: treatment of rows with a longer text: `"drop"`, `"truncate_prompt"` or `"error"`.
+    """
 
     tokens: int | None
     source: str
     overlong: Overlong = "drop"
 
+    def exceeded_by(self, length: int) -> bool:
+        """Return whether a text of `length` tokens is too long."""
+        return self.tokens is not None and length > self.tokens
+
 
 def column_names(dataset: AnyDataset) -> list[str]:
-    """Return the columns of a dataset, reading its first row if a stream does not know them."""
+    """Return the columns of a dataset; a stream without column names is read up to its first row."""
     if dataset.column_names is not None:
         return list(dataset.column_names)
     return list(next(iter(dataset), {}))
 
 
-def required_feedback_types(loss: Loss, columns: list[str]) -> tuple[type[Feedback], ...]:
-    """Return the kinds of feedback that the terms of `loss` are read from, or raise `FeedbackMismatchError`."""
-    held = feedback_types_in_columns(columns)
-    demanding = [term.loss for term in loss.terms if term.loss.feedback_type not in IMPLICIT_TYPES]
+def required_feedback_types(loss: AnyLoss, columns: Sequence[str]) -> FeedbackTypes:
+    """Return the feedback types in the columns that the terms of a loss use.
+
+    A term uses its own feedback type, or a type that converts to it. A loss of regularizers alone uses every type.
+
+    Args:
+        loss: a loss or an objective.
+        columns: columns of the dataset.
+
+    Raises:
+        FeedbackMismatchError: the columns have no feedback that one of the terms can use.
+    """
+    found = feedback_types_in_columns(columns)
+    losses = [term.loss for term in loss.as_objective().terms]
     sources = []
-    for term in demanding:
-        source = find_source_type(term.feedback_type, held)
+    for term in losses:
+        if term.feedback_type in IMPLICIT_TYPES:
+            continue
+        source = find_source_type(term.feedback_type, found)
         if source is None:
-            raise FeedbackMismatchError(_mismatch(term, columns, held))
+            requirement = f"{term} needs {term.feedback_type.__name__}, but this"
+            raise FeedbackMismatchError(f"{requirement} {_describe_columns(columns, found)}")
         sources.append(source)
-    if not held:
-        raise FeedbackMismatchError(_mismatch(loss, columns, held))
-    told_by_texts = [Lengths] if any(term.loss.feedback_type is Lengths for term in loss.terms) else []
-    return tuple(dict.fromkeys([*(sources or held), *told_by_texts]))
+    if not found:
+        raise FeedbackMismatchError(f"This {_describe_columns(columns, found)}")
+    lengths = [Lengths] if any(term.feedback_type is Lengths for term in losses) else []
+    return tuple(dict.fromkeys([*(sources or found), *lengths]))
 
 
-def group_ratings(dataset: AnyDataset, loss: Loss | ScoreEstimate, name: str = "data") -> AnyDataset:
-    """Gather rated answers by prompt where the loss compares them; a prompt with one answer compares nothing."""
-    columns = column_names(dataset)
-    rated_singly = {"prompt", "completion", "rating"} <= set(columns) and "ratings" not in columns
-    read = [loss.feedback_type] if isinstance(loss, ScoreEstimate) else [term.loss.feedback_type for term in loss.terms]
-    if not rated_singly or not {Rankings, Pairs} & set(read) or len(feedback_types_in_columns(columns)) > 1:
+def group_ratings(dataset: AnyDataset, user: Objective | FeedbackUser, name: str = "data") -> AnyDataset:
+    """Group rows with one rated answer by prompt, if a loss compares the answers to a prompt.
+
+    Other datasets are returned unchanged. Prompts with one answer are dropped.
+
+    Args:
+        dataset: a dataset or a stream.
+        user: a loss, an objective or an estimate.
+        name: name of the dataset in messages.
+
+    Raises:
+        FeedbackMismatchError: a stream, or every prompt has one answer.
+    """
+    if not _needs_groups(column_names(dataset), user):
         return dataset
     if isinstance(dataset, IterableDataset):
         raise FeedbackMismatchError(
-            f"{loss} compares the answers to one prompt, but this stream holds one rated answer a row. "
+            f"{user} compares the answers to one prompt, but this stream has one rated answer per row. "
             "Load the data without streaming, or give rows with completions and ratings."
         )
-    lists: dict[str, dict[str, Any]] = {}
+    groups: dict[str, dict[str, Any]] = {}
     for row in dataset:
-        one = lists.setdefault(_key(row["prompt"]), {"prompt": row["prompt"], "completions": [], "ratings": []})
-        one["completions"].append(row["completion"])
-        one["ratings"].append(row["rating"])
-    several = [one for one in lists.values() if len(one["ratings"]) > 1]
-    logger.info("%s: %d rated answers are read as %d lists, one a prompt.", name, len(dataset), len(several))
-    if len(several) < len(lists):
+        group = groups.setdefault(_key(row["prompt"]), {"prompt": row["prompt"], "completions": [], "ratings": []})
+        group["completions"].append(row["completion"])
+        group["ratings"].append(row["rating"])
+    comparable = [group for group in groups.values() if len(group["ratings"]) > 1]
+    logger.info("%s: %d rated answers are grouped by prompt into %d lists.", name, len(dataset), len(comparable))
+    if len(comparable) < len(groups):
         logger.warning(
-            "%s: prompts with one rated answer (%d), which %s cannot compare with another, are left out.",
-            name, len(lists) - len(several), loss,
+            "%s: %d prompts have one rated answer, which %s cannot compare. They are dropped.",
+            name, len(groups) - len(comparable), user,
         )  # fmt: skip
-    if not several:
+    if not comparable:
         raise FeedbackMismatchError(
-            f"{loss} compares the answers to one prompt, but every prompt of {name} has one rated answer. "
-            "Take a loss that reads Ratings, like squared_error."
+            f"{user} compares the answers to one prompt, but every prompt of {name} has one rated answer. "
+            "Use a loss of single ratings, for example squared_error."
         )
-    return Dataset.from_list(several)
+    return Dataset.from_list(comparable)
 
 
-def check_dataset(dataset: AnyDataset, loss: Loss, name: str = "data") -> None:
-    """Raise for an empty dataset, unfit columns, impossible values and empty texts, naming the row."""
-    kinds = required_feedback_types(loss, column_names(dataset))
-    stream = isinstance(dataset, IterableDataset)
-    rows: Iterable[Row] = islice(dataset, 1) if stream else dataset
+def check_dataset(dataset: AnyDataset, loss: AnyLoss, name: str = "data") -> None:
+    """Check the rows of a dataset without a model; of a stream, the first row.
+
+    Args:
+        dataset: a dataset or a stream.
+        loss: a loss or an objective.
+        name: name of the dataset in messages.
+
+    Raises:
+        FeedbackMismatchError: the columns have no feedback that the loss can use.
+        InvalidFeedbackError: no rows, an invalid value, or an empty text; the message has the number of the row.
+    """
+    feedback_types = required_feedback_types(loss, column_names(dataset))
+    rows: Iterable[Row] = islice(dataset, 1) if isinstance(dataset, IterableDataset) else dataset
     feedback, blank = [], 0
     for number, row in enumerate(rows):
-        held = feedback_types_in_row(row, kinds)
-        with _naming_row(number, name):
-            feedback.append(Mixed.from_row_with(row, held))
-            blank += _blank_answers(row, held)
+        found = feedback_types_in_row(row, feedback_types)
+        with _locate_errors(number, name):
+            feedback.append(Mixed.from_row(row, found))
+            blank += _count_blank_answers(row, found)
     if not feedback:
         raise InvalidFeedbackError(f"The dataset {name} is empty, so there is nothing to learn. Give one with rows.")
     if blank:
-        logger.warning("%s: empty answers (%d) are scored as their prompt and the end of the text.", name, blank)
-    loss.check(Mixed.concatenate([*(kind.concatenate([]) for kind in kinds), *feedback]))
+        logger.warning("%s: empty answers (%d) are scored as a prompt followed by the end of the text.", name, blank)
+    # Checks depend on values only, so positions need no shift.
+    loss.check(Mixed.concatenate([*(feedback_type.concatenate([]) for feedback_type in feedback_types), *feedback]))
 
 
-def prepare(dataset: AnyDataset, reader: RowReader, limit: Limit, name: str = "data") -> AnyDataset:
-    """Tokenize a dataset for `Collator`, and report every row that is left out."""
-    longest = limit.tokens if limit.overlong == "truncate_prompt" else None
+def prepare(dataset: AnyDataset, encoder: RowEncoder, limit: LengthLimit, name: str = "data") -> AnyDataset:
+    """Tokenize the rows of a dataset, and drop rows that are too long or have none of the feedback types.
+
+    Args:
+        dataset: a dataset or a stream.
+        encoder: tokenizes one row.
+        limit: largest number of tokens, and the treatment of longer texts.
+        name: name of the dataset in messages.
+
+    Returns:
+        The dataset with the columns of `EncodedRow`.
+
+    Raises:
+        InvalidFeedbackError: no row remains, or a text is too long and `limit.overlong` is `"error"`.
+    """
+    max_length = limit.tokens if limit.overlong == "truncate_prompt" else None
+    arguments = {"encoder": encoder, "max_length": max_length}
     if isinstance(dataset, IterableDataset):
-        encoded = dataset.map(_encode, fn_kwargs={"reader": reader, "longest": longest})
-        return encoded.filter(lambda row: bool(row["text_ids"]) and _fits(row, limit, name))
-    encoded = dataset.map(_encode, fn_kwargs={"reader": reader, "longest": longest}, desc=f"Tokenizing {name}")
-    lengths = [max((len(ids) for ids in texts), default=0) for texts in encoded["text_ids"]]
-    kept = [i for i, length in enumerate(lengths) if 0 < length <= (limit.tokens or length)]
-    _report(lengths, limit, name)
+        return dataset.map(_encode, fn_kwargs=arguments).filter(lambda row: _is_usable(row, limit, name))
+    encoded = dataset.map(_encode, fn_kwargs=arguments, desc=f"Tokenizing {name}")
+    lengths: list[int] = list(encoded["length"])
+    kept = [index for index, length in enumerate(lengths) if length and not limit.exceeded_by(length)]
+    _report_dropped(lengths, limit, name)
     if not any(lengths):
+        names = " and ".join(feedback_type.__name__ for feedback_type in encoder.feedback_types)
         raise InvalidFeedbackError(
-            f"No row of {name} holds what the loss reads: in each a column of {_kinds(reader)} is null. "
-            "Complete the rows, or take a loss that reads other columns."
+            f"No row of {name} has the feedback that the loss needs: in every row a column of {names} is null. "
+            "Complete the rows, or choose a loss that uses other columns."
         )
     if not kept:
         raise InvalidFeedbackError(
-            f"No row of {name} is left: {len(lengths)} of {len(lengths)} do not fit in {limit.tokens} tokens "
-            f"({limit.source}). Keep the end of the prompts with --overlong truncate_prompt, or raise the limit."
+            f"No row of {name} is left: {len(lengths)} of {len(lengths)} have a text longer than {limit.tokens} tokens "
+            f"({limit.source}). Truncate prompts with --overlong truncate_prompt, or raise the limit."
         )
     return encoded if len(kept) == len(encoded) else encoded.select(kept)
 
 
-def _kinds(reader: RowReader) -> str:
-    return " and ".join(kind.__name__ for kind in reader.kinds)
+def add_prompt_weights(dataset: AnyDataset) -> AnyDataset:
+    """Add the column `prompt_weight`, 1 / number of rows with the same prompt.
 
+    Args:
+        dataset: a tokenized dataset.
 
-def share_prompts(dataset: AnyDataset) -> AnyDataset:
-    """Add `prompt_share`, 1 ÷ the number of rows with the same prompt, so that every prompt weighs the same."""
+    Raises:
+        FeedbackMismatchError: a stream, whose rows cannot be counted beforehand.
+    """
     if isinstance(dataset, IterableDataset):
         raise FeedbackMismatchError(
-            "average_over='prompts' counts the rows of each prompt, which a stream does not know beforehand. "
-            "Load the data without streaming, or take average_over='items'."
+            "average_over='prompts' counts the rows of each prompt, but the rows of a stream cannot be counted before "
+            "training. Load the data without streaming, or use average_over='items'."
         )
     keys = [_prompt_key(row) for row in dataset]
     counts = Counter(keys)
-    return dataset.add_column("prompt_share", [1.0 / counts[key] for key in keys])
+    return dataset.add_column("prompt_weight", [1.0 / counts[key] for key in keys])
 
 
-def _encode(row: Mapping[str, Any], reader: RowReader, longest: int | None) -> dict[str, Any]:
-    return reader.encode(row, longest)
+def _encode(row: Mapping[str, Any], encoder: RowEncoder, max_length: int | None) -> EncodedRow:
+    return encoder.encode(row, max_length)
+
+
+def _needs_groups(columns: Sequence[str], user: Objective | FeedbackUser) -> bool:
+    one_answer_per_row = {"prompt", "completion", "rating"} <= set(columns) and "ratings" not in columns
+    used = {term.loss.feedback_type for term in user.terms} if isinstance(user, Objective) else {user.feedback_type}
+    return one_answer_per_row and bool({Rankings, Pairs} & used) and len(feedback_types_in_columns(columns)) == 1
 
 
 @contextmanager
-def _naming_row(number: int, name: str) -> Iterator[None]:
+def _locate_errors(number: int, name: str) -> Iterator[None]:
     try:
         yield
     except RlhfLossesError as error:
         raise type(error)(f"Row {number} of {name}: {error}") from None
 
 
-def _blank_answers(row: Row, kinds: tuple[type[Feedback], ...]) -> int:
-    """Count answers of no text after a prompt that has some; refuse texts and steps of nothing at all."""
-    answers = [] if tokenized(row) else [answer for kind in kinds for answer in kind.answers(row)]
+def _count_blank_answers(row: Row, feedback_types: FeedbackTypes) -> int:
+    """Return the number of empty answers to a prompt; raise for empty steps and for texts without a prompt."""
+    if tokenized_pair(row):
+        return 0
+    answers = [answer for feedback_type in feedback_types for answer in feedback_type.answers(row)]
     blank = [answer for answer in answers if any(_is_blank(part) for part in answer.parts)]
     for answer in blank:
-        if len(answer.parts) > 1 or _is_blank(answer.prompt):
-            what = "A step" if len(answer.parts) > 1 else "A text"
-            raise InvalidFeedbackError(
-                f"{what} is empty, so there is nothing to score. Drop the row, or give the text."
-            )
+        _require_blank_answer_to_prompt(answer)
     return len(blank)
+
+
+def _require_blank_answer_to_prompt(answer: Answer) -> None:
+    if len(answer.parts) > 1 or _is_blank(answer.prompt):
+        what = "A step" if len(answer.parts) > 1 else "A text"
+        raise InvalidFeedbackError(f"{what} is empty, so there is nothing to score. Drop the row, or add the text.")
 
 
 def _is_blank(content: str | Messages | None) -> bool:
     if isinstance(content, list):
         content = "".join(str(message.get("content") or "") for message in content)
-    # JSON may hold an answer like true or 4, which is written as the text that it is printed as.
+    # JSON may hold an answer like true or 4, which is rendered as text.
     return content is None or not str(content).strip()
 
 
-def _fits(row: Mapping[str, Any], limit: Limit, name: str) -> bool:
-    length = max(len(ids) for ids in row["text_ids"])
-    fits = length <= (limit.tokens or length)
-    if not fits:
-        _report([length], limit, name)
-    return fits
+def _is_usable(row: Mapping[str, Any], limit: LengthLimit, name: str) -> bool:
+    """Return whether a row of a stream is kept; one that is too long is reported."""
+    too_long = limit.exceeded_by(row["length"])
+    if too_long:
+        _report_dropped([row["length"]], limit, name)
+    return row["length"] > 0 and not too_long
 
 
-def _report(lengths: list[int], limit: Limit, name: str) -> None:
-    empty = sum(length == 0 for length in lengths)
-    if empty:
+def _report_dropped(lengths: Sequence[int], limit: LengthLimit, name: str) -> None:
+    without_feedback = sum(length == 0 for length in lengths)
+    if without_feedback:
         logger.warning(
-            "%s: %d of %d rows hold nothing that the loss reads; they are left out.", name, empty, len(lengths)
-        )
-    long = sum(limit.tokens is not None and length > limit.tokens for length in lengths)
-    if not long:
+            "%s: %d of %d rows have no feedback that the loss uses. They are dropped.",
+            name, without_feedback, len(lengths),
+        )  # fmt: skip
+    too_long = sum(limit.exceeded_by(length) for length in lengths)
+    if not too_long:
         return
-    told = (
-        f"{name}: {long} of {len(lengths)} rows hold a text longer than {limit.tokens} tokens ({limit.source}); "
+    found = (
+        f"{name}: {too_long} of {len(lengths)} rows have a text longer than {limit.tokens} tokens ({limit.source}); "
         f"the longest has {max(lengths)}."
     )
     if limit.overlong == "error":
         raise InvalidFeedbackError(
-            f"{told} Drop them with --overlong drop, or cut prompts with --overlong truncate_prompt."
+            f"{found} Drop them with --overlong drop, or truncate prompts with --overlong truncate_prompt."
         )
-    logger.warning("%s They are left out.%s", told, _advice(limit))
+    advice = (
+        "Their answers alone are too long."
+        if limit.overlong == "truncate_prompt"
+        else "To truncate their prompts instead: --overlong truncate_prompt."
+    )
+    logger.warning("%s They are dropped. %s", found, advice)
 
 
-def _advice(limit: Limit) -> str:
-    if limit.overlong == "truncate_prompt":
-        return " Their answers alone are too long."
-    return " To keep the end of their prompts: --overlong truncate_prompt."
-
-
-def _mismatch(loss: Loss, columns: list[str], held: tuple[type[Feedback], ...]) -> str:
-    # A loss that reads any feedback is not the reason, and `evaluate` takes one that nobody named.
-    begun = "This" if loss.feedback_type in IMPLICIT_TYPES else f"{loss} reads {loss.feedback_type.__name__}, but this"
-    told = f"{begun} dataset has the columns {', '.join(columns) or '(none)'}, so it holds "
-    if not held:
-        ways = "; ".join(" + ".join(kind.columns[0]) for kind in FEEDBACK_TYPES)
+def _describe_columns(columns: Sequence[str], found: FeedbackTypes) -> str:
+    """Return the second half of an error: the feedback in the columns, and what fits it."""
+    listed = f"dataset has the columns {', '.join(columns) or '(none)'}, which hold"
+    if not found:
+        alternatives = "; ".join(" + ".join(feedback_type.columns[0]) for feedback_type in FEEDBACK_TYPES)
         return (
-            f"{told}no feedback that is known. Rename the columns to one of: {ways} (each with prompt). "
-            "In Python, rlhf_losses.convert_dataset reads the layouts of well-known datasets."
+            f"{listed} no known feedback. Rename the columns to one of: {alternatives} (each with prompt). "
+            "In Python, rlhf_losses.convert_dataset converts well-known datasets."
         )
-    entries = [entry for kind in held for entry in loss_registry().for_feedback(kind)]
-    fitting = list(dict.fromkeys(entry.name for entry in entries if not is_regularizer(entry.loss())))
-    names = " and ".join(kind.__name__ for kind in held)
-    return f"{told}{names}. Losses for {names}: {', '.join(fitting)}."
+    entries = [entry for feedback_type in found for entry in loss_registry().for_feedback(feedback_type)]
+    fitting = list(dict.fromkeys(entry.name for entry in entries if entry.cls().uses_labels))
+    names = " and ".join(feedback_type.__name__ for feedback_type in found)
+    return f"{listed} {names}. Losses for {names}: {', '.join(fitting)}."
 
 
 def _prompt_key(row: Mapping[str, Any]) -> str:
+    """Return a key of the prompt; for a row without a prompt, of the tokens that its texts have in common."""
     if row.get("prompt") is not None:
         return _key(row["prompt"])
     first, last = min(row["text_ids"]), max(row["text_ids"])
-    shared = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
-    return _key(first[:shared])
+    differences = (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b)
+    return _key(first[: next(differences, min(len(first), len(last)))])
 
 
 def _key(prompt: Any) -> str:

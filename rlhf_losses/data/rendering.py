@@ -1,10 +1,11 @@
-"""From an answer to the one text that a model reads, and where in it each part ends.
+"""Rendering: one text for each answer, with the character at which each part of the answer ends.
 
-Training, evaluation and scoring all render here, so a text is the same text everywhere.
+Training, evaluation and scoring use the same function, so that a text is the same everywhere.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -16,7 +17,14 @@ from rlhf_losses.feedback.base import Answer, Messages
 
 @dataclass(frozen=True)
 class Rendered:
-    """A text, the character after its prompt, the character after each part, and who adds special tokens."""
+    """The text of one answer.
+
+    Attributes:
+        text: prompt and answer.
+        prompt_end: number of characters of the prompt.
+        part_ends: for each part of the answer, the number of characters up to its end.
+        special_tokens: whether the tokenizer adds its special tokens; a chat template already contains them.
+    """
 
     text: str
     prompt_end: int
@@ -30,9 +38,20 @@ def render(
     separator: str = "\n",
     template: Mapping[str, Any] | None = None,
 ) -> Rendered:
-    """Write an answer as one text: plain text ends in EOS, conversations follow the chat template.
+    """Render an answer as one text.
 
-    A tokenizer without EOS, like BERT's, is left to close the text by itself.
+    Plain text ends with the EOS token; a tokenizer without one, like BERT's, adds its own final token. Conversations
+    follow the chat template.
+
+    Args:
+        answer: a prompt and the parts of its answer: one whole answer, or several steps.
+        tokenizer: tokenizer with the EOS token and the chat template.
+        separator: text between two steps without white space between them.
+        template: further arguments of `apply_chat_template`.
+
+    Raises:
+        UnsupportedModelError: a conversation, but the tokenizer has no chat template.
+        InvalidFeedbackError: the chat template changes the text of the steps.
     """
     if isinstance(answer.prompt, list) or any(isinstance(part, list) for part in answer.parts):
         return _render_conversation(answer, tokenizer, separator, dict(template or {}))
@@ -41,7 +60,7 @@ def render(
     eos = str(tokenizer.eos_token or "")
     if not parts[-1].endswith(eos):
         parts[-1] += eos
-    return Rendered(prompt + "".join(parts), len(prompt), _ends(len(prompt), parts), special_tokens=True)
+    return Rendered(prompt + "".join(parts), len(prompt), _part_ends(len(prompt), parts), special_tokens=True)
 
 
 def _render_conversation(
@@ -49,8 +68,8 @@ def _render_conversation(
 ) -> Rendered:
     if not tokenizer.chat_template and "chat_template" not in template:
         raise UnsupportedModelError(
-            "The data are conversations, but this tokenizer has no chat template to write them as text. "
-            "Give one: --chat_template_path FILE.jinja, or set tokenizer.chat_template."
+            "The data are conversations, but the tokenizer has no chat template to render them. "
+            "Give one with --chat_template_path FILE.jinja, or set tokenizer.chat_template."
         )
     prompt = _messages(answer.prompt, "user")
     if len(answer.parts) > 1:
@@ -60,20 +79,19 @@ def _render_conversation(
         parts = []
         reply = _messages(answer.parts[0], "assistant")
     text = str(tokenizer.apply_chat_template(prompt + reply, tokenize=False, **template))
-    prompt_end = _shared_prefix(text, _prompt_text(prompt, tokenizer, template)) if prompt else 0
+    prompt_end = _common_prefix_length(text, _render_prompt(prompt, tokenizer, template)) if prompt else 0
     if not parts:
         return Rendered(text, prompt_end, (len(text),), special_tokens=False)
     start = text.rfind("".join(parts))
     if start < 0:
         raise InvalidFeedbackError(
-            "The chat template changes the text of the assistant's steps, so their ends cannot be found in it. "
-            "Use a template that writes message contents as they are, or give the data as plain text."
+            "The chat template changes the text of the assistant's steps, so the ends of the steps are unknown. "
+            "Use a template that keeps message contents unchanged, or give the data as plain text."
         )
-    ends = (*_ends(start, parts)[:-1], len(text))
-    return Rendered(text, prompt_end, ends, special_tokens=False)
+    return Rendered(text, prompt_end, (*_part_ends(start, parts)[:-1], len(text)), special_tokens=False)
 
 
-def _prompt_text(prompt: Messages, tokenizer: PreTrainedTokenizerBase, template: dict[str, Any]) -> str:
+def _render_prompt(prompt: Messages, tokenizer: PreTrainedTokenizerBase, template: dict[str, Any]) -> str:
     return str(tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True, **template))
 
 
@@ -87,14 +105,10 @@ def _content(part: str | Messages) -> str:
     return part if isinstance(part, str) else "".join(str(message["content"]) for message in part)
 
 
-def _ends(start: int, parts: list[str]) -> tuple[int, ...]:
-    ends = []
-    for part in parts:
-        start += len(part)
-        ends.append(start)
-    return tuple(ends)
+def _part_ends(start: int, parts: list[str]) -> tuple[int, ...]:
+    return tuple(accumulate(map(len, parts), initial=start))[1:]
 
 
-def _shared_prefix(text: str, other: str) -> int:
-    differs = (i for i, (a, b) in enumerate(zip(text, other, strict=False)) if a != b)
-    return next(differs, min(len(text), len(other)))
+def _common_prefix_length(text: str, other: str) -> int:
+    differences = (i for i, (a, b) in enumerate(zip(text, other, strict=False)) if a != b)
+    return next(differences, min(len(text), len(other)))

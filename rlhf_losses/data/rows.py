@@ -1,89 +1,192 @@
-"""One data row: its texts as token ids, each text once, and the feedback on their scores."""
+"""Rows of a dataset: the token ids of their texts, and their feedback.
 
-from collections.abc import Iterable, Mapping
+`RowEncoder` turns a row into the columns of `EncodedRow`. `row_feedback` returns the feedback of one row, and
+`join_feedback` joins the feedback of several rows over one vector of scores.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
+from typing import Any, NotRequired, TypeAlias, TypedDict
 
 from transformers import PreTrainedTokenizerBase
 
 from rlhf_losses.data.rendering import render
 from rlhf_losses.data.tokenization import Encoded, cut_prompt, encode
 from rlhf_losses.errors import InvalidFeedbackError
-from rlhf_losses.feedback import FEEDBACK_TYPES, Feedback
+from rlhf_losses.feedback import FEEDBACK_TYPES, Feedback, Mixed, shift_positions
 from rlhf_losses.feedback.base import Row
 
-FEEDBACK_TYPE_BY_NAME = {kind.__name__: kind for kind in FEEDBACK_TYPES}
+FeedbackTypes: TypeAlias = Sequence[type[Feedback]]
+
+FEEDBACK_TYPE_BY_NAME = {feedback_type.__name__: feedback_type for feedback_type in FEEDBACK_TYPES}
+
+TEXT_COLUMNS = ("prompt", "completion", "completions", "chosen", "rejected", "chosen_ids", "rejected_ids")
+"""Columns that hold texts only; they are not needed after tokenization."""
+
+FEEDBACK_COLUMNS = tuple(
+    dict.fromkeys(
+        column
+        for feedback_type in FEEDBACK_TYPES
+        for column in (*chain(*feedback_type.columns), *feedback_type.optional_columns)
+        if column not in TEXT_COLUMNS
+    )
+)
+"""Columns that hold the values of feedback; a batch needs them in addition to `EncodedRow`."""
+
+
+class EncodedRow(TypedDict):
+    """Columns that tokenization adds to a row.
+
+    A row has texts, scores of these texts, and feedback on the scores. Several parts of its answers may have the same
+    score: a chosen answer and the last step of the same answer.
+
+    Attributes:
+        text_ids: token ids of the distinct texts of the row.
+        score_text: for each score, the index of its text in `text_ids`.
+        score_position: for each score, the index of its token in the text.
+        score_length: for each score, the number of answer tokens up to and including its token.
+        feedback_to_score: for each score position in the feedback of the row, the index of the score.
+        feedback_types: names of the feedback types of the row.
+        length: number of tokens of the longest text.
+        prompt_weight: 1 / number of rows with the same prompt; only with `average_over="prompts"`.
+    """
+
+    text_ids: list[list[int]]
+    score_text: list[int]
+    score_position: list[int]
+    score_length: list[int]
+    feedback_to_score: list[int]
+    feedback_types: list[str]
+    length: int
+    prompt_weight: NotRequired[float]
+
+
+PREPARED_COLUMNS = tuple(EncodedRow.__annotations__)
+"""Names of the columns of `EncodedRow`."""
 
 
 @dataclass(frozen=True)
-class RowReader:
-    """Turn rows into tokens: how texts are written, and which kinds of feedback are read."""
+class RowEncoder:
+    """Tokenizes rows.
+
+    Args:
+        tokenizer: tokenizer of the model.
+        feedback_types: feedback types to use; other feedback in the rows is ignored.
+        separator: text between two steps without white space between them.
+    """
 
     tokenizer: PreTrainedTokenizerBase
-    kinds: tuple[type[Feedback], ...]
+    feedback_types: FeedbackTypes
     separator: str = "\n"
 
-    def encode(self, row: Row, longest: int | None = None) -> dict[str, Any]:
-        """Return the columns that a batch is made of.
+    def encode(self, row: Row, max_length: int | None = None) -> EncodedRow:
+        """Return the tokenized texts of a row and the positions of its scores.
 
-        `text_ids` holds each distinct text of the row once, and `length` is that of the longest; score `i` of the
-        row is read in text `score_text[i]` at token `score_position[i]`, `score_length[i]` tokens into the answer;
-        `score_of[j]` is the score of the row's `j`-th part.
-        With `longest`, prompts are cut from the left until the longest text fits.
+        Args:
+            row: a row with columns of the feedback types.
+            max_length: truncate the prompts from the left until the longest text has at most this many tokens.
+
+        Returns:
+            The columns that a batch is made of. A row without any of the feedback types has no texts.
+
+        Raises:
+            InvalidFeedbackError: a tokenized text without tokens.
         """
-        kinds = feedback_types_in_row(row, self.kinds)
+        found = feedback_types_in_row(row, self.feedback_types)
+        texts = _truncate_prompts(tokenized_pair(row) or self._encode_answers(row, found), max_length)
+        return _without_duplicates(texts, [feedback_type.__name__ for feedback_type in found])
+
+    def _encode_answers(self, row: Row, feedback_types: FeedbackTypes) -> list[Encoded]:
         template = row.get("chat_template_kwargs") or {}
-        texts = tokenized(row) or [
-            encode(render(answer, self.tokenizer, self.separator, template), self.tokenizer)
-            for kind in kinds
-            for answer in kind.answers(row)
-        ]
-        columns = _deduplicated(_fit(texts, longest))
-        length = max((len(ids) for ids in columns["text_ids"]), default=0)
-        return {"kinds": [kind.__name__ for kind in kinds], **columns, "length": length}
+        answers = [answer for feedback_type in feedback_types for answer in feedback_type.answers(row)]
+        return [encode(render(answer, self.tokenizer, self.separator, template), self.tokenizer) for answer in answers]
 
 
-def feedback_types_in_row(row: Row, wanted: Iterable[type[Feedback]]) -> tuple[type[Feedback], ...]:
-    """Return the wanted kinds that this row holds; null columns hold nothing."""
+def feedback_types_in_row(row: Mapping[str, Any], feedback_types: Iterable[type[Feedback]]) -> FeedbackTypes:
+    """Return those of `feedback_types` whose columns are not null in a row."""
     columns = [name for name, value in row.items() if value is not None]
-    return tuple(kind for kind in wanted if kind.held_by(columns))
+    return tuple(feedback_type for feedback_type in feedback_types if feedback_type.matches_columns(columns))
 
 
-def tokenized(row: Mapping[str, Any]) -> list[Encoded]:
-    """Return the texts of a pair that was tokenized before, as TRL allows, or nothing."""
+def row_feedback(row: Row, feedback_types: Iterable[type[Feedback]]) -> Mixed:
+    """Return the feedback of one row; its score positions count the parts of all answers of the row from 0.
+
+    Args:
+        row: a row of a dataset.
+        feedback_types: feedback types to use; types that the row does not have are skipped.
+    """
+    return Mixed.from_row(row, feedback_types_in_row(row, feedback_types))
+
+
+def join_feedback(
+    feedback: Iterable[Feedback],
+    score_counts: Iterable[int] | None = None,
+    feedback_types: Iterable[type[Feedback]] = (),
+) -> Mixed:
+    """Join the feedback of several rows over the concatenation of their scores.
+
+    Args:
+        feedback: feedback of each row, whose score positions start at 0.
+        score_counts: number of scores of each row; by default one more than the largest score position.
+        feedback_types: feedback types that the result contains also if no row has them.
+
+    Returns:
+        Feedback in which the score positions of each row are shifted by the number of scores of the rows before it.
+
+    Examples:
+        >>> from rlhf_losses.feedback import Pairs
+        >>> pair = Pairs(chosen=[0], rejected=[1])
+        >>> join_feedback([pair, pair]).convert_to(Pairs).chosen
+        tensor([0, 2])
+    """
+    empty = [feedback_type.concatenate([]) for feedback_type in feedback_types]
+    return Mixed.concatenate([*empty, *shift_positions(feedback, score_counts)])
+
+
+def tokenized_pair(row: Mapping[str, Any]) -> list[Encoded]:
+    """Return the texts of a pair with TRL's columns `chosen_ids` and `rejected_ids`, or an empty list.
+
+    Raises:
+        InvalidFeedbackError: one of the texts has no tokens.
+    """
     if "chosen_ids" not in row or "rejected_ids" not in row:
         return []
-    for side in ("chosen_ids", "rejected_ids"):
-        if not row[side]:
+    for column in ("chosen_ids", "rejected_ids"):
+        if not row[column]:
             raise InvalidFeedbackError(
-                f"A row got {side} = {row[side]}, a text without a token, and a score is read at a text's last token. "
-                "Leave the row out, or end texts with EOS before they are tokenized."
+                f"Column '{column}' is {row[column]}, a text without tokens, but a score is computed at the last token "
+                "of a text. Drop the row, or end texts with EOS before tokenization."
             )
-    return [Encoded(list(row[side]), (len(row[side]) - 1,)) for side in ("chosen_ids", "rejected_ids")]
+    return [Encoded(list(row[column]), (len(row[column]) - 1,)) for column in ("chosen_ids", "rejected_ids")]
 
 
-def _fit(texts: list[Encoded], longest: int | None) -> list[Encoded]:
-    """ForwardPassSplitter every prompt by the same number of tokens, so that the answers of a row still share their prompt."""
-    excess = max((len(text.ids) for text in texts), default=0) - (longest or 0)
-    if longest is None or excess <= 0:
+def _truncate_prompts(texts: list[Encoded], max_length: int | None) -> list[Encoded]:
+    """Remove the same number of tokens from all prompts, so that the answers of a row keep a common prompt."""
+    excess = max((len(text.ids) for text in texts), default=0) - (max_length or 0)
+    if max_length is None or excess <= 0:
         return texts
     return [cut_prompt(text, min(excess, text.prompt_length)) for text in texts]
 
 
-def _deduplicated(texts: list[Encoded]) -> dict[str, Any]:
-    text_of: dict[tuple[int, ...], int] = {}
-    score_of: dict[tuple[int, int], int] = {}
+def _without_duplicates(texts: list[Encoded], feedback_types: list[str]) -> EncodedRow:
+    """Return the columns of a row with each distinct text, and each score, once."""
+    text_index: dict[tuple[int, ...], int] = {}
+    score_index: dict[tuple[int, int], int] = {}
     lengths: list[int] = []
-    parts = []
+    feedback_to_score = []
     for text in texts:
-        which = text_of.setdefault(tuple(text.ids), len(text_of))
+        index = text_index.setdefault(tuple(text.ids), len(text_index))
         for position in text.positions:
-            parts.append(score_of.setdefault((which, position), len(score_of)))
-            lengths += [position + 1 - text.prompt[1]] * (len(score_of) - len(lengths))
+            feedback_to_score.append(score_index.setdefault((index, position), len(score_index)))
+            if len(score_index) > len(lengths):
+                lengths.append(position + 1 - text.prompt[1])
     return {
-        "text_ids": [list(ids) for ids in text_of],
-        "score_text": [which for which, _ in score_of],
-        "score_position": [position for _, position in score_of],
+        "text_ids": [list(ids) for ids in text_index],
+        "score_text": [index for index, _ in score_index],
+        "score_position": [position for _, position in score_index],
         "score_length": lengths,
-        "score_of": parts,
+        "feedback_to_score": feedback_to_score,
+        "feedback_types": feedback_types,
+        "length": max((len(ids) for ids in text_index), default=0),
     }

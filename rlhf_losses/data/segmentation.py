@@ -1,49 +1,69 @@
-"""Segments of a text: how given ones are joined, and how a text without marks is cut again."""
+"""Steps of an answer: joining given steps to a text, and splitting a text into steps."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-SPLITTERS = {
+SEGMENTATIONS: Mapping[str, re.Pattern[str]] = {
     "paragraphs": re.compile(r"\n\s*\n\s*"),
     "lines": re.compile(r"\n\s*"),
     "sentences": re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+"),
 }
-"""Ways to cut a text into segments, the coarsest first; each match ends one segment and belongs to it."""
+"""Patterns that end a step, from coarse to fine. The matched characters belong to the step that they end."""
 
 
 def join_segments(segments: Sequence[str], separator: str = "\n") -> list[str]:
-    """Return the segments as they stand in the text: `separator` goes where no white space parts two of them.
+    r"""Append `separator` to every step that no white space separates from the next one.
 
-    >>> join_segments(["First. ", "Second.", "Third."])
-    ['First. ', 'Second.\\n', 'Third.']
+    Args:
+        segments: the steps of one answer, in order.
+        separator: text between two steps.
+
+    Returns:
+        The steps as they occur in the text; their concatenation is the answer.
+
+    Examples:
+        >>> join_segments(["First. ", "Second.", "Third."])
+        ['First. ', 'Second.\n', 'Third.']
     """
     followers = [*segments[1:], " "]
     return [
-        segment if segment[-1:].isspace() or after[:1].isspace() else segment + separator
-        for segment, after in zip(segments, followers, strict=True)
+        segment if segment[-1:].isspace() or follower[:1].isspace() else segment + separator
+        for segment, follower in zip(segments, followers, strict=True)
     ]
 
 
-def split_segments(text: str, how: str) -> list[str]:
-    """ForwardPassSplitter a text into segments that add up to it.
+def split_segments(text: str, segmentation: str) -> list[str]:
+    """Split a text into steps.
 
-    >>> split_segments("A cat sat. It slept!  The end.", "sentences")
-    ['A cat sat. ', 'It slept!  ', 'The end.']
+    Args:
+        text: an answer.
+        segmentation: a key of `SEGMENTATIONS`.
+
+    Returns:
+        At least one step; the concatenation of all steps is `text`.
+
+    Examples:
+        >>> split_segments("A cat sat. It slept!  The end.", "sentences")
+        ['A cat sat. ', 'It slept!  ', 'The end.']
     """
-    ends = [match.end() for match in SPLITTERS[how].finditer(text)]
+    ends = [match.end() for match in SEGMENTATIONS[segmentation].finditer(text)]
     cuts = [0, *(end for end in ends if end < len(text)), len(text)]
     return [text[start:end] for start, end in pairwise(cuts) if end > start] or [text]
 
 
-def find_splitter(answers: Sequence[Sequence[str]]) -> str:
-    """Return the way of cutting that finds the number of given segments in most answers, the coarsest of equals.
+def infer_segmentation(answers: Sequence[Sequence[str]]) -> str:
+    r"""Return the segmentation that reproduces the number of steps of most answers; ties go to the coarsest.
 
-    >>> find_splitter([["One.\\n", "Two. Three."], ["Four.\\n", "Five."]])
-    'lines'
+    Args:
+        answers: the joined steps of each answer, see `join_segments`.
+
+    Examples:
+        >>> infer_segmentation([["One.\n", "Two. Three."], ["Four.\n", "Five."]])
+        'lines'
     """
 
-    def agreement(how: str) -> int:
-        return sum(len(split_segments("".join(parts), how)) == len(parts) for parts in answers)
+    def matches(segmentation: str) -> int:
+        return sum(len(split_segments("".join(steps), segmentation)) == len(steps) for steps in answers)
 
-    return max(SPLITTERS, key=agreement)
+    return max(SEGMENTATIONS, key=matches)

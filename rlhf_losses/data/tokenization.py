@@ -1,5 +1,6 @@
-"""From a rendered text to token ids, and the tokens at which scores are read."""
+"""Tokenization: token ids of rendered texts with score positions, and checks of the special tokens."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from transformers import PreTrainedTokenizerBase
@@ -7,10 +8,22 @@ from transformers import PreTrainedTokenizerBase
 from rlhf_losses.data.rendering import Rendered
 from rlhf_losses.errors import UnsupportedModelError
 
+PAD_TOKEN_HINTS = ("pad", "unused", "reserved", "unk")
+"""Parts of the names of tokens that are suitable for padding."""
+
+EOS_TOKEN_HINTS = ("eos", "end", "eot", "sep", "</s>", "stop")
+"""Parts of the names of tokens that are suitable as EOS."""
+
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids, the position of each score, and where the tokens that belong to the prompt alone begin and stop."""
+    """Token ids of one text with the positions of its scores.
+
+    Attributes:
+        ids: token ids.
+        positions: for each part of the answer, the index of the token at which its score is computed.
+        prompt: index of the first prompt token, after initial special tokens, and of the first token after the prompt.
+    """
 
     ids: list[int]
     positions: tuple[int, ...]
@@ -18,29 +31,38 @@ class Encoded:
 
     @property
     def prompt_length(self) -> int:
-        """Return the number of tokens that belong to the prompt alone."""
+        """Return the number of prompt tokens."""
         return self.prompt[1] - self.prompt[0]
 
 
 def encode(rendered: Rendered, tokenizer: PreTrainedTokenizerBase) -> Encoded:
-    """Tokenize the whole text at once; the score of its last part is read at the last token.
+    """Tokenize a rendered text.
 
-    The score of an earlier part is read at the token that completes it. Prompt and answer are never
-    tokenized apart: together they may give other tokens.
+    The whole text is tokenized at once, because prompt and answer may have other tokens when they are tokenized
+    separately. The score of the last part is computed at the last token, and the score of an earlier part at the token
+    that contains its last character.
+
+    Args:
+        rendered: a text from `render`.
+        tokenizer: a fast tokenizer; a slow one works for texts without steps.
+
+    Raises:
+        UnsupportedModelError: a slow tokenizer, and a text with steps.
     """
     if not tokenizer.is_fast:
         return _encode_without_offsets(rendered, tokenizer)
-    encoded = tokenizer(rendered.text, add_special_tokens=rendered.special_tokens, return_offsets_mapping=True)
-    ids, spans = list(encoded["input_ids"]), list(encoded["offset_mapping"])
-    inner = tuple(_token_completing(end, spans) for end in rendered.part_ends[:-1])
-    return Encoded(ids, (*inner, len(ids) - 1), _prompt_tokens(rendered.prompt_end, spans))
+    encoding = tokenizer(rendered.text, add_special_tokens=rendered.special_tokens, return_offsets_mapping=True)
+    ids, offsets = list(encoding["input_ids"]), list(encoding["offset_mapping"])
+    inner = tuple(_last_token(end, offsets) for end in rendered.part_ends[:-1])
+    return Encoded(ids, (*inner, len(ids) - 1), _prompt_tokens(rendered.prompt_end, offsets))
 
 
 def cut_prompt(encoded: Encoded, count: int) -> Encoded:
-    """Remove `count` tokens from the left of the prompt, after any special tokens that begin the text.
+    """Remove the first `count` prompt tokens, and keep special tokens before the prompt.
 
-    >>> cut_prompt(Encoded(ids=[1, 7, 8, 9, 2], positions=(4,), prompt=(1, 3)), 1)
-    Encoded(ids=[1, 8, 9, 2], positions=(3,), prompt=(1, 2))
+    Examples:
+        >>> cut_prompt(Encoded(ids=[1, 7, 8, 9, 2], positions=(4,), prompt=(1, 3)), 1)
+        Encoded(ids=[1, 8, 9, 2], positions=(3,), prompt=(1, 2))
     """
     start, stop = encoded.prompt
     return replace(
@@ -51,20 +73,90 @@ def cut_prompt(encoded: Encoded, count: int) -> Encoded:
     )
 
 
+def configure_special_tokens(
+    tokenizer: PreTrainedTokenizerBase, eos_token: str | None = None, pad_token: str | None = None
+) -> None:
+    """Set the EOS and the padding token of a tokenizer, and check that padding cannot hide the end of a text.
+
+    Args:
+        tokenizer: the tokenizer to configure; it changes in place.
+        eos_token: a token of the vocabulary, or None to keep the current one.
+        pad_token: the same for padding.
+
+    Raises:
+        UnsupportedModelError: a token is not in the vocabulary, there is no EOS or padding token, or they are equal.
+    """
+    _set_token(tokenizer, "eos_token", eos_token, EOS_TOKEN_HINTS)
+    _set_token(tokenizer, "pad_token", pad_token, PAD_TOKEN_HINTS)
+    if tokenizer.eos_token is None and not adds_final_token(tokenizer):
+        raise UnsupportedModelError(
+            "The tokenizer has no EOS token, so nothing marks the end of a text, where its score is computed. "
+            f"Name a token with --eos_token TOKEN, for example {_suggestions(tokenizer, EOS_TOKEN_HINTS)}."
+        )
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
+        found = "no pad token" if tokenizer.pad_token_id is None else f"pad = eos = '{tokenizer.eos_token}'"
+        raise UnsupportedModelError(
+            f"The tokenizer has {found}. A sequence classifier uses the score at the last token that is not padding, "
+            "so it would skip the EOS token and use an untrained position. Name another token with --pad_token TOKEN "
+            f"(or RewardConfig(pad_token=...)), for example {_suggestions(tokenizer, PAD_TOKEN_HINTS)}."
+        )
+
+
+def adds_final_token(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Return whether a tokenizer appends a special token to every text, as BERT's appends [SEP]."""
+    plain = tokenizer("a", add_special_tokens=False)["input_ids"]
+    return list(tokenizer("a")["input_ids"])[-1:] != list(plain)[-1:]
+
+
+def special_token_candidates(tokenizer: PreTrainedTokenizerBase, hints: Sequence[str]) -> list[str]:
+    """Return up to three tokens whose names contain one of `hints`, special tokens first.
+
+    The current BOS, EOS and padding tokens are left out.
+
+    Args:
+        tokenizer: a tokenizer.
+        hints: parts of names in lower case, like `PAD_TOKEN_HINTS`.
+    """
+    used = {tokenizer.eos_token, tokenizer.bos_token, tokenizer.pad_token}
+    marked = [token for token in tokenizer.get_vocab() if token.startswith(("<", "["))]
+    fitting = [
+        token
+        for token in (*tokenizer.all_special_tokens, *marked)
+        if token not in used and any(hint in token.lower() for hint in hints)
+    ]
+    return list(dict.fromkeys(fitting))[:3]
+
+
+def _set_token(tokenizer: PreTrainedTokenizerBase, name: str, token: str | None, hints: Sequence[str]) -> None:
+    if token is None:
+        return
+    if token not in tokenizer.get_vocab():
+        raise UnsupportedModelError(
+            f"{name}='{token}' is not in the vocabulary of the tokenizer, so the model has no embedding for it. "
+            f"Name a token of the vocabulary: {_suggestions(tokenizer, hints)}."
+        )
+    setattr(tokenizer, name, token)
+
+
+def _suggestions(tokenizer: PreTrainedTokenizerBase, hints: Sequence[str]) -> str:
+    found = special_token_candidates(tokenizer, hints)
+    return " or ".join(f"'{token}'" for token in found) or "a token added with tokenizer.add_special_tokens"
+
+
 def _encode_without_offsets(rendered: Rendered, tokenizer: PreTrainedTokenizerBase) -> Encoded:
     if len(rendered.part_ends) > 1:
         raise UnsupportedModelError(
-            f"{type(tokenizer).__name__} does not tell which characters a token covers, so the ends of steps cannot "
-            "be found. Load a fast tokenizer: AutoTokenizer.from_pretrained(..., use_fast=True)."
+            f"{type(tokenizer).__name__} does not return the characters of each token, so the ends of steps cannot be "
+            "found. Load a fast tokenizer: AutoTokenizer.from_pretrained(..., use_fast=True)."
         )
     ids = list(tokenizer(rendered.text, add_special_tokens=rendered.special_tokens)["input_ids"])
     return Encoded(ids, (len(ids) - 1,))
 
 
-def _token_completing(end: int, spans: list[tuple[int, int]]) -> int:
-    return max(i for i, (first, last) in enumerate(spans) if first < last and first < end)
+def _last_token(end: int, offsets: list[tuple[int, int]]) -> int:
+    return max(i for i, (start, stop) in enumerate(offsets) if start < stop and start < end)
 
 
-def _prompt_tokens(end: int, spans: list[tuple[int, int]]) -> tuple[int, int]:
-    inside = [i for i, (first, last) in enumerate(spans) if first < last <= end]
+def _prompt_tokens(end: int, offsets: list[tuple[int, int]]) -> tuple[int, int]:
+    inside = [i for i, (start, stop) in enumerate(offsets) if start < stop <= end]
     return (inside[0], inside[-1] + 1) if inside else (0, 0)

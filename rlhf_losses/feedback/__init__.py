@@ -1,10 +1,10 @@
-"""What people said: pairs, rankings, ratings, labels, steps, stepwise rankings and votes over a vector of scores."""
+"""Feedback: annotations of texts, as index tensors into one vector of scores."""
 
 from rlhf_losses.feedback.attributes import Attributes
 from rlhf_losses.feedback.base import Answer, Feedback
 from rlhf_losses.feedback.labels import Labels
 from rlhf_losses.feedback.lengths import Lengths
-from rlhf_losses.feedback.mixed import Mixed
+from rlhf_losses.feedback.mixed import Mixed, shift_positions
 from rlhf_losses.feedback.pairs import Pairs
 from rlhf_losses.feedback.ragged import Ragged
 from rlhf_losses.feedback.rankings import Rankings
@@ -22,23 +22,24 @@ from rlhf_losses.feedback.types import (
 from rlhf_losses.feedback.votes import Votes
 
 __all__ = [
+    "FEEDBACK_TYPES",
     "IMPLICIT_TYPES",
     "STEPWISE_TYPES",
-    "FEEDBACK_TYPES",
     "Answer",
     "Attributes",
     "Feedback",
-    "Ragged",
     "Labels",
     "Lengths",
     "Mixed",
     "Pairs",
+    "Ragged",
     "Rankings",
     "Ratings",
     "Steps",
     "StepwiseRankings",
     "Votes",
-    "feedback_types_of_row",
     "feedback_types_in_columns",
+    "feedback_types_of_row",
     "find_source_type",
+    "shift_positions",
 ]

@@ -1,4 +1,4 @@
-"""Attributes: several numbers an answer, each for a quality that has a name."""
+"""Attributes: several ratings per answer, each for a named quality."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from rlhf_losses.feedback.base import (
     Answer,
     Feedback,
     Row,
-    number,
     per_item,
+    read_number,
     require_finite,
     require_same_length,
     score_index,
@@ -23,16 +23,21 @@ from rlhf_losses.shapes import CandidateIndex, ItemIndex, PerItem
 
 @dataclass(frozen=True, eq=False)
 class Attributes(Feedback):
-    """Ratings of an answer by attribute; NaN where an attribute was not rated.
+    """Ratings of answers by named attributes.
 
-    >>> said = Attributes.from_row({"completion": "Yes.", "attributes": {"helpful": 4, "brief": None}})
-    >>> said.named("helpful").tolist(), said.rated.tolist()
-    ([True, False], [True, False])
+    Attributes:
+        candidates: positions of the answers in the scores, one for each attribute of each answer; of shape (items).
+        attribute_ids: number of the attribute, see `attribute_id`; of shape (items).
+        values: rating of the attribute, of shape (items); NaN if it is missing.
+
+    Examples:
+        >>> feedback = Attributes.from_row({"completion": "Yes.", "attributes": {"helpful": 4, "brief": None}})
+        >>> feedback.is_attribute("helpful").tolist(), feedback.is_rated.tolist()
+        ([True, False], [True, False])
     """
 
     candidates: CandidateIndex = score_index()
-    names: ItemIndex = per_item(torch.long)
-    """The code of each attribute's name, see `code`: tensors hold no text."""
+    attribute_ids: ItemIndex = per_item(torch.long)
     values: PerItem = per_item()
 
     columns = (("completion", "attributes"), ("completions", "attributes"))
@@ -46,17 +51,18 @@ class Attributes(Feedback):
         return self.candidates
 
     @property
-    def rated(self) -> torch.Tensor:
-        """Tell which attributes were rated at all."""
+    def is_rated(self) -> torch.Tensor:
+        """A mask of the items whose rating is not missing."""
         return ~self.values.isnan()
 
-    def named(self, name: str) -> torch.Tensor:
-        """Tell which entries are about an attribute."""
-        return self.names == code(name)
+    def is_attribute(self, name: str) -> torch.Tensor:
+        """Return a mask of the items of one attribute."""
+        return self.attribute_ids == attribute_id(name)
 
     def check(self) -> None:
-        require_same_length("Attributes", candidates=self.candidates, names=self.names, values=self.values)
-        require_finite("Attributes", "attribute", self.values[self.rated])
+        fields = {"candidates": self.candidates, "attribute_ids": self.attribute_ids, "values": self.values}
+        require_same_length("Attributes", **fields)
+        require_finite("Attributes", "attribute", self.values[self.is_rated])
 
     @classmethod
     def answers(cls, row: Row) -> list[Answer]:
@@ -66,27 +72,28 @@ class Attributes(Feedback):
     @classmethod
     def from_row(cls, row: Row) -> Self:
         several = isinstance(row["attributes"], Sequence) and not isinstance(row["attributes"], str)
-        each = list(row["attributes"]) if several else [row["attributes"]]
+        ratings = list(row["attributes"]) if several else [row["attributes"]]
         if row.get("completions") is not None:
-            require_same_length("Attributes", completions=row["completions"], attributes=each)
-        said = [(place, code(name), _value(one, name)) for place, one in enumerate(each) for name in _names(one)]
-        candidates, names, values = zip(*said, strict=True) if said else ((), (), ())
-        return cls(torch.tensor(candidates), torch.tensor(names), torch.tensor(values))
+            require_same_length("Attributes", completions=row["completions"], attributes=ratings)
+        items = [
+            (position, attribute_id(name), read_number(by_name, name))
+            for position, by_name in enumerate(map(_require_names, ratings))
+            for name in by_name
+        ]
+        candidates, attribute_ids, values = zip(*items, strict=True) if items else ((), (), ())
+        return cls(torch.tensor(candidates), torch.tensor(attribute_ids), torch.tensor(values))
 
 
-def code(name: str) -> int:
-    """Return the number that stands for an attribute's name, the same in every process and run."""
+def attribute_id(name: str) -> int:
+    """Return the number of an attribute name; it is the same in every process."""
     return crc32(name.encode())
 
 
-def _names(said: Any) -> list[str]:
-    if not isinstance(said, Mapping):
+def _require_names(ratings: Any) -> Mapping[str, Any]:
+    if not isinstance(ratings, Mapping):
         raise InvalidFeedbackError(
-            f"A row got attributes = {said!r}, which has no names. "
-            'Write a number for each name: {"helpfulness": 4, "verbosity": 2}, or null where one is missing.'
+            f"Column 'attributes' contains {ratings!r}, which has no attribute names. Write a number for each name, "
+            "like "
+            '{"helpfulness": 4, "verbosity": 2}, or null for a missing one.'
         )
-    return list(said)
-
-
-def _value(said: Mapping[str, Any], name: str) -> float:
-    return number(said, name)
+    return ratings

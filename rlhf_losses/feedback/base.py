@@ -1,13 +1,9 @@
-"""What people said, as index tensors into one flat vector of scores.
-
-A batch has one vector of scores. Feedback never holds the scores: it says which of them were
-compared, ranked, rated or labelled. That keeps pairs, lists of any length and steps free of padding.
-"""
+"""Base class of feedback: annotations of texts, as index tensors into one vector of scores."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,13 +13,16 @@ from rlhf_losses.shapes import ItemIndex
 
 Messages = list[dict[str, Any]]
 Row = Mapping[str, Any]
+F = TypeVar("F", bound="Feedback")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One text to be scored: a prompt, then one or more parts, with a score read at the end of each part.
+    """A text to score: a prompt, then one or more parts, with one score at the end of each part.
 
-    A whole answer has one part; an answer in steps has one part a step.
+    Attributes:
+        prompt: text or messages before the answer, or None if the parts are whole texts.
+        parts: one part for a whole answer; one part per step for an answer in steps.
     """
 
     prompt: str | Messages | None
@@ -31,29 +30,40 @@ class Answer:
 
 
 def score_index() -> Any:
-    """Declare a field that holds positions in the vector of scores."""
+    """Declare a field of positions in the vector of scores."""
     return field(metadata={"dtype": torch.long, "index": True})
 
 
 def per_item(dtype: torch.dtype = torch.float32) -> Any:
-    """Declare a field with one number an item (or a candidate)."""
+    """Declare a field of one number per item, candidate, step or list."""
     return field(metadata={"dtype": dtype})
 
 
-def optional_per_item(neutral: float) -> Any:
-    """Declare a field that may be absent; `neutral` stands in where only some rows have it."""
-    return field(default=None, metadata={"dtype": torch.float32, "neutral": neutral})
+def optional_per_item(fill_value: float) -> Any:
+    """Declare an optional field of one number per item.
+
+    Args:
+        fill_value: number for the items of other rows, where only some rows of a batch have the field.
+    """
+    return field(default=None, metadata={"dtype": torch.float32, "fill_value": fill_value})
 
 
 @dataclass(frozen=True, eq=False)
 class Feedback(ABC):
-    """One kind of feedback over a vector of scores; `len()` is its number of items."""
+    """Base class of the feedback types; `len()` is the number of items.
+
+    A batch has one vector of scores. Feedback does not contain the scores: its fields are vectors, and some of them are
+    positions in the scores. So pairs, lists of any length and steps need no padding.
+
+    Attributes:
+        columns: sets of dataset columns that contain this feedback type; each set is an alternative.
+        optional_columns: further columns.
+        coarser_type: feedback type that this one converts to by discarding information, or None.
+    """
 
     columns: ClassVar[tuple[tuple[str, ...], ...]] = ()
-    """The sets of data columns that hold this kind, each a way to write it."""
     optional_columns: ClassVar[tuple[str, ...]] = ()
     coarser_type: "ClassVar[type[Feedback] | None]" = None
-    """The kind that this one may be read as, with a loss of information; `_to_coarser` does it."""
 
     def __post_init__(self) -> None:
         for f in fields(self):
@@ -64,147 +74,169 @@ class Feedback(ABC):
 
     @abstractmethod
     def __len__(self) -> int:
-        """Count the items."""
+        """Return the number of items."""
 
     @property
     @abstractmethod
     def item_positions(self) -> ItemIndex:
-        """One score position an item, which tells the text (and prompt) that the item belongs to."""
+        """One position in the scores for each item, which identifies the text and the prompt of the item."""
 
     @abstractmethod
     def check(self) -> None:
-        """Raise `InvalidFeedbackError` for values that cannot be."""
+        """Raise `InvalidFeedbackError` for invalid values."""
 
     @classmethod
     @abstractmethod
     def answers(cls, row: Row) -> list[Answer]:
-        """Return the texts of one data row."""
+        """Return the texts of one row of a dataset."""
 
     @classmethod
     @abstractmethod
     def from_row(cls, row: Row) -> Self:
-        """Read one data row; score positions count the parts of `answers(row)` from 0."""
+        """Return the feedback of one row; its positions count the parts of `answers(row)` from 0."""
 
     @classmethod
-    def held_by(cls, columns: Sequence[str]) -> bool:
-        """Tell whether data with these columns hold this kind of feedback."""
-        return any(set(way) <= set(columns) for way in cls.columns)
+    def matches_columns(cls, columns: Sequence[str]) -> bool:
+        """Return whether a dataset with these columns contains this feedback type."""
+        return any(set(alternative) <= set(columns) for alternative in cls.columns)
 
     @classmethod
-    def is_convertible_to(cls, kind: "type[Feedback]") -> bool:
-        """Tell whether this kind can be read as `kind`: itself, or a kind below it."""
-        return issubclass(cls, kind) or (cls.coarser_type is not None and cls.coarser_type.is_convertible_to(kind))
+    def is_convertible_to(cls, feedback_type: "type[Feedback]") -> bool:
+        """Return whether this type is `feedback_type`, or converts to it by discarding information."""
+        coarser = cls.coarser_type
+        return issubclass(cls, feedback_type) or (coarser is not None and coarser.is_convertible_to(feedback_type))
+
+    def convert_to(self, feedback_type: type[F]) -> F:
+        """Return this feedback as another type.
+
+        Raises:
+            FeedbackMismatchError: the conversion needs information that this type does not have.
+        """
+        if isinstance(self, feedback_type):
+            return self
+        if not self.is_convertible_to(feedback_type):
+            name = type(self).__name__
+            raise FeedbackMismatchError(
+                f"{name} cannot be converted to {feedback_type.__name__}: conversions only discard information (Votes "
+                f"to Pairs, Ratings to Rankings to Pairs). Use a loss for {name}: rlhf-losses list --feedback "
+                f"{name.lower()}"
+            )
+        return self._to_coarser().convert_to(feedback_type)
 
     def _to_coarser(self) -> "Feedback":
         """Return this feedback as `coarser_type`."""
-        raise FeedbackMismatchError(
-            f"{type(self).__name__} cannot be read as another kind: conversions go down only (Votes to Pairs, "
-            f"Ratings to Rankings to Pairs). Take a loss that reads {type(self).__name__}: "
-            f"rlhf-losses list --feedback {type(self).__name__.lower()}"
-        )
-
-    def convert_to(self, kind: "type[Feedback]") -> "Feedback":
-        """Return this feedback as `kind`, going down if that is allowed."""
-        return self if isinstance(self, kind) else self._to_coarser().convert_to(kind)
+        raise NotImplementedError(f"{type(self).__name__} sets coarser_type and must define _to_coarser.")
 
     def to(self, device: torch.device | str) -> Self:
-        """Move every tensor to a device."""
+        """Return a copy on a device."""
         return self._map(lambda value, _: value.to(device))
 
     def score_count(self) -> int:
-        """Return one more than the highest score position that this feedback refers to."""
+        """Return the largest position in the scores plus 1."""
         positions = [getattr(self, f.name) for f in fields(self) if f.metadata.get("index")]
         return max((int(p.max()) + 1 for p in positions if len(p)), default=0)
 
-    def reindexed(self, new_position: Tensor) -> Self:
-        """Replace score position `i` by `new_position[i]`."""
-        return self._map(lambda value, meta: new_position[value] if meta.get("index") else value)
+    def reindexed(self, new_positions: Tensor) -> Self:
+        """Return a copy in which position `i` of the scores is `new_positions[i]`."""
+        return self._map(lambda value, metadata: new_positions[value] if metadata.get("index") else value)
 
     @classmethod
     def concatenate(cls, parts: "Sequence[Feedback]") -> Self:
-        """Join feedback over the same vector of scores, item after item."""
-        return cls(**{f.name: _join([getattr(p, f.name) for p in parts], f, parts) for f in fields(cls)})
+        """Return the items of several objects of this type over the same vector of scores."""
+        return cls(**{f.name: _concatenate([getattr(p, f.name) for p in parts], f, parts) for f in fields(cls)})
 
-    def _map(self, change: Callable[[Tensor, Mapping[str, Any]], Tensor]) -> Self:
-        changed = {
-            f.name: change(getattr(self, f.name), f.metadata) for f in fields(self) if getattr(self, f.name) is not None
-        }
-        return replace(self, **changed)
+    def _map(self, function: Callable[[Tensor, Mapping[str, Any]], Tensor]) -> Self:
+        values = {f.name: (getattr(self, f.name), f.metadata) for f in fields(self)}
+        return replace(self, **{name: function(*value) for name, value in values.items() if value[0] is not None})
 
 
-def require_same_length(kind: str, **tensors: Tensor | Sequence[Any] | None) -> None:
-    """Raise `InvalidFeedbackError` if the named vectors differ in length."""
-    lengths = {name: len(value) for name, value in tensors.items() if value is not None}
+def require_same_length(owner: str, **values: Tensor | Sequence[Any] | None) -> None:
+    """Raise `InvalidFeedbackError` if the named vectors differ in length.
+
+    Args:
+        owner: feedback type, for the message.
+        values: vectors by name; None is ignored.
+    """
+    lengths = {name: len(value) for name, value in values.items() if value is not None}
     if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{count} {name}" for name, count in lengths.items())
+        counts = ", ".join(f"{count} {name}" for name, count in lengths.items())
         raise InvalidFeedbackError(
-            f"{kind} got {told}. Each item needs one of each; complete the data or drop the incomplete rows."
+            f"{owner} received {counts}, but each item needs one of each. Complete the data, or drop the incomplete "
+            "rows."
         )
 
 
-def require_cover(kind: str, sizes: Tensor, candidates: Tensor) -> None:
-    """Raise `InvalidFeedbackError` unless the sizes of the lists add up to the number of candidates."""
-    if int(sizes.sum()) != len(candidates):
+def require_matching_sizes(owner: str, sizes: Tensor, elements: Tensor) -> None:
+    """Raise `InvalidFeedbackError` unless the sizes of lists add up to the number of elements."""
+    if int(sizes.sum()) != len(elements):
         raise InvalidFeedbackError(
-            f"{kind} got sizes that add up to {int(sizes.sum())} for {len(candidates)} candidates. "
-            "The sizes must cover every candidate once; give one size a list."
+            f"{owner} received sizes that add up to {int(sizes.sum())} for {len(elements)} elements, but each element "
+            "belongs to exactly one list. Pass one size per list."
         )
 
 
-def require_finite(kind: str, name: str, values: Tensor | None) -> None:
+def require_finite(owner: str, column: str, values: Tensor | None) -> None:
     """Raise `InvalidFeedbackError` for NaN or infinite values."""
     if values is not None and not bool(torch.isfinite(values).all()):
-        bad = values[~torch.isfinite(values)][0].item()
+        invalid = values[~torch.isfinite(values)][0].item()
         raise InvalidFeedbackError(
-            f"{kind} got the {name} {bad}, which no loss can price. Replace it by a number or drop the row."
+            f"{owner} received the {column} {invalid}, but losses need finite numbers. Replace it with a number, or "
+            "drop the row."
         )
 
 
-def require_within(kind: str, name: str, values: Tensor | None, low: float, high: float) -> None:
+def require_in_range(owner: str, column: str, values: Tensor | None, low: float, high: float) -> None:
     """Raise `InvalidFeedbackError` for values outside `[low, high]`."""
-    require_finite(kind, name, values)
+    require_finite(owner, column, values)
     if values is not None and bool(((values < low) | (values > high)).any()):
-        bad = values[(values < low) | (values > high)][0].item()
+        invalid = values[(values < low) | (values > high)][0].item()
         raise InvalidFeedbackError(
-            f"{kind} got the {name} {bad:g}, outside {low:g} to {high:g}. Rescale the column {name}."
+            f"{owner} received the {column} {invalid:g}, which is outside {low:g} to {high:g}. Rescale the column "
+            f"{column}, or drop the row."
         )
 
 
-def numbers(row: Row, name: str) -> list[float]:
-    """Read a list column of numbers; missing entries become NaN, which `check` then names."""
-    if isinstance(row[name], str) or not isinstance(row[name], Iterable):
-        raise InvalidFeedbackError(f"A row got {name} = {row[name]!r}, which is no list. Write a list of numbers.")
-    return [_read(name, value) for value in row[name]]
+def read_numbers(row: Row, column: str) -> list[float]:
+    """Return the numbers of a list column; missing entries become NaN, which `check` refuses."""
+    if isinstance(row[column], str) or not isinstance(row[column], Iterable):
+        raise InvalidFeedbackError(
+            f"Column '{column}' contains {row[column]!r}, which is not a list. Write a list of numbers, like [1.0, "
+            "2.0]."
+        )
+    return [_to_float(column, value) for value in row[column]]
 
 
-def number(row: Row, name: str) -> float:
-    """Read a number column; a missing value becomes NaN, which `check` then names."""
-    return _read(name, row[name])
+def read_number(row: Row, column: str) -> float:
+    """Return the number of a column; a missing value becomes NaN, which `check` refuses."""
+    return _to_float(column, row[column])
 
 
-def _read(name: str, value: Any) -> float:
+def _to_float(column: str, value: Any) -> float:
     try:
         return float("nan") if value is None else float(value)
     except (TypeError, ValueError):
-        raise InvalidFeedbackError(f"A row got {name} = {value!r}, which is no number. Write a number.") from None
+        raise InvalidFeedbackError(
+            f"Column '{column}' contains {value!r}, which is not a number. Write a number, or drop the row."
+        ) from None
 
 
-def _as_vector(kind: str, name: str, value: Any, dtype: torch.dtype) -> Tensor:
+def _as_vector(owner: str, name: str, value: Any, dtype: torch.dtype) -> Tensor:
     tensor = torch.as_tensor(value, dtype=dtype)
     if tensor.ndim != 1:
-        # Against a vector of leads a column of margins would spread to a square, which is no error to torch.
+        # A column of margins would broadcast against a vector of score differences to a matrix, without an error.
         raise InvalidFeedbackError(
-            f"{kind} got {name} of the shape {tuple(tensor.shape)}. It holds one number an item, in a vector; "
-            f"pass {name}.reshape(-1)."
+            f"{owner} received {name} of shape {tuple(tensor.shape)}, but a vector is needed. Pass {name}.reshape(-1)."
         )
     return tensor
 
 
-def _join(values: list[Tensor | None], f: Any, parts: Sequence[Feedback]) -> Tensor | None:
+def _concatenate(values: list[Tensor | None], f: Any, parts: Sequence[Feedback]) -> Tensor | None:
     if all(value is None for value in values):
-        return None if "neutral" in f.metadata else torch.empty(0, dtype=f.metadata["dtype"])
+        return None if "fill_value" in f.metadata else torch.empty(0, dtype=f.metadata["dtype"])
     filled = [
-        torch.full((len(part),), f.metadata["neutral"], device=part.item_positions.device) if value is None else value
+        torch.full((len(part),), f.metadata["fill_value"], device=part.item_positions.device)
+        if value is None
+        else value
         for value, part in zip(values, parts, strict=True)
     ]
     return torch.cat(filled)

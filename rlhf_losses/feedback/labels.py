@@ -1,4 +1,4 @@
-"""Labels: good or bad, one an answer."""
+"""Labels: one answer is good or bad."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -9,8 +9,8 @@ from rlhf_losses.feedback.base import (
     Answer,
     Feedback,
     Row,
-    number,
     per_item,
+    read_number,
     require_finite,
     require_same_length,
     score_index,
@@ -20,10 +20,16 @@ from rlhf_losses.shapes import CandidateIndex, PerCandidate
 
 @dataclass(frozen=True, eq=False)
 class Labels(Feedback):
-    """One label an answer: true or false, 1 or 0, +1 or −1, or a probability.
+    """One label per answer.
 
-    >>> Labels.from_row({"prompt": "2 + 2 = ", "completion": "4", "label": True}).labels
-    tensor([1.])
+    Attributes:
+        candidates: positions of the answers in the scores, of shape (candidates).
+        labels: label of each answer, of shape (candidates): true or false, 1 or 0, +1 or −1, or the probability that
+            the answer is good.
+
+    Examples:
+        >>> Labels.from_row({"prompt": "2 + 2 = ", "completion": "4", "label": True}).labels
+        tensor([1.])
     """
 
     candidates: CandidateIndex = score_index()
@@ -49,4 +55,4 @@ class Labels(Feedback):
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        return cls(candidates=torch.tensor([0]), labels=torch.tensor([number(row, "label")]))
+        return cls(candidates=torch.tensor([0]), labels=torch.tensor([read_number(row, "label")]))

@@ -1,4 +1,4 @@
-"""Lengths: how long each answer is, which the texts say by themselves."""
+"""Lengths: the number of tokens of each answer, which the trainer measures."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -9,8 +9,8 @@ from rlhf_losses.feedback.base import (
     Answer,
     Feedback,
     Row,
-    numbers,
     per_item,
+    read_numbers,
     require_finite,
     require_same_length,
     score_index,
@@ -20,10 +20,15 @@ from rlhf_losses.shapes import CandidateIndex, PerCandidate
 
 @dataclass(frozen=True, eq=False)
 class Lengths(Feedback):
-    """The tokens of an answer, its prompt left out, up to where each score is read; no column holds them.
+    """Number of answer tokens up to each score; no dataset column contains it.
 
-    >>> Lengths(texts=[0, 1], lengths=[12, 30]).lengths
-    tensor([12., 30.])
+    Attributes:
+        texts: positions in the scores, of shape (scores).
+        lengths: number of tokens of the answer, without its prompt, up to the token of the score; of shape (scores).
+
+    Examples:
+        >>> Lengths(texts=[0, 1], lengths=[12, 30]).lengths
+        tensor([12., 30.])
     """
 
     texts: CandidateIndex = score_index()
@@ -42,10 +47,10 @@ class Lengths(Feedback):
 
     @classmethod
     def answers(cls, row: Row) -> list[Answer]:
-        """Return nothing: the texts are those of the other kinds that a row holds."""
+        """Return no texts: lengths refer to the texts of the other feedback of a row."""
         return []
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        lengths = numbers(row, "lengths")
+        lengths = read_numbers(row, "lengths")
         return cls(torch.arange(len(lengths)), torch.tensor(lengths))

@@ -1,6 +1,6 @@
-"""Mixed: several kinds of feedback over the same scores."""
+"""Mixed feedback: several feedback types over the same scores."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -8,86 +8,108 @@ import torch
 from torch import Tensor
 
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
-from rlhf_losses.feedback.base import Answer, Feedback, Row
+from rlhf_losses.feedback.base import Answer, F, Feedback, Row
 from rlhf_losses.feedback.types import feedback_types_of_row, find_source_type
 from rlhf_losses.shapes import ItemIndex
 
 
 @dataclass(frozen=True, eq=False)
 class Mixed(Feedback):
-    """What rows hold when they carry more than one kind; each term of a loss reads its own.
+    """Feedback of several types; each term of an objective uses the part of its own type.
 
-    >>> from rlhf_losses.feedback import Pairs, Steps
-    >>> both = Mixed((Pairs(chosen=[0], rejected=[1]), Steps(steps=[0], values=[1.0])))
-    >>> both.convert_to(Steps).values
-    tensor([1.])
+    Attributes:
+        parts: feedback of different types over the same vector of scores.
+
+    Examples:
+        >>> from rlhf_losses.feedback import Pairs, Steps
+        >>> both = Mixed((Pairs(chosen=[0], rejected=[1]), Steps(steps=[0], values=[1.0])))
+        >>> both.convert_to(Steps).values
+        tensor([1.])
     """
 
-    kinds: tuple[Feedback, ...]
+    parts: tuple[Feedback, ...]
 
     def __post_init__(self) -> None:
         self.check()
 
     def __len__(self) -> int:
-        return sum(len(kind) for kind in self.kinds)
+        return sum(len(part) for part in self.parts)
 
     @property
     def item_positions(self) -> ItemIndex:
-        return torch.cat([kind.item_positions for kind in self.kinds] or [torch.empty(0, dtype=torch.long)])
+        return torch.cat([part.item_positions for part in self.parts] or [torch.empty(0, dtype=torch.long)])
 
     def check(self) -> None:
-        held = [type(kind).__name__ for kind in self.kinds]
-        twice = next((name for name in held if held.count(name) > 1), None)
-        if twice is not None:
+        names = [type(part).__name__ for part in self.parts]
+        repeated = next((name for name in names if names.count(name) > 1), None)
+        if repeated is not None:
             raise InvalidFeedbackError(
-                f"Mixed got {twice} more than once, and a loss would read only the first. "
-                f"Join them first: {twice}.concatenate([...])."
+                f"Mixed received {repeated} {names.count(repeated)} times, but a loss uses one part of each type. "
+                f"Concatenate the parts first: {repeated}.concatenate([...])."
             )
 
     @classmethod
     def answers(cls, row: Row) -> list[Answer]:
-        return [answer for kind in feedback_types_of_row(row) for answer in kind.answers(row)]
+        return [answer for feedback_type in feedback_types_of_row(row) for answer in feedback_type.answers(row)]
 
     @classmethod
-    def from_row(cls, row: Row) -> Self:
-        """Read every kind that the row holds; positions count the parts of the first kind, then of the next."""
-        return cls.from_row_with(row, feedback_types_of_row(row))
+    def from_row(cls, row: Row, feedback_types: Sequence[type[Feedback]] | None = None) -> Self:
+        """Return the feedback of one row; positions count the answers of the first type, then those of the next.
 
-    @classmethod
-    def from_row_with(cls, row: Row, kinds: Sequence[type[Feedback]]) -> Self:
-        """Read the given kinds from one row, which must hold them."""
-        read, first = [], 0
-        for kind in kinds:
-            feedback = kind.from_row(row)
-            count = feedback.score_count()
-            read.append(feedback.reindexed(torch.arange(first, first + count)))
-            first += count
-        return cls(tuple(read))
+        Args:
+            row: a row of a dataset.
+            feedback_types: feedback types to use, all of which the row contains; by default all types of the row.
+        """
+        types = feedback_types_of_row(row) if feedback_types is None else feedback_types
+        return cls(shift_positions([feedback_type.from_row(row) for feedback_type in types]))
 
-    def convert_to(self, kind: type[Feedback]) -> Feedback:
-        if isinstance(self, kind):
+    def convert_to(self, feedback_type: type[F]) -> F:
+        if isinstance(self, feedback_type):
             return self
-        held = [type(feedback) for feedback in self.kinds]
-        source = find_source_type(kind, held)
+        types = [type(part) for part in self.parts]
+        source = find_source_type(feedback_type, types)
         if source is None:
+            names = ", ".join(one.__name__ for one in types) or "no feedback"
             raise FeedbackMismatchError(
-                f"This batch holds {', '.join(k.__name__ for k in held) or 'no feedback'}, and none of it can be read "
-                f"as {kind.__name__}. Take a loss for what it holds, or add {kind.__name__} to the data."
+                f"The data contain {names}, which cannot be converted to {feedback_type.__name__}. Use a loss for "
+                f"these types, or add the columns of {feedback_type.__name__}."
             )
-        return self.kinds[held.index(source)].convert_to(kind)
+        return self.parts[types.index(source)].convert_to(feedback_type)
 
     def to(self, device: torch.device | str) -> Self:
-        return type(self)(tuple(kind.to(device) for kind in self.kinds))
+        return type(self)(tuple(part.to(device) for part in self.parts))
 
     def score_count(self) -> int:
-        return max((kind.score_count() for kind in self.kinds), default=0)
+        return max((part.score_count() for part in self.parts), default=0)
 
-    def reindexed(self, new_position: Tensor) -> Self:
-        return type(self)(tuple(kind.reindexed(new_position) for kind in self.kinds))
+    def reindexed(self, new_positions: Tensor) -> Self:
+        return type(self)(tuple(part.reindexed(new_positions) for part in self.parts))
 
     @classmethod
     def concatenate(cls, parts: Sequence[Feedback]) -> Self:
-        """Join batch after batch, kind by kind; a kind that only some of them hold is joined from those."""
-        flat = [kind for part in parts for kind in (part.kinds if isinstance(part, Mixed) else (part,))]
-        types = list(dict.fromkeys(type(kind) for kind in flat))
-        return cls(tuple(t.concatenate([kind for kind in flat if type(kind) is t]) for t in types))
+        """Return the items of several objects, type by type; objects without a type add no items of it."""
+        flat = [inner for part in parts for inner in (part.parts if isinstance(part, Mixed) else (part,))]
+        types = list(dict.fromkeys(type(part) for part in flat))
+        return cls(tuple(t.concatenate([part for part in flat if type(part) is t]) for t in types))
+
+
+def shift_positions(feedback: Iterable[Feedback], score_counts: Iterable[int] | None = None) -> tuple[Feedback, ...]:
+    """Return feedback over separate vectors of scores as feedback over the concatenation of these vectors.
+
+    Args:
+        feedback: feedback whose positions start at 0 each.
+        score_counts: number of scores of each; by default its largest position plus 1.
+
+    Examples:
+        >>> from rlhf_losses.feedback import Pairs
+        >>> pair = Pairs(chosen=[0], rejected=[1])
+        >>> [one.chosen.item() for one in shift_positions([pair, pair])]
+        [0, 2]
+    """
+    every = list(feedback)
+    counts = [one.score_count() for one in every] if score_counts is None else list(score_counts)
+    shifted, start = [], 0
+    for one, count in zip(every, counts, strict=True):
+        shifted.append(one.reindexed(torch.arange(start, start + count)))
+        start += count
+    return tuple(shifted)

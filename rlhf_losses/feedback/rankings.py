@@ -1,4 +1,4 @@
-"""Rankings: answers to one prompt, best first, ties allowed."""
+"""Rankings: lists of answers to one prompt, ordered by quality, with ties."""
 
 from dataclasses import dataclass, field
 from typing import Self
@@ -10,10 +10,10 @@ from rlhf_losses.feedback.base import (
     Answer,
     Feedback,
     Row,
-    numbers,
     per_item,
-    require_cover,
+    read_numbers,
     require_finite,
+    require_matching_sizes,
     require_same_length,
     score_index,
 )
@@ -24,18 +24,23 @@ from rlhf_losses.shapes import CandidateIndex, ItemIndex, PerCandidate, Ranks, S
 
 @dataclass(frozen=True, eq=False)
 class Rankings(Feedback):
-    """Lists of candidates laid end to end; rank 1 is best and equal ranks are ties.
+    """Lists of ranked candidates, one list after another.
 
-    `grades` say how good each candidate is. Rankings read from ratings have those; else a grade is the number of
-    ranks below it.
+    Attributes:
+        candidates: positions of the answers in the scores, of shape (candidates).
+        ranks: rank of each candidate in its list, of shape (candidates); 1 is best, and equal ranks are ties.
+        sizes: number of candidates of each list, of shape (lists); at least 2.
+        grades: quality of each candidate, of shape (candidates); higher is better. By default the number of ranks below
+            it in its list. Rankings from ratings have the ratings as grades.
 
-    >>> two_lists = Rankings(candidates=[0, 1, 2, 3, 4], ranks=[1, 2, 2, 1, 2], sizes=[3, 2])
-    >>> len(two_lists)
-    2
-    >>> two_lists.to_pairs().preference
-    tensor([1.0000, 1.0000, 0.5000, 1.0000])
-    >>> two_lists.grades
-    tensor([1., 0., 0., 1., 0.])
+    Examples:
+        >>> two_lists = Rankings(candidates=[0, 1, 2, 3, 4], ranks=[1, 2, 2, 1, 2], sizes=[3, 2])
+        >>> len(two_lists)
+        2
+        >>> two_lists.to_pairs().preference
+        tensor([1.0000, 1.0000, 0.5000, 1.0000])
+        >>> two_lists.grades
+        tensor([1., 0., 0., 1., 0.])
     """
 
     candidates: CandidateIndex = score_index()
@@ -57,15 +62,16 @@ class Rankings(Feedback):
 
     @property
     def item_positions(self) -> ItemIndex:
-        return self.candidates[self.sizes.cumsum(0) - self.sizes]
+        return self.candidates[Ragged(self.sizes).starts]
 
     def check(self) -> None:
         require_same_length("Rankings", candidates=self.candidates, ranks=self.ranks, grades=self.grades)
         require_finite("Rankings", "grades", self.grades)
-        require_cover("Rankings", self.sizes, self.candidates)
+        require_matching_sizes("Rankings", self.sizes, self.candidates)
         if bool((self.sizes < 2).any()):
             raise InvalidFeedbackError(
-                "Rankings got a list of one candidate, which ranks nothing. Give two or more candidates a prompt."
+                f"Rankings received a list of {int(self.sizes.min())} candidates, but a ranking needs at least two. "
+                "Add candidates, or drop the row."
             )
 
     @classmethod
@@ -74,29 +80,29 @@ class Rankings(Feedback):
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        ranks = torch.tensor(numbers(row, "ranks"))
+        ranks = torch.tensor(read_numbers(row, "ranks"))
         require_same_length("Rankings", completions=row.get("completions", ranks), ranks=ranks)
         require_finite("Rankings", "ranks", ranks)
-        # Ranks may be written as any numbers; only their order counts.
+        # Columns may have any numbers as ranks; their order matters.
         dense = torch.unique(ranks, return_inverse=True)[1] + 1
         return cls(candidates=torch.arange(len(ranks)), ranks=dense, sizes=torch.tensor([len(ranks)]))
 
     def lists(self, scores: Scores) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Split scores and ranks into one pair of vectors a list."""
-        sizes = self.sizes.tolist()
-        return list(zip(scores[self.candidates].split(sizes), self.ranks.split(sizes), strict=True))
+        """Return the scores and the ranks of each list."""
+        lists = Ragged(self.sizes)
+        return list(zip(lists.split(scores[self.candidates]), lists.split(self.ranks), strict=True))
 
     def graded_lists(self, scores: Scores) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Split scores and grades into one pair of vectors a list."""
+        """Return the scores and the grades of each list."""
         assert self.grades is not None
-        sizes = self.sizes.tolist()
-        return list(zip(scores[self.candidates].split(sizes), self.grades.split(sizes), strict=True))
+        lists = Ragged(self.sizes)
+        return list(zip(lists.split(scores[self.candidates]), lists.split(self.grades), strict=True))
 
     def _to_coarser(self) -> Pairs:
         return self.to_pairs()
 
     def to_pairs(self) -> Pairs:
-        """Return every pair of candidates of a list; a tie is a pair with preference 0.5."""
+        """Return every pair of candidates of each list; a tie is a pair with preference 0.5."""
         first, second = Ragged(self.sizes).pairs()
         better = torch.where(self.ranks[first] <= self.ranks[second], first, second)
         worse = first + second - better
@@ -105,4 +111,4 @@ class Rankings(Feedback):
 
     def _ranks_below(self) -> PerCandidate:
         lists = Ragged(self.sizes)
-        return (lists.highest(self.ranks)[lists.of] - self.ranks).float()
+        return (lists.max(self.ranks)[lists.segment_ids] - self.ranks).float()

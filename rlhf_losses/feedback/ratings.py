@@ -1,4 +1,4 @@
-"""Ratings: one number an answer."""
+"""Ratings: one number per answer."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -10,11 +10,11 @@ from rlhf_losses.feedback.base import (
     Answer,
     Feedback,
     Row,
-    number,
-    numbers,
     per_item,
-    require_cover,
+    read_number,
+    read_numbers,
     require_finite,
+    require_matching_sizes,
     require_same_length,
     score_index,
 )
@@ -25,10 +25,16 @@ from rlhf_losses.shapes import CandidateIndex, PerCandidate, Sizes
 
 @dataclass(frozen=True, eq=False)
 class Ratings(Feedback):
-    """One rating a candidate; `sizes` says how many candidates in a row answer the same prompt.
+    """One rating per answer.
 
-    >>> Ratings(candidates=[0, 1, 2], ratings=[3.0, 5.0, 4.0], sizes=[3]).to_rankings().ranks
-    tensor([3, 1, 2])
+    Attributes:
+        candidates: positions of the answers in the scores, of shape (candidates).
+        ratings: rating of each answer, of shape (candidates); higher is better.
+        sizes: number of answers to each prompt, of shape (prompts); at least 1.
+
+    Examples:
+        >>> Ratings(candidates=[0, 1, 2], ratings=[3.0, 5.0, 4.0], sizes=[3]).to_rankings().ranks
+        tensor([3, 1, 2])
     """
 
     candidates: CandidateIndex = score_index()
@@ -49,9 +55,9 @@ class Ratings(Feedback):
     def check(self) -> None:
         require_same_length("Ratings", candidates=self.candidates, ratings=self.ratings)
         require_finite("Ratings", "rating", self.ratings)
-        require_cover("Ratings", self.sizes, self.candidates)
+        require_matching_sizes("Ratings", self.sizes, self.candidates)
         if bool((self.sizes < 1).any()):
-            raise InvalidFeedbackError("Ratings got a prompt without ratings, which says nothing. Drop the row.")
+            raise InvalidFeedbackError("Ratings received a row with 0 ratings, which has no items. Drop the row.")
 
     @classmethod
     def answers(cls, row: Row) -> list[Answer]:
@@ -60,8 +66,9 @@ class Ratings(Feedback):
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        ratings = numbers(row, "ratings") if row.get("ratings") is not None else [number(row, "rating")]
-        if row.get("ratings") is not None and row.get("completions") is not None:
+        several = row.get("ratings") is not None
+        ratings = read_numbers(row, "ratings") if several else [read_number(row, "rating")]
+        if several and row.get("completions") is not None:
             require_same_length("Ratings", completions=row["completions"], ratings=ratings)
         return cls(torch.arange(len(ratings)), torch.tensor(ratings), sizes=torch.tensor([len(ratings)]))
 
@@ -69,17 +76,16 @@ class Ratings(Feedback):
         return self.to_rankings()
 
     def to_rankings(self) -> Rankings:
-        """Rank the answers of each prompt by their rating, its grade; prompts with one answer rank nothing."""
+        """Return one ranking per prompt with at least two answers, with the ratings as grades."""
         prompts = Ragged(self.sizes)
-        several = (self.sizes > 1)[prompts.of]
-        lists, ratings = prompts.only(several), self.ratings[several]
-        lists = Ragged(lists.sizes[lists.sizes > 0])
-        # Ratings in words of their order, numbered on from list to list.
+        has_several = (self.sizes > 1)[prompts.segment_ids]
+        lists, ratings = Ragged(self.sizes[self.sizes > 1]), self.ratings[has_several]
+        # Dense ranks over all lists, from best to worst rating and increasing from list to list.
         order = torch.unique(-ratings, return_inverse=True)[1]
-        ranks = torch.unique(lists.of * len(order) + order, return_inverse=True)[1]
+        ranks = torch.unique(lists.segment_ids * len(order) + order, return_inverse=True)[1]
         return Rankings(
-            candidates=self.candidates[several],
-            ranks=ranks + lists.highest(-ranks)[lists.of] + 1,
+            candidates=self.candidates[has_several],
+            ranks=ranks + lists.max(-ranks)[lists.segment_ids] + 1,
             sizes=lists.sizes,
             grades=ratings,
         )

@@ -1,4 +1,4 @@
-"""Steps: the segments of one answer, each with a label or a rating."""
+"""Steps: each step of one answer has a label or a rating."""
 
 from dataclasses import dataclass, field
 from typing import Self
@@ -10,24 +10,32 @@ from rlhf_losses.feedback.base import (
     Answer,
     Feedback,
     Row,
-    numbers,
     per_item,
-    require_cover,
+    read_numbers,
     require_finite,
+    require_matching_sizes,
     require_same_length,
     score_index,
 )
+from rlhf_losses.feedback.ragged import Ragged
 from rlhf_losses.shapes import PerStep, Sizes, StepIndex
+
+_NO_STEPS = "Steps received an answer with 0 steps, which has no items. Drop the row."
 
 
 @dataclass(frozen=True, eq=False)
 class Steps(Feedback):
-    """One value a step: a label (true or false, +1 or −1) or a rating.
+    """One label or rating per step of an answer.
 
-    `sizes` says how many steps each answer has; without it they are the steps of one answer.
+    Attributes:
+        steps: positions of the steps in the scores, of shape (steps).
+        values: label (true or false, 1 or 0, +1 or −1, or a probability) or rating of each step, of shape (steps).
+        sizes: number of steps of each answer, of shape (answers); at least 1. By default all steps belong to one
+            answer.
 
-    >>> Steps.from_row({"prompt": "", "completions": ["2 + 2", " = 5"], "labels": [True, False]}).values
-    tensor([1., 0.])
+    Examples:
+        >>> Steps.from_row({"prompt": "", "completions": ["2 + 2", " = 5"], "labels": [True, False]}).values
+        tensor([1., 0.])
     """
 
     steps: StepIndex = score_index()
@@ -54,9 +62,9 @@ class Steps(Feedback):
         require_same_length("Steps", steps=self.steps, labels=self.values)
         require_finite("Steps", "labels", self.values)
         if self.sizes is not None:
-            require_cover("Steps", self.sizes, self.steps)
+            require_matching_sizes("Steps", self.sizes, self.steps)
             if bool((self.sizes < 1).any()):
-                raise InvalidFeedbackError("Steps got an answer without steps, which says nothing. Drop the row.")
+                raise InvalidFeedbackError(_NO_STEPS)
 
     @classmethod
     def answers(cls, row: Row) -> list[Answer]:
@@ -64,13 +72,13 @@ class Steps(Feedback):
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        values = numbers(row, "labels")
+        values = read_numbers(row, "labels")
         require_same_length("Steps", completions=row.get("completions", values), labels=values)
         if not values:
-            raise InvalidFeedbackError("Steps got an answer without steps, which says nothing. Drop the row.")
+            raise InvalidFeedbackError(_NO_STEPS)
         return cls(steps=torch.arange(len(values)), values=torch.tensor(values))
 
     def first_steps(self) -> StepIndex:
-        """Return the score position of the first step of each answer."""
+        """Return the position in the scores of the first step of each answer."""
         assert self.sizes is not None
-        return self.steps[self.sizes.cumsum(0) - self.sizes]
+        return self.steps[Ragged(self.sizes).starts]

@@ -1,4 +1,4 @@
-"""Stepwise rankings: whole answers were compared, and each of them comes in steps."""
+"""Stepwise rankings: whole answers are compared, and each answer has several steps."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -10,26 +10,32 @@ from rlhf_losses.feedback.base import (
     Answer,
     Feedback,
     Row,
-    numbers,
     per_item,
-    require_cover,
+    read_numbers,
     require_finite,
+    require_matching_sizes,
     require_same_length,
     score_index,
 )
+from rlhf_losses.feedback.ragged import Ragged
 from rlhf_losses.feedback.rankings import Rankings
 from rlhf_losses.shapes import CandidateIndex, ItemIndex, Ranks, Sizes, StepIndex
 
 
 @dataclass(frozen=True, eq=False)
 class StepwiseRankings(Feedback):
-    """Lists of answers laid end to end, each with a score a step; rank 1 is best and equal ranks are ties.
+    """Lists of ranked answers with one score per step, one list after another.
 
-    `counts` says how many steps each answer has, `sizes` how many answers each list has.
+    Attributes:
+        steps: positions of the steps in the scores, of shape (steps).
+        counts: number of steps of each answer, of shape (candidates); at least 1.
+        ranks: rank of each answer in its list, of shape (candidates); 1 is best, and equal ranks are ties.
+        sizes: number of answers of each list, of shape (lists); at least 2.
 
-    >>> pair = StepwiseRankings.from_row({"chosen_steps": ["2 + 2", " = 4"], "rejected_steps": ["5"]})
-    >>> pair.counts, pair.ranks
-    (tensor([2, 1]), tensor([1, 2]))
+    Examples:
+        >>> pair = StepwiseRankings.from_row({"chosen_steps": ["2 + 2", " = 4"], "rejected_steps": ["5"]})
+        >>> pair.counts, pair.ranks
+        (tensor([2, 1]), tensor([1, 2]))
     """
 
     steps: StepIndex = score_index()
@@ -45,19 +51,20 @@ class StepwiseRankings(Feedback):
 
     @property
     def item_positions(self) -> ItemIndex:
-        return self.first_steps()[self.sizes.cumsum(0) - self.sizes]
+        return self.first_steps()[Ragged(self.sizes).starts]
 
     def check(self) -> None:
         require_same_length("StepwiseRankings", counts=self.counts, ranks=self.ranks)
-        require_cover("StepwiseRankings", self.sizes, self.ranks)
-        require_cover("StepwiseRankings", self.counts, self.steps)
+        require_matching_sizes("StepwiseRankings", self.sizes, self.ranks)
+        require_matching_sizes("StepwiseRankings", self.counts, self.steps)
         if bool((self.counts < 1).any()):
             raise InvalidFeedbackError(
-                "StepwiseRankings got an answer without steps, which has no score. Drop the row."
+                "StepwiseRankings received an answer with 0 steps, which has no score. Drop the row."
             )
         if bool((self.sizes < 2).any()):
             raise InvalidFeedbackError(
-                "StepwiseRankings got a list of one answer, which ranks nothing. Give two or more answers a prompt."
+                f"StepwiseRankings received a list of {int(self.sizes.min())} answers, but a ranking needs at least "
+                "two. Add answers, or drop the row."
             )
 
     @classmethod
@@ -67,23 +74,23 @@ class StepwiseRankings(Feedback):
     @classmethod
     def from_row(cls, row: Row) -> Self:
         counts = [len(steps) for steps in _answers(row)]
-        ranks = torch.tensor([1.0, 2.0] if row.get("completion_steps") is None else numbers(row, "ranks"))
+        ranks = torch.tensor([1.0, 2.0] if row.get("completion_steps") is None else read_numbers(row, "ranks"))
         require_same_length("StepwiseRankings", completion_steps=counts, ranks=ranks)
         require_finite("StepwiseRankings", "ranks", ranks)
         return cls(
             steps=torch.arange(sum(counts)),
             counts=torch.tensor(counts),
-            # Ranks may be written as any numbers; only their order counts.
+            # Columns may have any numbers as ranks; their order matters.
             ranks=torch.unique(ranks, return_inverse=True)[1] + 1,
             sizes=torch.tensor([len(counts)]),
         )
 
     def first_steps(self) -> StepIndex:
-        """Return the score position of the first step of each answer."""
-        return self.steps[self.counts.cumsum(0) - self.counts]
+        """Return the position in the scores of the first step of each answer."""
+        return self.steps[Ragged(self.counts).starts]
 
-    def of_answers(self) -> Rankings:
-        """Return the rankings of the answers, whose score positions count the answers."""
+    def answer_rankings(self) -> Rankings:
+        """Return the rankings of whole answers; their positions count the answers."""
         return Rankings(torch.arange(len(self.counts), device=self.counts.device), self.ranks, self.sizes)
 
 

@@ -1,4 +1,4 @@
-"""Which kinds of feedback exist, and which of them given columns hold."""
+"""The feedback types, and which of them a dataset contains."""
 
 from collections.abc import Iterable
 
@@ -24,44 +24,57 @@ FEEDBACK_TYPES: tuple[type[Feedback], ...] = (
     Votes,
     Attributes,
 )
+"""Feedback types that a dataset can contain."""
 
 STEPWISE_TYPES: tuple[type[Feedback], ...] = (Steps, StepwiseRankings)
-"""The kinds whose answers come in steps, with a score read at the end of each."""
-
+"""Feedback types whose answers have several steps, with one score at the end of each."""
 
 IMPLICIT_TYPES: tuple[type[Feedback], ...] = (Feedback, Lengths)
-"""What a loss may read whatever was said: the scores alone, or how long the answers are."""
+"""Feedback types that every dataset provides: the scores alone, and the lengths of the answers."""
 
 
-def find_source_type(wanted: type[Feedback], held: Iterable[type[Feedback]]) -> type[Feedback] | None:
-    """Return the kind among `held` that `wanted` is read from: itself if it is there, else the first above it.
+def find_source_type(target: type[Feedback], available: Iterable[type[Feedback]]) -> type[Feedback] | None:
+    """Return the type to convert to `target`: `target` itself if available, otherwise the first that converts to it.
 
-    >>> find_source_type(Pairs, [Ratings, Steps]).__name__
-    'Ratings'
+    Args:
+        target: feedback type of a loss.
+        available: feedback types of the data.
+
+    Returns:
+        A type of `available`, or None if no type converts to `target`.
+
+    Examples:
+        >>> find_source_type(Pairs, [Ratings, Steps]).__name__
+        'Ratings'
     """
-    held = list(held)
-    direct = [kind for kind in held if issubclass(kind, wanted)]
-    return next(iter(direct + [kind for kind in held if kind.is_convertible_to(wanted)]), None)
+    available = list(available)
+    exact = [one for one in available if issubclass(one, target)]
+    convertible = [one for one in available if one.is_convertible_to(target)]
+    return next(iter(exact + convertible), None)
 
 
 def feedback_types_in_columns(columns: Iterable[str]) -> tuple[type[Feedback], ...]:
-    """Return the kinds of feedback that data with these columns hold.
+    """Return the feedback types that a dataset with these columns contains.
 
-    >>> [kind.__name__ for kind in feedback_types_in_columns(["prompt", "completions", "ranks"])]
-    ['Rankings']
+    Raises:
+        FeedbackMismatchError: the column `completions` is used both for answers and for steps.
+
+    Examples:
+        >>> [one.__name__ for one in feedback_types_in_columns(["prompt", "completions", "ranks"])]
+        ['Rankings']
     """
     columns = list(columns)
-    held = tuple(kind for kind in FEEDBACK_TYPES if kind.held_by(columns))
-    lists = [kind.__name__ for kind in held if kind in (Rankings, Votes)]
-    if Steps in held and (lists or "ratings" in columns):
+    found = tuple(one for one in FEEDBACK_TYPES if one.matches_columns(columns))
+    of_answers = [one.__name__ for one in found if one in (Rankings, Votes)]
+    if Steps in found and (of_answers or "ratings" in columns):
         raise FeedbackMismatchError(
-            f"The columns {', '.join(columns)} make 'completions' both the answers of {(lists or ['Ratings'])[0]} "
-            "and the steps of one answer. It can be only one of them; split the data into two datasets, "
-            "or give the answers as chosen and rejected."
+            f"The columns are {', '.join(columns)}. 'completions' would be both the answers of "
+            f"{(of_answers or ['Ratings'])[0]} and the steps of one answer. Split the data into two datasets, or put "
+            "the answers into the columns chosen and rejected."
         )
-    return held
+    return found
 
 
 def feedback_types_of_row(row: Row) -> tuple[type[Feedback], ...]:
-    """Return the kinds that one row holds; a column that is null in this row holds nothing."""
+    """Return the feedback types of one row; columns that are null in this row are ignored."""
     return feedback_types_in_columns([name for name, value in row.items() if value is not None])

@@ -1,4 +1,4 @@
-"""Votes: how many annotators preferred each of two answers."""
+"""Votes: the number of annotators who preferred each of two answers."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -10,33 +10,41 @@ from rlhf_losses.feedback.base import (
     Answer,
     Feedback,
     Row,
-    number,
-    numbers,
     optional_per_item,
     per_item,
+    read_number,
+    read_numbers,
+    require_in_range,
     require_same_length,
-    require_within,
     score_index,
 )
 from rlhf_losses.feedback.pairs import Pairs
 from rlhf_losses.shapes import PairIndex, PerPair
 
-_MOST = 1e9
+_MAX_VOTES = 1e9
 
 
 @dataclass(frozen=True, eq=False)
 class Votes(Feedback):
-    """Counts for the first and the second answer, and of annotators who saw a tie.
+    """Number of votes for each of two answers, and for a tie.
 
-    >>> Votes(first=[0], second=[1], votes_first=[1], votes_second=[2]).to_pairs().preference
-    tensor([0.6667])
+    Attributes:
+        first: positions of the first answers in the scores, of shape (pairs).
+        second: positions of the second answers, of shape (pairs).
+        votes_first: number of votes for the first answer, of shape (pairs).
+        votes_second: number of votes for the second answer, of shape (pairs).
+        ties: number of votes for a tie, of shape (pairs); None means no such votes.
+
+    Examples:
+        >>> Votes(first=[0], second=[1], votes_first=[1], votes_second=[2]).to_pairs().preference
+        tensor([0.6667])
     """
 
     first: PairIndex = score_index()
     second: PairIndex = score_index()
     votes_first: PerPair = per_item()
     votes_second: PerPair = per_item()
-    ties: PerPair | None = optional_per_item(neutral=0.0)
+    ties: PerPair | None = optional_per_item(fill_value=0.0)
 
     columns = (("completions", "votes"),)
     optional_columns = ("prompt", "ties")
@@ -53,11 +61,9 @@ class Votes(Feedback):
         counts = {"votes_first": self.votes_first, "votes_second": self.votes_second, "ties": self.ties}
         require_same_length("Votes", first=self.first, second=self.second, **counts)
         for name, values in counts.items():
-            require_within("Votes", name, values, 0.0, _MOST)
-        if bool((self._voters() == 0).any()):
-            raise InvalidFeedbackError(
-                "Votes got a pair on which nobody voted, which prefers nothing. Drop the pairs without votes."
-            )
+            require_in_range("Votes", name, values, 0.0, _MAX_VOTES)
+        if bool((self._total() == 0).any()):
+            raise InvalidFeedbackError("Votes received a pair with 0 votes, which has no preference. Drop the row.")
 
     @classmethod
     def answers(cls, row: Row) -> list[Answer]:
@@ -65,31 +71,32 @@ class Votes(Feedback):
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        votes = numbers(row, "votes")
-        if len(votes) != 2 or len(row.get("completions", votes)) != 2:
+        votes = read_numbers(row, "votes")
+        completions = row.get("completions", votes)
+        if len(votes) != 2 or len(completions) != 2:
             raise InvalidFeedbackError(
-                f"Votes got {len(votes)} counts for {len(row.get('completions', votes))} completions. "
-                "A vote is between two answers; give two completions and two counts a row."
+                f"Votes received {len(votes)} counts for {len(completions)} completions, but a vote is between two "
+                "answers. Write two completions and two counts per row."
             )
-        ties = None if row.get("ties") is None else torch.tensor([number(row, "ties")])
-        first, second = torch.tensor(votes).split(1)
-        return cls(torch.tensor([0]), torch.tensor([1]), first, second, ties)
+        ties = None if row.get("ties") is None else torch.tensor([read_number(row, "ties")])
+        first, second = torch.tensor(votes[:1]), torch.tensor(votes[1:])
+        return cls(torch.tensor([0]), torch.tensor([1]), votes_first=first, votes_second=second, ties=ties)
 
     def _to_coarser(self) -> Pairs:
         return self.to_pairs()
 
     def to_pairs(self) -> Pairs:
-        """Return pairs whose preference is the share of votes, a tie counting half, and the share of ties."""
+        """Return pairs with the shares of votes as `preference`, where a tie counts one half, and as `tie`."""
         ties = torch.zeros_like(self.votes_first) if self.ties is None else self.ties
-        share = (self.votes_first + ties / 2) / self._voters()
+        share = (self.votes_first + ties / 2) / self._total()
         first_wins = share >= 0.5
         return Pairs(
             chosen=torch.where(first_wins, self.first, self.second),
             rejected=torch.where(first_wins, self.second, self.first),
             preference=torch.where(first_wins, share, 1 - share),
-            tie=ties / self._voters(),
+            tie=ties / self._total(),
         )
 
-    def _voters(self) -> PerPair:
-        cast = self.votes_first + self.votes_second
-        return cast if self.ties is None else cast + self.ties
+    def _total(self) -> PerPair:
+        decided = self.votes_first + self.votes_second
+        return decided if self.ties is None else decided + self.ties

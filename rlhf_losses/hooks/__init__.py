@@ -1,6 +1,31 @@
-"""The extension door: hooks, the plugin manager, and the loss_registry of losses."""
+"""Plugins: hook specifications, the plugin manager and the registries of the classes that plugins provide."""
 
-from rlhf_losses.hooks.markers import hookimpl
-from rlhf_losses.hooks.registry import LossEntry, LossRegistry, loss_registry, parse_loss
+from rlhf_losses.hooks.registry import (
+    ConverterRegistry,
+    EstimateRegistry,
+    LossRegistry,
+    Registry,
+    RegistryEntry,
+    TransformRegistry,
+    converter_registry,
+    estimate_registry,
+    loss_registry,
+    parse_loss,
+    transform_registry,
+)
+from rlhf_losses.hooks.specs import hookimpl
 
-__all__ = ["LossRegistry", "LossEntry", "loss_registry", "hookimpl", "parse_loss"]
+__all__ = [
+    "ConverterRegistry",
+    "EstimateRegistry",
+    "LossRegistry",
+    "Registry",
+    "RegistryEntry",
+    "TransformRegistry",
+    "converter_registry",
+    "estimate_registry",
+    "hookimpl",
+    "loss_registry",
+    "parse_loss",
+    "transform_registry",
+]

@@ -1,13 +1,14 @@
-"""Our own plugin: what is built in comes in through the same hooks as a stranger's."""
+"""The built-in plugin: provides the losses, converters and score transforms of this package."""
 
 from collections.abc import Iterable
+from typing import Any
 
-from rlhf_losses import converters, losses
-from rlhf_losses.hooks.markers import hookimpl
+from rlhf_losses import converters, losses, transforms
+from rlhf_losses.hooks.specs import hookimpl
 
 
 @hookimpl
-def provide_losses() -> Iterable[type[losses.Loss]]:
+def provide_losses() -> Iterable[type[losses.Loss[Any] | losses.NamedObjective]]:
     """Return the built-in losses."""
     return [
         losses.BradleyTerry,
@@ -64,3 +65,9 @@ def provide_dataset_converters() -> Iterable[type[converters.DatasetConverter]]:
         converters.ArenaTable,
         converters.TokenizedPairs,
     ]
+
+
+@hookimpl
+def provide_score_transforms() -> Iterable[type[transforms.ScoreTransform]]:
+    """Return the built-in score transforms."""
+    return [transforms.Standardize, transforms.Clip]

@@ -1,4 +1,4 @@
-"""Build the plugin manager: built-ins first, then installed plugins, then files given by hand."""
+"""The plugin manager: loads the built-in plugin, installed plugins and plugin files."""
 
 import importlib.metadata
 import importlib.util
@@ -12,35 +12,52 @@ import pluggy
 
 from rlhf_losses.errors import PluginError, did_you_mean
 from rlhf_losses.hooks import builtins, specs
-from rlhf_losses.hooks.markers import PROJECT
+from rlhf_losses.hooks.specs import PROJECT, RENAMED_HOOKS
 
 BLOCK = "RLHF_LOSSES_BLOCK"
-"""Environment variable: names of installed plugins to leave out, separated by commas."""
+"""Environment variable with the names of installed plugins that are not loaded, separated by commas."""
 
 BUILT_IN = "built-in"
+"""Name of the plugin with the losses and converters of this package."""
 
 
 def build_manager(plugin_files: Iterable[str | Path] = ()) -> pluggy.PluginManager:
-    """Return a manager with the built-in losses, every installed plugin that is not blocked, and the given files."""
+    """Load all plugins: the built-in one, installed ones by name, then files.
+
+    `RLHF_LOSSES_BLOCK` blocks installed plugins before they are imported. A file is always loaded, also under the name
+    of a blocked plugin.
+
+    Args:
+        plugin_files: Python files with plugins that are not installed.
+
+    Raises:
+        PluginError: a plugin cannot be loaded, or breaks the contract.
+    """
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(specs)
     register(manager, builtins, BUILT_IN)
-    blocked = [name.strip() for name in os.environ.get(BLOCK, "").split(",")]
+    for name in {name.strip() for name in os.environ.get(BLOCK, "").split(",")} - {"", BUILT_IN}:
+        manager.set_blocked(name)
     for entry_point in sorted(importlib.metadata.entry_points(group=PROJECT), key=lambda e: e.name):
-        if entry_point.name not in blocked:
+        if not manager.is_blocked(entry_point.name):
             register(manager, _load(entry_point), entry_point.name)
-    for file in plugin_files:
-        register(manager, load_file(Path(file)), Path(file).stem)
+    for file in map(Path, plugin_files):
+        manager.unblock(file.stem)
+        register(manager, load_file(file), file.stem)
     return manager
 
 
 def register(manager: pluggy.PluginManager, plugin: object, name: str) -> None:
-    """Register one plugin, or raise `PluginError` that names it."""
+    """Register one plugin.
+
+    Raises:
+        PluginError: the name is taken, or the plugin implements no hook, an unknown hook or one with other arguments.
+    """
     if manager.has_plugin(name):
         raise PluginError(
-            f"Two plugins are called '{name}'. Rename one of them, or leave the installed one out: {BLOCK}={name}."
+            f"Two plugins are named '{name}'. Rename one of them, or block the installed one: {BLOCK}={name}."
         )
-    if not _marked(manager, plugin):
+    if not _implemented_hooks(manager, plugin):
         raise PluginError(
             f"Plugin '{name}' implements no hook, so it provides nothing. Put @hookimpl above one of: "
             f"{', '.join(_hooks())}."
@@ -53,14 +70,20 @@ def register(manager: pluggy.PluginManager, plugin: object, name: str) -> None:
 
 
 def load_file(path: Path) -> ModuleType:
-    """Import a plugin that is one Python file."""
+    """Import a plugin that consists of one Python file.
+
+    Args:
+        path: path of the file. The module is named after it, with a prefix: `json.py` does not replace Python's `json`.
+
+    Raises:
+        PluginError: there is no such file, it is not Python, or its import fails.
+    """
     if not path.is_file():
-        raise PluginError(f"There is no plugin file '{path}'. Give the path of a Python file: --plugin ./my_loss.py")
-    # A name of its own in sys.modules: a plugin in json.py must not replace Python's json.
+        raise PluginError(f"There is no plugin file '{path}'. Give the path of a Python file: --plugin ./my_loss.py.")
     name = f"rlhf_losses_plugin_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise PluginError(f"'{path}' is not a Python file. Give a file that ends in .py: --plugin ./my_loss.py")
+        raise PluginError(f"'{path}' is not a Python file. Give a file that ends in .py: --plugin ./my_loss.py.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -68,7 +91,7 @@ def load_file(path: Path) -> ModuleType:
     except Exception as error:
         del sys.modules[name]
         raise PluginError(
-            f"Plugin file '{path}' fails when it is imported: {type(error).__name__}: {error}. Mend the file."
+            f"The import of plugin file '{path}' fails: {type(error).__name__}: {error}. Fix the file."
         ) from error
     return module
 
@@ -78,22 +101,23 @@ def _load(entry_point: importlib.metadata.EntryPoint) -> object:
         return entry_point.load()
     except Exception as error:
         raise PluginError(
-            f"Plugin '{entry_point.name}' ({entry_point.value}) fails when it is imported: "
-            f"{type(error).__name__}: {error}. Mend it, uninstall it, or leave it out: {BLOCK}={entry_point.name}."
+            f"The import of plugin '{entry_point.name}' ({entry_point.value}) fails: {type(error).__name__}: {error}. "
+            f"Fix it, uninstall it, or block it: {BLOCK}={entry_point.name}."
         ) from error
 
 
 def _explain(manager: pluggy.PluginManager, plugin: object, name: str, error: pluggy.PluginValidationError) -> str:
-    known = _hooks()
-    unknown = next((hook for hook in _marked(manager, plugin) if hook not in known), None)
-    if unknown is not None:
+    unknown = next((hook for hook in _implemented_hooks(manager, plugin) if hook not in _hooks()), None)
+    if unknown is None:
         return (
-            f"Plugin '{name}' implements {unknown}, which is not a hook.{did_you_mean(unknown, known)} "
-            f"The hooks are: {', '.join(known)}."
+            f"Plugin '{name}' implements a hook with the wrong arguments: {' '.join(str(error).split())}. "
+            "Copy the signature from docs/reference/hooks.md."
         )
+    if unknown in RENAMED_HOOKS:
+        return f"Plugin '{name}' implements {unknown}, which has a new name. Rename it to {RENAMED_HOOKS[unknown]}."
     return (
-        f"Plugin '{name}' implements a hook with the wrong arguments: {' '.join(str(error).split())}. "
-        "Copy the signature from docs/reference/hooks.md."
+        f"Plugin '{name}' implements {unknown}, which is not a hook.{did_you_mean(unknown, _hooks())} "
+        f"Implement one of: {', '.join(_hooks())}."
     )
 
 
@@ -101,5 +125,5 @@ def _hooks() -> list[str]:
     return [name for name in vars(specs) if name.startswith("provide_")]
 
 
-def _marked(manager: pluggy.PluginManager, plugin: object) -> list[str]:
+def _implemented_hooks(manager: pluggy.PluginManager, plugin: object) -> list[str]:
     return [name for name in dir(plugin) if manager.parse_hookimpl_opts(plugin, name) is not None]

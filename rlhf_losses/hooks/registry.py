@@ -1,45 +1,80 @@
-"""Every loss by name, with the plugin it comes from."""
+"""Registries of the classes that plugins provide, by name."""
 
 import functools
 import importlib.metadata
-import inspect
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import pluggy
 
-from rlhf_losses.errors import PluginError, RlhfLossesError
+from rlhf_losses.converters import DatasetConverter, Native
+from rlhf_losses.errors import FeedbackMismatchError, PluginError, UnknownNameError, did_you_mean
 from rlhf_losses.feedback import IMPLICIT_TYPES, Feedback
+from rlhf_losses.feedback.base import Row
+from rlhf_losses.hooks.contracts import CONVERTERS, ESTIMATES, LOSSES, TRANSFORMS, Contract, LossClass
 from rlhf_losses.hooks.manager import BLOCK, BUILT_IN, build_manager
-from rlhf_losses.hooks.markers import PROJECT
-from rlhf_losses.losses import Loss
-from rlhf_losses.losses.base import require_dataclass
-from rlhf_losses.losses.parser import parse
+from rlhf_losses.hooks.specs import PROJECT
+from rlhf_losses.losses.base import AnyLoss
+from rlhf_losses.losses.parser import parse, parse_call
+from rlhf_losses.transforms import ScoreEstimate, ScoreTransform, TransformPipeline, parse_transforms
+
+
+class Named(Protocol):
+    """A class with a name in texts."""
+
+    @classmethod
+    def name(cls) -> str:
+        """Return the name."""
+
+
+T = TypeVar("T", bound=Named)
 
 
 @dataclass(frozen=True)
-class LossEntry:
-    """One loss, the plugin that provides it, and that plugin's version."""
+class RegistryEntry(Generic[T]):
+    """One class of a registry.
+
+    Attributes:
+        name: name in texts, in snake case.
+        cls: the class.
+        plugin: name of the plugin that provides it.
+        version: version of the distribution of the plugin, or `file` for a plugin file.
+    """
 
     name: str
-    loss: type[Loss]
+    cls: type[T]
     plugin: str
     version: str
 
 
-class LossRegistry(Mapping[str, type[Loss]]):
-    """Names to loss classes, in the order in which plugins provide them."""
+class Registry(Mapping[str, type[T]]):
+    """Classes by name, in the order in which plugins provide them.
+
+    Args:
+        manager: plugin manager, see `build_manager`.
+
+    Attributes:
+        contract: the hook and the checks for each class.
+        entries: one entry per class, by name.
+
+    Raises:
+        PluginError: a plugin fails, provides a class that breaks the contract, or a name that is taken.
+    """
+
+    contract: ClassVar[Contract[Any]]
 
     def __init__(self, manager: pluggy.PluginManager) -> None:
-        self.entries: dict[str, LossEntry] = {}
+        self.entries: dict[str, RegistryEntry[T]] = {}
         for plugin_name, plugin in manager.list_name_plugin():
-            for loss in provided(manager, "provide_losses", plugin_name, plugin):
-                self._add(loss, plugin_name)
+            if plugin is None:  # a blocked name
+                continue
+            for candidate in _provided(manager, self.contract.hook, plugin_name, plugin):
+                self._add(self.contract.validate(candidate, plugin_name), plugin_name)
 
-    def __getitem__(self, name: str) -> type[Loss]:
-        return self.entries[name].loss
+    def __getitem__(self, name: str) -> type[T]:
+        return self.entries[name].cls
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.entries)
@@ -47,108 +82,236 @@ class LossRegistry(Mapping[str, type[Loss]]):
     def __len__(self) -> int:
         return len(self.entries)
 
-    def parse(self, text: str) -> Loss:
-        """Return the loss that `text` names.
+    def lookup(self, name: str) -> type[T]:
+        """Return the class with a name.
 
-        >>> loss_registry().parse("bradley_terry(label_smoothing=0.1) + 0.01 * centering").terms[1].weight
-        0.01
+        Raises:
+            UnknownNameError: no plugin provides it; the message has the nearest name and all names.
         """
-        return parse(text, self)
+        if name not in self:
+            label = self.contract.label
+            known = f"Known are: {', '.join(self)}." if self else f"No installed plugin provides a {label}."
+            raise UnknownNameError(
+                f"Unknown {label} '{name}'.{did_you_mean(name, self)} {known} "
+                "Correct the name, install the plugin that provides it, or add --plugin FILE.py."
+            )
+        return self[name]
 
-    def for_feedback(self, kind: type[Feedback]) -> list[LossEntry]:
-        """Return the losses that can price feedback of `kind`, those made for it first."""
-        entries = self.entries.values()
-        fitting = [
-            one
-            for one in entries
-            if one.loss.feedback_type in IMPLICIT_TYPES or kind.is_convertible_to(one.loss.feedback_type)
-        ]
-        return sorted(fitting, key=lambda entry: entry.loss.feedback_type is not kind)
-
-    def _add(self, loss: Any, plugin: str) -> None:
-        require_contract(loss, plugin)
-        name = loss.name()
+    def _add(self, cls: type[T], plugin: str) -> None:
+        name = cls.name()
         if name in self.entries:
             other = self.entries[name]
             raise PluginError(
-                f"Two plugins provide a loss called '{name}': {where(other.loss)} (plugin {other.plugin}) and "
-                f"{where(loss)} (plugin {plugin}). Rename one, or leave a plugin out: {BLOCK}={plugin}."
+                f"Two plugins provide the {self.contract.label} '{name}': "
+                f"{_full_name(other.cls)} (plugin {other.plugin}) and {_full_name(cls)} (plugin {plugin}). "
+                f"Rename one of the classes, or block a plugin: {BLOCK}={plugin}."
             )
-        self.entries[name] = LossEntry(name, loss, plugin, version_of(plugin))
+        self.entries[name] = RegistryEntry(name, cls, plugin, _version(plugin))
+
+
+class LossRegistry(Registry[LossClass]):
+    """Registry of losses and named objectives."""
+
+    contract = LOSSES
+
+    def parse(self, text: str) -> AnyLoss:
+        """Return the loss or the objective that a text describes.
+
+        Raises:
+            UnknownNameError: a loss or an option is unknown.
+            InvalidLossError: the text is not a sum of losses, or an option is out of range.
+
+        Examples:
+            >>> loss_registry().parse("bradley_terry(label_smoothing=0.1) + 0.01 * centering").terms[1].weight
+            0.01
+        """
+        return parse(text, self)
+
+    def for_feedback(self, feedback_type: type[Feedback]) -> list[RegistryEntry[LossClass]]:
+        """Return the losses that accept a type of feedback; those of exactly this type are first.
+
+        Examples:
+            >>> from rlhf_losses import Votes
+            >>> "davidson" in [entry.name for entry in loss_registry().for_feedback(Votes)]
+            True
+        """
+        accepting = [
+            entry
+            for entry in self.entries.values()
+            if entry.cls.feedback_type in IMPLICIT_TYPES or feedback_type.is_convertible_to(entry.cls.feedback_type)
+        ]
+        return sorted(accepting, key=lambda entry: entry.cls.feedback_type is not feedback_type)
+
+
+class ConverterRegistry(Registry[DatasetConverter]):
+    """Registry of dataset converters."""
+
+    contract = CONVERTERS
+
+    def detect(self, row: Row) -> DatasetConverter:
+        """Return the converter that matches the first row of a dataset, or `Native` if none does.
+
+        Raises:
+            FeedbackMismatchError: several converters match.
+        """
+        others = [cls() for cls in self.values() if cls is not Native]
+        matching = [converter for converter in others if converter.matches(row)]
+        if len(matching) > 1:
+            names = [converter.name() for converter in matching]
+            raise FeedbackMismatchError(
+                f"The columns {', '.join(row)} match several converters: {', '.join(names)}. "
+                f"Choose one, for example --converter {names[0]}."
+            )
+        return matching[0] if matching else Native()
+
+
+class TransformRegistry(Registry[ScoreTransform]):
+    """Registry of score transforms."""
+
+    contract = TRANSFORMS
+
+    def parse(self, text: str) -> TransformPipeline:
+        """Return the pipeline of transforms that a text describes.
+
+        Raises:
+            UnknownNameError: a transform or an option is unknown.
+            InvalidSettingError: the text is not a pipeline of transforms.
+
+        Examples:
+            >>> len(transform_registry().parse("standardize | clip(limit=2.0)").transforms)
+            2
+        """
+        return parse_transforms(text, self)
+
+
+class EstimateRegistry(Registry[ScoreEstimate]):
+    """Registry of score estimates."""
+
+    contract = ESTIMATES
+
+    def parse(self, text: str) -> ScoreEstimate:
+        """Return the estimate that a text describes, for example `laplace(prior_precision=2.0)`.
+
+        Raises:
+            UnknownNameError: the name or an option is unknown.
+            InvalidLossError: the text is not a name with keyword options, or an option is out of range.
+        """
+        self.lookup(text.partition("(")[0].strip())
+        return parse_call(text, self)
 
 
 def loss_registry(plugin_files: Iterable[str | Path] = ()) -> LossRegistry:
-    """Return the loss_registry of every loss; it is built once for each set of plugin files."""
-    return _catalogue(tuple(str(Path(file)) for file in plugin_files))
+    """Return the registry of all losses: built-in, from installed plugins and from plugin files.
+
+    Args:
+        plugin_files: Python files with plugins that are not installed. A registry is built once per set of files.
+    """
+    return _plugins(plugin_files).losses
 
 
-def parse_loss(text: str) -> Loss:
-    """Return the loss that `text` names, built-in or from an installed plugin.
+def converter_registry(plugin_files: Iterable[str | Path] = ()) -> ConverterRegistry:
+    """Return the registry of all dataset converters.
 
-    >>> parse_loss("hinge(margin=2.0)").margin
-    2.0
+    Args:
+        plugin_files: Python files with plugins that are not installed. A registry is built once per set of files.
+
+    Examples:
+        >>> converter_registry()["hh_rlhf"].source
+        'https://huggingface.co/datasets/Anthropic/hh-rlhf'
+    """
+    return _plugins(plugin_files).converters
+
+
+def transform_registry(plugin_files: Iterable[str | Path] = ()) -> TransformRegistry:
+    """Return the registry of all score transforms.
+
+    Args:
+        plugin_files: Python files with plugins that are not installed. A registry is built once per set of files.
+    """
+    return _plugins(plugin_files).transforms
+
+
+def estimate_registry(plugin_files: Iterable[str | Path] = ()) -> EstimateRegistry:
+    """Return the registry of all score estimates.
+
+    Args:
+        plugin_files: Python files with plugins that are not installed. A registry is built once per set of files.
+    """
+    return _plugins(plugin_files).estimates
+
+
+def parse_loss(text: str) -> AnyLoss:
+    """Return the loss or the objective that a text describes, built-in or from an installed plugin.
+
+    Args:
+        text: a sum of losses with keyword options and numbers as weights.
+
+    Raises:
+        UnknownNameError: a loss or an option is unknown.
+        InvalidLossError: the text is not a sum of losses, or an option is out of range.
+
+    Examples:
+        >>> parse_loss("hinge(margin=2.0)").margin
+        2.0
     """
     return loss_registry().parse(text)
 
 
-def require_contract(thing: Any, plugin: str, base: Any = Loss, hook: str = "provide_losses") -> None:
-    """Raise `PluginError` unless `thing` is a final, documented, frozen dataclass with a default for every option."""
-    is_derived = inspect.isclass(thing) and issubclass(thing, base)
-    if not is_derived:
-        raise PluginError(
-            f"Plugin '{plugin}' provides {thing!r}, which is not a class derived from {base.__name__}. "
-            f"Return classes from {hook}, like [Focal] (not [Focal()])."
-        )
-    try:
-        require_dataclass(thing)
-    except RlhfLossesError as error:
-        raise PluginError(f"Plugin '{plugin}': {error}") from None
-    if inspect.isabstract(thing):
-        missing = ", ".join(sorted(thing.__abstractmethods__))
-        raise PluginError(f"Plugin '{plugin}': {thing.__name__} does not define {missing}. Define it in the class.")
-    without = [f.name for f in fields(thing) if f.default is MISSING]
-    if without:
-        raise PluginError(
-            f"Plugin '{plugin}': {thing.__name__} has no default for {', '.join(without)}, so its name alone is no "
-            f"{base.__name__.lower()}. Write a default: {without[0]}: float = 1.0."
-        )
-    if not (thing.__doc__ or "").strip() or (thing.__doc__ or "").startswith(f"{thing.__name__}("):
-        raise PluginError(
-            f"Plugin '{plugin}': {thing.__name__} has no docstring, so nobody can tell what it computes. "
-            "Write one sentence under the class line."
-        )
+class _Plugins:
+    """The registries of one set of plugins, each built on first use."""
+
+    def __init__(self, manager: pluggy.PluginManager) -> None:
+        self._manager = manager
+
+    @functools.cached_property
+    def losses(self) -> LossRegistry:
+        return LossRegistry(self._manager)
+
+    @functools.cached_property
+    def converters(self) -> ConverterRegistry:
+        return ConverterRegistry(self._manager)
+
+    @functools.cached_property
+    def transforms(self) -> TransformRegistry:
+        return TransformRegistry(self._manager)
+
+    @functools.cached_property
+    def estimates(self) -> EstimateRegistry:
+        return EstimateRegistry(self._manager)
+
+
+def _plugins(plugin_files: Iterable[str | Path]) -> _Plugins:
+    return _load_plugins(tuple(str(Path(file)) for file in plugin_files))
 
 
 @functools.cache
-def _catalogue(plugin_files: tuple[str, ...]) -> LossRegistry:
-    return LossRegistry(build_manager(plugin_files))
+def _load_plugins(plugin_files: tuple[str, ...]) -> _Plugins:
+    return _Plugins(build_manager(plugin_files))
 
 
-def provided(manager: pluggy.PluginManager, hook: str, name: str, plugin: object) -> list[Any]:
-    """Return what one plugin provides through a hook, or raise `PluginError` that names it."""
+def _provided(manager: pluggy.PluginManager, hook: str, name: str, plugin: object) -> list[object]:
+    """Return what one plugin provides through a hook."""
     others = [other for other in manager.get_plugins() if other is not plugin]
     implements = any(caller.name == hook for caller in manager.get_hookcallers(plugin) or [])
     try:
-        answers = manager.subset_hook_caller(hook, others)()
-        if implements and not answers:
-            raise TypeError(f"it returns None instead of a list of {hook.removeprefix('provide_')}")
-        return [thing for answer in answers for thing in answer]
+        results: list[Any] = manager.subset_hook_caller(hook, others)()
+        if implements and not results:
+            raise TypeError("it returns None instead of a list of classes")
+        return [candidate for result in results for candidate in result]
     except Exception as error:
         raise PluginError(
             f"Plugin '{name}' fails in {hook}: {type(error).__name__}: {error}. "
-            f"Mend it, or leave it out: {BLOCK}={name}."
+            f"Fix the plugin, or block it: {BLOCK}={name}."
         ) from error
 
 
-def version_of(plugin: str) -> str:
-    """Return the version of the distribution that a plugin comes from, or `file`."""
+def _version(plugin: str) -> str:
     if plugin == BUILT_IN:
         return importlib.metadata.version("rlhf-losses")
-    installed = {e.name: e.dist for e in importlib.metadata.entry_points(group=PROJECT)}
-    distribution = installed.get(plugin)
+    distributions = {point.name: point.dist for point in importlib.metadata.entry_points(group=PROJECT)}
+    distribution = distributions.get(plugin)
     return distribution.version if distribution is not None else "file"
 
 
-def where(thing: type) -> str:
-    """Return the full name of a class."""
-    return f"{thing.__module__}.{thing.__qualname__}"
+def _full_name(cls: type[Any]) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"

@@ -1,56 +1,91 @@
-"""Every hook on one screen. Hooks return things; they never call back."""
+"""Specifications of all hooks. A hook returns classes and has no arguments."""
 
 from collections.abc import Iterable
+from typing import Any
+
+import pluggy
 
 from rlhf_losses.converters import DatasetConverter
-from rlhf_losses.hooks.markers import hookspec
-from rlhf_losses.losses import Loss
-from rlhf_losses.transforms.estimate import ScoreEstimate
+from rlhf_losses.losses import Loss, NamedObjective
+from rlhf_losses.transforms import ScoreEstimate, ScoreTransform
+
+PROJECT = "rlhf_losses"
+"""Name of the pluggy project and of the entry-point group."""
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+RENAMED_HOOKS = {"provide_adapters": "provide_dataset_converters", "provide_estimates": "provide_score_estimates"}
+"""Hooks of earlier versions and their new names."""
 
 
 @hookspec
-def provide_losses() -> Iterable[type[Loss]]:  # type: ignore[empty-body]
+def provide_losses() -> Iterable[type[Loss[Any] | NamedObjective]]:
     """Return the loss classes of a plugin.
 
-    Called once, when the loss_registry is first needed. Each class must be a final, frozen dataclass that
-    derives from `Loss`, with a docstring and a default for every option; its name (the class in snake
-    case) must not be taken. `rlhf_losses.testing.check_loss` tests the rest of the contract.
+    Called once, on first use of the loss registry. Each class is a concrete, frozen dataclass that derives from `Loss`
+    or `NamedObjective`, with a docstring and a default value for every option. Its name (the class name in snake case)
+    must be unique. `rlhf_losses.testing.check_loss` tests the rest of the contract.
 
-    Example::
-
+    Example:
+        ```python
         @hookimpl
         def provide_losses():
             return [Focal]
+        ```
     """
+    raise NotImplementedError
 
 
 @hookspec
-def provide_dataset_converters() -> Iterable[type[DatasetConverter]]:  # type: ignore[empty-body]
-    """Return the converter classes of a plugin, each for one layout of data.
+def provide_dataset_converters() -> Iterable[type[DatasetConverter]]:
+    """Return the converter classes of a plugin, one per dataset format.
 
-    Called once, when rows are first read for `train`, `evaluate`, `inspect` or `convert_dataset`. Each class must derive
-    from `DatasetConverter`, with a docstring, the columns that it is recognised by and the place where its layout is
-    documented; its name (the class in snake case) must not be taken.
+    Called once, on first use of the converter registry: by `train`, `evaluate`, `inspect` or `convert_dataset`. Each
+    class derives from `DatasetConverter`, has a docstring, and sets `columns` and `source`. Its name (the class name
+    in snake case) must be unique.
 
-    Example::
-
+    Example:
+        ```python
         @hookimpl
         def provide_dataset_converters():
             return [StanfordPreferences]
+        ```
     """
+    raise NotImplementedError
 
 
 @hookspec
-def provide_score_estimates() -> Iterable[type[ScoreEstimate]]:  # type: ignore[empty-body]
-    """Return the estimate classes of a plugin: what is fitted beside the score, and read beside it.
+def provide_score_transforms() -> Iterable[type[ScoreTransform]]:
+    """Return the score transforms of a plugin: functions from the score of a text to another score.
 
-    Called once, when an estimate is first fitted or read by name. Each class must be a final, frozen dataclass that
-    derives from `ScoreEstimate`, with a docstring and a default for every option; its name (the class in snake case) must
-    not be taken.
+    Called once, on first use of the transform registry. Each class is a concrete, frozen dataclass that derives from
+    `ScoreTransform`, with a docstring and a default value for every option. Its name (the class name in snake case)
+    must be unique. `rlhf_losses.testing.check_transform` tests the rest of the contract.
 
-    Example::
+    Example:
+        ```python
+        @hookimpl
+        def provide_score_transforms():
+            return [Squash]
+        ```
+    """
+    raise NotImplementedError
 
+
+@hookspec
+def provide_score_estimates() -> Iterable[type[ScoreEstimate]]:
+    """Return the classes of a plugin that estimate a second number for each score, for example its standard deviation.
+
+    Called once, on first use of the estimate registry. Each class is a concrete, frozen dataclass that derives from
+    `ScoreEstimate`, with a docstring and a default value for every option. Its name (the class name in snake case)
+    must be unique. `rlhf_losses.testing.check_estimate` tests the rest of the contract.
+
+    Example:
+        ```python
         @hookimpl
         def provide_score_estimates():
             return [Laplace]
+        ```
     """
+    raise NotImplementedError

@@ -1,5 +1,5 @@
-"""What a dataset holds, counted before anything is trained on it."""
+"""Statistics of a dataset before training: feedback, annotator agreement, lengths and compatible losses."""
 
-from rlhf_losses.inspection.findings import inspect
+from rlhf_losses.inspection.dataset_report import DatasetReport, inspect_dataset
 
-__all__ = ["inspect"]
+__all__ = ["DatasetReport", "inspect_dataset"]

@@ -1,87 +1,89 @@
-"""AttentionOptions far any scorer can agree with what was said: one number a text cannot please annotators who differ."""
+"""Agreement ceiling: the largest share of annotations that one score per text can match."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from rlhf_losses.inspection.comparisons import Comparisons
 
-LARGEST = 12
-"""The most texts that prefer each other in a circle for which every order is tried."""
+MAX_EXACT_TEXTS = 12
+"""Largest number of texts in a cycle of preferences for which the best order is searched."""
 
 
 @dataclass(frozen=True)
-class Ceiling:
-    """The best share of decided voices; an upper bound where a circle has too many texts to try every order."""
+class AgreementCeiling:
+    """The largest agreement of any scorer with the annotations.
+
+    Attributes:
+        share: share of the annotations without ties, from 0 to 1.
+        is_exact: whether the share is exact. It is an upper bound if a cycle has more than `MAX_EXACT_TEXTS` texts.
+    """
 
     share: float
-    exact: bool
+    is_exact: bool
 
 
-def ceiling(said: Comparisons) -> Ceiling | None:
-    """Return the best agreement that one score a text can reach, or nothing where nobody decided.
+def agreement_ceiling(comparisons: Comparisons) -> AgreementCeiling | None:
+    """Return the largest share of preferences that one score per text can match.
 
-    Of two texts the side with more voices is taken, unless texts are preferred in a circle (A over B over C over A):
-    then the order is taken that loses the fewest voices. Circles lie within the strongly connected parts of the graph
-    of majorities, so that only those are searched.
+    The best scorer agrees with the majority of each comparison, unless majorities form a cycle (A over B, B over C, C
+    over A). Then the best order of the texts violates the fewest annotations (minimum feedback arc set). Cycles lie
+    within the strongly connected components of the graph of majorities, so each component is searched separately.
 
-    >>> A, B, C = 0, 1, 2
-    >>> circle = Comparisons(np.array([A, B, A]), np.array([B, C, C]), *np.array([[1, 1, 0], [0, 0, 0], [0, 0, 1.0]]))
-    >>> round(ceiling(circle).share, 3)
-    0.667
+    Args:
+        comparisons: comparisons whose sides are text ids, each pair of texts once.
+
+    Returns:
+        The ceiling, or `None` if all annotations are ties.
+
+    Examples:
+        >>> a, b, c = 0, 1, 2
+        >>> counts = np.array([[1, 1, 0], [0, 0, 0], [0, 0, 1.0]])  # wins, ties, defeats
+        >>> cycle = Comparisons(np.array([a, b, a]), np.array([b, c, c]), *counts)
+        >>> round(agreement_ceiling(cycle).share, 3)
+        0.667
     """
-    decided = float((said.wins + said.defeats).sum())
-    if not decided:
+    total = float((comparisons.wins + comparisons.defeats).sum())
+    if not total:
         return None
-    agreed = float(np.maximum(said.wins, said.defeats).sum())
-    lost, exact = _lost_in_circles(said)
-    return Ceiling((agreed - lost) / decided, exact)
+    of_majorities = float(np.maximum(comparisons.wins, comparisons.defeats).sum())
+    violated, is_exact = _violated_by_cycles(comparisons)
+    return AgreementCeiling((of_majorities - violated) / total, is_exact)
 
 
-def agreement_of_two(said: Comparisons) -> float:
-    """Return how often two annotators of the same two texts say the same, a tie being one of three answers.
-
-    It is estimated without bias from all texts with two annotations or more; not a number where there are none.
-    """
-    counts = np.stack([said.wins, said.ties, said.defeats])
-    several = (said.annotations > 1) & (counts == counts.round()).all(axis=0)
-    counts, voices = counts[:, several], said.annotations[several]
-    if not several.any():
-        return math.nan
-    return float(((counts * (counts - 1)).sum(axis=0) / (voices * (voices - 1))).mean())
-
-
-def _lost_in_circles(said: Comparisons) -> tuple[float, bool]:
-    vote_difference = said.wins - said.defeats
-    better = np.where(vote_difference > 0, said.first, said.second)[vote_difference != 0]
-    worse = np.where(vote_difference > 0, said.second, said.first)[vote_difference != 0]
-    weight = np.abs(vote_difference[vote_difference != 0])
-    names, numbers = np.unique(np.concatenate([better, worse]), return_inverse=True)
-    better, worse = numbers[: len(better)], numbers[len(better) :]
-    graph = coo_array((weight, (better, worse)), shape=(len(names), len(names))).tocsr()
-    _, part = connected_components(graph, directed=True, connection="strong")
-    lost, exact = 0.0, True
-    for circle in np.flatnonzero(np.bincount(part) > 1):
-        texts = np.flatnonzero(part == circle)
-        exact = exact and len(texts) <= LARGEST
-        if len(texts) <= LARGEST:
-            lost += _lost(graph[texts][:, texts].toarray())
-    return lost, exact
+def _violated_by_cycles(comparisons: Comparisons) -> tuple[float, bool]:
+    """Return the weight of majorities that every order violates, and whether all cycles were searched."""
+    vote_difference = comparisons.wins - comparisons.defeats
+    decided = vote_difference != 0
+    better = np.where(vote_difference > 0, comparisons.first, comparisons.second)[decided]
+    worse = np.where(vote_difference > 0, comparisons.second, comparisons.first)[decided]
+    texts, index = np.unique(np.concatenate([better, worse]), return_inverse=True)
+    edges = (index[: len(better)], index[len(better) :])
+    graph = coo_array((np.abs(vote_difference[decided]), edges), shape=(len(texts), len(texts))).tocsr()
+    _, component = connected_components(graph, directed=True, connection="strong")
+    violated, is_exact = 0.0, True
+    for cyclic in np.flatnonzero(np.bincount(component) > 1):
+        members = np.flatnonzero(component == cyclic)
+        if len(members) > MAX_EXACT_TEXTS:
+            is_exact = False
+        else:
+            violated += _minimum_feedback_arc_weight(graph[members][:, members].toarray())
+    return violated, is_exact
 
 
-def _lost(weight: np.ndarray) -> float:
-    """Return the least weight of edges that point upwards in any order; `weight[i, j]` is the edge from i to j."""
+def _minimum_feedback_arc_weight(weight: NDArray[np.float64]) -> float:
+    """Return the least total weight of edges from later to earlier nodes over all orders; `weight[i, j]` is i → j."""
     count = len(weight)
-    # The best order of a set of texts puts one of them last: all edges from the others to it point downwards.
+    # Dynamic programming over sets: the best order of a set has one last node, and all edges to it go forward.
     best = np.full(1 << count, -np.inf)
     best[0] = 0.0
     for chosen in range(1 << count):
         inside = np.array([bool(chosen >> i & 1) for i in range(count)])
-        gained = weight[inside].sum(axis=0)
+        forward = weight[inside].sum(axis=0)
         for last in np.flatnonzero(~inside):
             target = chosen | 1 << int(last)
-            best[target] = max(best[target], best[chosen] + gained[last])
+            best[target] = max(best[target], best[chosen] + forward[last])
     return float(weight.sum() - best[-1])

@@ -1,105 +1,140 @@
-"""Everything that the rows of a dataset say, over one vector of texts."""
+"""All texts of a dataset, with their feedback over one vector of score positions."""
 
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
-from rlhf_losses.data.rows import feedback_types_in_row, tokenized
+from rlhf_losses.data.rows import feedback_types_in_row, join_feedback, row_feedback, tokenized_pair
 from rlhf_losses.feedback import Feedback, Mixed
 from rlhf_losses.feedback.base import Answer, Messages, Row
 
-Key = bytes
+FloatVector = NDArray[np.float64]
+IntVector = NDArray[np.int_]
+BoolVector = NDArray[np.bool_]
 
-NONE = float("nan")
-"""A length where there is no text."""
+UNKNOWN = float("nan")
 
 
 @dataclass(frozen=True)
 class AnnotatedTexts:
-    """The feedback of all rows; entry `i` of the vectors is about the text at score position `i`."""
+    """Texts of a dataset and the feedback on them.
+
+    A text is a prompt followed by an answer, or by the first steps of an answer. Entry `i` of each vector describes the
+    text at score position `i`. Lengths are numbers of characters; they are NaN if the dataset has token ids only.
+
+    Attributes:
+        feedback: feedback of all rows.
+        text: id of the text; equal texts have equal ids.
+        prompt: id of the prompt; equal prompts have equal ids.
+        prompt_length: length of the prompt; NaN without a prompt.
+        answer_length: length of the answer up to this position.
+        step_length: length of the step that ends here; NaN for answers with one part.
+        is_answer_end: whether the answer ends here.
+        row: index of the row.
+        row_keys: one hash per row; equal rows have equal hashes.
+    """
 
     feedback: Mixed
-    text: np.ndarray
-    """A number for the text up to this position, prompt included; equal texts have equal numbers."""
-    prompt: np.ndarray
-    """A number for the prompt."""
-    answer_length: np.ndarray
-    """Characters of the answer up to this position; not a number where the data hold tokens alone."""
-    step_length: np.ndarray
-    """The same for the step that ends here; not a number unless the answer has several."""
-    ends_answer: np.ndarray
-    """Whether the answer ends here."""
-    prompt_length: np.ndarray
-    """The same for the prompt; not a number where the data have none."""
-    row: np.ndarray
-    """The row that the text stands in."""
-    row_keys: list[Key]
+    text: IntVector
+    prompt: IntVector
+    prompt_length: FloatVector
+    answer_length: FloatVector
+    step_length: FloatVector
+    is_answer_end: BoolVector
+    row: IntVector
+    row_keys: tuple[bytes, ...]
 
 
-def read(rows: Iterable[Row], kinds: Sequence[type[Feedback]]) -> AnnotatedTexts:
-    """Read every row once."""
-    numbers: dict[Key, int] = {}
-    parts: list[Feedback] = [kind.concatenate([]) for kind in kinds]
-    places: list[tuple[float, ...]] = []
-    keys = []
-    for count, row in enumerate(rows):
-        held = feedback_types_in_row(row, kinds)
-        said = Mixed.from_row_with(row, held)
-        parts.append(said.reindexed(torch.arange(len(places), len(places) + said.score_count())))
-        places += [
-            (numbers.setdefault(text, len(numbers)), numbers.setdefault(prompt, len(numbers)), *lengths, count)
-            for kind in held
-            for text, prompt, lengths in _texts(row, kind)
+class _Text(NamedTuple):
+    key: bytes
+    prompt_key: bytes
+    prompt_length: float = UNKNOWN
+    answer_length: float = UNKNOWN
+    step_length: float = UNKNOWN
+    is_answer_end: bool = True
+
+
+def collect_annotations(rows: Iterable[Row], feedback_types: Sequence[type[Feedback]]) -> AnnotatedTexts:
+    """Return the texts and the feedback of all rows.
+
+    Args:
+        rows: rows of a dataset; iterated once.
+        feedback_types: feedback types to use.
+    """
+    feedback: list[Feedback] = []
+    texts: list[_Text] = []
+    text_counts: list[int] = []
+    row_keys: list[bytes] = []
+    for row in rows:
+        of_row = [
+            text for feedback_type in feedback_types_in_row(row, feedback_types) for text in _texts(row, feedback_type)
         ]
-        keys.append(key({name: value for name, value in row.items() if value is not None}))
-    text, prompt, answer, step, ends, before, row_of = np.array(places, dtype=float).reshape(-1, 7).T
+        feedback.append(row_feedback(row, feedback_types))
+        texts += of_row
+        text_counts.append(len(of_row))
+        row_keys.append(_key({name: value for name, value in row.items() if value is not None}))
     return AnnotatedTexts(
-        feedback=Mixed.concatenate(parts),
-        text=text.astype(int),
-        prompt=prompt.astype(int),
-        answer_length=answer,
-        step_length=step,
-        ends_answer=ends.astype(bool),
-        prompt_length=before,
-        row=row_of.astype(int),
-        row_keys=keys,
+        feedback=join_feedback(feedback, text_counts, feedback_types),
+        text=_ids([text.key for text in texts]),
+        prompt=_ids([text.prompt_key for text in texts]),
+        prompt_length=np.array([text.prompt_length for text in texts]),
+        answer_length=np.array([text.answer_length for text in texts]),
+        step_length=np.array([text.step_length for text in texts]),
+        is_answer_end=np.array([text.is_answer_end for text in texts], dtype=bool),
+        row=np.repeat(np.arange(len(text_counts)), text_counts),
+        row_keys=tuple(row_keys),
     )
 
 
-def key(value: Any) -> Key:
-    """Return a short name for a value, the same for equal values."""
-    return hashlib.blake2b(json.dumps(value, sort_keys=True, default=str).encode(), digest_size=12).digest()
+def count_characters(content: str | Messages | None) -> int:
+    """Return the number of characters, without the tokens that a chat template adds.
 
-
-def characters(content: str | Messages | None) -> int:
-    """Count the characters that were written, without the marks of a chat template.
-
-    >>> characters([{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Why not?"}])
-    12
+    Examples:
+        >>> count_characters([{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Why not?"}])
+        12
     """
     if isinstance(content, list):
         return sum(len(str(message.get("content") or "")) for message in content)
     return 0 if content is None else len(str(content))
 
 
-def _texts(row: Row, kind: type[Feedback]) -> list[tuple[Key, Key, tuple[float, ...]]]:
-    """Return text, prompt, and what is known of the lengths, in the order of the score positions."""
-    encoded = tokenized(row)
+def _texts(row: Row, feedback_type: type[Feedback]) -> list[_Text]:
+    """Return the texts of a row in the order of its score positions."""
+    encoded = tokenized_pair(row)
     if encoded:
-        return [(key(("tokens", text.ids)), key(("prompt", None)), (NONE, NONE, True, NONE)) for text in encoded]
+        return [_Text(_key(("tokens", text.ids)), _key(("prompt", None))) for text in encoded]
     return [
-        (key((answer.prompt, answer.parts[:end])), key(("prompt", answer.prompt)), _lengths(answer, end))
-        for answer in kind.answers(row)
-        for end in range(1, len(answer.parts) + 1)
+        text for answer in feedback_type.answers(row) for text in (_text(answer, end) for end in _part_ends(answer))
     ]
 
 
-def _lengths(answer: Answer, end: int) -> tuple[float, ...]:
-    parts = [characters(part) for part in answer.parts]
-    prompt = NONE if answer.prompt is None else characters(answer.prompt)
-    return sum(parts[:end]), parts[end - 1] if len(parts) > 1 else NONE, end == len(parts), prompt
+def _part_ends(answer: Answer) -> range:
+    return range(1, len(answer.parts) + 1)
+
+
+def _text(answer: Answer, end: int) -> _Text:
+    lengths = [count_characters(part) for part in answer.parts]
+    return _Text(
+        key=_key((answer.prompt, answer.parts[:end])),
+        prompt_key=_key(("prompt", answer.prompt)),
+        prompt_length=UNKNOWN if answer.prompt is None else count_characters(answer.prompt),
+        answer_length=sum(lengths[:end]),
+        step_length=lengths[end - 1] if len(lengths) > 1 else UNKNOWN,
+        is_answer_end=end == len(lengths),
+    )
+
+
+def _key(value: Any) -> bytes:
+    """Return a hash of a JSON value."""
+    return hashlib.blake2b(json.dumps(value, sort_keys=True, default=str).encode(), digest_size=12).digest()
+
+
+def _ids(keys: Sequence[bytes]) -> IntVector:
+    """Return consecutive integers for the keys, the same for equal keys."""
+    numbers: dict[bytes, int] = {}
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=int)

@@ -1,4 +1,4 @@
-"""Who was preferred to whom: every kind of feedback as counts for and against, between two texts."""
+"""Comparisons of texts: feedback as counts of annotations for and against a text."""
 
 from dataclasses import dataclass
 
@@ -6,91 +6,122 @@ import numpy as np
 import torch
 
 from rlhf_losses.feedback import Feedback, Labels, Pairs, Steps, StepwiseRankings, Votes
-from rlhf_losses.inspection.annotations import AnnotatedTexts
+from rlhf_losses.inspection.annotations import AnnotatedTexts, BoolVector, FloatVector, IntVector
 
-BAR = -1
-"""What labels compare a text with: good texts are above it and bad ones below, whatever their prompt."""
+LABEL_THRESHOLD = -1
+"""Second side of the comparison for a label: a positive label is a win against it, a negative label a defeat."""
 
-SIGNS = torch.tensor([-1.0, 0.0, 1.0])
+LABEL_VALUES = torch.tensor([-1.0, 0.0, 1.0])
 
 
 @dataclass(frozen=True)
 class Comparisons:
-    """One entry a comparison; `first` and `second` are positions of scores, or numbers of texts, or `BAR`."""
+    """Annotations of comparisons between two texts.
 
-    first: np.ndarray
-    second: np.ndarray
-    wins: np.ndarray
-    """AttentionOptions many annotators preferred the first; a share where only a probability is known."""
-    ties: np.ndarray
-    defeats: np.ndarray
+    Attributes:
+        first: score position or text id of the first side.
+        second: the same of the second side, or `LABEL_THRESHOLD`.
+        wins: number of annotations that prefer the first side; a fraction if only a probability is known.
+        ties: number of annotated ties.
+        defeats: number of annotations that prefer the second side.
+    """
+
+    first: IntVector
+    second: IntVector
+    wins: FloatVector
+    ties: FloatVector
+    defeats: FloatVector
 
     def __len__(self) -> int:
         return len(self.first)
 
     @property
-    def annotations(self) -> np.ndarray:
-        """AttentionOptions many annotators spoke."""
+    def annotations(self) -> FloatVector:
+        """Number of annotations of each comparison."""
         return self.wins + self.ties + self.defeats
 
     @property
-    def vote_difference(self) -> np.ndarray:
-        """Above 0 where the first is preferred, below 0 where the second is, and 0 for a tie."""
+    def direction(self) -> FloatVector:
+        """+1 if most annotations prefer the first side, −1 if most prefer the second, and 0 for a draw."""
         return np.sign(self.wins - self.defeats)
 
     @property
-    def contradicted(self) -> np.ndarray:
-        """Tell where each side was preferred by somebody."""
+    def is_contradictory(self) -> BoolVector:
+        """Whether annotations prefer both sides."""
         return (self.wins > 0) & (self.defeats > 0)
 
-    def by_majority(self) -> "Comparisons":
-        """Count each comparison once, for the side that has more voices, as `rlhf-losses evaluate` does."""
-        vote_difference = self.vote_difference
-        sides = [(vote_difference == side).astype(float) for side in (1, 0, -1)]
-        return Comparisons(self.first, self.second, *sides)
+    @property
+    def is_label(self) -> bool:
+        """Whether all comparisons are with `LABEL_THRESHOLD`."""
+        return bool((self.second == LABEL_THRESHOLD).all())
+
+    def majority(self) -> "Comparisons":
+        """Return the comparisons with one annotation each, that of the majority, as `rlhf-losses evaluate` counts."""
+        direction = self.direction
+        wins, ties, defeats = ((direction == value).astype(float) for value in (1, 0, -1))
+        return Comparisons(self.first, self.second, wins, ties, defeats)
 
 
-def comparisons(kind: Feedback) -> Comparisons | None:
-    """Return what one kind of feedback compares; nothing for ratings that are no labels."""
-    if type(kind).is_convertible_to(Pairs):
-        return _of_pairs(kind)
-    if isinstance(kind, StepwiseRankings):
-        ends = kind.steps[kind.counts.cumsum(0) - 1]
-        return _of_pairs(kind.of_answers().reindexed(ends))
-    if isinstance(kind, Labels | Steps):
-        return _of_labels(kind.item_positions, kind.labels if isinstance(kind, Labels) else kind.values)
+def comparisons_in(feedback: Feedback) -> Comparisons | None:
+    """Return the comparisons of one feedback type, or `None` for ratings of single texts.
+
+    Args:
+        feedback: feedback of one type.
+
+    Returns:
+        Comparisons whose sides are score positions.
+    """
+    if type(feedback).is_convertible_to(Pairs):
+        return _from_pairs(feedback)
+    if isinstance(feedback, StepwiseRankings):
+        last_steps = feedback.steps[feedback.counts.cumsum(0) - 1]
+        return _from_pairs(feedback.answer_rankings().reindexed(last_steps))
+    if isinstance(feedback, Labels):
+        return _from_labels(feedback.item_positions, feedback.labels)
+    if isinstance(feedback, Steps):
+        return _from_labels(feedback.item_positions, feedback.values)
     return None
 
 
-def _of_pairs(kind: Feedback) -> Comparisons:
-    pairs = kind.convert_to(Pairs)
-    assert isinstance(pairs, Pairs)
-    voices = torch.ones(len(pairs))
-    if isinstance(kind, Votes):
-        voices = kind.votes_first + kind.votes_second + (0 if kind.ties is None else kind.ties)
-    counts = [(share * voices).numpy().astype(float).round(6) for share in pairs.outcomes()]
-    return Comparisons(pairs.chosen.numpy(), pairs.rejected.numpy(), *counts)
+def merge_by_text(texts: AnnotatedTexts, comparisons: Comparisons) -> Comparisons:
+    """Add the annotations of comparisons between the same two texts, in either order.
 
+    Args:
+        texts: texts of the dataset.
+        comparisons: comparisons whose sides are score positions.
 
-def _of_labels(positions: torch.Tensor, values: torch.Tensor) -> Comparisons | None:
-    if not bool(torch.isin(values, SIGNS).all()):
-        return None
-    good = (values > 0).numpy().astype(float)
-    return Comparisons(positions.numpy(), np.full(len(good), BAR), good, np.zeros_like(good), 1 - good)
-
-
-def merged(said: AnnotatedTexts, compared: Comparisons) -> Comparisons:
-    """Add up what was said about the same two texts, in whatever order; a text is not compared with itself."""
-    texts = np.append(said.text, BAR)  # position -1 is the bar
-    first, second = texts[compared.first], texts[compared.second]
-    differ = first != second
-    turned = (first > second)[differ]
-    low, high = np.minimum(first, second)[differ], np.maximum(first, second)[differ]
-    wins, ties, defeats = compared.wins[differ], compared.ties[differ], compared.defeats[differ]
-    two, which = np.unique(np.stack([low, high]), axis=1, return_inverse=True)
-    which = which.reshape(-1)
-    counts = [
-        np.bincount(which, weights=weights, minlength=two.shape[1])
-        for weights in (np.where(turned, defeats, wins), ties, np.where(turned, wins, defeats))
+    Returns:
+        Comparisons whose sides are text ids, with `first < second` or `second == LABEL_THRESHOLD`. Comparisons of a
+        text with itself are dropped.
+    """
+    ids = np.append(texts.text, LABEL_THRESHOLD)  # the position LABEL_THRESHOLD is the last entry
+    first, second = ids[comparisons.first], ids[comparisons.second]
+    swap = (first > second) & (second != LABEL_THRESHOLD)
+    sides = np.stack([np.where(swap, second, first), np.where(swap, first, second)])
+    wins = np.where(swap, comparisons.defeats, comparisons.wins)
+    defeats = np.where(swap, comparisons.wins, comparisons.defeats)
+    different = first != second
+    distinct, index = np.unique(sides[:, different], axis=1, return_inverse=True)
+    totals: list[FloatVector] = [
+        np.bincount(index.reshape(-1), weights=counts[different], minlength=distinct.shape[1]).astype(float)
+        for counts in (wins, comparisons.ties, defeats)
     ]
-    return Comparisons(two[0], two[1], *counts)
+    return Comparisons(distinct[0], distinct[1], *totals)
+
+
+def _from_pairs(feedback: Feedback) -> Comparisons:
+    pairs = feedback.convert_to(Pairs)
+    assert isinstance(pairs, Pairs)
+    annotations = torch.ones(len(pairs))
+    if isinstance(feedback, Votes):
+        annotations = feedback.votes_first + feedback.votes_second + (0 if feedback.ties is None else feedback.ties)
+    wins, ties, defeats = ((share * annotations).numpy().astype(float).round(6) for share in pairs.outcomes())
+    return Comparisons(pairs.chosen.numpy(), pairs.rejected.numpy(), wins, ties, defeats)
+
+
+def _from_labels(positions: torch.Tensor, values: torch.Tensor) -> Comparisons | None:
+    if not bool(torch.isin(values, LABEL_VALUES).all()):
+        return None
+    positive = (values > 0).numpy().astype(float)
+    threshold = np.full(len(positive), LABEL_THRESHOLD)
+    return Comparisons(positions.numpy(), threshold, positive, np.zeros_like(positive), 1 - positive)

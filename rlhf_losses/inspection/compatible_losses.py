@@ -1,28 +1,59 @@
-"""Which losses of the loss_registry can be trained on what a dataset holds."""
+"""Losses that a dataset can train."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from rlhf_losses.errors import FeedbackMismatchError, RlhfLossesError
 from rlhf_losses.feedback import IMPLICIT_TYPES, Feedback, Lengths, Mixed
 from rlhf_losses.hooks import LossRegistry
 
 
-def compatible_losses(
-    said: Mixed, by_prompt: Mixed | FeedbackMismatchError, kinds: tuple[type[Feedback], ...], losses: LossRegistry
-) -> tuple[list[str], dict[str, str]]:
-    """Return the losses that read the data, those made for their kinds first, and why the others of them refuse.
+@dataclass(frozen=True)
+class CompatibleLosses:
+    """Losses for the feedback types of a dataset.
 
-    A loss that compares answers reads single ratings `by_prompt`, unless these compare nothing.
+    Attributes:
+        losses: names of the losses that accept the dataset.
+        regularizers: names of the regularizers that accept it; they must be added to a loss.
+        incompatible: for each loss of these feedback types that does not accept the values, the error message.
     """
-    names = list(dict.fromkeys(entry.name for kind in kinds for entry in losses.for_feedback(kind)))
-    reading, refusing = [], {}
-    with_lengths = Mixed.concatenate([said, Lengths.concatenate([])])  # no text is tokenized yet
+
+    losses: tuple[str, ...]
+    regularizers: tuple[str, ...]
+    incompatible: Mapping[str, str]
+
+
+def find_compatible_losses(
+    feedback: Mixed,
+    grouped: Mixed | FeedbackMismatchError,
+    feedback_types: Sequence[type[Feedback]],
+    registry: LossRegistry,
+) -> CompatibleLosses:
+    """Return the registered losses that accept the feedback of a dataset; those of exactly its types are first.
+
+    Args:
+        feedback: feedback of the dataset, without lengths.
+        grouped: feedback after single ratings are grouped by prompt, for losses that compare answers; the error if the
+            ratings cannot be grouped.
+        feedback_types: feedback types of the dataset.
+        registry: registry of losses.
+    """
+    names = dict.fromkeys(
+        entry.name for feedback_type in feedback_types for entry in registry.for_feedback(feedback_type)
+    )
+    with_lengths = Mixed.concatenate([feedback, Lengths.concatenate([])])  # the texts are not tokenized yet
+    losses: list[str] = []
+    regularizers: list[str] = []
+    incompatible: dict[str, str] = {}
     for name in names:
-        loss = losses[name]()
-        feedback = with_lengths if loss.feedback_type in (*IMPLICIT_TYPES, *kinds) else by_prompt
+        loss = registry[name]()
+        usable = with_lengths if loss.feedback_type in (*IMPLICIT_TYPES, *feedback_types) else grouped
         try:
-            if isinstance(feedback, FeedbackMismatchError):
-                raise feedback
-            loss.check(feedback)
-            reading.append(name)
+            if isinstance(usable, FeedbackMismatchError):
+                raise usable
+            loss.check(usable)
         except RlhfLossesError as error:
-            refusing[name] = str(error)
-    return reading, refusing
+            incompatible[name] = str(error)
+        else:
+            (losses if loss.uses_labels else regularizers).append(name)
+    return CompatibleLosses(tuple(losses), tuple(regularizers), incompatible)

@@ -1,41 +1,34 @@
-"""AttentionOptions long texts are, and whether people prefer the longer one."""
+"""Summary statistics of lengths."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
-from rlhf_losses.inspection.annotations import AnnotatedTexts
-from rlhf_losses.inspection.comparisons import BAR, Comparisons
+from rlhf_losses.inspection.annotations import FloatVector
 
 
-def spread(lengths: Sequence[float] | np.ndarray) -> dict[str, float]:
-    """Return the least, the middle, the mean, the 95th percentile and the greatest of some lengths.
+@dataclass(frozen=True)
+class LengthSummary:
+    """Minimum, median, mean, 95th percentile and maximum of lengths, in characters or tokens."""
 
-    >>> spread([1, 2, 6])["median"], spread([1, 2, 6])["mean"]
-    (2.0, 3.0)
+    min: float
+    median: float
+    mean: float
+    p95: float
+    max: float
+
+
+def summarize_lengths(lengths: Sequence[float] | FloatVector) -> LengthSummary | None:
+    """Return summary statistics of lengths, or `None` if all of them are NaN.
+
+    Examples:
+        >>> summarize_lengths([1, 2, 6])
+        LengthSummary(min=1.0, median=2.0, mean=3.0, p95=5.6, max=6.0)
     """
-    known = np.asarray(lengths, dtype=float)
-    known = known[~np.isnan(known)]
-    if not len(known):
-        return {}
-    median, late = np.percentile(known, [50, 95])
-    return {
-        "min": float(known.min()),
-        "median": float(median),
-        "mean": float(known.mean()),
-        "p95": float(late),
-        "max": float(known.max()),
-    }
-
-
-def longer_preferred(said: AnnotatedTexts, compared: Comparisons) -> dict[str, float]:
-    """Return in which share of decided comparisons the longer answer is preferred, with a 95% interval."""
-    between = (compared.first != BAR) & (compared.second != BAR) & (compared.vote_difference != 0)
-    longer = said.answer_length[compared.first[between]] - said.answer_length[compared.second[between]]
-    sides = longer * compared.vote_difference[between]
-    right, of = int((sides > 0).sum()), int((sides > 0).sum() + (sides < 0).sum())
-    if not of:
-        return {}
-    interval = stats.binomtest(right, of).proportion_ci(method="wilson")
-    return {"share": right / of, "low": float(interval.low), "high": float(interval.high), "comparisons": of}
+    values = np.asarray(lengths, dtype=float)
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return None
+    low, median, p95, high = np.quantile(values, [0, 0.5, 0.95, 1]).tolist()
+    return LengthSummary(low, median, float(values.mean()), p95, high)

@@ -1,8 +1,8 @@
-"""Attention along a tree of tokens, entered through transformers' `AttentionInterface`.
+"""Attention functions for prefix trees, registered with transformers' `AttentionInterface`.
 
-A model that was given `TREE_ATTENTION` computes ordinary attention as before, and attention along the tree
-where its forward is called with `tree=`. Whatever a model tells its attention function and this one does not
-know is refused: a layout that cannot be right is not used.
+A model with `attn_implementation="rlhf_losses_tree"` computes attention along a prefix tree if its forward is called
+with `tree=`, and ordinary attention otherwise. Unknown arguments of an attention layer raise an error, because
+ignoring them could give wrong scores.
 """
 
 from functools import partial
@@ -12,46 +12,33 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from rlhf_losses.layouts.base import AttentionOptions, TreeAttention, UnsupportedLayout
-from rlhf_losses.layouts.experimental.flex import attend_in_one_kernel
-from rlhf_losses.layouts.experimental.timing import attend_fastest
-from rlhf_losses.layouts.experimental.varlen import attend_by_flash_attn, attend_by_spans
-from rlhf_losses.layouts.prefix_tree import TokenTree
-from rlhf_losses.layouts.sdpa import attend_by_calls, attend_plainly
+from rlhf_losses.layouts.base import AttentionOptions, TreeAttention, UnsupportedLayoutError
+from rlhf_losses.layouts.prefix_tree import PrefixTree
+from rlhf_losses.layouts.sdpa import attend_dense, attend_sdpa
 
 TREE_ATTENTION = "rlhf_losses_tree"
-"""The name of this function among the attention implementations of transformers: the fastest kernel, see `fastest`.
+"""Name of the default attention function, which uses SDPA on all devices. The other names begin with it."""
 
-A model that is loaded with one of the others keeps it.
-"""
+EXPERIMENTAL_TREE_ATTENTIONS = (
+    "rlhf_losses_tree_fastest",
+    "rlhf_losses_tree_flex",
+    "rlhf_losses_tree_varlen",
+    "rlhf_losses_tree_fa2",
+)
+"""Names of the functions in `rlhf_losses.layouts.experimental`. transformers reserves names that contain "flash"."""
 
-TREE_CALLS_ATTENTION = "rlhf_losses_tree_calls"
-"""The same with torch's fused kernels, call by call: the default on a CPU."""
+BIDIRECTIONAL = "its attention is bidirectional, so a prompt depends on its completion"
 
-TREE_FLEX_ATTENTION = "rlhf_losses_tree_flex"
-"""The same with FlexAttention, for GPUs."""
-
-TREE_VARLEN_ATTENTION = "rlhf_losses_tree_varlen"
-"""The same with torch's kernel for sequences of several lengths, for GPUs and half precision."""
-
-TREE_FLASH_ATTENTION = "rlhf_losses_tree_fa2"
-"""The same with the package flash-attn, for GPUs and half precision.
-
-transformers takes every name with "flash" in it for a kernel of its own.
-"""
-
-WHOLE_TEXT = "each token sees the whole text, so that a prompt depends on its answer"
-
-HARMLESS = frozenset(
+IGNORED_ARGUMENTS = frozenset(
     {
         "cache_position", "logits_to_keep", "output_attentions", "output_hidden_states", "output_router_logits",
         "past_key_values", "position_embeddings", "position_ids", "return_dict", "use_cache",
     }
 )  # fmt: skip
-"""Arguments that attention functions receive and that change nothing about who attends to whom, or how."""
+"""Arguments of attention functions that do not affect the attention output."""
 
 
-def attend(
+def tree_attention_forward(
     module: nn.Module,
     query: Tensor,
     key: Tensor,
@@ -62,50 +49,78 @@ def attend(
     sliding_window: int | None = None,
     softcap: float | None = None,
     is_causal: bool | None = None,
-    tree: TokenTree | None = None,
-    along: TreeAttention = attend_fastest,
+    tree: PrefixTree | None = None,
+    attend: TreeAttention = attend_sdpa,
     **others: Any,
 ) -> tuple[Tensor, None]:
-    """Return the attention output of shape (lines, tokens, heads, dimension)."""
-    how = AttentionOptions(scaling, dropout, softcap, sliding_window)
-    is_causal_model = getattr(module, "is_causal", True) if is_causal is None else is_causal
+    """Return the attention output of one layer; the signature is that of transformers' attention functions.
+
+    Args:
+        module: the attention layer.
+        query: shape (line, heads, token, head_dim).
+        key: shape (line, key_heads, token, head_dim).
+        value: shape of `key`.
+        attention_mask: mask of ordinary attention; not used with a tree.
+        scaling: see `AttentionOptions`.
+        dropout: see `AttentionOptions`.
+        sliding_window: see `AttentionOptions`.
+        softcap: see `AttentionOptions`.
+        is_causal: causal attention; None for the attribute `is_causal` of the layer.
+        tree: prefix tree of the row; None for ordinary attention.
+        attend: function that computes attention along the tree.
+        **others: other arguments of the layer.
+
+    Returns:
+        The output of shape (line, token, heads, head_dim), and None in place of the attention weights.
+
+    Raises:
+        UnsupportedLayoutError: the layer is causal and the tree bidirectional or the reverse, or the layer passes an
+            unknown argument.
+    """
+    options = AttentionOptions(scaling, dropout, softcap, sliding_window)
+    is_causal_layer = getattr(module, "is_causal", True) if is_causal is None else is_causal
     if tree is None:
-        causal = is_causal_model and attention_mask is None and query.shape[2] > 1
-        output = attend_plainly(query, key, value, attention_mask, causal, how)
+        causal = is_causal_layer and attention_mask is None and query.shape[2] > 1
+        output = attend_dense(query, key, value, attention_mask, causal, options)
     else:
-        _require_understood(tree, is_causal_model, others)
-        output = along(tree, _in_autocast(query), _in_autocast(key), _in_autocast(value), how)
+        _require_supported(tree, is_causal_layer, others)
+        output = attend(tree, _autocast(query), _autocast(key), _autocast(value), options)
     return output.transpose(1, 2).contiguous(), None
 
 
-def _in_autocast(tensor: Tensor) -> Tensor:
-    """Return a tensor in the precision in which autocast computes attention; it knows some of the kernels only.
+def _autocast(tensor: Tensor) -> Tensor:
+    """Return the tensor in the autocast dtype: torch casts the inputs of some kernels only.
 
-    Rotary positions are float32 there, so that queries and keys arrive in another precision than values.
+    With rotary embeddings, queries and keys are float32 under autocast while values are not.
     """
     device = tensor.device.type
     cast = torch.is_autocast_enabled(device) and tensor.dtype != torch.float64
     return tensor.to(torch.get_autocast_dtype(device)) if cast else tensor
 
 
-def _require_understood(tree: TokenTree, is_causal_model: bool, others: dict[str, Any]) -> None:
-    """Raise `UnsupportedLayout` for attention that looks another way than the tree, or has a part which is not known here."""
-    if is_causal_model == tree.both_ways:
-        raise UnsupportedLayout("its attention looks only back" if is_causal_model else WHOLE_TEXT)
-    unknown = [
-        name for name, value in others.items() if value is not None and value is not False and name not in HARMLESS
-    ]
+def _require_supported(tree: PrefixTree, is_causal_layer: bool, others: dict[str, Any]) -> None:
+    if is_causal_layer == tree.bidirectional:
+        raise UnsupportedLayoutError("its attention is causal" if is_causal_layer else BIDIRECTIONAL)
+    given = [name for name, value in others.items() if value is not None and value is not False]
+    unknown = sorted(set(given) - IGNORED_ARGUMENTS)
     if unknown:
-        raise UnsupportedLayout(f"its attention takes {', '.join(sorted(unknown))}, which only its own functions know")
+        raise UnsupportedLayoutError(f"its attention needs {', '.join(unknown)}, which prefix trees do not support")
 
 
-WAYS: dict[str, TreeAttention] = {
-    TREE_ATTENTION: attend_fastest,
-    TREE_CALLS_ATTENTION: attend_by_calls,
-    TREE_FLEX_ATTENTION: attend_in_one_kernel,
-    TREE_VARLEN_ATTENTION: attend_by_spans,
-    TREE_FLASH_ATTENTION: attend_by_flash_attn,
-}
-for name, way in WAYS.items():
-    AttentionInterface.register(name, partial(attend, along=way))
+def _attend_experimental(
+    name: str, tree: PrefixTree, query: Tensor, key: Tensor, value: Tensor, options: AttentionOptions
+) -> Tensor:
+    """Call an experimental function; the import is here because the default path does not need the package."""
+    from rlhf_losses.layouts.experimental import TREE_ATTENTIONS
+
+    return TREE_ATTENTIONS[name](tree, query, key, value, options)
+
+
+def _register(name: str, attend: TreeAttention) -> None:
+    AttentionInterface.register(name, partial(tree_attention_forward, attend=attend))
     AttentionMaskInterface.register(name, AttentionMaskInterface()["sdpa"])
+
+
+_register(TREE_ATTENTION, attend_sdpa)
+for _name in EXPERIMENTAL_TREE_ATTENTIONS:
+    _register(_name, partial(_attend_experimental, _name))

@@ -1,79 +1,116 @@
-"""`Layout`: how the texts of one forward pass lie in memory."""
+"""`Layout`: arrangement of the texts of one forward pass; `TreeAttention`: attention along a prefix tree."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rlhf_losses.layouts.prefix_tree import TokenTree
+from rlhf_losses.layouts.prefix_tree import PrefixTree
+from rlhf_losses.models.text_batch import TextBatch as TextBatch
+from rlhf_losses.models.text_batch import TextTokens
 
 Texts = Sequence[Sequence[int]]
-HALF = (torch.float16, torch.bfloat16)
+"""Token ids of several texts."""
+
+HALF_PRECISION = (torch.float16, torch.bfloat16)
 
 
 @dataclass
 class ArrangedTexts:
-    """Texts in memory: the arguments of the model's forward, and where each token of each text went.
+    """The input of one forward pass, and the index of each token of each text.
 
-    `places[i][j]` is the number of the `j`-th token of text `i`, counted along the lines of `input_ids`.
+    Attributes:
+        model_inputs: keyword arguments of the model's forward.
+        token_indices: `token_indices[i][j]` is the index of token `j` of text `i`, counted along the lines of
+            `input_ids`.
     """
 
     model_inputs: dict[str, Any]
-    places: list[np.ndarray]
+    token_indices: list[np.ndarray]
 
 
 class Layout(ABC):
-    """Arrange token ids as a model reads them; every layout gives every token the same score."""
+    """Arrangement of token ids as the input of a forward pass. All layouts give a token the same score."""
 
     name: ClassVar[str]
 
     @abstractmethod
     def arrange(self, texts: Texts) -> ArrangedTexts:
-        """Return the arguments of one forward pass over `texts`."""
+        """Return the input of one forward pass over `texts`."""
 
     @abstractmethod
     def size(self, texts: Texts) -> int:
-        """Return how many tokens a forward pass over `texts` computes."""
+        """Return the number of tokens that a forward pass over `texts` computes."""
 
     @abstractmethod
     def sort_key(self, texts: Texts) -> Any:
-        """Return a key that sorts groups of texts so that neighbours go well together in one forward pass."""
+        """Return a key; groups of texts with neighbouring keys are efficient in one forward pass."""
 
-    def lay_out(self, texts: Texts, score_text: Sequence[int], score_position: Sequence[int]) -> dict[str, Any]:
-        """Return `model_inputs`, and in `score_at` the place of each score: a text's number, a position in it.
+    def batch(self, texts: Texts, score_text: Sequence[int], score_position: Sequence[int]) -> TextBatch:
+        """Return the input of one forward pass in which equal texts occur once, and the tokens of the scores.
 
-        Texts that are equal are laid out once. `texts` holds a key of each, and where its tokens are.
+        Args:
+            texts: token ids of each text.
+            score_text: for each score, the index of its text.
+            score_position: for each score, the position of its token in that text.
+
+        Examples:
+            >>> from rlhf_losses.layouts import PackedLayout
+            >>> batch = PackedLayout().batch([[5, 6], [7], [5, 6]], score_text=[0, 1, 2], score_position=[1, 0, 1])
+            >>> batch.model_inputs["input_ids"]
+            tensor([[5, 6, 7]])
+            >>> batch.score_index
+            tensor([1, 2, 1])
         """
-        number: dict[tuple[int, ...], int] = {}
-        distinct = [number.setdefault(tuple(text), len(number)) for text in texts]
-        arrangement = self.arrange([list(text) for text in number])
-        read = zip(score_text, score_position, strict=True)
-        places = [arrangement.places[distinct[text]][position] for text, position in read]
-        score_at = torch.from_numpy(np.array(places, dtype=np.int64))
-        keys = [np.array(text, dtype=np.int64).tobytes() for text in number]
-        return {
-            "model_inputs": arrangement.model_inputs,
-            "score_at": score_at,
-            "texts": list(zip(keys, arrangement.places, strict=True)),
-        }
+        numbers: dict[tuple[int, ...], int] = {}
+        distinct = [numbers.setdefault(tuple(text), len(numbers)) for text in texts]
+        arranged = self.arrange([list(text) for text in numbers])
+        scored = zip(score_text, score_position, strict=True)
+        indices = [arranged.token_indices[distinct[text]][position] for text, position in scored]
+        keys = [np.array(text, dtype=np.int64).tobytes() for text in numbers]
+        return TextBatch(
+            model_inputs=arranged.model_inputs,
+            score_index=torch.from_numpy(np.array(indices, dtype=np.int64)),
+            texts=tuple(map(TextTokens, keys, arranged.token_indices)),
+        )
 
 
 class AttentionOptions(NamedTuple):
-    """What a layer asks of its attention beside who sees whom: a factor on scores, dropout, bent scores, a window."""
+    """Options of an attention layer.
+
+    Attributes:
+        scaling: factor of the attention scores; None for `head_dim ** -0.5`.
+        dropout: dropout rate of the attention weights.
+        softcap: bound `c` of soft-capped scores `c * tanh(score / c)`; None for no bound.
+        sliding_window: number of tokens of the window, in positions of the text; None for no window.
+    """
 
     scaling: float | None = None
     dropout: float = 0.0
     softcap: float | None = None
-    window: int | None = None
+    sliding_window: int | None = None
 
 
-TreeAttention = Callable[[TokenTree, Tensor, Tensor, Tensor, AttentionOptions], Tensor]
-"""A way to compute the attention of a row: tree, query, key, value and how, to shape (1, heads, tokens, dimension)."""
+class TreeAttention(Protocol):
+    """A function that computes the attention of one row of tokens along a prefix tree."""
+
+    def __call__(
+        self, tree: PrefixTree, query: Tensor, key: Tensor, value: Tensor, options: AttentionOptions, /
+    ) -> Tensor:
+        """Return the attention output, shape (1, heads, tokens, head_dim).
+
+        Args:
+            tree: the prefix tree of the row.
+            query: shape (1, heads, tokens, head_dim).
+            key: shape (1, key_heads, tokens, head_dim); `key_heads` divides `heads`.
+            value: shape of `key`.
+            options: options of the layer.
+        """
 
 
-class UnsupportedLayout(Exception):
-    """Why a model cannot take a layout, as the end of a sentence; the padded layout takes its place."""
+class UnsupportedLayoutError(Exception):
+    """A model does not support a layout. The message is the reason, as the end of a sentence."""

@@ -1,4 +1,4 @@
-"""The padded layout: one text a line, padding on the right. Plain, and the definition of correct."""
+"""The padded layout: one text per line, with padding on the right. The other layouts are tested against it."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -6,15 +6,20 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from rlhf_losses.layouts.base import Layout, ArrangedTexts, Texts
+from rlhf_losses.layouts.base import ArrangedTexts, Layout, Texts
 
 
 @dataclass(frozen=True)
 class PaddedLayout(Layout):
-    """One text a line, filled up to the longest, or to a multiple of `multiple_of` tokens.
+    """One text per line, padded on the right to the length of the longest text.
 
-    >>> PaddedLayout(pad_token_id=0).arrange([[5, 6, 7], [8]]).model_inputs["input_ids"].tolist()
-    [[5, 6, 7], [8, 0, 0]]
+    Args:
+        pad_token_id: token id of the padding.
+        multiple_of: round the length up to a multiple of this number of tokens.
+
+    Examples:
+        >>> PaddedLayout(pad_token_id=0).arrange([[5, 6, 7], [8]]).model_inputs["input_ids"].tolist()
+        [[5, 6, 7], [8, 0, 0]]
     """
 
     name: ClassVar[str] = "padded"
@@ -22,22 +27,22 @@ class PaddedLayout(Layout):
     multiple_of: int | None = None
 
     def arrange(self, texts: Texts) -> ArrangedTexts:
-        """Return `input_ids` and `attention_mask` of shape (texts, tokens)."""
+        """Return `input_ids` and `attention_mask`, both of shape (text, token)."""
         width = self._width(texts)
         input_ids = torch.full((len(texts), width), self.pad_token_id)
         attention_mask = torch.zeros_like(input_ids)
         for line, ids in enumerate(texts):
             input_ids[line, : len(ids)] = torch.tensor(ids)
             attention_mask[line, : len(ids)] = 1
-        places = [line * width + np.arange(len(ids)) for line, ids in enumerate(texts)]
-        return ArrangedTexts({"input_ids": input_ids, "attention_mask": attention_mask}, places)
+        token_indices = [line * width + np.arange(len(ids)) for line, ids in enumerate(texts)]
+        return ArrangedTexts({"input_ids": input_ids, "attention_mask": attention_mask}, token_indices)
 
     def size(self, texts: Texts) -> int:
-        """Return lines times tokens, padding included."""
+        """Return lines times tokens, including padding."""
         return len(texts) * self._width(texts)
 
     def sort_key(self, texts: Texts) -> int:
-        """Texts of one length go well together."""
+        """Return the length of the longest text: equal lengths need no padding."""
         return max(len(text) for text in texts)
 
     def _width(self, texts: Texts) -> int:

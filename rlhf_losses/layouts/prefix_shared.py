@@ -1,4 +1,4 @@
-"""The prefix-shared layout: texts that begin alike have their common tokens once, at any number of levels."""
+"""The prefix-shared layout: tokens that several texts have in common at their beginning occur once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,77 +7,81 @@ from typing import ClassVar
 
 import numpy as np
 
-from rlhf_losses.layouts.base import Layout, ArrangedTexts, Texts
+from rlhf_losses.layouts.base import ArrangedTexts, Layout, Texts
 from rlhf_losses.layouts.packed import row_inputs
-from rlhf_losses.layouts.prefix_tree import TokenTree
+from rlhf_losses.layouts.prefix_tree import PrefixTree
 
-SHORTEST_SHARED = 8
-"""Fewer common tokens than these are repeated: a node costs more than it saves."""
+MIN_SHARED_TOKENS = 8
+"""Shorter common prefixes are repeated: the overhead of a node exceeds the saving."""
 
 
 @dataclass(frozen=True)
 class PrefixSharedLayout(Layout):
-    """One row in which every common beginning stands once, found by comparing token ids.
+    """One row in which each common prefix occurs once, at any number of levels. Token ids are compared.
 
-    >>> layout = PrefixSharedLayout(shortest_shared=1)
-    >>> layout.arrange([[5, 6, 7], [5, 6, 8, 9]]).model_inputs["input_ids"].tolist()
-    [[5, 6, 7, 8, 9]]
+    Args:
+        min_shared_tokens: repeat prefixes with fewer tokens.
+
+    Examples:
+        >>> layout = PrefixSharedLayout(min_shared_tokens=1)
+        >>> layout.arrange([[5, 6, 7], [5, 6, 8, 9]]).model_inputs["input_ids"].tolist()
+        [[5, 6, 7, 8, 9]]
     """
 
     name: ClassVar[str] = "prefix_shared"
-    shortest_shared: int = SHORTEST_SHARED
+    min_shared_tokens: int = MIN_SHARED_TOKENS
 
     def arrange(self, texts: Texts) -> ArrangedTexts:
-        """Return `input_ids` and `position_ids` of shape (1, tokens), and the tree of tokens."""
+        """Return `input_ids` and `position_ids`, both of shape (1, token), and the prefix tree."""
         order = sorted(range(len(texts)), key=lambda i: list(texts[i]))
-        nodes = _grow([np.asarray(texts[i], dtype=np.int64) for i in order], self.shortest_shared)
-        tree = TokenTree([len(tokens) for tokens in nodes.tokens], nodes.parents)
-        places: list[np.ndarray] = [np.zeros(0)] * len(texts)
+        nodes = _build_nodes([np.asarray(texts[i], dtype=np.int64) for i in order], self.min_shared_tokens)
+        tree = PrefixTree([len(tokens) for tokens in nodes.tokens], nodes.parents)
+        token_indices: list[np.ndarray] = [np.zeros(0)] * len(texts)
         for i, last_node in zip(order, nodes.last, strict=True):
-            places[i] = tree.places(last_node)
-        return ArrangedTexts(row_inputs(np.concatenate(nodes.tokens), tree), places)
+            token_indices[i] = tree.token_indices(last_node)
+        return ArrangedTexts(row_inputs(np.concatenate(nodes.tokens), tree), token_indices)
 
     def size(self, texts: Texts) -> int:
-        """Return the number of distinct tokens."""
+        """Return the number of tokens, common prefixes counted once."""
         arrays = [np.asarray(text, dtype=np.int64) for text in sorted(map(list, texts))]
-        return sum(len(tokens) for tokens in _grow(arrays, self.shortest_shared).tokens)
+        return sum(len(tokens) for tokens in _build_nodes(arrays, self.min_shared_tokens).tokens)
 
     def sort_key(self, texts: Texts) -> list[int]:
-        """Texts that begin alike go well together."""
+        """Return the first text in lexicographic order: neighbours share prefixes."""
         return min(list(text) for text in texts)
 
 
 @dataclass
 class _Nodes:
-    """Nodes in order: their tokens and the node each continues; and the last node of each text."""
+    """Nodes in row order: the tokens and the parent of each, and the last node of each text."""
 
     tokens: list[np.ndarray]
     parents: list[int]
     last: list[int]
 
 
-def _grow(texts: Sequence[np.ndarray], shortest_shared: int) -> _Nodes:
-    """Find the common beginnings of sorted texts; neighbours have the most in common."""
-    shared = [_common_length(a, b) for a, b in pairwise(texts)]
+def _build_nodes(texts: Sequence[np.ndarray], min_shared_tokens: int) -> _Nodes:
+    """Return the nodes of sorted texts; of all texts, neighbours have the longest common prefixes."""
+    shared = [_common_prefix_length(a, b) for a, b in pairwise(texts)]
     nodes = _Nodes([], [], [-1] * len(texts))
-    families = [(0, len(texts), 0, -1)] if texts else []
-    while families:
-        first, stop, depth, parent = families.pop()
-        alone = stop - first == 1
-        common = len(texts[first]) if alone else min(shared[first : stop - 1])
-        if common > depth and (alone or common - depth >= shortest_shared):
+    groups = [(0, len(texts), 0, -1)] if texts else []
+    while groups:
+        first, stop, depth, parent = groups.pop()
+        single = stop - first == 1
+        common = len(texts[first]) if single else min(shared[first : stop - 1])
+        if common > depth and (single or common - depth >= min_shared_tokens):
             nodes.tokens.append(texts[first][depth:common])
             nodes.parents.append(parent)
             depth, parent = common, len(nodes.tokens) - 1
-        if alone:
+        if single:
             nodes.last[first] = parent
             continue
-        cuts = [first, *(i + 1 for i in range(first, stop - 1) if shared[i] == common), stop]
-        families += [(a, b, depth, parent) for a, b in reversed(list(pairwise(cuts)))]
+        bounds = [first, *(i + 1 for i in range(first, stop - 1) if shared[i] == common), stop]
+        groups += [(a, b, depth, parent) for a, b in reversed(list(pairwise(bounds)))]
     return nodes
 
 
-def _common_length(a: np.ndarray, b: np.ndarray) -> int:
+def _common_prefix_length(a: np.ndarray, b: np.ndarray) -> int:
     shorter = min(len(a), len(b))
     differs = a[:shorter] != b[:shorter]
     return int(differs.argmax()) if differs.any() else shorter

@@ -1,12 +1,14 @@
-"""`TokenTree`: texts that begin alike as one row of tokens, every shared beginning once.
+r"""`PrefixTree`: a row of tokens in which texts share their common prefixes.
 
-The row holds nodes, runs of tokens that one or more texts have in common; a node stands after the nodes
-that it continues. Who may attend to whom is then one rule with two numbers: token q sees token k where
+A node is a run of tokens that one or more texts have in common. Each node is placed in the row after the node that it
+continues, its parent, so the subtree of a node is contiguous. Then one index per token defines causal attention: token
+q attends to token k if
 
-    k <= q < reach[k],
+$$k \le q < \text{visible\_until}[k],$$
 
-`reach[k]` being the end of everything that continues k's node. Texts that share nothing are a tree too. In an encoder
-tokens look both ways, so that texts cannot share anything: token q sees token k where they are of one text.
+where `visible_until[k]` is the end of the subtree of the node of k. Texts without common prefixes form a forest of
+single nodes. With bidirectional attention (encoders) no prefixes are shared, and token q attends to token k if both
+belong to the same text.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,118 +20,154 @@ import numpy as np
 import torch
 from torch import Tensor
 
-DENSE = 128
-"""Up to so many tokens, small nodes are attended to together: fewer, larger calls are faster."""
+MAX_MERGED_TOKENS = 128
+"""Neighbouring nodes with at most this number of tokens together share one attention call, which is faster."""
 
 
 @dataclass(frozen=True)
-class Call:
-    """One call of an attention kernel: the next `size` tokens of the row look at the tokens of some nodes.
+class AttentionCall:
+    """One call of an attention kernel: the next `num_queries` tokens of the row attend to the tokens of some nodes.
 
-    `mask` is True where a query sees a key; None means as the tree looks, with as many keys as queries.
+    Attributes:
+        num_queries: number of queries; the calls of a tree cover the row in order.
+        key_nodes: nodes that hold the keys and values.
+        mask: True where a query attends to a key, shape (query, key). None if the queries are the keys, with causal
+            or bidirectional attention as in the tree.
     """
 
-    size: int
-    nodes: tuple[int, ...]
+    num_queries: int
+    key_nodes: tuple[int, ...]
     mask: Tensor | None
 
 
-class TokenTree:
-    """The nodes of a row, in order: how many tokens each has, and which node it continues (-1: none).
+class PrefixTree:
+    """The nodes of a row of tokens, in row order.
 
-    Where tokens look `both_ways`, no node continues another.
+    Args:
+        sizes: number of tokens of each node.
+        parents: index of the parent of each node, which precedes it; -1 for a root.
+        max_merged_tokens: neighbouring nodes with at most this number of tokens together share one attention call.
+        bidirectional: attention is bidirectional. Then all nodes are roots.
 
-    >>> prompt_and_two_answers = TokenTree(sizes=[3, 2, 1], parents=[-1, 0, 0])
-    >>> prompt_and_two_answers.positions.tolist()
-    [0, 1, 2, 3, 4, 3]
-    >>> prompt_and_two_answers.reach.tolist()
-    [6, 6, 6, 5, 5, 6]
+    Examples:
+        >>> prompt_and_two_answers = PrefixTree(sizes=[3, 2, 1], parents=[-1, 0, 0])
+        >>> prompt_and_two_answers.positions.tolist()
+        [0, 1, 2, 3, 4, 3]
+        >>> prompt_and_two_answers.visible_until.tolist()
+        [6, 6, 6, 5, 5, 6]
     """
 
     def __init__(
-        self, sizes: Sequence[int], parents: Sequence[int], dense: int = DENSE, both_ways: bool = False
+        self,
+        sizes: Sequence[int],
+        parents: Sequence[int],
+        max_merged_tokens: int = MAX_MERGED_TOKENS,
+        bidirectional: bool = False,
     ) -> None:
         self.sizes = list(sizes)
         self.parents = list(parents)
-        self.dense = dense
-        self.both_ways = both_ways
-        self.kept: dict[Any, Any] = {}
+        self.max_merged_tokens = max_merged_tokens
+        self.bidirectional = bidirectional
+        self.cache: dict[Any, Any] = {}
+        """Masks and index tensors of attention kernels, shared by the layers of a forward pass."""
 
-    def to(self, device: Any, **_: Any) -> "TokenTree":
-        """Return itself: its masks are made on the device that asks for them."""
+    def to(self, device: Any, **_: Any) -> "PrefixTree":
+        """Return the tree itself: masks are created on the device of the queries."""
         return self
 
+    @property
+    def num_tokens(self) -> int:
+        """Number of tokens of the row."""
+        return self.offsets[-1]
+
     @cached_property
-    def starts(self) -> list[int]:
-        """Where each node begins in the row, and at last where the row ends."""
+    def offsets(self) -> list[int]:
+        """Index of the first token of each node, followed by the number of tokens of the row."""
         return [0, *np.cumsum(self.sizes, dtype=np.int64).tolist()]
 
     @cached_property
     def paths(self) -> list[tuple[int, ...]]:
-        """The nodes that a text passes to the end of each node, from its root."""
+        """For each node, the nodes from its root to itself."""
         paths: list[tuple[int, ...]] = []
         for node, parent in enumerate(self.parents):
             paths.append((*(paths[parent] if parent >= 0 else ()), node))
         return paths
 
     @cached_property
-    def ends(self) -> list[int]:
-        """Where everything that continues each node ends in the row."""
-        ends = self.starts[1:]
+    def subtree_ends(self) -> list[int]:
+        """For each node, the index after the last token of its subtree."""
+        ends = self.offsets[1:]
         for node in reversed(range(len(self.parents))):
             if self.parents[node] >= 0:
                 ends[self.parents[node]] = max(ends[self.parents[node]], ends[node])
         return ends
 
     @cached_property
-    def reach(self) -> np.ndarray:
-        """Up to where in the row each token is seen."""
-        return np.repeat(np.array(self.ends, dtype=np.int64), self.sizes)
+    def visible_until(self) -> np.ndarray:
+        """For each token, the end of the subtree of its node: later tokens before this index attend to it."""
+        return np.repeat(np.array(self.subtree_ends, dtype=np.int64), self.sizes)
 
     @cached_property
     def positions(self) -> np.ndarray:
-        """The position of each token in the texts that it belongs to."""
+        """Position of each token in the texts that contain it."""
         depths = [sum(self.sizes[node] for node in path[:-1]) for path in self.paths]
         parts = [np.arange(depth, depth + size) for depth, size in zip(depths, self.sizes, strict=True)]
         return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
 
-    def places(self, node: int) -> np.ndarray:
-        """Return where in the row the tokens of a text are that ends with `node`."""
-        return np.concatenate([np.arange(self.starts[n], self.starts[n] + self.sizes[n]) for n in self.paths[node]])
+    def token_indices(self, node: int) -> np.ndarray:
+        """Return the indices of the tokens from the root to the end of `node`: the text that ends with this node."""
+        return np.concatenate([np.arange(self.offsets[n], self.offsets[n + 1]) for n in self.paths[node]])
 
-    def visible(self, queries: np.ndarray, keys: np.ndarray, window: int | None = None) -> np.ndarray:
-        """Return which query sees which key, under a sliding window of so many tokens if one is given."""
+    def attention_mask(self, queries: np.ndarray, keys: np.ndarray, sliding_window: int | None = None) -> np.ndarray:
+        """Return which queries attend to which keys.
+
+        Args:
+            queries: indices of tokens.
+            keys: indices of tokens.
+            sliding_window: number of tokens of the window, in positions of the text.
+
+        Returns:
+            Booleans of shape (query, key).
+        """
         q, k = queries[:, None], keys[None, :]
-        seen = self.reach[q] == self.reach[k] if self.both_ways else (k <= q) & (q < self.reach[k])
-        if window is not None:
-            seen &= abs(self.positions[q] - self.positions[k]) < window
-        return seen
+        ends = self.visible_until
+        mask: np.ndarray = ends[q] == ends[k] if self.bidirectional else (k <= q) & (q < ends[k])
+        if sliding_window is not None:
+            mask &= abs(self.positions[q] - self.positions[k]) < sliding_window
+        return mask
 
-    def calls(self, window: int | None, device: torch.device) -> list[Call]:
-        """Return kernel calls that together compute the attention of every token, in order."""
-        if ("calls", window, device) not in self.kept:
-            self.kept["calls", window, device] = [self._call(*run, window, device) for run in self._runs()]
-        calls: list[Call] = self.kept["calls", window, device]
+    def attention_calls(self, sliding_window: int | None, device: torch.device) -> list[AttentionCall]:
+        """Return kernel calls that together compute the attention of all tokens, in row order.
+
+        Args:
+            sliding_window: number of tokens of the window, in positions of the text.
+            device: device of the masks.
+        """
+        entry = ("attention_calls", sliding_window, device)
+        if entry not in self.cache:
+            self.cache[entry] = [self._call(*nodes, sliding_window, device) for nodes in self._node_ranges()]
+        calls: list[AttentionCall] = self.cache[entry]
         return calls
 
-    def _call(self, first: int, last: int, window: int | None, device: torch.device) -> Call:
+    def _call(self, first: int, last: int, sliding_window: int | None, device: torch.device) -> AttentionCall:
         nodes = (*self.paths[first][:-1], *range(first, last + 1))
-        queries = np.arange(self.starts[first], self.starts[last + 1])
-        if len(nodes) == 1 and (window is None or window >= len(queries)):
-            return Call(len(queries), nodes, mask=None)
-        keys = np.concatenate([np.arange(self.starts[node], self.starts[node + 1]) for node in nodes])
-        return Call(len(queries), nodes, torch.from_numpy(self.visible(queries, keys, window)).to(device))
+        queries = np.arange(self.offsets[first], self.offsets[last + 1])
+        if len(nodes) == 1 and (sliding_window is None or sliding_window >= len(queries)):
+            return AttentionCall(len(queries), nodes, mask=None)
+        keys = np.concatenate([np.arange(self.offsets[node], self.offsets[node + 1]) for node in nodes])
+        mask = self.attention_mask(queries, keys, sliding_window)
+        return AttentionCall(len(queries), nodes, torch.from_numpy(mask).to(device))
 
-    def _runs(self) -> Iterator[tuple[int, int]]:
-        """ForwardPassSplitter the row into runs of nodes: a small family of nodes together, a large node alone."""
-        node = 0
-        while node < len(self.sizes):
-            last = node
-            while last + 1 < len(self.sizes) and self._one_call(node, last + 1):
+    def _node_ranges(self) -> Iterator[tuple[int, int]]:
+        """Yield the first and last node of each call: small neighbouring nodes together, a large node alone."""
+        first = 0
+        while first < len(self.sizes):
+            last = first
+            while last + 1 < len(self.sizes) and self._share_call(first, last + 1):
                 last += 1
-            yield node, last
-            node = last + 1
+            yield first, last
+            first = last + 1
 
-    def _one_call(self, first: int, last: int) -> bool:
-        small = self.starts[last + 1] - self.starts[first] <= self.dense
-        return small and self.paths[last][: len(self.paths[first]) - 1] == self.paths[first][:-1]
+    def _share_call(self, first: int, last: int) -> bool:
+        is_small = self.offsets[last + 1] - self.offsets[first] <= self.max_merged_tokens
+        return is_small and self.paths[last][: len(self.paths[first]) - 1] == self.paths[first][:-1]

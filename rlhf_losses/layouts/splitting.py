@@ -1,4 +1,4 @@
-"""Which rows of a batch meet in one forward pass."""
+"""`ForwardPassSplitter`: assignment of the rows of a batch to forward passes."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -6,31 +6,38 @@ from dataclasses import dataclass
 
 import torch
 
-from rlhf_losses.layouts import Layout
-from rlhf_losses.layouts.base import Texts
+from rlhf_losses.layouts.base import Layout, Texts
 
 
 @dataclass(frozen=True)
 class ForwardPassSplitter:
-    """Fill forward passes with rows up to a number of tokens, neighbours in the layout's order first.
+    """Split the rows of a batch into forward passes with a bounded number of tokens.
 
-    A row that is larger by itself gets a pass of its own.
+    Rows are sorted by the key of the layout, so that rows with common prefixes or similar lengths are in one pass. A
+    row with more than `max_tokens` tokens is a pass of its own.
 
     Args:
-        tokens: the most tokens that a pass computes.
-        repeated: the largest share of a row's tokens that may be computed once more because the row begins a new pass,
-            away from rows that begin like it; a row that would cost more joins the full pass. 1 cuts always.
+        max_tokens: maximum number of tokens that a forward pass computes.
+        max_repeated: if two neighbouring rows share a prefix and a split between them would repeat more than this share
+            of the second row's tokens, the second row is added to the full pass. 1 splits always, and `max_tokens` is
+            then a strict bound.
 
-    >>> from rlhf_losses.layouts import PackedLayout
-    >>> ForwardPassSplitter(tokens=5)(PackedLayout(), [[[1, 2, 3]], [[4, 5]], [[6]]])
-    [[0, 1], [2]]
+    Examples:
+        >>> from rlhf_losses.layouts import PackedLayout
+        >>> ForwardPassSplitter(max_tokens=5)(PackedLayout(), [[[1, 2, 3]], [[4, 5]], [[6]]])
+        [[0, 1], [2]]
     """
 
-    tokens: int
-    repeated: float = 1.0
+    max_tokens: int
+    max_repeated: float = 1.0
 
     def __call__(self, layout: Layout, rows: Sequence[Texts]) -> list[list[int]]:
-        """Return the numbers of the rows of each pass; a row is its texts."""
+        """Return the indices of the rows of each forward pass.
+
+        Args:
+            layout: layout of the texts.
+            rows: the texts of each row.
+        """
         order = sorted(range(len(rows)), key=lambda number: layout.sort_key(rows[number]))
         passes = []
         while order:
@@ -40,31 +47,30 @@ class ForwardPassSplitter:
         return passes
 
     def _first_pass(self, layout: Layout, rows: Sequence[Texts]) -> int:
-        """Return how many of the rows the next pass takes: sizes grow with rows, so by halving."""
+        """Return the number of rows of the next pass, by bisection: the size grows with the number of rows."""
 
         def size(count: int) -> int:
             return layout.size([text for row in rows[:count] for text in row])
 
         bound = 1
-        while bound < len(rows) and size(bound) <= self.tokens:
+        while bound < len(rows) and size(bound) <= self.max_tokens:
             bound *= 2
         counts = range(1, min(bound, len(rows)) + 1)
-        fitting = max(1, bisect_right(counts, self.tokens, key=size))
+        fitting = max(1, bisect_right(counts, self.max_tokens, key=size))
         while fitting < len(rows) and self._repeats(layout, rows[fitting - 1], rows[fitting]):
             fitting += 1
         return fitting
 
     def _repeats(self, layout: Layout, last: Texts, row: Texts) -> bool:
-        """Tell whether a cut between two neighbours would compute too much of the second once more."""
+        """Return whether a split between `last` and `row` repeats too many tokens of `row`."""
         alone = layout.size(row)
-        return layout.size(last) + alone - layout.size([*last, *row]) > self.repeated * alone
+        return layout.size(last) + alone - layout.size([*last, *row]) > self.max_repeated * alone
 
 
-CPU_SPLITTER = ForwardPassSplitter(tokens=2048, repeated=1 / 8)
-"""On a CPU a larger pass is no faster, and its activations are memory that the system hands out page by page, time
-and again; on a GPU a larger pass is faster, and its memory is kept."""
+CPU_SPLITTER = ForwardPassSplitter(max_tokens=2048, max_repeated=1 / 8)
+"""Default on a CPU, where larger passes are not faster and page faults make their activations expensive."""
 
 
 def default_splitter(device: torch.device) -> ForwardPassSplitter | None:
-    """Return how batches are cut where nobody says: on a CPU so that next to nothing is computed twice, else not."""
+    """Return the splitter without a user setting: `CPU_SPLITTER` on a CPU, else None (one pass per batch)."""
     return CPU_SPLITTER if device.type == "cpu" else None

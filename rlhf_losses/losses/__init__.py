@@ -1,23 +1,22 @@
-"""What feedback costs: one number an item, and sums of such losses."""
+"""Losses over feedback, and weighted sums of losses."""
 
-from rlhf_losses.losses.base import (
+from rlhf_losses.losses.base import AnyLoss, Loss, LossExpression, NamedObjective, Objective, Term, WeightedSum
+from rlhf_losses.losses.families import (
+    BatchLoss,
     GradedLoss,
     LabelLoss,
     ListwiseLoss,
-    Loss,
     PairwiseLoss,
     RatingLoss,
     Regularizer,
     StepwiseLoss,
     TieLoss,
 )
-from rlhf_losses.losses.batch_loss import BatchLoss
 from rlhf_losses.losses.listwise.accumulated_pairs import AccumulatedPairs, accumulated_pairs
 from rlhf_losses.losses.listwise.best_of_n import BestOfN, best_of_n
 from rlhf_losses.losses.listwise.lambda_ndcg import LambdaNdcg, lambda_ndcg
 from rlhf_losses.losses.listwise.list_net import ListNet, list_net
 from rlhf_losses.losses.listwise.plackett_luce import PlackettLuce, plackett_luce
-from rlhf_losses.losses.objective import NamedObjective, Term, WeightedSum
 from rlhf_losses.losses.pairwise.bradley_terry import BradleyTerry, bradley_terry
 from rlhf_losses.losses.pairwise.centered_bradley_terry import CenteredBradleyTerry, centered_bradley_terry
 from rlhf_losses.losses.pairwise.davidson import Davidson, davidson
@@ -52,13 +51,13 @@ from rlhf_losses.losses.stepwise.step_cross_entropy import StepCrossEntropy, ste
 __all__ = [
     "AccumulatedPairs",
     "Aggregated",
-    "BatchSumToZero",
+    "AnyLoss",
     "BatchLoss",
+    "BatchSumToZero",
     "BestOfN",
     "BradleyTerry",
     "CenteredBradleyTerry",
     "Centering",
-    "LossProperty",
     "CrossEntropy",
     "Davidson",
     "Eurus",
@@ -74,8 +73,11 @@ __all__ = [
     "ListwiseLoss",
     "LogBarrier",
     "Loss",
+    "LossExpression",
+    "LossProperty",
     "MultiAttribute",
     "NamedObjective",
+    "Objective",
     "OrdinalPreference",
     "OrdinalRating",
     "PairwiseLoss",
@@ -93,10 +95,10 @@ __all__ = [
     "SquaredError",
     "StepCrossEntropy",
     "StepwiseLoss",
-    "WeightedSum",
     "Term",
     "Thurstone",
     "TieLoss",
+    "WeightedSum",
     "accumulated_pairs",
     "aggregated",
     "batch_sum_to_zero",

@@ -1,308 +1,340 @@
-"""A loss prices scores against feedback: one number per item, nothing else.
+"""Losses and objectives.
 
-A loss is a frozen dataclass. Its fields are its options, its text is the call that makes it, and it
-never holds a tensor, sees a model or takes an average.
+A loss is a function of scores and one type of feedback. It returns one value per item, has no tensors and no model, and
+does not average. An objective is a weighted sum of losses, which a trainer minimizes:
+
+    objective = (bradley_terry + 0.01 * centering).as_objective()
 """
 
-import re
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass
+from functools import reduce
+from operator import and_
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, cast, get_args, get_origin
 
 import torch
 from torch import Tensor
 
-from rlhf_losses.errors import InvalidFeedbackError, PluginError
-from rlhf_losses.feedback import Feedback, Labels, Pairs, Rankings, Ratings, Steps
-from rlhf_losses.losses.options import require_options, written
-from rlhf_losses.losses.properties import LossProperty
-from rlhf_losses.shapes import PerCandidate, PerItem, PerPair, PerStep, Ranks, Scalar, Scores
+from rlhf_losses.errors import InvalidFeedbackError, InvalidLossError, PluginError
+from rlhf_losses.feedback import Feedback
+from rlhf_losses.losses.options import Expression
+from rlhf_losses.losses.properties import HOMOGENEOUS, PROPER, LossProperty
+from rlhf_losses.shapes import ItemIndex, PerItem, Scalar, Scores
 
-if TYPE_CHECKING:
-    from rlhf_losses.losses.objective import Term
+F = TypeVar("F", bound=Feedback)
+AnyLoss: TypeAlias = "Loss[Any] | Objective"
+"""A loss, or a weighted sum of losses."""
+
+Parameters = Mapping[str, Tensor]
+"""Trainable parameters of one loss, by name."""
+
+_PRESERVED_BY_SUMS = ~(PROPER | HOMOGENEOUS)
+"""Properties that a sum has if all its terms have them. The exponentials of a sum of negative log-likelihoods do not
+add up to a constant, and terms may be homogeneous of different degrees."""
+
+
+class LossExpression(ABC):
+    """Base class of losses and objectives: the operands of `+` and of multiplication by a number."""
+
+    @abstractmethod
+    def as_objective(self) -> "Objective":
+        """Return the equivalent objective."""
+
+    def __add__(self, other: "LossExpression") -> "WeightedSum":
+        if not isinstance(other, LossExpression):
+            return NotImplemented
+        return WeightedSum((*_summands(self), *_summands(other)))
+
+    def __mul__(self, weight: float) -> AnyLoss:
+        if not isinstance(weight, int | float):
+            return NotImplemented
+        summands = tuple(Summand(float(weight) * one.weight, one.expression) for one in _summands(self))
+        invalid = [one.weight for one in summands if not 0 <= one.weight < math.inf]
+        if invalid or isinstance(weight, bool):
+            raise InvalidLossError(
+                f"A loss received the weight {[*invalid, weight][0]}, but weights are finite numbers of at least 0: a "
+                "negative weight rewards errors. Write for example 0.01 * centering."
+            )
+        return summands[0].expression if len(summands) == 1 and summands[0].weight == 1 else WeightedSum(summands)
+
+    __rmul__ = __mul__
 
 
 @dataclass(frozen=True)
-class Loss(ABC):
-    """Anything that `+` and a number `*` can combine, and a trainer can minimise."""
+class Loss(Expression, LossExpression, Generic[F]):
+    """Base class of losses over one type of feedback.
 
-    feedback_type: ClassVar[type[Feedback]] = Feedback  # type: ignore[type-abstract]
+    A loss is a frozen dataclass whose fields are its options. Most losses derive from a family in
+    `rlhf_losses.losses.families` and define one formula. A class derived from `Loss[Pairs]` has `Pairs` as
+    `feedback_type`.
+
+    Attributes:
+        feedback_type: type of feedback that `forward` accepts.
+        properties: mathematical properties of the loss with its default options; see `active_properties`.
+        uses_labels: whether the value depends on the annotations and not only on the scores; False for regularizers.
+    """
+
+    feedback_type: ClassVar[type[Feedback]] = Feedback
     properties: ClassVar[LossProperty] = LossProperty.NONE
+    uses_labels: ClassVar[bool] = True
 
-    def __post_init__(self) -> None:
-        require_options(self)
-
-    @classmethod
-    def name(cls) -> str:
-        """Return the name in expressions: the class in snake case.
-
-        >>> from rlhf_losses.losses import BradleyTerry
-        >>> BradleyTerry.name()
-        'bradley_terry'
-        """
-        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "feedback_type" in cls.__dict__:
+            return
+        for base in cls.__dict__.get("__orig_bases__", ()):
+            arguments = [one for one in get_args(base) if isinstance(one, type) and issubclass(one, Feedback)]
+            origin = get_origin(base)
+            if arguments and isinstance(origin, type) and issubclass(origin, Loss):
+                cls.feedback_type = arguments[0]
 
     @property
     def loss_parameters(self) -> Mapping[str, tuple[float, ...]]:
-        """Return the numbers that are learned beside the model, by name, with the values that they start from.
+        """The initial values of the trainable parameters of this loss, by name.
 
-        A loss holds no tensors: whoever trains keeps these as parameters, and hands them to `price`.
+        A loss has no tensors: a trainer stores the parameters and passes them to `per_item_loss`.
         """
         return {}
 
     @abstractmethod
-    def forward(self, scores: Scores, feedback: Feedback, **numbers: Tensor) -> PerItem:
-        """Price every item of `feedback`, which is of the kind that this loss `reads`.
+    def forward(self, scores: Scores, feedback: F, parameters: Parameters) -> PerItem:
+        """Return one loss value per item, without averaging.
 
-        A loss that learns numbers gets them here by name, as vectors; others take no more arguments.
+        Args:
+            scores: scores in float32 or float64, of shape (scores).
+            feedback: feedback of exactly `feedback_type`, with positions in `scores`.
+            parameters: a vector for each name in `loss_parameters`.
+
+        Returns:
+            Values of shape (items).
         """
 
-    def require_domain(self, feedback: Feedback) -> None:  # noqa: B027 (most losses take any number)
-        """Raise `InvalidFeedbackError` if `feedback`, of the kind that this loss `reads`, has values outside its domain."""
+    def require_domain(self, feedback: F) -> None:
+        """Raise `InvalidFeedbackError` for values outside the domain of the formula.
+
+        Args:
+            feedback: feedback of exactly `feedback_type`.
+        """
 
     def check(self, feedback: Feedback) -> None:
-        """Raise `InvalidFeedbackError` if a term of this loss cannot price `feedback`."""
-        for term in self.terms:
-            term.loss.require_domain(feedback.convert_to(term.loss.feedback_type))
+        """Raise `InvalidFeedbackError` if this loss is not defined for the values of `feedback`.
 
-    def item_positions(self, scores: Scores, feedback: Feedback) -> Tensor:
-        """Return one score position an item, which tells the prompt that the item belongs to."""
+        Args:
+            feedback: feedback of any type that converts to `feedback_type`.
+        """
+        self.require_domain(self._converted(feedback))
+
+    def item_positions(self, scores: Scores, feedback: F) -> ItemIndex:
+        """Return one position in `scores` for each item, which identifies the text and the prompt of the item.
+
+        A loss of any `Feedback` has one item per score.
+        """
+        if self.feedback_type is Feedback:
+            return torch.arange(len(scores), device=scores.device)
         return feedback.item_positions
 
-    def per_item_loss(self, scores: Scores, feedback: Feedback, numbers: Mapping[str, Tensor] | None = None) -> PerItem:
-        """Price `feedback` of any kind that can be read as the one this loss `reads`, in float32 or better.
+    def active_properties(self) -> LossProperty:
+        """Return the properties of this loss with its options."""
+        return self.properties
 
-        Learned numbers that are not given have the values that they start from.
+    def initial_parameters(self, scores: Scores) -> dict[str, Tensor]:
+        """Return `loss_parameters` as tensors on the device and in the dtype of `scores`."""
+        return {name: scores.new_tensor(values) for name, values in self.loss_parameters.items()}
+
+    def per_item_loss(self, scores: Scores, feedback: Feedback, parameters: Parameters | None = None) -> PerItem:
+        """Return one loss value per item, as `reduction="none"` does in PyTorch.
+
+        Args:
+            scores: scores of any floating dtype, of shape (scores). Half precision is converted to float32.
+            feedback: feedback of any type that converts to `feedback_type`.
+            parameters: trainable parameters by name; by default their initial values.
+
+        Returns:
+            Values of shape (items), in float32 or float64.
+
+        Raises:
+            InvalidFeedbackError: the scores are not a vector.
+            FeedbackMismatchError: the feedback does not convert to `feedback_type`.
+            PluginError: `forward` returned a tensor of another shape.
         """
         require_vector(scores)
-        scores, feedback = exact(scores), feedback.convert_to(self.feedback_type)
-        given = {name: scores.new_tensor(start) for name, start in self.loss_parameters.items()} | dict(numbers or {})
-        items = self.forward(scores, feedback, **given)
-        expected = len(self.item_positions(scores, feedback))
-        if items.shape != (expected,):
-            raise PluginError(
-                f"{self.name()} gave a tensor of shape {tuple(items.shape)} for {expected} items. A loss gives one "
-                "number per item and averages nothing; return the vector of costs."
-            )
-        return items
+        scores, own = at_least_float32(scores), self._converted(feedback)
+        values = self.forward(scores, own, {**self.initial_parameters(scores), **(parameters or {})})
+        self._require_one_value_per_item(values, scores, own)
+        return values
 
-    def __call__(
-        self, scores: Scores, feedback: Feedback, numbers: Sequence[Mapping[str, Tensor]] | None = None
-    ) -> Scalar:
-        """Return the mean over items of each term, weighted and added; `numbers` are those that each term learned."""
-        total = scores.new_zeros((), dtype=exact(scores).dtype)
-        for term, learned in zip(self.terms, numbers or [{}] * len(self.terms), strict=True):
-            items = term.loss.per_item_loss(scores, feedback, learned)
-            total = total + term.weight * (items.mean() if len(items) else items.sum())
-        return total
+    def __call__(self, scores: Scores, feedback: Feedback, parameters: Parameters | None = None) -> Scalar:
+        """Return the mean of `per_item_loss` over items; 0 without items."""
+        values = self.per_item_loss(scores, feedback, parameters)
+        return values.mean() if len(values) else values.sum()
+
+    def as_objective(self) -> "WeightedSum":
+        """Return the objective with this loss as its only term."""
+        return WeightedSum((Summand(1.0, self),))
+
+    def _converted(self, feedback: Feedback) -> F:
+        return cast(F, feedback.convert_to(self.feedback_type))
+
+    def _require_one_value_per_item(self, values: Tensor, scores: Scores, feedback: F) -> None:
+        expected = len(self.item_positions(scores, feedback))
+        if values.shape != (expected,):
+            raise PluginError(
+                f"{self.name()} returned a tensor of shape {tuple(values.shape)} for {expected} items, but a loss "
+                "returns one value per item and does not average. Return a vector."
+            )
+
+
+@dataclass(frozen=True)
+class Term:
+    """One loss of an objective and its weight."""
+
+    weight: float
+    loss: Loss[Any]
+
+
+class Objective(LossExpression):
+    """A weighted sum of losses, which a trainer minimizes.
+
+    Each term has its own feedback type and is averaged over its own items.
+    """
 
     @property
-    def terms(self) -> "tuple[Term, ...]":
-        """Return the weighted losses that this one is the sum of."""
-        from rlhf_losses.losses.objective import Term
+    @abstractmethod
+    def terms(self) -> tuple[Term, ...]:
+        """The losses of the sum with their weights."""
 
-        return (Term(1.0, self),)
+    @property
+    def term_names(self) -> tuple[str, ...]:
+        """A unique name for each term; repeated losses are numbered.
 
-    def __add__(self, other: "Loss") -> "Loss":
-        from rlhf_losses.losses.objective import WeightedSum
+        Examples:
+            >>> from rlhf_losses.losses import bradley_terry, hinge
+            >>> (hinge + bradley_terry + 0.5 * hinge).term_names
+            ('hinge', 'bradley_terry', 'hinge#2')
+        """
+        names: list[str] = []
+        for term in self.terms:
+            name = term.loss.name()
+            count = sum(other.split("#")[0] == name for other in names)
+            names.append(f"{name}#{count + 1}" if count else name)
+        return tuple(names)
 
-        return WeightedSum.of(self, other) if isinstance(other, Loss) else NotImplemented
+    @property
+    def uses_labels(self) -> bool:
+        """Whether a term with a positive weight depends on the annotations."""
+        return any(term.weight > 0 and term.loss.uses_labels for term in self.terms)
 
-    def __mul__(self, weight: float) -> "Loss":
-        from rlhf_losses.losses.objective import WeightedSum
+    def active_properties(self) -> LossProperty:
+        """Return the properties of the sum: those of all terms, as far as sums preserve them."""
+        return reduce(and_, (term.loss.active_properties() for term in self.terms), _PRESERVED_BY_SUMS)
 
-        return WeightedSum.scaled(weight, self) if isinstance(weight, int | float) else NotImplemented
+    def check(self, feedback: Feedback) -> None:
+        """Raise `InvalidFeedbackError` if a term is not defined for the values of `feedback`."""
+        for term in self.terms:
+            term.loss.check(feedback)
 
-    __rmul__ = __mul__
+    def __call__(self, scores: Scores, feedback: Feedback, parameters: Sequence[Parameters] | None = None) -> Scalar:
+        """Return the weighted sum of the mean of each term over its items.
+
+        Args:
+            scores: scores of shape (scores).
+            feedback: feedback that converts to the type of each term.
+            parameters: trainable parameters of each term; by default their initial values.
+        """
+        each = parameters or [{}] * len(self.terms)
+        means = [term.weight * term.loss(scores, feedback, one) for term, one in zip(self.terms, each, strict=True)]
+        return torch.stack(means).sum()
+
+    def as_objective(self) -> "Objective":
+        """Return the objective itself."""
+        return self
+
+
+@dataclass(frozen=True)
+class Summand:
+    """One loss or named objective of a sum as it is written, and its weight."""
+
+    weight: float
+    expression: "Loss[Any] | NamedObjective"
 
     def __str__(self) -> str:
-        """Return the expression that parses back to this loss."""
-        changed = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
-        options = ", ".join(f"{name}={written(value)}" for name, value in changed.items())
-        return f"{self.name()}({options})" if options else self.name()
+        return str(self.expression) if self.weight == 1 else f"{_shortest(self.weight)} * {self.expression}"
 
 
 @dataclass(frozen=True)
-class PairwiseLoss(Loss):
-    r"""A cost of the score_difference :math:`s_\text{chosen} - s_\text{rejected} - \text{margin}`, per pair.
+class WeightedSum(Objective):
+    """A sum of losses and named objectives with weights of at least 0.
 
-    A preference of :math:`p` costs :math:`p f(\text{lead}) + (1 - p) f(-\text{lead})`; a weight multiplies it.
+    Attributes:
+        summands: losses and named objectives as they are written; `terms` expands the named objectives.
+
+    Examples:
+        >>> from rlhf_losses.losses import bradley_terry, centering
+        >>> print(bradley_terry + 0.01 * centering)
+        bradley_terry + 0.01 * centering
     """
 
-    feedback_type = Pairs
+    summands: tuple[Summand, ...]
 
-    @abstractmethod
-    def per_pair(self, score_difference: PerPair) -> PerPair:
-        """Return the cost of each score_difference."""
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """The losses of the sum, with named objectives expanded."""
+        return tuple(
+            Term(one.weight * inner.weight, inner.loss) for one in self.summands for inner in _terms(one.expression)
+        )
 
-    def forward(self, scores: Scores, feedback: Pairs) -> PerPair:  # type: ignore[override]
-        score_difference = feedback.score_difference(scores)
-        if feedback.margin is not None:
-            score_difference = score_difference - feedback.margin
-        cost = self.per_pair(score_difference)
-        if feedback.preference is not None:
-            cost = feedback.preference * cost + (1 - feedback.preference) * self.per_pair(-score_difference)
-        return cost if feedback.weight is None else feedback.weight * cost
+    def __str__(self) -> str:
+        return " + ".join(map(str, self.summands))
 
 
 @dataclass(frozen=True)
-class TieLoss(Loss):
-    """A cost of the score_difference and its outcome, per pair: the chosen answer wins, ties or loses.
+class NamedObjective(Expression, Objective):
+    """An objective with a name and options, such as `centered_bradley_terry`.
 
-    Shares of annotators who saw one or another outcome weigh their costs; a weight multiplies the sum.
+    It is a frozen dataclass whose fields are its options. `expand` returns the equivalent sum.
+
+    Attributes:
+        feedback_type: type of feedback that all its terms accept.
     """
 
-    feedback_type = Pairs
+    feedback_type: ClassVar[type[Feedback]] = Feedback
 
     @abstractmethod
-    def per_outcome(self, score_difference: PerPair, **numbers: Tensor) -> tuple[PerPair, PerPair, PerPair]:
-        """Return the cost of each score_difference where the chosen answer wins, where it ties and where it loses."""
+    def expand(self) -> AnyLoss:
+        """Return the equivalent sum of losses."""
 
-    def forward(self, scores: Scores, feedback: Pairs, **numbers: Tensor) -> PerPair:  # type: ignore[override]
-        score_difference = feedback.score_difference(scores)
-        if feedback.margin is not None:
-            score_difference = score_difference - feedback.margin
-        shares, costs = feedback.outcomes(), self.per_outcome(score_difference, **numbers)
-        cost = torch.stack([share * cost for share, cost in zip(shares, costs, strict=True)]).sum(dim=0)
-        return cost if feedback.weight is None else feedback.weight * cost
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """The terms of the equivalent sum."""
+        return self.expand().as_objective().terms
 
 
-@dataclass(frozen=True)
-class ListwiseLoss(Loss):
-    """A cost of one list of scores and its ranks, per list.
-
-    Lists are priced one after another. A loss that shall price all of them at once gives `items` instead, with
-    `rlhf_losses.feedback.Ragged`, as the built-in losses of lists do.
-    """
-
-    feedback_type = Rankings
-
-    @abstractmethod
-    def per_list(self, scores: PerCandidate, ranks: Ranks) -> Scalar:
-        """Return the cost of one list; rank 1 is best and equal ranks are ties."""
-
-    def forward(self, scores: Scores, feedback: Rankings) -> PerItem:  # type: ignore[override]
-        costs = [self.per_list(*one) for one in feedback.lists(scores)]
-        return torch.stack(costs) if costs else scores[:0]
-
-
-@dataclass(frozen=True)
-class GradedLoss(Loss):
-    """A cost of one list of scores and how good each answer is, per list; one list after another, as `ListwiseLoss`."""
-
-    feedback_type = Rankings
-
-    @abstractmethod
-    def per_list(self, scores: PerCandidate, grades: PerCandidate) -> Scalar:
-        """Return the cost of one list; a higher grade is better. Without ratings, grades count the ranks below."""
-
-    def forward(self, scores: Scores, feedback: Rankings) -> PerItem:  # type: ignore[override]
-        costs = [self.per_list(*one) for one in feedback.graded_lists(scores)]
-        return torch.stack(costs) if costs else scores[:0]
-
-
-@dataclass(frozen=True)
-class RatingLoss(Loss):
-    """A cost of one score and the rating of its text."""
-
-    feedback_type = Ratings
-
-    @abstractmethod
-    def per_rating(self, scores: PerCandidate, ratings: PerCandidate) -> PerCandidate:
-        """Return the cost of each score."""
-
-    def forward(self, scores: Scores, feedback: Ratings) -> PerCandidate:  # type: ignore[override]
-        return self.per_rating(scores[feedback.candidates], feedback.ratings)
-
-
-@dataclass(frozen=True)
-class LabelLoss(Loss):
-    """A cost of one score and the label of its text."""
-
-    feedback_type = Labels
-
-    @abstractmethod
-    def per_label(self, scores: PerCandidate, labels: PerCandidate) -> PerCandidate:
-        """Return the cost of each score."""
-
-    def forward(self, scores: Scores, feedback: Labels) -> PerCandidate:  # type: ignore[override]
-        return self.per_label(scores[feedback.candidates], feedback.labels)
-
-
-@dataclass(frozen=True)
-class StepwiseLoss(Loss):
-    """A cost of one score and the value of its step."""
-
-    feedback_type = Steps
-
-    @abstractmethod
-    def per_step(self, scores: PerStep, values: PerStep) -> PerStep:
-        """Return the cost of each step's score."""
-
-    def forward(self, scores: Scores, feedback: Steps) -> PerStep:  # type: ignore[override]
-        return self.per_step(scores[feedback.steps], feedback.values)
-
-
-@dataclass(frozen=True)
-class Regularizer(Loss):
-    """A cost of every score, whatever was said about it."""
-
-    @abstractmethod
-    def per_score(self, scores: Scores) -> Scores:
-        """Return the cost of each score."""
-
-    def forward(self, scores: Scores, feedback: Feedback) -> Scores:  # type: ignore[override]
-        return self.per_score(scores)
-
-    def item_positions(self, scores: Scores, feedback: Feedback) -> Tensor:
-        return torch.arange(len(scores), device=scores.device)
-
-
-def exact(scores: Scores) -> Scores:
-    """Return scores in float32, or as they are in float64: bfloat16 cannot tell 16.0 from 16.05."""
+def at_least_float32(scores: Scores) -> Scores:
+    """Return scores in float32, or unchanged in float64; in bfloat16, 16.0 and 16.05 are equal."""
     return scores if scores.dtype == torch.float64 else scores.float()
 
 
 def require_vector(scores: Tensor) -> None:
-    """Raise `InvalidFeedbackError` unless scores are one vector: a column of them would spread to a square."""
+    """Raise `InvalidFeedbackError` unless scores are a vector; a column of shape (n, 1) would broadcast to (n, n)."""
     if scores.ndim != 1:
         raise InvalidFeedbackError(
-            f"Scores of the shape {tuple(scores.shape)} arrived, but feedback refers to a vector of them. "
-            "ForwardPass one number a text: scores.reshape(-1)."
+            f"Scores have the shape {tuple(scores.shape)}, but feedback contains positions in a vector. "
+            "Pass one score per text: scores.reshape(-1)."
         )
 
 
-def require_signs(loss: Loss, name: str, values: torch.Tensor) -> None:
-    """Raise `InvalidFeedbackError` unless every label is good (true, 1) or bad (false, 0 or −1)."""
-    seen = sorted(set(values.tolist()))
-    if not set(seen) <= {-1.0, 0.0, 1.0}:
-        odd = next(value for value in seen if value not in (-1.0, 0.0, 1.0))
-        raise InvalidFeedbackError(
-            f"{loss.name()} got the {name} {odd:g}. It reads good or bad: true or false, 1 or 0, +1 or -1. "
-            "For ratings take squared_error (whole texts) or segment_rating (steps)."
-        )
-    if {-1.0, 0.0} <= set(seen):
-        raise InvalidFeedbackError(
-            f"{loss.name()} got both -1 and 0 as {name}. Bad is written either as 0 or as -1, so one of them "
-            "means something else; drop or relabel the neutral rows."
-        )
+def _summands(expression: LossExpression) -> tuple[Summand, ...]:
+    if isinstance(expression, WeightedSum):
+        return expression.summands
+    assert isinstance(expression, Loss | NamedObjective)
+    return (Summand(1.0, expression),)
 
 
-def signs(values: torch.Tensor) -> Tensor:
-    """Return +1 for good and −1 for bad.
-
-    >>> signs(torch.tensor([1.0, 0.0]))
-    tensor([ 1., -1.])
-    """
-    return torch.where(values > 0, 1.0, -1.0)
+def _terms(expression: "Loss[Any] | NamedObjective") -> tuple[Term, ...]:
+    return (Term(1.0, expression),) if isinstance(expression, Loss) else expression.terms
 
 
-def require_dataclass(loss_class: type) -> None:
-    """Raise `PluginError` if a loss class lacks its own `@dataclass(frozen=True)`."""
-    params = loss_class.__dict__.get("__dataclass_params__")
-    if not is_dataclass(loss_class) or params is None or not params.frozen:
-        raise PluginError(
-            f"{loss_class.__name__} is not a frozen dataclass, so its options have no text. "
-            "Add @dataclass(frozen=True) above the class."
-        )
+def _shortest(weight: float) -> str:
+    return str(int(weight)) if weight == int(weight) and weight < 1e9 else repr(weight)

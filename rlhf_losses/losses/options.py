@@ -1,173 +1,215 @@
-"""Options of losses: fields that know their domain, so that other values are refused and `list --json` can tell it."""
+"""Options of losses: dataclass fields with a domain, and the text of an object with options."""
 
 import math
+import re
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
-from rlhf_losses.errors import InvalidLossError
-from rlhf_losses.feedback import Rankings
+from rlhf_losses.errors import InvalidLossError, PluginError
 
 SMALLEST = 1e-6
-"""The least number that an option which scores are divided by may be: any smaller, and large scores would overflow."""
+"""Smallest value of an option that scores are divided by; a smaller one would make large scores overflow."""
 
 LEARNED = "learned"
-"""Stands for a number that is learned beside the model, see `Loss.loss_parameters`."""
+"""Value of an option that is a trainable parameter instead of a number; see `Loss.loss_parameters`."""
 
 
 class Domain(ABC):
-    """The values that an option may take."""
+    """The set of values that an option accepts."""
 
     @abstractmethod
-    def admits(self, value: Any) -> bool:
-        """Tell whether `value` is one of them."""
+    def accepts(self, value: Any) -> bool:
+        """Return whether `value` is in the domain."""
 
     @abstractmethod
     def __str__(self) -> str:
-        """Return the domain in words, as in "It must be …"."""
+        """Return a description that completes the sentence "The option must be ..."."""
 
 
 @dataclass(frozen=True)
-class Numbers(Domain):
-    """Finite numbers from `low`, or above it, to `high`, or below it."""
+class Interval(Domain):
+    """Finite numbers between two bounds.
+
+    Attributes:
+        low: lower bound.
+        high: upper bound.
+        exclude_low: exclude the lower bound.
+        exclude_high: exclude the upper bound.
+    """
 
     low: float
     high: float = math.inf
-    above: bool = False
-    below: bool = False
+    exclude_low: bool = False
+    exclude_high: bool = False
 
-    def admits(self, value: Any) -> bool:
+    def accepts(self, value: Any) -> bool:
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             return False
-        return (value > self.low if self.above else value >= self.low) and (
-            value < self.high if self.below else value <= self.high
+        return (value > self.low if self.exclude_low else value >= self.low) and (
+            value < self.high if self.exclude_high else value <= self.high
         )
 
     def __str__(self) -> str:
-        start = f"{'above' if self.above else 'from'} {self.low:g}"
         if self.high == math.inf:
-            return f"a finite number {start}"
-        return f"a finite number {start} to {'below ' if self.below else ''}{self.high:g}"
+            return f"a finite number {'greater than' if self.exclude_low else 'of at least'} {self.low:g}"
+        brackets = "(" if self.exclude_low else "[", ")" if self.exclude_high else "]"
+        return f"a number in {brackets[0]}{self.low:g}, {self.high:g}{brackets[1]}"
 
 
 @dataclass(frozen=True)
-class Counts(Domain):
-    """Whole numbers from `least`; None, where it is admitted, means all."""
+class Integer(Domain):
+    """Integers from a lower bound.
 
-    least: int
-    or_all: bool = False
+    Attributes:
+        low: smallest integer.
+        or_none: also accept None, which means all.
+    """
 
-    def admits(self, value: Any) -> bool:
+    low: int
+    or_none: bool = False
+
+    def accepts(self, value: Any) -> bool:
         if value is None:
-            return self.or_all
-        return isinstance(value, int) and not isinstance(value, bool) and value >= self.least
+            return self.or_none
+        return isinstance(value, int) and not isinstance(value, bool) and value >= self.low
 
     def __str__(self) -> str:
-        return f"a whole number from {self.least}{', or None for all' if self.or_all else ''}"
+        return f"an integer of at least {self.low}{', or None for all' if self.or_none else ''}"
 
 
 @dataclass(frozen=True)
-class Words(Domain):
-    """One of some words."""
+class Choice(Domain):
+    """One of several texts."""
 
-    words: tuple[str, ...]
+    choices: tuple[str, ...]
 
-    def admits(self, value: Any) -> bool:
-        return isinstance(value, str) and value in self.words
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, str) and value in self.choices
 
     def __str__(self) -> str:
-        return " or ".join(repr(word) for word in self.words)
+        *others, last = map(repr, self.choices)
+        return f"{', '.join(others)} or {last}"
 
 
 @dataclass(frozen=True)
-class Learnable(Numbers):
-    """Finite numbers, or the word for a number that is learned beside the model."""
+class LearnableNumber(Interval):
+    """Finite numbers between two bounds, or `'learned'`."""
 
-    def admits(self, value: Any) -> bool:
-        return value == LEARNED or super().admits(value)
+    def accepts(self, value: Any) -> bool:
+        return value == LEARNED or super().accepts(value)
 
     def __str__(self) -> str:
         return f"{super().__str__()}, or {LEARNED!r}"
 
 
 @dataclass(frozen=True)
-class Weights(Domain):
-    """Names with a number each, not all of them 0, as text."""
+class NamedWeights(Domain):
+    """Texts of names with a finite number each, such as `"helpfulness=0.7, verbosity=-0.2"`; not all numbers are 0."""
 
-    def admits(self, value: Any) -> bool:
+    def accepts(self, value: Any) -> bool:
         try:
             parts = [part.split("=") for part in value.split(",")]
-            named = {name.strip(): float(weight) for name, weight in parts}
+            weights = {name.strip(): float(weight) for name, weight in parts}
         except (AttributeError, ValueError):
             return False
-        sane = all(named) and all(map(math.isfinite, named.values())) and any(named.values())
-        return sane and len(named) == len(parts)
+        valid = all(weights) and all(map(math.isfinite, weights.values())) and any(weights.values())
+        return valid and len(weights) == len(parts)
 
     def __str__(self) -> str:
-        return "a text of different names, each with a finite number, not all 0"
+        return "a text of distinct names with a finite number each, not all 0"
 
 
-def _is_one_loss(value: Any) -> bool:
-    return hasattr(value, "terms") and all(term.loss is value for term in value.terms)
+def number(
+    default: float, low: float, high: float = math.inf, *, exclude_low: bool = False, exclude_high: bool = False
+) -> Any:
+    """Declare an option that is a finite number between two bounds.
+
+    Args:
+        default: value without the option.
+        low: lower bound.
+        high: upper bound.
+        exclude_low: exclude the lower bound.
+        exclude_high: exclude the upper bound.
+    """
+    return option(default, Interval(low, high, exclude_low, exclude_high))
 
 
-@dataclass(frozen=True)
-class LossesOfLists(Domain):
-    """Single losses that price rankings of answers, or the pairs in them."""
-
-    def admits(self, value: Any) -> bool:
-        return _is_one_loss(value) and Rankings.is_convertible_to(value.feedback_type)
-
-    def __str__(self) -> str:
-        return "a loss of rankings or pairs, and no sum"
+def learnable_number(low: float) -> Any:
+    """Declare an option that is a number of at least `low`, or `'learned'`, which is the default."""
+    return option(LEARNED, LearnableNumber(low))
 
 
-def number(default: float, low: float, high: float = math.inf, *, above: bool = False, below: bool = False) -> Any:
-    """Declare an option that is a finite number."""
-    return option(default, Numbers(low, high, above, below))
+def integer(default: int | None, low: int) -> Any:
+    """Declare an option that is an integer of at least `low`; with the default None, None means all."""
+    return option(default, Integer(low, or_none=default is None))
 
 
-def learnable(low: float) -> Any:
-    """Declare an option that is a finite number, or learned, which is the default."""
-    return option(LEARNED, Learnable(low))
+def choice(default: str, *others: str) -> Any:
+    """Declare an option that is one of several texts."""
+    return option(default, Choice((default, *others)))
 
 
-def count(default: int | None, least: int) -> Any:
-    """Declare an option that is a whole number; with the default None, None means all."""
-    return option(default, Counts(least, or_all=default is None))
-
-
-def word(default: str, *others: str) -> Any:
-    """Declare an option that is one of some words."""
-    return option(default, Words((default, *others)))
-
-
-def loss_of_lists(default: Any) -> Any:
-    """Declare an option that is a loss itself."""
-    return option(default, LossesOfLists())
-
-
-def weights(default: str) -> Any:
-    """Declare an option that gives names their weights, like `"helpfulness=0.7, verbosity=-0.2"`."""
-    return option(default, Weights())
-
-
-def written(value: Any) -> str:
-    """Return the value of an option as it is written in the text of a loss."""
-    return str(value) if hasattr(value, "terms") else repr(value)
+def named_weights(default: str) -> Any:
+    """Declare an option that is a text of names and weights, such as `"helpfulness=0.7, verbosity=-0.2"`."""
+    return option(default, NamedWeights())
 
 
 def option(default: Any, domain: Domain) -> Any:
-    """Declare an option with a domain of its own."""
+    """Declare an option with any domain."""
     return field(default=default, metadata={"domain": domain})
 
 
-def require_options(loss: Any) -> None:
-    """Raise `InvalidLossError` unless every declared option of a loss lies in its domain."""
-    for f in fields(loss):
-        domain, value = f.metadata.get("domain"), getattr(loss, f.name)
-        if domain is not None and not domain.admits(value):
+@dataclass(frozen=True)
+class Expression(ABC):  # noqa: B024
+    """Base class of frozen dataclasses with a text form: a name, with options in parentheses.
+
+    The fields are the options. `parse_call` parses the text back to an equal object.
+    """
+
+    def __post_init__(self) -> None:
+        require_options(self)
+
+    @classmethod
+    def name(cls) -> str:
+        """Return the name in texts: the class name in snake case.
+
+        Examples:
+            >>> from rlhf_losses.losses import BradleyTerry
+            >>> BradleyTerry.name()
+            'bradley_terry'
+        """
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+
+    def __str__(self) -> str:
+        """Return the text form, without the options that have their default value."""
+        changed = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        options = ", ".join(f"{name}={format_option(value)}" for name, value in changed.items())
+        return f"{self.name()}({options})" if options else self.name()
+
+
+def format_option(value: Any) -> str:
+    """Return the value of an option as text."""
+    return str(value) if isinstance(value, Expression) else repr(value)
+
+
+def require_options(expression: Expression) -> None:
+    """Raise `InvalidLossError` if an option is outside its domain."""
+    for f in fields(expression):
+        domain, value = f.metadata.get("domain"), getattr(expression, f.name)
+        if domain is not None and not domain.accepts(value):
+            name = expression.name()
             raise InvalidLossError(
-                f"{loss.name()} got {f.name}={written(value)}. It must be {domain}; "
-                f"write for example {loss.name()}({f.name}={written(f.default)})."
+                f"{name} received {f.name}={format_option(value)}, but this option must be {domain}. "
+                f"Write for example {name}({f.name}={format_option(f.default)})."
             )
+
+
+def require_dataclass(expression_class: type) -> None:
+    """Raise `PluginError` if a class lacks its own `@dataclass(frozen=True)`."""
+    params = expression_class.__dict__.get("__dataclass_params__")
+    if not is_dataclass(expression_class) or params is None or not params.frozen:
+        raise PluginError(
+            f"{expression_class.__name__} is not a frozen dataclass, so its options have no text form. "
+            "Add @dataclass(frozen=True) above the class."
+        )

@@ -1,98 +1,126 @@
-"""The text of a loss, read by a whitelist over Python's own grammar; nothing is evaluated.
+"""Parser of the text form of losses. It accepts a part of Python's grammar and evaluates nothing.
 
-Allowed: a name, a call with keyword options, `+`, a number `*`, and brackets.
+The accepted parts are names, calls with keyword options, `+`, multiplication by a number, and parentheses.
 """
 
 import ast
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeVar
 
 from rlhf_losses.errors import InvalidLossError, RlhfLossesError, UnknownNameError, did_you_mean
-from rlhf_losses.losses.base import Loss
+from rlhf_losses.losses.base import AnyLoss, Loss, LossExpression, NamedObjective
+from rlhf_losses.losses.options import Expression
 
-_LONGEST = 2_000
-_NOT_READ = (SyntaxError, RecursionError, MemoryError, OverflowError)
+_MAX_LENGTH = 2_000
+_SYNTAX_ERRORS = (SyntaxError, RecursionError, MemoryError, OverflowError)
+
+E = TypeVar("E", bound=Expression)
+LossClasses = Mapping[str, "type[Loss[Any]] | type[NamedObjective]"]
+Classes = Mapping[str, type[Any]]
 
 
-def parse(text: str, losses: Mapping[str, type[Loss]]) -> Loss:
-    """Return the loss that `text` names, with names looked up in `losses`.
+def parse(text: str, losses: LossClasses) -> AnyLoss:
+    """Return the loss or the objective of a text.
 
-    >>> from rlhf_losses.losses import BradleyTerry, Centering
-    >>> print(parse("2 * (bradley_terry + 0.5*centering)", {"bradley_terry": BradleyTerry, "centering": Centering}))
-    2 * bradley_terry + centering
+    Args:
+        text: for example `"bradley_terry(label_smoothing=0.1) + 0.01 * centering"`.
+        losses: classes of losses and named objectives by name.
+
+    Raises:
+        InvalidLossError: the text is not a sum of losses, or an option is out of range.
+        UnknownNameError: a loss or an option is unknown.
+
+    Examples:
+        >>> from rlhf_losses.losses import BradleyTerry, Centering
+        >>> print(parse("2 * (bradley_terry + 0.5*centering)", {"bradley_terry": BradleyTerry, "centering": Centering}))
+        2 * bradley_terry + centering
     """
-    if len(text) > _LONGEST:
-        raise InvalidLossError(f"A loss of {len(text)} characters arrived. Write at most {_LONGEST}.")
+    if len(text) > _MAX_LENGTH:
+        raise InvalidLossError(
+            f"The text of the loss has {len(text)} characters, but the limit is {_MAX_LENGTH}. Shorten it."
+        )
     try:
         return _loss(ast.parse(text.strip(), mode="eval").body, losses)
-    except _NOT_READ:
+    except _SYNTAX_ERRORS:
         raise InvalidLossError(
-            f'Cannot read "{text}" as a loss. Write sums of losses with number weights and keyword options, '
-            "like 'bradley_terry(label_smoothing=0.1) + 0.01 * centering'."
+            f"'{text}' is not a valid loss. Write a sum of losses with numbers as weights and keyword options, for "
+            "example 'bradley_terry(label_smoothing=0.1) + 0.01 * centering'."
         ) from None
 
 
-def parse_call(text: str, kinds: Mapping[str, type[Any]]) -> Any:
-    """Return what `text`, a name or a call with keyword options, makes of one of the dataclasses in `kinds`.
+def parse_call(text: str, classes: Mapping[str, type[E]]) -> E:
+    """Return the object of a text that is a name with or without keyword options.
 
-    >>> from rlhf_losses.losses import Hinge
-    >>> parse_call("hinge(margin=2.0)", {"hinge": Hinge}).margin
-    2.0
+    Args:
+        text: for example `"hinge(margin=2.0)"`.
+        classes: classes by name.
+
+    Raises:
+        InvalidLossError: the text is not a name with keyword options, or an option is out of range.
+        UnknownNameError: the name or an option is unknown.
+
+    Examples:
+        >>> from rlhf_losses.losses import Hinge
+        >>> parse_call("hinge(margin=2.0)", {"hinge": Hinge}).margin
+        2.0
     """
     try:
-        return _call(ast.parse(text.strip(), mode="eval").body, kinds)
-    except _NOT_READ:
+        found: E = _call(ast.parse(text.strip(), mode="eval").body, classes)
+        return found
+    except _SYNTAX_ERRORS:
         raise InvalidLossError(
-            f'Cannot read "{text[:_LONGEST]}". Write a name with keyword options in brackets, '
-            f"like '{next(iter(kinds), 'hinge')}(...)'."
+            f"'{text[:_MAX_LENGTH]}' is not a name with options. Write a name and keyword options in parentheses, for "
+            f"example '{next(iter(classes), 'hinge')}(...)'."
         ) from None
 
 
-def _loss(node: ast.expr, losses: Mapping[str, type[Loss]]) -> Loss:
+def _loss(node: ast.expr, losses: Classes) -> AnyLoss:
     match node:
         case ast.BinOp(left, ast.Add(), right):
             return _loss(left, losses) + _loss(right, losses)
         case ast.BinOp(left, ast.Mult(), right) if _is_number(left):
-            return _number(left) * _loss(right, losses)
+            return _loss(right, losses) * _number(left)
         case ast.BinOp(left, ast.Mult(), right) if _is_number(right):
-            return _number(right) * _loss(left, losses)
-    return _call(node, losses)
+            return _loss(left, losses) * _number(right)
+    found: AnyLoss = _call(node, losses)
+    return found
 
 
-def _call(node: ast.expr, kinds: Mapping[str, type[Any]]) -> Any:
+def _call(node: ast.expr, classes: Classes) -> Any:
     match node:
         case ast.Name(name):
-            return _make(_look_up(name, kinds), {})
+            return _construct(_look_up(name, classes), {})
         case ast.Call(ast.Name(name), [], keywords):
-            kind = _look_up(name, kinds)
-            options = {_keyword(k): _value(k, kind, kinds) for k in keywords}
+            found = _look_up(name, classes)
+            options = {_keyword(k): _value(k, found, classes) for k in keywords}
             if len(options) == len(keywords):
-                return _make(kind, options)
+                return _construct(found, options)
     raise SyntaxError
 
 
-def _look_up(name: str, kinds: Mapping[str, type[Any]]) -> type[Any]:
-    if name not in kinds:
+def _look_up(name: str, classes: Classes) -> type[Any]:
+    if name not in classes:
         raise UnknownNameError(
-            f"No loss is called '{name}'.{did_you_mean(name, kinds)} Run `rlhf-losses list` to see all of them."
+            f"Unknown loss '{name}'.{did_you_mean(name, classes)} Run 'rlhf-losses list' to see all losses."
         )
-    return kinds[name]
+    return classes[name]
 
 
-def _make(kind: type[Any], options: dict[str, Any]) -> Any:
-    known = [f.name for f in fields(kind)]
+def _construct(found: type[Any], options: dict[str, Any]) -> Any:
+    known = [f.name for f in fields(found)]
     for option in options:
         if option not in known:
-            has = f"It has {', '.join(known)}." if known else "It has no options."
-            raise UnknownNameError(f"{kind.name()} has no option '{option}'.{did_you_mean(option, known)} {has}")
+            available = f"Its options are {', '.join(known)}." if known else "It has no options; write the name alone."
+            raise UnknownNameError(f"{found.name()} has no option '{option}'.{did_you_mean(option, known)} {available}")
     try:
-        return kind(**options)
+        return found(**options)
     except (TypeError, ValueError) as error:
         if isinstance(error, RlhfLossesError):
             raise
         raise InvalidLossError(
-            f"{kind.name()} refuses its options: {error}. Run `rlhf-losses describe {kind.name()}` to see them."
+            f"{found.name()} received invalid options: {error}. Run 'rlhf-losses describe {found.name()}' to see its "
+            "options."
         ) from error
 
 
@@ -103,13 +131,13 @@ def _is_number(node: ast.expr) -> bool:
 
 
 def _number(node: ast.expr) -> float:
-    return -_number(node.operand) if isinstance(node, ast.UnaryOp) else float(node.value)  # type: ignore[attr-defined]
+    return float(ast.literal_eval(node))
 
 
-def _value(keyword: ast.keyword, kind: type[Any], kinds: Mapping[str, type[Any]]) -> Any:
-    """Return the value of an option: a number, a word, or a loss where the option is one by default."""
-    is_loss = any(f.name == keyword.arg and isinstance(f.default, Loss) for f in fields(kind))
-    return _loss(keyword.value, kinds) if is_loss else _constant(keyword.value)
+def _value(keyword: ast.keyword, found: type[Any], classes: Classes) -> Any:
+    """Return the value of an option: a constant, or a loss if the default is a loss."""
+    is_loss = any(f.name == keyword.arg and isinstance(f.default, LossExpression) for f in fields(found))
+    return _loss(keyword.value, classes) if is_loss else _constant(keyword.value)
 
 
 def _constant(node: ast.expr) -> Any:

@@ -1,4 +1,4 @@
-"""What a loss may claim about itself; the conformance kit tests every claim."""
+"""Mathematical properties of losses; `rlhf_losses.testing.check_loss` tests each of them."""
 
 from enum import Flag, auto
 
@@ -8,30 +8,31 @@ class LossProperty(Flag):
 
     NONE = 0
     SHIFT_INVARIANT = auto()
-    """Adding one constant to every score changes no item: the zero of the scores is free."""
+    """Adding a constant to all scores changes no value, so the zero of the scores is arbitrary."""
     HOMOGENEOUS = auto()
-    """Scores, and all that is said or learned in their unit (margins, ratings), times c > 0 cost each item times one
-    power of c: the loss has no unit of its own, and the scale of the scores is that of the data."""
+    """Multiplying scores, margins, ratings and loss parameters in score units by c > 0 multiplies every value by the
+    same power of c. The loss has no score unit of its own, so the data determine the scale of the scores."""
     MONOTONE = auto()
-    """Raising the score of what people surely approved of, or lowering what they surely turned down, never raises
-    the cost of its item. Soft preferences, ties and the middle of a list promise nothing."""
+    """A higher score of a preferred answer, or a lower score of a rejected answer, never increases the value of its
+    item. Soft preferences, ties and the middle of a list are excluded."""
     NON_NEGATIVE = auto()
-    """No item costs less than nothing."""
+    """No value is negative."""
     CONVEX = auto()
-    """Each item is a convex function of the scores."""
+    """Each value is a convex function of the scores."""
     REVERSIBLE = auto()
-    """What people said the other way round, about negated scores, costs the same."""
+    """The opposite feedback on negated scores has the same value."""
     PROPER = auto()
-    """The cost is the negative logarithm of a probability: over all that could have been said instead, the
-    exponentials of −cost add up to the same at any scores. Such costs are least, on average, at the true scores."""
+    """The value is a negative log-likelihood: the exponentials of the negative values add up to a constant over all
+    possible feedback. The expectation of such a loss is minimal at the true scores."""
 
     def words(self) -> list[str]:
-        """Return the claims as lower-case words, for people.
+        """Return the names of the properties in lower case.
 
-        >>> (LossProperty.SHIFT_INVARIANT | LossProperty.CONVEX).words()
-        ['shift invariant', 'convex']
+        Examples:
+            >>> (LossProperty.SHIFT_INVARIANT | LossProperty.CONVEX).words()
+            ['shift invariant', 'convex']
         """
-        return [(claim.name or "").lower().replace("_", " ") for claim in LossProperty if claim in self]
+        return [(one.name or "").lower().replace("_", " ") for one in LossProperty if one in self]
 
 
 SHIFT_INVARIANT = LossProperty.SHIFT_INVARIANT

@@ -1,4 +1,4 @@
-"""AttentionOptions good a reward model is: pure functions of scores and feedback."""
+"""Metrics of reward models: pure functions of scores and feedback, with exact means over batches."""
 
 from rlhf_losses.metrics.agreement import agreement
 from rlhf_losses.metrics.tally import Tally, add_tallies

@@ -1,4 +1,4 @@
-"""AttentionOptions far scores agree with feedback, as tallies, so that batches add up exactly."""
+"""Agreement of scores with feedback: accuracy and mean margin."""
 
 import torch
 
@@ -8,56 +8,67 @@ from rlhf_losses.shapes import PerItem, Scores
 
 
 def agreement(scores: Scores, feedback: Feedback) -> dict[str, Tally]:
-    """Return `accuracy` and, for feedback that compares answers, `margin` (the mean score_difference, in score units).
+    """Return the accuracy of the scores and, for feedback that compares answers, the mean margin.
 
-    Accuracy is the share of pairs in which the preferred answer has the higher score; equal scores earn
-    half, and pairs that people tied say nothing. For labels it is the share of scores on the label's side
-    of zero, a score of exactly zero earning half. Answers in steps have the mean of their steps as a score.
+    For pairs and for feedback that is convertible to pairs, the accuracy is the share of pairs in which the preferred
+    answer has the higher score. Equal scores count 0.5. Tied pairs do not count. The margin is the score of the chosen
+    answer minus that of the rejected answer. The score of an answer in steps is the mean over its steps.
 
-    >>> agreement(torch.tensor([3.2, 1.5]), Pairs(chosen=[0], rejected=[1]))["accuracy"].mean
-    1.0
+    For labels, the accuracy is the share of scores whose sign agrees with the label. A score of 0 counts 0.5. Ratings
+    of steps do not count. Labels are used only if no feedback compares answers.
+
+    Args:
+        scores: vector of scores.
+        feedback: feedback on the scores.
+
+    Returns:
+        Tallies named `accuracy` and `margin`; an empty mapping for feedback without either.
+
+    Examples:
+        >>> agreement(torch.tensor([3.2, 1.5]), Pairs(chosen=[0], rejected=[1]))["accuracy"].mean
+        1.0
     """
     scores = scores.detach().float()
-    kinds = feedback.kinds if isinstance(feedback, Mixed) else (feedback,)
-    leads = [
-        _lead(scores, kind)
-        for kind in kinds
-        if isinstance(kind, StepwiseRankings) or type(kind).is_convertible_to(Pairs)
+    parts = feedback.parts if isinstance(feedback, Mixed) else (feedback,)
+    compared = [
+        _score_differences(scores, part)
+        for part in parts
+        if isinstance(part, StepwiseRankings) or type(part).is_convertible_to(Pairs)
     ]
-    if leads:
-        accuracies, margins = zip(*((_side(*one), Tally.of(one[0])) for one in leads), strict=True)
-        return {"accuracy": sum(accuracies, Tally()), "margin": sum(margins, Tally())}
-    judged = [kind for kind in kinds if isinstance(kind, Labels | Steps)]
-    tallies = [_side(scores[kind.item_positions], _signs(kind)) for kind in judged]
+    if compared:
+        accuracy = [_sign_accuracy(differences, signs) for differences, signs in compared]
+        margin = [Tally.of(differences) for differences, _ in compared]
+        return {"accuracy": sum(accuracy, Tally()), "margin": sum(margin, Tally())}
+    labelled = [part for part in parts if isinstance(part, Labels | Steps)]
+    tallies = [_sign_accuracy(scores[part.item_positions], _label_signs(part)) for part in labelled]
     return {"accuracy": sum(tallies, Tally())} if tallies else {}
 
 
-def _side(values: PerItem, wanted: PerItem) -> Tally:
-    """Score values by the side of zero that is wanted: 1 right, 0.5 on zero; where nothing is wanted, no count."""
-    earned = (1 + torch.sign(values) * wanted) / 2
-    return Tally.of(earned, wanted.abs())
+def _sign_accuracy(values: PerItem, signs: PerItem) -> Tally:
+    """Return the accuracy of the signs of values; items with the target sign 0 do not count."""
+    return Tally.of((1 + torch.sign(values) * signs) / 2, signs.abs())
 
 
-def _lead(scores: Scores, kind: Feedback) -> tuple[PerItem, PerItem]:
-    """Return the score_difference of every pair of a kind that compares answers, and its sign as people would have it."""
-    if isinstance(kind, StepwiseRankings):
-        which = torch.arange(len(kind.counts), device=scores.device).repeat_interleave(kind.counts)
-        sums = scores.new_zeros(len(kind.counts)).index_add(0, which, scores[kind.steps])
-        scores, kind = sums / kind.counts, kind.of_answers()
-    pairs = kind.convert_to(Pairs)
+def _score_differences(scores: Scores, feedback: Feedback) -> tuple[PerItem, PerItem]:
+    """Return the score difference of every pair and its sign according to the feedback."""
+    if isinstance(feedback, StepwiseRankings):
+        answer = torch.arange(len(feedback.counts), device=scores.device).repeat_interleave(feedback.counts)
+        sums = scores.new_zeros(len(feedback.counts)).index_add(0, answer, scores[feedback.steps])
+        scores, feedback = sums / feedback.counts, feedback.answer_rankings()
+    pairs = feedback.convert_to(Pairs)
     assert isinstance(pairs, Pairs)
-    return pairs.score_difference(scores), _direction(pairs)
+    return pairs.score_difference(scores), _preference_signs(pairs)
 
 
-def _direction(pairs: Pairs) -> PerItem:
+def _preference_signs(pairs: Pairs) -> PerItem:
     if pairs.preference is None:
         return torch.ones(len(pairs), device=pairs.chosen.device)
     return torch.sign(pairs.preference - 0.5)
 
 
-def _signs(kind: Labels | Steps) -> PerItem:
-    """Return +1 for good, −1 for bad, and 0 throughout where the values are ratings rather than labels."""
-    values = kind.labels if isinstance(kind, Labels) else kind.values
+def _label_signs(feedback: Labels | Steps) -> PerItem:
+    """Return +1 for positive labels and −1 for negative ones; 0 for all items if the values are ratings."""
+    values = feedback.labels if isinstance(feedback, Labels) else feedback.values
     if bool(torch.isin(values, torch.tensor([-1.0, 0.0, 1.0], device=values.device)).all()):
         return torch.where(values > 0, 1.0, -1.0)
     return torch.zeros_like(values)

@@ -1,1 +1,1 @@
-"""Models: scores, architectures and adapters of transformers and PEFT models."""
+"""Scores, architectures and adapters of transformers and PEFT models."""

@@ -1,4 +1,4 @@
-"""What happens to weights around training: those of 4 bits stay trainable, adapters are merged."""
+"""Helpers for 4-bit training and for merging LoRA adapters."""
 
 from collections.abc import Iterator
 from copy import deepcopy
@@ -9,18 +9,25 @@ from torch import nn
 
 
 def keep_4bit_trainable(model: nn.Module) -> None:
-    """Keep bitsandbytes from packing the 4-bit weights of a model that is evaluated on a CPU while it trains.
+    """Prevent bitsandbytes from packing 4-bit weights when a model is evaluated on a CPU during training.
 
-    Packed weights pass no gradient on, to any adapter below them.
+    No gradient flows through packed weights, so adapters in lower layers would not train.
+
+    Args:
+        model: any model; modules without 4-bit weights stay unchanged.
     """
-    quantized: Iterator[Any] = model.modules()
-    for module in quantized:
+    modules: Iterator[Any] = model.modules()
+    for module in modules:
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
 
 
-def merged(model: Any) -> Any:
-    """Return a model without adapters: itself, or a copy with plain weights in which they are merged."""
+def merge_adapters(model: Any) -> Any:
+    """Return a copy with adapters merged into plain weights, or the model itself if it has no adapters.
+
+    Args:
+        model: a transformers model, bare or wrapped by PEFT. It stays unchanged.
+    """
     if not isinstance(model, PeftModel):
         return model
     base: Any = model.get_base_model()
@@ -29,12 +36,12 @@ def merged(model: Any) -> Any:
 
 
 def _dequantized(model: PeftModel) -> Any:
-    """Return a copy with plain weights in the precision of its embeddings: merging into 4 bits would round again."""
+    """Return a copy with plain weights in the dtype of the embeddings: a merge into 4-bit weights rounds again."""
     copy, settings = deepcopy(model), model.peft_config[model.active_adapter]
-    trained = get_peft_model_state_dict(copy)
+    adapter_weights = get_peft_model_state_dict(copy)
     base = copy.unload().dequantize()
-    vars(base).pop("peft_config", None)  # older PEFT leaves it there
+    vars(base).pop("peft_config", None)  # older versions of PEFT leave it there
     base.to(base.get_input_embeddings().weight.dtype)
     plain = get_peft_model(base, settings)
-    set_peft_model_state_dict(plain, trained)
+    set_peft_model_state_dict(plain, adapter_weights)
     return plain

@@ -1,19 +1,17 @@
 """PPO on top of TRL's `GRPOTrainer`."""
 
 from rlhf_losses.ppo.config import PPOConfig
-from rlhf_losses.scoring.ensemble import Ensemble
 from rlhf_losses.ppo.reward_functions import StepMeanRewards, StepRewards, TokenLevelReward, TokenRewardFunction
-from rlhf_losses.ppo.shared_base import held_bytes, scorer_on_base
+from rlhf_losses.ppo.shared_base import scorer_on_base, weight_bytes
 from rlhf_losses.ppo.trainer import PPOTrainer
 
 __all__ = [
-    "Ensemble",
     "PPOConfig",
     "PPOTrainer",
-    "TokenLevelReward",
-    "StepRewards",
     "StepMeanRewards",
+    "StepRewards",
+    "TokenLevelReward",
     "TokenRewardFunction",
-    "held_bytes",
     "scorer_on_base",
+    "weight_bytes",
 ]

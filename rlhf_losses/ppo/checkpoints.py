@@ -1,5 +1,11 @@
-"""What a checkpoint of PPO holds beside the policy, so that a killed run ends where an unbroken one does."""
+"""State of a PPO run in a checkpoint, apart from models and optimizer.
 
+File format, `ppo_state_{rank}.pt`: a dictionary of plain numbers and tensors with the key `schema`. Schema 2 has the
+fields of `PPOState`. Files without the key `schema` (schema 1) are upgraded.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -7,27 +13,95 @@ import torch
 
 from rlhf_losses.errors import UnsupportedModelError
 
-CRITIC_FOLDER = "critic"
-STATE = "ppo_state_{rank}.pt"
-"""One file a process: each has made its own part of the rollout."""
+SCHEMA = 2
+"""Newest schema."""
+
+STATE_FILE = "ppo_state_{rank}.pt"
+"""Name of the file of a process; every process has a rollout of its own."""
 
 
-def save_state(folder: str | Path, rank: int, state: dict[str, Any]) -> None:
-    """Write what a process needs to go on: plain numbers and tensors."""
-    torch.save(state, Path(folder, STATE.format(rank=rank)))
+@dataclass(frozen=True)
+class PPOState:
+    """State of one process.
+
+    Attributes:
+        step: number of micro-batches so far.
+        buffered_inputs: batches of the current rollout, or None.
+        beta: coefficient of the KL penalty.
+        reward_stats: running statistics of the reward functions, see `RewardPipeline.state_dict`.
+    """
+
+    step: int
+    buffered_inputs: list[dict[str, Any]] | None
+    beta: float
+    reward_stats: list[dict[str, float]]
+
+    def save(self, folder: str | Path, rank: int) -> None:
+        """Save the state of process `rank` in a checkpoint."""
+        content = {field.name: getattr(self, field.name) for field in fields(self)}
+        torch.save({"schema": SCHEMA} | content, Path(folder, STATE_FILE.format(rank=rank)))
+
+    @classmethod
+    def load(cls, folder: str | Path, rank: int, device: torch.device) -> "PPOState":
+        """Load the state of process `rank` from a checkpoint.
+
+        Raises:
+            UnsupportedModelError: the checkpoint has no state of this process, or a state of an unknown schema.
+        """
+        path = Path(folder, STATE_FILE.format(rank=rank))
+        if not path.is_file():
+            raise UnsupportedModelError(
+                f"{path} does not exist, so process {rank} cannot continue its rollout: the run had fewer processes, "
+                "or the checkpoint comes from another trainer. Resume with the number of processes of the original run."
+            )
+        state = upgrade(torch.load(path, map_location=device, weights_only=True), str(path))
+        return cls(**state)
 
 
-def load_state(folder: str | Path, rank: int, device: torch.device) -> dict[str, Any]:
-    """Read back what `save_state` wrote.
+def upgrade(content: Mapping[str, Any], source: str = "state") -> dict[str, Any]:
+    """Return the fields of `PPOState` from the content of a file of any known schema.
+
+    Args:
+        content: content of a state file.
+        source: name of the file, for messages.
 
     Raises:
-        UnsupportedModelError: there is no state of this process.
+        UnsupportedModelError: the schema is newer than this version, or keys are missing or unknown.
+
+    Examples:
+        >>> old = {"micro_batches": 3, "rollout": None, "coefficient": 0.1, "scales": []}
+        >>> upgrade(old)
+        {'step': 3, 'buffered_inputs': None, 'beta': 0.1, 'reward_stats': []}
     """
-    path = Path(folder, STATE.format(rank=rank))
-    if not path.is_file():
+    state = dict(content)
+    schema = state.pop("schema", 1)
+    if schema not in (1, SCHEMA):
         raise UnsupportedModelError(
-            f"There is no {path}, so process {rank} does not know where it was in its rollout; the run had fewer "
-            "processes or was another trainer's. Resume with as many processes as the run began with."
+            f"{source} has schema {schema}, but this version of rlhf-losses supports schemas 1 and {SCHEMA}. "
+            "Resume with the version that wrote the checkpoint, or a newer one."
         )
-    state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    expected = SCHEMA_1_NAMES.keys() if schema == 1 else {field.name for field in fields(PPOState)}
+    if state.keys() != expected:
+        different = ", ".join(sorted(state.keys() ^ expected))
+        raise UnsupportedModelError(
+            f"{source} has missing or unknown keys ({different}), so it is no PPO state of schema {schema}. "
+            "Resume from a checkpoint of PPOTrainer."
+        )
+    return _from_schema_1(state) if schema == 1 else state
+
+
+SCHEMA_1_NAMES = {
+    "micro_batches": "step",
+    "rollout": "buffered_inputs",
+    "coefficient": "beta",
+    "scales": "reward_stats",
+}
+"""Field names of schema 2 by those of schema 1."""
+
+
+def _from_schema_1(content: Mapping[str, Any]) -> dict[str, Any]:
+    state = {SCHEMA_1_NAMES[name]: value for name, value in content.items()}
+    state["reward_stats"] = [
+        {"count": stats["count"], "mean": stats["mean"], "m2": stats["squares"]} for stats in state["reward_stats"]
+    ]
     return state

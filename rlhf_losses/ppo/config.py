@@ -1,4 +1,4 @@
-"""`PPOConfig`: TRL's `GRPOConfig` with the settings of PPO, and PPO's defaults."""
+"""`PPOConfig`: TRL's `GRPOConfig` with the settings and the defaults of PPO."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,143 +10,143 @@ from rlhf_losses.layouts import LayoutName, require_layout
 from rlhf_losses.ppo.kl import ESTIMATORS
 
 CLIPPED_SURROGATES = ("dapo", "bnpo", "grpo", "dr_grpo")
-"""The loss types of TRL that are PPO's clipped objective; they differ in how tokens are averaged."""
+"""Loss types of TRL with PPO's clipped objective; they differ in how tokens are averaged."""
 
 NORMALIZATIONS = ("none", "running", "reference")
-"""Scales that scores may get."""
+"""Values of `score_normalization`."""
 
 CRITIC_LEARNING_RATE_RATIO = 3.3
-"""AttentionOptions many times as fast as the policy PPO-max trains the critic (1.65e-6 to 5e-7)."""
+"""Ratio of the learning rates of critic and policy in PPO-max (1.65e-6 to 5e-7)."""
 
 
 @dataclass
 class PPOConfig(trl.GRPOConfig):
-    """TRL's `GRPOConfig` plus what PPO needs; every other argument keeps its name, and its default unless listed.
+    """Settings of `PPOTrainer`: those of TRL's `GRPOConfig` and the following ones.
 
-    In PPO the penalty for leaving the reference is a part of the reward of every token, not a term of the
-    loss; `beta` is its coefficient. `scale_rewards` and `multi_objective_aggregation` shape the group
-    advantages of GRPO, which PPO replaces by those of the critic: they have no effect here.
+    Other settings of `GRPOConfig` keep their names and defaults. In PPO the KL penalty is part of the reward of each
+    token, not a term of the loss; `beta` is its coefficient. `scale_rewards` and `multi_objective_aggregation` have no
+    effect, because they apply to the group advantages of GRPO.
 
     Args:
-        vf_coef: weight of the value loss in the sum of both losses.
-        cliprange_value: how far a value may move from the value at rollout before its error stops to count.
-        gamma: discount a token; 1 counts a late score in full.
-        lam: decay of generalized advantage estimation; 1 is the return minus the value, 0 the one-step error.
-        kl_estimator: `"k1"` is the log ratio, unbiased; `"k2"` half its square; `"k3"` is unbiased and never negative.
-        kl_target: KL a completion, in nats, to which `beta` is adapted; by default `beta` stays as it is.
-        kl_horizon: completions in which an adapted `beta` may about change by a fifth.
-        early_stop_kl: a rollout is given up for a new one as soon as the policy is further than this from the one that
-            wrote it (`approx_kl` of an optimizer step); by default never.
-        score_normalization: `"running"` gives the scores of each reward function mean 0 and variance 1 over all so
-            far, `"reference"` over the samples that the reward model was fitted to (`fit_reference`).
-        score_clip: scores are clipped to plus or minus this, after their normalisation.
-        missing_eos_penalty: is taken from the score of a completion that does not end with EOS.
-        missing_eos_score: is the score of a completion that does not end with EOS, whatever it says.
-        bootstrap_truncated: whether a completion that was cut off earns what the critic expects of the rest of it.
-        whiten_rewards: whether rewards get variance 1 over all tokens of the rollout, keeping their mean.
-        shared_critic: whether the critic is a head on the policy's own transformer, which then learns from both
-            losses, in place of a model of its own.
-        critic_warmup_steps: first optimizer steps in which the critic learns and the policy waits.
-        sanity_check: whether the first rollout is explained on the console, for people to check the set-up.
-        log_phase_times: whether the share of time in generation, scoring, reference, critic and update is logged and
-            printed at the end.
-        layout: how policy, reference and critic read prompts with completions: `"padded"`, `"packed"` (no padding),
-            `"prefix_shared"` (no padding, and what texts have in common at their beginning once), or `"auto"`, the
-            fastest that the models take. The numbers are the same.
-        ptx_coef: weight of the next-token cross-entropy on pretraining texts in the loss (PPO-ptx); with 0 it is logged
-            and not trained.
-        ptx_max_length: the most tokens of a pretraining text that are read at once; longer ones are cut into several.
-        whiten_advantages: whether advantages get mean 0 and variance 1 over all tokens of the rollout.
+        num_generations_eval: completions per prompt in evaluation; by default as many as in training.
+        vf_coef: weight of the value loss.
+        cliprange_value: clip range of the value loss: a value that has moved further towards its return since the
+            rollout has no gradient.
+        gamma: discount factor per token; 1 for no discount.
+        lam: decay factor of generalized advantage estimation; 1 is the return minus the value, 0 the one-step error.
+        kl_estimator: estimator of the KL at a token: `"k1"` is the log ratio, which is unbiased; `"k2"` half its
+            square; `"k3"` is unbiased and never negative.
+        kl_target: target of the adaptive KL controller, in nats per completion; by default `beta` is fixed.
+        kl_horizon: horizon of the adaptive KL controller, in completions.
+        early_stop_kl: discard a rollout and generate a new one if `approx_kl` of an optimizer step is larger; by
+            default never.
+        score_normalization: `"none"`; `"running"` to standardize each reward function with its running mean and
+            standard deviation; `"reference"` to standardize each reward model with its reference samples (see
+            `fit_reference`).
+        score_clip: clip scores to plus or minus this value, after normalization.
+        missing_eos_penalty: penalty subtracted from the score of a completion that does not end with EOS.
+        missing_eos_score: score of a completion that does not end with EOS, in place of its own.
+        bootstrap_truncated: add the value after its last token to the return of a completion that does not end with
+            EOS.
+        whiten_rewards: scale rewards to variance 1 over all tokens of the rollout; their mean stays.
+        whiten_advantages: shift and scale advantages to mean 0 and variance 1 over all tokens of the rollout.
+        shared_critic: use a value head on the policy's transformer, which both losses train, instead of a separate
+            critic.
+        critic_warmup_steps: number of first optimizer steps that train the critic only.
         critic_learning_rate: peak learning rate of the critic; by default 3.3 times `learning_rate`.
+        sanity_check: print a breakdown of the first rollout.
+        log_phase_times: log the share of time in generation, scoring, reference, policy, critic and update, and print
+            it at the end.
+        layout: arrangement of prompts and completions in forward passes: `"padded"`; `"packed"`, without padding;
+            `"prefix_shared"`, without padding and with common prefixes computed once; `"auto"`, the fastest one that
+            the models support. The results are the same.
+        ptx_coef: weight of the next-token cross-entropy on pretraining texts (PPO-ptx); with 0 it is logged only.
+        ptx_max_length: maximum length of a pretraining text, in tokens; longer texts are cut into several.
         learning_rate: peak learning rate of the policy.
         beta: coefficient of the KL penalty in the reward of each token; with 0 no reference is loaded.
-        num_iterations: PPO epochs, that is how often every rollout is trained on.
-        num_generations: completions a prompt. PPO has a critic to compare with, so 1 is enough.
-        adam_epsilon: of both parameter groups.
-        disable_dropout: dropout would move log-probabilities away from those at rollout.
-        loss_type: how tokens are averaged. `"dapo"` is the mean over all tokens of an optimizer step, the same
-            however they are cut into micro-batches; the value loss is always averaged so.
+        num_iterations: number of PPO epochs per rollout.
+        num_generations: completions per prompt; 1 is enough, because PPO compares completions with the critic.
+        adam_epsilon: epsilon of Adam, for policy and critic.
+        disable_dropout: disable dropout, which would change log-probabilities between rollout and training.
+        loss_type: average over tokens. `"dapo"` is the mean over all tokens of an optimizer step, for any number of
+            micro-batches; the value loss always uses it.
 
     Raises:
-        InvalidSettingError: a value out of range, or one that PPO has no use for.
+        InvalidSettingError: a value is out of range, or not applicable to PPO.
 
-    Reference:
-        Defaults of Huang et al. (2024), https://arxiv.org/abs/2403.17031; the critic's learning rate of
+    References:
+        Defaults from Huang et al. (2024), https://arxiv.org/abs/2403.17031; learning rate of the critic from
         Zheng et al. (2023), https://arxiv.org/abs/2307.04964.
 
-    Example:
+    Examples:
         >>> PPOConfig.num_generations, PPOConfig.num_iterations, PPOConfig.beta
         (1, 4, 0.05)
     """
 
     num_generations_eval: int | None = field(
-        default=None, metadata={"help": "Completions a prompt in evaluation; by default as many as in training."}
+        default=None, metadata={"help": "Completions per prompt in evaluation; by default as many as in training."}
     )
     vf_coef: float = field(default=0.1, metadata={"help": "Weight of the value loss."})
-    cliprange_value: float = field(
-        default=0.2,
-        metadata={
-            "help": "AttentionOptions far a value may move from the value at rollout before its error is capped."
-        },
-    )
-    gamma: float = field(default=1.0, metadata={"help": "Discount a token."})
-    lam: float = field(default=0.95, metadata={"help": "Decay of generalized advantage estimation."})
+    cliprange_value: float = field(default=0.2, metadata={"help": "Clip range of the value loss."})
+    gamma: float = field(default=1.0, metadata={"help": "Discount factor per token."})
+    lam: float = field(default=0.95, metadata={"help": "Decay factor of generalized advantage estimation."})
     kl_estimator: str = field(
-        default="k1", metadata={"help": "AttentionOptions KL is estimated at a token: k1, k2 or k3."}
+        default="k1", metadata={"help": f"Estimator of the KL at a token: {', '.join(ESTIMATORS)}."}
     )
     kl_target: float | None = field(
-        default=None, metadata={"help": "KL a completion, in nats, to which beta is adapted; by default beta is fixed."}
+        default=None,
+        metadata={"help": "Target of the adaptive KL controller, in nats per completion; by default beta is fixed."},
     )
     kl_horizon: float = field(
-        default=10_000, metadata={"help": "Completions in which an adapted beta may about change by a fifth."}
+        default=10_000, metadata={"help": "Horizon of the adaptive KL controller, in completions."}
     )
     early_stop_kl: float | None = field(
-        default=None, metadata={"help": "approx_kl of a step beyond which a rollout is given up for a new one."}
+        default=None,
+        metadata={"help": "Discard a rollout if approx_kl of an optimizer step is larger; by default never."},
     )
     score_normalization: str = field(
-        default="none", metadata={"help": f"Scale of scores: {', '.join(NORMALIZATIONS)}."}
+        default="none", metadata={"help": f"Normalization of scores: {', '.join(NORMALIZATIONS)}."}
     )
     score_clip: float | None = field(
-        default=None, metadata={"help": "Scores are clipped to plus or minus this, after their normalisation."}
+        default=None, metadata={"help": "Clip scores to plus or minus this value, after normalization."}
     )
     missing_eos_penalty: float | None = field(
-        default=None, metadata={"help": "Is taken from the score of a completion that does not end with EOS."}
+        default=None,
+        metadata={"help": "Penalty subtracted from the score of a completion that does not end with EOS."},
     )
     missing_eos_score: float | None = field(
-        default=None, metadata={"help": "Is the score of a completion that does not end with EOS."}
+        default=None, metadata={"help": "Score of a completion that does not end with EOS, in place of its own."}
     )
     bootstrap_truncated: bool = field(
-        default=False, metadata={"help": "Whether a cut-off completion earns what the critic expects of its rest."}
+        default=False,
+        metadata={"help": "Add the value after its last token to the return of a completion without EOS."},
     )
     whiten_rewards: bool = field(
-        default=False, metadata={"help": "Whether rewards get variance 1 over the tokens of a rollout."}
+        default=False, metadata={"help": "Scale rewards to variance 1 over the tokens of a rollout."}
     )
     shared_critic: bool = field(
-        default=False, metadata={"help": "Whether the critic is a head on the policy's own transformer."}
+        default=False, metadata={"help": "Use a value head on the policy's transformer instead of a separate critic."}
     )
     critic_warmup_steps: int = field(
-        default=0, metadata={"help": "First optimizer steps in which only the critic learns."}
+        default=0, metadata={"help": "Number of first optimizer steps that train the critic only."}
     )
-    sanity_check: bool = field(
-        default=True, metadata={"help": "Whether the first rollout is explained on the console."}
-    )
+    sanity_check: bool = field(default=True, metadata={"help": "Print a breakdown of the first rollout."})
     log_phase_times: bool = field(
-        default=False, metadata={"help": "Whether the share of time in each part of a step is logged and printed."}
+        default=False, metadata={"help": "Log and print the share of time in each phase of a step."}
     )
     layout: LayoutName = field(
         default="auto",
-        metadata={
-            "help": "AttentionOptions texts lie in memory: padded, packed or prefix_shared; auto takes the fastest."
-        },
+        metadata={"help": "Arrangement of texts in forward passes: padded, packed, prefix_shared, or auto (fastest)."},
     )
     ptx_coef: float | None = field(
         default=None, metadata={"help": "Weight of the next-token cross-entropy on pretraining texts (PPO-ptx)."}
     )
     ptx_max_length: int = field(
-        default=512, metadata={"help": "The most tokens of a pretraining text that are read at once."}
+        default=512, metadata={"help": "Maximum length of a pretraining text, in tokens; longer ones are cut."}
     )
     whiten_advantages: bool = field(
-        default=True, metadata={"help": "Whether advantages get mean 0 and variance 1 over the tokens of a rollout."}
+        default=True,
+        metadata={"help": "Shift and scale advantages to mean 0 and variance 1 over the tokens of a rollout."},
     )
     critic_learning_rate: float | None = field(
         default=None, metadata={"help": "Peak learning rate of the critic; by default 3.3 times learning_rate."}
@@ -154,109 +154,105 @@ class PPOConfig(trl.GRPOConfig):
 
     learning_rate: float = field(default=3e-6, metadata={"help": "Peak learning rate of the policy."})
     beta: float = field(
-        default=0.05, metadata={"help": "KLController of the KL penalty in the reward of each token; 0: no reference."}
+        default=0.05, metadata={"help": "Coefficient of the KL penalty in the reward of each token; 0: no reference."}
     )
-    num_iterations: int = field(default=4, metadata={"help": "PPO epochs: how often every rollout is trained on."})
-    num_generations: int | None = field(default=1, metadata={"help": "Completions a prompt."})
+    num_iterations: int = field(default=4, metadata={"help": "Number of PPO epochs per rollout."})
+    num_generations: int | None = field(default=1, metadata={"help": "Completions per prompt."})
     adam_epsilon: float = field(default=1e-5, metadata={"help": "Epsilon of Adam."})
-    disable_dropout: bool = field(default=True, metadata={"help": "Whether to train without dropout."})
-    loss_type: str = field(
-        default="dapo", metadata={"help": f"AttentionOptions tokens are averaged: {', '.join(CLIPPED_SURROGATES)}."}
-    )
+    disable_dropout: bool = field(default=True, metadata={"help": "Disable dropout."})
+    loss_type: str = field(default="dapo", metadata={"help": f"Average over tokens: {', '.join(CLIPPED_SURROGATES)}."})
 
     def __post_init__(self) -> None:
         self._check_ranges()
         self._check_choices()
+        self._check_combinations()
         self.num_generations_eval = self.num_generations_eval or self.num_generations
-        wanted, self.num_generations = self.num_generations, self._acceptable_group()
+        wanted, self.num_generations = self.num_generations, self._num_generations_for_grpo()
         super().__post_init__()
         self.num_generations = wanted
         if self.critic_learning_rate is None:
             self.critic_learning_rate = CRITIC_LEARNING_RATE_RATIO * self.learning_rate
 
-    def _acceptable_group(self) -> int | None:
-        """Return a number of generations that GRPO's checks let pass: the wanted one, or for 1 a whole rollout.
-
-        GRPO compares completions of one prompt and therefore refuses 1; PPO compares with the critic.
-        """
+    def _num_generations_for_grpo(self) -> int | None:
+        """Return a value that GRPO accepts: it needs groups and rejects 1, so a whole rollout replaces 1."""
         if self.num_generations != 1:
             return self.num_generations
         passes = self.steps_per_generation or self.gradient_accumulation_steps
-        rollout = self.generation_batch_size or self.per_device_train_batch_size * passes
+        rollout: int = self.generation_batch_size or self.per_device_train_batch_size * passes
         if rollout < 2:
             raise InvalidSettingError(
-                "per_device_train_batch_size=1 and gradient_accumulation_steps=1 make rollouts of a single completion. "
-                "TRL makes no rollout of fewer than two, and advantages are whitened over a rollout. "
-                "Raise one of them; gradient_accumulation_steps costs no memory."
+                "per_device_train_batch_size=1 and gradient_accumulation_steps=1 give rollouts of a single completion, "
+                "but TRL needs at least two, and advantages are whitened over a rollout. "
+                "Increase one of them; gradient_accumulation_steps needs no memory."
             )
         return rollout
 
     def _check_ranges(self) -> None:
-        for name, (low, high, why) in RANGES.items():
+        for name, (low, high, reason) in RANGES.items():
             value = getattr(self, name)
             if value is not None and not (value >= low and (high is None or value <= high)):
                 bounds = f"at least {low}" if high is None else f"between {low} and {high}"
-                raise InvalidSettingError(f"{name}={value} arrived. {why} Set {name} to a number {bounds}.")
-        for name, why in POSITIVE.items():
+                raise InvalidSettingError(f"{name}={value} is out of range. {reason} Use a number {bounds}.")
+        for name, reason in POSITIVE.items():
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise InvalidSettingError(
-                    f"{name}={value} arrived. {why} Set {name} to a number above 0, or leave it out."
+                    f"{name}={value} is out of range. {reason} Use a number above 0, or omit the setting."
                 )
 
     def _check_choices(self) -> None:
         if self.loss_type not in CLIPPED_SURROGATES:
             raise InvalidSettingError(
-                f"loss_type='{self.loss_type}' arrived, but PPO maximises the clipped objective, and that is another. "
-                f"Choose among {', '.join(CLIPPED_SURROGATES)}, or train with trl.GRPOTrainer."
+                f"loss_type='{self.loss_type}' is not PPO's clipped objective. "
+                f"Choose one of {', '.join(CLIPPED_SURROGATES)}, or train with trl.GRPOTrainer."
             )
         self._check_name("kl_estimator", ESTIMATORS)
         self._check_name("score_normalization", NORMALIZATIONS)
         require_layout(self.layout)
-        self._check_pairs()
         if self.use_liger_kernel:
             raise InvalidSettingError(
-                "use_liger_kernel=True arrived, but Liger's fused GRPO loss would go past the value loss. "
-                "Leave it out; TRL deprecates it."
+                "use_liger_kernel=True is not supported: Liger's fused GRPO loss has no value loss. "
+                "Omit it; TRL deprecates it."
             )
 
     def _check_name(self, setting: str, known: Iterable[str]) -> None:
         if getattr(self, setting) not in known:
             raise InvalidSettingError(
-                f"{setting}='{getattr(self, setting)}' arrived, which is not known. Choose among {', '.join(known)}."
+                f"{setting}='{getattr(self, setting)}' is unknown. Choose one of {', '.join(known)}."
             )
 
-    def _check_pairs(self) -> None:
-        """Refuse pairs of settings of which one makes the other meaningless."""
+    def _check_combinations(self) -> None:
+        """Raise `InvalidSettingError` for pairs of settings that exclude each other."""
         if self.kl_target is not None and not self.beta:
             raise InvalidSettingError(
-                f"kl_target={self.kl_target} and beta=0 arrived, but a coefficient of 0 stays 0 however it is adapted. "
-                "Set beta to where it is to start, like 0.05."
+                f"kl_target={self.kl_target} has no effect with beta=0: the controller multiplies beta. "
+                "Set beta to an initial value, like 0.05."
             )
         if self.missing_eos_penalty is not None and self.missing_eos_score is not None:
             raise InvalidSettingError(
-                "missing_eos_penalty lowers the score of a completion without EOS, and missing_eos_score replaces it, "
-                "so both cannot be. Leave one out."
+                f"missing_eos_penalty={self.missing_eos_penalty} and missing_eos_score={self.missing_eos_score} are "
+                "both set, but one lowers the score of a completion without EOS and the other replaces it. "
+                "Omit one of them."
             )
 
 
 RANGES: dict[str, tuple[float, float | None, str]] = {
-    "beta": (0, None, "A negative KL penalty would pay the policy for leaving the reference."),
-    "vf_coef": (0, None, "A negative weight would train the critic to be wrong."),
-    "cliprange_value": (0, None, "A value cannot move by less than nothing."),
-    "gamma": (0, 1, "A discount beyond 1 makes late tokens count more than the score itself."),
-    "lam": (0, 1, "Beyond 1 the weights of later errors grow without end."),
-    "missing_eos_penalty": (0, None, "A negative penalty would pay for endless completions."),
-    "ptx_coef": (0, None, "A negative weight would train the policy to forget."),
-    "ptx_max_length": (2, None, "A single token has no next one to predict."),
-    "critic_warmup_steps": (0, None, "There are no steps before the first."),
+    "beta": (0, None, "A negative KL penalty would reward distance from the reference."),
+    "vf_coef": (0, None, "A negative weight would maximize the error of the critic."),
+    "cliprange_value": (0, None, "A clip range is a distance."),
+    "gamma": (0, 1, "A discount factor above 1 gives later tokens a larger weight than the score."),
+    "lam": (0, 1, "With a decay factor above 1 the weights of later errors grow without bound."),
+    "missing_eos_penalty": (0, None, "A negative penalty would reward completions without EOS."),
+    "ptx_coef": (0, None, "A negative weight would maximize the cross-entropy on pretraining texts."),
+    "ptx_max_length": (2, None, "A single token has no next token to predict."),
+    "critic_warmup_steps": (0, None, "A number of steps cannot be negative."),
 }
-"""The least and the largest value of a setting, and why others cannot work."""
+"""Minimum, maximum (None: no limit) and reason of each setting."""
 
 POSITIVE: dict[str, str] = {
-    "kl_target": "The policy leaves its reference as soon as it learns.",
-    "kl_horizon": "A coefficient cannot change within no completions.",
-    "early_stop_kl": "Every update moves the policy a little, so nothing would be learned twice.",
-    "score_clip": "Clipped so, all scores are the same.",
+    "kl_target": "The KL to the reference is above 0 as soon as the policy changes.",
+    "kl_horizon": "The controller divides by the horizon.",
+    "early_stop_kl": "Every update changes the policy, so each rollout would be used for one step only.",
+    "score_clip": "All clipped scores would be equal.",
 }
-"""Settings that must be above 0, and why."""
+"""Reason of each setting that must be above 0."""

@@ -1,7 +1,10 @@
-"""Who plays the critic: the reward model, the policy itself, or a model of the user's. Each plays it on a copy."""
+"""Selection and initialization of the critic: from a reward model, from the policy, or from a given model.
+
+Every critic is a copy of its source, except for a shared critic.
+"""
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,16 +14,53 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils import ModulesToSaveWrapper
 from torch import nn
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from trl.trainer.utils import disable_dropout_in_model
 
-from rlhf_losses.errors import InvalidSettingError, UnsupportedModelError
-from rlhf_losses.models.peft import merged
+from rlhf_losses.errors import UnsupportedModelError
+from rlhf_losses.models.peft import keep_4bit_trainable, merge_adapters
+from rlhf_losses.ppo.config import PPOConfig
 from rlhf_losses.ppo.critic import Critic, SeparateCritic, SharedCritic
-from rlhf_losses.scoring.ensemble import Ensemble
-from rlhf_losses.ppo.reward_functions import StepRewards
+from rlhf_losses.ppo.forward import backbone_of
+from rlhf_losses.ppo.reward_functions import find_scorers
 from rlhf_losses.ppo.shared_base import LORA, tied_copy
 from rlhf_losses.scoring.loading import load_reward_model
 from rlhf_losses.scoring.scorer import Scorer
-from rlhf_losses.scoring.standardized import StandardizedScorer
+
+
+def build_critic(
+    critic: str | PreTrainedModel | None,
+    policy: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    reward_funcs: Sequence[Any],
+    args: PPOConfig,
+) -> Critic:
+    """Return the critic of a run, prepared for training like the policy: adapters, dropout, gradient checkpointing.
+
+    Args:
+        critic: path or model to start from; None for the default of `choose_critic`.
+        policy: language model, which may have adapters.
+        tokenizer: tokenizer of the policy.
+        reward_funcs: reward functions of the run.
+        args: settings of the run.
+
+    Raises:
+        UnsupportedModelError: the critic has another vocabulary, no score head at every token, or none of the layers
+            to which the policy's adapters belong.
+    """
+    if args.shared_critic:
+        chosen: Critic = SharedCritic(backbone_of(policy), zero_head(policy).to(policy.device))
+    else:
+        chosen = choose_critic(critic, policy, tokenizer, reward_funcs)
+    if isinstance(chosen, SeparateCritic) and is_peft_model(policy):
+        add_adapters(chosen, policy.peft_config[policy.active_adapter])
+    else:
+        chosen.requires_grad_(True)
+    if args.disable_dropout:
+        disable_dropout_in_model(chosen)
+    if args.gradient_checkpointing:
+        chosen.enable_gradient_checkpointing(args.gradient_checkpointing_kwargs or {})
+    keep_4bit_trainable(chosen)
+    return chosen
 
 
 def choose_critic(
@@ -28,143 +68,100 @@ def choose_critic(
     policy: Any,
     tokenizer: PreTrainedTokenizerBase,
     reward_funcs: Sequence[Any],
-) -> Critic:
-    """Return the critic that was asked for; by default one from the reward model, else from the policy.
+) -> SeparateCritic:
+    """Return the given critic; by default one from the reward model, else from the policy.
 
-    The reward model is the first `Scorer` among `reward_funcs` that reads the policy's tokens.
+    The reward model is the first `Scorer` among `reward_funcs` with the policy's vocabulary whose scores are raw or an
+    affine function of the raw scores.
+
+    Args:
+        critic: path or model to start from, or None.
+        policy: language model, which may have adapters.
+        tokenizer: tokenizer of the policy.
+        reward_funcs: reward functions of the run.
 
     Raises:
-        UnsupportedModelError: the critic reads another vocabulary, or has no head that is read at every token.
+        UnsupportedModelError: the critic has another vocabulary, or no score head at every token.
     """
     if isinstance(critic, str):
         return critic_from_path(critic, policy, tokenizer)
     if critic is not None:
         check_vocabulary_size(critic, policy)
         return critic_from_classifier(plain_copy(critic))
-    scorers = [scorer for scorer in scorers_of(reward_funcs) if reads_the_same(scorer.tokenizer, tokenizer)]
+    affine = [scorer for scorer in find_scorers(reward_funcs) if scorer.affine() is not None]
+    scorers = [scorer for scorer in affine if has_vocabulary_of(scorer.tokenizer, tokenizer)]
     return critic_from_scorer(scorers[0], policy) if scorers else critic_from_policy(policy)
 
 
-def scorers_of(reward_funcs: Iterable[Any]) -> list[Scorer]:
-    """Return the scorers among reward functions, also those inside others."""
-    found: list[Scorer] = []
-    for function in reward_funcs:
-        if isinstance(function, Scorer):
-            found.append(function)
-        elif isinstance(function, StepRewards):
-            found += scorers_of([function.scorer])
-        elif isinstance(function, Ensemble):
-            found += scorers_of(function.members)
-    return found
-
-
-def standardized(reward_funcs: Any) -> Any:
-    """Return reward functions with every scorer in them standardised to its reference samples.
-
-    Raises:
-        UnsupportedModelError: a scorer was never fitted.
-        InvalidSettingError: there is no scorer.
-    """
-    functions = reward_funcs if isinstance(reward_funcs, list) else [reward_funcs]
-    if not scorers_of(functions):
-        raise InvalidSettingError(
-            "score_normalization='reference' arrived, but only a Scorer can be fitted to reference samples, and there "
-            "is none among the reward functions. Choose 'running'."
-        )
-    return [_standardized(function) for function in functions]
-
-
-def _standardized(function: Any) -> Any:
-    if isinstance(function, Scorer):
-        return StandardizedScorer(function)
-    if isinstance(function, StepRewards):
-        function = copy.copy(function)
-        function.scorer = _standardized(function.scorer)
-    if isinstance(function, Ensemble):
-        function = copy.copy(function)
-        function.members = [_standardized(member) for member in function.members]
-    return function
-
-
 def critic_from_scorer(scorer: Scorer, policy: Any) -> SeparateCritic:
-    """Return a critic that at first says what the scorer would: its scale is that of the scores.
+    """Return a critic whose initial values are the scores of a scorer.
 
-    Where the policy has adapters the critic only needs some too, and its transformer is the scorer's.
+    If the policy has LoRA adapters, the critic shares the scorer's frozen weights.
+
+    Args:
+        scorer: scorer without transforms, or with affine ones.
+        policy: language model.
     """
     critic = (
         critic_on_weights_of(scorer.model) if has_lora(policy) else critic_from_classifier(plain_copy(scorer.model))
     )
-    if isinstance(scorer, StandardizedScorer):
+    affine = scorer.affine()
+    if scorer.transforms is not None and affine is not None:
+        scale, shift = affine
         with torch.no_grad():
             offset = torch.zeros(1) if critic.head.bias is None else critic.head.bias
-            critic.head.weight.div_(scorer.std)
-            critic.head.bias = nn.Parameter((offset - scorer.mean).to(critic.head.weight.device) / scorer.std)
+            critic.head.weight.mul_(scale)
+            critic.head.bias = nn.Parameter((scale * offset + shift).to(critic.head.weight.device))
     return critic
 
 
 def critic_on_weights_of(model: Any) -> SeparateCritic:
-    """Return a critic on the very weights of a classifier, with copies of its head and of its adapters."""
+    """Return a critic that shares the weights of a classifier, with copies of its head and its adapters."""
     classifier = model.get_base_model() if is_peft_model(model) else model
     critic = critic_from_classifier(classifier)
     adapters = model.peft_config[model.active_adapter] if has_lora(model) else None
     return SeparateCritic(tied_copy(critic.backbone), copy.deepcopy(critic.head), adapters)
 
 
-def critic_from_path(path: str, policy: Any, tokenizer: PreTrainedTokenizerBase) -> Critic:
-    """Return a critic made of a reward model on disk or on the hub, in the policy's precision."""
-    if not reads_the_same(AutoTokenizer.from_pretrained(path), tokenizer):
+def critic_from_path(path: str, policy: Any, tokenizer: PreTrainedTokenizerBase) -> SeparateCritic:
+    """Return a critic from a reward model on disk or on the Hub, in the policy's precision."""
+    if not has_vocabulary_of(AutoTokenizer.from_pretrained(path), tokenizer):
         raise UnsupportedModelError(
-            f"The critic '{path}' has another vocabulary than the policy: it would read its tokens as other words. "
-            "Give a critic with the policy's tokenizer. (A reward model may have any: it gets the text.)"
+            f"The critic '{path}' has another vocabulary than the policy, so the policy's token ids would have another "
+            "meaning for it. Use a critic with the policy's tokenizer. (A reward model can have any tokenizer: it "
+            "scores text.)"
         )
     model, _ = load_reward_model(path, dtype=policy.dtype)
     return critic_from_classifier(model)
 
 
 def critic_from_classifier(model: PreTrainedModel) -> SeparateCritic:
-    """Return a critic made of the backbone and the score head of a sequence classifier."""
+    """Return a critic with the transformer and the score head of a sequence classifier."""
     head = getattr(model, "score", None)
     if isinstance(head, ModulesToSaveWrapper):
         head = head.modules_to_save[head.active_adapter]
     if not isinstance(head, nn.Linear) or head.out_features != 1:
         raise UnsupportedModelError(
-            f"{type(model).__name__} has no linear layer called score with one output. A critic is read at every "
-            "token, which only classifiers on a causal language model allow. Take one of those (Llama, Qwen, GPT-2, …)."
+            f"{type(model).__name__} has no linear layer called score with one output, and a critic needs a value at "
+            "every token. Use a classifier on a causal language model (Llama, Qwen, GPT-2, …)."
         )
     backbone: Any = model.base_model
     return SeparateCritic(backbone, head)
 
 
 def critic_from_policy(policy: Any) -> SeparateCritic:
-    """Return a critic on the policy's transformer, with a head of zeros: at first every value is 0.
+    """Return a critic on the policy's transformer with a head of zeros, so that all initial values are 0.
 
-    A policy with adapters shares its frozen weights with the critic, which gets copies of the adapters.
+    If the policy has LoRA adapters, the critic shares its frozen weights and has copies of the adapters.
     """
     if has_lora(policy):
-        backbone = one_adapter(tied_copy(backbone_of(policy)), policy.active_adapter)
-        return SeparateCritic(backbone, head_of_zeros(policy), policy.peft_config[policy.active_adapter])
-    return SeparateCritic(plain_copy(policy).base_model, head_of_zeros(policy))
+        backbone = keep_adapter(tied_copy(backbone_of(policy)), policy.active_adapter)
+        return SeparateCritic(backbone, zero_head(policy), policy.peft_config[policy.active_adapter])
+    return SeparateCritic(plain_copy(policy).base_model, zero_head(policy))
 
 
-def shared_critic(policy: Any) -> Critic:
-    """Return a head of zeros on the policy's own transformer."""
-    return SharedCritic(backbone_of(policy), head_of_zeros(policy).to(policy.device))
-
-
-def backbone_of(policy: Any) -> PreTrainedModel:
-    """Return the transformer of a language model, under its head and through PEFT."""
-    backbone: PreTrainedModel = without_peft(policy).base_model
-    return backbone
-
-
-def without_peft(policy: Any) -> PreTrainedModel:
-    """Return a language model without PEFT around it; its adapters stay in it."""
-    model: PreTrainedModel = policy.get_base_model() if is_peft_model(policy) else policy
-    return model
-
-
-def head_of_zeros(policy: Any) -> nn.Linear:
-    """Return a head for the policy's hidden states that says 0 to everything."""
+def zero_head(policy: Any) -> nn.Linear:
+    """Return a head of zeros for the policy's hidden states."""
     head = nn.Linear(policy.config.get_text_config().hidden_size, 1, bias=False)
     nn.init.zeros_(head.weight)
     return head
@@ -172,15 +169,19 @@ def head_of_zeros(policy: Any) -> nn.Linear:
 
 def plain_copy(model: Any) -> Any:
     """Return a copy of a model, with its adapters merged into plain weights."""
-    plain = merged(model)
+    plain = merge_adapters(model)
     return copy.deepcopy(model) if plain is model else plain
 
 
 def add_adapters(critic: SeparateCritic, policy_adapters: PeftConfig) -> None:
-    """Put adapters like the policy's into a critic that has none, and train adapters and head only.
+    """Add the policy's adapters to a critic without adapters, and train adapters and head only.
+
+    Args:
+        critic: critic, which is modified.
+        policy_adapters: settings of the policy's adapters.
 
     Raises:
-        UnsupportedModelError: the critic has none of the layers that the policy's adapters sit in.
+        UnsupportedModelError: the critic has none of the layers to which the policy's adapters belong.
     """
     if critic.adapters is None:
         _inject(critic, policy_adapters)
@@ -201,14 +202,14 @@ def _inject(critic: SeparateCritic, policy_adapters: PeftConfig) -> None:
         inject_adapter_in_model(settings, critic)
     except ValueError as error:
         raise UnsupportedModelError(
-            f"The policy has adapters, and the critic, a {type(critic.backbone).__name__}, cannot take the same: "
-            f"{error} Give a critic of the policy's architecture, or train without peft_config."
+            f"The policy has adapters, and the critic, a {type(critic.backbone).__name__}, does not support the same "
+            f"ones: {error} Use a critic of the policy's architecture, or train without peft_config."
         ) from error
     critic.adapters = settings
 
 
-def one_adapter(module: nn.Module, kept: str) -> Any:
-    """Return a module without adapters but one: TRL keeps the start of an adapter that is trained on as another."""
+def keep_adapter(module: nn.Module, kept: str) -> Any:
+    """Delete all adapters of a module but one; TRL keeps the initial values of a trained adapter as another one."""
     for layer in module.modules():
         if isinstance(layer, BaseTunerLayer):
             for name in set(layer._get_available_adapters()) - {kept}:
@@ -216,28 +217,22 @@ def one_adapter(module: nn.Module, kept: str) -> Any:
     return module
 
 
-def is_switched(policy: nn.Module) -> bool:
-    """Return whether a policy plays its own reference now: with its adapters off, or with those it began with."""
-    layer = next((module for module in policy.modules() if isinstance(module, BaseTunerLayer)), None)
-    return layer is not None and (layer.disable_adapters or layer.active_adapters == ["ref"])
-
-
 def has_lora(model: Any) -> bool:
     """Return whether a model has LoRA adapters."""
-    return is_peft_model(model) and isinstance(model.peft_config[model.active_adapter], LoraConfig)
+    return bool(is_peft_model(model)) and isinstance(model.peft_config[model.active_adapter], LoraConfig)
 
 
 def check_vocabulary_size(critic: PreTrainedModel, policy: Any) -> None:
-    """Refuse a critic whose vocabulary is of another size than the policy's; its tokenizer is not at hand."""
+    """Raise `UnsupportedModelError` if critic and policy have vocabularies of different sizes."""
     theirs, ours = (config.get_text_config().vocab_size for config in (critic.config, policy.config))
     if theirs != ours:
         raise UnsupportedModelError(
-            f"The critic has a vocabulary of {theirs} tokens and the policy one of {ours}, so it would read its "
-            "tokens as other words. Give a critic with the policy's tokenizer. (A reward model may have any: it gets "
-            "the text.)"
+            f"The critic has a vocabulary of {theirs} tokens and the policy one of {ours}, so the policy's token ids "
+            "would have another meaning for it. Use a critic with the policy's tokenizer. (A reward model can have any "
+            "tokenizer: it scores text.)"
         )
 
 
-def reads_the_same(theirs: PreTrainedTokenizerBase, ours: PreTrainedTokenizerBase) -> bool:
-    """Return whether every token of ours has the same number in theirs."""
-    return ours.get_vocab().items() <= theirs.get_vocab().items()
+def has_vocabulary_of(tokenizer: PreTrainedTokenizerBase, policy_tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Return whether every token of the policy has the same id in another tokenizer."""
+    return bool(policy_tokenizer.get_vocab().items() <= tokenizer.get_vocab().items())

@@ -1,19 +1,26 @@
-"""The KL penalty: how far the policy is from its reference, and what that costs."""
+"""KL divergence between policy and reference: estimators, adaptive coefficient, early stopping."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from transformers import TrainerCallback
 
 from rlhf_losses.ppo.formulas import Mask, PerToken
 
 
 def log_ratio_to_reference(logps: PerToken, ref_logps: PerToken, mask: Mask) -> PerToken:
-    r"""Return how much likelier the policy makes each of its tokens than the reference does, in nats.
+    r"""Return the log ratio of policy and reference at each token, in nats and float32.
 
-    .. math:: \log \pi(a_t \mid s_t) - \log \pi_\text{ref}(a_t \mid s_t)
+    $$\log \pi(a_t \mid s_t) - \log \pi_\text{ref}(a_t \mid s_t)$$
 
-    Example:
+    Args:
+        logps: log-probabilities of the policy.
+        ref_logps: log-probabilities of the reference model.
+        mask: 1 at tokens that the policy generated; the result is 0 elsewhere.
+
+    Examples:
         >>> log_ratio_to_reference(torch.tensor([[-1.0, -2.0]]), torch.tensor([[-1.5, -9.0]]), torch.tensor([[1, 0]]))
         tensor([[0.5000, 0.0000]])
     """
@@ -21,26 +28,27 @@ def log_ratio_to_reference(logps: PerToken, ref_logps: PerToken, mask: Mask) -> 
 
 
 def k1(log_ratios: PerToken) -> PerToken:
-    r"""Return the log ratio itself: unbiased, and negative wherever the reference likes a token better.
+    r"""Return the log ratio: unbiased, and negative where the reference has the higher probability.
 
-    .. math:: k_1 = \log \frac{\pi}{\pi_\text{ref}}
+    $$k_1 = \log \frac{\pi}{\pi_\text{ref}}$$
 
-    Its sum over a completion of the policy's is an unbiased estimate of the KL divergence to the reference.
+    The expectation of its sum over a completion of the policy is the KL divergence to the reference.
 
-    Reference:
-        Ziegler et al. (2019), https://arxiv.org/abs/1909.08593; the names are of
-        http://joschu.net/blog/kl-approx.html
+    References:
+        Ziegler et al. (2019), https://arxiv.org/abs/1909.08593; names from
+        Schulman (2020), http://joschu.net/blog/kl-approx.html
     """
     return log_ratios
 
 
 def k2(log_ratios: PerToken) -> PerToken:
-    r"""Return half the squared log ratio: never negative, biased, of low variance.
+    r"""Return half the squared log ratio: never negative, biased, with low variance.
 
-    .. math:: k_2 = \tfrac12 \left(\log \frac{\pi}{\pi_\text{ref}}\right)^2
+    $$k_2 = \tfrac12 \left(\log \frac{\pi}{\pi_\text{ref}}\right)^2$$
 
-    >>> k2(torch.tensor([[3.0]]))
-    tensor([[4.5000]])
+    Examples:
+        >>> k2(torch.tensor([[3.0]]))
+        tensor([[4.5000]])
     """
     return 0.5 * log_ratios.square()
 
@@ -48,10 +56,11 @@ def k2(log_ratios: PerToken) -> PerToken:
 def k3(log_ratios: PerToken) -> PerToken:
     r"""Return an estimate that is unbiased and never negative.
 
-    .. math:: k_3 = \frac{\pi_\text{ref}}{\pi} - 1 + \log \frac{\pi}{\pi_\text{ref}}
+    $$k_3 = \frac{\pi_\text{ref}}{\pi} - 1 + \log \frac{\pi}{\pi_\text{ref}}$$
 
-    >>> k3(torch.tensor([[0.0]]))
-    tensor([[0.]])
+    Examples:
+        >>> k3(torch.tensor([[0.0]]))
+        tensor([[0.]])
     """
     return torch.expm1(-log_ratios) + log_ratios
 
@@ -59,34 +68,62 @@ def k3(log_ratios: PerToken) -> PerToken:
 ESTIMATORS: dict[str, Callable[[PerToken], PerToken]] = {"k1": k1, "k2": k2, "k3": k3}
 
 
-@dataclass
+@dataclass(frozen=True)
 class KLController:
-    r"""The price of a nat of KL: fixed, or adapted so that completions stay `target` nats from the reference.
+    r"""Fixed or adaptive coefficient of the KL penalty.
 
-    .. math:: \beta \leftarrow \beta \left(1 + \operatorname{clip}(\text{KL} / \text{target} - 1, \pm 0.2)
-        \cdot n / \text{horizon}\right)
+    $$\beta \leftarrow \beta \left(1 + \operatorname{clip}(\text{KL} / \text{target} - 1, \pm 0.2)
+    \cdot n / \text{horizon}\right)$$
 
     Args:
-        value: the coefficient now.
-        target: KL a completion to hold, in nats; None holds the coefficient instead.
-        horizon: completions in which the coefficient may about change by a fifth.
+        target: desired KL per completion, in nats; None keeps the coefficient fixed.
+        horizon: number of completions over which the coefficient changes by at most about 20%.
 
-    Reference:
+    References:
         Ziegler et al. (2019), https://arxiv.org/abs/1909.08593, section 2.2
 
-    Example:
-        >>> coefficient = KLController(0.1, target=6.0, horizon=100)
-        >>> coefficient.update(kl=60.0, completions=50)
-        >>> coefficient.value == 0.1 * (1 + 0.2 * 50 / 100)
+    Examples:
+        >>> controller = KLController(target=6.0, horizon=100)
+        >>> controller.update(0.1, kl=60.0, completions=50) == 0.1 * (1 + 0.2 * 50 / 100)
         True
     """
 
-    value: float
     target: float | None = None
     horizon: float = 10_000
 
-    def update(self, kl: float, completions: float) -> None:
-        """Move the coefficient after a rollout of so many completions, so many nats a completion away."""
-        if self.target is not None:
-            error = min(max(kl / self.target - 1, -0.2), 0.2)
-            self.value *= 1 + error * completions / self.horizon
+    def update(self, coefficient: float, kl: float, completions: float) -> float:
+        """Return the coefficient after a rollout.
+
+        Args:
+            coefficient: coefficient during the rollout.
+            kl: mean KL per completion of the rollout, in nats.
+            completions: number of completions of the rollout, over all processes.
+        """
+        if self.target is None:
+            return coefficient
+        error = min(max(kl / self.target - 1, -0.2), 0.2)
+        return coefficient * (1 + error * completions / self.horizon)
+
+
+class EarlyStopping(TrainerCallback):
+    """Discard a rollout as soon as the policy is too far from the policy that generated it.
+
+    Args:
+        limit: largest mean `approx_kl` over the micro-batches of an optimizer step.
+        discard_rollout: called after a step beyond the limit; the next step then generates a new rollout.
+    """
+
+    def __init__(self, limit: float, discard_rollout: Callable[[], None]) -> None:
+        self.limit = limit
+        self.discard_rollout = discard_rollout
+        self._approx_kls: list[float] = []
+
+    def update(self, approx_kl: float) -> None:
+        """Add the `approx_kl` of a micro-batch."""
+        self._approx_kls.append(approx_kl)
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        """Compare the mean of the step with the limit."""
+        values, self._approx_kls = self._approx_kls, []
+        if values and sum(values) / len(values) > self.limit:
+            self.discard_rollout()

@@ -1,11 +1,11 @@
-"""Reward functions that say where in a completion they pay: at the ends of its steps, or at every token.
+"""Reward functions with rewards inside a completion: at the end of each step, or at every token.
 
-They are valid reward functions of TRL's trainers, to which they give the sum of their payments; `PPOTrainer`
-also asks where each belongs.
+They are valid reward functions of all TRL trainers, which use the sum over a completion. `PPOTrainer` also uses the
+position of each reward.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import replace
 from itertools import accumulate
@@ -23,56 +23,64 @@ Text = str | Messages
 
 
 class TokenLevelReward(ABC):
-    """A reward function that pays inside completions.
+    """A reward function with rewards at single tokens.
 
-    A subclass remembers its payments when it is called, and gives them out by token when it is asked next.
+    TRL calls it with texts. Afterwards `PPOTrainer` calls `token_rewards` with the token ids of the same completions.
     """
 
     __name__: str
 
     @abstractmethod
     def __call__(self, prompts: Sequence[Text], completions: Sequence[Text], **columns: Any) -> list[float]:
-        """Return the sum of the payments of each completion."""
+        """Return the sum of the rewards of each completion."""
 
     @abstractmethod
-    def by_token(
+    def token_rewards(
         self, completion_ids: Sequence[Sequence[int]], tokenizer: PreTrainedTokenizerBase
     ) -> list[list[float]]:
-        """Return the latest payments as one number a token, NaN where nothing is paid."""
+        """Return one reward per token for the completions of the latest call.
+
+        Args:
+            completion_ids: token ids of each completion.
+            tokenizer: tokenizer of the policy.
+
+        Returns:
+            One list per completion; NaN at tokens without a reward.
+        """
 
 
 class StepRewards(TokenLevelReward):
-    """Pays the score of each step of a completion at the last token of the step.
+    """The score of each step of a completion, at the last token of the step.
 
-    The sum over the steps is paid, so that more steps may earn more: a policy can learn to write them. With it the
-    critic learns from many scores a completion instead of one, and each is near the tokens that
-    earned it. The sum over a completion is what TRL logs as its reward.
+    The rewards of a completion add up to the sum over its steps. A policy can increase the sum with more steps;
+    `StepMeanRewards` avoids that. TRL logs the sum over a completion as its reward.
 
     Args:
-        scorer: a reward model trained on steps, or an `Ensemble` of such; that combines the scores of each step.
-        segmentation: how completions are cut: `"paragraphs"`, `"lines"` or `"sentences"`; by default as the
-            reward model was trained.
+        scorer: a reward model trained on steps, or an `Ensemble` of such, which combines the scores of each step.
+        segmentation: split completions at `"paragraphs"`, `"lines"` or `"sentences"`; by default as in the training of
+            the reward model.
 
     Raises:
-        UnsupportedModelError: a reward model was trained on whole texts and no segmentation is given, or is no `Scorer`.
-        InvalidSettingError: the members of an ensemble cut texts into other steps.
+        UnsupportedModelError: a reward model was trained on whole texts and `segmentation` is missing, or a reward
+            function is not a `Scorer`.
+        InvalidSettingError: the members of an ensemble have different segmentations.
 
-    Reference:
-        Wu et al. (2023), fine-grained human feedback, https://arxiv.org/abs/2306.01693
+    References:
+        Wu et al. (2023), Fine-Grained RLHF, https://arxiv.org/abs/2306.01693
     """
 
     def __init__(self, scorer: Scorer | Ensemble, segmentation: str | None = None) -> None:
         if isinstance(scorer, Ensemble):
             self.scorer: Scorer | Ensemble = copy(scorer)
-            self.scorer.members = [_cutting(member, segmentation) for member in scorer.members]
-            _require_same_steps(self.scorer.members)
+            self.scorer.members = [_with_segmentation(member, segmentation) for member in scorer.members]
+            _require_same_segmentation(self.scorer.members)
         else:
-            self.scorer = _cutting(scorer, segmentation)
+            self.scorer = _with_segmentation(scorer, segmentation)
         self.__name__ = scorer.__name__
         self._latest: list[tuple[Answer, list[float]]] = []
 
     def __call__(self, prompts: Sequence[Text], completions: Sequence[Text], **columns: Any) -> list[float]:
-        """Return the sum of the scores of the steps of each completion."""
+        """Return the sum of the step scores of each completion."""
         texts = zip(prompts, completions, strict=True)
         answers = [self.scorer.split_steps(Answer(prompt, (completion,))) for prompt, completion in texts]
         self._latest = list(zip(answers, self.scorer.score_answers(answers), strict=True))
@@ -80,38 +88,39 @@ class StepRewards(TokenLevelReward):
             self.scorer.log(columns)
         return [sum(scores) for _, scores in self._latest]
 
-    def by_token(
+    def token_rewards(
         self, completion_ids: Sequence[Sequence[int]], tokenizer: PreTrainedTokenizerBase
     ) -> list[list[float]]:
-        """Return the score of each step at the token that completes it, the last one at the last token."""
+        """Return the score of each step at the token that completes it; the last step ends at the last token."""
         rows = []
         for ids, (answer, scores) in zip(completion_ids, self._latest, strict=True):
             row = [torch.nan] * len(ids)
-            for place, score in zip(_last_tokens(ids, answer, tokenizer), scores, strict=True):
-                row[place] = score + (0.0 if row[place] != row[place] else row[place])
+            for index, score in zip(_last_tokens(ids, answer, tokenizer), scores, strict=True):
+                row[index] = score + (0.0 if row[index] != row[index] else row[index])
             rows.append(row)
         return rows
 
 
 class StepMeanRewards(StepRewards):
-    r"""Pays each of :math:`n` steps its share :math:`s_k / n` of the mean score at the last token of the step.
+    r"""The score of each step divided by the number of steps, at the last token of the step.
 
-    A completion then earns nothing by having more steps; otherwise as `StepRewards`.
+    Step $k$ of $n$ has the reward $s_k / n$, so the rewards of a completion add up to the mean over its steps, and more
+    steps do not increase it. Otherwise equal to `StepRewards`.
     """
 
     def __call__(self, prompts: Sequence[Text], completions: Sequence[Text], **columns: Any) -> list[float]:
-        """Return the mean of the scores of the steps of each completion."""
+        """Return the mean of the step scores of each completion."""
         super().__call__(prompts, completions, **columns)
         self._latest = [(answer, [score / len(scores) for score in scores]) for answer, scores in self._latest]
         return [sum(scores) for _, scores in self._latest]
 
 
 class TokenRewardFunction(TokenLevelReward):
-    """Pays what a function says, one number a token.
+    """A function that returns one reward per token.
 
     Args:
-        function: takes the keywords of TRL's reward functions, and returns for each completion one number for each
-            of its `completion_ids`, NaN where it pays nothing.
+        function: accepts the keyword arguments of TRL's reward functions and returns one list per completion, with one
+            number for each of its `completion_ids` and NaN at tokens without a reward.
     """
 
     def __init__(self, function: Callable[..., Sequence[Sequence[float]]]) -> None:
@@ -120,72 +129,121 @@ class TokenRewardFunction(TokenLevelReward):
         self._latest: list[list[float]] = []
 
     def __call__(self, prompts: Sequence[Text], completions: Sequence[Text], **columns: Any) -> list[float]:
-        """Return the sum of the payments of each completion."""
+        """Return the sum of the rewards of each completion."""
         rows = self.function(prompts=prompts, completions=completions, **columns)
         self._latest = [[float(number) for number in row] for row in rows]
         return [sum(number for number in row if number == number) for row in self._latest]
 
-    def by_token(
+    def token_rewards(
         self, completion_ids: Sequence[Sequence[int]], tokenizer: PreTrainedTokenizerBase
     ) -> list[list[float]]:
-        """Return what the function said."""
+        """Return the rewards of the latest call.
+
+        Raises:
+            InvalidFeedbackError: the number of rewards differs from the number of tokens.
+        """
         for ids, row in zip(completion_ids, self._latest, strict=True):
             if len(ids) != len(row):
                 raise InvalidFeedbackError(
-                    f"'{self.__name__}' paid {len(row)} tokens of a completion of {len(ids)}, so it is unclear which. "
-                    "Return one number for each of completion_ids, float('nan') where nothing is paid."
+                    f"'{self.__name__}' returned {len(row)} rewards for a completion of {len(ids)} tokens, so their "
+                    "positions are unknown. Return one number for each of completion_ids, float('nan') for no reward."
                 )
         return self._latest
 
 
-def _cutting(scorer: Any, segmentation: str | None) -> Scorer:
-    """Return a scorer that cuts texts into steps, as it was trained to or as is told."""
+def find_scorers(reward_funcs: Iterable[Any]) -> list[Scorer]:
+    """Return the scorers among reward functions, including those inside `StepRewards` and `Ensemble`."""
+    found: list[Scorer] = []
+    for function in reward_funcs:
+        if isinstance(function, Scorer):
+            found.append(function)
+        elif isinstance(function, StepRewards):
+            found += find_scorers([function.scorer])
+        elif isinstance(function, Ensemble):
+            found += find_scorers(function.members)
+    return found
+
+
+def standardize_scorers(reward_funcs: Any) -> list[Any]:
+    """Return reward functions in which every scorer without transforms is standardized with its reference samples.
+
+    Args:
+        reward_funcs: one reward function or a list of them; they are not modified.
+
+    Raises:
+        UnsupportedModelError: a scorer has no reference statistics.
+        InvalidSettingError: there is no scorer.
+    """
+    functions = reward_funcs if isinstance(reward_funcs, list) else [reward_funcs]
+    if not find_scorers(functions):
+        raise InvalidSettingError(
+            "score_normalization='reference' needs a Scorer with reference samples, and none of the reward functions "
+            "is one. Choose 'running'."
+        )
+    return [_standardize(function) for function in functions]
+
+
+def _standardize(function: Any) -> Any:
+    if isinstance(function, Scorer):
+        return function.with_transforms("standardize") if function.transforms is None else function
+    if isinstance(function, StepRewards):
+        function = copy(function)
+        function.scorer = _standardize(function.scorer)
+    if isinstance(function, Ensemble):
+        function = copy(function)
+        function.members = [_standardize(member) for member in function.members]
+    return function
+
+
+def _with_segmentation(scorer: Any, segmentation: str | None) -> Scorer:
+    """Return a copy of a scorer that splits texts into steps."""
     if not isinstance(scorer, Scorer):
         name = getattr(scorer, "__name__", type(scorer).__name__)
         raise UnsupportedModelError(
-            f"'{name}' is a {type(scorer).__name__}, which gives one number a completion and none a step. "
-            "Give a Scorer, or TokenRewardFunction for a function that pays inside completions."
+            f"'{name}' is a {type(scorer).__name__}, which returns one score per completion and none per step. "
+            "Use a Scorer, or TokenRewardFunction for a function with rewards inside completions."
         )
-    how = segmentation or scorer.metadata.segmentation
-    if how is None:
+    segmentation = segmentation or scorer.metadata.segmentation
+    if segmentation is None:
         raise UnsupportedModelError(
-            f"'{scorer.__name__}' was trained on whole texts, so it says nothing about the steps inside one. "
-            "Train one with a loss of steps, like --loss segment_hinge, or be paid at the end: leave --reward_at out. "
-            'In Python, segmentation="sentences" reads this one there all the same.'
+            f"'{scorer.__name__}' was trained on whole texts, so its scores inside a text are not meaningful. "
+            "Train a reward model with a stepwise loss, like --loss segment_hinge, or omit --reward_at to score whole "
+            'completions. In Python, segmentation="sentences" scores the sentences with this model anyway.'
         )
-    scorer = copy(scorer)
-    scorer.metadata = replace(scorer.metadata, segmentation=how)
-    return scorer
+    copied: Scorer = copy(scorer)
+    copied.metadata = replace(scorer.metadata, segmentation=segmentation)
+    return copied
 
 
-def _require_same_steps(scorers: Sequence[Scorer]) -> None:
-    cuts = {scorer.__name__: scorer.metadata.segmentation for scorer in scorers}
+def _require_same_segmentation(scorers: Sequence[Scorer]) -> None:
+    segmentations = {scorer.__name__: scorer.metadata.segmentation for scorer in scorers}
     if len({scorer.metadata.segmentation for scorer in scorers}) > 1:
         raise InvalidSettingError(
-            f"The members of the ensemble cut texts differently ({', '.join(f'{n}: {how}' for n, how in cuts.items())})"
-            ", so there is no step of which all have an opinion. Train them with the same --segmentation, or in Python "
-            'set one here: segmentation="sentences".'
+            "The members of the ensemble have different segmentations "
+            f"({', '.join(f'{name}: {how}' for name, how in segmentations.items())}), so they have no common steps to "
+            "combine. Train them with the same --segmentation, or in Python set one here: "
+            'segmentation="sentences".'
         )
 
 
 def _last_tokens(ids: Sequence[int], answer: Answer, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Return the token that completes each part of an answer; white space after a part belongs to the next token."""
+    """Return the index of the token that completes each step; white space after a step belongs to the next token."""
     parts = [str(part) for part in answer.parts[:-1]]
     if not parts:
         return [len(ids) - 1]
     start = tokenizer.decode(ids, skip_special_tokens=True).rfind("".join(map(str, answer.parts)))
     if start < 0:
         raise InvalidFeedbackError(
-            "The steps of a completion do not stand in its tokens as they were scored, so their ends cannot be found. "
-            "Be paid at the end: leave --reward_at out, or give the scorer itself as the reward function."
+            "The decoded tokens of a completion do not contain its steps, so the ends of the steps cannot be located. "
+            "Omit --reward_at to score whole completions, or use the scorer itself as the reward function."
         )
     begins = accumulate((len(part) for part in parts), initial=start)
     ends = [begin + len(part.rstrip()) for begin, part in zip(begins, parts, strict=False)]
-    return [*(_token_reaching(end, ids, tokenizer) for end in ends), len(ids) - 1]
+    return [*(_token_at(end, ids, tokenizer) for end in ends), len(ids) - 1]
 
 
-def _token_reaching(end: int, ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return the first token with which the decoded text has `end` characters."""
+def _token_at(end: int, ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return the index of the first token up to which the decoded text has `end` characters."""
     low, high = 1, len(ids)
     while low < high:
         middle = (low + high) // 2

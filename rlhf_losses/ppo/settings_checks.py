@@ -1,6 +1,7 @@
-"""What must hold before a policy is trained; most of it is checked before anything is loaded."""
+"""Checks before the training: arguments, datasets, models, lengths. Most of them run before any model is loaded."""
 
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,62 +9,137 @@ import torch
 import transformers
 import trl
 from accelerate.utils import is_peft_model
-from transformers import AutoConfig, PreTrainedModel
+from datasets import Dataset
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from trl.trainer.utils import get_config_model_id
 
-from rlhf_losses.errors import FeedbackMismatchError, InvalidSettingError, UnsupportedModelError
+from rlhf_losses.data.rendering import render
+from rlhf_losses.data.tokenization import encode
+from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError, InvalidSettingError, UnsupportedModelError
+from rlhf_losses.feedback.base import Answer
+from rlhf_losses.models.architectures import max_context_length
 from rlhf_losses.ppo.config import PPOConfig
+from rlhf_losses.ppo.critic_init import has_vocabulary_of
+from rlhf_losses.ppo.reward_functions import find_scorers
+from rlhf_losses.scoring.scorer import Scorer
+
+logger = logging.getLogger(__name__)
+
+
+def check_arguments(
+    model: Any,
+    reward_funcs: Any,
+    args: PPOConfig,
+    datasets: Sequence[Any],
+    tokenizer: PreTrainedTokenizerBase | None,
+    critic: str | PreTrainedModel | None,
+    pretraining_dataset: Any,
+    grpo_arguments: Mapping[str, Any],
+) -> None:
+    """Check the arguments of `PPOTrainer` before the policy is loaded.
+
+    Args:
+        model: policy.
+        reward_funcs: one reward function or a list of them.
+        args: settings of the run.
+        datasets: training and evaluation data; each can be None, a dictionary or a stream.
+        tokenizer: tokenizer of the policy; None loads the one of `model`.
+        critic: critic to start from.
+        pretraining_dataset: texts of PPO-ptx.
+        grpo_arguments: other arguments of `trl.GRPOTrainer`.
+
+    Raises:
+        UnsupportedModelError: see the checks below.
+        InvalidSettingError: see the checks below.
+        FeedbackMismatchError: a dataset has no column `prompt`.
+        InvalidFeedbackError: a prompt is too long.
+    """
+    check_settings(args, reward_funcs, grpo_arguments)
+    check_prompt_column(datasets, grpo_arguments)
+    check_reference(model, args, grpo_arguments)
+    check_pretraining(args, pretraining_dataset)
+    check_critic(critic, args)
+    check_policy(model, args)
+    tokenizer = tokenizer or load_tokenizer(model, args)
+    check_prompt_lengths(model, tokenizer, datasets, args)
+    scorers = find_scorers(reward_funcs if isinstance(reward_funcs, list) else [reward_funcs])
+    check_reward_model_lengths(scorers, tokenizer, datasets, args)
+
+
+def check_trainer(trainer: trl.GRPOTrainer, model: Any) -> None:
+    """Check what is known only after `trl.GRPOTrainer` has loaded policy and reference.
+
+    Args:
+        trainer: the trainer.
+        model: argument `model` of the trainer.
+
+    Raises:
+        UnsupportedModelError: the policy has image inputs, or other weights than its reference.
+        InvalidSettingError: DeepSpeed or FSDP is enabled.
+    """
+    if trainer._is_vlm:
+        raise UnsupportedModelError(
+            "This policy has image inputs, but the critic supports text only. Train it with trl.GRPOTrainer, "
+            "which needs no critic."
+        )
+    if trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled:
+        raise InvalidSettingError(
+            "DeepSpeed or FSDP is enabled, and both support one model, while PPO trains two. "
+            "Run on one device or with data parallelism: accelerate launch --multi_gpu."
+        )
+    if trainer.ref_model is not None and not isinstance(model, str):
+        check_same_weights(trainer.model, trainer.accelerator.unwrap_model(trainer.ref_model))
 
 
 def short_name(model: Any) -> str:
-    """Return the last part of the path that a model is from."""
+    """Return the last part of a model's path."""
     path = model if isinstance(model, str) else get_config_model_id(model.config)
     return path.rstrip("/").split("/")[-1]
 
 
-def require_settings(args: PPOConfig, reward_funcs: Any, others: Mapping[str, Any]) -> None:
-    """Raise `InvalidSettingError` for a configuration of GRPO, a run without rewards, and a schedule made elsewhere."""
+def check_settings(args: PPOConfig, reward_funcs: Any, grpo_arguments: Mapping[str, Any]) -> None:
+    """Raise `InvalidSettingError` for a GRPO configuration, no reward function, or a given learning-rate schedule."""
     if not isinstance(args, PPOConfig):
         raise InvalidSettingError(
             f"args is a {type(args).__name__}, which has no settings for a critic. "
-            "Make it a rlhf_losses.PPOConfig; it takes the same arguments."
+            "Use rlhf_losses.PPOConfig, which has the same arguments."
         )
-    if not reward_funcs and not others.get("environment_factory"):
+    if not reward_funcs and not grpo_arguments.get("environment_factory"):
         raise InvalidSettingError(
-            "No reward function arrived, so there is nothing to improve on. "
+            f"reward_funcs={reward_funcs!r} has no reward function, so there is nothing to maximize. "
             "Set reward_funcs to a Scorer, to a function of prompts and completions, or to a list of them."
         )
-    if others.get("optimizers", (None, None))[1] is not None:
+    if grpo_arguments.get("optimizers", (None, None))[1] is not None:
         raise InvalidSettingError(
-            "A learning-rate schedule arrived in optimizers, made before there was a critic to train. "
-            "Leave it out and choose with lr_scheduler_type; an optimizer alone is fine."
+            "optimizers has a learning-rate schedule, which cannot include the critic: it does not exist yet. "
+            "Use lr_scheduler_type instead; an optimizer without a schedule is supported."
         )
 
 
-def require_writer(model: Any, args: PPOConfig) -> None:
-    """Raise `UnsupportedModelError` for a policy that cannot write a text, or that reads its prompt apart from it."""
+def check_policy(model: Any, args: PPOConfig) -> None:
+    """Raise `UnsupportedModelError` for a policy that is not a decoder-only language model."""
     trust = {"trust_remote_code": args.trust_remote_code}
     config = AutoConfig.from_pretrained(model, **trust) if isinstance(model, str) else model.config
     name = (config.architectures or [""])[0] if isinstance(model, str) else type(model).__name__
-    kind: Any = getattr(transformers, name, None) if isinstance(model, str) else model
+    architecture: Any = getattr(transformers, name, None) if isinstance(model, str) else model
     if config.is_encoder_decoder:
-        arrived = f"The policy is a {name or config.model_type}, which reads its prompt apart from what it writes"
-    elif hasattr(kind, "can_generate") and not kind.can_generate():
-        arrived = f"The policy is a {name}, which cannot write a text"
+        received = f"The policy is a {name or config.model_type}, an encoder-decoder model"
+    elif hasattr(architecture, "can_generate") and not architecture.can_generate():
+        received = f"The policy is a {name}, which cannot generate text"
     else:
         return
     raise UnsupportedModelError(
-        f"{arrived}, so PPO has nothing to improve. Give a language model, like Qwen/Qwen3-0.6B."
+        f"{received}, but PPO trains decoder-only language models. Use one, like Qwen/Qwen3-0.6B."
     )
 
 
-def require_prompts(datasets: Iterable[Any], others: Mapping[str, Any]) -> None:
-    """Raise `FeedbackMismatchError` for data without a column `prompt`, where no environment makes the prompts."""
-    if others.get("environment_factory"):
+def check_prompt_column(datasets: Iterable[Any], grpo_arguments: Mapping[str, Any]) -> None:
+    """Raise `FeedbackMismatchError` for data without a column `prompt`, unless an environment provides the prompts."""
+    if grpo_arguments.get("environment_factory"):
         return
     for data in datasets:
         if isinstance(data, dict):
-            require_prompts(data.values(), others)
+            check_prompt_column(data.values(), grpo_arguments)
             continue
         columns = getattr(data, "column_names", None)
         if columns is not None and "prompt" not in columns:
@@ -73,85 +149,191 @@ def require_prompts(datasets: Iterable[Any], others: Mapping[str, Any]) -> None:
             )
 
 
-def require_mix(args: PPOConfig, texts: Any) -> None:
+def check_pretraining(args: PPOConfig, pretraining_dataset: Any) -> None:
     """Raise `InvalidSettingError` for pretraining texts without a weight, and for a weight without texts."""
-    if texts is not None and args.ptx_coef is None:
+    if pretraining_dataset is not None and args.ptx_coef is None:
         raise InvalidSettingError(
-            "A pretraining_dataset arrived without ptx_coef, so nothing says how much its loss weighs. "
-            "Set ptx_coef in PPOConfig, to 0 for logging it only, or leave the dataset out."
+            "pretraining_dataset is set without ptx_coef, so its loss has no weight. "
+            "Set ptx_coef in PPOConfig, to 0 to log the loss only, or omit the dataset."
         )
-    if texts is None and args.ptx_coef is not None:
+    if pretraining_dataset is None and args.ptx_coef is not None:
         raise InvalidSettingError(
-            f"ptx_coef={args.ptx_coef} arrived without texts, so there is nothing that it weighs. "
-            "ForwardPass pretraining_dataset=DATASET with a column text, or leave ptx_coef out."
-        )
-
-
-def require_one_critic(critic: str | PreTrainedModel | None, args: PPOConfig) -> None:
-    """Raise `InvalidSettingError` where a critic is given, and the policy is to be its own."""
-    if critic is not None and args.shared_critic:
-        raise InvalidSettingError(
-            "A critic arrived together with shared_critic=True, which makes the critic a head on the policy itself. "
-            "Leave one of them out."
+            f"ptx_coef={args.ptx_coef} is set without pretraining texts, so there is no loss to weight. "
+            "Set pretraining_dataset to a dataset with a column text, or omit ptx_coef."
         )
 
 
-def require_one_value(critic: str | PreTrainedModel | None) -> None:
-    """Raise `UnsupportedModelError` for a critic that gives several numbers a token, or words."""
-    if critic is None or _is_adapter(critic):
+def check_critic(critic: str | PreTrainedModel | None, args: PPOConfig) -> None:
+    """Check the critic to start from.
+
+    Args:
+        critic: path or model to start from, or None.
+        args: settings of the run.
+
+    Raises:
+        InvalidSettingError: the critic is to share the policy's transformer too.
+        UnsupportedModelError: the critic is no classifier with one label.
+    """
+    if critic is None:
         return
+    if args.shared_critic:
+        raise InvalidSettingError(
+            "critic and shared_critic=True are both set, but a shared critic is a head on the policy itself. "
+            "Omit one of them."
+        )
+    check_single_value(critic)
+
+
+def check_single_value(critic: str | PreTrainedModel) -> None:
+    """Raise `UnsupportedModelError` for a critic with several outputs per token, or a language model."""
+    if isinstance(critic, str) and Path(critic, "adapter_config.json").is_file():
+        return  # LoRA adapters are always loaded with one label
     config = AutoConfig.from_pretrained(critic) if isinstance(critic, str) else critic.config
     if config.num_labels == 1:
         return
-    kind = (config.architectures or [""])[0] if isinstance(critic, str) else type(critic).__name__
-    classifies = not kind or "ForSequenceClassification" in kind
+    name = (config.architectures or [""])[0] if isinstance(critic, str) else type(critic).__name__
+    is_classifier = not name or "ForSequenceClassification" in name
+    received = f"has num_labels={config.num_labels}" if is_classifier else f"is a {name}, which returns no score"
     raise UnsupportedModelError(
-        f"The critic {f'has num_labels={config.num_labels}' if classifies else f'is a {kind} and gives no score'}, but "
-        "the value of a state is one number. Give a reward model with num_labels=1, as rlhf-losses train saves one, or "
-        "leave the critic out to start from the reward model or from the policy."
+        f"The critic {received}, but the value of a state is one number. Use a reward model with num_labels=1, as "
+        "rlhf-losses train saves it, or omit the critic to start from the reward model or from the policy."
     )
 
 
-def _is_adapter(critic: str | PreTrainedModel) -> bool:
-    """Return whether `critic` is the folder of a LoRA adapter, which is always loaded with one label."""
-    return isinstance(critic, str) and Path(critic, "adapter_config.json").is_file()
-
-
-def require_reference(model: Any, args: PPOConfig, others: Mapping[str, Any]) -> None:
-    """Raise `UnsupportedModelError` where the KL penalty needs a reference and there is no path to load it from."""
-    if isinstance(model, str) or is_peft_model(model) or others.get("peft_config") or not args.beta:
+def check_reference(model: Any, args: PPOConfig, grpo_arguments: Mapping[str, Any]) -> None:
+    """Raise `UnsupportedModelError` if the KL penalty needs a reference and the policy has no path to load it from."""
+    if isinstance(model, str) or is_peft_model(model) or grpo_arguments.get("peft_config") or not args.beta:
         return
     if not get_config_model_id(model.config):
         raise UnsupportedModelError(
-            "The policy was made in memory and has no path, but the reference of the KL penalty is loaded from there. "
-            "Save it with model.save_pretrained(folder) and give the folder, or train adapters with peft_config."
+            "The policy was created in memory and has no path, but the reference of the KL penalty is loaded from it. "
+            "Save it with model.save_pretrained(folder) and use the folder as model, or train adapters with "
+            "peft_config."
         )
 
 
-def require_same_start(policy: PreTrainedModel, reference: PreTrainedModel) -> None:
-    """Raise `UnsupportedModelError` for a policy that was changed in memory since it was loaded.
+def check_same_weights(policy: PreTrainedModel, reference: PreTrainedModel) -> None:
+    """Raise `UnsupportedModelError` for a policy that was modified after it was loaded.
 
-    TRL loads the reference from the path that the policy was once loaded from.
+    TRL loads the reference from the path of the policy.
     """
     weights = dict(reference.named_parameters())
     for name, weight in policy.named_parameters():
         if name not in weights or not torch.equal(weight, weights[name].to(weight)):
             raise UnsupportedModelError(
-                f"The policy has other weights than '{get_config_model_id(policy.config)}', from where its "
-                f"reference is loaded (the first is {name}), so the KL penalty would pull it back there. "
-                "Save it with model.save_pretrained(folder) and give the folder as model."
+                f"The policy has other weights than '{get_config_model_id(policy.config)}', from which its reference "
+                f"is loaded (first difference: {name}), so the KL penalty would undo the changes. "
+                "Save it with model.save_pretrained(folder) and use the folder as model."
             )
 
 
-def require_reach(trainer: trl.GRPOTrainer) -> None:
-    """Raise `UnsupportedModelError` or `InvalidSettingError` where the critic cannot follow the policy."""
-    if trainer._is_vlm:
-        raise UnsupportedModelError(
-            "This policy reads images, and the critic reads text only. Train it with trl.GRPOTrainer, "
-            "which needs no critic."
-        )
-    if trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled:
+def load_tokenizer(model: Any, args: PPOConfig) -> PreTrainedTokenizerBase | None:
+    """Return the tokenizer in the folder of a policy, or None for a policy that was created in memory."""
+    name = model if isinstance(model, str) else get_config_model_id(model.config)
+    return AutoTokenizer.from_pretrained(name, trust_remote_code=args.trust_remote_code) if name else None
+
+
+def check_prompt_lengths(
+    model: Any, tokenizer: PreTrainedTokenizerBase | None, datasets: Iterable[Any], args: PPOConfig
+) -> None:
+    """Check that prompts and completions fit into the policy's context. Streams are not checked.
+
+    Args:
+        model: policy.
+        tokenizer: tokenizer of the policy.
+        datasets: training and evaluation data.
+        args: settings of the run.
+
+    Raises:
+        InvalidSettingError: completions alone fill the context.
+        InvalidFeedbackError: a prompt is too long.
+    """
+    trust = {"trust_remote_code": args.trust_remote_code}
+    context = max_context_length(AutoConfig.from_pretrained(model, **trust) if isinstance(model, str) else model.config)
+    if context is None or tokenizer is None:
+        return
+    max_prompt_length = context - (args.max_completion_length or 0)
+    if max_prompt_length < 1:
         raise InvalidSettingError(
-            "DeepSpeed or FSDP is on, and both split one model, while PPO trains two. "
-            "Run on one device or with plain data parallelism: accelerate launch --multi_gpu."
+            f"max_completion_length={args.max_completion_length} leaves no tokens for a prompt in the policy's context "
+            f"of {context} tokens. Use a lower value: --max_completion_length 128."
         )
+    for prompts in _prompts_of(datasets):
+        lengths = [_prompt_length(prompt, tokenizer) for prompt in prompts]
+        if (long := sum(length > max_prompt_length for length in lengths)) > 0:
+            raise InvalidFeedbackError(
+                f"{long} of {len(lengths)} prompts have more than {max_prompt_length} tokens (the longest "
+                f"{max(lengths)}), so a completion of {args.max_completion_length} tokens does not fit into the "
+                f"policy's context of {context}. Shorten or drop these prompts, or lower --max_completion_length."
+            )
+
+
+def check_reward_model_lengths(
+    scorers: Iterable[Scorer], tokenizer: PreTrainedTokenizerBase | None, datasets: Sequence[Any], args: PPOConfig
+) -> None:
+    """Check that completions fit into the contexts of the reward models. Streams are not checked.
+
+    Logs a warning if prompts would be truncated, or if too long completions are only a guess because the reward model
+    has another vocabulary.
+
+    Args:
+        scorers: reward models of the run.
+        tokenizer: tokenizer of the policy.
+        datasets: training and evaluation data.
+        args: settings of the run.
+
+    Raises:
+        InvalidSettingError: completions are longer than the context of a reward model.
+    """
+    for scorer in scorers:
+        context = max_context_length(scorer.model.config)
+        if context is None or not args.max_completion_length:
+            continue
+        lengths = [_scored_length(prompt, scorer) for prompts in _prompts_of(datasets) for prompt in prompts]
+        overhead = max(length - prompt for length, prompt in lengths or [_scored_length("", scorer)])
+        if args.max_completion_length > context - overhead:
+            same_tokens = tokenizer is not None and has_vocabulary_of(scorer.tokenizer, tokenizer)
+            _refuse_completions(scorer, context, context - overhead, args.max_completion_length, same_tokens)
+        else:
+            _warn_truncated_prompts(scorer, context, [length for length, _ in lengths], args.max_completion_length)
+
+
+def _refuse_completions(scorer: Scorer, context: int, limit: int, max_length: int, same_tokens: bool) -> None:
+    message = (
+        f"max_completion_length={max_length} exceeds the limit of the reward model '{scorer.__name__}': its context of "
+        f"{context} tokens allows completions of {limit}. Use a lower value: --max_completion_length {max(1, limit)}."
+    )
+    if same_tokens:
+        raise InvalidSettingError(message)
+    logger.warning("%s This is an estimate, because its tokens differ from those of the policy.", message)
+
+
+def _warn_truncated_prompts(scorer: Scorer, context: int, lengths: Sequence[int], max_length: int) -> None:
+    if long := sum(length + max_length > context for length in lengths):
+        logger.warning(
+            "%d of %d prompts may be truncated on the left for the reward model '%s', whose context is %d tokens: "
+            "with a completion of %d they have up to %d. Shorten these prompts, or lower --max_completion_length.",
+            long, len(lengths), scorer.__name__, context, max_length, max(lengths) + max_length,
+        )  # fmt: skip
+
+
+def _prompts_of(datasets: Iterable[Any]) -> Iterator[Sequence[Any]]:
+    for data in datasets:
+        if isinstance(data, dict):
+            yield from _prompts_of(data.values())
+        elif isinstance(data, Dataset) and "prompt" in data.column_names:
+            yield data["prompt"]
+
+
+def _prompt_length(prompt: Any, tokenizer: PreTrainedTokenizerBase) -> int:
+    if isinstance(prompt, str):
+        return len(tokenizer(prompt)["input_ids"])
+    rendered = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=True, return_dict=True)
+    return len(rendered["input_ids"])
+
+
+def _scored_length(prompt: Any, scorer: Scorer) -> tuple[int, int]:
+    """Return the number of tokens that a scorer uses for an empty answer, and how many of them are the prompt's."""
+    answer = Answer(prompt, ("" if isinstance(prompt, str) else [{"role": "assistant", "content": ""}],))
+    text = encode(render(answer, scorer.tokenizer, scorer.metadata.separator), scorer.tokenizer)
+    return len(text.ids), text.prompt_length

@@ -1,74 +1,115 @@
-"""`PPOTrainer`: TRL's `GRPOTrainer` with a critic in the place of the group.
+"""`PPOTrainer`: TRL's `GRPOTrainer` with a critic instead of groups of completions.
 
-What GRPO does stays as it is: sampling prompts, generating, calling reward functions, the clipped policy loss,
-checkpoints and logs. PPO is added at four places: the rollout gets rewards, values and advantages for every
-token (`with_advantages`); the loss gets the value loss; the optimizer, clipping and checkpoints get the critic
-(`with_critic`); and the KL penalty moves from the loss to the rewards.
+TRL samples prompts, generates completions, calls reward functions, computes the clipped policy loss, and writes
+checkpoints and logs. The overrides here add what PPO needs: rewards, values and advantages of each token, the value
+loss, and the critic in optimizer, gradient clipping and checkpoints. Each override calls a collaborator:
+
+| collaborator | task |
+|---|---|
+| `RewardPipeline` | outputs of reward functions → reward of each token |
+| `SequenceForward` | log-probabilities and hidden states, padded or packed |
+| `Critic` | values, parameters, files |
+| `KLController`, `EarlyStopping` | coefficient of the KL penalty; end of a rollout |
+| `PretrainingLoss` | cross-entropy on pretraining texts |
+| `PPOMonitor` | metrics, sanity check, times |
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+import trl
 from peft import PeftModel
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from trl.models.utils import disable_gradient_checkpointing
 
-from rlhf_losses.layouts import Layout, PackedLayout, PaddedLayout
+from rlhf_losses.layouts import PackedLayout, PaddedLayout
 from rlhf_losses.models.architectures import max_context_length
-from rlhf_losses.models.peft import keep_4bit_trainable, merged
-from rlhf_losses.ppo import settings_checks, length_validation
-from rlhf_losses.ppo.callbacks import EarlyStopping
-from rlhf_losses.ppo.checkpoints import load_state, save_state
+from rlhf_losses.models.peft import keep_4bit_trainable, merge_adapters
+from rlhf_losses.ppo.checkpoints import PPOState
 from rlhf_losses.ppo.config import PPOConfig
-from rlhf_losses.ppo.critic import Critic, SeparateCritic, clipped_value_error
-from rlhf_losses.ppo.critic_init import choose_critic, scorers_of, shared_critic, standardized
-from rlhf_losses.ppo.formulas import PerToken, masked_mean
-from rlhf_losses.ppo.in_rows import TrainerInRows
-from rlhf_losses.ppo.ppo_metrics import ratio_metrics
-from rlhf_losses.ppo.pretraining import PretrainingLoss, windows_of
-from rlhf_losses.ppo.with_advantages import Inputs, TrainerWithAdvantages, sequences, written
+from rlhf_losses.ppo.critic import (
+    CRITIC_FOLDER,
+    Critic,
+    SeparateCritic,
+    StateValues,
+    ZeroCriticGradients,
+    predict_values,
+)
+from rlhf_losses.ppo.critic_init import build_critic
+from rlhf_losses.ppo.formulas import (
+    PerToken,
+    clipped_value_error,
+    generalized_advantages,
+    lambda_returns,
+    last_token,
+    whiten,
+)
+from rlhf_losses.ppo.forward import SequenceForward, choose_policy_layout, choose_sequence_layout
+from rlhf_losses.ppo.kl import ESTIMATORS, EarlyStopping, KLController, log_ratio_to_reference
+from rlhf_losses.ppo.monitoring import PhaseTimer, PPOMonitor, SanityCheck, synchronized_time
+from rlhf_losses.ppo.pretraining import PretrainingLoss, tokenize_windows
+from rlhf_losses.ppo.reward_functions import TokenLevelReward, standardize_scorers
+from rlhf_losses.ppo.rewards import RawRewards, RewardPipeline
+from rlhf_losses.ppo.rollout import Rollout
+from rlhf_losses.ppo.settings_checks import check_arguments, check_trainer, short_name
 
 
-class PPOTrainer(TrainerWithAdvantages, TrainerInRows):
-    """Proximal policy optimisation of a language model against reward functions.
+class PPOTrainer(trl.GRPOTrainer):
+    """Proximal policy optimization (PPO) of a language model with reward functions.
 
     Args:
-        model: the policy: a path, a causal language model, or a PEFT model of one.
-        reward_funcs: one or several of what `trl.GRPOTrainer` takes; a `Scorer` is one.
+        model: policy: a path, a causal language model, or a PEFT model of one.
+        reward_funcs: one or several reward functions, as for `trl.GRPOTrainer`; a `Scorer` is one.
         args: settings of the run.
-        train_dataset: rows with a `prompt`, a text or a conversation.
-        critic: what the critic starts from: a path or a model that gives one score a text and has the policy's
-            vocabulary. By default the first `Scorer` in `reward_funcs` with the policy's vocabulary, else the
-            policy with a head of zeros. The critic is always a copy. Where the policy has adapters, so has it.
-        pretraining_dataset: rows with a `text` whose next-token cross-entropy is added to the loss, weighted by
-            `ptx_coef` (PPO-ptx): in every update as many texts as completions, without the warm-up of the critic.
-        grpo_arguments: the other arguments of `trl.GRPOTrainer`, with the same meaning.
+        train_dataset: rows with a column `prompt`, texts or conversations.
+        eval_dataset: the same for evaluation, or a dictionary of datasets.
+        processing_class: tokenizer of the policy; by default the one in its folder.
+        critic: initial critic: a path or a model that returns one score per text and has the policy's vocabulary. By
+            default a copy of the first `Scorer` in `reward_funcs` with the policy's vocabulary, else a copy of the
+            policy with a head of zeros. If the policy has adapters, the critic has adapters too.
+        pretraining_dataset: rows with a column `text`. Their next-token cross-entropy is added to the loss with the
+            weight `ptx_coef` (PPO-ptx). An update uses as many texts as completions; the critic's warm-up uses none.
+        grpo_arguments: other arguments of `trl.GRPOTrainer`, with the same meaning.
 
     Raises:
-        UnsupportedModelError: the critic gives several numbers or reads another vocabulary, or the reference cannot be loaded
-            from where the policy is from.
-        InvalidSettingError: there is no reward function, or the run asks for what PPO does not do.
+        UnsupportedModelError: the critic has several outputs or another vocabulary, or the reference cannot be loaded
+            from the policy's path.
+        InvalidSettingError: there is no reward function, or a setting does not apply to PPO.
         FeedbackMismatchError: the data have no column `prompt`, or the pretraining texts no column `text`.
+        InvalidFeedbackError: a prompt and its completion do not fit into the policy's context.
 
-    Metrics beside those of GRPO, all means over the tokens that the policy wrote, over all processes:
-        `objective`: all that a completion is paid, minus `kl_coefficient` times KL: what PPO maximises. `reward` is
-            the weighted sum of the scores as the reward functions gave them.
-        `kl`, `kl_per_completion`: KL to the reference at rollout in nats, a token and a completion.
-        `loss/policy`, `loss/value`: the two losses, the value loss before its weight.
-        `loss/pretraining`: the cross-entropy on pretraining texts, a token, before its weight.
-        `ratio`, `approx_kl`: of the policy to itself at rollout; 1 and 0 in the first PPO epoch.
-        `value/mean`, `value/explained_variance`: of the critic at rollout; `value/clip_ratio`: of its loss.
+    Metrics in addition to those of `trl.GRPOTrainer`, as means over all processes:
 
-    Not done yet:
-        DeepSpeed, FSDP and policies that read images are refused.
+    * `objective/rlhf_reward`: reward per completion after normalization, minus `kl_coefficient` times its KL. PPO
+      maximizes it. TRL's `reward` is the weighted sum of the raw scores.
+    * `kl`, `kl_per_completion`: KL to the reference at rollout, per token and per completion, in nats.
+    * `kl_coefficient`: coefficient of the KL penalty at rollout.
+    * `value/mean`: value of the critic at rollout, per token.
+    * `value/explained_variance`: share of the variance of the returns that the critic explains at rollout.
+    * `value/clip_ratio`: share of tokens whose value has moved by more than `cliprange_value` since the rollout.
+    * `loss/policy`, `loss/value`: policy loss, and value loss before its weight `vf_coef`.
+    * `loss/pretraining`: cross-entropy on pretraining texts per token, before its weight `ptx_coef`.
+    * `ratio`, `approx_kl`: probability ratio and KL of the policy to the policy at rollout, per token; 1 and 0 in the
+      first PPO epoch.
+    * `time/{phase}`, with `log_phase_times`: share of a phase in the time of a step. Phases are `generation`,
+      `scoring`, `reference`, `policy`, `critic`, `rollout` (its remaining time) and `update`.
 
-    Reference:
+    Not supported: DeepSpeed, FSDP, and policies with image inputs.
+
+    References:
         Schulman et al. (2017), https://arxiv.org/abs/1707.06347; for language models Ziegler et al. (2019),
         https://arxiv.org/abs/1909.08593
     """
+
+    args: PPOConfig
+    model: PreTrainedModel
+    beta: float
 
     _name = "PPO"
     _tag_names: ClassVar[list[str]] = ["trl", "ppo"]
@@ -92,165 +133,290 @@ class PPOTrainer(TrainerWithAdvantages, TrainerInRows):
         pretraining_dataset: Any = None,
         **grpo_arguments: Any,
     ) -> None:
-        args = args or PPOConfig(f"{settings_checks.short_name(model)}-PPO")
-        settings_checks.require_settings(args, reward_funcs, grpo_arguments)
-        settings_checks.require_prompts([train_dataset, eval_dataset], grpo_arguments)
-        settings_checks.require_reference(model, args, grpo_arguments)
-        settings_checks.require_mix(args, pretraining_dataset)
-        settings_checks.require_one_critic(critic, args)
-        settings_checks.require_one_value(critic)
-        settings_checks.require_writer(model, args)
-        tokenizer, prompts = (
-            processing_class or length_validation.tokenizer_of(model, args),
-            [train_dataset, eval_dataset],
+        args = args or PPOConfig(f"{short_name(model)}-PPO")
+        datasets = [train_dataset, eval_dataset]
+        check_arguments(
+            model, reward_funcs, args, datasets, processing_class, critic, pretraining_dataset, grpo_arguments
         )
-        length_validation.require_room_to_write(model, tokenizer, prompts, args)
-        judges = scorers_of(reward_funcs if isinstance(reward_funcs, list) else [reward_funcs])
-        length_validation.require_room_to_score(judges, tokenizer, prompts, args)
         if args.score_normalization == "reference":
-            reward_funcs = standardized(reward_funcs)
+            reward_funcs = standardize_scorers(reward_funcs)
         super().__init__(model, reward_funcs, args, train_dataset, eval_dataset, processing_class, **grpo_arguments)
-        settings_checks.require_reach(self)
-        if self.ref_model is not None and not isinstance(model, str):
-            settings_checks.require_same_start(self.model, self.accelerator.unwrap_model(self.ref_model))
+        check_trainer(self, model)
+        self._build_collaborators(critic, pretraining_dataset)
+
+    def _build_collaborators(self, critic: str | PreTrainedModel | None, pretraining_dataset: Any) -> None:
+        """Create critic, reward pipeline, forward passes, KL control and monitoring from the settings."""
+        args = self.args
         keep_4bit_trainable(self.model)
-        self.train_beside(self._choose_critic(critic))
-        keep_4bit_trainable(self.critic)
-        self.choose_layout()
-        self._bare_critic.layout = self._layout_of_critic()
-        self.mix = None if pretraining_dataset is None else self._new_mix(pretraining_dataset)
-        self.price_rollouts()
-        self.time_phases()
-        self.early_stop = EarlyStopping(args.early_stop_kl or torch.inf, self._give_up_rollout)
-        self.add_callback(self.early_stop)
+        chosen = build_critic(critic, self.model, self._tokenizer, self.reward_funcs, args)
+        self.critic: nn.Module = self.accelerator.prepare_model(chosen)
+        self.add_callback(ZeroCriticGradients(self.critic))
+        self._choose_layouts()
+        self.pretraining_loss = self._build_pretraining_loss(pretraining_dataset)
+        self.reward_pipeline = RewardPipeline(
+            self.reward_weights,
+            running_normalization=args.score_normalization == "running",
+            score_clip=args.score_clip,
+            missing_eos_penalty=args.missing_eos_penalty,
+            missing_eos_score=args.missing_eos_score,
+            whiten_rewards=args.whiten_rewards,
+            all_reduce=self._all_reduce,
+        )
+        self.kl_controller = KLController(args.kl_target, args.kl_horizon)
+        self.monitor = self._build_monitor()
+        self.early_stopping = EarlyStopping(args.early_stop_kl or torch.inf, self._discard_rollout)
+        self.add_callback(self.early_stopping)
 
-    def _new_mix(self, texts: Any) -> PretrainingLoss:
-        longest = min(self.args.ptx_max_length, max_context_length(self.model.config) or self.args.ptx_max_length)
-        windows = windows_of(texts, self._tokenizer, longest)
-        layout = PackedLayout() if self.layout else PaddedLayout(self._tokenizer.pad_token_id)
-        mix = PretrainingLoss(windows, layout, self.args.per_device_train_batch_size, self.args.seed, self._total)
-        self.add_callback(mix)
-        return mix
+    def _choose_layouts(self) -> None:
+        """Choose how policy, reference and critic arrange sequences."""
+        pad, wanted, critic = self._tokenizer.pad_token_id, self.args.layout, self._unwrapped_critic
+        obstacle = (
+            "the load-balancing loss of its experts counts tokens of padded lines" if self.aux_loss_enabled else None
+        )
+        if getattr(self, "use_transformers_continuous_batching", False):
+            obstacle = obstacle or "continuous batching generates with attention functions of its own"
+        models = [self.model] if self.ref_model is None else [self.model, self.accelerator.unwrap_model(self.ref_model)]
+        layout = choose_policy_layout(models, pad, wanted, obstacle)
+        self.sequence_forward = SequenceForward(layout, self.temperature, self.accelerator.autocast)
+        if isinstance(critic, SeparateCritic):
+            layout = choose_sequence_layout(critic.backbone, critic.backbone, pad, wanted)
+        critic.sequence_forward = SequenceForward(layout)
 
-    # The critic
+    def _build_pretraining_loss(self, texts: Any) -> PretrainingLoss | None:
+        if texts is None:
+            return None
+        args, pad = self.args, self._tokenizer.pad_token_id
+        max_length = min(args.ptx_max_length, max_context_length(self.model.config) or args.ptx_max_length)
+        windows = tokenize_windows(texts, self._tokenizer, max_length)
+        layout = PaddedLayout(pad) if self.sequence_forward.layout is None else PackedLayout()
+        loss = PretrainingLoss(windows, layout, args.per_device_train_batch_size, args.seed, self._all_reduce)
+        self.add_callback(loss)
+        return loss
 
-    def _choose_critic(self, critic: str | PreTrainedModel | None) -> Critic:
-        if self.args.shared_critic:
-            return shared_critic(self.model)
-        return choose_critic(critic, self.model, self._tokenizer, self.reward_funcs)
+    def _build_monitor(self) -> PPOMonitor:
+        args, print_line = self.args, self.accelerator.print
+        sanity_check = timer = None
+        if args.sanity_check:
+            low_precision = args.bf16 or args.fp16 or self.model.dtype != torch.float32
+            tolerance = 1e-2 if low_precision else 1e-4
+            sanity_check = SanityCheck(print_line, self._tokenizer, self.reward_funcs, tolerance)
+        if args.log_phase_times:
+            timer = PhaseTimer(self._metrics["train"], print_line, partial(synchronized_time, self.accelerator.device))
+            self.add_callback(timer)
+        return PPOMonitor(
+            self._metrics,
+            self._logs["advantages"],
+            all_reduce=self._all_reduce,
+            num_processes=self.accelerator.num_processes,
+            sanity_check=sanity_check,
+            timer=timer,
+        )
 
-    def _layout_of_critic(self) -> Layout | None:
-        critic = self._bare_critic
-        return self.layout_in(critic.backbone, critic.backbone) if isinstance(critic, SeparateCritic) else self.layout
+    # Rollout
 
-    def _values(self, inputs: Inputs) -> PerToken:
-        """Return the value before each token of the completions."""
-        return self.critic(*sequences(inputs), length=inputs["completion_ids"].shape[1])[:, :-1]
+    def _generate(self, prompts: list[Any]) -> Any:
+        with self.monitor.phase("generation"):
+            return super()._generate(prompts)
 
-    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        super()._save_optimizer_and_scheduler(output_dir)
-        save_state(output_dir, self.args.process_index, self._state())
+    def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids: Any) -> Tensor:
+        """Keep the raw rewards of this process; TRL gathers the scores of all processes."""
+        with self.monitor.phase("scoring"):
+            gathered: Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids)
+        start = self.accelerator.process_index * len(prompts)
+        token_rewards = [
+            function.token_rewards(completion_ids, self._tokenizer) if isinstance(function, TokenLevelReward) else None
+            for function in self.reward_funcs
+        ]
+        self._raw_rewards = RawRewards(gathered[start : start + len(prompts)], token_rewards)
+        return gathered
 
-    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        super()._load_optimizer_and_scheduler(checkpoint)
-        if checkpoint is not None:
-            self._restore(load_state(checkpoint, self.args.process_index, self.args.device))
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        """Replace the advantages of GRPO by those of the critic, and add values and returns."""
+        with self.monitor.phase("rollout"):
+            rollout: dict[str, Any] = super()._generate_and_score_completions(inputs)
+            return self._add_advantages(rollout)
 
-    def _state(self) -> dict[str, Any]:
-        """Return where the run is: in its rollout, with its KL coefficient and its scales of scores.
+    def _add_advantages(self, data: dict[str, Any]) -> dict[str, Any]:
+        rollout, training, beta = Rollout.view(data, self._end_token_ids()), self.model.training, self.beta
+        kl = ESTIMATORS[self.args.kl_estimator](self._log_ratios(rollout))
+        rewards = self.reward_pipeline.process(self._raw_rewards, rollout, update_stats=training)
+        penalized = self.reward_pipeline.subtract_penalty(rewards, beta * kl, rollout)
+        with self.monitor.phase("critic"):
+            state_values = predict_values(self.critic, rollout, self._batch_size())
+        data |= self._advantages(penalized, state_values, rollout)
+        kl_per_completion = self.monitor.record_rollout(rollout, rewards, kl, beta, training)
+        if training and beta:
+            completions = len(kl) * self.accelerator.num_processes
+            self.beta = self.kl_controller.update(beta, kl_per_completion, completions)
+        return data
 
-        The number of micro-batches is also the place in the pretraining texts.
-        """
-        return {
-            "micro_batches": self._step,
-            "rollout": self._buffered_inputs,
-            "coefficient": self.coefficient.value,
-            "scales": self.reward_pipeline.state(),
-        }
+    def _advantages(self, rewards: PerToken, state_values: StateValues, rollout: Rollout) -> dict[str, PerToken]:
+        """Return advantages, returns and values of a rollout."""
+        args, mask, values, bootstrap_value = self.args, rollout.action_mask, state_values[:, :-1], None
+        if args.bootstrap_truncated:
+            at_truncation = last_token(mask) & ~rollout.ended.unsqueeze(1)
+            bootstrap_value = torch.where(at_truncation, state_values[:, 1:], 0.0).sum(1)
+        advantages = generalized_advantages(rewards, values, mask, args.gamma, args.lam, bootstrap_value)
+        returns = lambda_returns(advantages, values, mask)
+        whitened = whiten(advantages, mask, self._all_reduce) if args.whiten_advantages else advantages
+        return {"advantages": whitened, "returns": returns, "values": values}
 
-    def _restore(self, state: Mapping[str, Any]) -> None:
-        self._step = state["micro_batches"]
-        self._buffered_inputs = state["rollout"]
-        self.beta = self.coefficient.value = state["coefficient"]
-        self.reward_pipeline.restore(state["scales"])
+    @torch.no_grad()
+    def _log_ratios(self, rollout: Rollout) -> PerToken:
+        """Return the log ratios of policy and reference; 0 without a reference."""
+        if rollout.ref_logps is None:
+            return torch.zeros_like(rollout.action_mask, dtype=torch.float32)
+        logps = rollout.logps
+        if logps is None:
+            inputs = self.model, rollout.input_ids, rollout.attention_mask, rollout.num_tokens, self._batch_size()
+            with disable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs):
+                logps, *_ = self._get_per_token_logps_and_entropies(*inputs)
+        return log_ratio_to_reference(logps, rollout.ref_logps, rollout.action_mask)
 
-    def save_merged(self, output_dir: str | Path | None = None) -> Path:
-        """Save the policy with any adapter merged, as a plain language model that anything can load."""
-        folder = Path(output_dir or self.args.output_dir)
-        policy = merged(self.accelerator.unwrap_model(self.model))
-        if self.accelerator.is_main_process:
-            policy.save_pretrained(folder)
-            self.processing_class.save_pretrained(folder)
-        return folder
+    def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
+        """Run policy or reference in the layout of the run, with position ids that do not count padding."""
+        padded = super()._get_per_token_logps_and_entropies
+        unwrapped = self.accelerator.unwrap_model(model)
+        is_reference = self.ref_model is not None and unwrapped is self.accelerator.unwrap_model(self.ref_model)
+        with self.monitor.log_probs_phase(unwrapped, is_reference, self.model.training):
+            return self.sequence_forward.log_probs(model, *args, padded=padded, **kwargs)
 
-    def _give_up_rollout(self) -> None:
-        self._buffered_inputs = None
+    # Loss
 
-    # The loss
-
-    def _compute_loss(self, model: nn.Module, inputs: Inputs) -> Tensor:
-        """Add the value loss, averaged over the tokens of an optimizer step, to the clipped policy loss."""
-        learns = torch.is_grad_enabled() and not self._warms_up()
-        with self._penalty_in_the_rewards(), self._bare_critic.watching(), torch.set_grad_enabled(learns):
-            policy_loss = super()._compute_loss(model, inputs)
-        self.critic.train(self.model.training)
-        mask, values = written(inputs), self._values(inputs)
-        errors = clipped_value_error(values, inputs["values"], inputs["returns"], self.args.cliprange_value)
-        value_loss = torch.where(mask, errors, 0.0).sum() / self._tokens_a_step(inputs)
-        self._record_loss(policy_loss, value_loss, values, inputs)
+    def _compute_loss(self, model: nn.Module, inputs: dict[str, Any]) -> Tensor:
+        """Add the value loss, and the loss on pretraining texts, to the clipped policy loss."""
+        trains_policy = torch.is_grad_enabled() and not self._in_critic_warmup()
+        record = self.sequence_forward.record(self._unwrapped_critic.shared_backbone)
+        with self._no_kl_term(), record as recorded, torch.set_grad_enabled(trains_policy):
+            policy_loss: Tensor = super()._compute_loss(model, inputs)
+        rollout = Rollout.view(inputs)
+        value_loss, values = self._value_loss(rollout, recorded.hidden_states)
+        assert recorded.logps is not None
+        approx_kl = self.monitor.record_loss(
+            policy_loss,
+            value_loss,
+            rollout=rollout,
+            values=values,
+            logps=recorded.logps,
+            cliprange_value=self.args.cliprange_value,
+            accumulation_steps=self._accumulation_steps(),
+            training=self.model.training,
+        )
+        if self.model.training:
+            self.early_stopping.update(approx_kl)
         loss = policy_loss + self.args.vf_coef * value_loss
-        return loss if self.mix is None or not learns else loss + self._weighted_pretraining_loss(self.mix, model)
+        if self.pretraining_loss is None or not trains_policy:
+            return loss
+        return loss + self._weighted_pretraining_loss(self.pretraining_loss, model)
 
-    def _weighted_pretraining_loss(self, mix: PretrainingLoss, model: nn.Module) -> Tensor:
-        weight = self.args.ptx_coef or 0.0
+    def _value_loss(self, rollout: Rollout, policy_states: Tensor | None) -> tuple[Tensor, PerToken]:
+        """Return the value loss, averaged over the tokens of an optimizer step, and the values of the critic."""
+        self.critic.train(self.model.training)
+        sequences = rollout.input_ids, rollout.attention_mask, rollout.num_tokens
+        values = self.critic(*sequences, policy_states)[:, :-1]
+        errors = clipped_value_error(values, rollout.values, rollout.returns, self.args.cliprange_value)
+        return torch.where(rollout.action_mask, errors, 0.0).sum() / self._tokens_per_step(rollout), values
+
+    def _weighted_pretraining_loss(self, pretraining_loss: PretrainingLoss, model: nn.Module) -> Tensor:
+        weight, accumulation_steps = self.args.ptx_coef or 0.0, self._accumulation_steps()
         with torch.set_grad_enabled(weight > 0):
-            share = mix.share(model, self._step, self._accumulated())
-        everywhere = self._total(share.detach()) / self.accelerator.num_processes
-        self._record({"loss/pretraining": everywhere * self._accumulated()})
-        return weight * share
-
-    def _warms_up(self) -> bool:
-        """Return whether the policy still waits for the critic to learn what it is worth."""
-        return self.model.training and self.state.global_step < self.args.critic_warmup_steps
+            loss = pretraining_loss.micro_batch_loss(model, self._step, accumulation_steps)
+        logged = self.monitor.mean_over_processes(loss) * accumulation_steps
+        self.monitor.record({"loss/pretraining": logged}, self.model.training)
+        return weight * loss
 
     @contextmanager
-    def _penalty_in_the_rewards(self) -> Iterator[None]:
-        """Keep the parent from adding the KL penalty to the loss: the rewards have it already."""
+    def _no_kl_term(self) -> Iterator[None]:
+        """Disable the KL term in TRL's loss: the rewards contain the KL penalty."""
         beta, self.beta = self.beta, 0.0
         try:
             yield
         finally:
             self.beta = beta
 
-    def _tokens_a_step(self, inputs: Inputs) -> Tensor:
-        """Return how many tokens a process sees in one optimizer step, or in one batch of an evaluation.
+    def _in_critic_warmup(self) -> bool:
+        return bool(self.model.training and self.state.global_step < self.args.critic_warmup_steps)
 
-        A rollout is cut into `steps_per_generation` micro-batches, of which each step takes some.
+    def _tokens_per_step(self, rollout: Rollout) -> Tensor:
+        """Return the tokens per process in one optimizer step, or in one batch of an evaluation.
+
+        A rollout has `steps_per_generation` micro-batches, and an optimizer step uses some of them.
         """
-        tokens = inputs["num_items_in_batch"].clamp(min=1) / self.accelerator.num_processes
-        return tokens * self._accumulated() / self.args.steps_per_generation if self.model.training else tokens
-
-    def _accumulated(self) -> int:
-        return self.current_gradient_accumulation_steps if self.model.training else 1
-
-    def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
-        """Remember the log-probabilities, which the parent's loss does not hand out."""
-        with self._phase_of_reading(self.accelerator.unwrap_model(args[0])):
-            result = super()._get_per_token_logps_and_entropies(*args, **kwargs)
-        self._latest_logps = result[0].detach()
-        return result
-
-    @torch.no_grad()
-    def _record_loss(self, policy_loss: Tensor, value_loss: Tensor, values: PerToken, inputs: Inputs) -> None:
-        mask, new = written(inputs), self._latest_logps
-        moved = (values - inputs["values"]).abs() > self.args.cliprange_value
-        # A micro-batch adds its share to the losses of a step; as a metric, shares are averaged.
-        shares = torch.stack([policy_loss, value_loss]) * self._accumulated()
-        shares = self._total(shares.detach()) / self.accelerator.num_processes
-        ratios = ratio_metrics(new, inputs.get("old_per_token_logps", new), mask, self._total)
+        tokens: Tensor = rollout.num_tokens_in_rollout.clamp(min=1) / self.accelerator.num_processes
         if self.model.training:
-            self.early_stop.seen.append(ratios["approx_kl"].item())
-            if self._sanity_check is not None:
-                self._sanity_check.first_epoch(ratios["ratio"].item(), ratios["approx_kl"].item())
-        clipped = {"value/clip_ratio": masked_mean(moved.float(), mask, self._total)}
-        self._record({"loss/policy": shares[0], "loss/value": shares[1]} | ratios | clipped)
+            tokens = tokens * self._accumulation_steps() / self.args.steps_per_generation
+        return tokens
+
+    def _accumulation_steps(self) -> int:
+        return int(self.current_gradient_accumulation_steps) if self.model.training else 1
+
+    def _batch_size(self) -> int:
+        args = self.args
+        return int(args.per_device_train_batch_size if self.model.training else args.per_device_eval_batch_size)
+
+    def _end_token_ids(self) -> list[int]:
+        """Return every token that ends a completion: those of the generation config, EOS and padding."""
+        declared: Any = self.accelerator.unwrap_model(self.model).generation_config.eos_token_id
+        ends = [declared] if isinstance(declared, int) else list(declared or [])
+        return [*ends, self._tokenizer.eos_token_id, self._tokenizer.pad_token_id]
+
+    def _discard_rollout(self) -> None:
+        self._buffered_inputs: list[dict[str, Any]] | None = None
+
+    def _all_reduce(self, sums: Tensor) -> Tensor:
+        total: Tensor = self.accelerator.reduce(sums, reduction="sum")
+        return total
+
+    # Optimizer and checkpoints
+
+    @property
+    def _unwrapped_critic(self) -> Critic:
+        critic: Critic = self.accelerator.unwrap_model(self.critic)
+        return critic
+
+    def create_optimizer(self, model: nn.Module | None = None) -> Optimizer:
+        """Create the optimizer with two more parameter groups for the critic."""
+        optimizer: Optimizer = super().create_optimizer(model)
+        decay_parameters, args = set(self.get_decay_parameter_names(self._unwrapped_critic)), self.args
+        assert args.critic_learning_rate is not None  # PPOConfig sets the default
+        self._unwrapped_critic.add_to_optimizer(
+            optimizer, decay_parameters, args.weight_decay, args.critic_learning_rate
+        )
+        return optimizer
+
+    def _clip_grad_norm(self, model: nn.Module) -> Any:
+        return super()._clip_grad_norm(nn.ModuleList([model, self.critic]))
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
+        return super()._get_grad_norm(nn.ModuleList([model, self.critic]), grad_norm=grad_norm)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        super()._save_optimizer_and_scheduler(output_dir)
+        if self.args.should_save:
+            self._unwrapped_critic.save(Path(output_dir) / CRITIC_FOLDER, self.processing_class)
+        state = PPOState(self._step, self._buffered_inputs, self.beta, self.reward_pipeline.state_dict())
+        state.save(output_dir, self.args.process_index)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None:
+            self._unwrapped_critic.load(Path(checkpoint) / CRITIC_FOLDER)
+            state = PPOState.load(checkpoint, self.args.process_index, self.args.device)
+            self._step, self._buffered_inputs, self.beta = state.step, state.buffered_inputs, state.beta
+            self.reward_pipeline.load_state_dict(state.reward_stats)
+
+    def save_merged(self, output_dir: str | Path | None = None) -> Path:
+        """Save the policy as a plain language model, with adapters merged.
+
+        Args:
+            output_dir: folder to write to; `output_dir` of the settings by default.
+
+        Returns:
+            The folder.
+        """
+        folder = Path(output_dir or self.args.output_dir)
+        policy = merge_adapters(self.accelerator.unwrap_model(self.model))
+        if self.accelerator.is_main_process:
+            policy.save_pretrained(folder)
+            self.processing_class.save_pretrained(folder)
+        return folder

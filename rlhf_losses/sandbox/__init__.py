@@ -1,14 +1,16 @@
-"""A world to try the loop in: tiny models, readable stories, a known gold reward and simulated annotators."""
+"""A synthetic task for the RLHF loop: tiny models, generated stories, a gold reward and simulated annotators."""
 
-from rlhf_losses.sandbox.annotators import Annotator, Sample, annotate
-from rlhf_losses.sandbox.simulated_feedback import feedback_for
-from rlhf_losses.sandbox.world import World, build_world
+from rlhf_losses.sandbox.annotators import Annotator, Preferences, Sample
+from rlhf_losses.sandbox.feedback_for_loss import feedback_for
+from rlhf_losses.sandbox.simulated_feedback import annotate
+from rlhf_losses.sandbox.synthetic_task import SyntheticTask, build_synthetic_task
 
 __all__ = [
     "Annotator",
+    "Preferences",
     "Sample",
-    "World",
+    "SyntheticTask",
     "annotate",
-    "build_world",
+    "build_synthetic_task",
     "feedback_for",
 ]

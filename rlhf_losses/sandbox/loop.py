@@ -1,4 +1,4 @@
-"""The whole loop in the sandbox: a loss by name → a reward model → PPO, measured against the known gold."""
+"""The RLHF loop on the synthetic task: feedback, reward model, PPO, and evaluation with the gold reward."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -8,35 +8,40 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
+from numpy.typing import NDArray
 from peft import LoraConfig
 from scipy import stats
+from torch import Tensor
 from tqdm import tqdm
 from transformers import AutoModelForCausalLM, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
-from rlhf_losses.losses import Loss
+from rlhf_losses.losses import AnyLoss
 from rlhf_losses.ppo import PPOConfig, PPOTrainer
-from rlhf_losses.sandbox.annotators import Sample, rankings
-from rlhf_losses.sandbox.outcome import Outcome, Step
-from rlhf_losses.sandbox.world import MAX_COMPLETION_LENGTH, World
+from rlhf_losses.sandbox.annotators import Sample
+from rlhf_losses.sandbox.results import CompletionPair, LoopResult, PPOStep
+from rlhf_losses.sandbox.simulated_feedback import rankings
+from rlhf_losses.sandbox.synthetic_task import MAX_COMPLETION_LENGTH, SyntheticTask
 from rlhf_losses.scoring import Scorer, evaluate
 from rlhf_losses.training import RewardConfig, RewardTrainer
 
-SMALL_MACHINE: dict[str, Any] = {
+CPU_SETTINGS: dict[str, Any] = {
     "report_to": "none",
     "save_strategy": "no",
     "bf16": False,
     "gradient_checkpointing": False,
     "use_cpu": True,
-    "disable_tqdm": True,  # `Bar` has a name and prints no logs
+    "disable_tqdm": True,  # `ProgressBar` replaces the bar of transformers, which also prints the logs
 }
-"""What both trainers need where there is no accelerator and models are tiny."""
-
-Tell = Callable[[str], None]
+"""Trainer settings for tiny models on a CPU."""
 
 
-class Bar(TrainerCallback):
-    """A progress bar with a name, and nothing else: what is logged goes into the picture."""
+class ProgressBar(TrainerCallback):
+    """A progress bar with a name that prints no logs.
+
+    Args:
+        name: text before the bar.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -51,69 +56,103 @@ class Bar(TrainerCallback):
         self.bar.close()
 
 
-def run_loop(world: World, loss: Loss, folder: Path, tell: Tell, steps: int = 60) -> Outcome:
-    """Train a reward model on `loss` and a policy on its scores, save both under `folder`, and measure."""
+def run_loop(
+    task: SyntheticTask, loss: AnyLoss, folder: Path, log: Callable[[str], None], steps: int = 60
+) -> LoopResult:
+    """Train a reward model with a loss and a policy on its scores, save both, and evaluate them.
+
+    Args:
+        task: the synthetic task.
+        loss: loss of the reward model.
+        folder: parent of the folders `reward_model` and `policy`.
+        log: function that receives a line of text at the beginning of each phase.
+        steps: number of optimizer steps of PPO.
+    """
     start = time.perf_counter()
-    tell(f"1/3 reward model: LoRA on {loss}")
-    scorer = train_reward_model(world, loss, folder / "reward_model")
-    heldout = rankings(world.sample(world.heldout_prompts, 8, seed=world.seed + 1), world.annotator())
+    log(f"1/3 reward model: LoRA training with {loss}")
+    scorer = train_reward_model(task, loss, folder / "reward_model")
+    heldout = rankings(task.sample(task.heldout_prompts, 8, seed=task.seed + 1), task.annotator())
     accuracy = evaluate(scorer, heldout)["accuracy"]
-    tell("2/3 policy: PPO on the reward model's scores")
-    policy, log = train_policy(world, scorer, folder / "policy", steps)
-    tell("3/3 gold of the policy, before and after, on held-out prompts")
-    before = world.sample(world.heldout_prompts, 8, seed=world.seed + 2)
-    after = world.sample(world.heldout_prompts, 8, seed=world.seed + 2, policy=policy)
-    gold_before, gold_after = world.gold(before).mean(dim=1), world.gold(after).mean(dim=1)
-    return Outcome(
+    log("2/3 policy: PPO with the scores of the reward model")
+    policy, ppo_steps = train_policy(task, scorer, folder / "policy", steps)
+    log("3/3 evaluation: gold reward on held-out prompts before and after PPO")
+    before = task.sample(task.heldout_prompts, 8, seed=task.seed + 2)
+    after = task.sample(task.heldout_prompts, 8, seed=task.seed + 2, policy=policy)
+    gold_before, gold_after = task.sample_rewards(before).mean(dim=1), task.sample_rewards(after).mean(dim=1)
+    return LoopResult(
         loss=str(loss),
         accuracy=accuracy,
         gold_before=gold_before.mean().item(),
         gold_after=gold_after.mean().item(),
-        gold_gain_ci=_interval((gold_after - gold_before).numpy()),
-        kl=completion_kl(world, policy, after),
+        gold_gain_ci=_confidence_interval((gold_after - gold_before).numpy()),
+        kl=completion_kl(task, policy, after),
         seconds=time.perf_counter() - start,
-        seed=world.seed,
-        steps=log,
-        completions=_side_by_side(before, after),
+        seed=task.seed,
+        steps=ppo_steps,
+        completions=_completion_pairs(before, after),
     )
 
 
-def train_reward_model(world: World, loss: Loss, folder: Path) -> Scorer:
-    """Train a reward model on what the annotators say about sixteen stories of each prompt."""
-    return train_on_feedback(world, loss, world.feedback(loss, count=16, seed=world.seed), folder)
+def train_reward_model(task: SyntheticTask, loss: AnyLoss, folder: Path) -> Scorer:
+    """Train a reward model with simulated feedback on sixteen completions of each training prompt.
+
+    Args:
+        task: the synthetic task.
+        loss: a loss or an objective.
+        folder: output folder of the trainer.
+    """
+    return train_on_feedback(task, loss, task.feedback(loss, count=16, seed=task.seed), folder)
 
 
-def train_on_feedback(world: World, loss: Loss, said: Dataset, folder: Path, epochs: int = 2) -> Scorer:
-    """Train a reward model with LoRA on feedback, save_merged it, and load what was saved_merged."""
+def train_on_feedback(task: SyntheticTask, loss: AnyLoss, feedback: Dataset, folder: Path, epochs: int = 2) -> Scorer:
+    """Train a reward model with LoRA, save the merged model, and load it as a scorer.
+
+    Args:
+        task: the synthetic task.
+        loss: a loss or an objective.
+        feedback: training data.
+        folder: output folder of the trainer.
+        epochs: number of epochs.
+    """
     trainer = RewardTrainer(
-        world.reward_model(),
+        task.reward_model(),
         RewardConfig(
             str(folder),
             num_train_epochs=epochs,
-            per_device_train_batch_size=4 if "ranks" in said.column_names else 32,  # a list has many texts
+            per_device_train_batch_size=4 if "ranks" in feedback.column_names else 32,  # a list has several texts
             learning_rate=5e-3,
             lr_scheduler_type="cosine",
             warmup_steps=5,
             logging_strategy="no",
-            seed=world.seed,
-            **SMALL_MACHINE,
+            seed=task.seed,
+            **CPU_SETTINGS,
         ),
-        said,
-        processing_class=world.tokenizer,
-        peft_config=lora("embed_tokens"),
+        feedback,
+        processing_class=task.tokenizer,
+        peft_config=lora_config("embed_tokens"),
         loss=loss,
-        callbacks=[Bar("reward model")],
+        callbacks=[ProgressBar("reward model")],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     return Scorer.from_pretrained(trainer.save_merged(), batch_size=128)
 
 
-def train_policy(world: World, scorer: Scorer, folder: Path, steps: int = 60) -> tuple[Any, list[Step]]:
-    """Train the policy with PPO; gold is measured beside the scores, and counts for nothing in the reward."""
+def train_policy(task: SyntheticTask, scorer: Scorer, folder: Path, steps: int = 60) -> tuple[Any, list[PPOStep]]:
+    """Train the policy with PPO on the scores; the gold reward is logged with weight 0.
+
+    Args:
+        task: the synthetic task.
+        scorer: the reward model.
+        folder: output folder of the trainer.
+        steps: number of optimizer steps.
+
+    Returns:
+        The policy with merged adapters, and the metrics of each logged step.
+    """
     trainer = PPOTrainer(
-        world.policy(),
-        [scorer, world.gold_rewards],
+        task.policy(),
+        [scorer, task.gold_rewards],
         PPOConfig(
             str(folder),
             reward_weights=[1.0, 0.0],
@@ -125,54 +164,68 @@ def train_policy(world: World, scorer: Scorer, folder: Path, steps: int = 60) ->
             max_completion_length=MAX_COMPLETION_LENGTH,
             logging_steps=1,
             sanity_check=False,
-            seed=world.seed,
-            **SMALL_MACHINE,
+            seed=task.seed,
+            **CPU_SETTINGS,
         ),
-        Dataset.from_dict({"prompt": list(world.train_prompts)}),
-        processing_class=world.tokenizer,
-        peft_config=lora(),
-        callbacks=[Bar("PPO")],
+        Dataset.from_dict({"prompt": list(task.train_prompts)}),
+        processing_class=task.tokenizer,
+        peft_config=lora_config(),
+        callbacks=[ProgressBar("PPO")],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     policy = AutoModelForCausalLM.from_pretrained(trainer.save_merged())
-    return policy, [_step(entry, scorer.__name__) for entry in trainer.state.log_history if "objective" in entry]
+    logs = [entry for entry in trainer.state.log_history if "objective/rlhf_reward" in entry]
+    return policy, [_ppo_step(entry, scorer.__name__) for entry in logs]
 
 
-def lora(*more: str) -> LoraConfig:
-    """Return adapters on every linear layer of the model's body, and on `more`."""
+def lora_config(*more_modules: str) -> LoraConfig:
+    """Return LoRA adapters of rank 16 on all linear layers of the transformer blocks, and on further modules.
+
+    Args:
+        more_modules: names of further modules.
+    """
     layers = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-    return LoraConfig(r=16, lora_alpha=32, target_modules=[*layers, *more])
+    return LoraConfig(r=16, lora_alpha=32, target_modules=[*layers, *more_modules])
 
 
 @torch.no_grad()
-def completion_kl(world: World, policy: Any, samples: Sequence[Sample]) -> float:
-    r"""Return the mean :math:`\log \pi(y|x) - \log \pi_\text{ref}(y|x)` of the policy's own completions, in nats."""
+def completion_kl(task: SyntheticTask, policy: Any, samples: Sequence[Sample]) -> float:
+    r"""Return an estimate of the KL divergence between the policy and the reference model, in nats per completion.
+
+    $$\frac{1}{n} \sum_{i=1}^n \log \pi(y_i \mid x_i) - \log \pi_\text{ref}(y_i \mid x_i), \qquad y_i \sim \pi$$
+
+    Args:
+        task: the synthetic task, whose language model is the reference model.
+        policy: the policy.
+        samples: completions of the policy.
+    """
     total = count = 0.0
     for sample in samples:
-        texts = [sample.prompt + completion + world.tokenizer.eos_token for completion in sample.completions]
-        batch = world.tokenizer(texts, return_tensors="pt", padding=True, padding_side="right")
-        start = len(world.tokenizer(sample.prompt)["input_ids"])
-        ours, theirs = (_log_likelihood(model, batch, start) for model in (policy, world.language_model))
-        total += float((ours - theirs).sum())
+        texts = [sample.prompt + completion + task.tokenizer.eos_token for completion in sample.completions]
+        batch = task.tokenizer(texts, return_tensors="pt", padding=True, padding_side="right")
+        start = len(task.tokenizer(sample.prompt)["input_ids"])
+        of_policy, of_reference = (_log_likelihood(model, batch, start) for model in (policy, task.language_model))
+        total += float((of_policy - of_reference).sum())
         count += len(texts)
     return total / count
 
 
-def _log_likelihood(model: Any, batch: Any, start: int) -> torch.Tensor:
+def _log_likelihood(model: Any, batch: Any, start: int) -> Tensor:
     logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, start - 1 : -1]
-    chosen = batch["input_ids"][:, start:].unsqueeze(-1)
-    each = logits.log_softmax(-1).gather(-1, chosen).squeeze(-1)
-    return (each * batch["attention_mask"][:, start:]).sum(dim=1)
+    token_ids = batch["input_ids"][:, start:].unsqueeze(-1)
+    log_probs = logits.log_softmax(-1).gather(-1, token_ids).squeeze(-1)
+    log_likelihood: Tensor = (log_probs * batch["attention_mask"][:, start:]).sum(dim=1)
+    return log_likelihood
 
 
-def _interval(gains: np.ndarray) -> tuple[float, float]:
-    drawn = stats.bootstrap((gains,), np.mean, confidence_level=0.95, rng=np.random.default_rng(0))
-    return float(drawn.confidence_interval.low), float(drawn.confidence_interval.high)
+def _confidence_interval(gains: NDArray[np.float32]) -> tuple[float, float]:
+    bootstrap = stats.bootstrap((gains,), np.mean, confidence_level=0.95, rng=np.random.default_rng(0))
+    return float(bootstrap.confidence_interval.low), float(bootstrap.confidence_interval.high)
 
 
-def _step(entry: dict[str, float], scorer_name: str) -> Step:
-    return Step(
+def _ppo_step(entry: dict[str, float], scorer_name: str) -> PPOStep:
+    return PPOStep(
         step=int(entry["step"]),
         proxy=entry[f"rewards/{scorer_name}/mean"],
         gold=entry["rewards/gold_rewards/mean"],
@@ -180,8 +233,8 @@ def _step(entry: dict[str, float], scorer_name: str) -> Step:
     )
 
 
-def _side_by_side(before: Sequence[Sample], after: Sequence[Sample], count: int = 3) -> list[dict[str, str]]:
+def _completion_pairs(before: Sequence[Sample], after: Sequence[Sample], count: int = 3) -> list[CompletionPair]:
     return [
-        {"prompt": old.prompt, "before": old.completions[0].strip(), "after": new.completions[0].strip()}
+        CompletionPair(old.prompt, old.completions[0].strip(), new.completions[0].strip())
         for old, new in list(zip(before, after, strict=True))[:count]
     ]

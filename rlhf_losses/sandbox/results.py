@@ -1,75 +1,134 @@
-"""What a demo leaves behind: a table for people, `results.json` for programs, and a picture of the run."""
+"""Results of the RLHF loop: a table, `results.json`, and the curves of the PPO run as CSV and as a figure."""
 
 import csv
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from rlhf_losses.sandbox.outcome import Outcome
+from rich.table import Table
+from rich.text import Text
 
-RESULTS, PICTURE, STEPS = "results.json", "progress.png", "progress.csv"
-HEADER = ("loss", "accuracy", "gold before → after", "gain, 95 % interval", "KL", "seconds")
-
-
-def table(outcomes: Sequence[Outcome]) -> str:
-    """Return one line an outcome, in aligned columns."""
-    lines = [HEADER, *map(_cells, outcomes)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADER))]
-    rows = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return "\n".join([rows[0], "  ".join("─" * width for width in widths), *rows[1:]])
+RESULTS_FILE, FIGURE_FILE, STEPS_FILE = "results.json", "progress.png", "progress.csv"
+_REPORTED = ("loss", "accuracy", "gold_before", "gold_after", "gold_gain_ci", "kl", "seconds", "seed")
+_HEADER = ("loss", "accuracy", "gold before → after", "gain, 95 % interval", "KL", "seconds")
 
 
-def stories(outcome: Outcome) -> str:
-    """Return a few completions of the policy, before and after."""
-    return "\n\n".join(
-        f"{one['prompt']}\n  before: {one['before']}\n  after:  {one['after']}" for one in outcome.completions
-    )
+@dataclass(frozen=True)
+class PPOStep:
+    """Metrics of one logged step of PPO.
+
+    Attributes:
+        step: number of the optimizer step.
+        proxy: mean score of the reward model.
+        gold: mean gold reward.
+        kl: KL divergence to the reference model, in nats per completion.
+    """
+
+    step: int
+    proxy: float
+    gold: float
+    kl: float
 
 
-def write_results(outcomes: Sequence[Outcome], folder: Path) -> None:
-    """Write `results.json`: a list with one object a loss."""
-    text = json.dumps([outcome.to_json() for outcome in outcomes], indent=2, ensure_ascii=False)
-    (folder / RESULTS).write_text(text + "\n", encoding="utf-8")
+class CompletionPair(NamedTuple):
+    """Completions of one prompt before and after the training of the policy."""
+
+    prompt: str
+    before: str
+    after: str
 
 
-def write_steps(outcome: Outcome, folder: Path) -> None:
-    """Write proxy reward, gold and KL of each step, as numbers and as a picture."""
-    rows = [asdict(step) for step in outcome.steps]
-    with (folder / STEPS).open("w", newline="", encoding="utf-8") as file:
+@dataclass(frozen=True)
+class LoopResult:
+    """Result of the RLHF loop with one loss.
+
+    Attributes:
+        loss: text of the loss.
+        accuracy: accuracy of the reward model on held-out pairs, with the gold reward as the truth.
+        gold_before: mean gold reward over held-out prompts before PPO.
+        gold_after: mean gold reward over held-out prompts after PPO.
+        gold_gain_ci: 95 % confidence interval of the gain, over held-out prompts.
+        kl: KL divergence of the policy to the reference model, in nats per completion.
+        seconds: duration of the loop.
+        seed: seed of the task.
+        steps: metrics of the steps of PPO.
+        completions: examples before and after PPO.
+    """
+
+    loss: str
+    accuracy: float
+    gold_before: float
+    gold_after: float
+    gold_gain_ci: tuple[float, float]
+    kl: float
+    seconds: float
+    seed: int
+    steps: Sequence[PPOStep] = field(default=(), repr=False)
+    completions: Sequence[CompletionPair] = field(default=(), repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON object of the result, without steps and completions."""
+        return {name: getattr(self, name) for name in _REPORTED} | {"gold_gain_ci": list(self.gold_gain_ci)}
+
+
+def results_table(results: Sequence[LoopResult]) -> Table:
+    """Return a table with one line per result."""
+    table = Table(*_HEADER, box=None, pad_edge=False, padding=(0, 1), header_style="bold")
+    for result in results:
+        table.add_row(*map(Text, _cells(result)))
+    return table
+
+
+def format_completions(result: LoopResult) -> str:
+    """Return the examples of completions before and after PPO as text."""
+    return "\n\n".join(f"{pair.prompt}\n  before: {pair.before}\n  after:  {pair.after}" for pair in result.completions)
+
+
+def write_results(results: Sequence[LoopResult], folder: Path) -> None:
+    """Write `results.json`: a list with one object per result."""
+    text = json.dumps([result.to_dict() for result in results], indent=2, ensure_ascii=False)
+    (folder / RESULTS_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def write_steps(result: LoopResult, folder: Path) -> None:
+    """Write the metrics of each step as `progress.csv` and as the figure `progress.png`."""
+    rows = [asdict(step) for step in result.steps]
+    with (folder / STEPS_FILE).open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    draw(outcome, folder / PICTURE)
+    plot_steps(result, folder / FIGURE_FILE)
 
 
-def draw(outcome: Outcome, file: Path) -> None:
-    """Draw proxy reward, gold and KL over the steps of PPO, one below the other."""
+def plot_steps(result: LoopResult, file: Path) -> None:
+    """Plot proxy reward, gold reward and KL divergence over the steps of PPO."""
     from matplotlib.figure import Figure
 
     curves = (
         ("proxy", "proxy reward\n(score of the reward model)", "tab:blue"),
         ("gold", "gold reward\n(known, −1 to 1)", "tab:green"),
-        ("kl", "KL to the reference\n(nats a completion)", "tab:red"),
+        ("kl", "KL to the reference\n(nats per completion)", "tab:red"),
     )
     figure = Figure(figsize=(7, 7.5), layout="constrained")
-    panels = figure.subplots(len(curves), 1, sharex=True)
-    for panel, (name, label, colour) in zip(panels, curves, strict=True):
-        panel.plot([s.step for s in outcome.steps], [getattr(s, name) for s in outcome.steps], color=colour)
-        panel.set_ylabel(label)
-        panel.grid(alpha=0.3)
-    panels[-1].set_xlabel("optimizer step")
-    figure.suptitle(f"PPO on a reward model trained with {outcome.loss}", fontsize=11)
+    axes = figure.subplots(len(curves), 1, sharex=True)
+    for axis, (name, label, color) in zip(axes, curves, strict=True):
+        axis.plot([step.step for step in result.steps], [getattr(step, name) for step in result.steps], color=color)
+        axis.set_ylabel(label)
+        axis.grid(alpha=0.3)
+    axes[-1].set_xlabel("optimizer step")
+    figure.suptitle(f"PPO on a reward model trained with {result.loss}", fontsize=11)
     figure.savefig(file, dpi=120)
 
 
-def _cells(outcome: Outcome) -> tuple[str, ...]:
-    low, high = outcome.gold_gain_ci
+def _cells(result: LoopResult) -> tuple[str, ...]:
+    low, high = result.gold_gain_ci
     return (
-        outcome.loss,
-        f"{outcome.accuracy:.2f}",
-        f"{outcome.gold_before:+.2f} → {outcome.gold_after:+.2f}",
+        result.loss,
+        f"{result.accuracy:.2f}",
+        f"{result.gold_before:+.2f} → {result.gold_after:+.2f}",
         f"{low:+.2f} to {high:+.2f}",
-        f"{outcome.kl:.1f}",
-        f"{outcome.seconds:.0f}",
+        f"{result.kl:.1f}",
+        f"{result.seconds:.0f}",
     )

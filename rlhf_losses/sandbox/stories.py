@@ -1,14 +1,14 @@
-"""The grammar of the sandbox: how its stories open, go on and end."""
+"""A grammar of short stories: an opening sentence, two events and an ending."""
 
 from collections.abc import Mapping, Sequence
 from random import Random
 
 from rlhf_losses.sandbox import words
 
-MOODS = {"kind": 0.4, "plain": 0.2, "gloomy": 0.4}
-"""AttentionOptions often a story is kind, plain or gloomy, among those that the language model learns from."""
+SENTIMENTS = {"positive": 0.4, "neutral": 0.2, "negative": 0.4}
+"""Probability of each sentiment of a story."""
 COHERENCE = 0.9
-"""AttentionOptions often a sentence keeps to the mood of its story; others draw a mood of their own."""
+"""Probability that a sentence has the sentiment of its story; other sentences draw their own sentiment."""
 
 OPENINGS = (
     "Once upon a time, {name} lived with a {animal} near the {place}.",
@@ -41,16 +41,21 @@ _SLOTS: Mapping[str, Mapping[str, Sequence[str]]] = {
 
 
 def vocabulary() -> list[str]:
-    """Return every word and mark that a story can hold, sorted."""
-    texts = [*OPENINGS, *EVENTS, *ENDINGS]
-    fixed = {word for text in texts for word in text.replace(".", " .").replace(",", " ,").split() if "{" not in word}
-    filled = {*words.NAMES, *words.ANIMALS, *words.PLACES, *words.THINGS, *words.SKIES}
-    moody = {word for slot in _SLOTS.values() for mood in slot.values() for word in mood}
-    return sorted(fixed | filled | moody)
+    """Return all words and punctuation marks of the stories, sorted."""
+    templates = [*OPENINGS, *EVENTS, *ENDINGS]
+    tokens = {token for text in templates for token in text.replace(".", " .").replace(",", " ,").split()}
+    fixed = {token for token in tokens if "{" not in token}
+    fillers = {*words.NAMES, *words.ANIMALS, *words.PLACES, *words.THINGS, *words.SKIES}
+    by_sentiment = {word for slot in _SLOTS.values() for choices in slot.values() for word in choices}
+    return sorted(fixed | fillers | by_sentiment)
 
 
-class Storyteller:
-    """Draw openings and stories; the same seed tells the same ones."""
+class StoryGenerator:
+    """Generates random openings and stories; equal seeds give equal stories.
+
+    Args:
+        seed: seed of the random generator.
+    """
 
     def __init__(self, seed: int) -> None:
         self._random = Random(seed)
@@ -61,24 +66,32 @@ class Storyteller:
         return opening + self.continuation(name, animal)
 
     def opening(self) -> tuple[str, str, str]:
-        """Return an opening sentence, its child and its animal."""
+        """Return an opening sentence, and the name and the animal in it."""
         name, animal, place = map(self._random.choice, (words.NAMES, words.ANIMALS, words.PLACES))
         return self._random.choice(OPENINGS).format(name=name, animal=animal, place=place), name, animal
 
     def continuation(self, name: str, animal: str) -> str:
-        """Return two different events and an ending, each sentence after a space."""
-        mood = self._mood()
-        texts = (*self._random.sample(EVENTS, k=2), self._random.choice(ENDINGS))
-        return "".join(" " + self._fill(text, name, animal, self._keep(mood)) for text in texts)
+        """Return two different events and an ending; each sentence starts with a space.
 
-    def _fill(self, text: str, name: str, animal: str, mood: str) -> str:
-        moody = {slot: self._random.choice(of[mood]) for slot, of in _SLOTS.items()}
-        feeling_too = self._random.choice([word for word in words.FEELINGS[mood] if word != moody["feeling"]])
+        Args:
+            name: name in the opening.
+            animal: animal in the opening.
+        """
+        sentiment = self._draw_sentiment()
+        templates = (*self._random.sample(EVENTS, k=2), self._random.choice(ENDINGS))
+        return "".join(
+            " " + self._fill(template, name, animal, self._sentence_sentiment(sentiment)) for template in templates
+        )
+
+    def _fill(self, template: str, name: str, animal: str, sentiment: str) -> str:
+        slots = {slot: self._random.choice(choices[sentiment]) for slot, choices in _SLOTS.items()}
+        other_feelings = [word for word in words.FEELINGS[sentiment] if word != slots["feeling"]]
+        feeling_too = self._random.choice(other_feelings)
         thing, sky = self._random.choice(words.THINGS), self._random.choice(words.SKIES)
-        return text.format(name=name, animal=animal, thing=thing, sky=sky, feeling_too=feeling_too, **moody)
+        return template.format(name=name, animal=animal, thing=thing, sky=sky, feeling_too=feeling_too, **slots)
 
-    def _keep(self, mood: str) -> str:
-        return mood if self._random.random() < COHERENCE else self._mood()
+    def _sentence_sentiment(self, of_story: str) -> str:
+        return of_story if self._random.random() < COHERENCE else self._draw_sentiment()
 
-    def _mood(self) -> str:
-        return self._random.choices(list(MOODS), list(MOODS.values()))[0]
+    def _draw_sentiment(self) -> str:
+        return self._random.choices(list(SENTIMENTS), list(SENTIMENTS.values()))[0]

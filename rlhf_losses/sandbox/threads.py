@@ -1,4 +1,4 @@
-"""One thread for tiny models, which wait longer for a second thread than it helps them."""
+"""Single-threaded computation for tiny models."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,14 +8,15 @@ import torch
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute on one CPU thread, then on as many as before.
+    """Use one CPU thread in the `with` block, and restore the number of threads afterwards.
 
-    On an idle machine a second thread saves a tenth of the time. On a busy one each of the many small
-    operations waits until both threads are scheduled, which was measured to take twenty times as long.
+    The operations of tiny models are short. On an idle machine a second thread saves a tenth of the time. On a busy
+    machine every operation waits until both threads are scheduled, which measurably takes twenty times as long.
 
-    >>> with one_thread():
-    ...     torch.get_num_threads()
-    1
+    Examples:
+        >>> with one_thread():
+        ...     torch.get_num_threads()
+        1
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)

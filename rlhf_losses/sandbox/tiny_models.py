@@ -1,6 +1,6 @@
-"""Tiny models in memory: a word tokenizer, a language model that tells stories, an untrained reward model.
+"""Tiny models in memory: a word tokenizer, a language model of stories, and an untrained reward model.
 
-The language model is a Llama of two layers, trained from nothing for a few seconds.
+The language model is a Llama with two layers. Training it from scratch takes a few seconds.
 """
 
 import copy
@@ -10,28 +10,32 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification, PreTrainedTokenizerFast
 
-from rlhf_losses.sandbox.stories import Storyteller
+from rlhf_losses.sandbox.stories import StoryGenerator
 from rlhf_losses.sandbox.threads import one_thread
 
 SPACE = "▁"
 SPECIAL = PAD, BOS, EOS, UNK = "<pad>", "<s>", "</s>", "<unk>"
-CONTEXT = 128
-CONFIDENCE = 1.3
-"""What logits are multiplied by after training: so short a training leaves a tail of wrong words; this cuts it off."""
+CONTEXT_LENGTH = 128
+LOGIT_SCALE = 1.3
+"""Factor of the logits after training. It reduces the probability of wrong words that the short training leaves."""
 
 
 def build_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
-    """Return a tokenizer with one token a word or mark; text made of `words` decodes to itself.
+    """Return a tokenizer with one token per word and punctuation mark.
 
-    >>> tokenizer = build_tokenizer(["Once", "foxes", "sang", "."])
-    >>> tokenizer.decode(tokenizer("Once foxes sang.")["input_ids"])
-    'Once foxes sang.'
+    Args:
+        words: words and punctuation marks. Texts of these decode to themselves.
+
+    Examples:
+        >>> tokenizer = build_tokenizer(["Once", "foxes", "sang", "."])
+        >>> tokenizer.decode(tokenizer("Once foxes sang.")["input_ids"])
+        'Once foxes sang.'
     """
     tokens = [*SPECIAL, *(SPACE + word for word in words)]
     core = Tokenizer(models.WordLevel({token: number for number, token in enumerate(tokens)}, unk_token=UNK))
     to_words = pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="always")
     core.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Whitespace(), to_words])
-    # No space stands before a mark, nor before the word that opens every story.
+    # There is no space before a punctuation mark or before the first word of a story.
     spaceless = [decoders.Replace(SPACE + start, start) for start in (".", ",", "Once")]
     core.decoder = decoders.Sequence([*spaceless, decoders.Replace(SPACE, " "), decoders.Fuse()])
     return PreTrainedTokenizerFast(
@@ -41,7 +45,7 @@ def build_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
         eos_token=EOS,
         unk_token=UNK,
         padding_side="left",
-        model_max_length=CONTEXT,
+        model_max_length=CONTEXT_LENGTH,
         clean_up_tokenization_spaces=False,
     )
 
@@ -49,20 +53,32 @@ def build_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
 def build_language_model(
     tokenizer: PreTrainedTokenizerFast, seed: int = 0, steps: int = 350, batch_size: int = 16
 ) -> LlamaForCausalLM:
-    """Return a language model that has read `steps * batch_size` stories of the grammar."""
+    """Return a language model trained on generated stories.
+
+    Args:
+        tokenizer: tokenizer with the vocabulary of the stories.
+        seed: seed of the weights and of the stories.
+        steps: number of optimizer steps.
+        batch_size: number of stories per step.
+    """
     with one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = LlamaForCausalLM(_config(tokenizer))
-        _read_stories(model, tokenizer, Storyteller(seed), steps, batch_size)
-    model.model.norm.weight.data.mul_(CONFIDENCE)
+        _train(model, tokenizer, StoryGenerator(seed), steps, batch_size)
+    model.model.norm.weight.data.mul_(LOGIT_SCALE)
     return model.eval()
 
 
 def build_reward_model(language_model: LlamaForCausalLM, seed: int = 0) -> LlamaForSequenceClassification:
-    """Return a classifier with one score, on a copy of the language model's body; its score head is untrained."""
+    """Return a sequence classifier with a copy of the language model's layers and an untrained head with one output.
+
+    Args:
+        language_model: source of the weights.
+        seed: seed of the head.
+    """
     config = copy.deepcopy(language_model.config)
     config.num_labels = 1
-    config.tie_word_embeddings = False  # a classifier has no output embeddings to tie
+    config.tie_word_embeddings = False  # a classifier has no output embeddings
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = LlamaForSequenceClassification(config)
@@ -77,19 +93,19 @@ def _config(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
         intermediate_size=128,
         num_hidden_layers=2,
         num_attention_heads=4,
-        max_position_embeddings=CONTEXT,
+        max_position_embeddings=CONTEXT_LENGTH,
         tie_word_embeddings=True,
-        initializer_range=0.1,  # at the usual 0.02 it does not learn to copy names in this time
+        initializer_range=0.1,  # with the default 0.02 the model does not learn to copy names in this time
         pad_token_id=SPECIAL.index(PAD),
         bos_token_id=SPECIAL.index(BOS),
         eos_token_id=SPECIAL.index(EOS),
     )
 
 
-def _read_stories(
+def _train(
     model: LlamaForCausalLM,
     tokenizer: PreTrainedTokenizerFast,
-    teller: Storyteller,
+    generator: StoryGenerator,
     steps: int,
     batch_size: int,
 ) -> None:
@@ -97,10 +113,10 @@ def _read_stories(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=7e-3, total_steps=steps, pct_start=0.15)
     model.train()
     for _ in range(steps):
-        stories = [teller.story() + EOS for _ in range(batch_size)]
+        stories = [generator.story() + EOS for _ in range(batch_size)]
         batch = tokenizer(stories, return_tensors="pt", padding=True, padding_side="right")
         labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
-        # Padding stands on the right, where causal attention never looks, so no mask is needed.
+        # Padding is on the right and attention is causal, so no mask is needed.
         model(input_ids=batch["input_ids"], labels=labels).loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()

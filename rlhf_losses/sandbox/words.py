@@ -1,4 +1,4 @@
-"""The words of the sandbox: who is in the stories, what they do, and which words are kind or gloomy."""
+"""Vocabulary of the stories, with the sentiment of each word: positive, neutral or negative."""
 
 NAMES = ("Mia", "Tom", "Lily", "Ben", "Anna", "Sam", "Nora", "Leo")
 ANIMALS = ("fox", "rabbit", "deer", "bear", "mouse", "duck", "dog", "cat", "hen", "pony", "goat", "frog")
@@ -20,46 +20,46 @@ THINGS = ("apple", "basket", "cake", "flower", "hat", "kite", "lamp", "pie", "sc
 SKIES = ("sky", "moon", "clouds", "trees", "stars")
 
 CHARACTERS = {
-    "kind": ("gentle", "friendly", "cheerful"),
-    "plain": ("small", "brown", "young"),
-    "gloomy": ("grumpy", "lonely", "angry"),
+    "positive": ("gentle", "friendly", "cheerful"),
+    "neutral": ("small", "brown", "young"),
+    "negative": ("grumpy", "lonely", "angry"),
 }
 DEEDS = {
-    "kind": ("hugged", "helped", "thanked"),
-    "plain": ("followed", "watched", "met"),
-    "gloomy": ("pushed", "scared", "teased"),
+    "positive": ("hugged", "helped", "thanked"),
+    "neutral": ("followed", "watched", "met"),
+    "negative": ("pushed", "scared", "teased"),
 }
 MANNERS = {
-    "kind": ("kindly", "gladly", "happily"),
-    "plain": ("slowly", "quietly", "soon"),
-    "gloomy": ("rudely", "sadly", "angrily"),
+    "positive": ("kindly", "gladly", "happily"),
+    "neutral": ("slowly", "quietly", "soon"),
+    "negative": ("rudely", "sadly", "angrily"),
 }
 LOOKS = {
-    "kind": ("lovely", "shiny", "golden"),
-    "plain": ("round", "big", "little"),
-    "gloomy": ("broken", "dirty", "ruined"),
+    "positive": ("lovely", "shiny", "golden"),
+    "neutral": ("round", "big", "little"),
+    "negative": ("broken", "dirty", "ruined"),
 }
 PASTIMES = {
-    "kind": ("laughed", "danced", "sang"),
-    "plain": ("walked", "sat", "rested"),
-    "gloomy": ("cried", "quarreled", "fought"),
+    "positive": ("laughed", "danced", "sang"),
+    "neutral": ("walked", "sat", "rested"),
+    "negative": ("cried", "quarreled", "fought"),
 }
 WEATHERS = {
-    "kind": ("bright", "sunny", "beautiful"),
-    "plain": ("calm", "mild", "pale"),
-    "gloomy": ("dark", "stormy", "cold"),
+    "positive": ("bright", "sunny", "beautiful"),
+    "neutral": ("calm", "mild", "pale"),
+    "negative": ("dark", "stormy", "cold"),
 }
 FEELINGS = {
-    "kind": ("happy", "proud", "thankful"),
-    "plain": ("tired", "sleepy", "hungry"),
-    "gloomy": ("sad", "afraid", "bitter"),
+    "positive": ("happy", "proud", "thankful"),
+    "neutral": ("tired", "sleepy", "hungry"),
+    "negative": ("sad", "afraid", "bitter"),
 }
 
-_MOODY = (CHARACTERS, DEEDS, MANNERS, LOOKS, PASTIMES, WEATHERS, FEELINGS)
+_WORDS_BY_SENTIMENT = (CHARACTERS, DEEDS, MANNERS, LOOKS, PASTIMES, WEATHERS, FEELINGS)
 
-KIND = frozenset(word for words in _MOODY for word in words["kind"])
-GLOOMY = frozenset(word for words in _MOODY for word in words["gloomy"])
-WHO = frozenset((*NAMES, *ANIMALS, "They", "they"))
-ACTIONS = frozenset(word for words in (*DEEDS.values(), *PASTIMES.values()) for word in words) | frozenset(
+POSITIVE_WORDS = frozenset(word for words in _WORDS_BY_SENTIMENT for word in words["positive"])
+NEGATIVE_WORDS = frozenset(word for words in _WORDS_BY_SENTIMENT for word in words["negative"])
+SUBJECTS = frozenset((*NAMES, *ANIMALS, "They", "they"))
+VERBS = frozenset(word for words in (*DEEDS.values(), *PASTIMES.values()) for word in words) | frozenset(
     ("gave", "brought", "felt", "went", "were", "was")
 )

@@ -1,19 +1,20 @@
-"""Using reward models: load them, score with them, measure them."""
+"""Use of reward models: scoring, evaluation, score transforms and score estimates."""
 
 from rlhf_losses.scoring.best_of import best_of, kl_of_best_of
-from rlhf_losses.scoring.estimation import fit_estimate
-from rlhf_losses.scoring.estimator import Estimator
+from rlhf_losses.scoring.ensemble import Ensemble
+from rlhf_losses.scoring.estimates import Estimator
 from rlhf_losses.scoring.evaluation import evaluate
-from rlhf_losses.scoring.metadata import RewardModelMetadata
+from rlhf_losses.scoring.fitting import fit_estimate, fit_reference
+from rlhf_losses.scoring.metadata import RewardModelMetadata, describe_model
 from rlhf_losses.scoring.scorer import Scorer
-from rlhf_losses.scoring.standardized import StandardizedScorer, fit_reference
 
 __all__ = [
-    "RewardModelMetadata",
+    "Ensemble",
     "Estimator",
+    "RewardModelMetadata",
     "Scorer",
-    "StandardizedScorer",
     "best_of",
+    "describe_model",
     "evaluate",
     "fit_estimate",
     "fit_reference",

@@ -1,4 +1,4 @@
-"""Best of n: the simplest use of a reward model, and the baseline that a trained policy has to beat."""
+"""Best-of-n sampling: the completion with the highest score."""
 
 from collections.abc import Callable, Sequence
 from math import log
@@ -10,38 +10,46 @@ from rlhf_losses.errors import InvalidFeedbackError
 def best_of(
     score: Callable[..., Sequence[float]], prompts: Sequence[Any], completions: Sequence[Sequence[Any]]
 ) -> list[Any]:
-    """Return, for each prompt, the completion with the highest score; of equals, the first.
+    """Return, for each prompt, the completion with the highest score; of equal ones, the first.
 
     Args:
-        score: a `Scorer`, or any other reward function of prompts and completions.
-        prompts: one for each list of completions.
-        completions: candidates for each prompt.
+        score: a `Scorer`, or another reward function of prompts and completions.
+        prompts: one prompt per list of completions.
+        completions: candidates for each prompt, at least one.
 
     Raises:
         InvalidFeedbackError: a prompt has no completions.
 
-    Example:
+    Examples:
         >>> def length(prompts, completions):
         ...     return [len(text) for text in completions]
         >>> best_of(length, ["Hi ", "Bye "], [["a", "abc", "ab"], ["z"]])
         ['abc', 'z']
     """
-    if not all(completions):
-        raise InvalidFeedbackError("A prompt came with no completions to choose from. Give each at least one.")
-    asked = [prompt for prompt, candidates in zip(prompts, completions, strict=True) for _ in candidates]
-    scores = iter(score(prompts=asked, completions=[one for candidates in completions for one in candidates]))
-    return [max((next(scores), -place, one) for place, one in enumerate(candidates))[2] for candidates in completions]
+    empty = [index for index, candidates in enumerate(completions) if not candidates]
+    if empty:
+        raise InvalidFeedbackError(
+            f"Prompt {empty[0]} has no completions to choose from. Give at least one completion per prompt."
+        )
+    repeated = [prompt for prompt, candidates in zip(prompts, completions, strict=True) for _ in candidates]
+    scores = iter(score(prompts=repeated, completions=[one for candidates in completions for one in candidates]))
+    return [max((next(scores), -index, one) for index, one in enumerate(candidates))[2] for candidates in completions]
 
 
 def kl_of_best_of(n: int) -> float:
-    r"""Return the KL divergence of best-of-n to the policy that it chooses from, in nats: :math:`\ln n - (n-1)/n`.
+    r"""Return the KL divergence of best-of-n sampling to the policy that it samples from, in nats.
 
-    It is exact where no two completions have equal scores, else an upper bound.
+    $$\ln n - \frac{n - 1}{n}$$
 
-    Reference:
+    It is exact if no two completions have equal scores, otherwise an upper bound.
+
+    Args:
+        n: number of completions per prompt.
+
+    References:
         Gao et al. (2022), https://arxiv.org/abs/2210.10760
 
-    Example:
+    Examples:
         >>> kl_of_best_of(1)
         0.0
     """

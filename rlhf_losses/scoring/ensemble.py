@@ -1,4 +1,4 @@
-"""Several reward models as one: where they disagree, the policy is told so before it can make use of it."""
+"""`Ensemble`: several reward models as one reward function."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,47 +13,51 @@ from rlhf_losses.errors import InvalidSettingError
 from rlhf_losses.feedback.base import Answer
 
 MemberScores = Float[Tensor, "member item"]
-"""What each member says of each completion, or of each step."""
+"""Score of each member for each completion, or for each step; NaN where a member has no score."""
 
 LOWER_BOUND = re.compile(r"mean - (\d+(?:\.\d+)?(?:e-?\d+)?) \* std")
 NOTATION = "mean, minimum or mean - 0.5 * std (with any number)"
 
 
 class Ensemble:
-    """A reward function that combines the scores of several.
+    """A reward function that combines the scores of several reward functions.
 
-    Scores of different reward models have different scales: standardise them first (`StandardizedScorer`), or the
-    one with the widest scores decides alone. AttentionOptions far members disagree is logged as `ensemble/std`. An ensemble is paid
-    at the end of a completion; `StepRewards(Ensemble([a, b]))` combines, and pays, the scores of each step.
+    The scores of different reward models have different scales. Standardize them first
+    (`scorer.with_transforms("standardize")`), or the member with the largest standard deviation dominates. The standard
+    deviation over the members is logged as `ensemble/std`. An ensemble scores whole completions;
+    `StepRewards(Ensemble([a, b]))` combines the scores of each step.
 
     Args:
-        members: reward functions of prompts and completions; a `Scorer` is one. A member without an opinion (None)
-            is left out.
-        combine: `"mean"`, `"minimum"` (worst case), or `"mean - 0.5 * std"` with any number (lower bound).
+        members: reward functions of prompts and completions, for example `Scorer` objects. A member that returns None
+            for a completion is ignored for it.
+        combine: `"mean"`, `"minimum"`, or `"mean - 0.5 * std"` with any number (a lower bound).
+
+    Attributes:
+        disagreement: mean over the latest completions of the standard deviation over the members.
 
     Raises:
-        InvalidSettingError: there is no member, or `combine` is none of these texts.
+        InvalidSettingError: there are no members, or `combine` is unknown.
 
-    Reference:
+    References:
         Coste et al. (2023), https://arxiv.org/abs/2310.02743
 
-    Example:
-        >>> def short(completions, **_):
+    Examples:
+        >>> def brevity(completions, **_):
         ...     return [-float(len(text)) for text in completions]
         >>> def constant(completions, **_):
         ...     return [-2.0 for _ in completions]
-        >>> Ensemble([short, constant], "minimum")(prompts=["", ""], completions=["a", "abc"])
+        >>> Ensemble([brevity, constant], "minimum")(prompts=["", ""], completions=["a", "abc"])
         [-2.0, -3.0]
     """
 
     def __init__(self, members: Sequence[Any], combine: str = "mean") -> None:
         bound = LOWER_BOUND.fullmatch(combine)
         if combine not in ("mean", "minimum") and not bound:
-            raise InvalidSettingError(
-                f"combine='{combine}' arrived, which is no way to combine scores. Write {NOTATION}."
-            )
+            raise InvalidSettingError(f"Unknown combination '{combine}' of scores. Use {NOTATION}.")
         if not members:
-            raise InvalidSettingError("An ensemble of no reward functions has no score. Give at least one.")
+            raise InvalidSettingError(
+                "The ensemble has no reward functions, so it has no scores to combine. Give at least one."
+            )
         self.members = list(members)
         self.combine = combine
         self.weight = float(bound.group(1)) if bound else 0.0
@@ -61,38 +65,48 @@ class Ensemble:
         self.__name__ = f"{combine.split()[0]}_of_{len(self.members)}"
 
     def __call__(self, prompts: Sequence[Any], completions: Sequence[Any], **columns: Any) -> list[float | None]:
-        """Return one score a completion; None where no member has an opinion."""
-        said = [member(prompts=prompts, completions=completions, **columns) for member in self.members]
-        opinions = torch.tensor([[torch.nan if one is None else float(one) for one in row] for row in said])
-        combined = self._combined(opinions).tolist()
+        """Return one score per completion, or None where no member has a score.
+
+        Args:
+            prompts: one prompt per completion.
+            completions: the completions.
+            columns: other arguments of TRL's reward functions; the members receive them.
+        """
+        scores = [member(prompts=prompts, completions=completions, **columns) for member in self.members]
+        values = torch.tensor([[torch.nan if one is None else float(one) for one in row] for row in scores])
+        combined = self._combine(values).tolist()
         self.log(columns)
         return [None if score != score else score for score in combined]
 
     def split_steps(self, answer: Answer) -> Answer:
-        """ForwardPassSplitter a whole answer into steps, as the first member does."""
-        cut: Answer = self.members[0].split_steps(answer)
-        return cut
+        """Split a whole answer into steps, as the first member does."""
+        steps: Answer = self.members[0].split_steps(answer)
+        return steps
 
     def score_answers(self, answers: Sequence[Answer]) -> list[list[float]]:
         """Return the combined score at the end of each part of each answer; every member is a `Scorer`."""
-        said = [list(chain(*member.score_answers(answers))) for member in self.members]
-        combined = self._combined(torch.tensor(said)).tolist()
+        scores = [list(chain(*member.score_answers(answers))) for member in self.members]
+        combined = self._combine(torch.tensor(scores)).tolist()
         ends = accumulate(len(answer.parts) for answer in answers)
         return [combined[end - len(answer.parts) : end] for end, answer in zip(ends, answers, strict=True)]
 
     def log(self, columns: Mapping[str, Any]) -> None:
-        """Log how far members disagreed in the latest scores, where TRL's trainer takes metrics."""
+        """Log the disagreement of the latest scores with TRL's `log_metric`, if the trainer provides it.
+
+        Args:
+            columns: keyword arguments of a reward function.
+        """
         if "log_metric" in columns:
             columns["log_metric"]("ensemble/std", self.disagreement)
 
-    def _combined(self, opinions: MemberScores) -> Float[Tensor, "item"]:
-        self.disagreement = _spread(opinions).nanmean().item()
+    def _combine(self, scores: MemberScores) -> Float[Tensor, "item"]:
+        self.disagreement = _std(scores).nanmean().item()
         if self.combine == "minimum":
-            silent = opinions.isnan().all(0)
-            return opinions.nan_to_num(torch.inf).amin(0).masked_fill(silent, torch.nan)
-        return opinions.nanmean(0) - self.weight * _spread(opinions)
+            without_score = scores.isnan().all(0)
+            return scores.nan_to_num(torch.inf).amin(0).masked_fill(without_score, torch.nan)
+        return scores.nanmean(0) - self.weight * _std(scores)
 
 
-def _spread(opinions: MemberScores) -> Float[Tensor, "item"]:
-    """Return the standard deviation over members."""
-    return (opinions - opinions.nanmean(0)).square().nanmean(0).sqrt()
+def _std(scores: MemberScores) -> Float[Tensor, "item"]:
+    """Return the standard deviation over the members."""
+    return (scores - scores.nanmean(0)).square().nanmean(0).sqrt()

@@ -1,4 +1,4 @@
-"""Measure a reward model on data that it was not trained on."""
+"""Evaluation of a reward model on feedback that it was not trained on."""
 
 import logging
 import math
@@ -7,99 +7,183 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from datasets import Dataset
-from scipy import stats
 from torch import Tensor
 
-from rlhf_losses.data.dataset import check_dataset, group_ratings
-from rlhf_losses.feedback import Lengths, Mixed, Rankings, Ratings, feedback_types_in_columns
-from rlhf_losses.losses import Loss, ScoreDecay
-from rlhf_losses.losses.objective import term_names
+from rlhf_losses.data.dataset import LengthLimit, Overlong, check_dataset, group_ratings, prepare
+from rlhf_losses.data.rows import (
+    FeedbackTypes,
+    RowEncoder,
+    feedback_types_in_row,
+    join_feedback,
+    row_feedback,
+    tokenized_pair,
+)
+from rlhf_losses.data.tokenization import Encoded
+from rlhf_losses.extras import require_packages
+from rlhf_losses.feedback import (
+    STEPWISE_TYPES,
+    Feedback,
+    Lengths,
+    Mixed,
+    Pairs,
+    Rankings,
+    Ratings,
+    feedback_types_in_columns,
+)
+from rlhf_losses.feedback.base import Row
+from rlhf_losses.losses import AnyLoss, ScoreDecay
 from rlhf_losses.metrics import Tally, agreement
+from rlhf_losses.models.architectures import max_context_length
 from rlhf_losses.scoring.metadata import RewardModelMetadata
-from rlhf_losses.scoring.rows import Kinds, Row, feedback_of, rows_that_fit, texts_of
 from rlhf_losses.scoring.scorer import Scorer
 from rlhf_losses.shapes import Scores
+from rlhf_losses.transforms import ScoredTexts
 
 logger = logging.getLogger(__name__)
 
 
-def evaluate(scorer: Scorer, dataset: Dataset, loss: Loss | None = None, overlong: str = "drop") -> dict[str, float]:
-    """Return metrics of a scorer on feedback of any kind.
+def evaluate(
+    scorer: Scorer, dataset: Dataset, loss: "AnyLoss | None" = None, overlong: Overlong = "drop"
+) -> dict[str, float]:
+    """Return metrics of a scorer on feedback of any type.
 
-    Whole texts get the score that the scorer gives them, steps the score at their ends. `accuracy` (pairs,
-    labels; ties earn half), `margin`, `kendall_tau` (mean over lists), `spearman` and `pearson` (ratings),
-    `loss` where one is given, the mean and spread of the scores, and their correlation with the length of the
-    texts in tokens. Metrics that the feedback does not define are left out. Numbers that the loss learns, like cut
-    points, are those saved with the model if this is the loss that it was trained with.
+    Whole texts have the score of the scorer, and steps the score at their end. The scores are raw unless the scorer has
+    transforms. Loss parameters, like cut points, have their trained values if the model was trained with `loss`,
+    otherwise their initial values.
+
+    Args:
+        scorer: the reward model.
+        dataset: rows with feedback; see `convert_dataset`.
+        loss: a loss whose value is reported too.
+        overlong: treatment of rows that do not fit into the context: `"drop"`, `"truncate_prompt"` or `"error"`.
+
+    Returns:
+        `rows`, `mean_score` and `std_score`; where the feedback defines them, `accuracy` (pairs, labels; equal scores
+        count 0.5), `margin`, `kendall_tau` (mean over lists), `spearman` and `pearson` (ratings); `loss`, if a loss is
+        given; and `length_correlation`, the correlation of the scores with the number of tokens of the text.
 
     Raises:
-        FeedbackMismatchError: the columns hold no feedback that is known, or none that `loss` reads.
+        FeedbackMismatchError: the columns have no known feedback, or none that `loss` can use.
+        InvalidFeedbackError: a value is invalid, or no row fits into the context.
     """
     dataset = group_ratings(dataset, loss, "evaluation data") if loss else dataset
     check_dataset(dataset, loss or ScoreDecay(), "evaluation data")
-    kinds = feedback_types_in_columns(dataset.column_names)
-    rows = rows_that_fit(scorer, dataset, kinds, overlong, "evaluation data")
-    scores, lengths, answers = _score_rows(scorer, rows, kinds)
-    feedback = Mixed.concatenate([feedback_of(rows, kinds), answers])
-    measured = {name: tally.mean for name, tally in agreement(scores, feedback).items()}
-    measured |= _rank_correlations(scores, feedback)
+    feedback_types = feedback_types_in_columns(dataset.column_names)
+    rows = select_rows(scorer, dataset, feedback_types, overlong, "evaluation data")
+    texts = encode_rows(scorer, rows, feedback_types)
+    scored = score_texts(scorer, texts, scorer.requires_features)
+    scores = torch.tensor(scorer.transform(scored))
+    answer_lengths = Lengths(torch.arange(len(scores)), scored.lengths)
+    feedback = Mixed.concatenate([join_feedback(row_feedback(row, feedback_types) for row in rows), answer_lengths])
+    metrics = {name: tally.mean for name, tally in agreement(scores, feedback).items()}
+    metrics |= _rank_correlations(scores, feedback)
     if loss is not None:
-        measured["loss"] = float(loss(scores, feedback, saved_loss_parameters(loss, scorer.metadata)))
-    return {"rows": len(rows), **_defined(measured), **_spread(scores.numpy(), lengths)}
+        parameters = saved_loss_parameters(loss, scorer.metadata)
+        metrics["loss"] = float(loss.as_objective()(scores, feedback, parameters))
+    defined = {name: value for name, value in metrics.items() if not math.isnan(value)}
+    return {"rows": len(rows), **defined, **_distribution(scores.numpy(), _text_lengths(texts))}
 
 
-def saved_loss_parameters(loss: Loss, description: RewardModelMetadata) -> list[dict[str, Tensor]]:
-    """Return what each term has learned, as saved with a model that was trained with this loss; else nothing."""
-    saved = description.loss_parameters if description.loss == str(loss) else {}
-    if any(term.loss.loss_parameters for term in loss.terms) and not saved:
+def saved_loss_parameters(loss: AnyLoss, metadata: RewardModelMetadata) -> list[dict[str, Tensor]]:
+    """Return the trained loss parameters of each term, or empty mappings if the model was trained with another loss.
+
+    Args:
+        loss: the loss to evaluate.
+        metadata: metadata of the model.
+    """
+    objective = loss.as_objective()
+    saved = metadata.loss_parameters if metadata.loss == str(loss) else {}
+    if any(term.loss.loss_parameters for term in objective.terms) and not saved:
         logger.warning(
-            "Loss: the numbers that %s learns have the values that they start from, because the model was trained with "
-            "%s. For what it learned, evaluate that loss.",
+            "The loss parameters of %s have their initial values, because the model was trained with %s. "
+            "Evaluate that loss to use the trained values.",
             loss,
-            description.loss,
+            metadata.loss,
         )
     return [
-        {name: torch.tensor(saved[f"{named}.{name}"]) for name in term.loss.loss_parameters if saved}
-        for named, term in zip(term_names(loss), loss.terms, strict=True)
+        {parameter: torch.tensor(saved[f"{name}.{parameter}"]) for parameter in term.loss.loss_parameters if saved}
+        for name, term in zip(objective.term_names, objective.terms, strict=True)
     ]
 
 
-def _score_rows(scorer: Scorer, rows: Sequence[Row], kinds: Kinds) -> tuple[Scores, np.ndarray, Lengths]:
-    """Return the scores of texts and steps, how long in tokens the text of each is, and how long its answer."""
-    texts = texts_of(scorer, rows, kinds)
-    scores, lengths, answers = [], [], []
-    for (text, split_steps), parts in zip(texts, scorer.score_encoded([text for text, _ in texts]), strict=True):
-        scores += parts if split_steps else [scorer.aggregate(parts)]
-        ends = text.positions if split_steps else [len(text.ids) - 1]
-        lengths += [len(text.ids)] * len(ends)
-        answers += [end + 1 - text.prompt[1] for end in ends]
-    return torch.tensor(scores), np.array(lengths), Lengths(torch.arange(len(answers)), torch.tensor(answers))
+def select_rows(
+    scorer: Scorer, dataset: Dataset, feedback_types: FeedbackTypes, overlong: Overlong, name: str
+) -> list[Row]:
+    """Return the rows that have feedback of some types and fit into the context of the model.
+
+    Args:
+        scorer: the reward model.
+        dataset: rows with feedback.
+        feedback_types: feedback types to use.
+        overlong: treatment of rows that do not fit.
+        name: name of the dataset in messages.
+    """
+    encoder = RowEncoder(scorer.tokenizer, feedback_types, scorer.metadata.separator)
+    limit = LengthLimit(max_context_length(scorer.model.config), "the context length of the model", overlong)
+    return [dict(row) for row in prepare(dataset, encoder, limit, name)]
+
+
+def encode_rows(scorer: Scorer, rows: Sequence[Row], feedback_types: FeedbackTypes) -> list[tuple[Encoded, bool]]:
+    """Return the tokenized texts of rows, and whether each step of the text has a score.
+
+    Args:
+        scorer: the reward model.
+        rows: rows from `select_rows`.
+        feedback_types: feedback types to use.
+    """
+    return [
+        (text, feedback_type in STEPWISE_TYPES)
+        for row in rows
+        for feedback_type in feedback_types_in_row(row, feedback_types)
+        for text in _encode_answers(scorer, row, feedback_type)
+    ]
+
+
+def score_texts(scorer: Scorer, texts: Sequence[tuple[Encoded, bool]], features: bool) -> ScoredTexts:
+    """Return the raw scores of the texts of rows, at the score positions of the joined feedback of the rows.
+
+    Args:
+        scorer: the reward model.
+        texts: texts from `encode_rows`.
+        features: whether to return the input vectors of the score head.
+    """
+    parts = scorer.score_parts([text for text, _ in texts], features)
+    scored = zip(texts, parts, strict=True)
+    return ScoredTexts.concatenate([part if stepwise else scorer.aggregate(part) for (_, stepwise), part in scored])
+
+
+def _encode_answers(scorer: Scorer, row: Row, feedback_type: type[Feedback]) -> list[Encoded]:
+    if feedback_type is Pairs and tokenized_pair(row):
+        return tokenized_pair(row)
+    answers = feedback_type.answers(row)
+    return [scorer.encode(one if feedback_type in STEPWISE_TYPES else scorer.split_steps(one)) for one in answers]
+
+
+def _text_lengths(texts: Sequence[tuple[Encoded, bool]]) -> np.ndarray:
+    """Return, for each score, the number of tokens of its text."""
+    return np.array([len(text.ids) for text, stepwise in texts for _ in range(len(text.positions) if stepwise else 1)])
 
 
 def _rank_correlations(scores: Scores, feedback: Mixed) -> dict[str, float]:
-    measured: dict[str, float] = {}
+    require_packages(["scipy"], "evaluate")
+    from scipy import stats
+
+    correlations: dict[str, float] = {}
     taus = Tally()
-    for kind in feedback.kinds:
-        if isinstance(kind, Rankings):
-            for values, ranks in kind.lists(scores):
-                taus += _defined_tally(stats.kendalltau(values.numpy(), -ranks.numpy()).statistic)
-        if isinstance(kind, Ratings) and len(kind) > 1:
-            rated = (scores[kind.candidates].numpy(), kind.ratings.numpy())
-            measured["spearman"] = float(stats.spearmanr(*rated).statistic)
-            measured["pearson"] = float(stats.pearsonr(*rated).statistic)
-    return measured | {"kendall_tau": taus.mean}
+    for part in feedback.parts:
+        if isinstance(part, Rankings):
+            for values, ranks in part.lists(scores):
+                tau = float(stats.kendalltau(values.numpy(), -ranks.numpy()).statistic)
+                taus += Tally() if math.isnan(tau) else Tally(tau, 1)
+        if isinstance(part, Ratings) and len(part) > 1:
+            values_and_ratings = (scores[part.candidates].numpy(), part.ratings.numpy())
+            correlations["spearman"] = float(stats.spearmanr(*values_and_ratings).statistic)
+            correlations["pearson"] = float(stats.pearsonr(*values_and_ratings).statistic)
+    return correlations | {"kendall_tau": taus.mean}
 
 
-def _defined_tally(value: float) -> Tally:
-    return Tally() if math.isnan(value) else Tally(float(value), 1)
-
-
-def _defined(measured: dict[str, float]) -> dict[str, float]:
-    return {name: value for name, value in measured.items() if not math.isnan(value)}
-
-
-def _spread(scores: np.ndarray, lengths: np.ndarray) -> dict[str, float]:
-    spread = {"mean_score": float(scores.mean()), "std_score": float(scores.std())}
+def _distribution(scores: np.ndarray, lengths: np.ndarray) -> dict[str, float]:
+    metrics = {"mean_score": float(scores.mean()), "std_score": float(scores.std())}
     if scores.std() > 0 and lengths.std() > 0:
-        spread["length_correlation"] = float(np.corrcoef(scores, lengths)[0, 1])
-    return spread
+        metrics["length_correlation"] = float(np.corrcoef(scores, lengths)[0, 1])
+    return metrics

@@ -1,97 +1,290 @@
-"""`reward_model.json`: what a saved reward model says about itself, and the score that proves its head."""
+"""`reward_model.json`: the metadata of a saved reward model."""
 
+import hashlib
 import importlib.metadata
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import send_to_device
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from rlhf_losses.data.rendering import render
-from rlhf_losses.data.tokenization import encode
-from rlhf_losses.errors import UnsupportedModelError
-from rlhf_losses.feedback.base import Answer
-from rlhf_losses.layouts import PaddedLayout
-from rlhf_losses.models.scores import score_batch
+from rlhf_losses.errors import UnsupportedModelError, did_you_mean
+from rlhf_losses.feedback import Feedback
+from rlhf_losses.losses import Aggregated, AnyLoss
+from rlhf_losses.scoring.canaries import CANARY_TEXT, Canary, record_canaries
+from rlhf_losses.transforms import Fitted, FittedPipeline, Requirement, TransformPipeline, standardize
 
 FILE = "reward_model.json"
-CANARY = "The canary sang a short song in the morning."
+SCHEMA = 2
+"""Version of the format of the file. Files of schema 1 have no key `schema`."""
+
+RENAMED_KEYS = {"feedback": "feedback_types", "learned": "loss_parameters", "score_read_at": "score_position"}
+"""Keys of schema 1 and their names in schema 2."""
+
+REPLACED_KEYS = ("canary_text", "canary_score", "reference_mean", "reference_std")
+"""Keys of schema 1 whose values are in `canaries` and `transforms` of schema 2."""
+
+POSITIONS = {"end of text": "end_of_text", "ends of steps": "end_of_steps"}
+"""Values of `score_position` in schema 1 and in schema 2."""
+
+
+@dataclass(frozen=True)
+class EstimateMetadata:
+    """A score estimate that was fitted to a model; its tensors are in a file of its own.
+
+    Attributes:
+        text: the estimate with its options.
+        canary: the score of the canary text when the estimate was fitted.
+    """
+
+    text: str
+    canary: Canary
 
 
 @dataclass(frozen=True)
 class RewardModelMetadata:
-    """The loss, the feedback it read, where the score is read, and the score of a fixed text.
+    """Properties of a reward model that scoring uses besides its weights and its tokenizer.
 
-    `segmentation` is None where one score is read at the end of a text; else it names the way in which a
-    text is cut into steps, and `aggregate` how one score is made of theirs. `separator` stands between steps.
-    `reference_mean` and `reference_std` are those of the scores of reference samples, see `fit_reference`.
-    `estimates` lie in files of their own: the text of each by its name, and what the canary scored when it was fitted.
-    `loss_parameters` are the numbers that the loss learned beside the model, like cut points; scores do not depend on them.
+    Attributes:
+        loss: text of the loss that the model was trained with, or `"unknown"`.
+        feedback_types: names of the feedback types that it was trained on.
+        segmentation: how an answer is split into steps: `"paragraphs"`, `"lines"` or `"sentences"`; None if the model
+            scores whole texts.
+        separator: text between two steps.
+        aggregate: how the score of a text is computed from the scores of its steps: `"mean"`, `"sum"`, `"minimum"` or
+            `"soft_minimum"`.
+        aggregate_temperature: temperature of the soft minimum, in score units.
+        overlong: treatment of texts longer than the limit in training: `"drop"`, `"truncate_prompt"` or `"error"`; None
+            if unknown.
+        loss_parameters: trained parameters of the loss, like cut points, by term and name; scores do not use them.
+        canaries: scores of fixed inputs, which are checked when the model is loaded.
+        chat_template_sha256: hash of the chat template; None if the tokenizer has none.
+        transforms: fitted values of score transforms, by the text of the pipeline up to the transform.
+        estimates: fitted score estimates, by name.
+        versions: versions of the libraries that saved the model.
     """
 
     loss: str
-    feedback: list[str]
+    feedback_types: list[str]
     segmentation: str | None = None
     separator: str = "\n"
     aggregate: str = "mean"
     aggregate_temperature: float = 1.0
+    overlong: str | None = None
     loss_parameters: dict[str, list[float]] = field(default_factory=dict)
-    canary_score: float | None = None
-    canary_text: str = CANARY
-    reference_mean: float | None = None
-    reference_std: float | None = None
-    estimates: dict[str, dict[str, Any]] = field(default_factory=dict)
+    canaries: list[Canary] = field(default_factory=list)
+    chat_template_sha256: str | None = None
+    transforms: dict[str, dict[str, Any]] = field(default_factory=dict)
+    estimates: dict[str, EstimateMetadata] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=lambda: _versions())
 
+    @property
+    def score_position(self) -> str:
+        """Return where scores are computed: `"end_of_text"` or `"end_of_steps"`."""
+        return "end_of_text" if self.segmentation is None else "end_of_steps"
+
+    @property
+    def aggregation(self) -> Aggregated:
+        """Return the loss that aggregates the scores of steps."""
+        return Aggregated(by=self.aggregate, temperature=self.aggregate_temperature)
+
+    def fitted_pipeline(self, pipeline: TransformPipeline, source: str) -> FittedPipeline:
+        """Return a pipeline of score transforms with the values that were fitted to this model.
+
+        Args:
+            pipeline: the transforms.
+            source: name of the model in messages.
+
+        Raises:
+            UnsupportedModelError: a transform was not fitted.
+        """
+        fitted: list[Fitted] = []
+        for transform, text in zip(pipeline.transforms, pipeline.prefixes(), strict=True):
+            values = self.transforms.get(text, {})
+            if Requirement.REFERENCE in transform.requires and not values:
+                options = "" if text == str(standardize) else f", transforms='{text}'"
+                raise UnsupportedModelError(
+                    f"'{source}' was fitted to no reference samples, so the values of the score transform '{text}' "
+                    f"are unknown. Call fit_reference(scorer, prompts, completions{options}), or set "
+                    "--reference_samples FILE."
+                )
+            fitted.append({name: torch.tensor(value, dtype=torch.float64) for name, value in values.items()})
+        return FittedPipeline(pipeline, tuple(fitted))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of the file."""
+        return {"schema": SCHEMA, **asdict(self), "score_position": self.score_position}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any], source: str = FILE) -> "RewardModelMetadata":
+        """Return the metadata in the content of a file.
+
+        Args:
+            content: content of a file of any schema up to the current one.
+            source: name of the file in messages.
+
+        Raises:
+            UnsupportedModelError: the schema is newer, a key is unknown or missing, or a value has the wrong type.
+        """
+        try:
+            content = upgrade(content, source)
+            _require_known_keys(content, [*cls.__dataclass_fields__, "schema", "score_position"], source)
+            values = {name: value for name, value in content.items() if name in cls.__dataclass_fields__}
+            values["canaries"] = [Canary(**canary) for canary in values.get("canaries", [])]
+            values["estimates"] = {
+                name: EstimateMetadata(**{**saved, "canary": Canary(**saved["canary"])})
+                for name, saved in values.get("estimates", {}).items()
+            }
+            metadata = cls(**values)
+        except (TypeError, KeyError, AttributeError) as error:
+            raise UnsupportedModelError(
+                f"'{source}' is incomplete, or a value has the wrong type: {error}. Save the model again with "
+                "save_merged()."
+            ) from error
+        _require_score_position(metadata, content.get("score_position"), source)
+        return metadata
+
     def save(self, folder: str | Path) -> None:
-        """Write the description into a model's folder."""
-        told = asdict(self) | {"score_read_at": "ends of steps" if self.segmentation else "end of text"}
-        Path(folder, FILE).write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        """Write `reward_model.json` into the folder of a model."""
+        Path(folder, FILE).write_text(json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: str | Path) -> "RewardModelMetadata | None":
-        """Read the description of a saved model, or None where there is none."""
+        """Read `reward_model.json` from the folder of a model.
+
+        Returns:
+            The metadata, or None if there is no such file.
+
+        Raises:
+            UnsupportedModelError: the file is not valid, or was written by a newer version.
+        """
         file = Path(folder, FILE)
         if not file.is_file():
             return None
-        told = json.loads(file.read_text(encoding="utf-8"))
-        return cls(**{name: told[name] for name in cls.__dataclass_fields__ if name in told})
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UnsupportedModelError(f"'{file}' is not valid JSON: {error}. Download the file again.") from error
+        return cls.from_dict(content, str(file))
 
 
-@torch.no_grad()
-def canary_score(model: nn.Module, tokenizer: PreTrainedTokenizerBase, text: str = CANARY) -> float:
-    """Return the score that `model` gives a fixed text."""
-    encoded = encode(render(Answer(None, (text,)), tokenizer), tokenizer)
-    device = next(model.parameters()).device
-    batch = PaddedLayout(pad_token_id=0).lay_out([encoded.ids], [0], [len(encoded.ids) - 1])
-    was_training = model.training
-    model.eval()
-    score = score_batch(model, send_to_device(batch, device)).item()
-    model.train(was_training)
-    return score
+def describe_model(
+    loss: AnyLoss,
+    feedback_types: Iterable[type[Feedback]],
+    model: nn.Module | None,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    segmentation: str | None = None,
+    separator: str = "\n",
+    overlong: str | None = None,
+    loss_parameters: Mapping[str, list[float]] | None = None,
+) -> RewardModelMetadata:
+    """Return the metadata of a trained reward model.
+
+    Args:
+        loss: the loss that the model was trained with; an `Aggregated` term determines the aggregation of steps.
+        feedback_types: the feedback types that the model was trained on.
+        model: the trained model. None if its weights are distributed over processes: then no canaries are recorded.
+        tokenizer: tokenizer of the model.
+        segmentation: how an answer is split into steps; None for a model of whole texts.
+        separator: text between two steps.
+        overlong: treatment of texts longer than the limit in training.
+        loss_parameters: trained parameters of the loss, by term and name.
+    """
+    terms = [term.loss for term in loss.as_objective().terms]
+    aggregated = next((term for term in terms if isinstance(term, Aggregated)), Aggregated())
+    return RewardModelMetadata(
+        loss=str(loss),
+        feedback_types=[feedback_type.__name__ for feedback_type in feedback_types],
+        canaries=[] if model is None else record_canaries(model, tokenizer),
+        chat_template_sha256=chat_template_sha256(tokenizer),
+        segmentation=segmentation,
+        separator=separator,
+        aggregate=aggregated.by,
+        aggregate_temperature=aggregated.temperature,
+        overlong=overlong,
+        loss_parameters=dict(loss_parameters or {}),
+    )
 
 
-def require_same_head(model: nn.Module, tokenizer: PreTrainedTokenizerBase, description: RewardModelMetadata) -> None:
-    """Raise `UnsupportedModelError` unless the recorded score of the canary comes back."""
-    if description.canary_score is None:
-        return
-    score = canary_score(model, tokenizer, description.canary_text)
-    if not same_score(model, score, description.canary_score):
+def chat_template_sha256(tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """Return the SHA-256 hash of a chat template, or None if the tokenizer has none."""
+    template: Any = tokenizer.chat_template
+    if not template:
+        return None
+    text = template if isinstance(template, str) else json.dumps(template, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def upgrade(content: Mapping[str, Any], source: str = FILE) -> dict[str, Any]:
+    """Return the content of a file of an earlier schema in the current schema.
+
+    Args:
+        content: content of `reward_model.json`.
+        source: name of the file in messages.
+
+    Raises:
+        UnsupportedModelError: the content is not an object, its schema is newer, or a key of schema 1 is unknown.
+
+    Examples:
+        >>> old = {"loss": "hinge", "feedback": ["Pairs"], "reference_mean": 1.0, "reference_std": 2.0}
+        >>> upgrade(old)["transforms"]
+        {'standardize': {'mean': 1.0, 'std': 2.0}}
+    """
+    if not isinstance(content, Mapping):
+        raise UnsupportedModelError(f"'{source}' is {type(content).__name__}, not a JSON object. Save the model again.")
+    schema = content.get("schema", 1)
+    if not isinstance(schema, int) or not 1 <= schema <= SCHEMA:
         raise UnsupportedModelError(
-            f"This model scores its canary text {score:.4f}, but {description.canary_score:.4f} was recorded when it "
-            "was saved. Its weights or tokenizer are not the ones that were trained; save it again, or fetch every "
-            "file of its folder."
+            f"'{source}' has schema {schema!r}, but this version of rlhf-losses supports schemas up to {SCHEMA}. "
+            "Update it: pip install --upgrade rlhf-losses."
+        )
+    return dict(content) if schema == SCHEMA else _from_schema_1(content, source)
+
+
+def _from_schema_1(content: Mapping[str, Any], source: str) -> dict[str, Any]:
+    kept = ("loss", "segmentation", "separator", "aggregate", "aggregate_temperature", "versions")
+    _require_known_keys(content, [*kept, *RENAMED_KEYS, *REPLACED_KEYS, "estimates"], source)
+    upgraded = {"schema": SCHEMA, **{name: content[name] for name in kept if name in content}}
+    upgraded |= {new: content[old] for old, new in RENAMED_KEYS.items() if old in content}
+    if "score_position" in upgraded:
+        upgraded["score_position"] = POSITIONS.get(upgraded["score_position"], upgraded["score_position"])
+    text = content.get("canary_text", CANARY_TEXT)
+    if content.get("canary_score") is not None:
+        upgraded["canaries"] = [_canary(text, content["canary_score"])]
+    if content.get("reference_std") is not None:
+        values = {"mean": content.get("reference_mean"), "std": content["reference_std"]}
+        upgraded["transforms"] = {str(standardize): values}
+    upgraded["estimates"] = {
+        name: {"text": saved["text"], "canary": _canary(text, saved["canary_score"])}
+        for name, saved in content.get("estimates", {}).items()
+    }
+    return upgraded
+
+
+def _canary(text: str, score: float) -> dict[str, Any]:
+    return {"input": text, "dtype": None, "score": score}
+
+
+def _require_known_keys(content: Mapping[str, Any], known: list[str], source: str) -> None:
+    unknown = [name for name in content if name not in known]
+    if unknown:
+        raise UnsupportedModelError(
+            f"'{source}' has the unknown key '{unknown[0]}'.{did_you_mean(unknown[0], known)} Scores could be wrong "
+            "without it. Correct the file, or update rlhf-losses to the version that wrote it."
         )
 
 
-def same_score(model: nn.Module, score: float, recorded: float) -> bool:
-    """Tell whether a score is the recorded one, but for rounding in the precision of the model."""
-    exact = next(model.parameters()).dtype in (torch.float32, torch.float64)
-    return abs(score - recorded) <= (1e-3 if exact else 5e-2) * (1 + abs(recorded))
+def _require_score_position(metadata: RewardModelMetadata, recorded: str | None, source: str) -> None:
+    if recorded not in (None, metadata.score_position):
+        raise UnsupportedModelError(
+            f"'{source}' has score_position '{recorded}', but segmentation {metadata.segmentation!r} means "
+            f"'{metadata.score_position}'. Restore the segmentation, or save the model again."
+        )
 
 
 def _versions() -> dict[str, str]:

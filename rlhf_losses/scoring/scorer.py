@@ -1,72 +1,85 @@
-"""`Scorer`: a trained reward model as a function from text to one float."""
+"""`Scorer`: a reward model as a function from prompts and completions to scores."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import copy
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
-from accelerate.utils import send_to_device
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf_losses.data.rendering import render
 from rlhf_losses.data.segmentation import split_segments
 from rlhf_losses.data.tokenization import Encoded, cut_prompt, encode
-from rlhf_losses.errors import InvalidFeedbackError, UnsupportedModelError
-from rlhf_losses.feedback.base import Answer, Messages
-from rlhf_losses.layouts import LayoutName, PaddedLayout, choose_layout
+from rlhf_losses.errors import InvalidFeedbackError, InvalidSettingError, UnsupportedModelError
+from rlhf_losses.feedback.base import Answer
+from rlhf_losses.hooks import transform_registry
+from rlhf_losses.layouts import LayoutName, PaddedLayout, TextBatch, choose_layout
 from rlhf_losses.layouts.splitting import default_splitter
-from rlhf_losses.losses import Aggregated
-from rlhf_losses.models.architectures import longrope_threshold, max_context_length
-from rlhf_losses.models.scores import find_head, read_batch, score_batch
-from rlhf_losses.scoring.estimator import Estimator, Fitted, fitted_in
+from rlhf_losses.models.architectures import longrope_threshold, max_context_length, require_single_label
+from rlhf_losses.models.scores import features_and_scores, find_head, score_batch
+from rlhf_losses.scoring.aggregation import aggregate_steps
+from rlhf_losses.scoring.canaries import Text, describe_change, require_recorded_scores
+from rlhf_losses.scoring.estimates import Estimator, FittedEstimate, find_estimate, fit_command
 from rlhf_losses.scoring.loading import load_reward_model
-from rlhf_losses.scoring.metadata import RewardModelMetadata, require_same_head
+from rlhf_losses.scoring.metadata import RewardModelMetadata
 from rlhf_losses.shapes import Features
+from rlhf_losses.transforms import (
+    FittedPipeline,
+    Requirement,
+    ScoredTexts,
+    ScoreTransform,
+    TransformPipeline,
+)
 
-Text = str | Messages
-Reader = Callable[[nn.Module, Mapping[str, Any]], tuple[Tensor, ...]]
+Forward = Callable[[nn.Module, TextBatch], tuple[Tensor, ...]]
+"""One forward pass; each tensor has one line per score."""
 
 
 class Scorer:
-    """One float for each text or conversation, whatever loss the reward model was trained with.
+    """A reward model that returns one score per text or conversation, for every loss.
 
-    A scorer is a valid reward function of TRL's trainers: `GRPOTrainer(reward_funcs=scorer)`. Scores do not
-    depend on the batch size or on what else is in a batch. A model trained on steps scores a text by the
-    mean over its steps (or what its loss made of them), found as `description.segmentation` says.
+    A scorer is a reward function of TRL's trainers: `GRPOTrainer(reward_funcs=scorer)`. The score of a text does not
+    depend on the batch size or on the other texts. If the model was trained on steps, the score of a text is the mean
+    of the scores of its steps, or the aggregate of its loss; `metadata.segmentation` determines the steps.
 
     Args:
         model: a sequence classifier with one label.
         tokenizer: its tokenizer.
-        description: what was saved with the model; without one, the score is read at the end of a text.
-        batch_size: the most texts of a forward pass; on a CPU also no more than about 2,048 tokens that share nothing.
-        layout: how texts lie in memory, see `RewardConfig`; what completions have in common is computed once.
-    """
+        metadata: metadata of the model. Without it, the score is computed at the end of the text.
+        batch_size: largest number of texts in one forward pass; on a CPU also at most about 2,048 distinct tokens.
+        layout: layout of the texts in a forward pass, as in `RewardConfig`.
 
-    mean, std = 0.0, 1.0
-    """What scores are standardised by; those of a plain scorer are not."""
+    Attributes:
+        transforms: score transforms with their fitted values, or None for raw scores; see `with_transforms`.
+        folder: folder that the model was loaded from, or None.
+        fitted: estimates that were fitted or loaded, by name.
+
+    Raises:
+        UnsupportedModelError: the model has several labels or no score head.
+    """
 
     def __init__(
         self,
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
-        description: RewardModelMetadata | None = None,
+        metadata: RewardModelMetadata | None = None,
         batch_size: int = 32,
         layout: LayoutName = "auto",
     ) -> None:
-        if model.config.num_labels != 1:
-            raise UnsupportedModelError(
-                f"This model has num_labels={model.config.num_labels}, but a scorer gives one number a text. "
-                "Load it with AutoModelForSequenceClassification.from_pretrained(..., num_labels=1)."
-            )
+        require_single_label(model.config, model.config.name_or_path or type(model).__name__)
         self.model = model.eval()
         find_head(self.model).float()
         self.tokenizer = tokenizer
-        self.metadata = description or RewardModelMetadata(loss="unknown", feedback=[])
+        self.metadata = metadata or RewardModelMetadata(loss="unknown", feedback_types=[])
         self.batch_size = batch_size
         self.layout = choose_layout(self.model, PaddedLayout(tokenizer.pad_token_id or 0), layout)
+        self.transforms: FittedPipeline | None = None
         self.folder: Path | None = None
-        self.fitted: dict[str, Fitted] = {}
+        self.fitted: dict[str, FittedEstimate] = {}
         self.__name__ = "reward_model"
 
     @classmethod
@@ -78,39 +91,84 @@ class Scorer:
         dtype: torch.dtype | str = torch.float32,
         layout: LayoutName = "auto",
         **model_options: Any,
-    ) -> "Scorer":
-        """Load a saved_merged reward model, a LoRA adapter of one, or any sequence classifier with one label.
+    ) -> Self:
+        """Load a reward model: a merged model, a LoRA adapter, or any sequence classifier with one label.
+
+        Args:
+            path: folder or Hub id.
+            batch_size: largest number of texts in one forward pass.
+            device: by default the accelerator, if there is one.
+            dtype: dtype of the parameters; the score head is always in float32.
+            layout: layout of the texts in a forward pass.
+            model_options: other arguments of `from_pretrained` of the model class.
 
         Raises:
-            UnsupportedModelError: the head is missing or is not the one that was trained, or gives several numbers.
+            UnsupportedModelError: there is no trained score head, it has several labels, or the model is not the one
+                that was saved.
         """
         model, tokenizer = load_reward_model(path, dtype=dtype, **model_options)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        scorer = cls(model.to(device), tokenizer, RewardModelMetadata.load(path), batch_size, layout)
+        return cls.from_loaded(model.to(device), tokenizer, path, batch_size=batch_size, layout=layout)
+
+    @classmethod
+    def from_loaded(
+        cls, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: str | Path, **options: Any
+    ) -> Self:
+        """Return the scorer of a model in memory with the metadata in its folder; check the recorded scores.
+
+        Args:
+            model: a sequence classifier with one label.
+            tokenizer: its tokenizer.
+            path: folder that the model was loaded from.
+            options: other arguments of `Scorer`.
+
+        Raises:
+            UnsupportedModelError: the model is not the one that was saved.
+        """
+        scorer = cls(model, tokenizer, RewardModelMetadata.load(path), **options)
         scorer.folder, scorer.__name__ = Path(path), Path(path).name
-        require_same_head(scorer.model, tokenizer, scorer.metadata)
+        require_recorded_scores(scorer.model, tokenizer, scorer.metadata.canaries, str(path))
         return scorer
 
+    def with_transforms(
+        self, transforms: str | ScoreTransform | TransformPipeline, plugin_files: Iterable[str | Path] = ()
+    ) -> Self:
+        """Return a scorer on the same weights whose scores are transformed.
+
+        Transforms of this scorer are replaced. The score of a whole text is aggregated first and then transformed.
+        `score_steps` and other methods that return the scores of steps transform each of them.
+
+        Args:
+            transforms: a transform, a pipeline, or its text, for example `"standardize | clip(limit=5)"`.
+            plugin_files: plugin files that are not installed.
+
+        Raises:
+            UnknownNameError: a transform or an option is unknown.
+            UnsupportedModelError: a transform was not fitted to this model; see `fit_reference`.
+        """
+        scorer = copy.copy(self)
+        scorer.transforms = self.metadata.fitted_pipeline(as_pipeline(transforms, plugin_files), self.__name__)
+        return scorer
+
+    def affine(self) -> tuple[float, float] | None:
+        """Return scale and shift if the scores are `scale * raw score + shift`, else None; `(1, 0)` for raw scores."""
+        return (1.0, 0.0) if self.transforms is None else self.transforms.affine()
+
     def __call__(self, prompts: Sequence[Text], completions: Sequence[Text], **_: Any) -> list[float]:
-        """Score each completion after its prompt."""
-        answers = [Answer(prompt, (completion,)) for prompt, completion in zip(prompts, completions, strict=True)]
-        return [self.aggregate(parts) for parts in self.score_answers([self.split_steps(one) for one in answers])]
+        """Return the score of each completion after its prompt.
 
-    def aggregate(self, parts: Sequence[float]) -> float:
-        """Return the score of a text whose steps have these scores: their mean, or what the loss made of them."""
-        return self.aggregated.of_steps(torch.tensor(parts, dtype=torch.float64)).item()
-
-    @property
-    def aggregated(self) -> Aggregated:
-        """Return how one score is made of those of the steps."""
-        return Aggregated(by=self.metadata.aggregate, temperature=self.metadata.aggregate_temperature)
+        Args:
+            prompts: one prompt per completion.
+            completions: the completions.
+        """
+        return self.score_texts(self.encode_completions(prompts, completions))
 
     def score(self, texts: Sequence[Text]) -> list[float]:
-        """Score whole texts or whole conversations."""
-        return self([None] * len(texts), texts)  # type: ignore[list-item]
+        """Return the scores of whole texts or whole conversations."""
+        return self.score_texts(self.encode_completions([None] * len(texts), texts))
 
     def score_steps(self, prompt: Text, steps: Sequence[str]) -> list[float]:
-        """Score each step of one answer, in one forward pass."""
+        """Return the score of each step of one answer, from one forward pass."""
         return self.score_answers([Answer(prompt, tuple(steps))])[0]
 
     def score_answers(self, answers: Sequence[Answer]) -> list[list[float]]:
@@ -118,41 +176,97 @@ class Scorer:
         return self.score_encoded([self.encode(answer) for answer in answers])
 
     def score_encoded(self, texts: Sequence[Encoded]) -> list[list[float]]:
-        """Return the scores of each tokenized text; equal ones are scored once."""
-        return [scores.tolist() for (scores,) in self._read(texts, lambda model, batch: (score_batch(model, batch),))]
+        """Return the scores at the positions of tokenized texts; equal texts are scored once."""
+        parts = self.score_parts(texts, self.requires_features)
+        scores = iter(self.transform(ScoredTexts.concatenate(parts)))
+        return [list(islice(scores, len(part.scores))) for part in parts]
 
-    def read_encoded(self, texts: Sequence[Encoded]) -> list[tuple[Features, list[float]]]:
-        """Return, for each tokenized text, what the score head reads at the end of each part, and the scores there.
+    def score_texts(self, texts: Sequence[Encoded]) -> list[float]:
+        """Return the scores of whole tokenized texts; the scores of steps are aggregated."""
+        parts = self.score_parts(texts, self.requires_features)
+        return self.transform(ScoredTexts.concatenate([self.aggregate(part) for part in parts]))
 
-        The scores are those of the model, also where the scorer standardises them.
+    def features_and_scores(self, texts: Sequence[Encoded]) -> list[tuple[Features, list[float]]]:
+        """Return the input vectors of the score head at the positions of tokenized texts, and the raw scores."""
+        return [(part.features, part.scores.tolist()) for part in self.score_parts(texts, features=True)]
+
+    def score_parts(self, texts: Sequence[Encoded], features: bool = False) -> list[ScoredTexts]:
+        """Return the raw scores at the positions of each tokenized text.
+
+        Args:
+            texts: tokenized texts.
+            features: whether to return the input vectors of the score head.
+
+        Returns:
+            For each text, the scores in float64 and the features in float32.
         """
-        return [(features, scores.tolist()) for features, scores in self._read(texts, read_batch)]
+        found = self._run(texts, features_and_scores if features else _without_features)
+        return [_scored(text, *tensors) for text, tensors in zip(texts, found, strict=True)]
+
+    def aggregate(self, steps: ScoredTexts) -> ScoredTexts:
+        """Return the raw score of a whole text with these steps."""
+        return aggregate_steps(self.metadata.aggregation, steps)
+
+    def transform(self, texts: ScoredTexts) -> list[float]:
+        """Return the transformed scores; without transforms, the raw scores."""
+        if self.transforms is None:
+            scores: list[float] = texts.scores.tolist()
+            return scores
+        return self.transforms.apply(replace(texts, features=texts.features.double())).tolist()
+
+    @property
+    def requires_features(self) -> bool:
+        """Whether the transforms require the input vectors of the score head."""
+        return self.transforms is not None and Requirement.FEATURES in self.transforms.pipeline.requires
 
     def estimator(self, name: str, plugin_files: Iterable[str | Path] = ()) -> Estimator:
-        """Return what was fitted beside the score under a name, as a function of prompts and completions.
+        """Return a fitted score estimate as a function of prompts and completions.
 
-        It is a reward function too, as the scorer is: `reward_funcs=[scorer, scorer.estimator("laplace")]` with
+        It is a reward function too: `reward_funcs=[scorer, scorer.estimator("laplace")]` with
         `reward_weights=[1.0, -0.5]`. See `fit_estimate`.
 
+        Args:
+            name: name of the estimate.
+            plugin_files: plugin files that are not installed.
+
         Raises:
-            UnknownNameError: no plugin provides an estimate of that name.
-            UnsupportedModelError: it was not fitted to this model, or the model has changed since.
+            UnknownNameError: no plugin provides the estimate.
+            UnsupportedModelError: the estimate was not fitted to this model, or the model has changed since.
+            InvalidSettingError: the estimate has the unit of the scores, and the transforms are not affine.
         """
-        return Estimator(self, fitted_in(self, name, plugin_files))
+        fitted = find_estimate(name, self.fitted, self.metadata.estimates, self.folder, plugin_files)
+        self.fitted[name] = fitted
+        change = describe_change(self.model, self.tokenizer, fitted.canary)
+        if change is not None:
+            raise UnsupportedModelError(
+                f"'{self.__name__}' has changed since the score estimate '{name}' was fitted: {change}. "
+                f"Fit it again: {fit_command(name)}"
+            )
+        affine = self.affine()
+        if affine is None and fitted.estimate.unit_is_score:
+            raise InvalidSettingError(
+                f"The score estimate '{name}' has the unit of the raw scores, but the transforms '{self.transforms}' "
+                "have no constant scale. Use affine transforms, for example scorer.with_transforms('standardize')."
+            )
+        return Estimator(fitted, self._scores_and_texts, abs(affine[0]) if affine else 1.0)
 
     def split_steps(self, answer: Answer) -> Answer:
-        """ForwardPassSplitter a whole answer into the steps whose mean is its score, if the model was trained on steps."""
-        how, (completion,) = self.metadata.segmentation, answer.parts
-        if how is None:
+        """Split a whole answer into the steps whose scores are aggregated, if the model was trained on steps."""
+        segmentation, (completion,) = self.metadata.segmentation, answer.parts
+        if segmentation is None:
             return answer
         if isinstance(completion, str):
-            return Answer(answer.prompt, tuple(split_segments(completion, how)))
+            return Answer(answer.prompt, tuple(split_segments(completion, segmentation)))
         before, last, prompt = completion[:-1], str(completion[-1]["content"]), answer.prompt
         opening = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt or [])
-        return Answer(opening + before, tuple(split_segments(last, how)))
+        return Answer(opening + before, tuple(split_segments(last, segmentation)))
 
     def encode(self, answer: Answer) -> Encoded:
-        """Tokenize an answer, cutting its prompt from the left where the text is longer than the model's context."""
+        """Tokenize an answer; if it does not fit into the context of the model, truncate the prompt from the left.
+
+        Raises:
+            InvalidFeedbackError: the answer alone does not fit into the context.
+        """
         text = encode(render(answer, self.tokenizer, self.metadata.separator), self.tokenizer)
         context = max_context_length(self.model.config)
         excess = 0 if context is None else len(text.ids) - context
@@ -160,37 +274,80 @@ class Scorer:
             return text
         if excess > text.prompt_length:
             raise InvalidFeedbackError(
-                f"A text of {len(text.ids)} tokens is to be scored, but the model reads {context} and the answer alone "
-                "is longer. Shorten the answers (in PPO with --max_completion_length), or take a model that reads more."
+                f"A text has {len(text.ids)} tokens, and its answer alone more than {context}, the context length of "
+                "the model. Shorten the answers (in PPO with --max_completion_length), or use a model with a longer "
+                "context."
             )
         return cut_prompt(text, excess)
 
+    def encode_completions(self, prompts: Sequence[Text | None], completions: Sequence[Text]) -> list[Encoded]:
+        """Tokenize completions after their prompts, split into steps if the model was trained on steps.
+
+        Args:
+            prompts: one prompt per completion; None for a whole text.
+            completions: the completions.
+        """
+        answers = [Answer(prompt, (completion,)) for prompt, completion in zip(prompts, completions, strict=True)]
+        return [self.encode(self.split_steps(answer)) for answer in answers]
+
+    def _scores_and_texts(
+        self, prompts: Sequence[Text], completions: Sequence[Text]
+    ) -> tuple[list[float], ScoredTexts]:
+        """Return the scores of completions, and the raw scores with features in float32."""
+        parts = self.score_parts(self.encode_completions(prompts, completions), features=True)
+        texts = ScoredTexts.concatenate([self.aggregate(part) for part in parts])
+        return self.transform(texts), ScoredTexts(texts.scores.float(), texts.features, texts.lengths.float())
+
     @torch.no_grad()
-    def _read(self, texts: Sequence[Encoded], read: Reader) -> list[tuple[Tensor, ...]]:
-        """Return what `read` finds at the positions of each text; equal texts are read once."""
+    def _run(self, texts: Sequence[Encoded], forward: Forward) -> list[tuple[Tensor, ...]]:
+        """Return the result of `forward` at the positions of each text; equal texts are computed once."""
         distinct = {(tuple(text.ids), text.positions): text for text in texts}
         found: dict[Any, tuple[Tensor, ...]] = {}
-        change = longrope_threshold(self.model.config)
-        short, long = [[key for key in distinct if (len(key[0]) > change) is side] for side in (False, True)]
+        threshold = longrope_threshold(self.model.config)
+        short, long = [[key for key in distinct if (len(key[0]) > threshold) is side] for side in (False, True)]
         for keys in [*self._batches(short), *self._batches(long)]:
-            found |= zip(keys, self._forward([distinct[key] for key in keys], read), strict=True)
+            found |= zip(keys, self._forward([distinct[key] for key in keys], forward), strict=True)
         return [found[tuple(text.ids), text.positions] for text in texts]
 
     def _batches(self, keys: list[Any]) -> Iterator[list[Any]]:
         keys = sorted(keys, key=lambda key: self.layout.sort_key([key[0]]))
-        cut = default_splitter(self.model.device)
+        split = default_splitter(self.model.device)
         for start in range(0, len(keys), self.batch_size):
             chosen = keys[start : start + self.batch_size]
-            passes = cut(self.layout, [[key[0]] for key in chosen]) if cut else [range(len(chosen))]
-            yield from ([chosen[number] for number in numbers] for numbers in passes)
+            passes = split(self.layout, [[key[0]] for key in chosen]) if split else [range(len(chosen))]
+            yield from ([chosen[index] for index in indices] for indices in passes)
 
-    def _forward(self, texts: Sequence[Encoded], read: Reader) -> list[tuple[Tensor, ...]]:
-        lengths = [len(text.positions) for text in texts]
-        owners = [number for number, length in enumerate(lengths) for _ in range(length)]
+    def _forward(self, texts: Sequence[Encoded], forward: Forward) -> list[tuple[Tensor, ...]]:
+        counts = [len(text.positions) for text in texts]
+        score_text = [index for index, count in enumerate(counts) for _ in range(count)]
         positions = [position for text in texts for position in text.positions]
-        batch = self.layout.lay_out([text.ids for text in texts], owners, positions)
+        batch = self.layout.batch([text.ids for text in texts], score_text, positions)
         was_training = self.model.training
         self.model.eval()
-        found = read(self.model, send_to_device(batch, self.model.device))
+        found = forward(self.model, batch.to(self.model.device))
         self.model.train(was_training)
-        return list(zip(*(values.cpu().split(lengths) for values in found), strict=True))
+        return list(zip(*(torch.split(values.cpu(), counts) for values in found), strict=True))
+
+
+def as_pipeline(
+    transforms: str | ScoreTransform | TransformPipeline, plugin_files: Iterable[str | Path] = ()
+) -> TransformPipeline:
+    """Return a pipeline of score transforms.
+
+    Args:
+        transforms: a transform, a pipeline, or its text.
+        plugin_files: plugin files that are not installed.
+    """
+    if isinstance(transforms, str):
+        return transform_registry(plugin_files).parse(transforms)
+    return TransformPipeline((transforms,)) if isinstance(transforms, ScoreTransform) else transforms
+
+
+def _without_features(model: nn.Module, batch: TextBatch) -> tuple[Tensor, Tensor]:
+    scores = score_batch(model, batch)
+    return scores.new_empty(len(scores), 0), scores
+
+
+def _scored(text: Encoded, features: Features, scores: Tensor) -> ScoredTexts:
+    lengths = torch.tensor([position + 1 - text.prompt[1] for position in text.positions], dtype=torch.float64)
+    return ScoredTexts(scores.double(), features.float(), lengths)

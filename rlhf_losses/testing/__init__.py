@@ -1,9 +1,10 @@
-"""For us and for plugin authors: `check_loss` judges built-in losses and yours alike, `check_estimate` estimates.
+"""Contract tests for built-in classes and for plugins: `check_loss`, `check_transform` and `check_estimate`.
 
-`rlhf_losses.testing.strategies` holds Hypothesis strategies; it is the only module that needs Hypothesis.
+`rlhf_losses.testing.strategies` has Hypothesis strategies; it is the only module that needs Hypothesis.
 """
 
 from rlhf_losses.testing.estimate_contract import check_estimate
 from rlhf_losses.testing.loss_contract import check_loss
+from rlhf_losses.testing.transform_contract import check_transform
 
-__all__ = ["check_estimate", "check_loss"]
+__all__ = ["check_estimate", "check_loss", "check_transform"]

@@ -1,142 +1,135 @@
-"""The contract of an estimate, rule by rule. `check_estimate(Laplace())` is all that a plugin's test needs."""
+"""`check_estimate`: the contract of a score estimate, rule by rule."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from safetensors.torch import load, save
-from torch import Tensor
 
 from rlhf_losses.feedback import Feedback, Pairs
-from rlhf_losses.hooks.registry import require_contract
+from rlhf_losses.hooks.contracts import ESTIMATES
 from rlhf_losses.losses.parser import parse_call
-from rlhf_losses.testing.examples import batches_read_as, join
-from rlhf_losses.transforms.estimate import Evidence, ScoreEstimate
-
-_WIDTH = 5
+from rlhf_losses.testing.checking import (
+    Rule,
+    check_rules,
+    is_equal,
+    random_texts,
+    require_close,
+    require_finite_tensors,
+    select,
+)
+from rlhf_losses.testing.examples import example_batches_of, join
+from rlhf_losses.transforms import Evidence, Fitted, ScoredTexts, ScoreEstimate
 
 
 def check_estimate(estimate: ScoreEstimate) -> None:
-    """Raise `AssertionError`, with the estimate, the rule and what was seen, unless `estimate` keeps the contract.
+    """Check that a score estimate keeps its contract.
 
-    What its number means is not tested: compare it with something that you know.
+    The meaning of the number is not checked: compare it with known values in a test of your own.
+
+    Args:
+        estimate: an object, with the options to check.
+
+    Raises:
+        AssertionError: the estimate breaks a rule; the message names the estimate, the rule, the observation and a
+            remedy.
     """
-    for rule in RULES:
-        try:
-            rule(estimate)
-        except Exception as error:
-            kind = estimate if isinstance(estimate, type) else type(estimate)
-            seen = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
-            raise AssertionError(f"{kind.__name__} breaks a rule. {rule.__doc__}\n{seen}") from error
+    check_rules(RULES, estimate)
 
 
 def _is_a_documented_frozen_dataclass(estimate: Any) -> None:
     """An estimate is an object of a documented, frozen dataclass with a default for every option."""
     if isinstance(estimate, type):
-        raise AssertionError(f"It is a class. Check an object: check_estimate({estimate.__name__}()).")
-    require_contract(type(estimate), type(estimate).__module__, ScoreEstimate, "provide_score_estimates")
+        raise AssertionError(f"The argument is a class. Pass an object: check_estimate({estimate.__name__}()).")
+    ESTIMATES.validate(type(estimate), type(estimate).__module__)
 
 
 def _its_text_parses_back(estimate: ScoreEstimate) -> None:
-    """The text of an estimate parses back to the same estimate."""
-    back = parse_call(str(estimate), {estimate.name(): type(estimate)})
-    if back != estimate:
+    """The text of an estimate parses to an equal estimate."""
+    parsed = parse_call(str(estimate), {estimate.name(): type(estimate)})
+    if parsed != estimate:
         raise AssertionError(
-            f'"{estimate}" parses to {back!r}, which is not {estimate!r}. Let options be numbers or texts.'
+            f'"{estimate}" parses to {parsed!r}, which is not {estimate!r}. Use numbers and texts as options.'
         )
 
 
-def _fits_tensors_that_can_be_saved(estimate: ScoreEstimate) -> None:
-    """What is fitted are finite tensors by name."""
-    fitted = estimate.fit(iter(_evidence(estimate)))
-    for name, value in dict(fitted).items():
-        if not isinstance(value, Tensor):
-            raise AssertionError(f"{name} is {value!r}. Make it a tensor, as torch.tensor(value).")
-        if not bool(torch.isfinite(value).all()):
-            raise AssertionError(f"{name} holds numbers that are not finite. Mend the formula for few and like texts.")
+def _fits_finite_tensors(estimate: ScoreEstimate) -> None:
+    """`fit` returns finite tensors by name."""
+    require_finite_tensors(estimate.fit(iter(_evidence(estimate))))
 
 
-def _reads_one_number_a_score(estimate: ScoreEstimate) -> None:
-    """An estimate reads one finite number in float32 for every score, and nothing of no scores."""
-    fitted, features = _saved(estimate, _evidence(estimate)), _features(7, seed=1)
-    for some in (features, 100 * features, features[:0]):
-        told = estimate.read(some, some.sum(1), **fitted)
-        if told.shape != (len(some),) or told.dtype != torch.float32:
+def _does_not_change_its_inputs(estimate: ScoreEstimate) -> None:
+    """`fit` and `predict` do not change features and scores in place."""
+    batches, texts = _evidence(estimate), random_texts(7, seed=1)
+    estimate.predict(texts, estimate.fit(iter(batches)))
+    unchanged = [is_equal(one, other) for one, other in zip(batches, _evidence(estimate), strict=True)]
+    if not all(unchanged) or not is_equal(texts, random_texts(7, seed=1)):
+        raise AssertionError("A tensor has other values after the call. Use a = a - b instead of a -= b.")
+
+
+def _predicts_one_finite_number_per_score(estimate: ScoreEstimate) -> None:
+    """`predict` returns one finite number in float32 per score, also for no scores."""
+    fitted, texts = _fit(estimate, _evidence(estimate)), random_texts(7, seed=1)
+    far = ScoredTexts(100 * texts.scores, 100 * texts.features, texts.lengths)
+    for some in (texts, far, select(texts, slice(0))):
+        found, count = estimate.predict(some, fitted), len(some.scores)
+        if found.shape != (count,) or found.dtype != torch.float32:
             raise AssertionError(
-                f"{len(some)} vectors gave {told.dtype} of the shape {tuple(told.shape)}. Return a vector of float32."
+                f"{count} texts have a result of dtype {found.dtype} and shape {tuple(found.shape)}. "
+                f"Return a float32 vector of shape ({count},)."
             )
-        if not bool(torch.isfinite(told).all()):
-            raise AssertionError(f"{len(some)} vectors gave {told.tolist()}. Mend the formula for vectors far away.")
+        if not bool(torch.isfinite(found).all()):
+            raise AssertionError(
+                f"{count} texts have the result {found.tolist()}. Correct the formula for features far from the data."
+            )
 
 
-def _reads_each_text_by_itself(estimate: ScoreEstimate) -> None:
-    """A text has the same number alone and in a batch, in whatever order texts come."""
-    fitted, features = _saved(estimate, _evidence(estimate)), _features(7, seed=1)
-    together = estimate.read(features, features.sum(1), **fitted)
-    alone = torch.cat([estimate.read(one, one.sum(1), **fitted) for one in features.split(1)])
-    backwards = estimate.read(features.flip(0), features.flip(0).sum(1), **fitted).flip(0)
-    for told, how in ((alone, "alone"), (backwards, "in the other order")):
-        _require_same(together, told, f"in a batch, and {how},", "Use what `fit` returned in place of the batch's own.")
+def _predicts_each_text_independently(estimate: ScoreEstimate) -> None:
+    """The number of a text does not depend on the other texts or on their order."""
+    fitted, texts = _fit(estimate, _evidence(estimate)), random_texts(7, seed=1)
+    expected = estimate.predict(texts, fitted)
+    alone = torch.cat([estimate.predict(select(texts, slice(i, i + 1)), fitted) for i in range(7)])
+    order = torch.arange(6, -1, -1)
+    reversed_order = estimate.predict(select(texts, order), fitted)[order]
+    remedy = "Use the tensors that fit returned, not statistics of the batch."
+    require_close(expected, alone, "in a batch and alone", remedy)
+    require_close(expected, reversed_order, "in a batch and in reversed order", remedy)
 
 
-def _fits_to_the_data_and_not_to_their_batches(estimate: ScoreEstimate) -> None:
-    """The same data give the same numbers in one batch or in several, whichever comes first."""
-    batches = _evidence(estimate)
-    features = _features(7, seed=1)
-    expected = estimate.read(features, features.sum(1), **_saved(estimate, batches))
-    for how, others in (("in one batch", [_joined(batches)]), ("in another order", batches[::-1])):
-        told = estimate.read(features, features.sum(1), **_saved(estimate, others))
-        _require_same(expected, told, f"of several batches, and {how},", "Add up over batches, and divide at the end.")
+def _fit_does_not_depend_on_batches(estimate: ScoreEstimate) -> None:
+    """A fit to the same data gives the same numbers for every division into batches and every order of batches."""
+    batches, texts = _evidence(estimate), random_texts(7, seed=1)
+    expected = estimate.predict(texts, _fit(estimate, batches))
+    for how, others in (("in one batch", [_join(batches)]), ("in reversed order", batches[::-1])):
+        found = estimate.predict(texts, _fit(estimate, others))
+        remedy = "Add over batches, and divide at the end."
+        require_close(expected, found, f"fitted in several batches and {how}", remedy)
 
 
-def _leaves_what_it_gets_as_it_is(estimate: ScoreEstimate) -> None:
-    """Features and scores are not changed in place."""
-    batches, features = _evidence(estimate), _features(7, seed=1)
-    fitted = estimate.fit(iter(batches))
-    estimate.read(features, features.sum(1), **fitted)
-    kept = zip(batches, _evidence(estimate), strict=True)
-    same = [torch.equal(one.features, other.features) and torch.equal(one.scores, other.scores) for one, other in kept]
-    if not all(same) or not torch.equal(features, _features(7, seed=1)):
-        raise AssertionError("They hold other numbers afterwards. Write a = a - b in place of a -= b.")
-
-
-RULES: tuple[Callable[[Any], None], ...] = (
+RULES: tuple[Rule, ...] = (
     _is_a_documented_frozen_dataclass,
     _its_text_parses_back,
-    _fits_tensors_that_can_be_saved,
-    _leaves_what_it_gets_as_it_is,
-    _reads_one_number_a_score,
-    _reads_each_text_by_itself,
-    _fits_to_the_data_and_not_to_their_batches,
+    _fits_finite_tensors,
+    _does_not_change_its_inputs,
+    _predicts_one_finite_number_per_score,
+    _predicts_each_text_independently,
+    _fit_does_not_depend_on_batches,
 )
-"""A rule raises, with what it saw, if the estimate breaks it; its docstring is how the rule is told."""
+"""The rules, in the order in which they are checked."""
 
 
 def _evidence(estimate: ScoreEstimate) -> list[Evidence]:
-    """Return batches with feedback of the kind that an estimate reads, on scores that a head makes of vectors."""
-    kind = Pairs if estimate.feedback_type is Feedback else estimate.feedback_type
-    batches = []
-    for number, rows in enumerate(batches_read_as(kind)):
-        said = join(rows)
-        features = _features(said.score_count(), seed=100 + number)
-        batches.append(Evidence(features, features.sum(1), said))
-    return batches
+    """Return batches with feedback of the type of an estimate."""
+    feedback_type = Pairs if estimate.feedback_type is Feedback else estimate.feedback_type
+    feedback = [join(rows) for rows in example_batches_of(feedback_type)]
+    return [random_texts(one.score_count(), 100 + i).with_feedback(one) for i, one in enumerate(feedback)]
 
 
-def _joined(batches: list[Evidence]) -> Evidence:
-    features, said = torch.cat([one.features for one in batches]), join([one.feedback for one in batches])
-    return Evidence(features, features.sum(1), said)
+def _join(batches: Sequence[Evidence]) -> Evidence:
+    return ScoredTexts.concatenate(batches).with_feedback(join([batch.feedback for batch in batches]))
 
 
-def _features(count: int, seed: int) -> Tensor:
-    return torch.randn(count, _WIDTH, generator=torch.Generator().manual_seed(seed))
-
-
-def _saved(estimate: ScoreEstimate, batches: list[Evidence]) -> Mapping[str, Tensor]:
-    """Return what was fitted, as it comes back from a file."""
-    return load(save({name: value.contiguous() for name, value in estimate.fit(iter(batches)).items()}))
-
-
-def _require_same(expected: Tensor, told: Tensor, how: str, advice: str) -> None:
-    if not torch.allclose(expected, told, rtol=1e-3, atol=1e-5):
-        raise AssertionError(f"The numbers {how} are {expected.tolist()} and {told.tolist()}. {advice}")
+def _fit(estimate: ScoreEstimate, batches: Sequence[Evidence]) -> Fitted:
+    """Return the fitted tensors after they were written to a file and loaded again."""
+    tensors: Fitted = load(save({name: value.contiguous() for name, value in estimate.fit(iter(batches)).items()}))
+    return tensors

@@ -1,10 +1,7 @@
-"""Small batches of every kind of feedback, row by row: what `check_loss` prices."""
+"""Example batches of each feedback type, row by row, on which `check_loss` evaluates a loss."""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from itertools import accumulate
-
-import torch
 
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback import (
@@ -19,15 +16,14 @@ from rlhf_losses.feedback import (
     Steps,
     StepwiseRankings,
     Votes,
+    shift_positions,
 )
 from rlhf_losses.feedback.base import Row
-from rlhf_losses.losses import Loss
+from rlhf_losses.losses import AnyLoss
 
 Rows = tuple[Feedback, ...]
-"""Rows of data, each with score positions of its own that count from 0."""
+"""Feedback of several rows; the positions of each row start at 0."""
 
-# What the rows say, without their texts. The plainest batch of a kind comes first; a loss is checked on
-# those within its domain.
 EXAMPLES: Mapping[type[Feedback], Sequence[Sequence[Row]]] = {
     Pairs: (
         [{}, {}, {}],
@@ -81,70 +77,71 @@ EXAMPLES: Mapping[type[Feedback], Sequence[Sequence[Row]]] = {
         [{"votes": [2, 1]}, {"votes": [1, 1]}, {"votes": [1, 0], "ties": 2}],
     ),
 }
+"""Batches of rows without their texts, simple ones first. `check_loss` uses those in the domain of a loss."""
 
 
-def batches_for(loss: Loss) -> list[Rows]:
-    """Return the example batches that lie in the domain of `loss`; at least one, or `AssertionError`."""
-    kinds = list(
-        dict.fromkeys(term.loss.feedback_type for term in loss.terms if term.loss.feedback_type is not Feedback)
-    ) or [Pairs]
-    unknown = [kind.__name__ for kind in kinds if kind not in EXAMPLES]
+def example_batches_for(loss: AnyLoss) -> list[Rows]:
+    """Return the example batches in the domain of a loss.
+
+    Raises:
+        AssertionError: there are no examples of its feedback type, or `require_domain` refuses all of them.
+    """
+    types = {term.loss.feedback_type: None for term in loss.as_objective().terms}
+    feedback_types = [one for one in types if one is not Feedback] or [Pairs]
+    unknown = [one.__name__ for one in feedback_types if one not in EXAMPLES]
     if unknown:
         raise AssertionError(
-            f"It reads {unknown[0]}, of which there are no examples. "
-            f"Let it read one of {', '.join(kind.__name__ for kind in EXAMPLES)}."
+            f"Its feedback type is {unknown[0]}, for which there are no examples. "
+            f"Use one of {', '.join(one.__name__ for one in EXAMPLES)}."
         )
-    within = [rows for rows in _batches_of(kinds) if accepts(loss, join(rows))]
-    if not within:
+    accepted = [rows for rows in _batches(feedback_types) if accepts(loss, join(rows))]
+    if not accepted:
         raise AssertionError(
-            f"Its require_domain refuses every example of {', '.join(kind.__name__ for kind in kinds)}. "
-            "Let it refuse only values that the formula cannot price."
+            f"Its require_domain refuses every example of {', '.join(one.__name__ for one in feedback_types)}. "
+            "Refuse only values for which the formula is not defined."
         )
-    return within
+    return accepted
+
+
+def example_batches_of(feedback_type: type[Feedback]) -> list[Rows]:
+    """Return the example batches of one feedback type: its own first, then those of types that convert to it."""
+    others = [one for one in EXAMPLES if one is not feedback_type and one.is_convertible_to(feedback_type)]
+    batches = [
+        [source.from_row(row) for row in rows] for source in (feedback_type, *others) for rows in EXAMPLES[source]
+    ]
+    return [tuple(one for row in rows if len(one := row.convert_to(feedback_type))) for rows in batches]
 
 
 def join(rows: Sequence[Feedback]) -> Feedback:
-    """Lay rows end to end over one vector of scores.
+    """Return the feedback of rows of the same type over the concatenation of their scores.
 
-    >>> join([Pairs.from_row({}), Pairs.from_row({})]).chosen
-    tensor([0, 2])
+    Examples:
+        >>> join([Pairs.from_row({}), Pairs.from_row({})]).chosen
+        tensor([0, 2])
     """
-    return _joined(tuple(rows))
+    return _join(tuple(rows))
 
 
-@lru_cache(maxsize=16)  # rules price the same rows at many scores
-def _joined(rows: Rows) -> Feedback:
-    return type(rows[0]).concatenate(_side_by_side(rows))
+@lru_cache(maxsize=16)  # rules evaluate the same rows on many scores
+def _join(rows: Rows) -> Feedback:
+    return type(rows[0]).concatenate(shift_positions(rows))
 
 
-def _batches_of(kinds: Sequence[type[Feedback]]) -> list[Rows]:
-    """Return batches whose rows hold all the kinds, each over scores of its own."""
-    batches = {kind: batches_read_as(kind) for kind in kinds}
-    if len(kinds) == 1:
-        return batches[kinds[0]]
-    together = zip(*batches.values(), strict=False)
-    return [tuple(Mixed(_side_by_side(row)) for row in zip(*rows, strict=False)) for rows in together]
-
-
-def batches_read_as(kind: type[Feedback]) -> list[Rows]:
-    """Return the batches of one kind, and after them those of the kinds that can be read as it."""
-    sources = [kind, *(other for other in EXAMPLES if other is not kind and other.is_convertible_to(kind))]
-    batches = [tuple(source.from_row(row) for row in rows) for source in sources for rows in EXAMPLES[source]]
-    return [tuple(one for row in rows if len(one := row.convert_to(kind))) for rows in batches]
-
-
-def _side_by_side(parts: Sequence[Feedback]) -> Rows:
-    starts = accumulate((part.score_count() for part in parts), initial=0)
-    return tuple(
-        part.reindexed(torch.arange(start, start + part.score_count()))
-        for part, start in zip(parts, starts, strict=False)
-    )
-
-
-def accepts(loss: Loss, feedback: Feedback) -> bool:
-    """Tell whether feedback lies in the domain of `loss`."""
+def accepts(loss: AnyLoss, feedback: Feedback) -> bool:
+    """Return whether feedback is in the domain of a loss."""
     try:
         loss.check(feedback)
     except InvalidFeedbackError:
         return False
     return True
+
+
+def _batches(feedback_types: Sequence[type[Feedback]]) -> list[Rows]:
+    """Return batches whose rows have all feedback types, each over scores of its own."""
+    batches = {one: example_batches_of(one) for one in feedback_types}
+    if len(feedback_types) == 1:
+        return batches[feedback_types[0]]
+    return [
+        tuple(Mixed(shift_positions(row)) for row in zip(*rows, strict=False))
+        for rows in zip(*batches.values(), strict=False)
+    ]

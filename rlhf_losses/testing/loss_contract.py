@@ -1,38 +1,31 @@
-"""The contract of a loss, rule by rule. `check_loss(Focal())` is all that a plugin's test needs."""
+"""`check_loss`: the contract of a loss, rule by rule."""
 
-from typing import Any
-
-from rlhf_losses.losses import BatchLoss, Loss
-from rlhf_losses.testing.property_rules import CLAIM_RULES
-from rlhf_losses.testing.rules import BATCHWIDE_RULES, FORM_RULES, GRADIENT_RULES, ITEM_RULES, Rule
-from rlhf_losses.testing.trials import is_sum
+from rlhf_losses.losses import AnyLoss, BatchLoss, Loss
+from rlhf_losses.testing.checking import check_rules
+from rlhf_losses.testing.loss_rules import BATCH_RULES, DECLARATION_RULES, FORM_RULES, GRADIENT_RULES, ITEM_RULES
+from rlhf_losses.testing.property_rules import PROPERTY_RULES
 
 
-def check_loss(loss: Loss) -> None:
-    """Raise `AssertionError`, with the loss, the rule and what was seen, unless `loss` keeps the contract.
+def check_loss(loss: AnyLoss) -> None:
+    """Check that a loss keeps its contract, including the properties that it declares.
 
-    A sum of losses is checked term by term and then as a whole. What a loss claims of itself is checked
-    too, on the options that it is given with.
+    An objective is checked term by term and then as a whole.
 
-    >>> from rlhf_losses.losses import bradley_terry, centering
-    >>> check_loss(bradley_terry + 0.01 * centering)
+    Args:
+        loss: an object, with the options to check.
+
+    Raises:
+        AssertionError: the loss breaks a rule; the message names the loss, the rule, the observation and a remedy.
+
+    Examples:
+        >>> from rlhf_losses.losses import bradley_terry, centering
+        >>> check_loss(bradley_terry + 0.01 * centering)
     """
-    for rule in FORM_RULES:
-        _follow(rule, loss)
-    if is_sum(loss):
+    check_rules(FORM_RULES, loss)
+    if isinstance(loss, Loss):
+        check_rules(BATCH_RULES if isinstance(loss, BatchLoss) else ITEM_RULES, loss)
+    else:
         for term in loss.terms:
             check_loss(term.loss)
-    else:
-        for rule in BATCHWIDE_RULES if isinstance(loss, BatchLoss) else ITEM_RULES:
-            _follow(rule, loss)
-    for rule in [*GRADIENT_RULES, *(CLAIM_RULES[claim] for claim in loss.properties)]:
-        _follow(rule, loss)
-
-
-def _follow(rule: Rule, loss: Any) -> None:
-    try:
-        rule(loss)
-    except Exception as error:
-        kind = loss if isinstance(loss, type) else type(loss)
-        seen = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
-        raise AssertionError(f"{kind.__name__} breaks a rule. {rule.__doc__}\n{seen}") from error
+    properties = [PROPERTY_RULES[one] for one in loss.active_properties()]
+    check_rules([*GRADIENT_RULES, *DECLARATION_RULES, *properties], loss)

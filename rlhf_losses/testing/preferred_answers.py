@@ -1,4 +1,4 @@
-"""Which answers people approved of, and which they turned down, beyond doubt."""
+"""The answers that feedback certainly prefers, and those that it certainly rejects."""
 
 from functools import singledispatch
 
@@ -12,6 +12,7 @@ from rlhf_losses.feedback import (
     Lengths,
     Mixed,
     Pairs,
+    Ragged,
     Rankings,
     Ratings,
     Steps,
@@ -19,99 +20,104 @@ from rlhf_losses.feedback import (
     Votes,
 )
 
-Verdict = tuple[Tensor, Tensor]
-"""Score positions of the approved, and of the turned down."""
+Positions = tuple[Tensor, Tensor]
+"""Positions in the scores of the preferred and of the rejected answers."""
 
 
 @singledispatch
-def verdict(feedback: Feedback) -> Verdict:
-    """Return the score positions that people surely approved of, and those that they surely turned down.
+def preferred_and_rejected(feedback: Feedback) -> Positions:
+    """Return the positions in the scores of the answers that are certainly preferred, and of those certainly rejected.
 
-    Doubtful ones (soft preferences, ties, ranks in the middle of a list) are in neither.
+    Soft preferences, ties and the middle of a list are in neither.
 
-    >>> verdict(Rankings(candidates=[0, 1, 2], ranks=[2, 1, 3], sizes=[3]))
-    (tensor([1]), tensor([2]))
+    Examples:
+        >>> preferred_and_rejected(Rankings(candidates=[0, 1, 2], ranks=[2, 1, 3], sizes=[3]))
+        (tensor([1]), tensor([2]))
     """
-    raise NotImplementedError(f"Nothing says whom {type(feedback).__name__} approve of.")
+    raise NotImplementedError(
+        f"The preferred answers of {type(feedback).__name__} are not defined. Register a function: "
+        "@preferred_and_rejected.register."
+    )
 
 
-@verdict.register
-def _(feedback: Pairs) -> Verdict:
-    sure = torch.ones(len(feedback)) if feedback.preference is None else feedback.preference
-    chosen, rejected = feedback.chosen[sure == 1], feedback.rejected[sure == 1]
-    doubtful = torch.cat([feedback.chosen[sure < 1], feedback.rejected[sure < 1]])
-    # What is chosen here and rejected there lies in the middle.
-    return _apart(chosen, torch.cat([rejected, doubtful])), _apart(rejected, torch.cat([chosen, doubtful]))
+@preferred_and_rejected.register
+def _(feedback: Pairs) -> Positions:
+    certain = torch.ones(len(feedback)) if feedback.preference is None else feedback.preference
+    chosen, rejected = feedback.chosen[certain == 1], feedback.rejected[certain == 1]
+    uncertain = torch.cat([feedback.chosen[certain < 1], feedback.rejected[certain < 1]])
+    # An answer that is chosen in one pair and rejected in another is in the middle.
+    return _without(chosen, torch.cat([rejected, uncertain])), _without(rejected, torch.cat([chosen, uncertain]))
 
 
-@verdict.register
-def _(feedback: Votes) -> Verdict:
-    sure = feedback.to_pairs()
-    return verdict(sure)
+@preferred_and_rejected.register
+def _(feedback: Votes) -> Positions:
+    return preferred_and_rejected(feedback.to_pairs())
 
 
-@verdict.register
-def _(feedback: Rankings) -> Verdict:
-    sizes = feedback.sizes.tolist()
-    lists = list(zip(feedback.candidates.split(sizes), feedback.ranks.split(sizes), strict=True))
+@preferred_and_rejected.register
+def _(feedback: Rankings) -> Positions:
+    lists = Ragged(feedback.sizes)
+    best = [_single(*one, best=True) for one in _lists(lists, feedback)]
+    worst = [_single(*one, best=False) for one in _lists(lists, feedback)]
     none = feedback.candidates[:0]
-    best = [_only(candidates, ranks == ranks.min()) for candidates, ranks in lists]
-    worst = [_only(candidates, ranks == ranks.max()) for candidates, ranks in lists]
     return torch.cat([none, *best]), torch.cat([none, *worst])
 
 
-@verdict.register
-def _(feedback: Ratings) -> Verdict:
-    return verdict(feedback.to_rankings())
+@preferred_and_rejected.register
+def _(feedback: Ratings) -> Positions:
+    return preferred_and_rejected(feedback.to_rankings())
 
 
-@verdict.register
-def _(feedback: Attributes) -> Verdict:
-    """An attribute may count for or against an answer, so that no score is beyond doubt."""
+@preferred_and_rejected.register
+def _(feedback: Attributes) -> Positions:
+    """An attribute may count for or against an answer, so each score is both: a monotone loss must not depend on it."""
     return feedback.candidates, feedback.candidates
 
 
-@verdict.register
-def _(feedback: Lengths) -> Verdict:
-    """Lengths tell nothing, so that only what neither a higher nor a lower score makes dearer is monotone in them."""
+@preferred_and_rejected.register
+def _(feedback: Lengths) -> Positions:
+    """Lengths express no preference, so each score is both: a monotone loss must not depend on it."""
     return feedback.texts, feedback.texts
 
 
-@verdict.register
-def _(feedback: Labels) -> Verdict:
+@preferred_and_rejected.register
+def _(feedback: Labels) -> Positions:
     return feedback.candidates[feedback.labels == 1], feedback.candidates[feedback.labels <= 0]
 
 
-@verdict.register
-def _(feedback: Steps) -> Verdict:
+@preferred_and_rejected.register
+def _(feedback: Steps) -> Positions:
     return feedback.steps[feedback.values == 1], feedback.steps[feedback.values <= 0]
 
 
-@verdict.register
-def _(feedback: StepwiseRankings) -> Verdict:
-    steps = feedback.steps.split(feedback.counts.tolist())
-    approved, turned_down = (
-        torch.cat([feedback.steps[:0], *(steps[i] for i in some)]) for some in _of_answers(feedback)
+@preferred_and_rejected.register
+def _(feedback: StepwiseRankings) -> Positions:
+    steps = Ragged(feedback.counts).split(feedback.steps)
+    preferred, rejected = (
+        torch.cat([feedback.steps[:0], *(steps[i] for i in answers.tolist())])
+        for answers in preferred_and_rejected(feedback.answer_rankings())
     )
-    return approved, turned_down
+    return preferred, rejected
 
 
-@verdict.register
-def _(feedback: Mixed) -> Verdict:
-    approved, turned_down = zip(*map(verdict, feedback.kinds), strict=True)
-    return torch.cat(approved), torch.cat(turned_down)
+@preferred_and_rejected.register
+def _(feedback: Mixed) -> Positions:
+    preferred, rejected = zip(*map(preferred_and_rejected, feedback.parts), strict=True)
+    return torch.cat(preferred), torch.cat(rejected)
 
 
-def _only(candidates: Tensor, among: Tensor) -> Tensor:
-    """Return the candidate that stands alone there, or none."""
-    return candidates[among] if int(among.sum()) == 1 else candidates[:0]
+def _lists(lists: Ragged, feedback: Rankings) -> list[Positions]:
+    """Return the candidates and the ranks of each list."""
+    return list(zip(lists.split(feedback.candidates), lists.split(feedback.ranks), strict=True))
 
 
-def _apart(positions: Tensor, others: Tensor) -> Tensor:
-    """Return the positions that are not among others, each once."""
-    return torch.unique(positions[~torch.isin(positions, others)])
+def _single(candidates: Tensor, ranks: Tensor, best: bool) -> Tensor:
+    """Return the best or the worst candidate of a list, or none if several are tied."""
+    selected = candidates[ranks == (ranks.min() if best else ranks.max())]
+    return selected if len(selected) == 1 else selected[:0]
 
 
-def _of_answers(feedback: StepwiseRankings) -> tuple[list[int], list[int]]:
-    best, worst = verdict(feedback.of_answers())
-    return best.tolist(), worst.tolist()
+def _without(positions: Tensor, others: Tensor) -> Tensor:
+    """Return the distinct positions that are not among others."""
+    distinct: Tensor = torch.unique(positions[~torch.isin(positions, others)])
+    return distinct

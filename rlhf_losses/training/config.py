@@ -1,4 +1,4 @@
-"""`RewardConfig`: TRL's, with the loss and what it is averaged over."""
+"""Configuration of `RewardTrainer`."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,77 +11,80 @@ from rlhf_losses.layouts import LayoutName, require_layout
 
 @dataclass
 class RewardConfig(trl.RewardConfig):
-    """TRL's `RewardConfig` plus what is ours; every other argument keeps its name and default.
+    """TRL's `RewardConfig` with additional settings; all other settings keep their names and defaults.
 
     Args:
-        loss: text of the loss, like `"bradley_terry + 0.01 * centering"`.
-        average_over: `"items"` (every pair, list, rating or step counts the same) or `"prompts"` (every
-            prompt counts the same, however many items it has).
-        overlong: what happens to rows with a text longer than `max_length` or the model's context:
-            `"drop"` (as TRL does, but reported), `"truncate_prompt"` (cut prompts from the left) or `"error"`.
-        step_separator: what stands between two steps of an answer where the data have no white space.
-        segmentation: how the scorer cuts a text into steps again; by default the way that fits the data.
-        layout: how texts lie in memory: `"padded"`, `"packed"` (no padding), `"prefix_shared"` (no padding, and
-            what texts have in common at their beginning once), or `"auto"`, the fastest that the model takes.
-            Scores and gradients are the same.
+        loss: text of the loss, for example `"bradley_terry + 0.01 * centering"`.
+        average_over: `"items"` averages the loss over items (pairs, lists, ratings or steps), `"prompts"` over prompts,
+            so that a prompt with many items has the same weight as a prompt with one.
+        overlong: treatment of rows with a text longer than `max_length` or the context of the model: `"drop"` (as in
+            TRL, with a report), `"truncate_prompt"` (truncate prompts from the left) or `"error"`.
+        step_separator: text between two steps of an answer without white space between them.
+        segmentation: how a text is split into steps at scoring: `"sentences"`, `"lines"` or `"paragraphs"`; by default
+            the segmentation that fits the training data.
+        layout: arrangement of texts in a forward pass: `"padded"`, `"packed"` (without padding), `"prefix_shared"`
+            (without padding, and with common prefixes of texts once), or `"auto"`, the fastest that the model supports.
+            Scores and gradients are the same for all layouts.
         check_layout: compare the scores of the first rows with those of the padded layout before training.
-        max_tokens_per_forward: the most tokens of one forward and backward pass. A batch with more is cut into several
-            passes, whose gradients add up to that of the batch; which rows meet in an optimizer step, and in
-            which order they come, does not change. By default a batch is one pass; on a CPU, where large passes are
-            slower, it is cut at about 2,048 tokens where that computes next to nothing twice.
-        hidden_state_cache_gib: memory in GiB to keep what layers below the first trained one (LoRA on upper layers only) give
-            each text, so that later epochs start there. 0 keeps nothing.
-        loss_parameters_learning_rate: learning rate of the numbers that a loss learns beside the model, like tie widths and
-            cut points. They are few and start far from the truth, so they need larger steps than weights do.
-        pad_token: token for padding, for tokenizers that have none or one equal to EOS.
+        max_tokens_per_forward: largest number of tokens of a forward pass. Larger batches are divided into several
+            passes whose gradients add up to the gradient of the batch; optimizer steps do not change. By default a
+            batch is one pass; on a CPU it is divided at about 2,048 tokens if that repeats few tokens.
+        hidden_state_cache_gib: memory in GiB for the hidden states after the frozen lower layers, which later epochs
+            use again (LoRA on upper layers only). 0 disables the cache.
+        loss_parameters_learning_rate: learning rate of the trainable parameters of a loss, such as tie widths and cut
+            points. They are few and start far from their optimum, so they need larger steps than weights.
+        pad_token: padding token, for tokenizers without one or with one equal to EOS.
     """
 
-    loss: str = field(default="bradley_terry", metadata={"help": "The loss, like 'bradley_terry + 0.01 * centering'."})
+    loss: str = field(default="bradley_terry", metadata={"help": "Loss, like 'bradley_terry + 0.01 * centering'."})
     average_over: Literal["items", "prompts"] = field(
-        default="items", metadata={"help": "What every one of counts the same in the mean: items or prompts."}
+        default="items", metadata={"help": "Average the loss over items (default) or over prompts."}
     )
     overlong: Literal["drop", "truncate_prompt", "error"] = field(
-        default="drop", metadata={"help": "What happens to rows with a text longer than max_length or the context."}
+        default="drop",
+        metadata={"help": "Treatment of rows with a text longer than max_length or the context of the model."},
     )
     step_separator: str = field(
-        default="\n", metadata={"help": "What stands between two steps where the data have no white space."}
+        default="\n", metadata={"help": "Text between two steps without white space between them."}
     )
     segmentation: Literal["sentences", "lines", "paragraphs"] | None = field(
         default=None,
-        metadata={"help": "AttentionOptions the scorer cuts a text into steps; by default the way that fits the data."},
+        metadata={"help": "How a text is split into steps at scoring; by default as in the training data."},
     )
     layout: LayoutName = field(
         default="auto",
         metadata={
-            "help": "AttentionOptions texts lie in memory: padded, packed or prefix_shared; auto takes the fastest."
+            "help": "Arrangement of texts in a forward pass: padded, packed, prefix_shared, or auto for the fastest."
         },
     )
     check_layout: bool = field(
-        default=False, metadata={"help": "Compare the first rows' scores with those of the padded layout."}
+        default=False, metadata={"help": "Compare the scores of the first rows with those of the padded layout."}
     )
     max_tokens_per_forward: int | None = field(
         default=None,
-        metadata={"help": "The most tokens of one forward pass; larger batches are cut. On a CPU by default 2,048."},
+        metadata={
+            "help": "Largest number of tokens of a forward pass; larger batches are divided. Default: 2,048 on a CPU."
+        },
     )
     hidden_state_cache_gib: float = field(
         default=0.0,
-        metadata={"help": "GiB to keep what layers below the first trained one give each text, for later epochs."},
+        metadata={"help": "Memory in GiB for hidden states of frozen lower layers, for later epochs. 0 disables it."},
     )
     loss_parameters_learning_rate: float = field(
-        default=0.02, metadata={"help": "Learning rate of the numbers that a loss learns, like cut points."}
+        default=0.02, metadata={"help": "Learning rate of trainable parameters of the loss, like cut points."}
     )
     pad_token: str | None = field(
-        default=None, metadata={"help": "Token for padding, where the tokenizer has none or one equal to EOS."}
+        default=None, metadata={"help": "Padding token, for tokenizers without one or with one equal to EOS."}
     )
 
     def __post_init__(self) -> None:
-        # TRL deprecates pad_token; here it is the way to mend a tokenizer from the command line.
+        # TRL deprecates pad_token, but the command line needs it for tokenizers without a padding token.
         pad_token, self.pad_token = self.pad_token, None
         super().__post_init__()
         self.pad_token = pad_token
         require_layout(self.layout)
         if self.max_tokens_per_forward is not None and self.max_tokens_per_forward < 1:
             raise InvalidSettingError(
-                f"max_tokens_per_forward={self.max_tokens_per_forward} leaves no room for a token in a forward pass. "
-                "Give a positive number, or leave it out."
+                f"max_tokens_per_forward={self.max_tokens_per_forward} allows no token in a forward pass. "
+                "Set a positive number, or leave it out."
             )

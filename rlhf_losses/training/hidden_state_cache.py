@@ -1,8 +1,8 @@
-"""Layers below the first trained one give every text the same hidden states in every epoch: they can be kept.
+"""Cache of hidden states after the frozen lower layers of a model.
 
-With LoRA on upper layers only, autograd already goes no further down than the lowest adapter. What is left is the
-forward pass of the layers below; with `hidden_state_cache_gib` its result is kept per text, and a pass whose texts
-are all known starts at the first trained layer. Trainers that begin with one base, to compare losses, may share it.
+With LoRA on upper layers only, the layers below the lowest adapter compute the same hidden states for a text in every
+epoch. With `hidden_state_cache_gib` the trainer stores them per text, and a forward pass over stored texts starts at
+the first trained layer.
 """
 
 import logging
@@ -15,148 +15,181 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rlhf_losses.data import ForwardPass
 from rlhf_losses.errors import InvalidSettingError
 from rlhf_losses.models.scores import find_layers
+from rlhf_losses.models.text_batch import TextBatch
 
 logger = logging.getLogger(__name__)
 
 
 class HiddenStateCache:
-    """What frozen layers gave each text, as long as there is room, and the layers that gave it.
+    """Hidden states per text, up to a number of bytes.
 
-    Hand those of one trainer to the next, `RewardTrainer(..., hidden_state_cache=first.frozen.states)`, if both begin with
-    the same weights and train the same layers.
+    Trainers that start from the same weights and train the same layers can share one cache:
+    `RewardTrainer(..., hidden_state_cache=first.cached_layers.cache)`.
 
     Args:
-        gib: the memory that may be filled, in GiB.
+        gib: largest size in GiB.
+
+    Attributes:
+        free_bytes: remaining size.
+        states: hidden states of each text, of shape (tokens, hidden), by the key of the text.
     """
 
     def __init__(self, gib: float) -> None:
-        self.room = gib * 2**30
-        self.by_text: dict[bytes, Tensor] = {}
-        self.origin: bytes | None = None
+        self.free_bytes = gib * 2**30
+        self.states: dict[bytes, Tensor] = {}
+        self._fingerprint: bytes | None = None
 
-    def keep(self, key: bytes, states: Tensor) -> None:
-        """Keep the states of a text that is new, if it fits."""
+    def store(self, key: bytes, states: Tensor) -> None:
+        """Store the hidden states of a text, unless they are present or too large.
+
+        Args:
+            key: key of the text, see `TextTokens`.
+            states: hidden states of shape (tokens, hidden).
+        """
         size = states.numel() * states.element_size()
-        if key not in self.by_text and size <= self.room:
-            self.by_text[key] = states
-            self.room -= size
+        if key not in self.states and size <= self.free_bytes:
+            self.states[key] = states
+            self.free_bytes -= size
 
-    def come_from(self, origin: bytes) -> None:
-        """Remember the layers that states come from, or raise `InvalidSettingError` if they come from others."""
-        if self.origin not in (None, origin):
+    def bind(self, fingerprint: bytes) -> None:
+        """Restrict the cache to frozen layers with this fingerprint.
+
+        Raises:
+            InvalidSettingError: the cache belongs to other layers.
+        """
+        if self._fingerprint not in (None, fingerprint):
             raise InvalidSettingError(
-                "The hidden_state_cache that arrived come from other frozen layers, so later layers would read states that "
-                "this model never has. Leave them out, or start from the same base with LoRA on the same layers."
+                "The hidden_state_cache has hidden states of other frozen layers, so the scores would be wrong. "
+                "Leave it out, or start from the same base model with LoRA on the same layers."
             )
-        self.origin = origin
+        self._fingerprint = fingerprint
 
 
 class CachedLayers:
-    """The frozen lower layers of a model, which rest where their states are known.
+    """The frozen lower layers of a model, which are skipped for texts with stored hidden states.
 
     Args:
         layers: all layers of the model, in order.
-        depth: how many of them, from the first, are frozen.
-        states: what they gave each text so far.
+        depth: number of frozen layers, counted from the first.
+        cache: the stored hidden states.
+
+    Attributes:
+        reused_passes: number of forward passes without the frozen layers.
     """
 
-    def __init__(self, layers: nn.ModuleList, depth: int, states: HiddenStateCache) -> None:
-        self.layers, self.depth, self.states = layers, depth, states
-        self.recalled_passes = 0
+    def __init__(self, layers: nn.ModuleList, depth: int, cache: HiddenStateCache) -> None:
+        self.layers, self.depth, self.cache = layers, depth, cache
+        self.reused_passes = 0
 
     @contextmanager
-    def use(self, one: ForwardPass) -> Iterator[None]:
-        """While the context lasts, recall the hidden states of a pass, or keep them if they are new."""
-        if all(key in self.states.by_text for key, _ in one["texts"]):
-            with self._recalling(one):
+    def use(self, batch: TextBatch) -> Iterator[None]:
+        """Use stored hidden states in the `with` block if all texts have some; else store those of new texts.
+
+        Args:
+            batch: the texts of the forward pass in the `with` block.
+        """
+        if all(text.key in self.cache.states for text in batch.texts):
+            with self._reusing(batch):
                 yield
         else:
-            with self._keeping(one):
+            with self._storing(batch):
                 yield
 
     @contextmanager
-    def _keeping(self, one: ForwardPass) -> Iterator[None]:
-        def keep(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _storing(self, batch: TextBatch) -> Iterator[None]:
+        def store(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             hidden = (args[0] if args else kwargs["hidden_states"]).detach().flatten(0, 1)
-            for key, places in one["texts"]:
-                self.states.keep(key, hidden[torch.from_numpy(places).to(hidden.device)])
+            for text in batch.texts:
+                self.cache.store(text.key, hidden[torch.from_numpy(text.token_indices).to(hidden.device)])
 
-        hook = self.layers[self.depth].register_forward_pre_hook(keep, with_kwargs=True)
+        hook = self.layers[self.depth].register_forward_pre_hook(store, with_kwargs=True)
         try:
             yield
         finally:
             hook.remove()
 
     @contextmanager
-    def _recalling(self, one: ForwardPass) -> Iterator[None]:
-        """Let stand-ins take the places of the frozen layers; the last one hands out what they gave."""
-        self.recalled_passes += 1
+    def _reusing(self, batch: TextBatch) -> Iterator[None]:
+        self.reused_passes += 1
         frozen = list(self.layers[: self.depth])
         for number, layer in enumerate(frozen):
-            self.layers[number] = _StandIn(layer, self._states(one) if number == self.depth - 1 else None)
+            self.layers[number] = _SkippedLayer(layer, self._stored(batch) if number == self.depth - 1 else None)
         try:
             yield
         finally:
             for number, layer in enumerate(frozen):
                 self.layers[number] = layer
 
-    def _states(self, one: ForwardPass) -> Tensor:
-        lines, tokens = one["model_inputs"]["input_ids"].shape
-        example = self.states.by_text[one["texts"][0][0]]
+    def _stored(self, batch: TextBatch) -> Tensor:
+        """Return the stored hidden states in the shape of the batch, (lines, tokens, hidden)."""
+        lines, tokens = batch.model_inputs["input_ids"].shape
+        example = self.cache.states[batch.texts[0].key]
         hidden = example.new_zeros(lines * tokens, example.shape[-1])
-        for key, places in one["texts"]:
-            hidden[torch.from_numpy(places).to(hidden.device)] = self.states.by_text[key]
+        for text in batch.texts:
+            hidden[torch.from_numpy(text.token_indices).to(hidden.device)] = self.cache.states[text.key]
         return hidden.view(lines, tokens, -1)
 
 
-class _StandIn(nn.Module):
-    """Hands on the hidden states that it is given, or those of an earlier epoch; all else it has from its layer."""
+class _SkippedLayer(nn.Module):
+    """Replaces a layer: returns given hidden states, or its input; other attributes are those of the layer."""
 
     def __init__(self, layer: nn.Module, states: Tensor | None) -> None:
         super().__init__()
         self.layer, self.states = (layer,), states
 
     def __getattr__(self, name: str) -> Any:
-        """Return what the layer has under a name, like its kind of attention."""
+        """Return an attribute of the layer, such as its type of attention."""
         return getattr(self.__dict__["layer"][0], name)
 
     def forward(self, hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
         return hidden_states if self.states is None else self.states
 
 
-def find_cached_layers(model: nn.Module, states: HiddenStateCache) -> CachedLayers | None:
-    """Return the frozen lower layers of a model, or None, with a line that says why, where nothing can be kept."""
-    reason = None
+def find_cached_layers(model: nn.Module, cache: HiddenStateCache) -> CachedLayers | None:
+    """Return the frozen lower layers of a model; None, with a warning, if their hidden states change between epochs.
+
+    Args:
+        model: the model to train, with adapters.
+        cache: stores their hidden states.
+
+    Raises:
+        InvalidSettingError: the cache belongs to other layers.
+    """
     layers = find_layers(model)
-    depth = 0 if layers is None else next((n for n, layer in enumerate(layers) if _trained(layer)), len(layers))
-    kept = _modules_before(layers[depth], model) if layers is not None and depth < len(layers) else []
-    if layers is None:
-        reason = f"{type(model).__name__} does not hold its layers in one list"
-    elif not depth or depth == len(layers):
-        reason = "its first layer is trained" if not depth else "no layer of it is trained"
-    elif any(parameter.requires_grad for parameter in _parameters(kept)):
-        reason = "its embeddings, or what follows them, are trained"
-    elif any(_drops_out(module) for module in kept):
-        reason = "its embeddings or frozen layers drop out at random"
-    elif getattr(model, "is_gradient_checkpointing", False):
-        reason = "gradient checkpointing computes its layers again by itself"
-    if reason is not None or layers is None:
-        logger.warning("Frozen layers: nothing is kept, because %s.", reason)
+    frozen = list(takewhile(lambda layer: not _is_trained(layer), layers or ()))
+    obstacle = _find_obstacle(model, layers, len(frozen))
+    if layers is None or obstacle is not None:
+        logger.warning("Hidden-state cache: not used for this model, because %s.", obstacle)
         return None
-    logger.info("Frozen layers: the hidden states after %d of %d layers are kept.", depth, len(layers))
-    states.come_from(_fingerprint(_parameters(kept)))
-    return CachedLayers(layers, depth, states)
+    logger.info("Hidden-state cache: the hidden states after %d of %d layers are stored.", len(frozen), len(layers))
+    cache.bind(_fingerprint(_parameters(_modules_before(layers[len(frozen)], model))))
+    return CachedLayers(layers, len(frozen), cache)
 
 
-def _trained(layer: nn.Module) -> bool:
+def _find_obstacle(model: nn.Module, layers: nn.ModuleList | None, depth: int) -> str | None:
+    """Return why the hidden states after the first `depth` layers may change between epochs, or None."""
+    if layers is None:
+        return f"{type(model).__name__} does not have its layers in one list"
+    if depth in (0, len(layers)):
+        return "its first layer is trained" if depth == 0 else "no layer of it is trained"
+    lower = _modules_before(layers[depth], model)
+    if any(parameter.requires_grad for parameter in _parameters(lower)):
+        return "its embeddings, or modules after them, are trained"
+    if any(_has_dropout(module) for module in lower):
+        return "its embeddings or frozen layers have dropout"
+    if getattr(model, "is_gradient_checkpointing", False):
+        return "gradient checkpointing computes its layers again"
+    return None
+
+
+def _is_trained(layer: nn.Module) -> bool:
     return any(parameter.requires_grad for parameter in layer.parameters())
 
 
 def _modules_before(layer: nn.Module, model: nn.Module) -> list[nn.Module]:
-    """Return what a model lists before a layer: its embeddings with what follows them, and the layers below."""
+    """Return the modules that a model registers before a layer: embeddings, modules after them, and lower layers."""
     return list(takewhile(lambda module: module is not layer, model.modules()))
 
 
@@ -164,8 +197,8 @@ def _parameters(modules: Iterable[nn.Module]) -> Iterator[nn.Parameter]:
     return (parameter for module in modules for parameter in module.parameters(recurse=False))
 
 
-def _drops_out(module: nn.Module) -> bool:
-    """Tell whether a module, which may have a rate of its own instead of a module for it, drops out at random."""
+def _has_dropout(module: nn.Module) -> bool:
+    """Return whether a module has a dropout rate above 0, as a dropout module or as an attribute."""
     rates = [module.p] if isinstance(module, nn.Dropout) else [v for k, v in vars(module).items() if "dropout" in k]
     return any(isinstance(rate, float) and rate > 0 for rate in rates)
 

@@ -1,4 +1,4 @@
-"""`RewardTrainer`: TRL's, with any loss over any feedback."""
+"""`RewardTrainer`: TRL's trainer for reward models, with any loss on any feedback type."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -8,52 +8,80 @@ from typing import Any
 
 import torch
 import trl
-from peft import PeftModel
+from accelerate.utils import send_to_device
+from peft import PeftConfig, PeftModel
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.trainer_utils import EvalLoopOutput
 
 from rlhf_losses.data import Batch, Collator, ForwardPass
-from rlhf_losses.data.dataset import PREPARED, VALUES, AnyDataset
+from rlhf_losses.data.dataset import AnyDataset
+from rlhf_losses.data.rows import FEEDBACK_COLUMNS, PREPARED_COLUMNS
+from rlhf_losses.data.tokenization import configure_special_tokens
 from rlhf_losses.layouts import Layout, PaddedLayout, choose_layout, require_same_scores
-from rlhf_losses.losses import Aggregated, Loss
+from rlhf_losses.losses import AnyLoss
+from rlhf_losses.metrics import agreement
 from rlhf_losses.models.architectures import max_context_length
-from rlhf_losses.models.peft import keep_4bit_trainable, merged
+from rlhf_losses.models.peft import keep_4bit_trainable, merge_adapters
 from rlhf_losses.models.scores import find_head, score_batch
-from rlhf_losses.scoring.metadata import RewardModelMetadata, canary_score
-from rlhf_losses.shapes import Scores
+from rlhf_losses.scoring.metadata import RewardModelMetadata, describe_model
+from rlhf_losses.shapes import Scalar, Scores
 from rlhf_losses.training import validation
 from rlhf_losses.training.config import RewardConfig
-from rlhf_losses.training.datasets import TrainingData
+from rlhf_losses.training.distributed import (
+    choose_splitter,
+    drop_repeated_rows,
+    require_supported_settings,
+    sum_over_processes,
+)
 from rlhf_losses.training.hidden_state_cache import HiddenStateCache, find_cached_layers
 from rlhf_losses.training.loss_parameters import LossParameters
-from rlhf_losses.training.meter import Meter, metric_names
-from rlhf_losses.training.passes import choose_splitter
-from rlhf_losses.training.repeats import without_repeats
-from rlhf_losses.training.sharded import require_possible
-from rlhf_losses.training.terms import price, step_totals, total_cost, weigh
-from rlhf_losses.training.whole_step import Means, is_batchwide, measure
+from rlhf_losses.training.metric_totals import MetricTotals
+from rlhf_losses.training.step_loss import StepLoss
+from rlhf_losses.training.training_data import EvalData, TrainingData
 
 
 class RewardTrainer(trl.RewardTrainer):
-    """Train a reward model with any loss; every other argument is TRL's.
+    """Trains a reward model with any loss. Arguments that are not listed here are those of TRL's `RewardTrainer`.
 
     Args:
-        loss: a loss, its text, or None for the one that `args.loss` names.
-        hidden_state_cache: those of an earlier trainer on the same base, `earlier.frozen.states`, see `hidden_state_cache_gib`.
+        model: path of a model, a sequence classifier with one label, or one with adapters.
+        args: the configuration.
+        train_dataset: rows with columns of the feedback types of the loss.
+        eval_dataset: the same for evaluation; a dictionary holds several datasets by name.
+        processing_class: the tokenizer; by default the one saved with the model.
+        loss: a loss, an objective or a text; by default `args.loss`.
+        peft_config: adapters to train; the score head is always trained.
+        hidden_state_cache: cache of an earlier trainer with the same frozen layers, see `hidden_state_cache_gib`.
+        trl_arguments: further arguments of `trl.RewardTrainer`.
+
+    Attributes:
+        loss: the loss or objective of the run.
+        objective: the same as a weighted sum of losses, which is minimized.
+        loss_parameters: trainable parameters of the loss.
+        step_loss: loss of the current optimizer step.
+        cached_layers: frozen layers whose hidden states are cached, or None.
 
     Raises:
-        FeedbackMismatchError: the columns of the data hold no feedback that the loss reads, or it costs the same whatever
-            they hold.
-        InvalidFeedbackError: values that cannot be, empty texts, or no row that fits the model.
-        UnsupportedModelError: several labels, or a tokenizer that would hide the end of a text.
+        FeedbackMismatchError: the data have no feedback that the loss uses, or the loss does not depend on labels.
+        InvalidFeedbackError: an invalid value, an empty text, or no row that fits the model.
+        InvalidLossError: `loss` is not a loss.
+        InvalidSettingError: a setting that excludes another one.
+        UnsupportedModelError: a model with several labels, or a tokenizer whose padding hides the end of a text.
+
+    Examples:
+        ```python
+        trainer = RewardTrainer("Qwen/Qwen3-0.6B", train_dataset=pairs, loss="bradley_terry + 0.01 * centering")
+        trainer.train()
+        trainer.save_merged("reward_model")
+        ```
     """
 
     args: RewardConfig
     _signature_columns: list[str] | None
 
-    # The loss is already a mean over the whole optimizer step, see `compute_loss`.
+    # The loss is the share of a micro-batch in the mean over the optimizer step, see `compute_loss`.
     loss_is_scaled_for_ga = True
 
     def __init__(
@@ -61,46 +89,56 @@ class RewardTrainer(trl.RewardTrainer):
         model: str | PreTrainedModel | PeftModel,
         args: RewardConfig | None = None,
         train_dataset: AnyDataset | None = None,
-        eval_dataset: AnyDataset | dict[str, AnyDataset] | None = None,
+        eval_dataset: EvalData = None,
         processing_class: PreTrainedTokenizerBase | None = None,
         *,
-        loss: Loss | str | None = None,
-        peft_config: Any = None,
+        loss: "AnyLoss | str | None" = None,
+        peft_config: PeftConfig | None = None,
         hidden_state_cache: HiddenStateCache | None = None,
         **trl_arguments: Any,
     ) -> None:
-        args = args or RewardConfig(f"{Path(_name(model)).name}-Reward")
+        args = args or RewardConfig(f"{Path(validation.model_name(model)).name}-Reward")
+        # Batches stay in their process: accelerate can concatenate batches of tensors only.
+        args.accelerator_config.dispatch_batches = False
         self.loss = validation.choose_loss(loss, args)
-        self.data = TrainingData(self.loss, args, train_dataset, eval_dataset)
+        self.objective = self.loss.as_objective()
+        self.data = TrainingData(self.objective, args, train_dataset, eval_dataset)
         config = validation.load_config(model, args)
-        validation.require_one_label(model, config)
+        validation.require_scalar_model(model, config)
+        validation.warn_about_longrope(config, args)
+        self.context_length = max_context_length(config)
         tokenizer = processing_class or validation.load_tokenizer(model, args)
-        validation.configure_special_tokens(tokenizer, args)
-        self.context = max_context_length(config)
-        validation.warn_of_positions(config, args)
-        self.train_meter, self.eval_meter = Meter(), Meter()
-        self.step_means: Means | None = None
+        configure_special_tokens(tokenizer, args.eos_token, args.pad_token)
+        args.pad_token = None  # deprecated in TRL; the tokenizer has the token now
         padded = PaddedLayout(int(tokenizer.pad_token_id), args.pad_to_multiple_of)
         super().__init__(
             model=model,
             args=args,
-            data_collator=Collator(padded, self.data.kinds),
+            data_collator=Collator(padded, self.data.feedback_types),
             train_dataset=self.data.train,
             eval_dataset=self.data.evaluation,
             processing_class=tokenizer,
-            peft_config=validation.complete_adapter(peft_config, config),
+            peft_config=validation.complete_peft_config(peft_config, config),
             **trl_arguments,
         )
-        require_possible(args, self.loss, self._sharded, bool(hidden_state_cache))
+        require_supported_settings(args, self.objective, self._sharded, bool(hidden_state_cache))
         find_head(self.model).float()
-        validation.require_scores_inside(self.model, self.loss, self.data.kinds)
+        validation.require_step_scores(self.model, self.loss, self.data.feedback_types)
         keep_4bit_trainable(self.model)
+        self._build_collaborators(padded, hidden_state_cache)
+
+    def _build_collaborators(self, padded: PaddedLayout, cache: HiddenStateCache | None) -> None:
+        """Create the objects that need the accelerator and the model."""
+        self._all_reduce = sum_over_processes(self.accelerator)
+        self.step_loss = StepLoss(self.objective, self.args.average_over, self._all_reduce)
+        self.eval_loss = StepLoss(self.objective, self.args.average_over)
+        self.loss_parameters = LossParameters(self.objective).to(self.args.device)
+        self.metric_totals = {"train": MetricTotals(), "eval": MetricTotals()}
         self.data_collator.layout = self._choose_layout(padded)
-        self.data_collator.cut = choose_splitter(args, self.loss, self._sharded)
-        if hidden_state_cache is None and args.hidden_state_cache_gib:
-            hidden_state_cache = HiddenStateCache(args.hidden_state_cache_gib)
-        self.frozen = hidden_state_cache and find_cached_layers(self.model, hidden_state_cache)
-        self.numbers = LossParameters(self.loss).to(args.device)
+        self.data_collator.splitter = choose_splitter(self.args, self.objective, self._sharded)
+        if cache is None and self.args.hidden_state_cache_gib:
+            cache = HiddenStateCache(self.args.hidden_state_cache_gib)
+        self.cached_layers = None if cache is None else find_cached_layers(self.model, cache)
 
     def compute_loss(
         self,
@@ -109,49 +147,57 @@ class RewardTrainer(trl.RewardTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | None = None,
     ) -> Any:
-        """Return the loss of one micro-batch, as its share of the mean over the optimizer step."""
+        """Return the loss of a micro-batch: its share of the optimizer step, or in evaluation its mean."""
         passes = inputs["passes"]
         scores = [self._scores(model, one) for one in passes]
+        step = self.eval_loss if num_items_in_batch is None else self.step_loss
         if num_items_in_batch is None:
-            totals, copies = step_totals(self.loss, passes, self.args.average_over), 1
-            means = measure(self.loss, passes, scores, totals, self.args.average_over)
-        else:
-            # Processes average their gradients, while the totals are sums over all of them.
-            totals, copies = num_items_in_batch, self.accelerator.num_processes
-            means = self.step_means or self._means_everywhere(passes, scores, totals)
-        costs = [self._priced(one, seen, totals, means) for one, seen in zip(passes, scores, strict=True)]
-        loss = copies * torch.stack(costs).sum()
+            step.begin(passes)
+        if step.needs_scores():
+            step.measure(scores)
+        loss = torch.stack([self._share(step, one, seen) for one, seen in zip(passes, scores, strict=True)]).sum()
+        if num_items_in_batch is not None:
+            # Gradients are averaged over processes, but the shares add up to the loss over all processes.
+            loss = self.accelerator.num_processes * loss
         return (loss, {"scores": scores}) if return_outputs else loss
 
     def training_step(self, model: torch.nn.Module, inputs: Batch, num_items_in_batch: Tensor | None = None) -> Tensor:
-        """Go forward and backward once a pass; processes exchange gradients after the last one only."""
+        """Run one forward and backward pass per pass of the batch; processes exchange gradients after the last one."""
         *earlier, last = [{**inputs, "passes": [one]} for one in inputs["passes"]]
         loss = torch.zeros((), device=self.args.device)
         for one in earlier:
             with self.accelerator.no_sync(model):
                 loss += super().training_step(model, one, num_items_in_batch)
         loss += super().training_step(model, last, num_items_in_batch)
-        self.train_meter.end_batch()
+        self.metric_totals["train"].end_batch()
         return loss
 
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
-        """Return the optimizer of the model and of the numbers that the loss learns."""
-        optimizer = super().create_optimizer(model)
-        self.numbers.join(optimizer, self.args.loss_parameters_learning_rate, self.accelerator)
+        """Return the optimizer of the model and of the loss parameters."""
+        optimizer: torch.optim.Optimizer = super().create_optimizer(model)
+        self.loss_parameters.add_to(optimizer, self.args.loss_parameters_learning_rate, self.accelerator)
         return optimizer
 
     def floating_point_ops(self, inputs: Batch) -> int:
-        """Return the operations of a batch, by the tokens that its passes compute."""
-        return sum(int(super(RewardTrainer, self).floating_point_ops(one["model_inputs"])) for one in inputs["passes"])
+        """Return the number of floating-point operations of all passes of a batch."""
+        count = super().floating_point_ops
+        return sum(int(count(one.texts.model_inputs)) for one in inputs["passes"])
 
     def save_merged(self, output_dir: str | Path | None = None) -> Path:
-        """Save the model with any adapter merged, as a plain sequence classifier that anything can load."""
+        """Save the model with adapters merged, as a sequence classifier that `from_pretrained` loads.
+
+        Args:
+            output_dir: the folder; by default `args.output_dir`.
+
+        Returns:
+            The folder.
+        """
         folder = Path(output_dir or self.args.output_dir)
-        model = merged(self.accelerator.unwrap_model(self.model))
+        model = merge_adapters(self.accelerator.unwrap_model(self.model))
         if self.accelerator.is_main_process:
             model.save_pretrained(folder)
             self.processing_class.save_pretrained(folder)
-            self._describe(model).save(folder)
+            self._metadata(model).save(folder)
             (folder / "adapter_config.json").unlink(missing_ok=True)
             (folder / "adapter_model.safetensors").unlink(missing_ok=True)
         return folder
@@ -163,146 +209,128 @@ class RewardTrainer(trl.RewardTrainer):
         prediction_loss_only: bool,
         ignore_keys: list[str] | None = None,
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        """Return the loss, one line of scores a row (NaN fills up), and the number of scores of each row."""
-        rows = len(inputs["rows"])
-        inputs = without_repeats(self._prepare_inputs(inputs), self.data_collator, self.accelerator)
+        """Return the loss, the scores of each row padded with NaN, and the number of scores of each row."""
+        row_count = len(inputs["rows"])
+        inputs = drop_repeated_rows(self._to_device(inputs), self.data_collator, self.accelerator)
         with torch.no_grad(), self.compute_loss_context_manager():
             loss, outputs = self.compute_loss(model, inputs, return_outputs=True)
-        self.eval_meter.end_batch()
+        self.metric_totals["eval"].end_batch()
         if prediction_loss_only:
             return loss.detach(), None, None
-        lines = _scores_of_rows(inputs["passes"], outputs["scores"])
-        lines += [loss.new_zeros(0)] * (rows - len(lines))
-        counts = torch.tensor([len(line) for line in lines], device=loss.device)
-        return loss.detach(), pad_sequence(lines, batch_first=True, padding_value=float("nan")), counts
+        scores = _scores_by_row(inputs["passes"], outputs["scores"])
+        scores += [loss.new_zeros(0)] * (row_count - len(scores))
+        counts = torch.tensor([len(one) for one in scores], device=loss.device)
+        return loss.detach(), pad_sequence(scores, batch_first=True, padding_value=float("nan")), counts
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
-        """Evaluate, and report the mean over all items instead of a mean of batch means."""
-        self.eval_meter.clear()
+        """Evaluate, and report the mean loss over all items instead of the mean of batch means."""
+        self.metric_totals["eval"].clear()
         output = super().evaluation_loop(*args, **kwargs)
-        prefix = kwargs.get("metric_key_prefix", "eval")
         if output.metrics is not None:
-            output.metrics[f"{prefix}_loss"] = self._mean_eval_loss()
+            output.metrics[f"{kwargs.get('metric_key_prefix', 'eval')}_loss"] = self._mean_eval_loss()
         return output
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log TRL's metrics and one mean a term of the loss."""
-        mode = "train" if self.model.training else "eval"
-        meter = self._meter
-        self._metrics[mode].update({name: [mean] for name, mean in meter.means(self.accelerator).items()})
-        meter.clear()
-        self._metrics[mode].update({name: [value] for name, value in self.numbers.metrics().items()})
-        self._metrics[mode]["num_tokens"] = [self._tokens_everywhere()]
+        """Log TRL's metrics, the mean of each term of the loss, and the loss parameters."""
+        totals = self.metric_totals[self._mode]
+        values = totals.means(self._all_reduce) | self.loss_parameters.metrics()
+        totals.clear()
+        # Processes may differ in their forward passes, so the tokens are summed here.
+        values["num_tokens"] = float(self._all_reduce(torch.tensor(self._total_train_tokens)))
+        self._metrics[self._mode].update({name: [value] for name, value in values.items()})
         super().log(logs, start_time)
 
     @property
-    def _meter(self) -> Meter:
-        return self.train_meter if self.model.training else self.eval_meter
+    def _mode(self) -> str:
+        return "train" if self.model.training else "eval"
 
-    def _mean_eval_loss(self) -> float:
-        means = self.eval_meter.means(self.accelerator)
-        named = zip(self.loss.terms, metric_names(self.loss), strict=True)
-        return sum(term.weight * means.get(name, 0.0) for term, name in named)
+    @property
+    def _sharded(self) -> bool:
+        """Whether FSDP or DeepSpeed distributes the weights over processes."""
+        return bool(self.is_fsdp_enabled or self.is_deepspeed_enabled)
+
+    def _to_device(self, batch: Batch) -> Batch:
+        moved: Batch = send_to_device(batch, self.args.device)
+        return moved
 
     def _scores(self, model: torch.nn.Module, one: ForwardPass) -> Scores:
-        with self.frozen.use(one) if self.frozen else nullcontext():
-            return score_batch(model, one)
+        with self.cached_layers.use(one.texts) if self.cached_layers else nullcontext():
+            return score_batch(model, one.texts)
 
-    def _priced(self, one: ForwardPass, scores: Scores, totals: Tensor, means: Means) -> Tensor:
-        numbers = [{**learned, **mean} for learned, mean in zip(self.numbers.by_term(), means, strict=True)]
-        costs = price(self.loss, scores, one, numbers)
-        weights = weigh(self.loss, one, self.args.average_over)
-        self._meter.record(self.loss, scores, one, costs, weights)
+    def _share(self, step: StepLoss, one: ForwardPass, scores: Scores) -> Scalar:
+        """Return the share of a forward pass, and add its metrics."""
+        share, tallies = step.share(one, scores, self.loss_parameters.by_term())
+        per_term = {f"loss/{name}": tally for name, tally in tallies.items()}
+        self.metric_totals[self._mode].add(agreement(scores, one.feedback) | per_term, scores)
         if self.model.training:
-            self._total_train_tokens += int(one["num_tokens"])
-        return total_cost(self.loss, costs, weights, totals)
+            self._total_train_tokens += one.num_tokens
+        return share
 
-    def _means_everywhere(self, passes: Sequence[ForwardPass], scores: Sequence[Scores], totals: Tensor) -> Means:
-        return measure(self.loss, passes, scores, totals, self.args.average_over, self._everywhere)
-
-    def _everywhere(self, sums: Tensor) -> Tensor:
-        return self.accelerator.reduce(sums, reduction="sum") if self.accelerator.num_processes > 1 else sums
-
-    def _measured_beforehand(self, batches: Sequence[Batch], totals: Tensor) -> Means | None:
-        """Return the means of a step of several passes, scored once more without a gradient, dropout as it will be."""
-        several = len(batches) > 1 or self.data_collator.cut is not None
-        if not (several and is_batchwide(self.loss)):
-            return None
-        model = self.model_wrapped if self._sharded else self.model
-        passes = [one for batch in batches for one in self._prepare_inputs(batch)["passes"]]
-        model.train()
-        with torch.random.fork_rng(), torch.no_grad(), self.compute_loss_context_manager():
-            scores = [self._scores(model, one) for one in passes]
-        return self._means_everywhere(passes, scores, totals)
-
-    def _tokens_everywhere(self) -> float:
-        """Return the tokens trained on so far, added up here because processes may differ in their passes."""
-        return float(self._everywhere(torch.tensor(self._total_train_tokens, device=self.args.device)))
+    def _mean_eval_loss(self) -> float:
+        means = self.metric_totals["eval"].means(self._all_reduce)
+        terms = zip(self.objective.terms, self.objective.term_names, strict=True)
+        return sum(term.weight * means.get(f"loss/{name}", 0.0) for term, name in terms)
 
     def _get_num_items_in_batch(self, batch_samples: list[Batch], device: torch.device) -> Tensor | None:
+        """Start an optimizer step; transformers calls this method with all its micro-batches."""
         if not batch_samples:
             return None
-        batch_samples[-1] = without_repeats(batch_samples[-1], self.data_collator, self.accelerator)
+        batch_samples[-1] = drop_repeated_rows(batch_samples[-1], self.data_collator, self.accelerator)
         passes = [one for batch in batch_samples for one in batch["passes"]]
-        totals = self._everywhere(step_totals(self.loss, passes, self.args.average_over).to(device))
-        self.step_means = self._measured_beforehand(batch_samples, totals)
+        totals = self.step_loss.begin(passes)
+        several_passes = len(batch_samples) > 1 or self.data_collator.splitter is not None
+        if several_passes and self.step_loss.needs_scores():
+            self.step_loss.measure(self._scores_without_gradient(passes))
         return totals
 
+    def _scores_without_gradient(self, passes: Sequence[ForwardPass]) -> list[Scores]:
+        """Return scores with the dropout that the passes of the step will have."""
+        model = self.model_wrapped if self._sharded else self.model
+        model.train()
+        with torch.random.fork_rng(), torch.no_grad(), self.compute_loss_context_manager():
+            return [self._scores(model, one) for one in passes]
+
     def _choose_layout(self, padded: PaddedLayout) -> Layout:
-        """Choose the layout, and compare it with the padded one on the first rows where that is asked for."""
         layout = choose_layout(self.model, padded, self.args.layout, trial=not self._sharded)
         if self.args.check_layout and layout is not padded:
             rows = islice(self.train_dataset, self.args.per_device_train_batch_size)
             require_same_scores(self.model, layout, padded, [ids for row in rows for ids in row["text_ids"]])
         return layout
 
-    @property
-    def _sharded(self) -> bool:
-        return bool(self.is_fsdp_enabled or self.is_deepspeed_enabled)
-
     def _prepare_dataset(self, dataset: Any, processing_class: Any, args: Any, dataset_name: str) -> Any:
-        return self.data.prepared(dataset, processing_class, self.context, f"{dataset_name} data")
+        return self.data.prepared(dataset, processing_class, self.context_length, f"{dataset_name} data")
 
     def _set_signature_columns_if_needed(self) -> None:
         if self._signature_columns is None:
-            self._signature_columns = [*PREPARED, *VALUES]
+            self._signature_columns = [*PREPARED_COLUMNS, *FEEDBACK_COLUMNS]
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         saved = RewardModelMetadata.load(resume_from_checkpoint)
-        self.numbers.load({} if saved is None else saved.loss_parameters)
+        self.loss_parameters.load({} if saved is None else saved.loss_parameters)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         super()._save(output_dir, state_dict)
         if self.args.should_save:
-            self._describe(self.accelerator.unwrap_model(self.model)).save(output_dir or self.args.output_dir)
+            self._metadata(self.accelerator.unwrap_model(self.model)).save(output_dir or self.args.output_dir)
 
-    def _describe(self, model: torch.nn.Module) -> RewardModelMetadata:
-        return RewardModelMetadata(
-            loss=str(self.loss),
-            feedback=[kind.__name__ for kind in self.data.kinds],
-            segmentation=self.data.splitter and (self.args.segmentation or self.data.splitter),
-            **_aggregate(self.loss),
+    def _metadata(self, model: torch.nn.Module) -> RewardModelMetadata:
+        return describe_model(
+            self.loss,
+            self.data.feedback_types,
+            None if self._sharded else model,
+            self.processing_class,
+            segmentation=self.data.segmentation,
             separator=self.args.step_separator,
-            loss_parameters=self.numbers.told(),
-            canary_score=None if self._sharded else canary_score(model, self.processing_class),
+            overlong=self.args.overlong,
+            loss_parameters=self.loss_parameters.to_dict(),
         )
 
 
-def _scores_of_rows(passes: Sequence[ForwardPass], scores: Sequence[Scores]) -> list[Scores]:
+def _scores_by_row(passes: Sequence[ForwardPass], scores: Sequence[Scores]) -> list[Scores]:
     """Return the scores of each row of a batch, in the order of the rows."""
-    lines: dict[int, Scores] = {}
+    by_row: dict[int, Scores] = {}
     for one, seen in zip(passes, scores, strict=True):
-        counts = torch.bincount(one["score_row"], minlength=len(one["rows"]))
-        lines |= zip(one["rows"].tolist(), seen.split(counts.tolist()), strict=True)
-    return [lines[row] for row in sorted(lines)]
-
-
-def _name(model: str | PreTrainedModel) -> str:
-    return model if isinstance(model, str) else model.config._name_or_path or type(model).__name__
-
-
-def _aggregate(loss: Loss) -> dict[str, Any]:
-    """Return how the loss makes one score of the scores of an answer's steps, where it does."""
-    made = next((term.loss for term in loss.terms if isinstance(term.loss, Aggregated)), None)
-    return {} if made is None else {"aggregate": made.by, "aggregate_temperature": made.temperature}
+        counts = torch.bincount(one.score_row, minlength=len(one.rows))
+        by_row |= zip(one.rows.tolist(), torch.split(seen, counts.tolist()), strict=True)
+    return [by_row[row] for row in sorted(by_row)]

@@ -1,4 +1,4 @@
-"""The command line, and what it may be given."""
+"""Fixtures for tests of the command line."""
 
 import json
 from collections.abc import Callable
@@ -13,13 +13,13 @@ PAIR = {"prompt": "2 + 2 = ", "chosen": "4", "rejected": "5"}
 
 @pytest.fixture
 def pairs_file(write_rows: Callable[..., Path]) -> Path:
-    """Return a file with one pair."""
+    """Return a dataset with one pair."""
     return write_rows(PAIR)
 
 
 @pytest.fixture
 def model_folder(tmp_path: Path) -> Path:
-    """Return a folder that looks like a model, as far as it is looked at before the weights are loaded."""
+    """Return a folder with config and tokenizer of a model, without weights."""
     from rlhf_losses.sandbox.tiny_models import build_tokenizer
 
     folder = tmp_path / "model"

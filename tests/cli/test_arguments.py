@@ -1,20 +1,20 @@
-"""TRL's arguments with our names beside them, from the command line and from YAML."""
+"""Arguments of training commands, on the command line and in the --config file."""
 
 import dataclasses
 
 import pytest
 import trl
 
-from rlhf_losses.cli.argument_parser import CommandLineError
-from rlhf_losses.cli.arguments import DataArguments, RewardModelArguments, TrainingParser, require_attention
+from rlhf_losses.cli.argument_parser import OLD_FLAGS, OLD_VALUES, CommandLineError
+from rlhf_losses.cli.arguments import RewardDataArguments, RewardModelArguments, TrainingParser, require_attention
 from rlhf_losses.training import RewardConfig
 
 
 @pytest.fixture
 def read():
     def parse(*argv):
-        kinds = (RewardConfig, DataArguments, RewardModelArguments, trl.DatasetMixtureConfig)
-        return TrainingParser(kinds, "rlhf-losses train").read(argv)
+        classes = (RewardConfig, RewardDataArguments, RewardModelArguments, trl.DatasetMixtureConfig)
+        return TrainingParser(classes, "rlhf-losses train").read(argv)
 
     return parse
 
@@ -29,26 +29,27 @@ def config_file(tmp_path):
     return write
 
 
-def test_every_argument_of_trl_reward_is_there_with_its_default():
-    ours = {f.name: f for kind in (RewardConfig, DataArguments, RewardModelArguments) for f in dataclasses.fields(kind)}
-    theirs = [f for kind in (trl.RewardConfig, trl.ScriptArguments, trl.ModelConfig) for f in dataclasses.fields(kind)]
+def test_all_arguments_of_trl_reward_exist_with_their_defaults():
+    classes = (RewardConfig, RewardDataArguments, RewardModelArguments)
+    ours = {f.name: f for cls in classes for f in dataclasses.fields(cls)}
+    theirs = [f for cls in (trl.RewardConfig, trl.ScriptArguments, trl.ModelConfig) for f in dataclasses.fields(cls)]
     changed = {f.name for f in theirs if ours[f.name].default != f.default}
     assert changed == {"use_peft", "lora_task_type"}
 
 
-def test_short_names_are_the_long_ones(read):
+def test_short_flags_are_aliases_of_the_flags_of_trl(read):
     _, data, model, _ = read("--model", "m", "--dataset", "d")
     assert (model.model_name_or_path, data.dataset_name) == ("m", "d")
 
 
-def test_lora_is_used_unless_it_is_declined(read):
+def test_lora_is_the_default_and_can_be_disabled(read):
     assert read()[2].use_peft is True
     assert read("--no_use_peft")[2].use_peft is False
     assert read("--use_peft", "false")[2].use_peft is False
 
 
 @pytest.mark.parametrize("write", ["--config {}", "--config={}"])
-def test_yaml_sets_arguments_under_their_short_and_long_names(read, config_file, write):
+def test_the_config_file_accepts_short_and_long_names(read, config_file, write):
     file = config_file("model: m\ndataset_name: d\nlearning_rate: 1e-3\nuse_peft: false\nlora_target_modules: [q, k]\n")
     config, data, model, _ = read(*write.format(file).split())
     assert (model.model_name_or_path, data.dataset_name) == ("m", "d")
@@ -61,18 +62,18 @@ def test_an_unquoted_no_in_yaml_is_the_choice_no(read, config_file):
     assert read("--config", str(config_file("eval_strategy: no\n")))[0].eval_strategy == "no"
 
 
-def test_yaml_may_name_a_mixture_of_datasets(read, config_file):
+def test_the_config_file_can_define_a_mixture_of_datasets(read, config_file):
     file = config_file("datasets:\n  - path: json\n    data_files: rows.jsonl\n")
     assert read("--config", str(file))[3].datasets[0].path == "json"
 
 
-def test_the_command_line_wins_over_yaml(read, config_file):
+def test_the_command_line_takes_precedence_over_the_config_file(read, config_file):
     file = config_file("loss: hinge\nlora_r: 4\n")
     config, _, model, _ = read("--config", str(file), "--loss", "centering")
     assert (config.loss, model.lora_r) == ("centering", 4)
 
 
-def test_resume_may_stand_alone_or_name_a_checkpoint(read):
+def test_resume_from_checkpoint_works_with_and_without_a_value(read):
     assert read("--resume_from_checkpoint")[0].resume_from_checkpoint == "true"
     assert read("--resume_from_checkpoint", "run/checkpoint-5")[0].resume_from_checkpoint == "run/checkpoint-5"
 
@@ -80,20 +81,46 @@ def test_resume_may_stand_alone_or_name_a_checkpoint(read):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--learning_rat", "1"], r"no argument '--learning_rat'. Did you mean '--learning_rate'\?"),
-        (["--loss", "hinge", "twice"], "It is unclear what 'twice' is for"),
+        (["--learning_rat", "1"], r"Unknown argument '--learning_rat'\. Did you mean '--learning_rate'\?"),
+        (["--loss", "hinge", "twice"], "Unexpected argument 'twice'. Put quotes"),
         (["--learning_rate", "fast"], "invalid float value: 'fast'"),
         (["--dtype", "float8"], "invalid choice: 'float8'"),
         (["--overlong", "cut"], "invalid choice: 'cut'"),
         (["--load_best_model_at_end"], "requires the save and eval strategy to match"),
-        (["--config"], "--config came without a file"),
+        (["--config"], "--config has no file. Give a YAML file"),
         (["--config", "nowhere.yaml"], "There is no file 'nowhere.yaml'"),
         (["--load_in_4bit", "--load_in_8bit"], "4 bit precision at the same time"),
     ],
 )
-def test_what_cannot_be_read_is_refused(read, argv, message):
+def test_invalid_arguments_are_refused(read, argv, message):
     with pytest.raises(CommandLineError, match=message):
         read(*argv)
+
+
+@pytest.mark.parametrize(("old", "new"), OLD_FLAGS.items())
+@pytest.mark.parametrize("form", ["{}=1", "{}", "--no_{}"])
+def test_a_renamed_flag_is_refused_with_its_new_name(read, old, new, form):
+    flag = form.format(old.removeprefix("--") if form.startswith("--no_") else old)
+    with pytest.raises(CommandLineError, match=rf"has been renamed. Use '--(no_)?{new.removeprefix('--')}'"):
+        read(flag)
+
+
+@pytest.mark.parametrize("command", ["score", "evaluate", "inspect"])
+def test_the_old_flag_of_converters_is_refused_by_all_commands(cli, command):
+    result = cli(command, "--model", "m", "--dataset", "d", "--adapter", "hh_rlhf")
+    assert result.code == 2
+    assert "--converter" in result.err
+
+
+@pytest.mark.parametrize(
+    ("flag", "old", "new"), [(flag, *names) for flag, values in OLD_VALUES.items() for names in values.items()]
+)
+def test_a_renamed_value_is_refused_with_its_new_name(cli, config_file, flag, old, new):
+    file = config_file(f"{flag.removeprefix('--')}: {old}\n")
+    for argv in ([flag, old], [f"{flag}={old}"], ["--config", file]):
+        result = cli("ppo", *argv)
+        assert result.code == 2
+        assert f"has been renamed. Use {flag} {new}." in result.err
 
 
 @pytest.mark.parametrize(
@@ -101,26 +128,25 @@ def test_what_cannot_be_read_is_refused(read, argv, message):
     [
         (
             "learning_rat: 1",
-            r"no argument '--learning_rat' \(in the file of --config\). Did you mean '--learning_rate'\?",
+            r"Unknown argument '--learning_rat' in the --config file\. Did you mean '--learning_rate'\?",
         ),
-        ("overlong: cut", "sets overlong to 'cut'. Take one of drop, truncate_prompt, error"),
+        ("tokens_per_pass: 100", r"in the --config file has been renamed. Use '--max_tokens_per_forward'"),
+        ("overlong: cut", "has overlong: 'cut'. Choose one of: drop, truncate_prompt, error"),
         ("learning_rate: fast", "invalid float value: 'fast'"),
         ("- model", "must contain a YAML mapping"),
-        ("model: [", "is not YAML"),
+        ("model: [", "is not valid YAML"),
     ],
 )
-def test_a_config_file_that_cannot_be_read_is_refused(read, config_file, text, message):
+def test_an_invalid_config_file_is_refused(read, config_file, text, message):
     with pytest.raises(CommandLineError, match=message):
         read("--config", str(config_file(text)))
 
 
-def test_an_attention_that_nobody_registered_is_named_with_the_nearest_one():
-    with pytest.raises(
-        CommandLineError, match=r"no attention 'rlhf_losses_tree_call'.*Did you mean 'rlhf_losses_tree_calls'"
-    ):
-        require_attention("rlhf_losses_tree_call")
+def test_an_unknown_attention_implementation_is_refused_with_the_nearest_name():
+    with pytest.raises(CommandLineError, match=r"'rlhf_losses_tree_flx'.*Did you mean 'rlhf_losses_tree_flex'"):
+        require_attention("rlhf_losses_tree_flx")
 
 
 @pytest.mark.parametrize("name", [None, "eager", "sdpa", "rlhf_losses_tree", "kernels-community/flash-attn2"])
-def test_an_attention_that_can_be_found_is_not_refused(name):
+def test_registered_attention_implementations_are_accepted(name):
     require_attention(name)

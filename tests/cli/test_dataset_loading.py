@@ -1,4 +1,4 @@
-"""Loading rows from files and folders."""
+"""Loading of datasets from files and folders."""
 
 import csv
 import gc
@@ -8,7 +8,7 @@ import pytest
 from datasets import Dataset, DatasetDict
 
 from rlhf_losses.cli.argument_parser import CommandLineError
-from rlhf_losses.cli.dataset_loading import load_rows, load_splits, read_list
+from rlhf_losses.cli.dataset_loading import load_rows, load_splits, parse_list
 from rlhf_losses.errors import InvalidFeedbackError
 
 ROWS = [
@@ -38,36 +38,36 @@ def write(file, rows):
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".json", ".parquet", ".csv"])
-def test_the_same_rows_come_from_every_format(tmp_path, suffix):
+def test_all_file_formats_give_the_same_rows(tmp_path, suffix):
     assert list(load_rows(str(write(tmp_path / f"rows{suffix}", ROWS)))) == ROWS
 
 
-def test_csv_may_hold_lists_as_python_writes_them(tmp_path):
+def test_csv_cells_can_be_python_lists(tmp_path):
     assert list(load_rows(str(write_csv(tmp_path / "rows.csv", ROWS, as_text=repr)))) == ROWS
 
 
-def test_csv_may_hold_conversations(tmp_path):
+def test_csv_cells_can_be_conversations(tmp_path):
     rows = [{"chosen": [{"role": "user", "content": "Hi"}], "rejected": [{"role": "user", "content": "No"}]}]
     assert list(load_rows(str(write_csv(tmp_path / "rows.csv", rows)))) == rows
 
 
-def test_a_csv_text_in_brackets_stays_a_text(tmp_path):
+def test_a_text_in_brackets_in_a_csv_file_remains_a_text(tmp_path):
     rows = [{"prompt": "[1, 2] has the sum ", "chosen": "[3]", "rejected": "[4, 5]"}]
     assert list(load_rows(str(write_csv(tmp_path / "rows.csv", rows)))) == rows
 
 
-def test_a_csv_list_that_is_none_is_told_with_its_row(tmp_path):
+def test_an_invalid_list_in_a_csv_file_is_refused_with_its_row(tmp_path):
     file = write_csv(tmp_path / "rows.csv", [ROWS[0], ROWS[1] | {"ranks": "first"}])
     with pytest.raises(
-        InvalidFeedbackError, match=r"row 1 of .*rows.csv' the column ranks is 'first', which is no list"
+        InvalidFeedbackError, match=r"Column 'ranks' of row 1 of .*rows.csv' is 'first', which is not a list. Write"
     ):
         load_rows(str(file))
 
 
 @pytest.mark.parametrize("text", ["1", '{"a": 1}', "a, b", "[1", "__import__('os')"])
-def test_only_lists_are_read_as_lists(text):
+def test_texts_that_are_not_lists_are_refused(text):
     with pytest.raises(ValueError, match=r"."):
-        read_list(text)
+        parse_list(text)
 
 
 def test_a_file_is_the_split_train(tmp_path):
@@ -85,7 +85,7 @@ def test_saved_splits_keep_their_names(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
-def test_files_of_a_folder_become_splits_by_their_names(tmp_path, suffix):
+def test_file_names_in_a_folder_are_names_of_splits(tmp_path, suffix):
     write(tmp_path / f"train{suffix}", ROWS)
     write(tmp_path / f"test{suffix}", ROWS[:1])
     splits = load_splits(str(tmp_path))
@@ -93,88 +93,88 @@ def test_files_of_a_folder_become_splits_by_their_names(tmp_path, suffix):
     assert list(splits["test"]) == ROWS[:1]
 
 
-def test_of_several_splits_test_is_read_unless_another_is_named(tmp_path):
+def test_the_default_of_several_splits_is_test(tmp_path):
     DatasetDict(train=Dataset.from_list(ROWS), test=Dataset.from_list(ROWS[:1])).save_to_disk(tmp_path / "saved")
     assert len(load_rows(str(tmp_path / "saved"))) == 1
     assert len(load_rows(str(tmp_path / "saved"), "train")) == 2
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")  # datasets leaves streamed files for the collector to close
-def test_streams_decode_csv_too(tmp_path):
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # datasets does not close streamed files
+def test_lists_in_streamed_csv_files_are_decoded(tmp_path):
     stream = load_splits(str(write(tmp_path / "rows.csv", ROWS)), streaming=True)["train"]
     assert list(stream) == ROWS
     gc.collect()
 
 
-def test_a_missing_file_comes_with_the_nearest_name(tmp_path):
+def test_a_missing_file_is_refused_with_the_nearest_name(tmp_path):
     write(tmp_path / "pairs.train.jsonl", ROWS)
     with pytest.raises(CommandLineError, match=r"no file 'pair.train.jsonl' in .* Did you mean 'pairs.train.jsonl'\?"):
         load_rows(str(tmp_path / "pair.train.jsonl"))
 
 
-def test_a_missing_folder_is_told(tmp_path):
-    with pytest.raises(CommandLineError, match="nor a folder"):
+def test_a_missing_folder_is_refused(tmp_path):
+    with pytest.raises(CommandLineError, match="no folder"):
         load_rows(str(tmp_path / "nowhere" / "pairs.jsonl"))
 
 
-def test_an_unknown_suffix_is_told_with_the_known_ones(tmp_path):
+def test_an_unknown_suffix_is_refused_with_the_known_ones(tmp_path):
     file = tmp_path / "rows.txt"
     file.write_text("text")
-    with pytest.raises(CommandLineError, match=r"ends in '.txt'.* \.json, \.jsonl, \.parquet, \.csv"):
+    with pytest.raises(CommandLineError, match=r"suffix '.txt'.* \.json, \.jsonl, \.parquet, \.csv"):
         load_rows(str(file))
 
 
-def test_a_folder_without_data_is_told(tmp_path):
-    with pytest.raises(CommandLineError, match="holds no dataset"):
+def test_a_folder_without_data_is_refused(tmp_path):
+    with pytest.raises(CommandLineError, match="has no dataset"):
         load_rows(str(tmp_path))
 
 
-def test_a_folder_of_files_of_several_kinds_is_told_for_only_one_kind_would_be_read(tmp_path):
+def test_a_folder_with_several_file_formats_is_refused(tmp_path):
     for suffix in (".jsonl", ".csv"):
         write(tmp_path / f"rows{suffix}", ROWS)
     with pytest.raises(
-        CommandLineError, match=r"several kinds \(rows.csv, rows.jsonl\), of which only one.*Name the file"
+        CommandLineError, match=r"several formats \(rows.csv, rows.jsonl\), of which only one.*Give one file"
     ):
         load_rows(str(tmp_path))
     (tmp_path / "README.md").write_text("---\nconfigs:\n- config_name: default\n  data_files: rows.csv\n---\n")
     assert list(load_rows(str(tmp_path))) == ROWS
 
 
-def test_a_folder_of_files_with_other_columns_is_told_with_the_columns(tmp_path):
+def test_files_with_different_columns_are_refused_with_the_columns(tmp_path):
     write(tmp_path / "a.jsonl", ROWS)
     write(tmp_path / "b.jsonl", [{"prompt": "1 + 1 = ", "chosen": "2", "rejected": "3"}])
-    with pytest.raises(CommandLineError, match=r"its rows differ, .*new columns.*chosen.*Name one of its files"):
+    with pytest.raises(CommandLineError, match=r"its rows differ, .*new columns.*chosen.*Give one of its files"):
         load_rows(str(tmp_path))
 
 
-def test_a_folder_of_a_model_holds_no_rows(tmp_path):
+def test_a_folder_with_a_model_is_refused(tmp_path):
     for name in ("config.json", "tokenizer.json"):
         (tmp_path / name).write_text("{}")
-    with pytest.raises(CommandLineError, match=r"holds a model \(config.json\), not rows.*after --model"):
+    with pytest.raises(CommandLineError, match=r"contains a model \(config.json\), not a dataset.*--model"):
         load_rows(str(tmp_path))
 
 
 @pytest.mark.parametrize("content", ["", "\n", "[]"])
-def test_a_file_without_rows_is_told(tmp_path, content):
+def test_a_file_without_rows_is_refused(tmp_path, content):
     file = tmp_path / "rows.json"
     file.write_text(content)
     with pytest.raises(InvalidFeedbackError, match=r"rows.json.* (is empty|has no rows)"):
         load_rows(str(file))
 
 
-def test_a_broken_file_is_told_with_the_reason(tmp_path):
+def test_an_invalid_file_is_refused_with_the_reason(tmp_path):
     file = tmp_path / "rows.jsonl"
     file.write_text('{"prompt": "a"}\n{oops}\n')
-    with pytest.raises(CommandLineError, match=r"rows.jsonl' cannot be read: JSON parse error: .* row 1"):
+    with pytest.raises(CommandLineError, match=r"rows.jsonl' cannot be loaded: JSON parse error: .* row 1"):
         load_rows(str(file))
 
 
-def test_a_missing_split_is_told_with_those_that_are_there(tmp_path):
-    with pytest.raises(CommandLineError, match="has no split 'tset'; it has train"):
+def test_a_missing_split_is_refused_with_the_existing_ones(tmp_path):
+    with pytest.raises(CommandLineError, match=r"has no split 'tset'\..* Choose one of: train"):
         load_rows(str(write(tmp_path / "rows.jsonl", ROWS)), "tset")
 
 
-def test_a_split_without_rows_is_told(tmp_path):
+def test_a_split_without_rows_is_refused(tmp_path):
     file = tmp_path / "rows.csv"
     file.write_text("prompt,chosen,rejected\n")
     with pytest.raises(InvalidFeedbackError, match="has no rows"):

@@ -4,63 +4,83 @@ import json
 
 import pytest
 
-from rlhf_losses.cli.list_losses import kind_called
+from rlhf_losses.cli.list_losses import feedback_type_name, find_feedback_type, table
+from rlhf_losses.cli.tables import render_table
 from rlhf_losses.feedback import FEEDBACK_TYPES, IMPLICIT_TYPES
 from rlhf_losses.hooks import loss_registry
 
 
 def listed(cli, *argv):
-    answered = cli("list", "--json", *argv)
-    assert answered.code == 0
-    return {row["name"]: row for row in json.loads(answered.out)}
+    result = cli("list", "--json", *argv)
+    assert result.code == 0
+    return {row["name"]: row for row in json.loads(result.out)}
 
 
-def test_json_lists_the_whole_catalogue(cli):
+def test_json_lists_the_whole_registry(cli):
     assert list(listed(cli)) == list(loss_registry())
 
 
-def test_the_table_has_one_line_a_loss_under_its_head(cli):
+def test_the_table_has_one_line_per_loss(cli):
     head, *lines = cli("list").out.splitlines()
-    assert head.split() == ["NAME", "READS", "ALSO", "READS", "CLAIMS", "FROM"]
+    assert head.split() == ["NAME", "FEEDBACK", "PLUGIN", "ALSO", "ACCEPTS", "PROPERTIES"]
     assert [line.split()[0] for line in lines] == list(loss_registry())
 
 
-def test_each_loss_tells_its_kind_and_the_kinds_above_it(cli):
+def test_each_loss_has_its_feedback_type_and_the_convertible_types(cli):
     rows = listed(cli)
-    assert rows["bradley_terry"]["reads"] == "Pairs"
-    assert set(rows["bradley_terry"]["also_reads"]) == {"Rankings", "Ratings", "Votes"}
-    assert rows["score_decay"]["reads"] == "any"
-    assert rows["segment_hinge"]["also_reads"] == []
+    assert rows["bradley_terry"]["feedback_type"] == "Pairs"
+    assert set(rows["bradley_terry"]["convertible_types"]) == {"Rankings", "Ratings", "Votes"}
+    assert rows["score_decay"]["feedback_type"] == "any"
+    assert rows["segment_hinge"]["convertible_types"] == []
 
 
-def test_each_loss_tells_its_claims_its_plugin_and_a_sentence(cli):
+def test_each_loss_has_properties_options_references_and_plugin(cli):
     row = listed(cli)["hinge"]
     assert "shift invariant" in row["properties"]
     assert row["plugin"] == "built-in"
     assert row["version"]
-    assert row["options"]["power"] == {"default": 1.0, "domain": "a finite number from 1 to 2"}
-    assert row["source"].startswith("Joachims (2002)")
-    assert row["summary"] == "Shortfall of the score_difference, or its square."
+    assert row["options"]["power"]["default"] == 1.0
+    assert "2" in row["options"]["power"]["domain"]
+    assert row["options"]["power"]["description"]
+    assert row["references"].startswith("Joachims (2002)")
+    assert row["summary"].endswith(".")
 
 
-@pytest.mark.parametrize("kind", FEEDBACK_TYPES)
-def test_a_kind_of_feedback_filters_the_list(cli, kind):
+@pytest.mark.parametrize("feedback_type", FEEDBACK_TYPES)
+def test_a_feedback_type_filters_the_list(cli, feedback_type):
     wanted = {
         name
         for name, loss in loss_registry().items()
-        if loss.feedback_type in IMPLICIT_TYPES or kind.is_convertible_to(loss.feedback_type)
+        if loss.feedback_type in IMPLICIT_TYPES or feedback_type.is_convertible_to(loss.feedback_type)
     }
-    assert set(listed(cli, "--feedback", kind.__name__.lower())) == wanted
+    assert set(listed(cli, "--feedback", feedback_type.__name__.lower())) == wanted
 
 
-@pytest.mark.parametrize("kind", FEEDBACK_TYPES)
+@pytest.mark.parametrize("feedback_type", FEEDBACK_TYPES)
 @pytest.mark.parametrize("spell", [str.lower, str.upper, lambda name: name.removesuffix("s"), lambda name: f" {name} "])
-def test_kinds_are_found_in_any_case_and_number(kind, spell):
-    assert kind_called(spell(kind.__name__)) is kind
+def test_names_of_feedback_types_ignore_case_and_number(feedback_type, spell):
+    assert find_feedback_type(spell(feedback_type.__name__)) is feedback_type
 
 
-def test_every_built_in_loss_tells_its_source_and_the_domain_of_its_options(cli):
+def test_built_in_losses_have_references_and_domains_of_options(cli):
     for row in listed(cli).values():
         if row["plugin"] == "built-in":
-            assert "https://" in row["source"]
+            assert "https://" in row["references"]
             assert all(option["domain"] != "not declared" for option in row["options"].values())
+
+
+def test_piped_output_is_not_cut_to_the_width_of_a_terminal(cli, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    first = cli("list").out.splitlines()[1]
+    assert first.endswith("reversible, proper")
+    assert len(first) > 80
+
+
+@pytest.mark.parametrize("width", [100, 120])
+def test_the_table_fits_a_narrow_terminal_with_one_line_per_loss(width):
+    lines = render_table(table(loss_registry().entries.values()), width=width).splitlines()
+    assert len(lines) == 1 + len(loss_registry())
+    assert max(map(len, lines)) <= width
+    assert [line.split()[:2] for line in lines[1:]] == [
+        [name, feedback_type_name(cls)] for name, cls in loss_registry().items()
+    ]

@@ -1,4 +1,4 @@
-"""The front of the command line: help, plugins, exit codes."""
+"""Entry point of the command line: help, plugins and exit codes."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from rlhf_losses.cli.logging_setup import DEBUG
 HEAVY = ("torch", "trl", "transformers", "datasets", "peft", "numpy", "rlhf_losses.losses", "rlhf_losses.feedback")
 
 FOCAL = '''
-"""Plugins may come as one file."""
+"""A plugin in one file."""
 from dataclasses import dataclass
 from rlhf_losses import PairwiseLoss, hookimpl
 
@@ -31,14 +31,14 @@ def provide_losses():
 
 
 def modules_after(code: str) -> set[str]:
-    """Return the names of all modules that a fresh interpreter has imported after running `code`."""
-    told = subprocess.run(
+    """Return the names of all modules that a new interpreter has imported after running `code`."""
+    text = subprocess.run(
         [sys.executable, "-c", f"import sys\n{code}\nprint(*sys.modules, file=sys.stderr)"],
         capture_output=True,
         text=True,
         check=True,
     )
-    return set(told.stderr.split())
+    return set(text.stderr.split())
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def plugin(tmp_path: Path) -> Path:
     return file
 
 
-def test_help_imports_nothing_heavy():
+def test_help_imports_no_large_package():
     help_only = "from rlhf_losses.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: pass"
     assert not modules_after(help_only) & set(HEAVY)
 
@@ -63,8 +63,8 @@ def test_help_names_every_command(capsys):
     with pytest.raises(SystemExit) as left:
         main.main(["--help"])
     assert left.value.code == 0
-    told = capsys.readouterr().out
-    assert all(f"\n  {name} " in told for name in main.COMMANDS)
+    text = capsys.readouterr().out
+    assert all(f"\n  {name} " in text for name in main.COMMANDS)
 
 
 @pytest.mark.parametrize("name", main.COMMANDS)
@@ -75,67 +75,81 @@ def test_every_command_has_help(name, capsys):
     assert f"usage: rlhf-losses {name}" in capsys.readouterr().out
 
 
-def test_without_a_command_the_help_goes_to_stderr(cli):
-    answered = cli()
-    assert answered.code == 2
-    assert answered.out == ""
-    assert "commands:" in answered.err
+def test_without_a_command_the_help_is_printed_to_stderr(cli):
+    result = cli()
+    assert result.code == 2
+    assert result.out == ""
+    assert "commands:" in result.err
 
 
-def test_version_names_the_package_and_what_it_stands_on(capsys):
+def test_version_lists_the_package_and_its_main_dependencies(capsys):
     with pytest.raises(SystemExit):
         main.main(["--version"])
-    told = capsys.readouterr().out
-    assert told.startswith("rlhf-losses ")
-    assert "trl " in told
+    text = capsys.readouterr().out
+    assert text.startswith("rlhf-losses ")
+    assert "trl " in text
 
 
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["trian"], "There is no command 'trian'. Did you mean 'train'?"),
-        (["--jason"], "There is no argument '--jason'."),
-        (["list", "--jason"], "There is no argument '--jason'. Did you mean '--json'? `rlhf-losses list --help`"),
-        (["list", "pairs"], "It is unclear what 'pairs' is for. Put texts with spaces in quotes"),
+        (["trian"], "Unknown command 'trian'. Did you mean 'train'?"),
+        (["--jason"], "Unknown argument '--jason'."),
+        (["list", "--jason"], "Unknown argument '--jason'. Did you mean '--json'? Run 'rlhf-losses list --help'"),
+        (["list", "pairs"], "Unexpected argument 'pairs'. Put quotes around values with spaces."),
         (["list", "--plugin"], "--plugin: expected one argument"),
         (["list", "--plugin", "nowhere.py"], "There is no plugin file 'nowhere.py'."),
-        (["list", "--feedback", "pear"], "No kind of feedback is called 'pear'. Did you mean 'pairs'?"),
+        (["list", "--feedback", "pear"], "Unknown feedback type 'pear'. Did you mean 'pairs'?"),
         (["describe"], "the following arguments are required: loss"),
-        (["describe", "bradly_terry"], "No loss is called 'bradly_terry'. Did you mean 'bradley_terry'?"),
-        (["describe", "bradley_terry - centering"], 'Cannot read "bradley_terry - centering" as a loss.'),
+        (["describe", "bradly_terry"], "Unknown loss 'bradly_terry'. Did you mean 'bradley_terry'?"),
+        (["describe", "bradley_terry - centering"], "'bradley_terry - centering' is not a valid loss"),
         (["describe", "bradley_terry(temprature=2.0)"], "Did you mean 'temperature'?"),
         (["score"], "the following arguments are required: --model"),
-        (["score", "--model", "m", "--dataset", "d", "--batch_size", "0"], "0 is too few"),
-        (["score", "--model", "m", "--dataset", "d", "--max_rows", "two"], "'two' is no count; give a whole number"),
-        (["score", "--model", "m", "--dataset", "d", "--device", "gpu"], "there is no device 'gpu' here; give cpu"),
+        (["score", "--model", "m", "--dataset", "d", "--batch_size", "0"], "'0' is not an integer of at least 1"),
+        (["score", "--model", "m", "--dataset", "d", "--max_rows", "two"], "'two' is not an integer of at least 1"),
+        (["score", "--model", "m", "--dataset", "d", "--device", "gpu"], "device 'gpu' is not available; use cpu"),
     ],
 )
-def test_what_cannot_be_read_is_told_in_one_line_and_exit_code_2(cli, argv, message):
-    answered = cli(*argv)
-    assert answered.code == 2
-    assert answered.out == ""
-    assert answered.err.startswith("rlhf-losses: ")
-    assert not answered.err.startswith("rlhf-losses: rlhf-losses")
-    assert message in answered.err
-    assert len(answered.err.splitlines()) == 1
+def test_invalid_input_gives_one_line_and_exit_code_2(cli, argv, message):
+    result = cli(*argv)
+    assert result.code == 2
+    assert result.out == ""
+    assert result.err.startswith("rlhf-losses: ")
+    assert not result.err.startswith("rlhf-losses: rlhf-losses")
+    assert message in result.err
+    assert len(result.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("command", "packages"), main.OPTIONAL_PACKAGES.items())
+def test_a_missing_optional_package_is_reported_with_the_extra(cli, monkeypatch, command, packages):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name in packages else object())
+    result = cli(command, "--dataset", "d")
+    assert result.code == 2
+    assert f"rlhf-losses {command} needs packages that are not installed: {', '.join(packages)}." in result.err
+    assert "pip install 'rlhf-losses[report]'" in result.err
+
+
+def test_the_scorer_and_the_trainers_need_no_optional_package():
+    without = "sys.modules['scipy'] = sys.modules['matplotlib'] = None"
+    assert "trl" in modules_after(f"{without}\nfrom rlhf_losses import PPOTrainer, RewardTrainer, Scorer")
 
 
 @pytest.mark.parametrize("where", [0, 1, 2])
-def test_a_plugin_file_may_stand_anywhere(cli, plugin, where):
+def test_a_plugin_file_is_accepted_at_any_place(cli, plugin, where):
     argv: list[object] = ["list", "--json"]
     argv[where:where] = ["--plugin", plugin]
-    answered = cli(*argv)
-    assert answered.code == 0
-    assert '"focal_in_a_file"' in answered.out
+    result = cli(*argv)
+    assert result.code == 0
+    assert '"focal_in_a_file"' in result.out
 
 
-def test_a_loss_of_a_plugin_file_says_where_it_comes_from(cli, plugin):
+def test_a_loss_of_a_plugin_file_is_listed_with_its_plugin(cli, plugin):
     assert "focal_in_a_file file" in cli("list", "--plugin", plugin).out
 
 
-def test_debugging_shows_the_traceback(cli, monkeypatch):
+def test_the_debug_variable_shows_the_traceback(cli, monkeypatch):
     monkeypatch.setenv(DEBUG, "1")
-    with pytest.raises(CommandLineError, match="no command 'trian'"):
+    with pytest.raises(CommandLineError, match="Unknown command 'trian'"):
         cli("trian")
 
 
@@ -143,14 +157,14 @@ def interrupt(*_):
     raise KeyboardInterrupt
 
 
-def test_ctrl_c_ends_with_code_130_and_one_line(cli, monkeypatch):
+def test_ctrl_c_gives_one_line_and_exit_code_130(cli, monkeypatch):
     monkeypatch.setattr(list_losses, "run", interrupt)
-    answered = cli("list")
-    assert answered.code == 130
-    assert answered.err.strip() == "Stopped; what was written so far stays."
+    result = cli("list")
+    assert result.code == 130
+    assert result.err.strip() == "Interrupted. Output that was written is kept."
 
 
-def test_a_reader_that_has_seen_enough_gets_no_complaint():
+def test_a_closed_pipe_is_not_an_error():
     listing = [sys.executable, "-m", "rlhf_losses.cli.main", "list", "--json"]
     command = subprocess.Popen(listing, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert command.stdout is not None

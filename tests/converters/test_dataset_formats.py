@@ -1,4 +1,4 @@
-"""Each layout, in a row as its dataset has it, becomes the feedback that people gave."""
+"""Each converter turns a row of its dataset into the documented feedback."""
 
 import pytest
 from known_formats import (
@@ -17,8 +17,8 @@ from known_formats import (
     USER,
     message,
     prm,
-    says,
     step,
+    tree_message,
 )
 
 from rlhf_losses.converters import (
@@ -40,12 +40,12 @@ from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback import Mixed
 
 
-def read(converter, *rows):
-    return [found for row in converter.gather(rows) for found in converter.read(row)]
+def convert(converter, *rows):
+    return [converted for row in converter.gather(rows) for converted in converter.convert(row)]
 
 
-def test_hh_rlhf_is_split_where_the_transcripts_part():
-    (pair,) = read(HhRlhf(), HH)
+def test_hh_rlhf_is_split_at_the_last_common_assistant_turn():
+    (pair,) = convert(HhRlhf(), HH)
     assert pair == {
         "prompt": "\n\nHuman: Hi\n\nAssistant: Hello!\n\nHuman: Why?\n\nAssistant:",
         "chosen": " Because.",
@@ -57,97 +57,97 @@ def test_hh_rlhf_is_split_where_the_transcripts_part():
 def test_hh_rlhf_keeps_every_character_of_a_transcript(side):
     earlier = {"chosen": HH["chosen"], "rejected": "\n\nHuman: Hi\n\nAssistant: Go away."}
     for row in (HH, earlier, {"chosen": HH["chosen"], "rejected": HH["chosen"]}):
-        (pair,) = read(HhRlhf(), row)
+        (pair,) = convert(HhRlhf(), row)
         assert pair["prompt"] + pair[side] == row[side]
         assert pair[side]
 
 
 def test_hh_rlhf_refuses_transcripts_without_a_shared_turn():
-    with pytest.raises(InvalidFeedbackError, match="share no beginning"):
-        read(HhRlhf(), {"chosen": HH["chosen"], "rejected": "\n\nHuman: Bye\n\nAssistant: Bye"})
+    with pytest.raises(InvalidFeedbackError, match=r"no common beginning.*Drop the row"):
+        convert(HhRlhf(), {"chosen": HH["chosen"], "rejected": "\n\nHuman: Bye\n\nAssistant: Bye"})
 
 
-def test_ultrafeedback_is_the_mean_of_the_aspects_that_were_rated():
-    (rated,) = read(Ultrafeedback(), ULTRAFEEDBACK)
-    assert rated["prompt"] == [says(USER, "Name a colour.")]
-    assert rated["completions"] == [[says(ASSISTANT, "Red.")], [says(ASSISTANT, "A car.")]]
+def test_ultrafeedback_rating_is_the_mean_of_the_rated_aspects():
+    (rated,) = convert(Ultrafeedback(), ULTRAFEEDBACK)
+    assert rated["prompt"] == [message(USER, "Name a colour.")]
+    assert rated["completions"] == [[message(ASSISTANT, "Red.")], [message(ASSISTANT, "A car.")]]
     assert rated["ratings"] == [(4 + 5 + 3) / 3, (1 + 2) / 2]
 
 
-def test_ultrafeedback_without_answers_says_nothing():
-    assert read(Ultrafeedback(), ULTRAFEEDBACK | {"completions": []}) == []
+def test_ultrafeedback_without_answers_has_no_feedback():
+    assert convert(Ultrafeedback(), ULTRAFEEDBACK | {"completions": []}) == []
 
 
 def test_ultrafeedback_refuses_an_answer_without_any_rating():
     answer = {"annotations": {"honesty": {"Rating": "N/A"}, "helpfulness": None}, "response": "Red."}
-    with pytest.raises(InvalidFeedbackError, match="none of which is a rating"):
-        read(Ultrafeedback(), ULTRAFEEDBACK | {"completions": [answer]})
+    with pytest.raises(InvalidFeedbackError, match=r"N/A.*none of which is a rating.*drop the row"):
+        convert(Ultrafeedback(), ULTRAFEEDBACK | {"completions": [answer]})
 
 
 @pytest.mark.parametrize("names", [("score_chosen", "score_rejected"), ("chosen-rating", "rejected-rating")])
-def test_binarized_ultrafeedback_has_two_ratings_and_no_prompt_twice(names):
+def test_binarized_ultrafeedback_has_two_ratings_and_one_prompt(names):
     row = {name: value for name, value in BINARIZED.items() if not name.startswith("score")}
-    (rated,) = read(UltrafeedbackBinarized(), row | dict(zip(names, (8.5, 3.0), strict=True)))
+    (rated,) = convert(UltrafeedbackBinarized(), row | dict(zip(names, (8.5, 3.0), strict=True)))
     assert rated == {
-        "prompt": [says(USER, "Name a colour.")],
-        "completions": [[says(ASSISTANT, "Red.")], [says(ASSISTANT, "A car.")]],
+        "prompt": [message(USER, "Name a colour.")],
+        "completions": [[message(ASSISTANT, "Red.")], [message(ASSISTANT, "A car.")]],
         "ratings": [8.5, 3.0],
     }
 
 
-def test_equal_ratings_are_a_tie_to_losses_of_pairs():
-    (rated,) = read(UltrafeedbackBinarized(), BINARIZED | {"score_rejected": 8.5})
-    (kind,) = Mixed.from_row(rated).kinds
-    assert kind.to_rankings().to_pairs().preference.tolist() == [0.5]
+def test_equal_ratings_become_a_tied_pair():
+    (rated,) = convert(UltrafeedbackBinarized(), BINARIZED | {"score_rejected": 8.5})
+    (ratings,) = Mixed.from_row(rated).parts
+    assert ratings.to_rankings().to_pairs().preference.tolist() == [0.5]
 
 
 def test_binarized_ultrafeedback_refuses_a_missing_rating():
-    with pytest.raises(InvalidFeedbackError, match=r"None and 3\.0"):
-        read(UltrafeedbackBinarized(), BINARIZED | {"score_chosen": None})
+    with pytest.raises(InvalidFeedbackError, match=r"None and 3\.0.*needs both.*Complete the row"):
+        convert(UltrafeedbackBinarized(), BINARIZED | {"score_chosen": None})
 
 
-def test_helpsteer_is_rated_by_its_helpfulness_and_keeps_the_other_attributes():
-    (rated,) = read(HelpsteerRatings(), HELPSTEER)
-    assert rated["prompt"] == [says(USER, "c#")]
-    assert rated["completion"] == [says(ASSISTANT, "A language.")]
+def test_helpsteer_rating_is_the_helpfulness_and_all_attributes_are_kept():
+    (rated,) = convert(HelpsteerRatings(), HELPSTEER)
+    assert rated["prompt"] == [message(USER, "c#")]
+    assert rated["completion"] == [message(ASSISTANT, "A language.")]
     assert (rated["rating"], rated["attributes"]["verbosity"]) == (3, 1)
 
 
-def test_helpsteer_disagreements_are_one_rating_an_annotator():
+def test_helpsteer_disagreements_become_one_row_per_annotator():
     lists = {name: [value, value - 1] for name, value in HELPSTEER.items() if isinstance(value, int)}
-    rows = read(HelpsteerRatings(), HELPSTEER | lists)
+    rows = convert(HelpsteerRatings(), HELPSTEER | lists)
     assert [row["rating"] for row in rows] == [3, 2]
     assert [row["attributes"]["correctness"] for row in rows] == [4, 3]
 
 
-def test_helpsteer2_preferences_above_zero_are_for_the_second_response():
-    (pair,) = read(Helpsteer2Preference(), HELPSTEER2_PREFERENCE)
-    assert pair["prompt"] == [says(USER, "Hi"), says(ASSISTANT, "Hello!"), says(USER, "Why?")]
-    assert pair["chosen"] == [says(ASSISTANT, "Because.")]
+def test_helpsteer2_positive_strength_prefers_the_second_response():
+    (pair,) = convert(Helpsteer2Preference(), HELPSTEER2_PREFERENCE)
+    assert pair["prompt"] == [message(USER, "Hi"), message(ASSISTANT, "Hello!"), message(USER, "Why?")]
+    assert pair["chosen"] == [message(ASSISTANT, "Because.")]
     assert pair["margin"] == 2.0
     assert (pair["preference"], pair["tie"]) == ((1 + 1 + 0.5) / 3, 1 / 3)
 
 
-def test_helpsteer3_preferences_below_zero_are_for_the_first_response():
-    (pair,) = read(Helpsteer3Preference(), HELPSTEER3)
-    assert pair["prompt"] == [says(USER, "Why?")]
-    assert pair["chosen"] == [says(ASSISTANT, "Because.")]
+def test_helpsteer3_negative_strength_prefers_the_first_response():
+    (pair,) = convert(Helpsteer3Preference(), HELPSTEER3)
+    assert pair["prompt"] == [message(USER, "Why?")]
+    assert pair["chosen"] == [message(ASSISTANT, "Because.")]
     assert (pair["margin"], pair["preference"], pair["tie"]) == (1.0, 0.5, 0.0)
 
 
 def test_a_strength_of_zero_is_a_tie():
-    (pair,) = read(Helpsteer3Preference(), HELPSTEER3 | {"overall_preference": 0, "individual_preference": None})
+    (pair,) = convert(Helpsteer3Preference(), HELPSTEER3 | {"overall_preference": 0, "individual_preference": None})
     assert (pair["margin"], pair["preference"], pair["tie"]) == (0.0, 0.5, 1.0)
 
 
 @pytest.mark.parametrize("strength", [4, -4, None])
-def test_a_strength_off_the_scale_is_refused(strength):
-    with pytest.raises(InvalidFeedbackError, match="outside -3 to 3"):
-        read(Helpsteer3Preference(), HELPSTEER3 | {"overall_preference": strength})
+def test_a_strength_outside_the_scale_is_refused(strength):
+    with pytest.raises(InvalidFeedbackError, match=f"strength is {strength}, outside -3 to 3. Fix or drop"):
+        convert(Helpsteer3Preference(), HELPSTEER3 | {"overall_preference": strength})
 
 
-def test_prm800k_steps_are_wrong_where_they_are_rated_below_zero():
-    (solution,) = read(Prm800k(), prm(step(("2 + 2", 0)), step((" = 5", -1), chosen=None), reason="found_error"))
+def test_prm800k_steps_with_negative_rating_are_wrong():
+    (solution,) = convert(Prm800k(), prm(step(("2 + 2", 0)), step((" = 5", -1), chosen=None), reason="found_error"))
     assert solution == {
         "prompt": "What is 2 + 2?\n\n",
         "completions": ["2 + 2", " = 5"],
@@ -155,99 +155,97 @@ def test_prm800k_steps_are_wrong_where_they_are_rated_below_zero():
     }
 
 
-def test_prm800k_alternatives_come_below_the_steps_before_them():
-    solution, other = read(Prm800k(), prm(step(("a", 1)), step(("c", -1), ("b", 1), chosen=1)))
+def test_prm800k_alternatives_follow_the_steps_before_them():
+    solution, other = convert(Prm800k(), prm(step(("a", 1)), step(("c", -1), ("b", 1), chosen=1)))
     assert solution["completions"] == ["a", "b"]
     assert solution["labels"] == [True, True]
     assert other == {"prompt": "What is 2 + 2?\n\na\n", "completions": ["c"], "labels": [False]}
 
 
 @pytest.mark.parametrize("human", ["b", {"text": "b", "rating": 1}])
-def test_prm800k_steps_that_a_labeller_wrote_are_right(human):
-    solution, other = read(Prm800k(), prm(step(("a", 1)), step(("c", -1), chosen=None, human=human)))
+def test_prm800k_steps_written_by_a_labeller_are_right(human):
+    solution, other = convert(Prm800k(), prm(step(("a", 1)), step(("c", -1), chosen=None, human=human)))
     assert (solution["completions"], solution["labels"]) == (["a", "b"], [True, True])
     assert other["labels"] == [False]
 
 
-def test_prm800k_steps_without_a_rating_become_part_of_the_prompt():
-    before, after = read(Prm800k(), prm(step(("a", 1)), step(("b", None)), step(("c", -1))))
+def test_prm800k_steps_without_rating_become_part_of_the_prompt():
+    before, after = convert(Prm800k(), prm(step(("a", 1)), step(("b", None)), step(("c", -1))))
     assert (before["completions"], before["labels"]) == (["a"], [True])
     assert after == {"prompt": "What is 2 + 2?\n\na\nb\n", "completions": ["c"], "labels": [False]}
 
 
-def test_prm800k_solutions_without_a_label_say_nothing():
-    assert read(Prm800k(), prm(reason="bad_problem")) == []
-    assert read(Prm800k(), prm(step(chosen=None), reason="give_up")) == []
+def test_prm800k_solutions_without_labels_have_no_feedback():
+    assert convert(Prm800k(), prm(reason="bad_problem")) == []
+    assert convert(Prm800k(), prm(step(chosen=None), reason="give_up")) == []
 
 
-def test_math_shepherd_reads_signs_in_the_places_of_the_marks():
-    assert read(MathShepherd(), SHEPHERD) == [
+def test_math_shepherd_labels_replace_the_step_markers():
+    assert convert(MathShepherd(), SHEPHERD) == [
         {
-            "prompt": "Ann has 2 + 2 pears. AttentionOptions many? ",
+            "prompt": "Ann has 2 + 2 pears. How many? ",
             "completions": ["Step 1: She has 2 + 2.", "Step 2: That is 5. The answer is: 5"],
             "labels": [True, False],
         }
     ]
 
 
-def test_math_shepherd_leaves_out_a_mark_inside_the_problem():
-    told = "Round to ки the nearest. Step 1: 5 ки\nStep 2: 6 ки"
-    (answer,) = read(MathShepherd(), {"input": told, "label": "Round to + the nearest. Step 1: 5 -\nStep 2: 6 +"})
+def test_math_shepherd_ignores_a_marker_within_the_problem():
+    text = "Round to ки the nearest. Step 1: 5 ки\nStep 2: 6 ки"
+    (answer,) = convert(MathShepherd(), {"input": text, "label": "Round to + the nearest. Step 1: 5 -\nStep 2: 6 +"})
     assert answer["prompt"] == "Round to  the nearest. "
     assert answer["labels"] == [False, True]
 
 
-def test_math_shepherd_finds_the_question_where_no_step_is_named():
-    (answer,) = read(
-        MathShepherd(), {"input": "AttentionOptions many? Four. ки", "label": "AttentionOptions many? Four. +"}
-    )
-    assert (answer["prompt"], answer["completions"]) == ("AttentionOptions many? ", ["Four."])
+def test_math_shepherd_splits_after_the_question_without_step_names():
+    (answer,) = convert(MathShepherd(), {"input": "How many? Four. ки", "label": "How many? Four. +"})
+    assert (answer["prompt"], answer["completions"]) == ("How many? ", ["Four."])
 
 
 @pytest.mark.parametrize(
-    ("row", "told"),
+    ("row", "message"),
     [
-        ({"input": "Step 1: a ки", "label": "Step 1: a ?"}, "has '[?]' where part 1"),
-        ({"input": "Step 1: a ки", "label": "Step 1: b +"}, "where part 1"),
-        ({"input": "Step 1: a", "label": "Step 1: a"}, "no mark"),
+        ({"input": "Step 1: a ки", "label": "Step 1: a ?"}, "has '[?]' at the end of part 1"),
+        ({"input": "Step 1: a ки", "label": "Step 1: b +"}, "at the end of part 1"),
+        ({"input": "Step 1: a", "label": "Step 1: a"}, "no marker"),
         ({"input": "Four. ки", "label": "Four. +"}, "neither 'Step 1:' nor a question mark"),
     ],
 )
-def test_math_shepherd_refuses_what_it_cannot_tell_apart(row, told):
-    with pytest.raises(InvalidFeedbackError, match=told):
-        read(MathShepherd(), row)
+def test_math_shepherd_refuses_rows_that_cannot_be_split(row, message):
+    with pytest.raises(InvalidFeedbackError, match=message):
+        convert(MathShepherd(), row)
 
 
 def test_open_assistant_ranks_the_answers_to_one_message():
-    assert read(OpenAssistant(), *TREE) == [
+    assert convert(OpenAssistant(), *TREE) == [
         {
-            "prompt": [says(USER, "ask")],
-            "completions": [[says(ASSISTANT, "good")], [says(ASSISTANT, "bad")]],
+            "prompt": [message(USER, "ask")],
+            "completions": [[message(ASSISTANT, "good")], [message(ASSISTANT, "bad")]],
             "ranks": [0, 1],
         }
     ]
 
 
-def test_open_assistant_prompts_begin_with_the_first_message():
-    second = [message("other", "more", "assistant", rank=1)]
-    *_, deeper = read(OpenAssistant(), *TREE, *second)
-    assert deeper["prompt"] == [says(USER, "ask"), says(ASSISTANT, "good"), says(USER, "more")]
+def test_open_assistant_prompts_start_at_the_root_message():
+    second = [tree_message("other", "more", "assistant", rank=1)]
+    *_, deeper = convert(OpenAssistant(), *TREE, *second)
+    assert deeper["prompt"] == [message(USER, "ask"), message(ASSISTANT, "good"), message(USER, "more")]
 
 
 def test_open_assistant_needs_whole_trees():
-    with pytest.raises(InvalidFeedbackError, match="The message ask is an ancestor"):
-        read(OpenAssistant(), *TREE[1:])
+    with pytest.raises(InvalidFeedbackError, match=r"message ask is an ancestor.*Pass whole conversation trees"):
+        convert(OpenAssistant(), *TREE[1:])
 
 
-def test_mt_bench_conversations_end_with_the_answer_that_was_judged():
-    (vote,) = read(ArenaVotes(), MT_BENCH)
+def test_mt_bench_conversations_end_with_the_answer_of_the_turn():
+    (vote,) = convert(ArenaVotes(), MT_BENCH)
     assert vote == {
-        "prompt": [says(USER, "Hi")],
-        "completions": [[says(ASSISTANT, "a1")], [says(ASSISTANT, "b1")]],
+        "prompt": [message(USER, "Hi")],
+        "completions": [[message(ASSISTANT, "a1")], [message(ASSISTANT, "b1")]],
         "votes": [0, 1],
         "ties": 0,
     }
-    (later,) = read(ArenaVotes(), MT_BENCH | {"turn": 2})
+    (later,) = convert(ArenaVotes(), MT_BENCH | {"turn": 2})
     assert [len(answer) for answer in later["completions"]] == [3, 3]
 
 
@@ -255,35 +253,36 @@ def test_mt_bench_conversations_end_with_the_answer_that_was_judged():
     ("winner", "votes", "ties"),
     [("model_a", [1, 0], 0), ("model_b", [0, 1], 0), ("tie", [0, 0], 1), ("tie (bothbad)", [0, 0], 1)],
 )
-def test_arena_votes_count_every_word_for_a_tie(winner, votes, ties):
-    (vote,) = read(ArenaVotes(), MT_BENCH | {"winner": winner})
+def test_arena_votes_accept_every_kind_of_tie(winner, votes, ties):
+    (vote,) = convert(ArenaVotes(), MT_BENCH | {"winner": winner})
     assert (vote["votes"], vote["ties"]) == (votes, ties)
 
 
 @pytest.mark.parametrize(
-    ("change", "told"), [({"winner": "both"}, "winner is 'both'"), ({"turn": 3}, "turn is 3, but .* 2 answers")]
+    ("change", "message"), [({"winner": "both"}, "winner is 'both'"), ({"turn": 3}, "turn is 3, but .* 2 answers")]
 )
-def test_arena_votes_refuse_what_cannot_be(change, told):
-    with pytest.raises(InvalidFeedbackError, match=told):
-        read(ArenaVotes(), MT_BENCH | change)
+def test_arena_votes_refuse_invalid_values(change, message):
+    with pytest.raises(InvalidFeedbackError, match=message):
+        convert(ArenaVotes(), MT_BENCH | change)
 
 
-def test_arena_tables_hold_turns_as_json():
-    (vote,) = read(ArenaTable(), ARENA_TABLE)
+def test_arena_tables_accept_turns_as_json():
+    (vote,) = convert(ArenaTable(), ARENA_TABLE)
     assert vote == {
-        "prompt": [says(USER, "Hi"), says(ASSISTANT, "Hello"), says(USER, "Why?")],
-        "completions": [[says(ASSISTANT, "Because")], [says(ASSISTANT, "")]],
+        "prompt": [message(USER, "Hi"), message(ASSISTANT, "Hello"), message(USER, "Why?")],
+        "completions": [[message(ASSISTANT, "Because")], [message(ASSISTANT, "")]],
         "votes": [0, 0],
         "ties": 1,
     }
 
 
 @pytest.mark.parametrize(
-    ("change", "told"), [({"winner_model_a": 1}, "one alone should be 1"), ({"prompt": '"Hi"'}, "which is no list")]
+    ("change", "message"),
+    [({"winner_model_a": 1}, "exactly one of them must be 1"), ({"prompt": '"Hi"'}, "which is not a list")],
 )
-def test_arena_tables_refuse_what_cannot_be(change, told):
-    with pytest.raises(InvalidFeedbackError, match=told):
-        read(ArenaTable(), ARENA_TABLE | change)
+def test_arena_tables_refuse_invalid_values(change, message):
+    with pytest.raises(InvalidFeedbackError, match=message):
+        convert(ArenaTable(), ARENA_TABLE | change)
 
 
 @pytest.mark.parametrize(
@@ -299,10 +298,10 @@ def test_arena_tables_refuse_what_cannot_be(change, told):
         },
     ],
 )
-def test_earlier_names_of_tokenized_pairs_are_read_without_padding(row):
-    assert read(TokenizedPairs(), row) == [{"chosen_ids": [1, 2], "rejected_ids": [1, 3], "margin": 0.5}]
+def test_tokenized_pairs_of_earlier_trl_versions_lose_their_padding(row):
+    assert convert(TokenizedPairs(), row) == [{"chosen_ids": [1, 2], "rejected_ids": [1, 3], "margin": 0.5}]
 
 
 @pytest.mark.parametrize("row", NATIVE)
-def test_the_types_of_trl_are_read_as_they_are(row):
-    assert read(Native(), row) == [row]
+def test_dataset_types_of_trl_are_unchanged(row):
+    assert convert(Native(), row) == [row]

@@ -1,4 +1,4 @@
-"""The page on data layouts knows every converter, and its example runs."""
+"""The page on dataset formats lists every converter, and its example runs."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ from rlhf_losses.hooks.builtins import provide_dataset_converters
 PAGE = (Path(__file__).parents[2] / "docs/how-to/use-your-data.md").read_text(encoding="utf-8")
 
 
-def test_the_page_has_a_line_for_every_built_in_adapter():
+def test_the_page_lists_every_built_in_converter():
     assert re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE) == [
         converter.name() for converter in provide_dataset_converters()
     ]

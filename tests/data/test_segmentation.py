@@ -1,29 +1,29 @@
-"""Segments are joined without a change and cut again without a loss."""
+"""Steps are joined without changes, and texts are split into steps without losses."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlhf_losses.data.segmentation import SPLITTERS, find_splitter, join_segments, split_segments
+from rlhf_losses.data.segmentation import SEGMENTATIONS, infer_segmentation, join_segments, split_segments
 
 TEXTS = st.text(alphabet='ab.!? \n"', max_size=60)
 
 
-@given(TEXTS, st.sampled_from(sorted(SPLITTERS)))
-def test_the_pieces_of_a_text_add_up_to_it(text, how):
-    assert "".join(split_segments(text, how)) == text
+@given(TEXTS, st.sampled_from(sorted(SEGMENTATIONS)))
+def test_the_steps_of_a_text_add_up_to_it(text, segmentation):
+    assert "".join(split_segments(text, segmentation)) == text
 
 
-def test_a_separator_goes_only_where_no_white_space_parts_two_steps():
+def test_a_separator_is_added_only_between_steps_without_white_space():
     assert join_segments(["One. ", "Two.", " Three.", "Four"], "|") == ["One. ", "Two.", " Three.|", "Four"]
 
 
-@pytest.mark.parametrize("how", sorted(SPLITTERS))
-def test_the_way_of_cutting_is_found_from_the_data(how):
-    mark = {"sentences": ". ", "lines": "\n", "paragraphs": ".\n\n"}[how]
+@pytest.mark.parametrize("segmentation", sorted(SEGMENTATIONS))
+def test_the_segmentation_is_inferred_from_the_data(segmentation):
+    mark = {"sentences": ". ", "lines": "\n", "paragraphs": ".\n\n"}[segmentation]
     answers = [[f"a b{mark}", f"c d{mark}", "e"], [f"f{mark}", "g h"]]
-    assert find_splitter(answers) == how
+    assert infer_segmentation(answers) == segmentation
 
 
-def test_an_empty_text_is_one_empty_segment():
+def test_an_empty_text_is_one_empty_step():
     assert split_segments("", "sentences") == [""]

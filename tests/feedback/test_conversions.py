@@ -1,4 +1,4 @@
-"""Feedback can be read as poorer feedback, never as richer."""
+"""Feedback converts to types with less information, never to types with more."""
 
 from itertools import product
 
@@ -21,7 +21,7 @@ from rlhf_losses.feedback import (
 )
 from rlhf_losses.testing.strategies import scores_with
 
-DOWN = {
+COARSER = {
     Votes: {Pairs},
     Ratings: {Rankings, Pairs},
     Rankings: {Pairs},
@@ -44,35 +44,35 @@ EXAMPLES = {
 
 
 def as_sets(pairs):
-    """Return the comparisons of a batch, without their order."""
+    """Return the comparisons of a batch in sorted order."""
     return sorted(zip(pairs.chosen.tolist(), pairs.rejected.tolist(), pairs.preference.tolist(), strict=True))
 
 
 @pytest.mark.parametrize(
-    ("kind", "target"), list(product(FEEDBACK_TYPES, FEEDBACK_TYPES)), ids=lambda kind: kind.__name__
+    ("source", "target"), list(product(FEEDBACK_TYPES, FEEDBACK_TYPES)), ids=lambda one: one.__name__
 )
-def test_conversions_go_down_only(kind, target):
-    feedback = EXAMPLES[kind]
-    allowed = target is kind or target in DOWN[kind]
-    assert kind.is_convertible_to(target) == allowed
+def test_conversions_discard_information_only(source, target):
+    feedback = EXAMPLES[source]
+    allowed = target is source or target in COARSER[source]
+    assert source.is_convertible_to(target) == allowed
     if allowed:
         assert isinstance(feedback.convert_to(target), target)
     else:
-        with pytest.raises(FeedbackMismatchError, match="conversions go down only"):
+        with pytest.raises(FeedbackMismatchError, match=rf"{source.__name__} cannot .* to {target.__name__}: .* only"):
             feedback.convert_to(target)
 
 
-def test_a_conversion_that_does_not_exist_names_the_command_that_lists_losses():
+def test_the_message_for_a_missing_conversion_has_the_command_that_lists_losses():
     with pytest.raises(FeedbackMismatchError, match="rlhf-losses list --feedback labels"):
         EXAMPLES[Labels].convert_to(Pairs)
 
 
-def test_the_majority_of_votes_is_chosen_with_its_share_as_preference():
+def test_the_answer_with_more_votes_is_chosen_with_its_share_as_preference():
     votes = Votes(first=[0, 2], second=[1, 3], votes_first=[3, 1], votes_second=[1, 4])
     assert as_sets(votes.to_pairs()) == [(0, 1, 3 / 4), (3, 2, pytest.approx(4 / 5))]
 
 
-def test_a_tied_vote_counts_half_for_either_side():
+def test_a_vote_for_a_tie_counts_half_for_each_answer():
     votes = Votes(first=[0, 2], second=[1, 3], votes_first=[1, 0], votes_second=[0, 0], ties=[1, 2])
     assert as_sets(votes.to_pairs()) == [(0, 1, (1 + 1 / 2) / 2), (2, 3, 0.5)]
 
@@ -82,7 +82,7 @@ def test_equal_votes_are_a_tie():
     assert as_sets(votes.to_pairs()) == [(0, 1, 0.5)]
 
 
-def test_a_vote_of_one_mind_is_certain():
+def test_unanimous_votes_have_preference_1():
     votes = Votes(first=[0], second=[1], votes_first=[0], votes_second=[3])
     assert as_sets(votes.to_pairs()) == [(1, 0, 1.0)]
 
@@ -95,18 +95,18 @@ def test_ratings_rank_the_answers_of_a_prompt_from_high_to_low():
     assert rankings.sizes.tolist() == [3, 2]
 
 
-def test_ratings_of_different_prompts_are_not_compared():
+def test_ratings_of_different_prompts_form_no_pairs():
     ratings = Ratings(candidates=[0, 1, 2], ratings=[1.0, 5.0, 3.0], sizes=[1, 2])
     assert as_sets(ratings.convert_to(Pairs)) == [(1, 2, 1.0)]
 
 
-def test_a_prompt_with_one_rated_answer_ranks_nothing():
+def test_a_prompt_with_one_rating_has_no_ranking():
     ratings = Ratings(candidates=[0, 1], ratings=[1.0, 5.0], sizes=[1, 1])
     assert len(ratings.to_rankings()) == 0
     assert len(ratings.convert_to(Pairs)) == 0
 
 
-def test_a_ranking_is_all_its_pairs():
+def test_a_ranking_converts_to_all_its_pairs():
     rankings = Rankings(candidates=[5, 6, 7], ranks=[2, 3, 1], sizes=[3])
     assert as_sets(rankings.to_pairs()) == [(5, 6, 1.0), (7, 5, 1.0), (7, 6, 1.0)]
 
@@ -124,7 +124,7 @@ def test_a_list_of_k_answers_has_k_choose_two_pairs(drawn):
 
 
 @given(scores_with(Ratings))
-def test_ratings_and_their_pairs_never_disagree(drawn):
+def test_the_chosen_answer_of_a_pair_has_the_higher_rating(drawn):
     _, ratings = drawn
     value = dict(zip(ratings.candidates.tolist(), ratings.ratings.tolist(), strict=True))
     for better, worse, preference in as_sets(ratings.convert_to(Pairs)) if len(ratings.to_rankings()) else []:
@@ -132,43 +132,43 @@ def test_ratings_and_their_pairs_never_disagree(drawn):
 
 
 @given(scores_with(Votes))
-def test_votes_never_prefer_the_minority(drawn):
+def test_the_preference_of_votes_is_at_least_one_half(drawn):
     _, votes = drawn
     assert (votes.to_pairs().preference >= 0.5).all()
 
 
-def test_nothing_goes_down_to_nothing():
+def test_feedback_without_items_converts_to_feedback_without_items():
     assert len(Rankings.concatenate([]).to_pairs()) == 0
     assert len(Ratings.concatenate([]).convert_to(Pairs)) == 0
     assert len(Votes.concatenate([]).to_pairs()) == 0
 
 
-def test_a_kind_is_read_from_itself_where_it_is_there():
+def test_the_source_of_a_type_is_the_type_itself_if_available():
     assert find_source_type(Pairs, [Votes, Rankings, Pairs]) is Pairs
     assert find_source_type(Pairs, [Steps, Ratings]) is Ratings
     assert find_source_type(Rankings, [Pairs, Votes]) is None
     assert find_source_type(Steps, []) is None
 
 
-def test_conversions_keep_the_scores_that_they_point_at():
+def test_conversions_keep_the_positions_in_the_scores():
     rankings = Rankings(candidates=[3, 1], ranks=[1, 2], sizes=[2])
     scores = torch.tensor([9.0, 1.0, 9.0, 4.0])
     assert rankings.to_pairs().score_difference(scores).tolist() == [4.0 - 1.0]
 
 
-def test_a_preference_of_one_half_is_a_tie_where_nothing_else_is_said():
+def test_a_preference_of_one_half_without_tie_is_a_tie():
     win, tie, defeat = Pairs(chosen=[0, 0, 0], rejected=[1, 1, 1], preference=[1.0, 0.5, 0.75]).outcomes()
     assert (win.tolist(), tie.tolist(), defeat.tolist()) == ([1.0, 0.0, 0.75], [0.0, 1.0, 0.0], [0.0, 0.0, 0.25])
 
 
-def test_annotators_who_disagree_are_no_tie():
+def test_equal_numbers_of_votes_are_no_tie():
     split = Votes(first=[0, 0], second=[1, 1], votes_first=[2, 1], votes_second=[2, 1], ties=[0, 2]).to_pairs()
     assert split.preference.tolist() == [0.5, 0.5]
     win, tie, defeat = split.outcomes()
     assert (win.tolist(), tie.tolist(), defeat.tolist()) == ([0.5, 0.25], [0.0, 0.5], [0.5, 0.25])
 
 
-def test_what_is_said_to_be_no_tie_is_certain():
+def test_a_pair_that_is_no_tie_is_a_certain_win():
     win, tie, defeat = Pairs.from_row({"tie": False}).outcomes()
     assert (win.item(), tie.item(), defeat.item()) == (1.0, 0.0, 0.0)
 
@@ -182,5 +182,5 @@ def test_rankings_from_ratings_keep_the_ratings_as_grades():
     assert ratings.to_rankings().grades.tolist() == [3.0, 4.5, 4.5]
 
 
-def test_without_ratings_a_grade_is_the_number_of_ranks_below():
+def test_grades_without_ratings_are_the_numbers_of_ranks_below():
     assert Rankings(candidates=range(5), ranks=[2, 1, 2, 2, 1], sizes=[3, 2]).grades.tolist() == [0, 1, 0, 0, 1]

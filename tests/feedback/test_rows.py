@@ -1,4 +1,4 @@
-"""One data row becomes texts to score and feedback on their scores."""
+"""A row of a dataset becomes texts to score and feedback on their scores."""
 
 import pytest
 import torch
@@ -31,16 +31,16 @@ def test_a_pair_with_a_prompt_is_two_answers_to_it():
     assert (pairs.margin, pairs.weight, pairs.preference) == (None, None, None)
 
 
-def test_a_pair_without_a_prompt_holds_whole_texts():
+def test_a_pair_without_a_prompt_has_whole_texts():
     assert Pairs.answers({"chosen": GOOD, "rejected": BAD}) == [Answer(None, (GOOD,)), Answer(None, (BAD,))]
 
 
-def test_a_pair_of_conversations_stays_messages():
+def test_a_pair_of_conversations_has_messages():
     row = {"prompt": ASK, "chosen": REPLY, "rejected": OTHER}
     assert Pairs.answers(row) == [Answer(ASK, (REPLY,)), Answer(ASK, (OTHER,))]
 
 
-def test_the_numbers_of_a_pair_are_read():
+def test_the_optional_columns_of_a_pair_are_read():
     pairs = Pairs.from_row({"chosen": GOOD, "rejected": BAD, "margin": 2, "weight": 0.5, "preference": 0.75})
     assert pairs.margin.tolist() == [2.0]
     assert pairs.weight.tolist() == [0.5]
@@ -48,7 +48,7 @@ def test_the_numbers_of_a_pair_are_read():
 
 
 @pytest.mark.parametrize("column", ["margin", "weight", "preference"])
-def test_a_number_that_is_null_in_a_row_counts_as_absent(column):
+def test_an_optional_column_that_is_null_is_ignored(column):
     assert getattr(Pairs.from_row({"chosen": GOOD, "rejected": BAD, column: None}), column) is None
 
 
@@ -62,7 +62,7 @@ def test_a_ranking_is_one_list_of_answers():
     assert len(rankings) == 1
 
 
-def test_only_the_order_of_ranks_counts():
+def test_only_the_order_of_ranks_matters():
     row = {"completions": [BAD, GOOD, WORSE, "?"], "ranks": [10, 2.5, 10, 40]}
     assert Rankings.from_row(row).ranks.tolist() == [2, 1, 2, 3]
 
@@ -101,7 +101,7 @@ def test_the_steps_of_one_answer_are_its_parts(labels, read):
     assert steps.values.tolist() == read
 
 
-def test_votes_are_counts_for_two_answers():
+def test_votes_are_counts_of_two_answers():
     row = {"prompt": PROMPT, "completions": [GOOD, BAD], "votes": [2, 1]}
     assert Votes.answers(row) == [Answer(PROMPT, (GOOD,)), Answer(PROMPT, (BAD,))]
     votes = Votes.from_row(row)
@@ -109,7 +109,7 @@ def test_votes_are_counts_for_two_answers():
     assert Votes.from_row({**row, "ties": 3}).ties.tolist() == [3.0]
 
 
-def test_a_row_may_carry_several_kinds():
+def test_a_row_can_have_several_feedback_types():
     row = {"prompt": PROMPT, "chosen": GOOD, "rejected": BAD, "completion": WORSE, "label": False}
     assert Mixed.answers(row) == [Answer(PROMPT, (text,)) for text in (GOOD, BAD, WORSE)]
     mixed = Mixed.from_row(row)
@@ -125,7 +125,7 @@ def test_positions_count_the_parts_of_all_answers():
 
 
 @pytest.mark.parametrize(
-    ("columns", "kinds"),
+    ("columns", "types"),
     [
         (["chosen", "rejected"], [Pairs]),
         (["prompt", "chosen", "rejected", "margin"], [Pairs]),
@@ -143,15 +143,22 @@ def test_positions_count_the_parts_of_all_answers():
         ([], []),
     ],
 )
-def test_columns_tell_the_kinds_that_data_hold(columns, kinds):
-    assert feedback_types_in_columns(columns) == tuple(kinds)
+def test_columns_determine_the_feedback_types(columns, types):
+    assert feedback_types_in_columns(columns) == tuple(types)
 
 
-@pytest.mark.parametrize("kind", FEEDBACK_TYPES, ids=lambda kind: kind.__name__)
-def test_every_way_to_write_a_kind_is_recognised_with_its_optional_columns(kind):
-    for way in kind.columns:
-        assert kind.held_by([*way, *kind.optional_columns])
-        assert not kind.held_by(way[1:])
+@pytest.mark.parametrize("feedback_type", FEEDBACK_TYPES, ids=lambda one: one.__name__)
+def test_each_set_of_columns_matches_its_feedback_type(feedback_type):
+    for alternative in feedback_type.columns:
+        assert feedback_type.matches_columns([*alternative, *feedback_type.optional_columns])
+        assert not feedback_type.matches_columns(alternative[1:])
+
+
+def test_only_the_given_feedback_types_of_a_row_are_read():
+    row = {"chosen": GOOD, "rejected": BAD, "completion": WORSE, "label": False}
+    mixed = Mixed.from_row(row, [Labels])
+    assert [type(part) for part in mixed.parts] == [Labels]
+    assert mixed.convert_to(Labels).candidates.tolist() == [0]
 
 
 def test_fields_take_lists_and_keep_tensors():

@@ -1,4 +1,4 @@
-"""Plugins made on the spot: a module with an entry point in a folder on the path, or a file."""
+"""Fixtures that write plugins: installed modules with an entry point, and plugin files."""
 
 import importlib
 import sys
@@ -6,18 +6,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from plugin_code import HEAD, HOOK, LOSS
+from plugin_code import HEAD, LOSS, LOSS_HOOK
 
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """Put a plugin on the path, with the metadata that an installed distribution has."""
+    """Install a plugin: write a module and the metadata of a distribution to a folder on the path."""
     site = tmp_path / "site"
     site.mkdir()
     monkeypatch.syspath_prepend(str(site))
     before = set(sys.modules)
 
-    def make(name: str, code: str = LOSS + HOOK, version: str = "1.2.3") -> None:
+    def make(name: str, code: str = LOSS + LOSS_HOOK, version: str = "1.2.3") -> None:
         (site / f"acme_{name}.py").write_text(HEAD + code)
         about = site / f"acme_{name}-{version}.dist-info"
         about.mkdir()
@@ -33,10 +33,10 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 
 @pytest.fixture
 def plugin_file(tmp_path: Path) -> Iterator[Callable[..., Path]]:
-    """Write a plugin that is one file."""
+    """Write a plugin that consists of one file."""
     before = set(sys.modules)
 
-    def write(name: str, code: str = LOSS + HOOK) -> Path:
+    def write(name: str, code: str = LOSS + LOSS_HOOK) -> Path:
         file = tmp_path / name
         file.parent.mkdir(exist_ok=True, parents=True)
         file.write_text(HEAD + code)

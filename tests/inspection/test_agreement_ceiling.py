@@ -1,4 +1,4 @@
-"""The ceiling is what the best order of the texts is_convertible_to, found here by trying every order."""
+"""The agreement ceiling equals the agreement of the best order of the texts, found here by trying every order."""
 
 from itertools import permutations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlhf_losses.inspection.agreement_ceiling import LARGEST, agreement_of_two, ceiling
+from rlhf_losses.inspection.agreement_ceiling import MAX_EXACT_TEXTS, agreement_ceiling
 from rlhf_losses.inspection.comparisons import Comparisons
 
 
@@ -16,35 +16,33 @@ def compared(*counts):
     return Comparisons(*np.array(counts, dtype=float).reshape(-1, 5).T)
 
 
-def best_order(said):
-    """Return the share of voices that the best of all orders agrees with."""
-    texts = sorted({*said.first, *said.second})
-    decided = (said.wins + said.defeats).sum()
+def best_order(comparisons):
+    """Return the share of annotations that the best of all orders agrees with."""
+    texts = sorted({*comparisons.first, *comparisons.second})
+    decided = (comparisons.wins + comparisons.defeats).sum()
 
     def agreed(order):
         place = {text: -i for i, text in enumerate(order)}
-        return sum(
-            win if place[a] > place[b] else defeat
-            for a, b, win, defeat in zip(said.first, said.second, said.wins, said.defeats, strict=True)
-        )
+        sides = zip(comparisons.first, comparisons.second, comparisons.wins, comparisons.defeats, strict=True)
+        return sum(wins if place[a] > place[b] else defeats for a, b, wins, defeats in sides)
 
     return max(agreed(order) for order in permutations(texts)) / decided
 
 
-def test_the_side_with_more_voices_is_taken():
-    said = compared((0, 1, 2, 1, 1), (2, 3, 3, 0, 0))
-    assert ceiling(said).share == (2 + 3) / (2 + 1 + 3)
+def test_the_ceiling_agrees_with_the_majority():
+    comparisons = compared((0, 1, 2, 1, 1), (2, 3, 3, 0, 0))
+    assert agreement_ceiling(comparisons).share == (2 + 3) / (2 + 1 + 3)
 
 
-def test_ties_are_no_voices():
-    assert ceiling(compared((0, 1, 0, 5, 0))) is None
-    assert ceiling(compared()) is None
+def test_ties_do_not_count():
+    assert agreement_ceiling(compared((0, 1, 0, 5, 0))) is None
+    assert agreement_ceiling(compared()) is None
 
 
-def test_a_circle_loses_its_weakest_preference():
-    said = compared((0, 1, 3, 0, 0), (1, 2, 3, 0, 0), (0, 2, 0, 0, 2))
-    assert ceiling(said).share == (3 + 3) / (3 + 3 + 2)
-    assert ceiling(said).exact
+def test_a_cycle_violates_its_weakest_preference():
+    comparisons = compared((0, 1, 3, 0, 0), (1, 2, 3, 0, 0), (0, 2, 0, 0, 2))
+    assert agreement_ceiling(comparisons).share == (3 + 3) / (3 + 3 + 2)
+    assert agreement_ceiling(comparisons).is_exact
 
 
 @given(
@@ -56,27 +54,12 @@ def test_a_circle_loses_its_weakest_preference():
 )
 def test_no_order_of_five_texts_does_better(counts):
     pairs = [(a, b) for a in range(5) for b in range(a + 1, 5)]
-    said = compared(*((*pair, *count) for pair, count in zip(pairs, counts, strict=True)))
-    assert ceiling(said).share == pytest.approx(best_order(said))
+    comparisons = compared(*((*pair, *count) for pair, count in zip(pairs, counts, strict=True)))
+    assert agreement_ceiling(comparisons).share == pytest.approx(best_order(comparisons))
 
 
-def test_a_circle_that_is_too_large_gives_a_bound_and_says_so():
-    size = LARGEST + 1
-    said = compared(*((i, (i + 1) % size, 1, 0, 0) for i in range(size)))
-    assert ceiling(said).share == 1.0
-    assert not ceiling(said).exact
-
-
-def test_two_annotators_agree_as_often_as_their_pairs_do():
-    said = compared((0, 1, 2, 0, 1), (2, 3, 0, 3, 0), (4, 5, 1, 0, 0))
-    assert agreement_of_two(said) == pytest.approx((1 / 3 + 1) / 2)  # of three annotators one pair of three agrees
-
-
-def test_one_annotation_says_nothing_about_agreement():
-    assert np.isnan(agreement_of_two(compared((0, 1, 1, 0, 0))))
-
-
-def test_the_agreement_of_two_is_unbiased():
-    draws = np.random.default_rng(0).multinomial(3, [0.6, 0.1, 0.3], size=20_000)
-    said = Comparisons(np.arange(20_000), np.arange(20_000) + 20_000, *draws.T.astype(float))
-    assert agreement_of_two(said) == pytest.approx(0.6**2 + 0.1**2 + 0.3**2, abs=0.01)
+def test_a_cycle_that_is_too_large_gives_an_upper_bound():
+    size = MAX_EXACT_TEXTS + 1
+    comparisons = compared(*((i, (i + 1) % size, 1, 0, 0) for i in range(size)))
+    assert agreement_ceiling(comparisons).share == 1.0
+    assert not agreement_ceiling(comparisons).is_exact

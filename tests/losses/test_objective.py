@@ -1,20 +1,24 @@
-"""Losses add and scale."""
+"""Losses add and scale, and sums of losses are objectives."""
 
 import pickle
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError, dataclass, fields, replace
 
 import pytest
 import torch
 
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError, InvalidLossError, PluginError
 from rlhf_losses.feedback import Labels, Mixed, Pairs, Rankings, Ratings, Steps
+from rlhf_losses.hooks import loss_registry
 from rlhf_losses.losses import (
     Aggregated,
     BradleyTerry,
     CenteredBradleyTerry,
     Hinge,
     LossProperty,
+    NamedObjective,
+    Objective,
     PairwiseLoss,
+    RaoKupper,
     SquaredDifference,
     Term,
     WeightedSum,
@@ -27,6 +31,7 @@ from rlhf_losses.losses import (
     hinge,
     list_net,
     plackett_luce,
+    rao_kupper,
     score_decay,
     segment_hinge,
     segment_rating,
@@ -34,46 +39,52 @@ from rlhf_losses.losses import (
     thurstone,
 )
 from rlhf_losses.testing import check_loss
-from rlhf_losses.testing.property_rules import CLAIM_RULES
+from rlhf_losses.testing.property_rules import PROPERTY_RULES
 
 SCORES = torch.tensor([2.0, 0.5, -1.0])
 ONE_PAIR = Pairs(chosen=[0], rejected=[1])
 
 
-def test_a_sum_costs_the_weighted_sum_of_its_terms():
-    cost = (bradley_terry + 0.25 * centering + hinge * 2)(SCORES, ONE_PAIR)
+def test_a_sum_is_the_weighted_sum_of_its_terms():
+    value = (bradley_terry + 0.25 * centering + hinge * 2)(SCORES, ONE_PAIR)
     parts = [bradley_terry(SCORES, ONE_PAIR), centering(SCORES, ONE_PAIR), hinge(SCORES, ONE_PAIR)]
-    assert float(cost) == pytest.approx(float(parts[0] + 0.25 * parts[1] + 2 * parts[2]))
+    assert float(value) == pytest.approx(float(parts[0] + 0.25 * parts[1] + 2 * parts[2]))
+
+
+def test_calling_a_loss_gives_the_mean_over_items():
+    two_pairs = Pairs(chosen=[0, 0], rejected=[1, 2])
+    assert thurstone(SCORES, two_pairs) == thurstone.per_item_loss(SCORES, two_pairs).mean()
+    assert thurstone.as_objective()(SCORES, two_pairs) == thurstone(SCORES, two_pairs)
 
 
 def test_terms_are_averaged_over_their_own_items():
     two_pairs = Pairs(chosen=[0, 0], rejected=[1, 2])
-    cost = (hinge + score_decay)(SCORES, two_pairs)
-    assert float(cost) == pytest.approx((0 + 0) / 2 + (2.0**2 + 0.5**2 + 1.0**2) / 3)
+    value = (hinge + score_decay)(SCORES, two_pairs)
+    assert float(value) == pytest.approx((0 + 0) / 2 + (2.0**2 + 0.5**2 + 1.0**2) / 3)
 
 
-def test_each_term_reads_its_own_kind_of_feedback():
+def test_each_term_uses_its_own_feedback_type():
     both = Mixed((ONE_PAIR, Steps(steps=[2], values=[1.0])))
-    cost = (hinge + 0.5 * segment_hinge)(SCORES, both)
-    assert float(cost) == 0 + 0.5 * (1 - -1.0)
+    value = (hinge + 0.5 * segment_hinge)(SCORES, both)
+    assert float(value) == 0 + 0.5 * (1 - -1.0)
 
 
-def test_a_term_without_items_in_this_batch_costs_nothing():
+def test_a_term_without_items_in_a_batch_is_0():
     only_pairs = Mixed((ONE_PAIR, Steps(steps=[], values=[])))
     scores = SCORES.clone().requires_grad_()
-    cost = (bradley_terry + segment_hinge)(scores, only_pairs)
-    cost.backward()
-    assert cost == bradley_terry(SCORES, ONE_PAIR)
+    value = (bradley_terry + segment_hinge)(scores, only_pairs)
+    value.backward()
+    assert value == bradley_terry(SCORES, ONE_PAIR)
     assert scores.grad[2] == 0
 
 
-def test_brackets_and_nested_sums_are_flattened():
+def test_parentheses_and_nested_sums_are_flattened():
     left = (bradley_terry + centering) + score_decay
     assert left == bradley_terry + (centering + score_decay)
-    assert [str(part) for part in left.parts] == ["bradley_terry", "centering", "score_decay"]
+    assert [str(summand) for summand in left.summands] == ["bradley_terry", "centering", "score_decay"]
 
 
-def test_a_weight_reaches_every_term_of_a_sum():
+def test_a_weight_multiplies_every_term_of_a_sum():
     assert 2 * (bradley_terry + 0.5 * centering) == 2 * bradley_terry + centering
 
 
@@ -82,26 +93,26 @@ def test_weights_multiply():
     assert 3 * (0.5 * bradley_terry) == 1.5 * bradley_terry
 
 
-def test_the_weight_may_stand_on_either_side():
+def test_the_weight_can_be_on_either_side():
     assert 0.5 * centering == centering * 0.5
 
 
-def test_weight_one_is_the_loss_itself():
+def test_the_weight_1_gives_the_loss_itself():
     assert 1 * bradley_terry == bradley_terry
 
 
-def test_weight_zero_stays_visible():
+def test_the_weight_0_is_kept():
     assert str(bradley_terry + 0 * centering) == "bradley_terry + 0 * centering"
 
 
 @pytest.mark.parametrize("weight", [-1, -1e-9, float("nan"), float("inf"), -float("inf"), True])
-def test_a_weight_that_would_reward_mistakes_is_refused(weight):
-    with pytest.raises(InvalidLossError, match=r"write a number from 0, like 0.01 \* centering"):
+def test_a_negative_or_infinite_weight_is_refused(weight):
+    with pytest.raises(InvalidLossError, match=rf"weight {weight}.* at least 0.*0.01 \* centering"):
         weight * centering
 
 
-def test_weights_that_multiply_to_infinity_are_refused():
-    with pytest.raises(InvalidLossError, match="endless weight"):
+def test_weights_with_an_infinite_product_are_refused():
+    with pytest.raises(InvalidLossError, match=r"weight inf.*0.01 \* centering"):
         1e200 * (1e200 * centering)
 
 
@@ -118,22 +129,55 @@ def test_losses_cannot_be_multiplied_or_subtracted():
         bradley_terry - centering
 
 
-def test_a_named_sum_has_the_terms_of_the_sum_it_stands_for():
+def test_a_named_objective_has_the_terms_of_the_equivalent_sum():
     named = CenteredBradleyTerry(coefficient=0.25)
     assert named.terms == (bradley_terry + 0.25 * centering).terms
     assert named(SCORES, ONE_PAIR) == (bradley_terry + 0.25 * centering)(SCORES, ONE_PAIR)
 
 
-def test_a_named_sum_keeps_its_name_in_a_sum():
+def test_a_named_objective_keeps_its_name_in_a_sum():
     loss = hinge + 2 * centered_bradley_terry
     assert str(loss) == "hinge + 2 * centered_bradley_terry"
     assert loss.terms == (Term(1, hinge), Term(2, bradley_terry), Term(0.02, centering))
 
 
-def test_a_sum_has_no_items_of_its_own():
-    for loss in (bradley_terry + centering, centered_bradley_terry):
-        with pytest.raises(TypeError, match=r"Price each: \[term.loss.price"):
-            loss.forward(SCORES, ONE_PAIR)
+def test_a_named_objective_has_options_a_name_and_a_feedback_type():
+    assert [(f.name, f.default) for f in fields(CenteredBradleyTerry)] == [("coefficient", 0.01)]
+    assert CenteredBradleyTerry.name() == "centered_bradley_terry"
+    assert CenteredBradleyTerry.feedback_type is Pairs
+    assert replace(centered_bradley_terry, coefficient=0.5).terms[1] == Term(0.5, centering)
+
+
+@pytest.mark.parametrize("name", ["eurus", "centered_bradley_terry"])
+def test_named_objectives_are_registered_between_the_pairwise_losses(name):
+    entry = loss_registry().entries[name]
+    assert issubclass(entry.cls, NamedObjective)
+    assert list(loss_registry())[:12].count(name) == 1
+
+
+def test_an_objective_has_no_per_item_loss_because_terms_have_different_items():
+    for objective in (bradley_terry + centering, centered_bradley_terry):
+        assert isinstance(objective, Objective)
+        assert not hasattr(objective, "per_item_loss")
+
+
+def test_as_objective_gives_one_term_for_a_loss_and_the_objective_itself():
+    assert hinge.as_objective().terms == (Term(1, hinge),)
+    total = hinge + centering
+    assert total.as_objective() is total
+    assert eurus.as_objective() is eurus
+
+
+def test_term_names_number_repeated_losses():
+    objective = hinge + Hinge(margin=2.0) + bradley_terry + hinge
+    assert objective.term_names == ("hinge", "hinge#2", "bradley_terry", "hinge#3")
+
+
+def test_each_term_has_its_own_loss_parameters():
+    objective = rao_kupper + 2 * RaoKupper(tie_width=0.5)
+    tie = Pairs(chosen=[0], rejected=[1], tie=[1.0])
+    narrow = objective(SCORES, tie, [{"log_tie_width": torch.tensor([0.5]).log()}, {}])
+    assert float(narrow) == pytest.approx(3 * float(RaoKupper(tie_width=0.5)(SCORES, tie)))
 
 
 def test_losses_are_values():
@@ -150,35 +194,37 @@ def test_losses_can_be_pickled_and_changed_by_replace():
     assert replace(bradley_terry, temperature=2.0) == BradleyTerry(temperature=2.0)
 
 
-def test_label_smoothing_gives_up_the_claims_to_be_monotone_and_proper():
+def test_label_smoothing_removes_monotone_and_proper():
     smoothed = BradleyTerry(label_smoothing=0.1)
-    assert smoothed.properties == BradleyTerry.properties & ~(LossProperty.MONOTONE | LossProperty.PROPER)
-    assert replace(smoothed, label_smoothing=0.0).properties == BradleyTerry.properties
-    far_ahead = torch.tensor([20.0, 0.0])
-    assert smoothed(far_ahead, ONE_PAIR) > smoothed(far_ahead / 2, ONE_PAIR)
+    assert smoothed.active_properties() == BradleyTerry.properties & ~(LossProperty.MONOTONE | LossProperty.PROPER)
+    assert replace(smoothed, label_smoothing=0.0).active_properties() == BradleyTerry.properties
+    large = torch.tensor([20.0, 0.0])
+    assert smoothed(large, ONE_PAIR) > smoothed(large / 2, ONE_PAIR)
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "received", "domain"),
     [
-        (lambda: BradleyTerry(label_smoothing=0.5), "from 0 to below 0.5"),
-        (lambda: BradleyTerry(label_smoothing=-0.1), "from 0 to below 0.5"),
-        (lambda: BradleyTerry(label_smoothing=float("nan")), "a finite number"),
-        (lambda: BradleyTerry(label_smoothing="much"), "a finite number"),
-        (lambda: BradleyTerry(label_smoothing=True), "a finite number"),
-        (lambda: BradleyTerry(temperature=0.0), "temperature=0.0"),
-        (lambda: BradleyTerry(temperature=float("inf")), "a finite number"),
-        (lambda: Hinge(margin=-1.0), "from 0"),
-        (lambda: CenteredBradleyTerry(coefficient=-0.01), "from 0"),
+        (lambda: BradleyTerry(label_smoothing=0.5), "label_smoothing=0.5", "a number in [0, 0.5)"),
+        (lambda: BradleyTerry(label_smoothing=-0.1), "label_smoothing=-0.1", "a number in [0, 0.5)"),
+        (lambda: BradleyTerry(label_smoothing=float("nan")), "label_smoothing=nan", "a number in [0, 0.5)"),
+        (lambda: BradleyTerry(label_smoothing="much"), "label_smoothing='much'", "a number in [0, 0.5)"),
+        (lambda: BradleyTerry(label_smoothing=True), "label_smoothing=True", "a number in [0, 0.5)"),
+        (lambda: BradleyTerry(temperature=0.0), "temperature=0.0", "a finite number of at least 1e-06"),
+        (lambda: BradleyTerry(temperature=float("inf")), "temperature=inf", "a finite number of at least 1e-06"),
+        (lambda: Hinge(margin=-1.0), "margin=-1.0", "a finite number of at least 0"),
+        (lambda: CenteredBradleyTerry(coefficient=-0.01), "coefficient=-0.01", "a finite number of at least 0"),
     ],
 )
-def test_options_out_of_range_are_refused_with_an_example(make, told):
-    with pytest.raises(InvalidLossError, match=told) as caught:
+def test_options_out_of_range_are_refused_with_an_example(make, received, domain):
+    with pytest.raises(InvalidLossError) as caught:
         make()
-    assert "write for example" in str(caught.value)
+    assert received in str(caught.value)
+    assert domain in str(caught.value)
+    assert "Write for example" in str(caught.value)
 
 
-def test_a_loss_goes_down_to_the_feedback_that_it_reads():
+def test_feedback_is_converted_to_the_type_of_the_loss():
     ratings = Ratings(candidates=[0, 1], ratings=[5.0, 3.0], sizes=[2])
     assert bradley_terry(SCORES, ratings) == bradley_terry(SCORES, ONE_PAIR)
     assert plackett_luce(SCORES, ratings) == plackett_luce(SCORES, ratings.to_rankings())
@@ -187,23 +233,23 @@ def test_a_loss_goes_down_to_the_feedback_that_it_reads():
 @pytest.mark.parametrize(
     "loss", [plackett_luce, accumulated_pairs, squared_error, cross_entropy, segment_rating], ids=str
 )
-def test_a_loss_never_goes_up_from_pairs(loss):
+def test_pairs_are_not_converted_to_types_with_more_information(loss):
     with pytest.raises(FeedbackMismatchError):
         loss(SCORES, ONE_PAIR)
 
 
 @pytest.mark.parametrize(
-    ("loss", "feedback", "told"),
+    ("loss", "feedback", "message"),
     [
-        (cross_entropy, Labels(candidates=[0], labels=[1.5]), "outside 0 to 1"),
-        (cross_entropy, Labels(candidates=[0], labels=[-1.0]), "outside 0 to 1"),
-        (segment_hinge, Steps(steps=[0], values=[0.7]), "take squared_error .* or segment_rating"),
-        (segment_hinge, Steps(steps=[0, 1], values=[-1.0, 0.0]), "both -1 and 0"),
+        (cross_entropy, Labels(candidates=[0], labels=[1.5]), "label 1.5.*outside 0 to 1.*Rescale"),
+        (cross_entropy, Labels(candidates=[0], labels=[-1.0]), "label -1.*outside 0 to 1.*Rescale"),
+        (segment_hinge, Steps(steps=[0], values=[0.7]), "labels.*0.7.*binary.*squared_error .* or segment_rating"),
+        (segment_hinge, Steps(steps=[0, 1], values=[-1.0, 0.0]), "both -1 and 0.*relabel"),
         (bradley_terry + segment_hinge, Mixed((ONE_PAIR, Steps(steps=[0], values=[0.7]))), "segment_rating"),
     ],
 )
-def test_labels_outside_the_domain_of_a_loss_are_refused(loss, feedback, told):
-    with pytest.raises(InvalidFeedbackError, match=told):
+def test_labels_outside_the_domain_of_a_loss_are_refused(loss, feedback, message):
+    with pytest.raises(InvalidFeedbackError, match=message):
         loss.check(feedback)
 
 
@@ -216,41 +262,42 @@ def test_labels_within_the_domain_of_a_loss_are_accepted():
 
 
 def test_a_loss_that_averages_is_refused():
+    @dataclass(frozen=True)
     class Mean(PairwiseLoss):
-        """Returns one number for all pairs."""
+        """Returns one value for all pairs."""
 
         def per_pair(self, score_difference):
             return score_difference.mean(0, keepdim=True)
 
-    with pytest.raises(PluginError, match="one number per item"):
+    with pytest.raises(PluginError, match=r"\(1,\) for 2 items.*one value per item.*Return a vector"):
         Mean().per_item_loss(SCORES, Pairs(chosen=[0, 0], rejected=[1, 2]))
 
 
-def test_scores_in_bfloat16_are_priced_in_float32():
+def test_scores_in_bfloat16_have_losses_in_float32():
     assert bradley_terry.per_item_loss(SCORES.bfloat16(), ONE_PAIR).dtype == torch.float32
     assert bradley_terry(SCORES.bfloat16(), ONE_PAIR).dtype == torch.float32
     assert bradley_terry.per_item_loss(SCORES.double(), ONE_PAIR).dtype == torch.float64
 
 
-def test_a_sum_of_one_loss_is_written_like_that_loss():
-    assert str(WeightedSum.of(bradley_terry)) == "bradley_terry"
+def test_a_sum_of_one_loss_has_the_text_of_the_loss():
+    assert isinstance(bradley_terry.as_objective(), WeightedSum)
+    assert str(bradley_terry.as_objective()) == "bradley_terry"
 
 
-def test_rankings_reach_pairwise_terms_of_a_mixed_loss():
+def test_rankings_are_converted_for_the_pairwise_terms_of_a_sum():
     rankings = Rankings(candidates=[0, 1, 2], ranks=[1, 2, 3], sizes=[3])
-    cost = (plackett_luce + 0.01 * centering)(SCORES, rankings)
+    value = (plackett_luce + 0.01 * centering)(SCORES, rankings)
     pairs = [(2.0 + 0.5) ** 2, (2.0 - 1.0) ** 2, (0.5 - 1.0) ** 2]
-    assert float(cost) == pytest.approx(float(plackett_luce(SCORES, rankings)) + 0.01 * sum(pairs) / 3)
+    assert float(value) == pytest.approx(float(plackett_luce(SCORES, rankings)) + 0.01 * sum(pairs) / 3)
 
 
-def test_a_sum_claims_what_all_its_terms_claim_and_a_sum_keeps():
+def test_a_sum_has_the_properties_of_all_terms_that_sums_preserve():
     lost = LossProperty.PROPER | LossProperty.HOMOGENEOUS
-    assert (
-        bradley_terry + 0.5 * plackett_luce
-    ).properties == bradley_terry.properties & plackett_luce.properties & ~lost
-    assert (squared_error + 0.1 * score_decay).properties == squared_error.properties & ~lost
-    assert (2 * bradley_terry).properties == bradley_terry.properties & ~lost
-    assert LossProperty.SHIFT_INVARIANT not in (bradley_terry + 0.01 * centering).properties
+    common = bradley_terry.properties & plackett_luce.properties
+    assert (bradley_terry + 0.5 * plackett_luce).active_properties() == common & ~lost
+    assert (squared_error + 0.1 * score_decay).active_properties() == squared_error.properties & ~lost
+    assert (2 * bradley_terry).active_properties() == bradley_terry.properties & ~lost
+    assert LossProperty.SHIFT_INVARIANT not in (bradley_terry + 0.01 * centering).active_properties()
 
 
 @pytest.mark.parametrize(
@@ -265,21 +312,21 @@ def test_a_sum_claims_what_all_its_terms_claim_and_a_sum_keeps():
     ],
     ids=str,
 )
-def test_what_a_sum_claims_is_true_of_it(loss):
-    assert loss.properties
-    for claim in loss.properties:
-        CLAIM_RULES[claim](loss)
+def test_the_properties_of_a_sum_are_true(loss):
+    assert loss.active_properties()
+    for one in loss.active_properties():
+        PROPERTY_RULES[one](loss)
 
 
-def test_check_loss_tests_the_claims_of_a_sum():
-    lying = bradley_terry + 0.01 * centering
-    object.__setattr__(lying, "properties", LossProperty.SHIFT_INVARIANT)
-    with pytest.raises(AssertionError, match="Drop SHIFT_INVARIANT from properties"):
-        check_loss(lying)
+def test_check_loss_tests_the_properties_of_a_sum():
+    wrong = bradley_terry + 0.01 * centering
+    object.__setattr__(wrong, "active_properties", lambda: LossProperty.SHIFT_INVARIANT)
+    with pytest.raises(AssertionError, match="Remove SHIFT_INVARIANT from properties"):
+        check_loss(wrong)
 
 
 @pytest.mark.parametrize(
-    ("loss", "claim"),
+    ("loss", "lost"),
     [
         (2 * bradley_terry, LossProperty.PROPER),
         (bradley_terry + thurstone, LossProperty.PROPER),
@@ -287,24 +334,24 @@ def test_check_loss_tests_the_claims_of_a_sum():
     ],
     ids=str,
 )
-def test_what_a_sum_loses_is_not_true_of_it(loss, claim):
-    assert all(claim in term.loss.properties for term in loss.terms)
+def test_a_property_that_a_sum_loses_is_false(loss, lost):
+    assert all(lost in term.loss.active_properties() for term in loss.terms)
     with pytest.raises(AssertionError, match="from properties"):
-        CLAIM_RULES[claim](loss)
+        PROPERTY_RULES[lost](loss)
 
 
 @pytest.mark.parametrize("loss", [eurus, centered_bradley_terry], ids=str)
-def test_a_named_sum_claims_what_it_stands_for_claims(loss):
-    assert loss.properties == loss.expand().properties
+def test_a_named_objective_has_the_properties_of_the_equivalent_sum(loss):
+    assert loss.active_properties() == loss.expand().active_properties() != LossProperty.NONE
 
 
 @pytest.mark.parametrize(
     "loss", [Hinge(margin=0.0), Hinge(margin=0.0, power=2.0), SquaredDifference(target=0.0)], ids=str
 )
-def test_without_a_distance_of_its_own_a_loss_is_homogeneous(loss):
-    assert LossProperty.HOMOGENEOUS in loss.properties
-    assert LossProperty.HOMOGENEOUS not in type(loss)().properties
+def test_a_loss_without_a_score_unit_of_its_own_is_homogeneous(loss):
+    assert LossProperty.HOMOGENEOUS in loss.active_properties()
+    assert LossProperty.HOMOGENEOUS not in type(loss)().active_properties()
     for one in (loss, Aggregated(of=loss), Aggregated(of=loss, by="minimum")):
-        CLAIM_RULES[LossProperty.HOMOGENEOUS](one)
-        assert LossProperty.HOMOGENEOUS in one.properties
-    assert LossProperty.HOMOGENEOUS not in Aggregated(of=loss, by="soft_minimum").properties
+        PROPERTY_RULES[LossProperty.HOMOGENEOUS](one)
+        assert LossProperty.HOMOGENEOUS in one.active_properties()
+    assert LossProperty.HOMOGENEOUS not in Aggregated(of=loss, by="soft_minimum").active_properties()

@@ -1,8 +1,8 @@
-"""Losses that are likelihoods find the true scores again, from thousands of answers drawn from their own model.
+"""Losses that are likelihoods recover the true scores from thousands of annotations drawn from their own model.
 
-Each question has a few possible answers, whose probabilities under the true scores the loss itself gives. Counts
-of answers are drawn, and the scores with the least mean cost are compared with the true ones, in units of their
-standard error (Huber's sandwich, which holds for other losses than likelihoods too).
+Each question has a few possible annotations, whose probabilities at the true scores are computed from the loss. Counts
+of annotations are drawn, and the scores with the smallest mean loss are compared with the true scores, in units of
+their standard error (Huber's sandwich estimator, which is valid for losses that are no likelihoods too).
 """
 
 from dataclasses import dataclass
@@ -26,26 +26,26 @@ from rlhf_losses.losses import (
 )
 
 TRUE = torch.tensor([-1.5, -0.75, -0.25, 0.0, 0.75, 1.75], dtype=torch.float64)
-ANSWERS_A_QUESTION = 400
+ANNOTATIONS_PER_QUESTION = 400
 
 
 @dataclass
 class Survey:
-    """All possible answers to some questions, laid end to end, and how often each was given."""
+    """All possible annotations of several questions, one after another, and the count of each."""
 
-    said: Feedback
+    feedback: Feedback
     question: torch.Tensor
     counts: torch.Tensor
 
 
 def pairs(ties: bool) -> list[list[Feedback]]:
-    """Return who of every two is better, or that they tie."""
-    ways = [{"preference": [1.0]}, {"preference": [0.0]}, *([{"tie": [1.0]}] if ties else [])]
-    return [[Pairs([a], [b], **way) for way in ways] for a, b in combinations(range(len(TRUE)), 2)]
+    """Return the outcomes of each pair of answers."""
+    outcomes = [{"preference": [1.0]}, {"preference": [0.0]}, *([{"tie": [1.0]}] if ties else [])]
+    return [[Pairs([a], [b], **outcome) for outcome in outcomes] for a, b in combinations(range(len(TRUE)), 2)]
 
 
 def strengths(levels: int) -> list[list[Feedback]]:
-    """Return by how much who of every two is better, from far better to far worse."""
+    """Return the strengths of preference of each pair of answers, from much better to much worse."""
     steps = [(float(abs(step)), float(step >= 0)) for step in range(levels, -levels - 1, -1)]
     return [
         [Pairs([a], [b], margin=[margin], preference=[first]) for margin, first in steps]
@@ -54,7 +54,7 @@ def strengths(levels: int) -> list[list[Feedback]]:
 
 
 def lists(ranks: set[tuple[int, ...]]) -> list[list[Feedback]]:
-    """Return the ways to rank every four answers."""
+    """Return the rankings of each four answers."""
     fours = combinations(range(len(TRUE)), 4)
     return [[Rankings(list(four), list(one), [4]) for one in sorted(ranks)] for four in fours]
 
@@ -65,7 +65,7 @@ FIRST_TWO = set(permutations((1, 2, 3, 3)))
 
 
 def questions(loss: Loss) -> list[list[Feedback]]:
-    """Return all that can be said to a loss, question by question."""
+    """Return all possible annotations for a loss, question by question."""
     if loss.feedback_type is Rankings:
         top = loss.top if isinstance(loss, PlackettLuce) else 1 if isinstance(loss, BestOfN) else None
         return lists({1: FIRST, 2: FIRST_TWO}.get(top, ORDERS))
@@ -80,36 +80,38 @@ def questions(loss: Loss) -> list[list[Feedback]]:
     return pairs(ties=isinstance(loss, TieLoss))
 
 
-def ask(model: Loss, flip_rate: float = 0.0, seed: int = 0, numbers: dict[str, torch.Tensor] | None = None) -> Survey:
-    """Draw answers from the model of a loss at the true scores; of two answers, some are noted the wrong way round."""
-    asked = questions(model)
-    said = type(asked[0][0]).concatenate([one for answers in asked for one in answers])
-    question = torch.tensor([number for number, answers in enumerate(asked) for _ in answers])
-    chances = (-model.per_item_loss(TRUE, said, numbers)).exp()
+def annotate(
+    loss: Loss, flip_rate: float = 0.0, seed: int = 0, parameters: dict[str, torch.Tensor] | None = None
+) -> Survey:
+    """Draw annotations from the model of a loss at the true scores; a share of the pairs has swapped labels."""
+    possible = questions(loss)
+    feedback = type(possible[0][0]).concatenate([one for annotations in possible for one in annotations])
+    question = torch.tensor([number for number, annotations in enumerate(possible) for _ in annotations])
+    probabilities = (-loss.per_item_loss(TRUE, feedback, parameters)).exp()
     generator = torch.Generator().manual_seed(seed)
     counts = []
-    for number in range(len(asked)):
-        chance = chances[question == number]
-        assert float(chance.sum()) == pytest.approx(1.0)
-        noted = (1 - flip_rate) * chance + flip_rate * chance.flip(0)
-        drawn = torch.multinomial(noted, ANSWERS_A_QUESTION, replacement=True, generator=generator)
-        counts.append(torch.bincount(drawn, minlength=len(chance)))
-    return Survey(said, question, torch.cat(counts).double())
+    for number in range(len(possible)):
+        probability = probabilities[question == number]
+        assert float(probability.sum()) == pytest.approx(1.0)
+        flipped = (1 - flip_rate) * probability + flip_rate * probability.flip(0)
+        drawn = torch.multinomial(flipped, ANNOTATIONS_PER_QUESTION, replacement=True, generator=generator)
+        counts.append(torch.bincount(drawn, minlength=len(probability)))
+    return Survey(feedback, question, torch.cat(counts).double())
 
 
 def fit(loss: Loss, survey: Survey) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the scores of least cost, the learned numbers after them, and the standard errors of both.
+    """Return the scores and loss parameters at the minimum of a loss, and their standard errors.
 
-    What the loss leaves free is set as in the truth.
+    A shift that does not change the loss is set to that of the true scores.
     """
     sizes = [len(TRUE), *map(len, loss.loss_parameters.values())]
 
-    def price(unknown):
-        scores, *numbers = unknown.split(sizes)
-        return loss.per_item_loss(scores, survey.said, dict(zip(loss.loss_parameters, numbers, strict=True)))
+    def losses(unknown):
+        scores, *parameters = unknown.split(sizes)
+        return loss.per_item_loss(scores, survey.feedback, dict(zip(loss.loss_parameters, parameters, strict=True)))
 
-    def cost(unknown):
-        return (survey.counts * price(unknown)).sum() / survey.counts.sum()
+    def mean_loss(unknown):
+        return (survey.counts * losses(unknown)).sum() / survey.counts.sum()
 
     start = [TRUE.new_tensor(value) for value in loss.loss_parameters.values()]
     scores = torch.cat([torch.zeros_like(TRUE), *start]).requires_grad_()
@@ -117,42 +119,42 @@ def fit(loss: Loss, survey: Survey) -> tuple[torch.Tensor, torch.Tensor]:
 
     def closure():
         optimizer.zero_grad()
-        value = cost(scores)
+        value = mean_loss(scores)
         value.backward()
         return value
 
     optimizer.step(closure)
     found = scores.detach()
-    curvature = torch.autograd.functional.hessian(cost, found)
-    slopes = torch.autograd.functional.jacobian(price, found)
-    # Answers to one question vary around its mean; the questions themselves were chosen, not drawn.
+    hessian = torch.autograd.functional.hessian(mean_loss, found)
+    jacobian = torch.autograd.functional.jacobian(losses, found)
+    # Annotations of one question vary around its mean; the questions are fixed, not drawn.
     spread = sum(
-        scatter(slopes[survey.question == number], survey.counts[survey.question == number])
+        scatter(jacobian[survey.question == number], survey.counts[survey.question == number])
         for number in survey.question.unique()
     )
-    inverse = torch.linalg.pinv(curvature, rtol=1e-8)
+    inverse = torch.linalg.pinv(hessian, rtol=1e-8)
     variance = inverse @ (spread / survey.counts.sum() ** 2) @ inverse
-    # All scores may move together, or with the first of the cut points.
-    moves = {"scores"} | {name for name in loss.loss_parameters if name == "first_cut"}
+    # A common shift of all scores, or of all scores and the first cut point, may not change the loss.
+    shifted = {"scores"} | {name for name in loss.loss_parameters if name == "first_cut"}
     parts = zip(["scores", *loss.loss_parameters], [TRUE, *start], strict=True)
-    shift = torch.cat([torch.full_like(part, float(name in moves)) for name, part in parts])
-    if bool((curvature @ shift).abs().max() < 1e-8):
+    shift = torch.cat([torch.full_like(part, float(name in shifted)) for name, part in parts])
+    if bool((hessian @ shift).abs().max() < 1e-8):
         found = found + shift * (TRUE.mean() - found[: len(TRUE)].mean())
     return found, variance.diagonal().sqrt()
 
 
-def scatter(slopes, counts):
-    """Return the sum of outer products around the mean, weighed by counts."""
-    away = slopes - (counts.unsqueeze(1) * slopes).sum(dim=0) / counts.sum()
-    return (counts.unsqueeze(1) * away).T @ away
+def scatter(gradients, counts):
+    """Return the sum of outer products of deviations from the mean, weighted by counts."""
+    deviations = gradients - (counts.unsqueeze(1) * gradients).sum(dim=0) / counts.sum()
+    return (counts.unsqueeze(1) * deviations).T @ deviations
 
 
-def require_truth(found, error, truth=TRUE):
-    """Fail unless the scores lie around the truth as their standard errors say."""
-    surprise = (found - truth) / error
+def require_true_scores(found, error, true=TRUE):
+    """Fail unless the deviations from the true scores agree with the standard errors."""
+    deviation = (found - true) / error
     assert (error < 0.25).all(), error
-    assert surprise.abs().max() < 3.5, surprise
-    assert 0.05 < (surprise**2).mean() < 3, surprise
+    assert deviation.abs().max() < 3.5, deviation
+    assert 0.05 < (deviation**2).mean() < 3, deviation
 
 
 @pytest.mark.parametrize(
@@ -175,13 +177,13 @@ def require_truth(found, error, truth=TRUE):
         "step_cross_entropy",
     ],
 )
-def test_a_likelihood_recovers_the_scores_that_its_answers_were_drawn_from(text):
+def test_a_likelihood_recovers_the_scores_of_its_own_model(text):
     loss = parse_loss(text)
-    require_truth(*fit(loss, ask(loss)))
+    require_true_scores(*fit(loss, annotate(loss)))
 
 
 @pytest.mark.parametrize(
-    ("text", "numbers"),
+    ("text", "parameters"),
     [
         ("rao_kupper", {"log_tie_width": [log(0.4)]}),
         ("davidson", {"log_tie_odds": [log(2.5)]}),
@@ -191,27 +193,27 @@ def test_a_likelihood_recovers_the_scores_that_its_answers_were_drawn_from(text)
         ("ordinal_rating(levels=2)", {"first_cut": [0.5]}),
     ],
 )
-def test_tie_widths_and_cut_points_are_recovered_with_the_scores(text, numbers):
+def test_tie_widths_and_cut_points_are_recovered_with_the_scores(text, parameters):
     loss = parse_loss(text)
-    true_numbers = {name: TRUE.new_tensor(value) for name, value in numbers.items()}
-    found, error = fit(loss, ask(loss, numbers=true_numbers))
-    require_truth(found, error, torch.cat([TRUE, *true_numbers.values()]))
+    true_parameters = {name: TRUE.new_tensor(value) for name, value in parameters.items()}
+    found, error = fit(loss, annotate(loss, parameters=true_parameters))
+    require_true_scores(found, error, torch.cat([TRUE, *true_parameters.values()]))
 
 
-def test_accumulated_pairs_recover_the_scores_behind_plackett_luce_lists():
-    require_truth(*fit(parse_loss("accumulated_pairs"), ask(plackett_luce)))
+def test_accumulated_pairs_recovers_the_scores_of_plackett_luce_lists():
+    require_true_scores(*fit(parse_loss("accumulated_pairs"), annotate(plackett_luce)))
 
 
-def test_robust_bradley_terry_recovers_the_scores_behind_flipped_labels_and_bradley_terry_does_not():
-    survey = ask(bradley_terry, flip_rate=0.2)
-    require_truth(*fit(parse_loss("robust_bradley_terry(flip_rate=0.2)"), survey))
+def test_robust_bradley_terry_recovers_scores_from_flipped_labels():
+    survey = annotate(bradley_terry, flip_rate=0.2)
+    require_true_scores(*fit(parse_loss("robust_bradley_terry(flip_rate=0.2)"), survey))
     shrunk, error = fit(bradley_terry, survey)
     assert ((shrunk - TRUE) / error).abs().max() > 5
     assert shrunk.std() < 0.8 * TRUE.std()
 
 
-def test_half_a_win_for_either_side_shrinks_scores_where_a_loss_of_ties_does_not():
+def test_ties_as_half_wins_shrink_the_scores_and_tie_losses_do_not():
     loss = parse_loss("rao_kupper(tie_width=1.0)")
-    survey = ask(loss)
-    require_truth(*fit(loss, survey))
+    survey = annotate(loss)
+    require_true_scores(*fit(loss, survey))
     assert fit(bradley_terry, survey)[0].std() < 0.9 * TRUE.std()

@@ -1,4 +1,4 @@
-"""Golden values: what each loss costs, written as the arithmetic of its formula."""
+"""Golden values: the per-item loss of each loss, computed with the arithmetic of its formula."""
 
 from math import erf, exp, log, log2, sqrt
 
@@ -11,32 +11,32 @@ from rlhf_losses.hooks.manager import BUILT_IN
 
 
 def nll(score_difference):
-    """Negative log of the probability that sigmoid gives to a score_difference."""
+    """Return the negative logarithm of the sigmoid of a score difference."""
     return -log(1 / (1 + exp(-score_difference)))
 
 
-def sigmoid(number):
-    """Return the probability that belongs to log-odds."""
-    return 1 / (1 + exp(-number))
+def sigmoid(logit):
+    """Return the probability of a logit."""
+    return 1 / (1 + exp(-logit))
 
 
 def strength(level, **more):
-    """Return one pair with a strength."""
+    """Return one pair with a strength of preference."""
     return Pairs(chosen=[0], rejected=[1], margin=[float(level)], **more)
 
 
-def surprise(score_difference):
-    """Negative log of the probability that the normal distribution function gives to a score_difference."""
+def normal_nll(score_difference):
+    """Return the negative logarithm of the normal distribution function of a score difference."""
     return -log((1 + erf(score_difference / sqrt(2))) / 2)
 
 
 def softmax(*numbers):
-    """Return the share of each exponential in their sum."""
+    """Return each exponential divided by the sum of exponentials."""
     return [exp(number) / sum(map(exp, numbers)) for number in numbers]
 
 
 ONE_PAIR = Pairs(chosen=[0], rejected=[1])
-STEPWISE_TYPES = StepwiseRankings(steps=[0, 1, 2], counts=[2, 1], ranks=[1, 2], sizes=[2])
+STEPWISE_PAIR = StepwiseRankings(steps=[0, 1, 2], counts=[2, 1], ranks=[1, 2], sizes=[2])
 TIE = Pairs(chosen=[0], rejected=[1], tie=[1.0])
 TWO_PAIRS = Pairs(chosen=[0, 2], rejected=[1, 1])
 STRICT = Rankings(candidates=[0, 1, 2], ranks=[2, 1, 3], sizes=[3])
@@ -45,7 +45,7 @@ TIED_AT_THE_TOP = Rankings(candidates=[0, 1, 2], ranks=[1, 1, 2], sizes=[3])
 RATED = Ratings(candidates=[0, 1, 2], ratings=[2.0, 5.0, 1.0], sizes=[3])
 TWO_LISTS = Rankings(candidates=[0, 1, 2, 3, 4], ranks=[1, 2, 3, 2, 1], sizes=[3, 2])
 
-# loss, scores, feedback, the cost of each item
+# loss, scores, feedback, loss of each item
 VALUES = [
     ("bradley_terry", [2.0, 0.5], ONE_PAIR, [nll(2.0 - 0.5)]),
     ("bradley_terry", [2.0, 0.5, -1.0], TWO_PAIRS, [nll(2.0 - 0.5), nll(-1.0 - 0.5)]),
@@ -104,9 +104,9 @@ VALUES = [
         Pairs(chosen=[0], rejected=[1], preference=[0.75]),
         [0.75 * (1.5 - 2) ** 2 + 0.25 * (-1.5 - 2) ** 2],
     ),
-    ("thurstone", [2.0, 0.5], ONE_PAIR, [surprise(1.5 / sqrt(2))]),
-    ("thurstone(deviation=0.5)", [0.5, 2.0], ONE_PAIR, [surprise(-1.5 / (sqrt(2) * 0.5))]),
-    ("thurstone", [2.0, 0.5], Pairs(chosen=[0], rejected=[1], margin=[1.0]), [surprise((1.5 - 1.0) / sqrt(2))]),
+    ("thurstone", [2.0, 0.5], ONE_PAIR, [normal_nll(1.5 / sqrt(2))]),
+    ("thurstone(deviation=0.5)", [0.5, 2.0], ONE_PAIR, [normal_nll(-1.5 / (sqrt(2) * 0.5))]),
+    ("thurstone", [2.0, 0.5], Pairs(chosen=[0], rejected=[1], margin=[1.0]), [normal_nll((1.5 - 1.0) / sqrt(2))]),
     ("robust_bradley_terry", [2.0, 0.5], ONE_PAIR, [(0.9 * nll(1.5) - 0.1 * nll(-1.5)) / 0.8]),
     ("robust_bradley_terry(flip_rate=0.25)", [0.5, 2.0], ONE_PAIR, [(0.75 * nll(-1.5) - 0.25 * nll(1.5)) / 0.5]),
     ("robust_bradley_terry(flip_rate=0.0)", [2.0, 0.5], ONE_PAIR, [nll(1.5)]),
@@ -136,7 +136,7 @@ VALUES = [
         Pairs(chosen=[0], rejected=[1], preference=[0.0], weight=[2.0]),
         [-2 * log(exp(0.5) / (exp(2) + exp(0.5) + 3 * sqrt(exp(2) * exp(0.5))))],
     ),
-    # ForwardPassSplitter points of the score_difference at 1, 2 and 3, and at their negatives.
+    # Cut points of the score difference at 1, 2 and 3, and at their negatives.
     ("ordinal_preference", [2.0, 0.5], strength(1), [-log(sigmoid(2 - 1.5) - sigmoid(1 - 1.5))]),
     ("ordinal_preference", [2.0, 0.5], strength(3), [-log(1 - sigmoid(3 - 1.5))]),
     ("ordinal_preference", [2.0, 0.5], strength(0), [-log(sigmoid(1 - 1.5) - sigmoid(-1 - 1.5))]),
@@ -202,7 +202,7 @@ VALUES = [
         RATED,
         [-sum(share * log(guess) for share, guess in zip(softmax(1, 2.5, 0.5), softmax(1, 3, 0), strict=True))],
     ),
-    # The order by score is 1, 0, 2, which is also the best one.
+    # The order by score is 1, 0, 2, which is also the optimal one.
     (
         "lambda_ndcg",
         [1.0, 3.0, 0.0],
@@ -216,7 +216,7 @@ VALUES = [
             / (3 + 1 / log2(3))
         ],
     ),
-    # Here it is 2, 1, 0, and only the first place counts.
+    # Here it is 2, 1, 0, and only the first position has a discount other than 0.
     (
         "lambda_ndcg(top=1, gain='linear')",
         [1.0, 1.5, 2.0],
@@ -226,7 +226,7 @@ VALUES = [
     ("huber", [2.5, 1.0], Ratings(candidates=[1, 0], ratings=[3.0, 2.0], sizes=[2]), [2 - 0.5, 0.5**2 / 2]),
     ("huber(threshold=4.0)", [2.5], Ratings(candidates=[0], ratings=[5.0], sizes=[1]), [2.5**2 / 2]),
     ("huber(threshold=0.5)", [2.5], Ratings(candidates=[0], ratings=[5.0], sizes=[1]), [0.5 * (2.5 - 0.25)]),
-    # ForwardPassSplitter points at -1.5, -0.5, 0.5 and 1.5.
+    # Cut points at -1.5, -0.5, 0.5 and 1.5.
     (
         "ordinal_rating",
         [0.25, 1.0, -2.0],
@@ -272,7 +272,7 @@ VALUES = [
         [-log(1 - 0.5**2), -log(1 - 0.75**2) + 2 * 0.75 / (1 - 0.75**2) * (1.5 - 0.75)],
     ),
     ("batch_sum_to_zero", [2.0, 1.0], ONE_PAIR, [1.5**2 + 2 * 1.5 * (2 - 1.5), 1.5**2 + 2 * 1.5 * (1 - 1.5)]),
-    # Both lie as far from the means, so the tangent costs each what the batch costs: 5 squared over 2 times 25.
+    # Both items have the same distance to the means, so both have the loss of the batch: 5 ** 2 / (2 * 25).
     (
         "length_decorrelation(floor=1.0)",
         [0.0, 2.0],
@@ -285,16 +285,16 @@ VALUES = [
         Attributes.from_row({"attributes": {"helpfulness": 2, "correctness": 1, "verbosity": 9}}),
         [(2 / (2**2 + 1**2) * 3 - 2) ** 2, (1 / (2**2 + 1**2) * 3 - 1) ** 2],
     ),
-    ("aggregated", [1.0, 3.0, 0.5], STEPWISE_TYPES, [nll((1 + 3) / 2 - 0.5)]),
-    ("aggregated(by='sum')", [1.0, 3.0, 0.5], STEPWISE_TYPES, [nll(1 + 3 - 0.5)]),
-    ("aggregated(by='minimum')", [1.0, 3.0, 0.5], STEPWISE_TYPES, [nll(1 - 0.5)]),
+    ("aggregated", [1.0, 3.0, 0.5], STEPWISE_PAIR, [nll((1 + 3) / 2 - 0.5)]),
+    ("aggregated(by='sum')", [1.0, 3.0, 0.5], STEPWISE_PAIR, [nll(1 + 3 - 0.5)]),
+    ("aggregated(by='minimum')", [1.0, 3.0, 0.5], STEPWISE_PAIR, [nll(1 - 0.5)]),
     (
         "aggregated(by='soft_minimum', temperature=2.0)",
         [1.0, 3.0, 0.5],
-        STEPWISE_TYPES,
+        STEPWISE_PAIR,
         [nll(-2 * log((exp(-1 / 2) + exp(-3 / 2)) / 2) - 0.5)],
     ),
-    ("aggregated(of=hinge(margin=2.0))", [1.0, 3.0, 0.5], STEPWISE_TYPES, [2 - 1.5]),
+    ("aggregated(of=hinge(margin=2.0))", [1.0, 3.0, 0.5], STEPWISE_PAIR, [2 - 1.5]),
     (
         "aggregated(of=plackett_luce)",
         [1.0, 2.0, 3.0, 4.0, 0.0],
@@ -304,8 +304,8 @@ VALUES = [
     ("segment_rating", [0.5, -1.0], Steps(steps=[0, 1], values=[0.25, 0.5]), [(0.5 - 0.25) ** 2, (-1.0 - 0.5) ** 2]),
 ]
 
-# A sum has no items of its own: these are costs of one pair.
-NAMED_SUMS = [
+# The losses of one pair; an objective has no per-item loss.
+NAMED_OBJECTIVES = [
     ("eurus", [2.0, 0.5], ONE_PAIR, nll(1.5) + nll(2.0) + nll(-0.5)),
     (
         "eurus",
@@ -325,16 +325,16 @@ NAMED_SUMS = [
 
 
 @pytest.mark.parametrize(("text", "scores", "feedback", "expected"), VALUES)
-def test_each_item_costs_what_the_formula_says(text, scores, feedback, expected):
-    items = parse_loss(text).per_item_loss(torch.tensor(scores, dtype=torch.float64), feedback)
-    assert items.tolist() == pytest.approx(expected)
+def test_each_item_has_the_value_of_the_formula(text, scores, feedback, expected):
+    values = parse_loss(text).per_item_loss(torch.tensor(scores, dtype=torch.float64), feedback)
+    assert values.tolist() == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(("text", "scores", "feedback", "expected"), NAMED_SUMS)
-def test_a_named_sum_costs_what_its_terms_cost(text, scores, feedback, expected):
+@pytest.mark.parametrize(("text", "scores", "feedback", "expected"), NAMED_OBJECTIVES)
+def test_a_named_objective_has_the_value_of_the_formula(text, scores, feedback, expected):
     assert float(parse_loss(text)(torch.tensor(scores, dtype=torch.float64), feedback)) == pytest.approx(expected)
 
 
 def test_every_built_in_loss_has_a_golden_value():
     built_in = {name for name, entry in loss_registry().entries.items() if entry.plugin == BUILT_IN}
-    assert built_in <= {text.partition("(")[0] for text, *_ in VALUES + NAMED_SUMS}
+    assert built_in <= {text.partition("(")[0] for text, *_ in VALUES + NAMED_OBJECTIVES}

@@ -1,4 +1,4 @@
-"""The tests run with shapes and types checked: without that, annotations could lie."""
+"""The tests check shapes and types at run time, so that annotations are correct."""
 
 import jaxtyping
 import pytest
@@ -8,20 +8,21 @@ from rlhf_losses.feedback import Pairs, Steps
 from rlhf_losses.losses import SegmentRating, bradley_terry
 
 
-def test_a_matrix_is_no_vector_of_leads():
-    with pytest.raises(jaxtyping.TypeCheckError, match="lead"):
+def test_a_matrix_instead_of_a_vector_is_refused():
+    with pytest.raises(jaxtyping.TypeCheckError, match="score_difference"):
         bradley_terry.per_pair(torch.zeros(2, 2))
 
 
-def test_positions_are_no_scores():
+def test_integers_instead_of_scores_are_refused():
     with pytest.raises(jaxtyping.TypeCheckError, match="scores"):
         Pairs(chosen=[0], rejected=[1]).score_difference(torch.tensor([1, 2]))
 
 
-def test_one_dimension_has_one_length():
+def test_vectors_of_different_lengths_are_refused():
     with pytest.raises(jaxtyping.TypeCheckError, match="values"):
         SegmentRating().per_step(torch.zeros(2), torch.zeros(3))
 
 
-def test_what_fits_passes():
-    assert len(SegmentRating().forward(torch.zeros(2), Steps(steps=[0, 1], values=[1.0, 0.5]))) == 2
+def test_correct_shapes_are_accepted():
+    steps = Steps(steps=[0, 1], values=[1.0, 0.5])
+    assert len(SegmentRating().forward(torch.zeros(2), steps, {})) == 2

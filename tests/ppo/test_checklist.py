@@ -1,4 +1,4 @@
-"""The checklists in docs/ppo.md name tests and settings that exist."""
+"""The tests and settings in the checklists of docs/ppo.md exist."""
 
 import dataclasses
 import re
@@ -16,11 +16,11 @@ SETTINGS = {field.name for field in dataclasses.fields(PPOConfig)}
 
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"`(test_\w+)`", PAGE))))
-def test_the_test_exists(name):
+def test_each_named_test_exists(name):
     assert name in TESTS
 
 
-def test_every_setting_of_ppo_is_on_the_page():
+def test_every_setting_of_ppo_is_documented():
     ours = {name for name in PPOConfig.__annotations__ if name in SETTINGS}
     there = set(re.findall(r"\w+", PAGE))
     assert ours - there <= {
@@ -35,7 +35,7 @@ def test_every_setting_of_ppo_is_on_the_page():
 
 def test_the_defaults_are_the_published_ones():
     names = ("beta", "gamma", "lam", "num_iterations", "cliprange_value", "vf_coef", "adam_epsilon")
-    saved_merged = (0.05, 1.0, 0.95, 4, 0.2, 0.1, 1e-5)
-    assert tuple(getattr(PPOConfig, name) for name in names) == saved_merged
+    published = (0.05, 1.0, 0.95, 4, 0.2, 0.1, 1e-5)
+    assert tuple(getattr(PPOConfig, name) for name in names) == published
     defaults = {field.name: field.default for field in dataclasses.fields(PPOConfig)}
     assert defaults["epsilon"] == 0.2

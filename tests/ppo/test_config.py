@@ -1,10 +1,12 @@
-"""Settings of PPO are checked when they are made, and say what to type instead."""
+"""Settings of PPO are checked at creation, with a message that names value, reason and remedy."""
 
 import pytest
 from transformers import HfArgumentParser
 
 from rlhf_losses.errors import RlhfLossesError
 from rlhf_losses.ppo import PPOConfig
+
+pytestmark = pytest.mark.upstream
 
 
 def config(tmp_path, **changes):
@@ -15,22 +17,26 @@ def config(tmp_path, **changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"beta": -0.1}, r"beta=-0.1 arrived\. .*pay the policy for leaving.*Set beta to a number at least 0\."),
-        ({"gamma": 1.1}, r"gamma=1.1 .*Set gamma to a number between 0 and 1\."),
-        ({"lam": -1.0}, r"lam=-1.0 .*between 0 and 1\."),
-        ({"lam": float("nan")}, r"lam=nan .*between 0 and 1\."),
-        ({"vf_coef": -1.0}, r"vf_coef=-1.0 .*at least 0\."),
-        ({"cliprange_value": -0.2}, r"cliprange_value=-0.2 .*at least 0\."),
-        ({"loss_type": "cispo"}, "loss_type='cispo' arrived, but .*Choose among dapo"),
-        ({"ptx_coef": -1.0}, r"ptx_coef=-1.0 .*train the policy to forget.*at least 0\."),
-        ({"ptx_max_length": 1}, r"ptx_max_length=1 .*no next one.*at least 2\."),
-        ({"layout": "prefix"}, r"no layout 'prefix'.*Did you mean 'prefix_shared'\? Take one of auto, padded"),
-        ({"use_liger_kernel": True}, "use_liger_kernel=True arrived, but .*Leave it out"),
-        ({"per_device_train_batch_size": 1}, "rollouts of a single completion.*Raise one of them"),
+        ({"beta": -0.1}, r"beta=-0\.1 .*reward distance from the reference.*Use .* at least 0"),
+        ({"gamma": 1.1}, r"gamma=1\.1 .*Use .* between 0 and 1"),
+        ({"lam": -1.0}, r"lam=-1\.0 .*between 0 and 1"),
+        ({"lam": float("nan")}, r"lam=nan .*between 0 and 1"),
+        ({"vf_coef": -1.0}, r"vf_coef=-1\.0 .*at least 0"),
+        ({"cliprange_value": -0.2}, r"cliprange_value=-0\.2 .*at least 0"),
+        ({"loss_type": "cispo"}, "loss_type='cispo' .*clipped objective.*dapo"),
+        ({"ptx_coef": -1.0}, r"ptx_coef=-1\.0 .*maximize the cross-entropy.*at least 0"),
+        ({"ptx_max_length": 1}, r"ptx_max_length=1 .*no next token.*at least 2"),
+        ({"layout": "prefix"}, r"'prefix'.*Did you mean 'prefix_shared'\?.*auto, padded"),
+        ({"use_liger_kernel": True}, "use_liger_kernel=True .*no value loss.*Omit it"),
+        ({"per_device_train_batch_size": 1}, "per_device_train_batch_size=1 .*single completion.*Increase one of them"),
+        ({"kl_target": 6.0, "beta": 0.0}, r"kl_target=6\.0 .*beta=0.*Set beta"),
+        ({"missing_eos_penalty": 1.0, "missing_eos_score": 0.0}, "penalty=1.0 and .*score=0.0 .*Omit one of them"),
+        ({"score_normalization": "batch"}, "score_normalization='batch' .*none, running, reference"),
+        ({"kl_horizon": 0.0}, "kl_horizon=0.0 .*divides.*above 0"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_settings_that_cannot_work_are_refused(tmp_path, changes, message):
+def test_invalid_settings_are_refused(tmp_path, changes, message):
     with pytest.raises(RlhfLossesError, match=message):
         config(tmp_path, **changes)
 
@@ -47,7 +53,7 @@ def test_settings_that_cannot_work_are_refused(tmp_path, changes, message):
     ],
     ids=str,
 )
-def test_one_completion_a_prompt_is_accepted_at_every_batch_size(tmp_path, sizes):
+def test_one_completion_per_prompt_works_with_every_batch_size(tmp_path, sizes):
     args = config(tmp_path, **sizes)
     assert args.num_generations == args.num_generations_eval == 1
     passes = sizes.get("steps_per_generation") or sizes.get("gradient_accumulation_steps", 1)
@@ -55,18 +61,18 @@ def test_one_completion_a_prompt_is_accepted_at_every_batch_size(tmp_path, sizes
     assert args.generation_batch_size == rollout
 
 
-def test_several_completions_a_prompt_are_checked_as_in_grpo(tmp_path):
+def test_several_completions_per_prompt_are_checked_as_in_grpo(tmp_path):
     assert config(tmp_path, per_device_train_batch_size=4, num_generations=2).num_generations == 2
     with pytest.raises(ValueError, match="must be divisible by num_generations"):
         config(tmp_path, per_device_train_batch_size=3, num_generations=2)
 
 
-def test_the_critic_learns_faster_than_the_policy_unless_told_otherwise(tmp_path):
+def test_critic_learning_rate_is_a_multiple_of_the_policys_by_default(tmp_path):
     assert config(tmp_path, learning_rate=1e-5).critic_learning_rate == pytest.approx(3.3 * 1e-5)
     assert config(tmp_path, learning_rate=1e-5, critic_learning_rate=2e-5).critic_learning_rate == 2e-5
 
 
-def test_every_setting_can_be_typed_on_the_command_line(tmp_path):
+def test_settings_are_command_line_options(tmp_path):
     typed = [
         *("--output_dir", str(tmp_path), "--per_device_train_batch_size", "3", "--bf16", "False", "--use_cpu"),
         *("--gamma", "0.9", "--lam", "0.8", "--vf_coef", "0.5", "--cliprange_value", "0.3"),

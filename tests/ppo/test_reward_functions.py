@@ -1,19 +1,26 @@
-"""Rewards of steps are paid at the token that ends each step."""
+"""Reward functions with rewards inside completions, and the scorers inside reward functions."""
 
 import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ppo_runs import byte_tokenizer
+from tiny_llama import tiny_classifier
 
 from rlhf_losses.errors import InvalidFeedbackError, InvalidSettingError, UnsupportedModelError
-from rlhf_losses.ppo import Ensemble
-from rlhf_losses.ppo.reward_functions import StepMeanRewards, StepRewards, TokenRewardFunction
-from rlhf_losses.scoring import RewardModelMetadata, Scorer
+from rlhf_losses.ppo.reward_functions import (
+    StepMeanRewards,
+    StepRewards,
+    TokenRewardFunction,
+    find_scorers,
+    standardize_scorers,
+)
+from rlhf_losses.scoring import Ensemble, RewardModelMetadata, Scorer
 
 
 class Letters:
-    """A tokenizer of one letter a token, whose token 0 is special."""
+    """A tokenizer with one token per letter and the special token 0."""
 
     def decode(self, ids, skip_special_tokens):
         assert skip_special_tokens
@@ -24,8 +31,9 @@ class Lengths(Scorer):
     """A scorer whose score of a step is its length."""
 
     def __init__(self, segmentation):
-        self.metadata = RewardModelMetadata(loss="", feedback=[], segmentation=segmentation)
+        self.metadata = RewardModelMetadata(loss="", feedback_types=[], segmentation=segmentation)
         self.__name__ = "lengths"
+        self.transforms = None
 
     def score_answers(self, answers):
         return [[float(len(part)) for part in answer.parts] for answer in answers]
@@ -35,60 +43,60 @@ def ids_of(text, eos=True):
     return [ord(letter) for letter in text] + [0] * eos
 
 
-def paid(row):
-    """Return the payments of a row by the place where they are."""
-    return {place: amount for place, amount in enumerate(row) if not math.isnan(amount)}
+def assigned(row):
+    """Return the rewards of a row by token index."""
+    return {index: reward for index, reward in enumerate(row) if not math.isnan(reward)}
 
 
 TEXT = "Go on. Stop!  The end."
 
 
 @pytest.mark.parametrize("eos", [True, False])
-def test_each_step_is_paid_where_its_last_letter_stands_and_the_last_one_at_the_last_token(eos):
+def test_step_rewards_are_at_the_last_token_of_each_step(eos):
     rewards = StepRewards(Lengths("sentences"))
     assert rewards(["Say it. "], [TEXT]) == [float(len(TEXT))]
-    (row,) = rewards.by_token([ids_of(TEXT, eos)], Letters())
-    assert paid(row) == {
+    (row,) = rewards.token_rewards([ids_of(TEXT, eos)], Letters())
+    assert assigned(row) == {
         TEXT.index(".") : len("Go on. "),
         TEXT.index("!") : len("Stop!  "),
         len(TEXT) - 1 + eos: len("The end."),
     }  # fmt: skip
 
 
-def test_what_is_paid_adds_up_to_what_is_logged():
+def test_step_rewards_add_up_to_the_logged_reward():
     rewards = StepRewards(Lengths("sentences"))
     texts = [TEXT, "One.", "", "Two. Three"]
     scores = rewards([""] * 4, texts)
-    rows = rewards.by_token([ids_of(text) for text in texts], Letters())
-    assert [sum(paid(row).values()) for row in rows] == scores
+    rows = rewards.token_rewards([ids_of(text) for text in texts], Letters())
+    assert [sum(assigned(row).values()) for row in rows] == scores
 
 
-def test_shares_are_those_of_the_mean_at_the_same_places():
-    whole, shares = StepRewards(Lengths("sentences")), StepMeanRewards(Lengths("sentences"))
-    (in_full,), (mean,) = whole([""], [TEXT]), shares([""], [TEXT])
-    rows = [rewards.by_token([ids_of(TEXT)], Letters())[0] for rewards in (whole, shares)]
-    assert mean == pytest.approx(in_full / 3)
-    assert paid(rows[1]) == pytest.approx({place: score / 3 for place, score in paid(rows[0]).items()})
+def test_step_mean_rewards_are_step_rewards_divided_by_their_number():
+    full, mean = StepRewards(Lengths("sentences")), StepMeanRewards(Lengths("sentences"))
+    (sum_of_steps,), (mean_of_steps,) = full([""], [TEXT]), mean([""], [TEXT])
+    rows = [rewards.token_rewards([ids_of(TEXT)], Letters())[0] for rewards in (full, mean)]
+    assert mean_of_steps == pytest.approx(sum_of_steps / 3)
+    assert assigned(rows[1]) == pytest.approx({index: score / 3 for index, score in assigned(rows[0]).items()})
 
 
-def test_in_a_conversation_the_steps_of_the_last_message_are_paid():
+def test_steps_of_a_conversation_are_those_of_its_last_message():
     rewards = StepRewards(Lengths("sentences"))
     prompt, answer = [{"role": "user", "content": "Say it."}], [{"role": "assistant", "content": "Go on. Stop!"}]
     rewards([prompt], [answer])
-    (row,) = rewards.by_token([ids_of("Go on. Stop!")], Letters())
-    assert paid(row) == {5: 7.0, 12: 5.0}
+    (row,) = rewards.token_rewards([ids_of("Go on. Stop!")], Letters())
+    assert assigned(row) == {5: 7.0, 12: 5.0}
 
 
-def test_steps_of_an_answer_that_is_not_in_the_tokens_are_refused():
+def test_steps_that_are_not_in_the_tokens_are_refused():
     rewards = StepRewards(Lengths("sentences"))
     rewards([""], ["Go on. Stop!"])
     with pytest.raises(
-        InvalidFeedbackError, match=r"do not stand in its tokens.*leave --reward_at out, or give the scorer itself"
+        InvalidFeedbackError, match=r"do not contain its steps.*Omit --reward_at .*use the scorer itself"
     ):
-        rewards.by_token([ids_of("Something else.")], Letters())
+        rewards.token_rewards([ids_of("Something else.")], Letters())
 
 
-def test_a_scorer_of_whole_texts_is_refused_unless_it_is_told_how_to_cut():
+def test_scorer_of_whole_texts_needs_an_explicit_segmentation():
     with pytest.raises(
         UnsupportedModelError, match=r"'lengths' was trained on whole texts.*segmentation=\"sentences\""
     ):
@@ -98,25 +106,25 @@ def test_a_scorer_of_whole_texts_is_refused_unless_it_is_told_how_to_cut():
     assert scorer.metadata.segmentation is None
 
 
-def test_a_function_may_pay_each_token():
+def test_function_can_return_a_reward_for_each_token():
     def alternate(completion_ids, **_):
-        return [[1.0 if place % 2 else math.nan for place in range(len(ids))] for ids in completion_ids]
+        return [[1.0 if index % 2 else math.nan for index in range(len(ids))] for ids in completion_ids]
 
     rewards = TokenRewardFunction(alternate)
     assert rewards.__name__ == "alternate"
     assert rewards([""], ["abcde"], completion_ids=[[1, 2, 3, 4, 5]]) == [2.0]
-    assert [paid(row) for row in rewards.by_token([[1, 2, 3, 4, 5]], Letters())] == [{1: 1.0, 3: 1.0}]
+    assert [assigned(row) for row in rewards.token_rewards([[1, 2, 3, 4, 5]], Letters())] == [{1: 1.0, 3: 1.0}]
 
 
-def test_a_function_that_pays_another_number_of_tokens_is_refused():
+def test_wrong_number_of_token_rewards_is_refused():
     rewards = TokenRewardFunction(lambda **_: [[1.0, 2.0]])
     rewards([""], ["abc"])
-    with pytest.raises(InvalidFeedbackError, match=r"paid 2 tokens of a completion of 3.*one number for each"):
-        rewards.by_token([[1, 2, 3]], Letters())
+    with pytest.raises(InvalidFeedbackError, match=r"2 rewards for a completion of 3.*one number for each"):
+        rewards.token_rewards([[1, 2, 3]], Letters())
 
 
-class Saying(Lengths):
-    """A scorer that gives the steps of a completion these scores."""
+class FixedScores(Lengths):
+    """A scorer that returns given scores for the steps of a completion."""
 
     def __init__(self, scores, segmentation="sentences"):
         super().__init__(segmentation)
@@ -130,8 +138,8 @@ three = st.lists(st.floats(-100, 100), min_size=3, max_size=3)
 
 
 @given(st.lists(three, min_size=1, max_size=4), st.sampled_from([0.0, 0.5, 2.0]))
-def test_an_ensemble_of_steps_pays_its_formula_at_each_step(opinions, weight):
-    columns = list(zip(*opinions, strict=True))
+def test_ensemble_combines_the_scores_of_each_step(member_scores, weight):
+    columns = list(zip(*member_scores, strict=True))
     means = [sum(column) / len(column) for column in columns]
     stds = [
         (sum((x - mean) ** 2 for x in column) / len(column)) ** 0.5 for column, mean in zip(columns, means, strict=True)
@@ -141,43 +149,91 @@ def test_an_ensemble_of_steps_pays_its_formula_at_each_step(opinions, weight):
         "minimum": [min(column) for column in columns],
         f"mean - {weight} * std": [mean - weight * std for mean, std in zip(means, stds, strict=True)],
     }.items():
-        rewards, logged = StepRewards(Ensemble([Saying(scores) for scores in opinions], combine)), {}
+        rewards, logged = StepRewards(Ensemble([FixedScores(scores) for scores in member_scores], combine)), {}
         total = rewards(["", ""], [TEXT, "One."], log_metric=logged.__setitem__)
         close = {"rel": 1e-4, "abs": 1e-3}
         assert total == [pytest.approx(sum(expected), **close), pytest.approx(expected[0], **close)]
-        rows = rewards.by_token([ids_of(TEXT), ids_of("One.")], Letters())
-        places = [TEXT.index("."), TEXT.index("!"), len(TEXT)]
-        assert paid(rows[0]) == pytest.approx(dict(zip(places, expected, strict=True)), **close)
-        assert paid(rows[1]) == pytest.approx({4: expected[0]}, **close)
+        rows = rewards.token_rewards([ids_of(TEXT), ids_of("One.")], Letters())
+        indices = [TEXT.index("."), TEXT.index("!"), len(TEXT)]
+        assert assigned(rows[0]) == pytest.approx(dict(zip(indices, expected, strict=True)), **close)
+        assert assigned(rows[1]) == pytest.approx({4: expected[0]}, **close)
         assert logged == {"ensemble/std": pytest.approx((sum(stds) + stds[0]) / 4, **close)}
 
 
-def test_an_ensemble_of_steps_is_the_worst_of_each_step_and_not_of_the_whole():
-    members = [Saying([1.0, -5.0]), Saying([-2.0, 3.0])]
-    by_step, at_the_end = (
+def test_ensemble_of_step_reward_models_gives_combined_step_rewards():
+    tokenizer, metadata = byte_tokenizer(), RewardModelMetadata("", [], segmentation="sentences")
+    models = [tiny_classifier(seed, vocab_size=len(tokenizer)) for seed in (1, 2)]
+    scorers = [Scorer(model, tokenizer, metadata) for model in models]
+    rewards, texts = StepRewards(Ensemble(scorers, "minimum")), ["Go on. Stop!", "The end"]
+    sums = rewards(["a", "bcd"], texts)
+    ids = [tokenizer(text)["input_ids"] for text in texts]
+    rows = rewards.token_rewards([[*ids[0], tokenizer.eos_token_id], ids[1]], tokenizer)
+    steps = zip(*(scorer.score_steps("a", ["Go on. ", "Stop!"]) for scorer in scorers), strict=True)
+    first, second = map(min, steps)
+    last = min(scorer.score_steps("bcd", ["The end"])[0] for scorer in scorers)
+    assert assigned(rows[0]) == pytest.approx({5: first, 12: second}, abs=1e-5)
+    assert assigned(rows[1]) == pytest.approx({6: last}, abs=1e-5)
+    assert sums == pytest.approx([first + second, last], abs=1e-5)
+
+
+def test_minimum_over_steps_differs_from_minimum_over_texts():
+    members = [FixedScores([1.0, -5.0]), FixedScores([-2.0, 3.0])]
+    over_steps, over_texts = (
         StepRewards(Ensemble(members, "minimum")),
         Ensemble([StepRewards(member) for member in members], "minimum"),
     )
-    assert by_step([""], ["Go on. Stop!"]) == [-2.0 - 5.0]
-    assert at_the_end([""], ["Go on. Stop!"]) == [min(1.0 - 5.0, -2.0 + 3.0)]
+    assert over_steps([""], ["Go on. Stop!"]) == [-2.0 - 5.0]
+    assert over_texts([""], ["Go on. Stop!"]) == [min(1.0 - 5.0, -2.0 + 3.0)]
 
 
-def test_an_ensemble_without_common_steps_is_refused_unless_it_is_told_how_to_cut():
-    members = [Saying([1.0, 2.0]), Saying([3.0], "paragraphs")]
+def test_ensemble_with_different_segmentations_is_refused():
+    members = [FixedScores([1.0, 2.0]), FixedScores([3.0], "paragraphs")]
     with pytest.raises(
-        InvalidSettingError, match=r"cut texts differently \(.*\), so there is no step.*the same --segmentation"
+        InvalidSettingError, match=r"different segmentations \(.*\).*no common steps.*the same --segmentation"
     ):
         StepRewards(Ensemble(members))
-    assert StepRewards(Ensemble([*members[:1], Saying([3.0, 4.0], "lines")]), "sentences")([""], ["Go on. No."]) == [
-        5.0
-    ]
+    assert StepRewards(Ensemble([*members[:1], FixedScores([3.0, 4.0], "lines")]), "sentences")(
+        [""], ["Go on. No."]
+    ) == [5.0]
 
 
-def test_an_ensemble_with_a_function_has_no_scores_of_steps():
+def test_ensemble_with_a_plain_function_has_no_step_scores():
     def short(completions, **_):
         return [-float(len(text)) for text in completions]
 
-    with pytest.raises(
-        UnsupportedModelError, match=r"'short' is a function, which gives one number a completion.*Give a Scor"
-    ):
+    with pytest.raises(UnsupportedModelError, match=r"'short' is a function.*one score per completion.*Use a Scorer"):
         StepRewards(Ensemble([Lengths("sentences"), short]))
+
+
+def length(completions, **_):
+    return [float(len(text)) for text in completions]
+
+
+def test_scorers_inside_other_reward_functions_are_found():
+    steps, member, single = Lengths("sentences"), Lengths(None), Lengths(None)
+    functions = [length, StepRewards(steps), Ensemble([length, member]), single, TokenRewardFunction(length)]
+    copied, *others = find_scorers(functions)
+    assert copied.metadata == steps.metadata
+    assert others == [member, single]
+
+
+def test_scorers_inside_other_reward_functions_are_standardized():
+    fitted = Lengths("sentences")
+    reference = {"standardize": {"mean": 2.0, "std": 4.0}}
+    fitted.metadata = RewardModelMetadata("", [], segmentation="sentences", transforms=reference)
+    functions = [length, StepRewards(fitted), Ensemble([fitted])]
+    plain, steps, ensemble = standardize_scorers(functions)
+    assert plain is length
+    assert str(steps.scorer.transforms) == "standardize"
+    assert str(ensemble.members[0].transforms) == "standardize"
+    assert functions[1].scorer.transforms is functions[2].members[0].transforms is None
+
+
+def test_reference_normalization_without_a_scorer_is_refused():
+    with pytest.raises(InvalidSettingError, match=r"'reference' needs a Scorer.*Choose 'running'"):
+        standardize_scorers(length)
+
+
+def test_reference_normalization_needs_reference_samples():
+    with pytest.raises(UnsupportedModelError, match="fit_reference"):
+        standardize_scorers([Lengths(None)])

@@ -1,4 +1,4 @@
-"""Clean annotators say what gold says, in every shape; noisy ones err as often as they are told to."""
+"""Annotators without noise reproduce the gold reward in every feedback type; noise lowers the agreement."""
 
 from statistics import mean
 
@@ -15,9 +15,8 @@ from rlhf_losses.losses import (
     segment_hinge,
     segment_rating,
 )
-from rlhf_losses.losses.indifference import is_regularizer
-from rlhf_losses.sandbox import Annotator, Sample, annotate, annotators, feedback_for, gold
-from rlhf_losses.sandbox.annotators import Taste
+from rlhf_losses.sandbox import Annotator, Preferences, Sample, annotate, feedback_for, simulated_feedback
+from rlhf_losses.sandbox.gold_reward import MIN_SENTENCES, completion_reward
 
 BEST, GOOD, BAD = (
     " They sang. They laughed. They danced.",
@@ -27,37 +26,43 @@ BEST, GOOD, BAD = (
 FOX = Sample("Once there was a fox.", [GOOD, BAD, BEST, BEST])
 
 
-def test_clean_annotators_read_gold(samples):
-    clean = Annotator(noise=0.0)
+def test_ratings_without_noise_are_the_gold_reward(samples):
+    annotator = Annotator(noise=0.0)
     for sample in samples:
-        assert clean.read_all(sample) == [gold.worth(sample.prompt, text) for text in sample.completions]
+        assert annotator.rate_completions(sample) == [
+            completion_reward(sample.prompt, text) for text in sample.completions
+        ]
 
 
-def test_pairs_prefer_the_better_story(samples):
-    for row in annotators.pairs(samples, Annotator()):
-        assert gold.worth(row["prompt"], row["chosen"]) > gold.worth(row["prompt"], row["rejected"])
+def test_pairs_prefer_the_completion_with_higher_gold_reward(samples):
+    for row in simulated_feedback.pairs(samples, Annotator()):
+        assert completion_reward(row["prompt"], row["chosen"]) > completion_reward(row["prompt"], row["rejected"])
 
 
-def test_pairs_drop_ties_unless_they_can_say_so():
-    assert annotators.pairs([FOX], Annotator()).to_list() == [{"prompt": FOX.prompt, "chosen": GOOD, "rejected": BAD}]
-    told = annotators.pairs([FOX], Annotator(), columns=("prompt", "chosen", "rejected", "margin", "preference"))
-    assert told["preference"][:] == [1.0, 0.5]
-    assert told["margin"][:] == [(1 + 1 + 0) / 3 - (-1 - 1 + 0) / 3, 0.0]
+def test_pairs_drop_ties_without_a_preference_column():
+    assert simulated_feedback.pairs([FOX], Annotator()).to_list() == [
+        {"prompt": FOX.prompt, "chosen": GOOD, "rejected": BAD}
+    ]
+    dataset = simulated_feedback.pairs(
+        [FOX], Annotator(), columns=("prompt", "chosen", "rejected", "margin", "preference")
+    )
+    assert dataset["preference"][:] == [1.0, 0.5]
+    assert dataset["margin"][:] == [(1 + 1 + 0) / 3 - (-1 - 1 + 0) / 3, 0.0]
 
 
-def test_rankings_put_the_best_first_and_keep_ties():
-    assert annotators.rankings([FOX], Annotator())["ranks"][:] == [[2, 3, 1, 1]]
+def test_rankings_have_rank_one_for_the_best_and_ties():
+    assert simulated_feedback.rankings([FOX], Annotator())["ranks"][:] == [[2, 3, 1, 1]]
 
 
-def test_ratings_are_gold_in_both_forms():
-    golds = [gold.worth(FOX.prompt, text) for text in FOX.completions]
-    assert annotators.ratings([FOX], Annotator())["rating"][:] == golds
-    assert annotators.rating_lists([FOX], Annotator())["ratings"][:] == [golds]
+def test_single_and_listed_ratings_are_the_gold_reward():
+    golds = [completion_reward(FOX.prompt, text) for text in FOX.completions]
+    assert simulated_feedback.ratings([FOX], Annotator())["rating"][:] == golds
+    assert simulated_feedback.rating_lists([FOX], Annotator())["ratings"][:] == [golds]
 
 
-def test_labels_say_whether_gold_is_above_a_lenient_or_a_strict_bar():
+def test_labels_alternate_between_the_two_thresholds():
     middling = Sample(FOX.prompt, [" They sat. They walked. They rested."] * 2)
-    assert annotators.labels([middling, FOX], Annotator())["label"][:] == [
+    assert simulated_feedback.labels([middling, FOX], Annotator())["label"][:] == [
         0 > -0.5,
         0 > 0.5,
         2 / 3 > -0.5,
@@ -67,92 +72,94 @@ def test_labels_say_whether_gold_is_above_a_lenient_or_a_strict_bar():
     ]
 
 
-def test_steps_are_the_sentences_and_what_each_is_worth():
-    labelled, rated = annotators.steps([FOX], Annotator()), annotators.rated_steps([FOX], Annotator())
+def test_steps_are_sentences_with_labels_or_ratings():
+    labelled, rated = simulated_feedback.steps([FOX], Annotator()), simulated_feedback.rated_steps([FOX], Annotator())
     assert rated["labels"][:2] == [[1.0, 1.0, 0.0], [-1.0, -1.0, 0.0]]
     assert labelled["labels"][:2] == [[1 > -0.5, 1 > -0.5, 0 > -0.5], [-1 > 0.5, -1 > 0.5, 0 > 0.5]]
     assert ["".join(steps) for steps in labelled["completions"]] == FOX.completions
 
 
-def test_the_mean_of_rated_steps_is_the_rating_of_a_whole_story(samples):
-    whole = [row for row in annotators.rated_steps(samples, Annotator()) if len(row["labels"]) >= gold.FEWEST_SENTENCES]
+def test_the_mean_of_rated_steps_is_the_gold_reward(samples):
+    whole = [row for row in simulated_feedback.rated_steps(samples, Annotator()) if len(row["labels"]) >= MIN_SENTENCES]
     assert len(whole) > 200
     for row in whole:
-        assert mean(row["labels"]) == pytest.approx(gold.worth(row["prompt"], "".join(row["completions"])))
+        assert mean(row["labels"]) == pytest.approx(completion_reward(row["prompt"], "".join(row["completions"])))
 
 
-def test_annotators_may_have_another_taste():
-    keen = Annotator(taste=Taste(lambda sentence: float("fox" in sentence), bars=(0.2, 0.9)))
+def test_annotators_can_have_other_preferences():
+    other = Annotator(preferences=Preferences(lambda sentence: float("fox" in sentence), label_thresholds=(0.2, 0.9)))
     sample = Sample("Once.", [" Oh. A fox. It sang.", " One fox. Two foxes. No foxes."])
-    assert keen.read_all(sample) == [1 / 3, 1.0]
-    assert annotators.labels([sample, sample], keen)["label"][:] == [1 / 3 > 0.2, 1 > 0.9] * 2
-    assert [one.read_all(sample) for one in keen.panel(2)] == [[1 / 3, 1.0]] * 2
+    assert other.rate_completions(sample) == [1 / 3, 1.0]
+    assert simulated_feedback.labels([sample, sample], other)["label"][:] == [1 / 3 > 0.2, 1 > 0.9] * 2
+    assert [one.rate_completions(sample) for one in other.panel(2)] == [[1 / 3, 1.0]] * 2
 
 
-def test_a_panel_errs_each_in_its_own_way(samples):
-    first, second = ([one.read_all(s) for s in samples] for one in Annotator(0.5).panel(2))
+def test_annotators_of_a_panel_have_independent_errors(samples):
+    first, second = ([one.rate_completions(s) for s in samples] for one in Annotator(0.5).panel(2))
     assert first != second
 
 
-def test_clean_voters_agree():
-    told = annotators.votes([FOX], Annotator(), voters=5)
-    assert (told["votes"][:], told["ties"][:]) == ([[5, 0], [0, 0]], [0, 5])
+def test_voters_without_noise_agree():
+    dataset = simulated_feedback.votes([FOX], Annotator(), voters=5)
+    assert (dataset["votes"][:], dataset["ties"][:]) == ([[5, 0], [0, 0]], [0, 5])
 
 
-def test_noisy_voters_disagree_and_all_vote(samples):
-    told = annotators.votes(samples, Annotator(0.5), voters=5)
-    assert all(sum(row["votes"]) + row["ties"] == 5 for row in told)
-    assert any(min(row["votes"]) > 0 for row in told)
+def test_noisy_voters_disagree(samples):
+    dataset = simulated_feedback.votes(samples, Annotator(0.5), voters=5)
+    assert all(sum(row["votes"]) + row["ties"] == 5 for row in dataset)
+    assert any(min(row["votes"]) > 0 for row in dataset)
 
 
 def agreement(samples, noise: float) -> float:
-    """Return the share of pairs whose chosen story is better by gold, a tie counting half."""
-    told = annotators.pairs(samples, Annotator(noise, seed=5))
-    leads = [gold.worth(r["prompt"], r["chosen"]) - gold.worth(r["prompt"], r["rejected"]) for r in told]
-    return mean(1.0 if score_difference > 0 else 0.5 if score_difference == 0 else 0.0 for score_difference in leads)
+    """Return the share of pairs in which the gold reward prefers the chosen completion; a tie counts half."""
+    dataset = simulated_feedback.pairs(samples, Annotator(noise, seed=5))
+    differences = [
+        completion_reward(r["prompt"], r["chosen"]) - completion_reward(r["prompt"], r["rejected"]) for r in dataset
+    ]
+    return mean(1.0 if difference > 0 else 0.5 if difference == 0 else 0.0 for difference in differences)
 
 
-def test_more_noise_agrees_less_with_gold(samples):
+def test_agreement_with_gold_decreases_with_noise(samples):
     clean, noisy, guessed = (agreement(samples, noise) for noise in (0.0, 0.4, 1.0))
     assert clean == 1.0
     assert clean > noisy > guessed
     assert guessed == pytest.approx(0.5, abs=0.15)
 
 
-def test_the_same_seed_says_the_same(samples):
-    for kind in FEEDBACK_TYPES:
-        first, second, other = (annotate(kind, samples, Annotator(0.5, seed)).to_list() for seed in (0, 0, 1))
+def test_equal_seeds_give_equal_feedback(samples):
+    for feedback_type in FEEDBACK_TYPES:
+        first, second, other = (annotate(feedback_type, samples, Annotator(0.5, seed)).to_list() for seed in (0, 0, 1))
         assert first == second != other
 
 
-@pytest.mark.parametrize("kind", FEEDBACK_TYPES, ids=lambda kind: kind.__name__)
-def test_every_kind_is_read_back_as_that_kind(kind, samples):
-    told = annotate(kind, samples, Annotator())
-    assert feedback_types_in_columns(told.column_names) == (kind,)
-    assert len(kind.from_row(told[0])) > 0
+@pytest.mark.parametrize("feedback_type", FEEDBACK_TYPES, ids=lambda feedback_type: feedback_type.__name__)
+def test_every_dataset_has_the_columns_of_its_feedback_type(feedback_type, samples):
+    dataset = annotate(feedback_type, samples, Annotator())
+    assert feedback_types_in_columns(dataset.column_names) == (feedback_type,)
+    assert len(feedback_type.from_row(dataset[0])) > 0
 
 
 @pytest.mark.parametrize("name", loss_registry())
-def test_every_loss_can_price_the_feedback_given_for_it(name, samples):
+def test_every_loss_accepts_its_simulated_feedback(name, samples):
     loss = loss_registry()[name]()
-    loss = bradley_terry + loss if is_regularizer(loss) else loss
+    loss = loss if loss.uses_labels else bradley_terry + loss
     for row in feedback_for(loss, samples[:4]):
         feedback = Mixed.from_row(row)
-        for term in loss.terms:
-            held = [kind for kind in feedback.kinds if kind.is_convertible_to(term.loss.feedback_type)]
-            for one in held:
-                term.loss.check(one.convert_to(term.loss.feedback_type))
+        for term in loss.as_objective().terms:
+            usable = [part for part in feedback.parts if part.is_convertible_to(term.loss.feedback_type)]
+            for part in usable:
+                term.loss.check(part.convert_to(term.loss.feedback_type))
 
 
-def test_a_sum_gets_every_kind_that_its_terms_read(samples):
-    told = feedback_for(bradley_terry + segment_hinge, samples[:4])
-    assert feedback_types_in_columns(told.column_names) == (Pairs, Steps)
-    rows = told.to_list()
+def test_a_sum_has_the_feedback_types_of_all_terms(samples):
+    dataset = feedback_for(bradley_terry + segment_hinge, samples[:4])
+    assert feedback_types_in_columns(dataset.column_names) == (Pairs, Steps)
+    rows = dataset.to_list()
     assert any(row["chosen"] for row in rows)
     assert any(row["labels"] for row in rows)
 
 
-def test_steps_are_rated_only_where_every_loss_takes_ratings(samples):
+def test_steps_are_rated_only_if_every_term_accepts_ratings(samples):
     dtypes = [
         feedback_for(loss, samples[:4]).features["labels"].feature.dtype
         for loss in (segment_rating, segment_hinge, segment_rating + segment_hinge)
@@ -161,11 +168,11 @@ def test_steps_are_rated_only_where_every_loss_takes_ratings(samples):
 
 
 @pytest.mark.parametrize("loss", [centering, score_decay, centering + 0.5 * score_decay], ids=str)
-def test_a_regularizer_alone_is_refused_with_what_to_write(loss):
+def test_a_regularizer_alone_is_refused_with_an_example(loss):
     with pytest.raises(FeedbackMismatchError, match=r"bradley_terry \+ 0\.01 \*"):
         feedback_for(loss, [FOX])
 
 
-def test_feedback_that_one_table_cannot_hold_is_refused():
+def test_feedback_types_with_conflicting_columns_are_refused():
     with pytest.raises(FeedbackMismatchError, match="completions"):
         feedback_for(accumulated_pairs + segment_hinge, [FOX])

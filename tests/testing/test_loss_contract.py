@@ -1,4 +1,4 @@
-"""check_loss finds what is wrong: one loss for each rule that breaks only that rule."""
+"""`check_loss` finds each violation: there is one loss for each rule, which breaks only this rule."""
 
 from dataclasses import dataclass
 
@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch.nn.functional import logsigmoid, relu
 
-from rlhf_losses.feedback import Feedback, Pairs, Rankings, Votes
+from rlhf_losses.errors import InvalidFeedbackError
+from rlhf_losses.feedback import Feedback, Lengths, Pairs, Rankings, Votes
 from rlhf_losses.losses import (
+    BatchLoss,
     ListwiseLoss,
     Loss,
     LossProperty,
@@ -21,15 +23,15 @@ from rlhf_losses.losses import (
 from rlhf_losses.testing import check_loss
 
 
-class Thawed(PairwiseLoss):
-    """Lacks the decorator."""
+class NotFrozen(PairwiseLoss):
+    """Is not decorated."""
 
     def per_pair(self, score_difference):
         return relu(-score_difference)
 
 
 @dataclass(frozen=True)
-class Needy(PairwiseLoss):
+class WithoutDefault(PairwiseLoss):
     """Has an option without a default."""
 
     strength: float
@@ -39,8 +41,8 @@ class Needy(PairwiseLoss):
 
 
 @dataclass(frozen=True)
-class Speechless(PairwiseLoss):
-    """Has an option that cannot be written down."""
+class TupleOption(PairwiseLoss):
+    """Has an option without a text form."""
 
     powers: tuple[int, ...] = (1, 2)
 
@@ -50,7 +52,7 @@ class Speechless(PairwiseLoss):
 
 @dataclass(frozen=True)
 class Averaged(PairwiseLoss):
-    """Takes the mean itself."""
+    """Computes the mean."""
 
     def per_pair(self, score_difference):
         return -logsigmoid(score_difference).mean()
@@ -58,22 +60,22 @@ class Averaged(PairwiseLoss):
 
 @dataclass(frozen=True)
 class Overflowing(PairwiseLoss):
-    """Is right on paper and infinite at large scores."""
+    """Overflows for large scores."""
 
     def per_pair(self, score_difference):
         return torch.log(1 + torch.exp(-score_difference))
 
 
 @dataclass(frozen=True)
-class Coarse(PairwiseLoss):
-    """Prices in a type of its own."""
+class HalfPrecision(PairwiseLoss):
+    """Returns float16."""
 
     def per_pair(self, score_difference):
         return relu(-score_difference).half().clamp(max=1).to(torch.float16)
 
 
 @dataclass(frozen=True)
-class Relative(PairwiseLoss):
+class BatchRelative(PairwiseLoss):
     """Compares a pair with the other pairs of its batch."""
 
     def per_pair(self, score_difference):
@@ -81,48 +83,48 @@ class Relative(PairwiseLoss):
 
 
 @dataclass(frozen=True)
-class Positional(ListwiseLoss):
-    """Takes the answers of a list to be written best first."""
+class OrderDependent(ListwiseLoss):
+    """Assumes that the first answer of a list is the best."""
 
     def per_list(self, scores, ranks):
-        return relu(scores[-1] - scores[0])
+        return ranks.max() * relu(scores[-1] - scores[0])
 
 
 @dataclass(frozen=True)
-class CutOff(ListwiseLoss):
-    """Answers an empty batch with a vector that knows no scores."""
+class WithoutGradient(ListwiseLoss):
+    """Returns a vector without gradient for an empty batch."""
 
-    def forward(self, scores, feedback):
+    def forward(self, scores, feedback, parameters):
         lists = [self.per_list(*one) for one in feedback.lists(scores)]
         return torch.stack(lists) if lists else torch.zeros(0)
 
     def per_list(self, scores, ranks):
-        return scores.logsumexp(0) - scores.mean()
+        return scores.logsumexp(0) - scores[ranks == ranks.min()].mean()
 
 
 @dataclass(frozen=True)
-class Infinite(PairwiseLoss):
-    """Has a finite value and no finite gradient at a score_difference of zero."""
+class InfiniteGradient(PairwiseLoss):
+    """Has an infinite gradient at the score difference 0."""
 
     def per_pair(self, score_difference):
         return score_difference.abs().sqrt()
 
 
 @dataclass(frozen=True)
-class Deceitful(PairwiseLoss):
-    """Cuts its own gradient in half."""
+class WrongGradient(PairwiseLoss):
+    """Has half of the correct gradient."""
 
     def per_pair(self, score_difference):
         return relu(1 - (score_difference + score_difference.detach()) / 2)
 
 
 @dataclass(frozen=True)
-class Anchored(PairwiseLoss):
-    """LossProperty not to see a shift that it sees."""
+class NotShiftInvariant(PairwiseLoss):
+    """Declares shift invariance and depends on one score."""
 
     properties = LossProperty.SHIFT_INVARIANT
 
-    def forward(self, scores, feedback):
+    def forward(self, scores, feedback, parameters):
         return scores[feedback.chosen] ** 2
 
     def per_pair(self, score_difference):
@@ -130,8 +132,8 @@ class Anchored(PairwiseLoss):
 
 
 @dataclass(frozen=True)
-class Worldly(PairwiseLoss):
-    """LossProperty to have no unit of its own, and asks for a score_difference of 1."""
+class NotHomogeneous(PairwiseLoss):
+    """Declares homogeneity and has a margin of 1."""
 
     properties = LossProperty.HOMOGENEOUS
 
@@ -140,8 +142,8 @@ class Worldly(PairwiseLoss):
 
 
 @dataclass(frozen=True)
-class Backward(PairwiseLoss):
-    """LossProperty to reward approval and punishes it."""
+class NotMonotone(PairwiseLoss):
+    """Declares monotonicity and increases with the score of the chosen answer."""
 
     properties = LossProperty.MONOTONE
 
@@ -150,81 +152,8 @@ class Backward(PairwiseLoss):
 
 
 @dataclass(frozen=True)
-class Generous(PairwiseLoss):
-    """LossProperty to cost something and pays."""
-
-    properties = LossProperty.NON_NEGATIVE
-
-    def per_pair(self, score_difference):
-        return -score_difference
-
-
-@dataclass(frozen=True)
-class Bent(PairwiseLoss):
-    """LossProperty to be convex and flattens out."""
-
-    properties = LossProperty.CONVEX
-
-    def per_pair(self, score_difference):
-        return torch.sigmoid(-score_difference)
-
-
-@dataclass(frozen=True)
-class OneSided(PairwiseLoss):
-    """LossProperty to treat both answers alike, and looks at one of them only."""
-
-    properties = LossProperty.REVERSIBLE
-
-    def forward(self, scores, feedback):
-        return relu(1 - scores[feedback.chosen])
-
-    def per_pair(self, score_difference):
-        return score_difference
-
-
-@dataclass(frozen=True)
-class Overconfident(PairwiseLoss):
-    """LossProperty to be the logarithm of a probability, and is twice that."""
-
-    properties = LossProperty.PROPER
-
-    def per_pair(self, score_difference):
-        return -2 * logsigmoid(score_difference)
-
-
-@dataclass(frozen=True)
-class Idle(PairwiseLoss):
-    """Names a number to learn and does not use it."""
-
-    @property
-    def loss_parameters(self):
-        return {"width": (1.0,)}
-
-    def forward(self, scores, feedback, width):
-        return relu(-feedback.score_difference(scores))
-
-    def per_pair(self, score_difference):
-        return relu(-score_difference)
-
-
-@dataclass(frozen=True)
-class Endless(PairwiseLoss):
-    """Starts from a number that is none."""
-
-    @property
-    def loss_parameters(self):
-        return {"width": (float("inf"),)}
-
-    def forward(self, scores, feedback, width):
-        return relu(-feedback.score_difference(scores))
-
-    def per_pair(self, score_difference):
-        return relu(-score_difference)
-
-
-@dataclass(frozen=True)
-class SecretlyJumpy(PairwiseLoss):
-    """Rewards the higher score of the chosen answer in general, and punishes the last bit of it."""
+class NotMonotoneForLargeScores(PairwiseLoss):
+    """Declares monotonicity and increases for score differences above 20."""
 
     properties = LossProperty.MONOTONE
 
@@ -233,12 +162,91 @@ class SecretlyJumpy(PairwiseLoss):
 
 
 @dataclass(frozen=True)
-class Picky(RatingLoss):
+class Negative(PairwiseLoss):
+    """Declares non-negative values and has negative values."""
+
+    properties = LossProperty.NON_NEGATIVE
+
+    def per_pair(self, score_difference):
+        return -score_difference
+
+
+@dataclass(frozen=True)
+class NegativeForTies(PairwiseLoss):
+    """Declares non-negative values and has negative values for ties and soft preferences only."""
+
+    properties = LossProperty.NON_NEGATIVE
+
+    def forward(self, scores, feedback, parameters):
+        loss = relu(-feedback.score_difference(scores))
+        return loss if feedback.preference is None else loss - (feedback.preference < 1).float()
+
+    def per_pair(self, score_difference):
+        return relu(-score_difference)
+
+
+@dataclass(frozen=True)
+class NotConvex(PairwiseLoss):
+    """Declares convexity and is bounded."""
+
+    properties = LossProperty.CONVEX
+
+    def per_pair(self, score_difference):
+        return torch.sigmoid(-score_difference)
+
+
+@dataclass(frozen=True)
+class NotReversible(PairwiseLoss):
+    """Declares reversibility and depends on one of two answers."""
+
+    properties = LossProperty.REVERSIBLE
+
+    def forward(self, scores, feedback, parameters):
+        return relu(1 - scores[feedback.chosen])
+
+    def per_pair(self, score_difference):
+        return score_difference
+
+
+@dataclass(frozen=True)
+class NotProper(PairwiseLoss):
+    """Declares a negative log-likelihood and is two times that."""
+
+    properties = LossProperty.PROPER
+
+    def per_pair(self, score_difference):
+        return -2 * logsigmoid(score_difference)
+
+
+@dataclass(frozen=True)
+class UnusedParameter(PairwiseLoss):
+    """Has a loss parameter and does not use it."""
+
+    @property
+    def loss_parameters(self):
+        return {"width": (1.0,)}
+
+    def per_pair(self, score_difference):
+        return relu(-score_difference)
+
+
+@dataclass(frozen=True)
+class InfiniteParameter(PairwiseLoss):
+    """Has a loss parameter with an infinite initial value."""
+
+    @property
+    def loss_parameters(self):
+        return {"width": (float("inf"),)}
+
+    def per_pair(self, score_difference):
+        return relu(-score_difference)
+
+
+@dataclass(frozen=True)
+class RefusesAll(RatingLoss):
     """Refuses every rating."""
 
     def require_domain(self, feedback):
-        from rlhf_losses.errors import InvalidFeedbackError
-
         raise InvalidFeedbackError("No.")
 
     def per_rating(self, scores, ratings):
@@ -246,18 +254,50 @@ class Picky(RatingLoss):
 
 
 @dataclass(frozen=True)
-class Stranger(Loss):
-    """Reads a kind of feedback that nobody knows."""
+class UnknownFeedback(Loss):
+    """Has an unknown feedback type."""
 
     feedback_type = type("Whispers", (Feedback,), {})
 
-    def forward(self, scores, feedback):
+    def forward(self, scores, feedback, parameters):
         return scores
 
 
 @dataclass(frozen=True)
-class Sweeping(Regularizer):
-    """Keeps the contract: looks at all scores."""
+class UndeclaredRegularizer(RatingLoss):
+    """Does not depend on the rating and does not declare this."""
+
+    def per_rating(self, scores, ratings):
+        return scores**2
+
+
+@dataclass(frozen=True)
+class DeclaredRegularizer(RatingLoss):
+    """Declares not to depend on the rating and depends on it."""
+
+    uses_labels = False
+
+    def per_rating(self, scores, ratings):
+        return (scores - ratings) ** 2
+
+
+@dataclass(frozen=True)
+class MomentsOfBatch(BatchLoss[Lengths]):
+    """Computes moments from the whole batch instead of each item."""
+
+    uses_labels = False
+
+    def moments(self, scores, feedback):
+        scores = scores[feedback.texts].double()
+        return (scores - scores.mean()).square().unsqueeze(1)
+
+    def of_means(self, means):
+        return means[0]
+
+
+@dataclass(frozen=True)
+class AbsoluteScore(Regularizer):
+    """Absolute score; it keeps the contract."""
 
     properties = LossProperty.NON_NEGATIVE | LossProperty.CONVEX
 
@@ -266,108 +306,104 @@ class Sweeping(Regularizer):
 
 
 @pytest.mark.parametrize(
-    ("loss", "rule"),
+    ("loss", "message"),
     [
-        (Thawed(), "documented, frozen dataclass"),
-        (Needy(strength=2.0), "default for every option"),
-        (Needy, "It is a class"),
+        (NotFrozen(), "documented, frozen dataclass"),
+        (WithoutDefault(strength=2.0), "default for every option"),
+        (WithoutDefault, "The argument is a class"),
         ("bradley_terry", "not a class derived from Loss"),
-        (Speechless(powers=(2,)), "parses back"),
-        (Averaged(), "one finite number an item"),
-        (Overflowing(), "one finite number an item"),
-        (Coarse(), "Keep the type of the scores"),
-        (Relative(), "alone and in a batch"),
-        (Positional(), "whatever order its answers are written"),
-        (CutOff(), "Return scores\\[:0\\]"),
-        (Infinite(), "Gradients are finite"),
-        (Deceitful(), "gradient is that of the value"),
-        (Anchored(), "claims to be shift invariant"),
-        (Worldly(), "claims to be homogeneous"),
-        (Backward(), "claims to be monotone"),
-        (Generous(), "claims to be non-negative"),
-        (Bent(), "claims to be convex"),
-        (OneSided(), "claims to be reversible"),
-        (Overconfident(), "claims to be proper"),
-        (Idle(), "No cost depends on width"),
-        (Endless(), "a tuple of finite numbers"),
-        (SecretlyJumpy(), "claims to be monotone"),
-        (Picky(), "refuses every example of Ratings"),
-        (Stranger(), "there are no examples"),
+        (TupleOption(powers=(2,)), "parses to"),
+        (UndeclaredRegularizer(), "Set uses_labels = False"),
+        (DeclaredRegularizer(), "Set uses_labels = True"),
+        (Averaged(), "one finite value per item"),
+        (Overflowing(), "one finite value per item"),
+        (HalfPrecision(), "Keep the dtype of the scores"),
+        (BatchRelative(), "alone and in a batch"),
+        (MomentsOfBatch(), "Compute each moment from one item"),
+        (OrderDependent(), "does not depend on the order of its candidates"),
+        (WithoutGradient(), r"Return scores\[:0\]"),
+        (InfiniteGradient(), "Gradients are finite"),
+        (WrongGradient(), "gradient equals finite differences"),
+        (NotShiftInvariant(), "Remove SHIFT_INVARIANT"),
+        (NotHomogeneous(), "Remove HOMOGENEOUS"),
+        (NotMonotone(), "Remove MONOTONE"),
+        (NotMonotoneForLargeScores(), "Remove MONOTONE"),
+        (Negative(), "Remove NON_NEGATIVE"),
+        (NegativeForTies(), "Remove NON_NEGATIVE"),
+        (NotConvex(), "Remove CONVEX"),
+        (NotReversible(), "Remove REVERSIBLE"),
+        (NotProper(), "remove PROPER"),
+        (UnusedParameter(), "No value depends on width"),
+        (InfiniteParameter(), "a tuple of finite numbers"),
+        (RefusesAll(), "refuses every example of Ratings"),
+        (UnknownFeedback(), "Whispers, for which there are no examples"),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else type(value).__name__,
 )
-def test_a_loss_that_breaks_a_rule_is_told_which(loss, rule):
+def test_the_message_has_the_loss_the_rule_and_a_remedy(loss, message):
     name = loss.__name__ if isinstance(loss, type) else type(loss).__name__
-    with pytest.raises(AssertionError, match=rule) as caught:
+    with pytest.raises(AssertionError, match=message) as caught:
         check_loss(loss)
     assert str(caught.value).startswith(f"{name} breaks a rule. ")
 
 
-def test_a_regularizer_keeps_the_contract_without_reading_feedback():
-    check_loss(Sweeping())
+def test_a_regularizer_keeps_the_contract():
+    check_loss(AbsoluteScore())
 
 
-def test_a_sum_is_as_good_as_its_terms():
-    check_loss(bradley_terry + 0.5 * Sweeping())
+def test_each_term_of_a_sum_is_checked():
+    check_loss(bradley_terry + 0.5 * AbsoluteScore())
     with pytest.raises(AssertionError, match="Overflowing breaks a rule"):
         check_loss(bradley_terry + 0.5 * Overflowing())
 
 
-def test_a_wrong_claim_about_a_rare_case_is_found():
-    """Only ties and doubtful pairs make this loss pay."""
-
+def test_a_listwise_loss_may_refuse_ties():
     @dataclass(frozen=True)
-    class Doubtful(PairwiseLoss):
-        """Costs what chosen answers lack, and pays for doubt."""
-
-        properties = LossProperty.NON_NEGATIVE
-
-        def forward(self, scores: torch.Tensor, feedback: Pairs) -> torch.Tensor:
-            costs = relu(-feedback.score_difference(scores))
-            return costs if feedback.preference is None else costs - (feedback.preference < 1).float()
-
-        def per_pair(self, score_difference):
-            return relu(-score_difference)
-
-    with pytest.raises(AssertionError, match="non-negative"):
-        check_loss(Doubtful())
-
-
-def test_a_list_loss_that_knows_no_ties_may_refuse_them():
-    @dataclass(frozen=True)
-    class Strict(ListwiseLoss):
-        """Reads rankings without ties."""
+    class WithoutTies(ListwiseLoss):
+        """Refuses ties."""
 
         def require_domain(self, feedback: Rankings) -> None:
-            from rlhf_losses.errors import InvalidFeedbackError
-
             for _, ranks in feedback.lists(torch.zeros(feedback.score_count())):
                 if len(set(ranks.tolist())) < len(ranks):
-                    raise InvalidFeedbackError("Strict got a tie. Break it or drop the list.")
+                    raise InvalidFeedbackError("without_ties received a tie. Drop the list.")
 
         def per_list(self, scores, ranks):
             assert len(set(ranks.tolist())) == len(ranks)
             return scores.logsumexp(0) - scores[ranks.argmin()]
 
-    check_loss(Strict())
+    check_loss(WithoutTies())
 
 
-def test_a_loss_may_read_votes():
+def test_a_loss_of_votes_can_keep_the_contract():
     @dataclass(frozen=True)
-    class Ballot(Loss):
-        """Costs a vote for each annotator who would be disappointed."""
+    class VoteHinge(Loss[Votes]):
+        """Hinge loss of the score difference for each vote."""
 
-        feedback_type = Votes
         properties = (
             LossProperty.SHIFT_INVARIANT | LossProperty.MONOTONE | LossProperty.NON_NEGATIVE | LossProperty.CONVEX
         )
 
-        def forward(self, scores: torch.Tensor, feedback: Votes) -> torch.Tensor:
-            score_difference = scores[feedback.first] - scores[feedback.second]
-            return feedback.votes_first * relu(-score_difference) + feedback.votes_second * relu(score_difference)
+        def forward(self, scores, feedback, parameters):
+            difference = scores[feedback.first] - scores[feedback.second]
+            return feedback.votes_first * relu(-difference) + feedback.votes_second * relu(difference)
 
-    check_loss(Ballot())
+    check_loss(VoteHinge())
 
 
-def test_a_sum_may_read_several_kinds_of_feedback():
+def test_a_loss_with_a_temperature_parameter_keeps_the_contract():
+    @dataclass(frozen=True)
+    class TrainableTemperature(Loss[Pairs]):
+        """Bradley–Terry loss with a trainable temperature."""
+
+        @property
+        def loss_parameters(self):
+            return {"log_temperature": (0.0,)}
+
+        def forward(self, scores, feedback, parameters):
+            return -logsigmoid(feedback.score_difference(scores) / parameters["log_temperature"].exp())
+
+    check_loss(TrainableTemperature())
+
+
+def test_a_sum_can_have_several_feedback_types():
     check_loss(bradley_terry + 0.5 * segment_hinge + 2 * squared_error)

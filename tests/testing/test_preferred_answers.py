@@ -1,13 +1,13 @@
-"""Who was surely approved of, and who was surely turned down."""
+"""The answers that are certainly preferred, and those that are certainly rejected."""
 
 import pytest
 
 from rlhf_losses.feedback import Feedback, Labels, Mixed, Pairs, Rankings, Ratings, Steps, Votes
-from rlhf_losses.testing.preferred_answers import verdict
+from rlhf_losses.testing.preferred_answers import preferred_and_rejected
 
 
 @pytest.mark.parametrize(
-    ("feedback", "approved", "turned_down"),
+    ("feedback", "preferred", "rejected"),
     [
         (Pairs(chosen=[0, 2], rejected=[1, 3]), [0, 2], [1, 3]),
         (Pairs(chosen=[0, 2], rejected=[1, 3], preference=[0.8, 1.0]), [2], [3]),
@@ -22,10 +22,10 @@ from rlhf_losses.testing.preferred_answers import verdict
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_only_what_is_beyond_doubt_counts(feedback, approved, turned_down):
-    assert [positions.tolist() for positions in verdict(feedback)] == [approved, turned_down]
+def test_only_certain_preferences_count(feedback, preferred, rejected):
+    assert [positions.tolist() for positions in preferred_and_rejected(feedback)] == [preferred, rejected]
 
 
-def test_feedback_of_an_unknown_kind_has_no_verdict():
-    with pytest.raises(NotImplementedError, match="approve of"):
-        verdict.dispatch(Feedback)(object())
+def test_an_unknown_feedback_type_is_refused():
+    with pytest.raises(NotImplementedError, match=r"not defined.*register"):
+        preferred_and_rejected.dispatch(Feedback)(object())

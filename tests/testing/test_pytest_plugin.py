@@ -1,4 +1,4 @@
-"""The pytest plugin runs a test for every loss that plugins provide, and costs nothing where none asks."""
+"""The pytest plugin runs a test for each loss of the installed plugins, and imports torch only for such tests."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ FOCAL = Path(__file__).parents[2] / "plugins/rlhf-losses-focal"
 
 @pytest.fixture
 def run(tmp_path):
-    """Return a function that runs a test in an environment where the plugin rlhf-losses-focal is installed."""
+    """Return a function that runs a test in an environment with the plugin rlhf-losses-focal."""
     about = tmp_path / "site/rlhf_losses_focal-0.1.0.dist-info"
     about.mkdir(parents=True)
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: rlhf-losses-focal\nVersion: 0.1.0\n")
@@ -42,20 +42,20 @@ def _is_installed() -> bool:
 
 
 @pytest.mark.parametrize("setting", ["", "rlhf_losses_plugin = focal"])
-def test_every_loss_of_an_installed_plugin_is_tested(run, setting):
+def test_each_loss_of_an_installed_plugin_is_tested(run, setting):
     done = run(setting)
     assert done.returncode == 0, done.stdout
     assert "test_the_losses_of_this_plugin_keep_the_contract[focal] PASSED" in done.stdout
 
 
-def test_a_plugin_that_is_not_installed_is_named(run):
+def test_an_unknown_plugin_is_refused_with_the_nearest_name(run):
     done = run("rlhf_losses_plugin = vocal")
     assert done.returncode != 0
-    assert "Did you mean 'focal'? Give the name of an installed one: " in done.stdout
+    assert "Did you mean 'focal'? Choose an installed one: " in done.stdout
 
 
-def test_pytest_loads_it_without_torch():
-    look = "import sys, rlhf_losses.pytest_plugin; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+def test_pytest_loads_the_plugin_without_torch():
+    code = "import sys, rlhf_losses.pytest_plugin; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
     assert pytest_plugin.__doc__

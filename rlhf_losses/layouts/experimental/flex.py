@@ -1,6 +1,6 @@
-"""Attention along a tree with FlexAttention: one kernel for the whole row, which skips blocks that see nothing.
+"""Attention along a prefix tree with FlexAttention: one kernel for the whole row, which skips masked blocks.
 
-For GPUs, where many small calls cost more than they save.
+Intended for GPUs, where many small SDPA calls have a high overhead.
 """
 
 from collections.abc import Callable
@@ -13,102 +13,110 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
 from rlhf_losses.layouts.base import AttentionOptions
-from rlhf_losses.layouts.prefix_tree import TokenTree
-from rlhf_losses.layouts.sdpa import attend_by_calls, tell_detour
+from rlhf_losses.layouts.prefix_tree import PrefixTree
+from rlhf_losses.layouts.sdpa import attend_sdpa, warn_fallback
 
 BLOCK = 128
-"""Tokens a block of the kernel, in both directions."""
+"""Number of queries and of keys in a block of the mask."""
 
 
-def attend_in_one_kernel(tree: TokenTree, query: Tensor, key: Tensor, value: Tensor, how: AttentionOptions) -> Tensor:
-    """Return the attention of a row of shape (1, heads, tokens, dimension).
+def attend_flex(tree: PrefixTree, query: Tensor, key: Tensor, value: Tensor, options: AttentionOptions) -> Tensor:
+    """Return the attention output of one row with FlexAttention. See `TreeAttention`.
 
-    FlexAttention knows no dropout, and on a CPU no backward pass: that is computed call by call, which is the same
-    attention and slower; a line says so once.
+    FlexAttention does not support dropout, nor gradients on a CPU. In these cases SDPA is used, with a warning.
     """
-    missing = _missing(query, key, value, how)
-    if missing is not None:
-        tell_detour(f"FlexAttention does not compute {missing}")
-        return attend_by_calls(tree, query, key, value, how)
-    return _kernel(query.device.type)(
+    unsupported = _unsupported(query, key, value, options)
+    if unsupported is not None:
+        warn_fallback(f"FlexAttention does not support {unsupported}")
+        return attend_sdpa(tree, query, key, value, options)
+    output: Tensor = _kernel(query.device.type)(
         query,
         key,
         value,
-        score_mod=None if how.softcap is None else _capped(how.softcap),
-        block_mask=block_mask(tree, how.window, query.device),
-        scale=how.scaling,
+        score_mod=None if options.softcap is None else _softcapped(options.softcap),
+        block_mask=block_mask(tree, options.sliding_window, query.device),
+        scale=options.scaling,
         enable_gqa=key.shape[1] != query.shape[1],
     )
+    return output
 
 
-def _missing(query: Tensor, key: Tensor, value: Tensor, how: AttentionOptions) -> str | None:
-    if how.dropout:
+def _unsupported(query: Tensor, key: Tensor, value: Tensor, options: AttentionOptions) -> str | None:
+    if options.dropout:
         return "dropout"
-    learns = torch.is_grad_enabled() and any(x.requires_grad for x in (query, key, value))
-    return "gradients on a CPU" if learns and query.device.type == "cpu" else None
+    needs_gradient = torch.is_grad_enabled() and any(x.requires_grad for x in (query, key, value))
+    return "gradients on a CPU" if needs_gradient and query.device.type == "cpu" else None
 
 
-def _capped(softcap: float) -> Callable[..., Tensor]:
-    def bend(score: Tensor, *_: Tensor) -> Tensor:
+def _softcapped(softcap: float) -> Callable[..., Tensor]:
+    def score_mod(score: Tensor, *_: Tensor) -> Tensor:
         return softcap * torch.tanh(score / softcap)
 
-    return bend
+    return score_mod
 
 
-def block_mask(tree: TokenTree, window: int | None, device: torch.device) -> BlockMask:
-    """Return which blocks of keys each block of queries looks at; it is made once for all layers of a pass."""
-    if ("blocks", window, device) not in tree.kept:
-        tree.kept["blocks", window, device] = _make_block_mask(tree, window, device)
-    return tree.kept["blocks", window, device]
+def block_mask(tree: PrefixTree, sliding_window: int | None, device: torch.device) -> BlockMask:
+    """Return the block mask of a tree; all layers of a forward pass share it.
+
+    Args:
+        tree: the prefix tree of a row.
+        sliding_window: number of tokens of the window, in positions of the text.
+        device: device of the mask.
+    """
+    entry = ("block_mask", sliding_window, device)
+    if entry not in tree.cache:
+        tree.cache[entry] = _make_block_mask(tree, sliding_window, device)
+    mask: BlockMask = tree.cache[entry]
+    return mask
 
 
-def _make_block_mask(tree: TokenTree, window: int | None, device: torch.device) -> BlockMask:
-    tokens = len(tree.reach)
-    partly, wholly = _own_text(tree) if tree.both_ways else _earlier(tree)
-    wholly &= window is None
-    reach_of = torch.from_numpy(tree.reach).to(device)
+def _make_block_mask(tree: PrefixTree, sliding_window: int | None, device: torch.device) -> BlockMask:
+    partial, full = _bidirectional_blocks(tree) if tree.bidirectional else _causal_blocks(tree)
+    full &= sliding_window is None
+    visible_until = torch.from_numpy(tree.visible_until).to(device)
     position = torch.from_numpy(tree.positions).to(device)
 
-    def visible(_batch: Tensor, _head: Tensor, q: Tensor, k: Tensor) -> Tensor:
-        seen = reach_of[q] == reach_of[k] if tree.both_ways else (k <= q) & (q < reach_of[k])
-        return seen if window is None else seen & ((position[q] - position[k]).abs() < window)
+    def mask_mod(_batch: Tensor, _head: Tensor, q: Tensor, k: Tensor) -> Tensor:
+        same_text = visible_until[q] == visible_until[k]
+        visible = same_text if tree.bidirectional else (k <= q) & (q < visible_until[k])
+        return visible if sliding_window is None else visible & ((position[q] - position[k]).abs() < sliding_window)
 
     return BlockMask.from_kv_blocks(
-        *_listed(partly & ~wholly, device), *_listed(wholly, device), BLOCK_SIZE=BLOCK, mask_mod=visible,
-        seq_lengths=(tokens, tokens),
+        *_block_lists(partial & ~full, device), *_block_lists(full, device), BLOCK_SIZE=BLOCK, mask_mod=mask_mod,
+        seq_lengths=(tree.num_tokens, tree.num_tokens),
     )  # fmt: skip
 
 
-def _earlier(tree: TokenTree) -> tuple[np.ndarray, np.ndarray]:
-    """Return which blocks of keys blocks of queries see, at least in part and wholly, where tokens look back."""
-    tokens = len(tree.reach)
+def _causal_blocks(tree: PrefixTree) -> tuple[np.ndarray, np.ndarray]:
+    """Return which blocks of keys are visible to which blocks of queries: at least in part, and in full."""
+    tokens = tree.num_tokens
     starts = np.arange(0, tokens, BLOCK)
-    reach = np.pad(tree.reach, (0, -tokens % BLOCK)).reshape(-1, BLOCK)
+    ends = np.pad(tree.visible_until, (0, -tokens % BLOCK)).reshape(-1, BLOCK)
     before = starts[None, :] < starts[:, None]
-    # Keys of an earlier block are seen in part if the farthest is_convertible_to into the block of queries.
-    partly = before & (reach.max(axis=1)[None, :] > starts[:, None])
-    wholly = partly & (reach.min(axis=1)[None, :] >= np.minimum(starts + BLOCK, tokens)[:, None])
-    return partly | np.eye(len(starts), dtype=bool), wholly
+    # An earlier block of keys is visible in part if its last subtree ends after the first query.
+    partial = before & (ends.max(axis=1)[None, :] > starts[:, None])
+    full = partial & (ends.min(axis=1)[None, :] >= np.minimum(starts + BLOCK, tokens)[:, None])
+    return partial | np.eye(len(starts), dtype=bool), full
 
 
-def _own_text(tree: TokenTree) -> tuple[np.ndarray, np.ndarray]:
-    """Return the same where tokens look both ways: blocks with a text in common, and blocks within one text."""
+def _bidirectional_blocks(tree: PrefixTree) -> tuple[np.ndarray, np.ndarray]:
+    """Return the same for bidirectional attention: blocks with a common text, and blocks inside one text."""
     text = np.repeat(np.arange(len(tree.sizes)), tree.sizes)
     blocks = np.pad(text, (0, -len(text) % BLOCK), mode="edge").reshape(-1, BLOCK)
     first, last = blocks[:, 0], blocks[:, -1]
-    partly = (first[:, None] <= last[None, :]) & (first[None, :] <= last[:, None])
-    full = (first == last) & (np.arange(len(blocks)) < len(text) // BLOCK)
-    return partly, partly & full[:, None] & full[None, :]
+    partial = (first[:, None] <= last[None, :]) & (first[None, :] <= last[:, None])
+    inside_one_text = (first == last) & (np.arange(len(blocks)) < len(text) // BLOCK)
+    return partial, partial & inside_one_text[:, None] & inside_one_text[None, :]
 
 
-def _listed(chosen: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return how many blocks each row chooses, and which, the chosen ones first."""
-    order = np.argsort(~chosen, axis=1, kind="stable").astype(np.int32)
-    counts = chosen.sum(axis=1).astype(np.int32)
+def _block_lists(selected: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the number of selected blocks of each row, and the block indices with the selected ones first."""
+    order = np.argsort(~selected, axis=1, kind="stable").astype(np.int32)
+    counts = selected.sum(axis=1).astype(np.int32)
     return torch.from_numpy(counts)[None, None].to(device), torch.from_numpy(order)[None, None].to(device)
 
 
 @cache
 def _kernel(device: str) -> Any:
-    """Return the compiled kernel; on a CPU, where it has no backward pass, the plain one that it was made from."""
+    """Return the compiled kernel, or on a CPU, where it has no backward pass, the reference function."""
     return flex_attention if device == "cpu" else torch.compile(flex_attention, dynamic=True)

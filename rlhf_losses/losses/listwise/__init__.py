@@ -1,1 +1,1 @@
-"""Losses of lists: rankings of several answers."""
+"""Losses of lists of answers to one prompt."""

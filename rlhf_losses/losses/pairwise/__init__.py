@@ -1,1 +1,1 @@
-"""Losses of pairs: which of two answers is better."""
+"""Losses of pairs of answers."""

@@ -1,42 +1,48 @@
-"""Davidson: a tie is a third outcome, likeliest between equals."""
+"""Davidson loss for pairs with ties."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
-from rlhf_losses.losses.base import TieLoss
-from rlhf_losses.losses.options import LEARNED, SMALLEST, learnable
+from rlhf_losses.losses.base import Parameters
+from rlhf_losses.losses.families import TieLoss
+from rlhf_losses.losses.options import LEARNED, SMALLEST, learnable_number
 from rlhf_losses.losses.properties import CONVEX, MONOTONE, NON_NEGATIVE, PROPER, REVERSIBLE, SHIFT_INVARIANT
 from rlhf_losses.shapes import PerPair
 
 
 @dataclass(frozen=True)
 class Davidson(TieLoss):
-    r"""Negative log-likelihood of a win, a tie or a defeat, where a tie goes by the mean of the two scores.
+    r"""Negative log-likelihood of a win, a tie or a defeat, with the geometric mean of both strengths for a tie.
 
-    .. math:: \log\big(e^{\Delta / 2} + \kappa + e^{-\Delta / 2}\big) - \tfrac{\Delta}{2} \text{ for a win,} \quad
-        \log\big(e^{\Delta / 2} + \kappa + e^{-\Delta / 2}\big) - \log \kappa \text{ for a tie,} \qquad
-        \Delta = s_\text{chosen} - s_\text{rejected} - m
+    $$\begin{aligned}
+    \text{win: } & \log\big(e^{\Delta / 2} + \kappa + e^{-\Delta / 2}\big) - \tfrac{\Delta}{2} \\
+    \text{tie: } & \log\big(e^{\Delta / 2} + \kappa + e^{-\Delta / 2}\big) - \log \kappa
+    \end{aligned} \qquad \Delta = s_\text{chosen} - s_\text{rejected} - m$$
+
+    Use it if annotators could declare a tie. The probability of a tie decreases more slowly with the score difference
+    than in `rao_kupper`. Without ties and with $\kappa$ near 0 the loss is `bradley_terry`.
 
     Feedback:
-        Pairs with ties: `tie`, or a `preference` of 0.5. Votes, with the shares of annotators who saw each outcome.
-        `margin` :math:`m` and `weight` as for `bradley_terry`.
-    Options:
-        `tie_odds` :math:`\kappa` > 0: how many times likelier than a win of the one a tie is between equals.
-        'learned' starts from 1 and is trained beside the model.
-    Relations:
-        `bradley_terry` without ties and with :math:`\kappa` near 0. `rao_kupper` sees ties only near a score_difference of 0.
-    Reference:
+        Pairs, or votes. The outcomes have the probabilities of `Pairs.outcomes`: a `tie` is the probability of a tie,
+        and a preference of exactly 0.5 without `tie` is a tie. The margin $m$ is subtracted from the score difference,
+        and the weight multiplies the loss of the pair.
+
+    Args:
+        tie_odds: odds $\kappa$ of a tie against a win of one answer at equal scores, at least 1e-6; or 'learned', a
+            trainable parameter with the initial value 1.
+
+    References:
         Davidson (1970), https://doi.org/10.1080/01621459.1970.10481082
-    Example:
+
+    Examples:
         >>> from rlhf_losses.feedback import Pairs
         >>> Davidson()(torch.tensor([1.0, 1.0]), Pairs(chosen=[0], rejected=[1], tie=[1.0]))
         tensor(1.0986)
     """
 
-    tie_odds: float | str = learnable(SMALLEST)
+    tie_odds: float | str = learnable_number(SMALLEST)
 
     properties = SHIFT_INVARIANT | MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE | PROPER
 
@@ -44,14 +50,11 @@ class Davidson(TieLoss):
     def loss_parameters(self) -> Mapping[str, tuple[float, ...]]:
         return {"log_tie_odds": (0.0,)} if self.tie_odds == LEARNED else {}
 
-    def per_outcome(
-        self, score_difference: PerPair, log_tie_odds: Tensor | None = None
-    ) -> tuple[PerPair, PerPair, PerPair]:  # type: ignore[override]
-        half, tie = (
-            score_difference / 2,
-            score_difference.new_tensor(self.tie_odds).log() if log_tie_odds is None else log_tie_odds,
-        )
-        # Each cost is what the other outcomes add to the one that was seen, so that none is lost beside a large score.
+    def per_outcome(self, score_difference: PerPair, parameters: Parameters) -> tuple[PerPair, PerPair, PerPair]:
+        half = score_difference / 2
+        learned = parameters.get("log_tie_odds")
+        tie = half.new_tensor(self.tie_odds).log() if learned is None else learned
+        # Each value is relative to the observed outcome, so that no difference of large scores is rounded.
         win, even, defeat = (
             torch.stack([torch.zeros_like(score_difference), *others]).logsumexp(dim=0)
             for others in ((tie - half, -score_difference), (half - tie, -half - tie), (tie + half, score_difference))

@@ -1,38 +1,40 @@
-"""Eurus: which answer is better, and whether each is good, at once."""
+"""Eurus loss: comparison and classification of both answers."""
 
 from dataclasses import dataclass
 
 from rlhf_losses.feedback import Pairs
-from rlhf_losses.losses.base import Loss
-from rlhf_losses.losses.objective import NamedObjective
+from rlhf_losses.losses.base import AnyLoss, NamedObjective
 from rlhf_losses.losses.pairwise.bradley_terry import bradley_terry
 from rlhf_losses.losses.pairwise.independent_classification import independent_classification
-from rlhf_losses.losses.properties import CONVEX, MONOTONE, NON_NEGATIVE, REVERSIBLE
 
 
 @dataclass(frozen=True)
 class Eurus(NamedObjective):
-    r"""The sum `bradley_terry + independent_classification`.
+    r"""Sum of `bradley_terry` and `independent_classification`.
 
-    .. math:: -\log \sigma(s_\text{chosen} - s_\text{rejected} - m)
-        - \log \sigma(s_\text{chosen}) - \log \sigma(-s_\text{rejected})
+    $$-\log \sigma(s_\text{chosen} - s_\text{rejected} - m) - \log \sigma(s_\text{chosen}) - \log
+    \sigma(-s_\text{rejected})$$
+
+    Use it if chosen answers are good and rejected answers are bad in absolute terms, as in data with verified
+    solutions. Then the zero of the scores separates good from bad answers. If both answers to a prompt can be good, use
+    `bradley_terry`.
 
     Feedback:
-        Pairs.
-    Relations:
-        `bradley_terry` asks for a score_difference only, `independent_classification` for signs only.
-    Reference:
+        Pairs. The margin $m$ applies to the first term only. Preferences, ties and weights apply to both terms as in
+        `bradley_terry`.
+
+    References:
         Yuan et al. (2024), https://arxiv.org/abs/2404.02078
-    Example:
+
+    Examples:
         >>> import torch
         >>> Eurus()(torch.tensor([0.0, 0.0]), Pairs(chosen=[0], rejected=[1]))
         tensor(2.0794)
     """
 
     feedback_type = Pairs
-    properties = MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE
 
-    def expand(self) -> Loss:
+    def expand(self) -> AnyLoss:
         return bradley_terry + independent_classification
 
 

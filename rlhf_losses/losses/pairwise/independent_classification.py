@@ -1,45 +1,48 @@
-"""Independent classification: the chosen answer is a good one, the rejected answer a bad one."""
+"""Classification loss for both answers of a pair."""
 
 from dataclasses import dataclass
 
 from torch.nn.functional import logsigmoid
 
 from rlhf_losses.feedback import Pairs
-from rlhf_losses.losses.base import Loss
+from rlhf_losses.losses.base import Loss, Parameters
+from rlhf_losses.losses.families import weighted
 from rlhf_losses.losses.properties import CONVEX, MONOTONE, NON_NEGATIVE, REVERSIBLE
 from rlhf_losses.shapes import PerPair, Scores
 
 
 @dataclass(frozen=True)
-class IndependentClassification(Loss):
-    r"""Negative log-likelihood that the chosen answer is good and the rejected one bad, each by itself.
+class IndependentClassification(Loss[Pairs]):
+    r"""Negative log-likelihood that the chosen answer is good and, independently, the rejected answer is bad.
 
-    .. math:: -\log \sigma(s_\text{chosen}) - \log \sigma(-s_\text{rejected})
+    $$-\log \sigma(s_\text{chosen}) - \log \sigma(-s_\text{rejected})$$
+
+    Use it if scores of answers to different prompts are compared: unlike `bradley_terry`, it determines the zero of the
+    scores. It equals `cross_entropy` with the chosen answers labelled good and the rejected answers labelled bad. If
+    both answers to a prompt can be good, use `bradley_terry`; for both losses at once use `eurus`.
 
     Feedback:
-        Pairs. A `preference` of :math:`p` weighs this by :math:`p` and the opposite by :math:`1 - p`, a `weight`
-        multiplies the sum; margins do not matter to it.
-    Relations:
-        `cross_entropy` with the chosen answers labelled good and the rejected ones bad. Unlike `bradley_terry` it
-        fixes the zero of the scores, and it lets answers to different prompts be compared.
-    Reference:
+        Pairs. A preference $p$ gives the mean of the loss and of the loss with swapped answers, weighted by $p$ and $1
+        - p$; a tie counts as $p = 0.5$. The weight multiplies the loss of the pair. Margins are ignored.
+
+    References:
         Sun et al. (2024), https://arxiv.org/abs/2411.04991
-    Example:
+
+    Examples:
         >>> import torch
         >>> IndependentClassification()(torch.tensor([0.0, 0.0]), Pairs(chosen=[0], rejected=[1]))
         tensor(1.3863)
     """
 
-    feedback_type = Pairs
     properties = MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE
 
-    def forward(self, scores: Scores, feedback: Pairs) -> PerPair:  # type: ignore[override]
+    def forward(self, scores: Scores, feedback: Pairs, parameters: Parameters) -> PerPair:
         chosen, rejected = scores[feedback.chosen], scores[feedback.rejected]
-        cost = -logsigmoid(chosen) - logsigmoid(-rejected)
+        loss = -logsigmoid(chosen) - logsigmoid(-rejected)
         if feedback.preference is not None:
-            opposite = -logsigmoid(rejected) - logsigmoid(-chosen)
-            cost = feedback.preference * cost + (1 - feedback.preference) * opposite
-        return cost if feedback.weight is None else feedback.weight * cost
+            swapped = -logsigmoid(rejected) - logsigmoid(-chosen)
+            loss = feedback.preference * loss + (1 - feedback.preference) * swapped
+        return weighted(loss, feedback)
 
 
 independent_classification = IndependentClassification()

@@ -1,4 +1,4 @@
-"""Ordinal preference: how much better the chosen answer is, on a scale of words like slightly, clearly, far."""
+"""Ordinal loss for pairs with graded preferences."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,74 +8,79 @@ from torch import Tensor
 
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback import Pairs
-from rlhf_losses.losses.base import Loss
-from rlhf_losses.losses.numerics import between, ends
-from rlhf_losses.losses.options import count
+from rlhf_losses.losses.base import Loss, Parameters
+from rlhf_losses.losses.families import weighted
+from rlhf_losses.losses.numerics import interval_nll, with_infinite_ends
+from rlhf_losses.losses.options import integer
 from rlhf_losses.losses.properties import CONVEX, NON_NEGATIVE, PROPER, REVERSIBLE, SHIFT_INVARIANT
 from rlhf_losses.shapes import PerPair, Scores
 
 
 @dataclass(frozen=True)
-class OrdinalPreference(Loss):
-    r"""Negative log-likelihood of the stated strength: a noisy score_difference falls between two of a row of cut points.
+class OrdinalPreference(Loss[Pairs]):
+    r"""Negative log-likelihood of the strength of a preference in a cumulative logit model with trainable cut points.
 
-    .. math:: -\log\big(\sigma(b_{k + 1} - \Delta) - \sigma(b_k - \Delta)\big), \qquad
-        \Delta = s_\text{chosen} - s_\text{rejected}, \quad b_{-k + 1} = -b_k
+    $$-\log\big(\sigma(b_{k + 1} - \Delta) - \sigma(b_k - \Delta)\big), \qquad
+    \Delta = s_\text{chosen} - s_\text{rejected}, \quad b_{-k + 1} = -b_k$$
+
+    Use it if annotators graded their preferences, like "slightly better" or "much better". The cut points
+    $0 < b_1 < \dots < b_\text{levels}$ are trainable parameters with initial gaps of 1; they determine the score
+    difference of each grade. `bradley_terry` with a margin needs these score differences in the data. With one level
+    the loss is `rao_kupper`.
 
     Feedback:
-        Pairs whose `margin` is the strength :math:`k`: 0 for a tie, 1 for the weakest preference, and so on. A
-        `preference` of 0 turns the pair round, shares of `preference` and `tie` weigh what each says, and a
-        `weight` multiplies the cost. Where only some rows of a batch have a margin, those without one are ties.
-    Options:
-        `levels`: the greatest strength. The cut points :math:`0 < b_1 < \dots < b_\text{levels}` are learned beside the
-        model; they start 1 apart.
-    Relations:
-        With one level it is `rao_kupper`. `bradley_terry` with a margin needs to be told how many score units a
-        word is worth; here that is learned.
-    Reference:
+        Pairs whose margin is the strength $k$ of the preference: 0 for a tie, 1 for the weakest preference, and so on
+        up to `levels`. A preference of 0 swaps the answers. Other preferences and `tie` give the mean over the outcomes
+        of `Pairs.outcomes`, and the weight multiplies the loss of the pair. If only some pairs of a batch have a
+        margin, the others are ties.
+
+    Args:
+        levels: largest strength, at least 1.
+
+    References:
         McCullagh (1980), with symmetric cut points, https://doi.org/10.1111/j.2517-6161.1980.tb01109.x
-    Example:
+
+    Examples:
         >>> OrdinalPreference()(torch.tensor([3.0, 0.0]), Pairs(chosen=[0], rejected=[1], margin=[3.0]))
         tensor(0.6931)
     """
 
-    levels: int = count(3, 1)
+    levels: int = integer(3, 1)
 
-    feedback_type = Pairs
     properties = SHIFT_INVARIANT | NON_NEGATIVE | CONVEX | REVERSIBLE | PROPER
 
     @property
     def loss_parameters(self) -> Mapping[str, tuple[float, ...]]:
         return {"log_gaps": (0.0,) * self.levels}
 
-    def require_domain(self, feedback: Pairs) -> None:  # type: ignore[override]
+    def require_domain(self, feedback: Pairs) -> None:
         if feedback.margin is None:
             raise InvalidFeedbackError(
-                "ordinal_preference got pairs without a margin, so that it cannot tell how strong a preference is. "
-                "Add the column margin (0 for a tie, 1, 2, ...), or take bradley_terry."
+                "ordinal_preference received pairs without margins, but it needs the strength of each preference. Add "
+                "the column margin (0 for a tie, 1, 2, ...), or use bradley_terry."
             )
-        odd = (feedback.margin != feedback.margin.round()) | (feedback.margin < 0) | (feedback.margin > self.levels)
-        if bool(odd.any()):
+        invalid = (feedback.margin != feedback.margin.round()) | (feedback.margin < 0) | (feedback.margin > self.levels)
+        if bool(invalid.any()):
             raise InvalidFeedbackError(
-                f"ordinal_preference got the margin {feedback.margin[odd][0].item():g}, but strengths are whole "
-                f"numbers from 0 to {self.levels}. Write ordinal_preference(levels=...) with the greatest strength of "
-                "the data, or take bradley_terry, which reads margins in score units."
+                f"ordinal_preference received the margin {feedback.margin[invalid][0].item():g}, but strengths are "
+                f"integers from 0 to {self.levels}. Set ordinal_preference(levels=...) to the largest strength of the "
+                "data, or use bradley_terry, whose margins are in score units."
             )
 
-    def forward(self, scores: Scores, feedback: Pairs, log_gaps: Tensor) -> PerPair:  # type: ignore[override]
-        score_difference = feedback.score_difference(scores)
-        said = torch.ones_like(score_difference) if feedback.margin is None else feedback.margin
-        strength = said.round().clamp(0, self.levels).long()
-        positive = log_gaps.exp().cumsum(dim=0)
-        # The cut points from -levels to levels; strength 0 lies between the two in the middle.
-        cuts = ends(torch.cat([-positive.flip(0), positive]))
+    def forward(self, scores: Scores, feedback: Pairs, parameters: Parameters) -> PerPair:
+        difference = feedback.score_difference(scores)
+        margin = torch.ones_like(difference) if feedback.margin is None else feedback.margin
+        strength = margin.round().clamp(0, self.levels).long()
+        positive = parameters["log_gaps"].exp().cumsum(dim=0)
+        # Cut points from -levels to levels; strength 0 is between the two in the middle.
+        cuts = with_infinite_ends(torch.cat([-positive.flip(0), positive]))
 
-        def cost(level: Tensor) -> PerPair:
-            return between(score_difference, cuts[level + self.levels], cuts[level + self.levels + 1])
+        def nll(strength: Tensor) -> PerPair:
+            return interval_nll(difference, cuts[strength + self.levels], cuts[strength + self.levels + 1])
 
         win, tie, defeat = feedback.outcomes()
-        total = win * cost(strength) + tie * cost(torch.zeros_like(strength)) + defeat * cost(-strength)
-        return total if feedback.weight is None else feedback.weight * total
+        expected = win * nll(strength) + tie * nll(torch.zeros_like(strength)) + defeat * nll(-strength)
+        return weighted(expected, feedback)
 
 
 ordinal_preference = OrdinalPreference()

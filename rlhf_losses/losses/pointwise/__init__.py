@@ -1,1 +1,1 @@
-"""Losses of one text: its rating or label."""
+"""Losses of single answers with a rating, a label or attributes."""

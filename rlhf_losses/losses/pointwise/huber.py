@@ -1,10 +1,10 @@
-"""Huber: squared error near the rating, absolute error far from it."""
+"""Huber loss for ratings."""
 
 from dataclasses import dataclass
 
 from torch.nn.functional import huber_loss
 
-from rlhf_losses.losses.base import RatingLoss
+from rlhf_losses.losses.families import RatingLoss
 from rlhf_losses.losses.options import SMALLEST, number
 from rlhf_losses.losses.properties import CONVEX, NON_NEGATIVE, REVERSIBLE
 from rlhf_losses.shapes import PerCandidate
@@ -12,19 +12,23 @@ from rlhf_losses.shapes import PerCandidate
 
 @dataclass(frozen=True)
 class Huber(RatingLoss):
-    r"""Half the squared distance of the score from the rating, which goes on as a straight line from a threshold.
+    r"""Half the squared error of the score up to a threshold, and linear above it.
 
-    .. math:: \begin{cases} \tfrac12 (s - y)^2 & |s - y| \le d \\ d\,(|s - y| - \tfrac12 d) & \text{else} \end{cases}
+    $$\begin{cases} \tfrac12 (s - y)^2 & |s - y| \le d \\ d\,(|s - y| - \tfrac12 d) & \text{otherwise} \end{cases}$$
+
+    Use it for ratings with outliers; without outliers use `squared_error`. Below the threshold it is half of
+    `squared_error`.
 
     Feedback:
-        Ratings, in the units that the scores shall have.
-    Options:
-        `threshold` :math:`d` > 0, in score units: from this distance on, a rating pulls no harder.
-    Relations:
-        Half of `squared_error` within the threshold.
-    Reference:
+        Ratings $y$ in the units of the scores; one item per answer.
+
+    Args:
+        threshold: absolute error $d$ from which the gradient is constant, in score units; at least 1e-6.
+
+    References:
         Huber (1964), https://doi.org/10.1214/aoms/1177703732
-    Example:
+
+    Examples:
         >>> import torch
         >>> from rlhf_losses.feedback import Ratings
         >>> Huber()(torch.tensor([2.5]), Ratings(candidates=[0], ratings=[5.0], sizes=[1]))

@@ -1,11 +1,11 @@
-"""Pointwise hinge: a good text should score above the margin, a bad one below minus the margin."""
+"""Hinge loss for labels."""
 
 from dataclasses import dataclass
 
 from torch.nn.functional import relu
 
 from rlhf_losses.feedback import Labels
-from rlhf_losses.losses.base import LabelLoss, require_signs, signs
+from rlhf_losses.losses.families import LabelLoss, require_binary_labels, signs
 from rlhf_losses.losses.options import number
 from rlhf_losses.losses.properties import CONVEX, MONOTONE, NON_NEGATIVE, REVERSIBLE
 from rlhf_losses.shapes import PerCandidate
@@ -13,19 +13,23 @@ from rlhf_losses.shapes import PerCandidate
 
 @dataclass(frozen=True)
 class PointwiseHinge(LabelLoss):
-    r"""Shortfall of the score on the side of its label, :math:`y = \pm 1`.
+    r"""Hinge loss of the score of one answer with the label $y = \pm 1$.
 
-    .. math:: \max(0,\; m - y s)
+    $$\max(0,\; m - y s)$$
+
+    Use it if correctly classified answers beyond a margin should have no gradient. For calibrated probabilities or soft
+    labels use `cross_entropy`; for pairs use `hinge`, for steps `segment_hinge`.
 
     Feedback:
-        Labels: true or false, 1 or 0, +1 or −1.
-    Options:
-        `margin` :math:`m` ≥ 0, in score units.
-    Relations:
-        `hinge` prices pairs, `segment_hinge` the steps of a text.
-    Reference:
+        Binary labels: true or false, 1 or 0, +1 or −1; one item per answer.
+
+    Args:
+        margin: required score $m$ on the correct side of 0, in score units; at least 0.
+
+    References:
         Cortes & Vapnik (1995), https://doi.org/10.1007/BF00994018
-    Example:
+
+    Examples:
         >>> import torch
         >>> PointwiseHinge()(torch.tensor([0.3]), Labels(candidates=[0], labels=[1.0]))
         tensor(0.7000)
@@ -35,8 +39,8 @@ class PointwiseHinge(LabelLoss):
 
     properties = MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE
 
-    def require_domain(self, feedback: Labels) -> None:  # type: ignore[override]
-        require_signs(self, "label", feedback.labels)
+    def require_domain(self, feedback: Labels) -> None:
+        require_binary_labels(self, "label", feedback.labels)
 
     def per_label(self, scores: PerCandidate, labels: PerCandidate) -> PerCandidate:
         return relu(self.margin - signs(labels) * scores)

@@ -1,25 +1,28 @@
-"""Squared error: the score should equal the rating."""
+"""Squared error for ratings."""
 
 from dataclasses import dataclass
 
-from rlhf_losses.losses.base import RatingLoss
+from rlhf_losses.losses.families import RatingLoss
 from rlhf_losses.losses.properties import CONVEX, HOMOGENEOUS, NON_NEGATIVE, REVERSIBLE
 from rlhf_losses.shapes import PerCandidate
 
 
 @dataclass(frozen=True)
 class SquaredError(RatingLoss):
-    r"""Squared distance of the score from the rating.
+    r"""Squared error between the score and the rating.
 
-    .. math:: (s - y)^2
+    $$(s - y)^2$$
+
+    This is the standard loss of ratings; scores have the units of the ratings. For outliers use `huber`, for ordinal
+    scales `ordinal_rating`, for several named ratings `multi_attribute`, for rated steps `segment_rating`.
 
     Feedback:
-        Ratings, in the units that the scores shall have.
-    Relations:
-        `segment_rating` is the same for each step of a text.
-    Reference:
-        Wang et al. (2024), reward models by regression on ratings, https://arxiv.org/abs/2406.08673
-    Example:
+        Ratings $y$ in the units of the scores; one item per answer.
+
+    References:
+        Wang et al. (2024), HelpSteer2, https://arxiv.org/abs/2406.08673
+
+    Examples:
         >>> import torch
         >>> from rlhf_losses.feedback import Ratings
         >>> SquaredError()(torch.tensor([2.5]), Ratings(candidates=[0], ratings=[4.0], sizes=[1]))

@@ -1,1 +1,1 @@
-"""Losses that look at scores alone: they fix the zero and the scale."""
+"""Regularizers: losses that depend on the scores but not on the annotations."""

@@ -1,4 +1,4 @@
-"""Length decorrelation: over a global batch, longer answers should not score higher, nor lower."""
+"""Regularizer of the correlation between scores and lengths."""
 
 from dataclasses import dataclass
 
@@ -6,33 +6,39 @@ import torch
 from torch import Tensor
 
 from rlhf_losses.feedback import Lengths
-from rlhf_losses.losses.batch_loss import BatchLoss
+from rlhf_losses.losses.families import BatchLoss
 from rlhf_losses.losses.options import SMALLEST, number
 from rlhf_losses.losses.properties import NON_NEGATIVE, REVERSIBLE, SHIFT_INVARIANT
 from rlhf_losses.shapes import Moments, Scalar, Scores
 
-_TINY = 1e-9
-"""Square tokens; lengths that are all the same have a variance of exactly zero, and any others a far larger one."""
+_MIN_LENGTH_VARIANCE = 1e-9
+"""Squared tokens; the variance of equal lengths is exactly 0, and that of different lengths is much larger."""
 
 
 @dataclass(frozen=True)
-class LengthDecorrelation(BatchLoss):
-    r"""Squared correlation of the scores of a global batch with the lengths of their answers in tokens.
+class LengthDecorrelation(BatchLoss[Lengths]):
+    r"""Squared correlation between the scores of an optimizer step and the lengths of their answers in tokens.
 
-    .. math:: \frac{\operatorname{cov}(s, n)^2}{(\operatorname{var}(s) + \epsilon^2) \operatorname{var}(n)}
+    $$\frac{\operatorname{cov}(s, n)^2}{(\operatorname{var}(s) + \epsilon^2) \operatorname{var}(n)}$$
+
+    Use it as a term of a sum against a length bias of the scores. It penalizes any correlation with the length,
+    including one that annotators intend; use a small weight and batches of hundreds of answers. It does not determine
+    the zero or the scale of the scores; for these use `batch_sum_to_zero` or `score_decay`. The paper uses the absolute
+    correlation; its square is differentiable at 0.
 
     Feedback:
-        Any; one item a score. An answer is as long as its tokens up to the score, its prompt left out. Answers that
-        are all of one length cost nothing. In evaluation each batch of a process is a batch of its own.
-    Options:
-        `floor` :math:`\epsilon` > 0, in score units: scores that spread less than this are hardly pulled at, where the
-        correlation itself has a gradient without bounds.
-    Relations:
-        It fights any correlation, also one that people meant: a batch of hundreds of answers, and a small weight.
-        The paper takes the absolute correlation; its square is smooth where there is none.
-    Reference:
-        Chen et al. (2024), the length loss of ODIN, https://arxiv.org/abs/2402.07319; the floor is added here
-    Example:
+        Any; one item per score, and the annotations are ignored. The length of an answer is its number of tokens up to
+        the score, without the prompt. If all lengths are equal the loss is 0. In evaluation, each batch of each process
+        is a step of its own.
+
+    Args:
+        floor: standard deviation $\epsilon$ of the scores below which the loss decreases, in score units; at least
+            1e-6. It bounds the gradient.
+
+    References:
+        Chen et al. (2024), length loss of ODIN; the floor is an addition, https://arxiv.org/abs/2402.07319
+
+    Examples:
         >>> from rlhf_losses.feedback import Lengths
         >>> lengths = Lengths(texts=[0, 1, 2], lengths=[10, 20, 30])
         >>> LengthDecorrelation()(torch.tensor([0.0, 1.0, 0.0]), lengths)
@@ -41,18 +47,19 @@ class LengthDecorrelation(BatchLoss):
 
     floor: float = number(0.01, SMALLEST)
 
-    feedback_type = Lengths
+    uses_labels = False
     properties = NON_NEGATIVE | SHIFT_INVARIANT | REVERSIBLE
 
-    def moments(self, scores: Scores, feedback: Lengths) -> Moments:  # type: ignore[override]
+    def moments(self, scores: Scores, feedback: Lengths) -> Moments:
         scores, lengths = scores[feedback.texts].double(), feedback.lengths.double()
         return torch.stack([scores, scores**2, lengths, lengths**2, scores * lengths], dim=1)
 
     def of_means(self, means: Tensor) -> Scalar:
-        score, score_squared, length, length_squared, product = means
-        of_scores = (score_squared - score**2).clamp(min=0.0)
-        of_lengths = (length_squared - length**2).clamp(min=_TINY)
-        return (product - score * length) ** 2 / ((of_scores + self.floor**2) * of_lengths)
+        score, score_squared, length, length_squared, product = means.unbind()
+        score_variance = (score_squared - score**2).clamp(min=0.0)
+        length_variance = (length_squared - length**2).clamp(min=_MIN_LENGTH_VARIANCE)
+        covariance = product - score * length
+        return covariance**2 / ((score_variance + self.floor**2) * length_variance)
 
 
 length_decorrelation = LengthDecorrelation()

@@ -1,11 +1,11 @@
-"""Log barrier: scores may move freely within limits, and are pushed back from beyond them."""
+"""Barrier against large scores."""
 
 import math
 from dataclasses import dataclass
 
 import torch
 
-from rlhf_losses.losses.base import Regularizer
+from rlhf_losses.losses.families import Regularizer
 from rlhf_losses.losses.options import SMALLEST, number
 from rlhf_losses.losses.properties import CONVEX, NON_NEGATIVE, REVERSIBLE
 from rlhf_losses.shapes import Scores
@@ -13,22 +13,27 @@ from rlhf_losses.shapes import Scores
 
 @dataclass(frozen=True)
 class LogBarrier(Regularizer):
-    r"""Logarithm of the room that a score leaves to its limits, which goes on as its tangent from near the limits.
+    r"""Logarithmic barrier of each score at a limit, continued by its tangent close to the limit and beyond it.
 
-    .. math:: -\log(1 - x^2) \text{ for } x = \frac{|s|}{L} \le 1 - \delta, \quad \text{else} \quad
-        -\log(1 - e^2) + \frac{2 e}{1 - e^2}(x - e) \text{ with } e = 1 - \delta
+    $$\begin{cases} -\log(1 - x^2) & x \le e \\
+    -\log(1 - e^2) + \frac{2 e}{1 - e^2}(x - e) & \text{otherwise} \end{cases} \qquad
+    x = \frac{|s|}{L}, \quad e = 1 - \delta$$
+
+    Use it as a term of a sum to keep scores within a range with little influence on small scores. `score_decay` has a
+    larger gradient at small scores and a smaller one near the limit. The tangent is an addition to the paper; with it,
+    scores beyond the limit have a gradient.
 
     Feedback:
-        Any; one item a score.
-    Options:
-        `limit` :math:`L` > 0, in score units.
-        `slack` :math:`\delta` from 0.000001 to 0.5: the share of the limit before it at which the straight line begins.
-    Relations:
-        `score_decay` pulls at every score, and the harder the farther it is.
-    Reference:
-        Cai et al. (2024), the reward model of InternLM2, https://arxiv.org/abs/2403.17297; the tangent is added here,
-        so that scores beyond the limit are pushed back too
-    Example:
+        Any; one item per score, and the annotations are ignored.
+
+    Args:
+        limit: limit $L$ of the absolute score, in score units; at least 1e-6.
+        slack: distance $\delta$ to the limit at which the tangent starts, as a share of the limit; in [1e-6, 0.5].
+
+    References:
+        Cai et al. (2024), InternLM2, https://arxiv.org/abs/2403.17297
+
+    Examples:
         >>> from rlhf_losses.feedback import Pairs
         >>> LogBarrier(limit=2.0)(torch.tensor([0.0, 1.0]), Pairs(chosen=[0], rejected=[1]))
         tensor(0.1438)

@@ -1,8 +1,8 @@
-"""Score decay: every score should stay near zero."""
+"""Regularizer of the square of each score."""
 
 from dataclasses import dataclass
 
-from rlhf_losses.losses.base import Regularizer
+from rlhf_losses.losses.families import Regularizer
 from rlhf_losses.losses.properties import CONVEX, HOMOGENEOUS, NON_NEGATIVE, REVERSIBLE
 from rlhf_losses.shapes import Scores
 
@@ -11,15 +11,18 @@ from rlhf_losses.shapes import Scores
 class ScoreDecay(Regularizer):
     r"""Square of each score.
 
-    .. math:: s^2
+    $$s^2$$
+
+    Use it as a term of a sum to keep scores small; it sets both the zero and the scale. `centering` sets the zero only,
+    and `log_barrier` has little influence on small scores.
 
     Feedback:
-        Any; one item a score.
-    Relations:
-        `centering` only asks the two scores of a pair to cancel.
-    Reference:
+        Any; one item per score, and the annotations are ignored.
+
+    References:
         Hoerl & Kennard (1970), ridge regression, https://doi.org/10.1080/00401706.1970.10488634
-    Example:
+
+    Examples:
         >>> import torch
         >>> from rlhf_losses.feedback import Pairs
         >>> ScoreDecay()(torch.tensor([2.0, 0.0]), Pairs(chosen=[0], rejected=[1]))

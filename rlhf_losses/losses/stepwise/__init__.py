@@ -1,1 +1,1 @@
-"""Losses of the steps of a text."""
+"""Losses of the steps of an answer."""

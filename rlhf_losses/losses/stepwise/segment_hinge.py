@@ -1,11 +1,11 @@
-"""Segment hinge: a good step should score above the margin, a bad one below minus the margin."""
+"""Hinge loss for labelled steps."""
 
 from dataclasses import dataclass
 
 from torch.nn.functional import relu
 
 from rlhf_losses.feedback import Steps
-from rlhf_losses.losses.base import StepwiseLoss, require_signs, signs
+from rlhf_losses.losses.families import StepwiseLoss, require_binary_labels, signs
 from rlhf_losses.losses.options import number
 from rlhf_losses.losses.properties import CONVEX, MONOTONE, NON_NEGATIVE, REVERSIBLE
 from rlhf_losses.shapes import PerStep
@@ -13,20 +13,24 @@ from rlhf_losses.shapes import PerStep
 
 @dataclass(frozen=True)
 class SegmentHinge(StepwiseLoss):
-    r"""Shortfall of a step's score on the side of its label, :math:`y = \pm 1`.
+    r"""Hinge loss of the score of each step with the label $y = \pm 1$.
 
-    .. math:: \max(0,\; m - y s)
+    $$\max(0,\; m - y s)$$
+
+    Use it if correctly classified steps beyond a margin should have no gradient. For rated steps use `segment_rating`,
+    for probabilities `step_cross_entropy`; it is `pointwise_hinge` on each step.
 
     Feedback:
-        Steps labelled true or false, 1 or 0, +1 or −1.
-    Options:
-        `margin` :math:`m` ≥ 0, in score units.
-    Relations:
-        `pointwise_hinge` on every step; `segment_rating` where steps carry ratings.
-    Reference:
+        Steps with binary labels: true or false, 1 or 0, +1 or −1; one item per step.
+
+    Args:
+        margin: required score $m$ on the correct side of 0, in score units; at least 0.
+
+    References:
         Cortes & Vapnik (1995), https://doi.org/10.1007/BF00994018;
-        segment feedback: Wu et al. (2023), https://arxiv.org/abs/2306.01693
-    Example:
+        feedback on segments: Wu et al. (2023), Fine-Grained RLHF, https://arxiv.org/abs/2306.01693
+
+    Examples:
         >>> import torch
         >>> SegmentHinge()(torch.tensor([0.3, 2.0]), Steps(steps=[0, 1], values=[1.0, 1.0]))
         tensor(0.3500)
@@ -36,8 +40,8 @@ class SegmentHinge(StepwiseLoss):
 
     properties = MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE
 
-    def require_domain(self, feedback: Steps) -> None:  # type: ignore[override]
-        require_signs(self, "labels", feedback.values)
+    def require_domain(self, feedback: Steps) -> None:
+        require_binary_labels(self, "labels", feedback.values)
 
     def per_step(self, scores: PerStep, values: PerStep) -> PerStep:
         return relu(self.margin - signs(values) * scores)

@@ -1,25 +1,29 @@
-"""Segment rating: the score at the end of a step should equal the step's rating."""
+"""Squared error for rated steps."""
 
 from dataclasses import dataclass
 
-from rlhf_losses.losses.base import StepwiseLoss
+from rlhf_losses.losses.families import StepwiseLoss
 from rlhf_losses.losses.properties import CONVEX, HOMOGENEOUS, NON_NEGATIVE
 from rlhf_losses.shapes import PerStep
 
 
 @dataclass(frozen=True)
 class SegmentRating(StepwiseLoss):
-    r"""Squared distance of a step's score from its rating.
+    r"""Squared error between the score and the rating of each step.
 
-    .. math:: (s - y)^2
+    $$(s - y)^2$$
+
+    Use it for steps with numerical ratings. For binary labels use `segment_hinge` or `step_cross_entropy`; for rated
+    whole answers use `squared_error`.
 
     Feedback:
-        Steps rated by numbers, in the units that the scores shall have (a label true or false reads as 1 or 0).
-    Relations:
-        `squared_error` on every step; `segment_hinge` where steps are only good or bad.
-    Reference:
-        Lightman et al. (2023), https://arxiv.org/abs/2305.20050, with ratings in place of labels
-    Example:
+        Steps with ratings $y$ in the units of the scores; one item per step. The labels true and false are the ratings
+        1 and 0.
+
+    References:
+        Lightman et al. (2023), with ratings instead of labels, https://arxiv.org/abs/2305.20050
+
+    Examples:
         >>> import torch
         >>> from rlhf_losses.feedback import Steps
         >>> SegmentRating()(torch.tensor([0.5]), Steps(steps=[0], values=[0.1]))

@@ -1,0 +1,1 @@
+"""Shared code of the benchmarks: models, data, measurement, tables and studies over seeds."""

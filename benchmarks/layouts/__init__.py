@@ -1,0 +1,1 @@
+"""Run time and memory of training and scoring in each layout."""

@@ -1,0 +1,1 @@
+"""Run time of the losses, and accuracy of reward models under noisy feedback."""

@@ -1,0 +1,129 @@
+"""Score estimates that were fitted to a model: their files, and estimates as functions of prompts and completions."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from rlhf_losses.errors import UnsupportedModelError
+from rlhf_losses.hooks import estimate_registry
+from rlhf_losses.scoring.canaries import Canary, Text
+from rlhf_losses.scoring.metadata import EstimateMetadata
+from rlhf_losses.transforms import ScoredTexts, ScoreEstimate
+
+
+@dataclass(frozen=True)
+class FittedEstimate:
+    """An estimate that was fitted to a model.
+
+    Attributes:
+        estimate: the estimate.
+        tensors: the tensors that `fit` returned, by name.
+        canary: the score of the canary text when the estimate was fitted.
+    """
+
+    estimate: ScoreEstimate
+    tensors: dict[str, Tensor]
+    canary: Canary
+
+    @property
+    def metadata(self) -> EstimateMetadata:
+        """Return the entry for `reward_model.json`."""
+        return EstimateMetadata(str(self.estimate), self.canary)
+
+    def save(self, folder: Path) -> None:
+        """Write the tensors into the folder of a model."""
+        save_file(
+            {name: value.contiguous() for name, value in self.tensors.items()}, estimate_file(self.estimate, folder)
+        )
+
+
+class Estimator:
+    """A fitted score estimate as a function of prompts and completions.
+
+    It is a reward function of TRL's trainers, as a `Scorer` is. `Scorer.estimator` creates it.
+
+    Args:
+        fitted: the estimate with its tensors.
+        score: returns the scores of prompts with completions, and their raw scores with features.
+        scale: factor from the raw scores to the scores.
+    """
+
+    def __init__(
+        self,
+        fitted: FittedEstimate,
+        score: Callable[[Sequence[Text], Sequence[Text]], tuple[list[float], ScoredTexts]],
+        scale: float = 1.0,
+    ) -> None:
+        self.estimate, self.tensors = fitted.estimate, fitted.tensors
+        self.scale = scale if self.estimate.unit_is_score else 1.0
+        self._score = score
+        self.__name__ = self.estimate.name()
+
+    def __call__(self, prompts: Sequence[Text], completions: Sequence[Text], **_: Any) -> list[float]:
+        """Return one number per completion."""
+        return self.with_scores(prompts, completions)[1]
+
+    def with_scores(self, prompts: Sequence[Text], completions: Sequence[Text]) -> tuple[list[float], list[float]]:
+        """Return the scores and the estimates of completions, from one forward pass per text.
+
+        Args:
+            prompts: one prompt per completion.
+            completions: the completions.
+        """
+        scores, texts = self._score(prompts, completions)
+        estimates = self.estimate.predict(texts, self.tensors) * self.scale
+        return scores, estimates.tolist()
+
+
+def find_estimate(
+    name: str,
+    fitted: Mapping[str, FittedEstimate],
+    saved: Mapping[str, EstimateMetadata],
+    folder: Path | None,
+    plugin_files: Iterable[str | Path] = (),
+) -> FittedEstimate:
+    """Return an estimate that was fitted to a model.
+
+    Args:
+        name: name of the estimate.
+        fitted: estimates in memory, by name.
+        saved: estimates in the metadata of the model, by name.
+        folder: folder of the model; None for a model that was not loaded from one.
+        plugin_files: plugin files that are not installed.
+
+    Raises:
+        UnknownNameError: no plugin provides the estimate.
+        UnsupportedModelError: the estimate was not fitted to this model, or its file is missing.
+    """
+    if name in fitted:
+        return fitted[name]
+    registry = estimate_registry(plugin_files)
+    if name not in saved or folder is None:
+        registry.lookup(name)
+        model = "this model" if folder is None else f"the model in '{folder}'"
+        raise UnsupportedModelError(
+            f"The score estimate '{name}' was not fitted to {model}; fitted: {', '.join([*saved, *fitted]) or 'none'}. "
+            f"Fit it to the data that the model was trained on: {fit_command(name)}"
+        )
+    estimate = registry.parse(saved[name].text)
+    file = estimate_file(estimate, folder)
+    if not file.is_file():
+        raise UnsupportedModelError(
+            f"The file '{file}' of the score estimate '{name}' is missing. Download all files of the folder, or fit "
+            f"the estimate again: {fit_command(name)}"
+        )
+    return FittedEstimate(estimate, load_file(file), saved[name].canary)
+
+
+def estimate_file(estimate: ScoreEstimate, folder: Path) -> Path:
+    """Return the file with the tensors of an estimate in the folder of a model."""
+    return folder / f"estimate_{estimate.name()}.safetensors"
+
+
+def fit_command(name: str) -> str:
+    """Return the command that fits an estimate."""
+    return f"rlhf-losses fit --estimate {name} --model FOLDER --dataset FILE"

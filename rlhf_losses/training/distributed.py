@@ -1,0 +1,124 @@
+"""Several processes: sums over them, repeated rows at the end of an epoch, and limits of FSDP and DeepSpeed."""
+
+from collections.abc import Callable
+
+from accelerate import Accelerator
+from accelerate.utils import send_to_device
+from torch import Tensor
+
+from rlhf_losses.data import Batch, Collator, EncodedRow
+from rlhf_losses.errors import InvalidSettingError
+from rlhf_losses.layouts.splitting import ForwardPassSplitter, default_splitter
+from rlhf_losses.losses import Objective
+from rlhf_losses.training.config import RewardConfig
+from rlhf_losses.training.step_loss import is_batch_wide
+
+
+def sum_over_processes(accelerator: Accelerator) -> Callable[[Tensor], Tensor]:
+    """Return a function that sums a tensor over all processes; the result is on the device of the tensor."""
+
+    def all_reduce(tensor: Tensor) -> Tensor:
+        if accelerator.num_processes == 1:
+            return tensor
+        total: Tensor = accelerator.reduce(tensor.to(accelerator.device), reduction="sum")
+        return total.to(tensor.device)
+
+    return all_reduce
+
+
+def drop_repeated_rows(batch: Batch, collator: Collator, accelerator: Accelerator) -> Batch:
+    """Return a batch without the rows that were used before in the same epoch.
+
+    With several processes, samplers fill the last batches of an epoch with rows from its beginning. These rows count
+    neither in training nor in evaluation. If no row is left, the batch has one forward pass without scores, because
+    all processes need a forward pass.
+
+    Args:
+        batch: the latest batch of this process.
+        collator: makes a batch of the remaining rows.
+        accelerator: the processes of the run, with the state of the data loader.
+    """
+    rows = batch["source"].rows
+    count = _count_new_rows(accelerator, len(rows))
+    if count == len(rows):
+        return batch
+    remaining: Batch = send_to_device(collator(rows[:count] or [_row_without_scores(rows[0])]), accelerator.device)
+    return remaining
+
+
+def choose_splitter(args: RewardConfig, objective: Objective, sharded: bool) -> ForwardPassSplitter | None:
+    """Return how batches are divided into forward passes, or None for one pass per batch.
+
+    A sharded model needs the same number of passes in every process, and a batch-wide loss computes the scores of a
+    step of several passes twice; by default their batches are not divided.
+
+    Args:
+        args: the configuration; `max_tokens_per_forward` has precedence.
+        objective: the weighted sum of losses.
+        sharded: whether FSDP or DeepSpeed distributes the weights over processes.
+    """
+    if args.max_tokens_per_forward is not None:
+        return ForwardPassSplitter(args.max_tokens_per_forward)
+    return None if sharded or is_batch_wide(objective) else default_splitter(args.device)
+
+
+def require_supported_settings(args: RewardConfig, objective: Objective, sharded: bool, uses_cache: bool) -> None:
+    """Check settings that FSDP, DeepSpeed and torch.compile do not support.
+
+    Args:
+        args: the configuration.
+        objective: the weighted sum of losses.
+        sharded: whether FSDP or DeepSpeed distributes the weights over processes.
+        uses_cache: whether the trainer received a `HiddenStateCache`.
+
+    Raises:
+        InvalidSettingError: a hidden-state cache with one of them; `max_tokens_per_forward` or a loss with trainable
+            parameters with FSDP or DeepSpeed.
+    """
+    if (args.hidden_state_cache_gib or uses_cache) and (sharded or args.torch_compile):
+        setting = (
+            f"hidden_state_cache_gib={args.hidden_state_cache_gib}"
+            if args.hidden_state_cache_gib
+            else "hidden_state_cache"
+        )
+        raise InvalidSettingError(
+            f"{setting} replaces frozen layers during a forward pass, which FSDP, DeepSpeed and torch.compile do not "
+            "support. Remove the setting, or train without them."
+        )
+    if not sharded:
+        return
+    if args.max_tokens_per_forward is not None:
+        raise InvalidSettingError(
+            f"max_tokens_per_forward={args.max_tokens_per_forward} divides the batches of each process separately, but "
+            "FSDP and DeepSpeed need the same number of forward passes in every process. Remove the setting, and set "
+            "per_device_train_batch_size and gradient_accumulation_steps."
+        )
+    parameters = [name for term in objective.terms for name in term.loss.loss_parameters]
+    if parameters:
+        raise InvalidSettingError(
+            f"The loss has the trainable parameters {', '.join(parameters)}, which FSDP and DeepSpeed do not update, "
+            "because they are not part of the model. Train without them, or fix the value: 'rao_kupper(tie_width=1.0)'."
+        )
+
+
+def _count_new_rows(accelerator: Accelerator, count: int) -> int:
+    state = accelerator.gradient_state
+    if accelerator.num_processes == 1 or not accelerator.even_batches or not state.end_of_dataloader:
+        return count
+    if state.remainder <= 0:  # no row is repeated, or the data are a stream of unknown length
+        return count
+    new: int = state.remainder - accelerator.process_index * count
+    return min(max(new, 0), count)
+
+
+def _row_without_scores(row: EncodedRow) -> EncodedRow:
+    """Return a row with one token and without scores."""
+    return {
+        "text_ids": [row["text_ids"][0][:1]],
+        "score_text": [],
+        "score_position": [],
+        "score_length": [],
+        "feedback_to_score": [],
+        "feedback_types": [],
+        "length": 1,
+    }

@@ -1,0 +1,118 @@
+"""The first row determines the converter of a dataset; an explicit name overrides it; one log line reports it."""
+
+import logging
+
+import pytest
+from datasets import Dataset, IterableDataset
+from known_formats import BINARIZED, EXAMPLES, HH, NATIVE, TREE, ULTRAFEEDBACK, prm, step
+
+from rlhf_losses.converters import HhRlhf, Native
+from rlhf_losses.data.conversion import convert_dataset
+from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError, UnknownNameError
+from rlhf_losses.feedback import Mixed, feedback_types_in_columns
+from rlhf_losses.hooks import converter_registry
+from rlhf_losses.hooks.builtins import provide_dataset_converters
+
+
+@pytest.mark.parametrize("converter", EXAMPLES, ids=lambda converter: converter.name())
+def test_every_format_matches_its_own_converter_only(converter):
+    assert type(converter_registry().detect(EXAMPLES[converter])) is converter
+
+
+def test_every_built_in_converter_has_an_example_row():
+    assert set(EXAMPLES) | {Native} == set(provide_dataset_converters())
+
+
+@pytest.mark.parametrize("row", NATIVE)
+def test_native_columns_are_detected_as_native(row):
+    assert type(converter_registry().detect(row)) is Native
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"chosen": "Human: Hi", "rejected": "Human: Bye"},
+        {**HH, "prompt": "Hi"},
+        {"chosen": [{"role": "user", "content": "Hi"}], "rejected": []},
+        {"question": "2 + 2", "label": True},
+        {"instruction": "Hi", "completions": ["a", "b"], "ranks": [1, 2]},
+        {"input": "2 + 2", "label": 1, "task": "sum"},
+    ],
+)
+def test_the_first_row_decides_if_columns_are_ambiguous(row):
+    assert type(converter_registry().detect(row)) is Native
+
+
+@pytest.mark.parametrize("converter", [c for c in EXAMPLES if c.name() != "open_assistant"], ids=lambda c: c.name())
+def test_every_format_becomes_valid_feedback(converter):
+    converted = convert_dataset(Dataset.from_list([EXAMPLES[converter]]))
+    assert feedback_types_in_columns(converted.column_names)
+    assert len(Mixed.from_row(converted[0])) > 0
+
+
+def test_one_log_line_reports_the_converter(caplog):
+    with caplog.at_level(logging.INFO, "rlhf_losses"):
+        convert_dataset(Dataset.from_list([HH]), name="train data")
+    assert caplog.messages == [
+        "train data: read as hh_rlhf (Pairs), detected from the columns chosen, rejected.",
+    ]
+
+
+def test_a_converter_name_overrides_the_detection(caplog):
+    data = Dataset.from_list([HH])
+    with caplog.at_level(logging.INFO, "rlhf_losses"):
+        assert convert_dataset(data, "native") is data
+    assert caplog.messages == ["data: read as native (Pairs), as requested."]
+
+
+def test_an_unknown_converter_name_is_refused_with_a_suggestion():
+    with pytest.raises(UnknownNameError, match=r"'hh-rlhf'\. Did you mean 'hh_rlhf'\? .*native, .*--plugin"):
+        convert_dataset(Dataset.from_list([HH]), "hh-rlhf")
+
+
+def test_errors_name_the_row():
+    rows = [HH, {"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "c"}]
+    with pytest.raises(
+        InvalidFeedbackError, match="Row 1 of data, converted by hh_rlhf: The transcripts have no common beginning"
+    ):
+        convert_dataset(Dataset.from_list(rows))
+
+
+def test_errors_name_a_row_of_another_format():
+    with pytest.raises(
+        InvalidFeedbackError, match=r"Row 0 of data cannot be converted by arena_votes: KeyError: 'winner'\."
+    ):
+        convert_dataset(Dataset.from_list([HH]), "arena_votes")
+
+
+def test_rows_without_feedback_are_counted(caplog):
+    rows = [ULTRAFEEDBACK, ULTRAFEEDBACK | {"completions": []}, ULTRAFEEDBACK]
+    assert len(convert_dataset(Dataset.from_list(rows))) == 2
+    assert "data: 1 of 3 rows have no feedback and are dropped." in caplog.messages
+
+
+def test_datasets_without_feedback_are_refused():
+    with pytest.raises(InvalidFeedbackError, match=r"open_assistant .* 1 rows of data.*--converter native"):
+        convert_dataset(Dataset.from_list([TREE[0]]))
+
+
+def test_a_row_may_become_several():
+    converted = convert_dataset(Dataset.from_list([prm(step(("a", 1), ("b", -1)))]))
+    assert converted["labels"][:] == [[True], [False]]
+
+
+def test_streams_are_converted_lazily():
+    stream = convert_dataset(IterableDataset.from_generator(lambda: iter([HH, HH])))
+    assert [row["chosen"] for row in stream] == [" Because.", " Because."]
+
+
+def test_two_matching_converters_require_a_choice():
+    known = converter_registry()
+    with pytest.raises(FeedbackMismatchError, match=r"ultrafeedback_binarized, arena_votes\. .*--converter"):
+        known.detect({**BINARIZED, "conversation_a": [], "conversation_b": [], "winner": "tie"})
+
+
+def test_hh_rlhf_conversion_keeps_the_text_exactly():
+    (row,) = convert_dataset(Dataset.from_list([HH]))
+    assert row["prompt"] + row["chosen"] == HH["chosen"]
+    assert HhRlhf().matches(HH)

@@ -1,0 +1,99 @@
+"""Datasets are checked without a model, ratings are grouped by prompt, and prompts get weights."""
+
+import logging
+
+import pytest
+from datasets import Dataset
+
+from rlhf_losses import (
+    FeedbackMismatchError,
+    InvalidFeedbackError,
+    bradley_terry,
+    centering,
+    length_decorrelation,
+    score_decay,
+    segment_hinge,
+    squared_error,
+)
+from rlhf_losses.data import LengthLimit, RowEncoder, check_dataset, prepare, required_feedback_types
+from rlhf_losses.data.dataset import add_prompt_weights, column_names, group_ratings
+from rlhf_losses.feedback import Lengths, Pairs, Ratings, Steps
+
+PAIRS = {"prompt": ["q ", "q ", "r "], "chosen": ["a", "b", "c"], "rejected": ["d", "e", "f"]}
+RATINGS = {"prompt": ["q", "q", "r"], "completion": ["a", "b", "c"], "rating": [1.0, 2.0, 3.0]}
+
+
+@pytest.mark.parametrize(
+    ("loss", "columns", "expected"),
+    [
+        (bradley_terry, ["chosen", "rejected"], (Pairs,)),
+        (bradley_terry, ["prompt", "completions", "ratings"], (Ratings,)),
+        (bradley_terry + segment_hinge, ["chosen", "rejected", "completions", "labels"], (Pairs, Steps)),
+        (score_decay, ["completion", "rating"], (Ratings,)),
+        (squared_error + length_decorrelation, ["completion", "rating"], (Ratings, Lengths)),
+    ],
+)
+def test_the_terms_of_a_loss_determine_the_feedback_types(loss, columns, expected):
+    assert required_feedback_types(loss, columns) == expected
+
+
+def test_a_missing_type_is_named_with_the_columns_and_losses_that_fit():
+    with pytest.raises(FeedbackMismatchError, match=r"segment_hinge needs Steps.*chosen, rejected.*hold Pairs.*hinge"):
+        required_feedback_types(bradley_terry + segment_hinge, ["chosen", "rejected"])
+
+
+def test_ratings_are_grouped_for_losses_that_compare_answers(caplog):
+    data = Dataset.from_dict(RATINGS)
+    with caplog.at_level(logging.INFO, "rlhf_losses"):
+        (group,) = group_ratings(data, bradley_terry + centering, "train data")
+    assert group == {"prompt": "q", "completions": ["a", "b"], "ratings": [1.0, 2.0]}
+    assert "3 rated answers" in caplog.text
+    assert "1 prompts have one rated answer" in caplog.text
+    assert group_ratings(data, squared_error) is data
+
+
+def test_a_stream_of_ratings_cannot_be_grouped():
+    stream = Dataset.from_dict(RATINGS).to_iterable_dataset()
+    with pytest.raises(FeedbackMismatchError, match=r"stream.*without streaming"):
+        group_ratings(stream, bradley_terry)
+    assert group_ratings(stream, squared_error) is stream
+
+
+def test_checks_name_the_row_of_an_invalid_value():
+    data = Dataset.from_dict({**RATINGS, "rating": [1.0, float("inf"), 2.0]})
+    with pytest.raises(InvalidFeedbackError, match=r"Row 1 of train data.*inf"):
+        check_dataset(data, squared_error, "train data")
+
+
+def test_checks_of_a_stream_use_its_first_row():
+    stream = Dataset.from_dict({**RATINGS, "rating": [1.0, float("inf"), 2.0]}).to_iterable_dataset()
+    check_dataset(stream, squared_error)
+    assert column_names(stream) == ["prompt", "completion", "rating"]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_rows_without_feedback_and_long_rows_are_dropped_and_reported(character_tokenizer, caplog, streaming):
+    data = Dataset.from_dict({**PAIRS, "chosen": ["a", None, "c" * 40]})
+    encoder = RowEncoder(character_tokenizer, (Pairs,))
+    with caplog.at_level(logging.WARNING, "rlhf_losses"):
+        rows = list(
+            prepare(data.to_iterable_dataset() if streaming else data, encoder, LengthLimit(20, "max_length"), "data")
+        )
+    assert [row["chosen"] for row in rows] == ["a"]
+    assert "longer than 20 tokens (max_length)" in caplog.text
+    assert "--overlong truncate_prompt" in caplog.text
+
+
+def test_prompts_with_several_rows_get_smaller_weights(character_tokenizer):
+    encoder = RowEncoder(character_tokenizer, (Pairs,))
+    rows = prepare(Dataset.from_dict(PAIRS), encoder, LengthLimit(None, "no limit"))
+    assert list(add_prompt_weights(rows)["prompt_weight"]) == [0.5, 0.5, 1.0]
+    # Without a column, the tokens that the texts of a row have in common are its prompt.
+    without = prepare(
+        Dataset.from_dict({side: [p + a for p, a in zip(PAIRS["prompt"], PAIRS[side], strict=True)]
+                           for side in ("chosen", "rejected")}),
+        encoder, LengthLimit(None, "no limit"),
+    )  # fmt: skip
+    assert list(add_prompt_weights(without)["prompt_weight"]) == [0.5, 0.5, 1.0]
+    with pytest.raises(FeedbackMismatchError, match=r"stream.*items"):
+        add_prompt_weights(rows.to_iterable_dataset())

@@ -1,0 +1,117 @@
+"""Repeated rows do not count, and settings that sharded models do not support are refused."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from rlhf_losses import InvalidSettingError, RewardConfig, parse_loss
+from rlhf_losses.data import Collator
+from rlhf_losses.feedback import Pairs
+from rlhf_losses.layouts import PackedLayout
+from rlhf_losses.layouts.splitting import ForwardPassSplitter
+from rlhf_losses.training.distributed import (
+    choose_splitter,
+    drop_repeated_rows,
+    require_supported_settings,
+    sum_over_processes,
+)
+
+COLLATOR = Collator(PackedLayout(), (Pairs,))
+
+
+def batch(count):
+    """Return a batch of pairs whose texts have one token each."""
+    return COLLATOR(
+        [
+            {
+                "text_ids": [[10 + index], [20 + index]],
+                "score_text": [0, 1],
+                "score_position": [0, 0],
+                "score_length": [1, 1],
+                "feedback_to_score": [0, 1],
+                "feedback_types": ["Pairs"],
+                "length": 1,
+            }
+            for index in range(count)
+        ]
+    )
+
+
+def process(rank, remainder, count=2, end=True, even=True):
+    """Return process `rank` of `count`, at the end of an epoch whose last global batch has `remainder` new rows."""
+    return SimpleNamespace(
+        num_processes=count,
+        process_index=rank,
+        even_batches=even,
+        device=torch.device("cpu"),
+        gradient_state=SimpleNamespace(end_of_dataloader=end, remainder=remainder),
+    )
+
+
+@pytest.mark.parametrize(("rank", "remainder", "expected"), [(0, 6, 4), (1, 6, 2), (0, 3, 3), (1, 3, 0), (1, -1, 4)])
+def test_only_the_new_rows_of_the_last_batch_remain(rank, remainder, expected):
+    remaining = drop_repeated_rows(batch(4), COLLATOR, process(rank, remainder))
+    (one,) = remaining["passes"]
+    assert len(one.feedback) == expected
+    assert len(one.score_row) == 2 * expected
+    assert one.texts.model_inputs["input_ids"].numel() >= 1  # every process runs a forward pass
+
+
+@pytest.mark.parametrize("changes", [{"end": False}, {"count": 1}, {"even": False}])
+def test_other_batches_are_unchanged(changes):
+    whole = batch(4)
+    assert drop_repeated_rows(whole, COLLATOR, process(rank=0, remainder=1, **changes)) is whole
+
+
+def config(tmp_path, **changes):
+    return RewardConfig(str(tmp_path), use_cpu=True, bf16=False, report_to="none", **changes)
+
+
+def objective(text):
+    return parse_loss(text).as_objective()
+
+
+@pytest.mark.parametrize(
+    ("loss", "changes", "sharded", "found"),
+    [
+        ("bradley_terry", {"max_tokens_per_forward": 60}, True, "max_tokens_per_forward=60"),
+        ("rao_kupper", {}, True, r"log_tie_width.*tie_width=1\.0"),
+        ("bradley_terry", {"hidden_state_cache_gib": 1.0}, True, r"hidden_state_cache_gib=1\.0.*FSDP"),
+        ("bradley_terry", {"hidden_state_cache_gib": 1.0, "torch_compile": True}, False, r"torch\.compile"),
+    ],
+)
+def test_unsupported_settings_are_refused(tmp_path, loss, changes, sharded, found):
+    with pytest.raises(InvalidSettingError, match=found):
+        require_supported_settings(config(tmp_path, **changes), objective(loss), sharded, uses_cache=False)
+
+
+def test_settings_of_an_unsharded_model_are_accepted(tmp_path):
+    changes = {"max_tokens_per_forward": 60, "hidden_state_cache_gib": 1.0}
+    require_supported_settings(config(tmp_path, **changes), objective("rao_kupper"), sharded=False, uses_cache=True)
+
+
+def test_a_setting_divides_batches_and_a_default_depends_on_model_and_loss(tmp_path):
+    plain, batch_wide = objective("bradley_terry"), objective("bradley_terry + batch_sum_to_zero")
+    asked = config(tmp_path, max_tokens_per_forward=60)
+    assert choose_splitter(asked, batch_wide, sharded=False) == ForwardPassSplitter(60)
+    default = config(tmp_path)
+    assert choose_splitter(default, plain, sharded=False) is not None  # on a CPU
+    assert choose_splitter(default, plain, sharded=True) is None
+    assert choose_splitter(default, batch_wide, sharded=False) is None
+
+
+def test_the_sum_over_one_process_is_the_tensor():
+    tensor = torch.ones(2)
+    assert sum_over_processes(SimpleNamespace(num_processes=1))(tensor) is tensor
+
+
+def test_the_sum_over_processes_is_on_the_device_of_the_tensor():
+    def reduce(tensor, reduction):
+        assert tensor.device.type == "meta"
+        assert reduction == "sum"
+        return torch.full((2,), 3.0)
+
+    accelerator = SimpleNamespace(num_processes=2, device=torch.device("meta"), reduce=reduce)
+    total = sum_over_processes(accelerator)(torch.ones(2))
+    assert total.tolist() == [3.0, 3.0]

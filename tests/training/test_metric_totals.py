@@ -1,0 +1,53 @@
+"""Metrics are means over all items since the last log, over all processes."""
+
+import pytest
+import torch
+
+from rlhf_losses.metrics import Tally
+from rlhf_losses.training.metric_totals import MetricTotals
+
+
+def test_means_weigh_every_item_of_all_passes_equally():
+    totals = MetricTotals()
+    totals.add({"accuracy": Tally(3.0, 4.0)}, torch.tensor([1.0, 2.0, 3.0, 4.0]))
+    totals.add({"accuracy": Tally(0.0, 1.0)}, torch.tensor([0.0]))
+    totals.end_batch()
+    means = totals.means()
+    assert means["accuracy"] == pytest.approx(3 / 5)
+    assert means["mean_reward"] == pytest.approx(10 / 5)
+
+
+def test_extremes_are_means_over_batches_as_in_trl():
+    totals = MetricTotals()
+    for scores in ([1.0, 5.0], [3.0, 4.0]):
+        totals.add({}, torch.tensor(scores))
+        totals.end_batch()
+    means = totals.means()
+    assert (means["min_reward"], means["max_reward"]) == (2.0, 4.5)
+
+
+def test_a_batch_without_scores_counts_0_times_with_the_same_names():
+    totals = MetricTotals()
+    totals.add({"accuracy": Tally()}, torch.zeros(0))
+    totals.end_batch()
+    assert totals.means() == {}
+    sums = []
+    totals.means(lambda tensor: sums.append(tensor) or tensor)
+    assert sums[0].tolist() == [[0.0, 0.0]] * 4  # accuracy and the three rewards
+
+
+def test_totals_of_processes_are_added_before_the_division():
+    totals = MetricTotals()
+    totals.add({"accuracy": Tally(1.0, 1.0)}, torch.tensor([2.0]))
+    totals.end_batch()
+    other = torch.tensor([[0.0, 3.0], [6.0, 1.0], [6.0, 1.0], [6.0, 1.0]])
+    means = totals.means(lambda tensor: tensor + other)
+    assert means == {"accuracy": 0.25, "max_reward": 4.0, "mean_reward": 4.0, "min_reward": 4.0}
+
+
+def test_nothing_is_left_after_clear():
+    totals = MetricTotals()
+    totals.add({"accuracy": Tally(1.0, 1.0)}, torch.tensor([2.0]))
+    totals.end_batch()
+    totals.clear()
+    assert totals.means() == {}
