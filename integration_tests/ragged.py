@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
-from scripts import printed_by
+from run_script import printed_by
 
 WORDS = ["red", "green", "blue", "round", "square", "small", "large", "old", "new", "kind"]
 
@@ -134,7 +134,7 @@ if torch.distributed.is_initialized():
 sys.stdout.flush()
 os._exit(0)
 """
-"""Ends a process at once: an ordered end sometimes aborts while threads of torch are running."""
+"""Ends a process immediately: a normal exit sometimes aborts while threads of torch are running."""
 
 
 def trained_in_processes(model: str, folder: Path, processes: int, runs: list[dict[str, Any]]) -> list[dict]:

@@ -25,13 +25,13 @@ def train(model: str, settings, data: Dataset, loss: str, over: str, size: int, 
 def test_one_batch_of_eight_equals_eight_batches_of_one(language_model, settings, case):
     data, loss, over = RAGGED[case]
     at_once = train(language_model, settings, data(), loss, over, size=8, steps=1)
-    one_by_one = train(language_model, settings, data(), loss, over, size=1, steps=8)
+    in_parts = train(language_model, settings, data(), loss, over, size=1, steps=8)
 
-    for whole, parts in zip(at_once.state.log_history[:-1], one_by_one.state.log_history[:-1], strict=True):
+    for whole, parts in zip(at_once.state.log_history[:-1], in_parts.state.log_history[:-1], strict=True):
         for name in [name for name in whole if name.startswith(("loss", "grad_norm", "accuracy", "margin"))]:
             assert parts[name] == pytest.approx(whole[name], rel=1e-4, abs=1e-6), name
     for (name, whole), (_, parts) in zip(
-        at_once.model.named_parameters(), one_by_one.model.named_parameters(), strict=True
+        at_once.model.named_parameters(), in_parts.model.named_parameters(), strict=True
     ):
         torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-5, msg=name)
 

@@ -1,4 +1,4 @@
-"""Bad input is refused before the model is loaded, with what was received, the reason and a remedy."""
+"""Bad input is refused before the model is loaded, with the received value, the reason and a remedy."""
 
 import logging
 
@@ -104,7 +104,7 @@ ANSWERS = {"prompt": ["Q "], "completion": ["yes"]}
         ("0.1 * centering + score_decay", GOOD_PAIR, "'bradley_terry \\+ 0.1 \\* centering \\+ score_decay'"),
     ],
 )
-def test_a_loss_of_regularizers_is_refused_with_one_that_learns(settings, loss, data, advice):
+def test_a_loss_of_regularizers_is_refused_with_an_alternative(settings, loss, data, advice):
     with pytest.raises(FeedbackMismatchError, match=f"does not depend on the labels.*{advice}"):
         refuse(rows(**data), loss, settings)
 
@@ -202,9 +202,9 @@ def test_a_classifier_of_several_labels_gets_a_new_head_on_request(
 
 def test_an_encoder_decoder_model_is_refused_before_tokenization(tokenizer, pairs, settings, tmp_path):
     shape = {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2, "num_labels": 1}
-    for kind in (T5ForSequenceClassification, T5EncoderModel):
-        folder = tmp_path / kind.__name__
-        kind(T5Config(vocab_size=len(tokenizer), **shape)).save_pretrained(folder)
+    for model_class in (T5ForSequenceClassification, T5EncoderModel):
+        folder = tmp_path / model_class.__name__
+        model_class(T5Config(vocab_size=len(tokenizer), **shape)).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         message = rf"'{folder}' has the model type t5, an encoder with a decoder.*Use a decoder.*BERT"
         with pytest.raises(UnsupportedModelError, match=message):

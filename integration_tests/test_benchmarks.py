@@ -12,7 +12,8 @@ from unittest.mock import patch
 import pandas as pd
 import pytest
 import torch
-from scripts import printed_by
+from run_script import printed_by
+from shared_models import small_synthetic_tasks
 from torch.nn.functional import scaled_dot_product_attention
 
 from rlhf_losses.errors import InvalidFeedbackError
@@ -287,7 +288,8 @@ STUDIES = {
 @pytest.mark.parametrize("script", STUDIES)
 def test_a_small_study_prints_saves_and_plots(tmp_path, script):
     name = Path(script).name
-    printed = run(script, *STUDIES[script], "--output", str(tmp_path))
+    with small_synthetic_tasks():
+        printed = run(script, *STUDIES[script], "--output", str(tmp_path))
     rows = read_table(tmp_path / f"{name}.csv")
     first = next(iter(rows[0]))
     assert {row[first] for row in rows} == {row[first] for row in rows if row[first] in printed}

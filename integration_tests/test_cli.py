@@ -30,7 +30,7 @@ def write(file: Path, rows: list[dict]) -> Path:
     return file
 
 
-def polite(colours: tuple[str, ...]) -> list[dict]:
+def pairs_against_exclamation_marks(colours: tuple[str, ...]) -> list[dict]:
     """Return pairs in which the answer with an exclamation mark is rejected."""
     return [
         {"prompt": f"What is {colour}? ", "chosen": f"A colour, {again}.", "rejected": f"No {again}!"}
@@ -41,19 +41,19 @@ def polite(colours: tuple[str, ...]) -> list[dict]:
 
 @pytest.fixture
 def pairs_file(tmp_path) -> Path:
-    return write(tmp_path / "pairs.jsonl", polite(COLOURS[:4]))
+    return write(tmp_path / "pairs.jsonl", pairs_against_exclamation_marks(COLOURS[:4]))
 
 
 @pytest.fixture
 def held_out_file(tmp_path) -> Path:
-    return write(tmp_path / "held_out.jsonl", polite(COLOURS[4:]))
+    return write(tmp_path / "held_out.jsonl", pairs_against_exclamation_marks(COLOURS[4:]))
 
 
 @pytest.fixture(scope="module")
 def reward_model(language_model, tmp_path_factory) -> Path:
     """Return the folder of a reward model that the command has trained."""
     folder = tmp_path_factory.mktemp("cli")
-    pairs = write(folder / "pairs.jsonl", polite(COLOURS[:4]))
+    pairs = write(folder / "pairs.jsonl", pairs_against_exclamation_marks(COLOURS[:4]))
     run = ["train", "--model", language_model, "--dataset", str(pairs), "--output_dir", str(folder / "run")]
     assert main([*run, "--loss", "bradley_terry + 0.01 * centering", "--max_steps", "30", *FAST.split()]) == 0
     return folder / "run"
@@ -94,7 +94,7 @@ def test_score_prints_the_scores_of_the_scorer_one_line_per_text(done, reward_mo
     lines = [
         json.loads(line) for line in done("score", "--model", reward_model, "--dataset", held_out_file).out.splitlines()
     ]
-    rows = polite(COLOURS[4:])
+    rows = pairs_against_exclamation_marks(COLOURS[4:])
     assert [(line["row"], line["column"]) for line in lines] == [
         (number, column) for number in range(len(rows)) for column in ("chosen", "rejected")
     ]
@@ -227,7 +227,10 @@ def test_a_run_resumes_from_its_last_checkpoint(cli, done, language_model, pairs
 
 
 def test_dropped_rows_are_counted(done, language_model, tmp_path):
-    rows = [*polite(COLOURS[:3]), {"prompt": "Hi ", "chosen": "long " * 100, "rejected": "short"}]
+    rows = [
+        *pairs_against_exclamation_marks(COLOURS[:3]),
+        {"prompt": "Hi ", "chosen": "long " * 100, "rejected": "short"},
+    ]
     result = done(
         *("train", "--model", language_model, "--dataset", write(tmp_path / "rows.jsonl", rows)),
         *("--output_dir", tmp_path / "run", "--max_steps", 1, *FAST.split()),

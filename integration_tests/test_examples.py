@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from scripts import printed_by
+from run_script import printed_by
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("[0-9]*.py"))
 PRINTED = {

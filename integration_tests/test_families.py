@@ -1,4 +1,4 @@
-"""Every model family gives the same scores and gradients in every layout, or gets the padded one with a reason."""
+"""Every model family gives the same scores and gradients in every layout, or uses the padded layout and logs why."""
 
 import logging
 
@@ -171,14 +171,14 @@ def test_scores_and_gradients_equal_those_of_the_padded_layout(family, layout):
     assert_same_gradients(gradients_of(model, scores), gradients)
 
 
-@pytest.mark.parametrize("wanted", ["auto", "packed"])
+@pytest.mark.parametrize("requested", ["auto", "packed"])
 @pytest.mark.parametrize("family", ENCODERS)
-def test_encoders_get_the_packed_layout(family, wanted):
+def test_encoders_get_the_packed_layout(family, requested):
     model = make(ENCODERS[family]())
     expected = score_whole(model, PLAIN)
     gradients = gradients_of(model, expected)
 
-    layout = choose_layout(model, PLAIN, wanted)
+    layout = choose_layout(model, PLAIN, requested)
     assert layout.name == "packed"
     scores = score_whole(model, layout)
 
@@ -214,7 +214,7 @@ def test_first_position_is_after_padding_idx_in_listed_model_types(model_type):
 
 
 class LastToken(nn.Module):
-    """A head on the last token of a line."""
+    """A head on the last token of a sequence."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -265,9 +265,10 @@ def test_bfloat16_scores_and_gradients_of_encoders_differ_by_rounding_only(famil
 
 
 def assert_rounding_only(maker, scores, *layouts: str) -> None:
-    """Compare the rounding errors with those of padded bfloat16, over several models; the head is in float32, as in training.
+    """Compare the rounding errors with those of the padded layout in bfloat16.
 
-    In one model an error may happen to be small, so the errors of several are added.
+    The head is in float32, as in training. In one model an error may happen to be small, so the errors of several are
+    added.
     """
     padded_errors, errors, differences = torch.zeros(2), torch.zeros(len(layouts), 2), torch.zeros(len(layouts), 2)
     for seed in range(5):

@@ -56,20 +56,20 @@ def adapted(config: hf.PretrainedConfig, names: list[str], **options) -> nn.Modu
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("wanted", ["padded", "auto"])
-def test_stored_hidden_states_give_the_same_scores_and_gradients(family, wanted):
+@pytest.mark.parametrize("requested", ["padded", "auto"])
+def test_stored_hidden_states_give_the_same_scores_and_gradients(family, requested):
     model = adapted(*FAMILIES[family])
-    layout = choose_layout(model, PaddedLayout(pad_token_id=0), wanted)
+    layout = choose_layout(model, PaddedLayout(pad_token_id=0), requested)
     one = layout.batch(TEXTS, range(len(TEXTS)), [len(text) - 1 for text in TEXTS])
     cached = find_cached_layers(model, HiddenStateCache(gib=1.0))
-    seen = []
+    results = []
     for reused in (0, 1):
         with cached.use(one):
             scores = score_batch(model, one)
         assert cached.reused_passes == reused
         trained = [p for p in model.parameters() if p.requires_grad]
-        seen.append([scores, *torch.autograd.grad(scores.square().sum(), trained, allow_unused=True)])
-    torch.testing.assert_close(*seen)
+        results.append([scores, *torch.autograd.grad(scores.square().sum(), trained, allow_unused=True)])
+    torch.testing.assert_close(*results)
 
 
 def upper_layers_and(name: str) -> nn.Module:

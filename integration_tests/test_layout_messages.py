@@ -19,7 +19,7 @@ def layout_messages(caplog) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "line"),
+    ("requested", "line"),
     [
         ("auto", "Layout: prefix_shared, the fastest layout for LlamaForSequenceClassification."),
         ("prefix_shared", "Layout: prefix_shared, as requested."),
@@ -27,13 +27,13 @@ def layout_messages(caplog) -> list[str]:
     ],
 )
 def test_a_message_names_the_layout_and_the_reason(
-    language_model, reward_model, tokenizer, settings, pairs, wanted, line, caplog
+    language_model, reward_model, tokenizer, settings, pairs, requested, line, caplog
 ):
     with caplog.at_level(logging.INFO, "rlhf_losses"):
-        Scorer(reward_model, tokenizer, layout=wanted)
+        Scorer(reward_model, tokenizer, layout=requested)
         assert layout_messages(caplog) == [line]
         caplog.clear()
-        RewardTrainer(language_model, RewardConfig(**settings(layout=wanted)), pairs)
+        RewardTrainer(language_model, RewardConfig(**settings(layout=requested)), pairs)
         assert layout_messages(caplog) == [line]
 
 

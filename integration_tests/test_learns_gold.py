@@ -29,7 +29,7 @@ def heldout(task: SyntheticTask) -> Dataset:
 
 @pytest.mark.parametrize("loss", select_losses("all", loss_registry()), ids=str)
 def test_the_loss_recovers_the_gold_ranking(task, stories, heldout, loss, tmp_path):
-    """Two stories of one held-out prompt are ranked as gold ranks them, nine times in ten."""
+    """In nine of ten cases, two stories of one held-out prompt are ranked as by gold."""
     scorer = train_on_feedback(task, loss, feedback_for(loss, stories), tmp_path)
 
     assert evaluate(scorer, heldout)["accuracy"] > 0.9

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+# One worker builds the wheels and the environment.
+pytestmark = pytest.mark.xdist_group("plugins")
+
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 FOCAL = ROOT / "plugins/rlhf-losses-focal"
 # Nothing is imported from the checkout.
@@ -87,10 +90,10 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Path]:
     return built
 
 
-@pytest.fixture
-def environment(tmp_path: Path, wheels: dict[Path, Path]) -> Environment:
-    """Return a new environment with the project and every plugin."""
-    environment = Environment(tmp_path / "environment")
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory, wheels: dict[Path, Path]) -> Environment:
+    """Return an environment with the project and every plugin, which no test changes."""
+    environment = Environment(tmp_path_factory.mktemp("plugins") / "environment")
     environment.install(*wheels.values())
     return environment
 
@@ -123,7 +126,9 @@ def test_hooks_of_all_installed_plugins_are_found_together(environment):
     }
 
 
-def test_without_its_entry_point_a_plugin_is_not_found(environment):
+def test_without_its_entry_point_a_plugin_is_not_found(tmp_path, wheels):
+    environment = Environment(tmp_path / "environment")
+    environment.install(wheels[ROOT], wheels[FOCAL])
     (points,) = environment.site.glob("rlhf_losses_focal-*.dist-info/entry_points.txt")
     points.unlink()
     done = environment.run("python", "-c", PRINT_FOCAL)
@@ -131,13 +136,11 @@ def test_without_its_entry_point_a_plugin_is_not_found(environment):
     assert "KeyError: 'focal'" in done.stderr
 
 
-@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda path: path.name)
-def test_the_tests_of_an_installed_plugin_pass(plugin, environment, tmp_path):
-    tests = tmp_path / "tests"
-    tests.mkdir()
-    for file in plugin.glob("test_*.py"):
-        shutil.copy(file, tests)
-    done = environment.run("python", "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", ".", cwd=tests)
+def test_the_tests_of_the_installed_plugins_pass(environment, tmp_path):
+    for file in sorted(ROOT.glob("plugins/*/test_*.py")):
+        shutil.copy(file, tmp_path)
+    options = ("-W", "error", "-p", "no:cacheprovider")
+    done = environment.run("python", "-m", "pytest", "-q", *options, ".", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

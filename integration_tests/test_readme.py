@@ -1,4 +1,4 @@
-"""The README tells the truth: every block in it runs."""
+"""Every code block of the README runs."""
 
 import importlib.util
 import json
@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from scripts import printed_by
+from run_script import printed_by
 
 from rlhf_losses.testing import check_loss
 
@@ -22,7 +22,7 @@ COMMANDS = [line for block in CONSOLE if block not in INSTALLS for line in block
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, language_model, pairs) -> Path:
-    """Return a folder with what the README's examples are about."""
+    """Return a folder with the files that the examples of the README use."""
     folder = tmp_path_factory.mktemp("readme")
     shutil.copytree(language_model, folder / "my-model")
     pairs.to_json(folder / "pairs.jsonl")
@@ -41,10 +41,10 @@ def test_the_commands_that_install_name_files_and_tools_that_exist(block):
     words = shlex.split(install)
     assert (ROOT / words[words.index("-c") + 1]).is_file()
     assert {"rlhf-losses demo": ROOT / "pyproject.toml", "tox": ROOT / "tox.ini"}[then].is_file()
-    assert words[-1] in (".", "tox")
+    assert words[-1] in (".[report]", "tox")
 
 
-def test_the_commands_run_in_the_order_in_which_they_stand(done, folder, monkeypatch):
+def test_the_commands_run_in_their_order(done, folder, monkeypatch):
     monkeypatch.chdir(folder)
     for line in COMMANDS:
         words = shlex.split(line)
@@ -73,12 +73,17 @@ def test_the_table_names_losses_and_columns_that_exist(name):
     from rlhf_losses import loss_registry
     from rlhf_losses.feedback import FEEDBACK_TYPES
 
-    columns = {column for kind in FEEDBACK_TYPES for way in kind.columns for column in (*way, *kind.optional_columns)}
+    columns = {
+        column
+        for feedback_type in FEEDBACK_TYPES
+        for alternative in feedback_type.columns
+        for column in (*alternative, *feedback_type.optional_columns)
+    }
     assert name in loss_registry() or name in columns
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\((?!http)([^)#]+)", README))
-def test_links_lead_somewhere(link):
+def test_links_have_a_target(link):
     assert (ROOT / link).exists()
 
 

@@ -29,10 +29,10 @@ def test_every_file_of_real_feedback_is_inspected(done, file):
     assert found["rows"] == file.read_bytes().count(b"\n")
     assert found["losses"]
     assert ": read as native (" in answered.err
-    for kind in found["feedback"].values():
-        ceiling = kind.get("accuracy_ceiling")
+    for statistics in found["feedback"].values():
+        ceiling = statistics.get("accuracy_ceiling")
         assert ceiling is None or 0.5 <= ceiling <= 1.0
-        assert (kind.get("agreement_ceiling") or 0.0) <= (ceiling or 1.0)
+        assert (statistics.get("agreement_ceiling") or 0.0) <= (ceiling or 1.0)
 
 
 def test_disagreement_of_annotators_bounds_the_agreement(done):

@@ -28,10 +28,10 @@ def test_scores_are_computed_at_eos_also_where_padding_is_eos(reward_model, toke
 
 def test_compute_metrics_receives_every_row_with_its_scores(language_model, settings):
     rows = Dataset.from_list([{"prompt": f"{i}? ", "chosen": "yes" * (i + 1), "rejected": "no"} for i in range(10)])
-    seen = []
+    calls = []
 
     def compute_metrics(predictions):
-        seen.append(predictions)
+        calls.append(predictions)
         return {"rows": float(len(predictions.predictions))}
 
     trainer = RewardTrainer(
@@ -40,7 +40,7 @@ def test_compute_metrics_receives_every_row_with_its_scores(language_model, sett
     )  # fmt: skip
     # The last batch has two rows, and each row has two scores.
     assert trainer.evaluate()["eval_rows"] == 10
-    (received,) = seen
+    (received,) = calls
     assert received.predictions.shape == (10, 2)
     assert np.isfinite(received.predictions).all()
     assert (received.label_ids == 2).all()

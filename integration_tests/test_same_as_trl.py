@@ -53,7 +53,7 @@ def test_the_centering_coefficient_is_a_term_of_the_loss(language_model, pairs, 
     assert_same_run(ours, theirs)
 
 
-def test_a_trl_configuration_with_centering_means_the_same_here(language_model, pairs, settings):
+def test_a_trl_configuration_with_centering_has_the_same_effect(language_model, pairs, settings):
     arguments = settings(center_rewards_coefficient=0.3)
     ours = RewardTrainer(language_model, RewardConfig(**arguments), train_dataset=pairs)
 

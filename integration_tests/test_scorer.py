@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import Dataset
-from one_by_one import OneByOne, TokensComputed
 from peft import LoraConfig, get_peft_model
+from reference_scorer import ReferenceScorer, TokensComputed
 from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForCausalLM,
@@ -199,7 +199,7 @@ def test_the_tolerance_of_recorded_scores_follows_from_the_dtype(merged, dtype, 
     ],
     ids=["none", "date", "failing"],
 )
-def test_a_conversation_is_recorded_only_if_the_template_renders_it_alike_every_day(scorer, other_tokenizer, template):
+def test_a_conversation_is_recorded_only_if_its_text_does_not_depend_on_the_date(scorer, other_tokenizer, template):
     other_tokenizer.chat_template = template
     (canary,) = record_canaries(scorer.model, other_tokenizer)
     assert isinstance(canary.input, str)
@@ -300,7 +300,7 @@ def test_best_of_n_agrees_with_the_plain_model_and_computes_prompts_once(merged,
     prompts = [f"{i} birds sing of the sea and of the wind. " for i in range(3)]
     candidates = [[f"{'aeiouxyz'[(i + 3 * n) % 8]} is song {n}" for n in range(8)] for i in range(3)]
     repeated, answers = [prompt for prompt in prompts for _ in range(8)], list(chain(*candidates))
-    alone = OneByOne(None, tokenizer, merged)
+    alone = ReferenceScorer(None, tokenizer, merged)
     scores = [alone([prompt] * 8, texts) for prompt, texts in zip(prompts, candidates, strict=True)]
     assert min(max(each) - min(each) for each in scores) > 1e-3
     expected = [texts[int(torch.tensor(each).argmax())] for texts, each in zip(candidates, scores, strict=True)]

@@ -6,7 +6,7 @@ import pytest
 import torch
 import trl
 from datasets import Dataset
-from one_by_one import OneByOne, TokensComputed
+from reference_scorer import ReferenceScorer, TokensComputed
 
 from rlhf_losses.scoring import Scorer
 
@@ -29,7 +29,7 @@ def test_the_reward_of_the_trainer_is_the_score_of_the_plain_model(
     trainer_class, config_class, form, scorer, tokenizer, language_model, settings, tmp_path
 ):
     """The plain model scores one text at a time. The scorer computes the tokens of a prompt once."""
-    alone, computed = OneByOne(scorer.model, tokenizer, tmp_path / "plain"), TokensComputed(scorer.model)
+    alone, computed = ReferenceScorer(scorer.model, tokenizer, tmp_path / "plain"), TokensComputed(scorer.model)
     rollouts = []
 
     def record(prompts, completions, **_):

@@ -2,7 +2,7 @@
 
     RlhfLossesError
     ├── UnknownNameError (LookupError)         unknown name of a loss, an option, a converter or a plugin
-    ├── InvalidLossError (ValueError)          text that is not a sum of losses, or an option out of range
+    ├── InvalidLossError (ValueError)          string that is not a sum of losses, or an option out of range
     ├── FeedbackMismatchError (TypeError)      feedback of a type that the loss does not accept
     ├── InvalidFeedbackError (ValueError)      feedback of the right type with invalid values
     ├── UnsupportedModelError (ValueError)     model or tokenizer that does not give one score per text
@@ -28,7 +28,7 @@ class UnknownNameError(RlhfLossesError, LookupError):
 
 
 class InvalidLossError(RlhfLossesError, ValueError):
-    """A text is not a sum of losses with numbers as weights, or an option is out of range."""
+    """A string is not a sum of losses with numbers as weights, or an option is out of range."""
 
 
 class FeedbackMismatchError(RlhfLossesError, TypeError):
@@ -60,7 +60,7 @@ class PluginError(RlhfLossesError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return `" Did you mean 'x'?"` with the known name that is nearest, or an empty text.
+    """Return `" Did you mean 'x'?"` with the known name that is nearest, or an empty string.
 
     Args:
         name: unknown name.

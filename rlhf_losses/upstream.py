@@ -12,11 +12,11 @@ class UpstreamName:
 
     Attributes:
         name: the dotted name.
-        why: what this package does with it.
+        use: how this package uses it.
     """
 
     name: str
-    why: str
+    use: str
 
 
 UPSTREAM_NAMES: tuple[UpstreamName, ...] = (
@@ -69,7 +69,7 @@ UPSTREAM_NAMES: tuple[UpstreamName, ...] = (
     UpstreamName("trl.GRPOTrainer._metrics", "extended: the metrics to log"),
     UpstreamName("trl.GRPOTrainer._logs", "extended: the table of completions, with an advantage each"),
     UpstreamName("trl.GRPOTrainer._tokenizer", "read: compared with the tokenizer of the critic"),
-    UpstreamName("trl.GRPOTrainer._is_vlm", "read: policies with images are refused"),
+    UpstreamName("trl.GRPOTrainer._is_vlm", "read: policies with images raise an error"),
     UpstreamName("trl.GRPOTrainer._name", "set: name of the method on the model card"),
     UpstreamName("trl.GRPOTrainer._tag_names", "set: tags of the model card"),
     UpstreamName("trl.GRPOTrainer._paper", "set: citation on the model card"),

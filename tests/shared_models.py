@@ -1,4 +1,4 @@
-"""Models that are trained once for a whole test run, whatever the number of its workers."""
+"""Models that are trained once per test run, for any number of workers."""
 
 import copy
 import gc
@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -38,6 +38,20 @@ def one_language_model_per_seed() -> Iterator[None]:
     from rlhf_losses.sandbox import synthetic_task
 
     with patch.object(synthetic_task, "build_language_model", language_model):
+        yield
+
+
+@contextmanager
+def small_synthetic_tasks() -> Iterator[None]:
+    """While the context lasts, synthetic tasks have few prompts, and the same language model for every seed."""
+    from rlhf_losses import sandbox
+    from rlhf_losses.sandbox import synthetic_task
+
+    build = partial(synthetic_task.build_synthetic_task, num_train_prompts=48, num_heldout_prompts=8)
+    with (
+        patch.object(sandbox, "build_synthetic_task", build),
+        patch.object(synthetic_task, "build_language_model", lambda tokenizer, _seed: language_model(tokenizer)),
+    ):
         yield
 
 

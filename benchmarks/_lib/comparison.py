@@ -32,11 +32,11 @@ RUN_COLUMNS = ("work", "workload", "size", "precision", "device")
 
 @dataclass(frozen=True)
 class Method:
-    """One way to do the work.
+    """One of the compared methods.
 
     Attributes:
         name: name in the table.
-        prepare: function that makes everything that is not measured, and returns the function that is measured.
+        prepare: function that does the work that is not measured, and returns the function that is measured.
     """
 
     name: str
@@ -138,7 +138,10 @@ def print_comparison(rows: Sequence[Row]) -> None:
 
 
 def save_comparison(rows: Sequence[Row], file: Path) -> None:
-    """Add the rows of a run to a CSV file, in place of the rows of an earlier run with equal `RUN_COLUMNS`."""
+    """Save the rows of a run to a CSV file.
+
+    Rows of an earlier run with the same work, workload, size, precision and device are replaced.
+    """
     new = pd.DataFrame(rows)
     if file.is_file():
         earlier = pd.read_csv(file, dtype=str, keep_default_na=False)

@@ -18,7 +18,7 @@ class PolicyEvaluation(TrainerCallback):
     Args:
         task: the task with the held-out prompts and the gold reward.
         scorer: the reward model.
-        at_steps: numbers of the optimizer steps after which the policy is evaluated.
+        at_steps: indices of the optimizer steps after which the policy is evaluated, from 1.
         num_prompts: number of held-out prompts.
         num_completions: number of completions per prompt.
 

@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="number of rounds")
     parser.add_argument("--bf16", action="store_true", help="train with bfloat16 autocast, score with bfloat16 weights")
     parser.add_argument("--attention", default="sdpa", help="attn_implementation of TRL's methods")
-    parser.add_argument("--only", choices=["pairs", "lists", "scoring"], help="measure only one kind of work")
+    parser.add_argument("--only", choices=["pairs", "lists", "scoring"], help="measure only this work")
     parser.add_argument("--output", type=Path, default=RESULTS / "layouts" / "throughput.csv", help="CSV file")
     args = parser.parse_args()
     disable_progress_bar()

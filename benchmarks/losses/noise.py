@@ -1,4 +1,4 @@
-"""Accuracy of reward models with noisy feedback, for several losses and kinds of noise.
+"""Accuracy of reward models with noisy feedback, for several losses and types of noise.
 
     python -m benchmarks.losses.noise                            # five seeds, results/losses/noise.csv and .png
     python -m benchmarks.losses.noise --studies ties --seeds 2

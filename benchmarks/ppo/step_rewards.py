@@ -4,7 +4,7 @@
     python -m benchmarks.ppo.step_rewards --draw           # tables and figure from the CSV file
 
 For each seed, a reward model is trained on labelled steps, and policies are trained on its scores of the steps of a
-story: each score is given at the end of its step, or their sum at the end of the story. Scores are divided by the
+story: each score is assigned to the end of its step, or their sum to the end of the story. Scores are divided by the
 number of steps, so the reward of a story is their mean; with `--reward sum` they are not, and more steps can increase
 the reward. The critic starts from the reward model, or from the language model with a head of zeros. The gold reward is
 logged with weight 0.
@@ -35,7 +35,7 @@ from rlhf_losses.scoring import Scorer
 WINDOW = 5
 """Number of rollouts in a mean of the gold reward."""
 BY_STEP, AT_THE_END = "by step", "at the end"
-CRITICS = {"reward model": "critic from the reward model", "nothing": "critic from nothing"}
+CRITICS = {"reward model": "critic from the reward model", "nothing": "critic with a zero head"}
 GOLD_LEVELS = (0.4, 0.6, 0.8)
 
 

@@ -34,12 +34,12 @@ def make_trainer(language_model, tokenizer, prompts, settings):
 
 
 @pytest.fixture(scope="module")
-def decided_policy(language_model, tokenizer, tmp_path_factory):
-    """Return the folder of a policy with clear preferences among tokens, so that adapters can change them."""
+def peaked_policy(language_model, tokenizer, tmp_path_factory):
+    """Return the folder of a policy with a peaked distribution over tokens, which adapters can change."""
     policy = AutoModelForCausalLM.from_pretrained(language_model)
     with torch.no_grad():
         policy.lm_head.weight.mul_(15)
-    folder = str(tmp_path_factory.mktemp("policy") / "decided")
+    folder = str(tmp_path_factory.mktemp("policy") / "peaked")
     policy.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

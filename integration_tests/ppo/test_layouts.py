@@ -26,14 +26,14 @@ def long_prompts():
 
 
 @pytest.fixture
-def make(make_trainer, decided_policy, long_prompts):
-    """Return a trainer in a layout, with two completions a prompt of different lengths, and a temperature."""
+def make(make_trainer, peaked_policy, long_prompts):
+    """Return a trainer in a layout, with two completions per prompt of different lengths, and a temperature."""
 
     def make(layout, **arguments):
         changes = {"layout": layout, "num_generations": 2, "num_iterations": 2, "temperature": 0.8}
         changes |= {"learning_rate": 3e-3, "per_device_train_batch_size": 8} | arguments.pop("changes", {})
         torch.manual_seed(0)  # adapters are drawn
-        arguments.setdefault("model", decided_policy)
+        arguments.setdefault("model", peaked_policy)
         trainer = make_trainer(
             arguments.pop("reward_funcs", length), train_dataset=long_prompts, changes=changes, **arguments
         )
@@ -173,7 +173,7 @@ def test_load_balancing_loss_needs_the_padded_layout(make, tokenizer, tmp_path, 
     assert free.sequence_forward.layout.name == "prefix_shared"
 
 
-def test_generation_does_not_depend_on_the_layout(make_trainer, decided_policy):
+def test_generation_does_not_depend_on_the_layout(make_trainer, peaked_policy):
     generated = []
 
     def record(completion_ids, **_):
@@ -181,7 +181,7 @@ def test_generation_does_not_depend_on_the_layout(make_trainer, decided_policy):
         return [float(sum(ids)) for ids in completion_ids]
 
     for layout in LAYOUTS:
-        trained(make_trainer(record, model=decided_policy, changes={"layout": layout, "max_completion_length": 16}))
+        trained(make_trainer(record, model=peaked_policy, changes={"layout": layout, "max_completion_length": 16}))
     calls = len(generated) // len(LAYOUTS)
     assert calls == 3
     assert generated[:calls] == generated[calls : 2 * calls] == generated[2 * calls :]

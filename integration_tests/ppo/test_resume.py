@@ -27,11 +27,11 @@ SETTINGS = {
 @pytest.mark.parametrize("interrupted_at", [1, 2, 3, 5])
 @pytest.mark.parametrize("peft_config", [None, LORA], ids=["full", "lora"])
 def test_resumed_run_is_bitwise_equal_to_an_uninterrupted_one(
-    make_trainer, decided_policy, tmp_path, peft_config, interrupted_at
+    make_trainer, peaked_policy, tmp_path, peft_config, interrupted_at
 ):
     def make(folder):
         changes = SETTINGS | {"output_dir": str(tmp_path / folder)}
-        return make_trainer(model=decided_policy, changes=changes, peft_config=peft_config)
+        return make_trainer(model=peaked_policy, changes=changes, peft_config=peft_config)
 
     uninterrupted = make("run")
     uninterrupted.train()

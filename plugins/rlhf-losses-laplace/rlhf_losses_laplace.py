@@ -41,8 +41,8 @@ class Laplace(ScoreEstimate):
     $\bar\phi$ in directions in which few pairs differ. Pairs with $p$ near 0 or 1 add almost nothing, so the estimates
     of an overtrained model are those of the prior.
 
-    The estimate uses `margin` and `weight` $w$ of pairs. It does not depend on `preference`, because the two sides of a
-    pair have the same effect.
+    The estimate uses `margin` and `weight` $w$ of pairs. It does not depend on `preference`, because
+    $p (1 - p)$ is symmetric in the two answers.
 
     Args:
         prior_precision: $\lambda$, the inverse prior variance of each weight of the head; above 0. It determines the
@@ -76,7 +76,11 @@ class Laplace(ScoreEstimate):
             )
 
     def fit(self, evidence: Iterable[Evidence]) -> dict[str, Tensor]:
-        """Return `mean`, the mean of the vectors, and `root`, a matrix R with RᵀR = Σ."""
+        """Return `mean` and `root`.
+
+        `mean`, of shape (width), is the mean feature vector of both answers of all pairs. `root`, of shape
+        (width, width), is a matrix R with RᵀR = Σ.
+        """
         hessian, total, count = torch.zeros(()), torch.zeros(()), 0
         for batch in evidence:
             pairs = batch.feedback

@@ -192,7 +192,13 @@ ROWS = [
     for end in ("now", "here", "now now", "here now")
 ]
 PROMPTS, COMPLETIONS = ["Soup is"] * 3, [" warm now", " cold here", " again not Soup not again"]
-CHEAP = {"bf16": False, "use_cpu": True, "report_to": "none", "disable_tqdm": True, "gradient_checkpointing": False}
+FAST_SETTINGS = {
+    "bf16": False,
+    "use_cpu": True,
+    "report_to": "none",
+    "disable_tqdm": True,
+    "gradient_checkpointing": False,
+}
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +222,7 @@ def fitted(policy, tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp("reward")
     trainer = RewardTrainer(
         build_reward_model(LlamaForCausalLM.from_pretrained(policy)),
-        RewardConfig(str(folder), max_steps=8, learning_rate=1e-2, save_strategy="no", **CHEAP),
+        RewardConfig(str(folder), max_steps=8, learning_rate=1e-2, save_strategy="no", **FAST_SETTINGS),
         train_dataset=Dataset.from_list(ROWS),
         processing_class=build_tokenizer(WORDS),
         loss="bradley_terry",
@@ -299,7 +305,13 @@ def test_data_without_pairs_are_refused(scorer):
         fit_estimate(scorer, labels, "laplace")
 
 
-RL = {"max_steps": 2, "per_device_train_batch_size": 4, "num_generations": 4, "max_completion_length": 4, **CHEAP}
+RL = {
+    "max_steps": 2,
+    "per_device_train_batch_size": 4,
+    "num_generations": 4,
+    "max_completion_length": 4,
+    **FAST_SETTINGS,
+}
 PROMPT_ROWS = Dataset.from_dict({"prompt": ["Soup is"] * 8})
 
 

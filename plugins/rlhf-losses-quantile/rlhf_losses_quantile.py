@@ -17,7 +17,7 @@ class Quantile(RatingLoss):
     If the ratings $y$ of similar texts vary, the mean loss value is lowest at a score that a share $\tau$ of the
     ratings does not exceed: its derivative in $s$ is the share of the ratings below the score, minus $\tau$.
 
-    It takes ratings, in the unit of the scores. `squared_error` estimates the mean of the ratings instead. At level
+    The ratings have the unit of the scores. `squared_error` estimates the mean of the ratings instead. At level
     0.5 the loss is half the absolute error, which `huber` smooths near 0.
 
     Args:

@@ -1,1 +1,1 @@
-"""The command `rlhf-losses`: one file a command, imported only when that command runs."""
+"""The command `rlhf-losses`: one file per command, imported only when that command runs."""

@@ -62,7 +62,7 @@ def select_losses(text: str, losses: LossRegistry) -> list[AnyLoss]:
     """Return the losses to train.
 
     Args:
-        text: text of a loss, or `all` for all built-in losses; a regularizer is added to `bradley_terry`.
+        text: string form of a loss, or `all` for all built-in losses; a regularizer is added to `bradley_terry`.
         losses: registry of losses.
 
     Raises:
@@ -82,14 +82,14 @@ def select_losses(text: str, losses: LossRegistry) -> list[AnyLoss]:
     return [loss]
 
 
-def new_folder(wanted: Path) -> Path:
-    """Return a folder that does not exist: the wanted one, or the same with a number."""
-    numbered = (wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}") for number in range(1, 10_000))
-    return next(folder for folder in numbered if not folder.exists())
+def new_folder(requested: Path) -> Path:
+    """Return a folder that does not exist: the requested one, or one with a number appended."""
+    numbered = (requested.with_name(f"{requested.name}-{number}") for number in range(2, 10_000))
+    return next(folder for folder in (requested, *numbered) if not folder.exists())
 
 
 def folder_name(loss: AnyLoss) -> str:
-    """Return the text of a loss without spaces, as the name of a folder.
+    """Return the string form of a loss without spaces, as the name of a folder.
 
     Examples:
         >>> from rlhf_losses.losses import bradley_terry, centering

@@ -1,4 +1,4 @@
-"""`rlhf-losses inspect`: statistics of a dataset and the losses that it can train."""
+"""`rlhf-losses inspect`: statistics of a dataset and the losses that can be trained on it."""
 
 import json
 import textwrap
@@ -29,7 +29,7 @@ WIDTH = 110
 def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     """Print the report as text or as JSON."""
     parser = ArgumentParser(
-        prog="rlhf-losses inspect", description="Show statistics of a dataset and the losses that it can train."
+        prog="rlhf-losses inspect", description="Show statistics of a dataset and the losses that can be trained on it."
     )
     add_dataset_arguments(parser)
     parser.add_argument("--model", "--tokenizer", help="model or tokenizer (folder or Hub id), for lengths in tokens")
@@ -131,7 +131,7 @@ def format_lengths(report: DatasetReport) -> str:
 
 
 def format_losses(losses: CompatibleLosses) -> str:
-    """Return the losses that the dataset can train, the regularizers, and the reason why others cannot be trained."""
+    """Return the losses that can be trained on the dataset, the regularizers, and why others cannot be trained."""
     blocks = [
         format_names("Compatible losses", losses.losses),
         format_names("Regularizers to add to one of them", losses.regularizers),

@@ -55,12 +55,12 @@ def find_feedback_type(name: str) -> type[Feedback]:
         'Pairs'
     """
     known = {one.__name__.lower(): one for one in FEEDBACK_TYPES}
-    wanted = name.strip().lower()
-    for spelling in (wanted, f"{wanted}s"):
+    requested = name.strip().lower()
+    for spelling in (requested, f"{requested}s"):
         if spelling in known:
             return known[spelling]
     raise UnknownNameError(
-        f"Unknown feedback type '{name}'.{did_you_mean(wanted, known)} Choose one of: {', '.join(known)}."
+        f"Unknown feedback type '{name}'.{did_you_mean(requested, known)} Choose one of: {', '.join(known)}."
     )
 
 

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError, plugin_files
 from rlhf_losses.cli.logging_setup import DEBUG, quiet
 from rlhf_losses.errors import RlhfLossesError, did_you_mean
-from rlhf_losses.extras import require_packages
+from rlhf_losses.optional_packages import require_packages
 
 COMMANDS = {
     "list": ("list_losses", "list all losses with their feedback types and properties"),
     "describe": ("describe", "show formula, options, references and examples of a loss"),
-    "inspect": ("inspect", "show statistics of a dataset and the losses that it can train"),
+    "inspect": ("inspect", "show statistics of a dataset and the losses that can be trained on it"),
     "train": ("train", "train a reward model with any loss"),
     "score": ("score", "score texts with a reward model, as JSON Lines"),
     "fit": ("fit", "fit an uncertainty estimate for a reward model"),

@@ -17,7 +17,7 @@ from rlhf_losses.cli.arguments import (
     require_attention,
 )
 from rlhf_losses.cli.dataset_loading import Rows, load_splits, load_training_rows, select_split
-from rlhf_losses.cli.reward_models import RewardFunctionArguments, reward_functions
+from rlhf_losses.cli.reward_function_arguments import RewardFunctionArguments, reward_functions
 from rlhf_losses.cli.scorer_arguments import load_scorer
 from rlhf_losses.data import convert_dataset
 from rlhf_losses.errors import FeedbackMismatchError

@@ -36,7 +36,7 @@ class Location:
     """Location of a text in the dataset.
 
     Attributes:
-        row: number of the row.
+        row: index of the row.
         column: name of the column.
         index: index in the list of the column, or None if the column contains one text.
     """
@@ -134,7 +134,7 @@ def score_rows(
         scorer: the reward model.
         estimator: a score estimate, or None.
         rows: rows of a dataset.
-        first: number of the first row.
+        first: index of the first row.
     """
     texts = [text for number, row in enumerate(rows, first) for text in texts_of_row(row, number, scorer.metadata)]
     try:
@@ -190,7 +190,7 @@ def texts_of_row(row: Mapping[str, Any], number: int, metadata: RewardModelMetad
 
     Args:
         row: row of a dataset.
-        number: number of the row.
+        number: index of the row.
         metadata: metadata of the reward model.
     """
     values = {column: row[column] for column in (*TEXT_COLUMNS, *ANSWER_COLUMNS) if row.get(column) is not None}

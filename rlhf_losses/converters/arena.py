@@ -72,5 +72,7 @@ def _until_turn(conversation: Messages, turn: int | None) -> Messages:
 def _turns(turns: Any) -> list[str | None]:
     parsed = json.loads(turns) if isinstance(turns, str) else turns
     if not isinstance(parsed, list):
-        raise InvalidFeedbackError(f"The turns are {parsed!r:.80}, which is not a list. Write them as a list of texts.")
+        raise InvalidFeedbackError(
+            f"The turns are {parsed!r:.80}, which is not a list. Write them as a list of strings."
+        )
     return parsed

@@ -1,4 +1,7 @@
-"""HelpSteer2 and HelpSteer3 preferences: the better of two answers, with a strength from −3 to 3."""
+"""HelpSteer2 and HelpSteer3 preferences between two answers.
+
+The strength is an integer from −3 (first answer much better) to 3 (second answer much better).
+"""
 
 from rlhf_losses.converters.base import DatasetConverter
 from rlhf_losses.converters.messages import drop_extra_fields, parse_turn_markers, single_message
@@ -21,7 +24,7 @@ class Helpsteer2Preference(DatasetConverter):
     def convert(self, row: Row) -> list[Row]:
         annotators = [one["strength"] for one in row.get("three_most_similar_preferences") or []]
         answers = (row["response_1"], row["response_2"])
-        return [_pair(parse_turn_markers(row["prompt"]), answers, row["preference_strength"], annotators)]
+        return [_pair(parse_turn_markers(row["prompt"]), answers, row, "preference_strength", annotators)]
 
 
 class Helpsteer3Preference(DatasetConverter):
@@ -36,14 +39,16 @@ class Helpsteer3Preference(DatasetConverter):
     def convert(self, row: Row) -> list[Row]:
         annotators = [one["score"] for one in row.get("individual_preference") or []]
         answers = (row["response1"], row["response2"])
-        return [_pair(drop_extra_fields(row["context"]), answers, row["overall_preference"], annotators)]
+        return [_pair(drop_extra_fields(row["context"]), answers, row, "overall_preference", annotators)]
 
 
-def _pair(prompt: Messages, answers: tuple[str, str], strength: int | None, annotators: list[int]) -> Row:
-    """Return the pair; a negative strength prefers the first answer, a positive one the second."""
+def _pair(prompt: Messages, answers: tuple[str, str], row: Row, column: str, annotators: list[int]) -> Row:
+    """Return the pair; a negative strength in `column` prefers the first answer, a positive one the second."""
+    strength = row[column]
     if strength is None or not -MAX_STRENGTH <= strength <= MAX_STRENGTH:
         raise InvalidFeedbackError(
-            f"The strength is {strength}, outside -{MAX_STRENGTH} to {MAX_STRENGTH}. Fix or drop the row."
+            f"Column '{column}' is {strength}, but must be an integer from -{MAX_STRENGTH} (first answer much "
+            f"better) to {MAX_STRENGTH} (second answer much better). Fix or drop the row."
         )
     chosen, rejected = answers if strength <= 0 else answers[::-1]
     sign = 1 if strength > 0 else -1

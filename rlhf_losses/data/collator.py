@@ -60,7 +60,7 @@ class ForwardPass:
 
 @dataclass(frozen=True)
 class Source:
-    """The rows of a batch. A class of their own keeps accelerate from moving their values to a device."""
+    """The rows of a batch, wrapped in a class because accelerate moves bare lists of tensors to the device."""
 
     rows: Sequence[EncodedRow]
 

@@ -41,11 +41,11 @@ AnyDataset: TypeAlias = Dataset | IterableDataset
 
 
 class FeedbackUser(Protocol):
-    """A loss or an estimate: it has one feedback type, and a text for messages."""
+    """A loss or an estimate: it has one feedback type, and a string form for messages."""
 
     @property
     def feedback_type(self) -> type[Feedback]:
-        """The type of feedback that it uses."""
+        """The feedback type that it uses."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def check_dataset(dataset: AnyDataset, loss: AnyLoss, name: str = "data") -> Non
 
     Raises:
         FeedbackMismatchError: the columns have no feedback that the loss can use.
-        InvalidFeedbackError: no rows, an invalid value, or an empty text; the message has the number of the row.
+        InvalidFeedbackError: no rows, an invalid value, or an empty text; the message contains the index of the row.
     """
     feedback_types = required_feedback_types(loss, column_names(dataset))
     rows: Iterable[Row] = islice(dataset, 1) if isinstance(dataset, IterableDataset) else dataset

@@ -1,6 +1,6 @@
 """Rendering: one text for each answer, with the character at which each part of the answer ends.
 
-Training, evaluation and scoring use the same function, so that a text is the same everywhere.
+Training, evaluation and scoring use the same function, so they render a text in the same way.
 """
 
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ def render(
     Args:
         answer: a prompt and the parts of its answer: one whole answer, or several steps.
         tokenizer: tokenizer with the EOS token and the chat template.
-        separator: text between two steps without white space between them.
+        separator: string inserted between two steps if neither has white space at the boundary.
         template: further arguments of `apply_chat_template`.
 
     Raises:

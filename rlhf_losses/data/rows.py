@@ -73,7 +73,7 @@ class RowEncoder:
     Args:
         tokenizer: tokenizer of the model.
         feedback_types: feedback types to use; other feedback in the rows is ignored.
-        separator: text between two steps without white space between them.
+        separator: string inserted between two steps if neither has white space at the boundary.
     """
 
     tokenizer: PreTrainedTokenizerBase

@@ -17,7 +17,7 @@ def join_segments(segments: Sequence[str], separator: str = "\n") -> list[str]:
 
     Args:
         segments: the steps of one answer, in order.
-        separator: text between two steps.
+        separator: string inserted between two steps.
 
     Returns:
         The steps as they occur in the text; their concatenation is the answer.

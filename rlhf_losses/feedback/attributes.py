@@ -27,7 +27,7 @@ class Attributes(Feedback):
 
     Attributes:
         candidates: positions of the answers in the scores, one for each attribute of each answer; of shape (items).
-        attribute_ids: number of the attribute, see `attribute_id`; of shape (items).
+        attribute_ids: id of the attribute, see `attribute_id`; of shape (items).
         values: rating of the attribute, of shape (items); NaN if it is missing.
 
     Examples:
@@ -85,7 +85,7 @@ class Attributes(Feedback):
 
 
 def attribute_id(name: str) -> int:
-    """Return the number of an attribute name; it is the same in every process."""
+    """Return the id of an attribute name; it is the same in every process."""
     return crc32(name.encode())
 
 

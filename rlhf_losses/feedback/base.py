@@ -142,7 +142,7 @@ class Feedback(ABC):
 
     @classmethod
     def concatenate(cls, parts: "Sequence[Feedback]") -> Self:
-        """Return the items of several objects of this type over the same vector of scores."""
+        """Return the items of several instances of this type over the same vector of scores."""
         return cls(**{f.name: _concatenate([getattr(p, f.name) for p in parts], f, parts) for f in fields(cls)})
 
     def _map(self, function: Callable[[Tensor, Mapping[str, Any]], Tensor]) -> Self:
@@ -224,8 +224,10 @@ def _as_vector(owner: str, name: str, value: Any, dtype: torch.dtype) -> Tensor:
     tensor = torch.as_tensor(value, dtype=dtype)
     if tensor.ndim != 1:
         # A column of margins would broadcast against a vector of score differences to a matrix, without an error.
+        is_column = tensor.numel() == max(tensor.shape, default=1)
+        remedy = f"Pass {name}.reshape(-1)." if is_column else "Pass one value per item."
         raise InvalidFeedbackError(
-            f"{owner} received {name} of shape {tuple(tensor.shape)}, but a vector is needed. Pass {name}.reshape(-1)."
+            f"{owner} received {name} of shape {tuple(tensor.shape)}, but a vector is needed. {remedy}"
         )
     return tensor
 

@@ -87,7 +87,7 @@ class Mixed(Feedback):
 
     @classmethod
     def concatenate(cls, parts: Sequence[Feedback]) -> Self:
-        """Return the items of several objects, type by type; objects without a type add no items of it."""
+        """Return the items of several instances, type by type; instances without a type add no items of it."""
         flat = [inner for part in parts for inner in (part.parts if isinstance(part, Mixed) else (part,))]
         types = list(dict.fromkeys(type(part) for part in flat))
         return cls(tuple(t.concatenate([part for part in flat if type(part) is t]) for t in types))

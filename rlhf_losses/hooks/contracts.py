@@ -21,7 +21,7 @@ class Contract(Generic[T]):
 
     Attributes:
         hook: name of the hook.
-        label: what an object of such a class is called in messages, in the singular.
+        label: noun for an instance of such a class in messages, in the singular, for example `"loss"`.
         bases: base classes, of which a provided class must have one.
         checks: further checks; each raises `PluginError` for a class that cannot be registered.
     """
@@ -35,7 +35,7 @@ class Contract(Generic[T]):
         """Return the class that a plugin provides.
 
         Args:
-            candidate: one element of what the hook returned.
+            candidate: one element of the result of the hook.
             plugin: name of the plugin, for messages.
 
         Raises:
@@ -45,7 +45,7 @@ class Contract(Generic[T]):
             names = " or ".join(base.__name__ for base in self.bases)
             raise PluginError(
                 f"Plugin '{plugin}' provides {candidate!r}, which is not a class derived from {names}. "
-                f"Return classes, not objects, from {self.hook}."
+                f"Return classes, not instances, from {self.hook}."
             )
         try:
             _require_concrete(candidate)
@@ -61,7 +61,9 @@ class Contract(Generic[T]):
 def _require_concrete(cls: type[Any]) -> None:
     if inspect.isabstract(cls):
         missing = ", ".join(sorted(cls.__abstractmethods__))
-        raise PluginError(f"{cls.__name__} does not define {missing}, so it has no objects. Define it in the class.")
+        raise PluginError(
+            f"{cls.__name__} does not define {missing}, so it cannot be instantiated. Define it in the class."
+        )
 
 
 def _require_docstring(cls: type[Any]) -> None:

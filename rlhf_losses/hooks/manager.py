@@ -24,11 +24,14 @@ BUILT_IN = "built-in"
 def build_manager(plugin_files: Iterable[str | Path] = ()) -> pluggy.PluginManager:
     """Load all plugins: the built-in one, installed ones by name, then files.
 
-    `RLHF_LOSSES_BLOCK` blocks installed plugins before they are imported. A file is always loaded, also under the name
-    of a blocked plugin.
+    `RLHF_LOSSES_BLOCK` blocks installed plugins before they are imported. A plugin file is loaded even if an installed
+    plugin of the same name is blocked.
 
     Args:
         plugin_files: Python files with plugins that are not installed.
+
+    Returns:
+        The plugin manager.
 
     Raises:
         PluginError: a plugin cannot be loaded, or breaks the contract.
@@ -53,9 +56,11 @@ def register(manager: pluggy.PluginManager, plugin: object, name: str) -> None:
     Raises:
         PluginError: the name is taken, or the plugin implements no hook, an unknown hook or one with other arguments.
     """
-    if manager.has_plugin(name):
+    other = manager.get_plugin(name)
+    if other is not None:
         raise PluginError(
-            f"Two plugins are named '{name}'. Rename one of them, or block the installed one: {BLOCK}={name}."
+            f"Two plugins are named '{name}': {_origin(other)} and {_origin(plugin)}. Rename one of them, or block an "
+            f"installed one: {BLOCK}={name}."
         )
     if not _implemented_hooks(manager, plugin):
         raise PluginError(
@@ -119,6 +124,11 @@ def _explain(manager: pluggy.PluginManager, plugin: object, name: str, error: pl
         f"Plugin '{name}' implements {unknown}, which is not a hook.{did_you_mean(unknown, _hooks())} "
         f"Implement one of: {', '.join(_hooks())}."
     )
+
+
+def _origin(plugin: object) -> str:
+    """Return the file of a plugin that is a module."""
+    return str(getattr(plugin, "__file__", plugin))
 
 
 def _hooks() -> list[str]:

@@ -22,7 +22,7 @@ from rlhf_losses.transforms import ScoreEstimate, ScoreTransform, TransformPipel
 
 
 class Named(Protocol):
-    """A class with a name in texts."""
+    """A class with a `name()`, by which strings such as the value of `--loss` refer to it."""
 
     @classmethod
     def name(cls) -> str:
@@ -37,7 +37,7 @@ class RegistryEntry(Generic[T]):
     """One class of a registry.
 
     Attributes:
-        name: name in texts, in snake case.
+        name: name of the class in strings such as the value of `--loss`, in snake case.
         cls: the class.
         plugin: name of the plugin that provides it.
         version: version of the distribution of the plugin, or `file` for a plugin file.
@@ -86,11 +86,11 @@ class Registry(Mapping[str, type[T]]):
         """Return the class with a name.
 
         Raises:
-            UnknownNameError: no plugin provides it; the message has the nearest name and all names.
+            UnknownNameError: no plugin provides it; the message contains the nearest name and all names.
         """
         if name not in self:
             label = self.contract.label
-            known = f"Known are: {', '.join(self)}." if self else f"No installed plugin provides a {label}."
+            known = f"Known names: {', '.join(self)}." if self else f"No installed plugin provides a {label}."
             raise UnknownNameError(
                 f"Unknown {label} '{name}'.{did_you_mean(name, self)} {known} "
                 "Correct the name, install the plugin that provides it, or add --plugin FILE.py."
@@ -115,11 +115,11 @@ class LossRegistry(Registry[LossClass]):
     contract = LOSSES
 
     def parse(self, text: str) -> AnyLoss:
-        """Return the loss or the objective that a text describes.
+        """Return the loss or the objective that a string describes.
 
         Raises:
             UnknownNameError: a loss or an option is unknown.
-            InvalidLossError: the text is not a sum of losses, or an option is out of range.
+            InvalidLossError: the string is not a sum of losses, or an option is out of range.
 
         Examples:
             >>> loss_registry().parse("bradley_terry(label_smoothing=0.1) + 0.01 * centering").terms[1].weight
@@ -128,7 +128,7 @@ class LossRegistry(Registry[LossClass]):
         return parse(text, self)
 
     def for_feedback(self, feedback_type: type[Feedback]) -> list[RegistryEntry[LossClass]]:
-        """Return the losses that accept a type of feedback; those of exactly this type are first.
+        """Return the losses that accept a feedback type; those of exactly this type are first.
 
         Examples:
             >>> from rlhf_losses import Votes
@@ -171,11 +171,11 @@ class TransformRegistry(Registry[ScoreTransform]):
     contract = TRANSFORMS
 
     def parse(self, text: str) -> TransformPipeline:
-        """Return the pipeline of transforms that a text describes.
+        """Return the pipeline of transforms that a string describes.
 
         Raises:
             UnknownNameError: a transform or an option is unknown.
-            InvalidSettingError: the text is not a pipeline of transforms.
+            InvalidSettingError: the string is not a pipeline of transforms.
 
         Examples:
             >>> len(transform_registry().parse("standardize | clip(limit=2.0)").transforms)
@@ -190,11 +190,11 @@ class EstimateRegistry(Registry[ScoreEstimate]):
     contract = ESTIMATES
 
     def parse(self, text: str) -> ScoreEstimate:
-        """Return the estimate that a text describes, for example `laplace(prior_precision=2.0)`.
+        """Return the estimate that a string describes, for example `laplace(prior_precision=2.0)`.
 
         Raises:
             UnknownNameError: the name or an option is unknown.
-            InvalidLossError: the text is not a name with keyword options, or an option is out of range.
+            InvalidLossError: the string is not a name with keyword options, or an option is out of range.
         """
         self.lookup(text.partition("(")[0].strip())
         return parse_call(text, self)
@@ -203,8 +203,10 @@ class EstimateRegistry(Registry[ScoreEstimate]):
 def loss_registry(plugin_files: Iterable[str | Path] = ()) -> LossRegistry:
     """Return the registry of all losses: built-in, from installed plugins and from plugin files.
 
+    The registry is cached per set of files.
+
     Args:
-        plugin_files: Python files with plugins that are not installed. A registry is built once per set of files.
+        plugin_files: Python files with plugins that are not installed.
     """
     return _plugins(plugin_files).losses
 
@@ -212,8 +214,10 @@ def loss_registry(plugin_files: Iterable[str | Path] = ()) -> LossRegistry:
 def converter_registry(plugin_files: Iterable[str | Path] = ()) -> ConverterRegistry:
     """Return the registry of all dataset converters.
 
+    The registry is cached per set of files.
+
     Args:
-        plugin_files: Python files with plugins that are not installed. A registry is built once per set of files.
+        plugin_files: Python files with plugins that are not installed.
 
     Examples:
         >>> converter_registry()["hh_rlhf"].source
@@ -225,8 +229,10 @@ def converter_registry(plugin_files: Iterable[str | Path] = ()) -> ConverterRegi
 def transform_registry(plugin_files: Iterable[str | Path] = ()) -> TransformRegistry:
     """Return the registry of all score transforms.
 
+    The registry is cached per set of files.
+
     Args:
-        plugin_files: Python files with plugins that are not installed. A registry is built once per set of files.
+        plugin_files: Python files with plugins that are not installed.
     """
     return _plugins(plugin_files).transforms
 
@@ -234,21 +240,23 @@ def transform_registry(plugin_files: Iterable[str | Path] = ()) -> TransformRegi
 def estimate_registry(plugin_files: Iterable[str | Path] = ()) -> EstimateRegistry:
     """Return the registry of all score estimates.
 
+    The registry is cached per set of files.
+
     Args:
-        plugin_files: Python files with plugins that are not installed. A registry is built once per set of files.
+        plugin_files: Python files with plugins that are not installed.
     """
     return _plugins(plugin_files).estimates
 
 
 def parse_loss(text: str) -> AnyLoss:
-    """Return the loss or the objective that a text describes, built-in or from an installed plugin.
+    """Return the loss or the objective that a string describes, built-in or from an installed plugin.
 
     Args:
         text: a sum of losses with keyword options and numbers as weights.
 
     Raises:
         UnknownNameError: a loss or an option is unknown.
-        InvalidLossError: the text is not a sum of losses, or an option is out of range.
+        InvalidLossError: the string is not a sum of losses, or an option is out of range.
 
     Examples:
         >>> parse_loss("hinge(margin=2.0)").margin
@@ -290,7 +298,7 @@ def _load_plugins(plugin_files: tuple[str, ...]) -> _Plugins:
 
 
 def _provided(manager: pluggy.PluginManager, hook: str, name: str, plugin: object) -> list[object]:
-    """Return what one plugin provides through a hook."""
+    """Return the classes that one plugin provides through a hook."""
     others = [other for other in manager.get_plugins() if other is not plugin]
     implements = any(caller.name == hook for caller in manager.get_hookcallers(plugin) or [])
     try:

@@ -41,9 +41,9 @@ def provide_losses() -> Iterable[type[Loss[Any] | NamedObjective]]:
 def provide_dataset_converters() -> Iterable[type[DatasetConverter]]:
     """Return the converter classes of a plugin, one per dataset format.
 
-    Called once, on first use of the converter registry: by `train`, `evaluate`, `inspect` or `convert_dataset`. Each
-    class derives from `DatasetConverter`, has a docstring, and sets `columns` and `source`. Its name (the class name
-    in snake case) must be unique.
+    Called once, on first use of the converter registry: by a command that loads a dataset (`train`, `evaluate`,
+    `inspect`, `score`, `fit`, `ppo`) or by `convert_dataset`. Each class derives from `DatasetConverter`, has a
+    docstring, and sets `columns` and `source`. Its name (the class name in snake case) must be unique.
 
     Example:
         ```python

@@ -8,8 +8,8 @@ from rlhf_losses.inspection.comparisons import Comparisons
 def annotator_agreement(comparisons: Comparisons) -> float | None:
     r"""Return the probability that two annotators give the same annotation, with a tie as one of three annotations.
 
-    Each comparison $i$ with $n_i \ge 2$ annotations, of which $n_{ik}$ are of kind $k$, gives an unbiased estimate. The
-    result is their mean, which is the observed agreement of Fleiss' kappa:
+    Each comparison $i$ with $n_i \ge 2$ annotations, of which $n_{ik}$ have the value $k$ (win, tie or defeat), gives
+    an unbiased estimate. The result is their mean, which is the observed agreement of Fleiss' kappa:
 
     $$\bar P = \frac{1}{N} \sum_i \frac{\sum_k n_{ik} (n_{ik} - 1)}{n_i (n_i - 1)}$$
 

@@ -56,7 +56,7 @@ class Comparisons:
         return bool((self.second == LABEL_THRESHOLD).all())
 
     def majority(self) -> "Comparisons":
-        """Return the comparisons with one annotation each, that of the majority, as `rlhf-losses evaluate` counts."""
+        """Return the comparisons with their annotations replaced by one majority annotation; a draw becomes a tie."""
         direction = self.direction
         wins, ties, defeats = ((direction == value).astype(float) for value in (1, 0, -1))
         return Comparisons(self.first, self.second, wins, ties, defeats)

@@ -1,4 +1,4 @@
-"""Losses that a dataset can train."""
+"""Losses that can be trained on a dataset."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The report of `rlhf-losses inspect`: statistics of a dataset and the losses that it can train."""
+"""The report of `rlhf-losses inspect`: statistics of a dataset and the losses that can be trained on it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -106,7 +106,7 @@ class FeedbackStatistics:
     Attributes:
         rows: number of rows with this feedback type.
         items: number of items, for example pairs or labelled steps.
-        values: counts of labels or of comparisons; `None` for ratings that compare nothing.
+        values: counts of labels or of comparisons; `None` for ratings of single answers.
         agreement: agreement of the annotators; `None` for the same ratings.
     """
 
@@ -135,7 +135,7 @@ class DatasetReport:
         feedback: statistics by name of the feedback type.
         characters: lengths of `prompt`, `answer` and `step`, as far as the dataset has them.
         tokens: length of the whole `text`, if a tokenizer is passed.
-        losses: losses that the dataset can train.
+        losses: losses that can be trained on the dataset.
     """
 
     rows: int
@@ -169,7 +169,7 @@ def inspect_dataset(
     tokenizer: PreTrainedTokenizerBase | None = None,
     name: str = "data",
 ) -> DatasetReport:
-    """Return statistics of a dataset and the losses that it can train.
+    """Return statistics of a dataset and the losses that can be trained on it.
 
     Args:
         dataset: a dataset with the columns of this library.
@@ -179,7 +179,7 @@ def inspect_dataset(
 
     Raises:
         FeedbackMismatchError: no columns of a feedback type.
-        InvalidFeedbackError: a row has an invalid value; the message has the number of the row.
+        InvalidFeedbackError: a row has an invalid value; the message contains the index of the row.
     """
     check_dataset(dataset, ScoreDecay(), name)
     feedback_types = feedback_types_in_columns(column_names(dataset))

@@ -33,7 +33,7 @@ def length_bias(texts: AnnotatedTexts, comparisons: Comparisons) -> LengthBias |
         comparisons: comparisons whose sides are score positions.
 
     Returns:
-        The length bias, or `None` without a decided comparison between answers of different lengths.
+        The length bias, or `None` if all comparisons are ties or between answers of equal length.
     """
     direction = comparisons.direction
     usable = (comparisons.second != LABEL_THRESHOLD) & (direction != 0)

@@ -57,8 +57,8 @@ def tree_attention_forward(
 
     Args:
         module: the attention layer.
-        query: shape (line, heads, token, head_dim).
-        key: shape (line, key_heads, token, head_dim).
+        query: shape (batch, heads, token, head_dim).
+        key: shape (batch, key_heads, token, head_dim).
         value: shape of `key`.
         attention_mask: mask of ordinary attention; not used with a tree.
         scaling: see `AttentionOptions`.
@@ -71,7 +71,7 @@ def tree_attention_forward(
         **others: other arguments of the layer.
 
     Returns:
-        The output of shape (line, token, heads, head_dim), and None in place of the attention weights.
+        The output of shape (batch, token, heads, head_dim), and None in place of the attention weights.
 
     Raises:
         UnsupportedLayoutError: the layer is causal and the tree bidirectional or the reverse, or the layer passes an

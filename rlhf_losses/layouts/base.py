@@ -25,8 +25,7 @@ class ArrangedTexts:
 
     Attributes:
         model_inputs: keyword arguments of the model's forward.
-        token_indices: `token_indices[i][j]` is the index of token `j` of text `i`, counted along the lines of
-            `input_ids`.
+        token_indices: `token_indices[i][j]` is the index of token `j` of text `i` in the flattened `input_ids`.
     """
 
     model_inputs: dict[str, Any]

@@ -1,4 +1,4 @@
-"""The padded layout: one text per line, with padding on the right. The other layouts are tested against it."""
+"""The padded layout: one sequence per text, with padding on the right. The other layouts are tested against it."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -11,7 +11,7 @@ from rlhf_losses.layouts.base import ArrangedTexts, Layout, Texts
 
 @dataclass(frozen=True)
 class PaddedLayout(Layout):
-    """One text per line, padded on the right to the length of the longest text.
+    """One sequence per text, padded on the right to the length of the longest text.
 
     Args:
         pad_token_id: token id of the padding.
@@ -31,14 +31,14 @@ class PaddedLayout(Layout):
         width = self._width(texts)
         input_ids = torch.full((len(texts), width), self.pad_token_id)
         attention_mask = torch.zeros_like(input_ids)
-        for line, ids in enumerate(texts):
-            input_ids[line, : len(ids)] = torch.tensor(ids)
-            attention_mask[line, : len(ids)] = 1
-        token_indices = [line * width + np.arange(len(ids)) for line, ids in enumerate(texts)]
+        for index, ids in enumerate(texts):
+            input_ids[index, : len(ids)] = torch.tensor(ids)
+            attention_mask[index, : len(ids)] = 1
+        token_indices = [index * width + np.arange(len(ids)) for index, ids in enumerate(texts)]
         return ArrangedTexts({"input_ids": input_ids, "attention_mask": attention_mask}, token_indices)
 
     def size(self, texts: Texts) -> int:
-        """Return lines times tokens, including padding."""
+        """Return the number of sequences times their padded length."""
         return len(texts) * self._width(texts)
 
     def sort_key(self, texts: Texts) -> int:

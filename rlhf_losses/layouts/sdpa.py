@@ -50,8 +50,8 @@ def attend_dense(
     """Return ordinary attention, without a prefix tree.
 
     Args:
-        query: shape (line, heads, query, head_dim).
-        key: shape (line, key_heads, key, head_dim).
+        query: shape (batch, heads, query, head_dim).
+        key: shape (batch, key_heads, key, head_dim).
         value: shape of `key`.
         mask: True where a query attends to a key, or a float bias; includes the sliding window. None for no mask.
         is_causal: causal attention; only without a mask.

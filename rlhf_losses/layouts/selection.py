@@ -1,6 +1,6 @@
 """`choose_layout`: check whether a model supports a layout, by its class and configuration and by a trial forward pass.
 
-A model that does not support the requested layout gets the padded layout, and one log message states the reason.
+A model that does not support the requested layout uses the padded layout, and one log message states the reason.
 """
 
 import inspect
@@ -39,7 +39,7 @@ TREE_LAYER_TYPES = {"full_attention", "sliding_attention"}
 def choose_layout(
     model: nn.Module,
     padded: PaddedLayout,
-    wanted: LayoutName = "auto",
+    requested: LayoutName = "auto",
     trial: bool = True,
     probe: Probe | None = None,
 ) -> Layout:
@@ -51,14 +51,14 @@ def choose_layout(
     Args:
         model: a transformers model, bare or wrapped by PEFT.
         padded: fallback, and reference of the trial.
-        wanted: name of a layout; `"auto"` selects the fastest one: `prefix_shared`, or `packed` for an encoder.
+        requested: name of a layout; `"auto"` selects the fastest one: `prefix_shared`, or `packed` for an encoder.
         trial: compare both layouts in a forward pass over four short texts.
         probe: function for the trial of a model without a score head; default is `head_inputs`.
     """
-    if wanted == "padded":
+    if requested == "padded":
         return padded
     base: Any = model.get_base_model() if isinstance(model, PeftModel) else model
-    layout = _tree_layout(base, wanted)
+    layout = _tree_layout(base, requested)
     probe = probe or head_inputs
     before = base.config._attn_implementation
     texts = _trial_texts(base.config.get_text_config().vocab_size, padded.pad_token_id)
@@ -72,19 +72,19 @@ def choose_layout(
     except UnsupportedLayoutError as reason:
         base.set_attn_implementation(before)
         logger.log(
-            logging.INFO if wanted == "auto" else logging.WARNING,
+            logging.INFO if requested == "auto" else logging.WARNING,
             "Layout: padded. %s does not support %s: %s.", type(base).__name__, layout.name, reason,
         )  # fmt: skip
         return padded
-    reason_to_use = f"the fastest layout for {type(base).__name__}" if wanted == "auto" else "as requested"
+    reason_to_use = f"the fastest layout for {type(base).__name__}" if requested == "auto" else "as requested"
     logger.info("Layout: %s, %s.", layout.name, reason_to_use)
     return layout
 
 
-def _tree_layout(base: nn.Module, wanted: LayoutName) -> Layout:
+def _tree_layout(base: nn.Module, requested: LayoutName) -> Layout:
     """Return a layout with all texts in one row, which needs attention along a prefix tree."""
     encoder = is_encoder(base)
-    if wanted == "prefix_shared" or (wanted == "auto" and not encoder):
+    if requested == "prefix_shared" or (requested == "auto" and not encoder):
         return PrefixSharedLayout()
     return PackedLayout(bidirectional=True, first_position=first_position(base)) if encoder else PackedLayout()
 
@@ -142,7 +142,7 @@ def _require_compatible(model: nn.Module, base: Any, layout: Layout) -> None:
     if other_types:
         raise UnsupportedLayoutError(f"it has layers of type {', '.join(sorted(other_types))}")
     if isinstance(model, PeftModel) and model.active_peft_config.is_prompt_learning:
-        raise UnsupportedLayoutError("its adapter adds virtual tokens to each line")
+        raise UnsupportedLayoutError("its adapter adds virtual tokens to each sequence")
 
 
 def _require_same(probe: Probe, model: nn.Module, layout: Layout, texts: Texts, expected: list[Tensor]) -> None:
@@ -156,9 +156,9 @@ def _require_same(probe: Probe, model: nn.Module, layout: Layout, texts: Texts, 
         raise UnsupportedLayoutError(f"a trial pass differs by {difference:.1e} from the padded one")
 
 
-def _max_difference(ours: list[Tensor], theirs: list[Tensor]) -> float:
+def _max_difference(found: list[Tensor], expected: list[Tensor]) -> float:
     """Return the largest difference relative to the norm; NaN if there is one."""
-    differences = [(a - b).norm() / b.norm().clamp(min=1e-30) for a, b in zip(ours, theirs, strict=True)]
+    differences = [(a - b).norm() / b.norm().clamp(min=1e-30) for a, b in zip(found, expected, strict=True)]
     return float(torch.stack(differences).max())
 
 

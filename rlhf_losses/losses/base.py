@@ -1,6 +1,6 @@
 """Losses and objectives.
 
-A loss is a function of scores and one type of feedback. It returns one value per item, has no tensors and no model, and
+A loss is a function of scores and one feedback type. It returns one value per item, has no tensors and no model, and
 does not average. An objective is a weighted sum of losses, which a trainer minimizes:
 
     objective = (bradley_terry + 0.01 * centering).as_objective()
@@ -64,14 +64,14 @@ class LossExpression(ABC):
 
 @dataclass(frozen=True)
 class Loss(Expression, LossExpression, Generic[F]):
-    """Base class of losses over one type of feedback.
+    """Base class of losses over one feedback type.
 
     A loss is a frozen dataclass whose fields are its options. Most losses derive from a family in
     `rlhf_losses.losses.families` and define one formula. A class derived from `Loss[Pairs]` has `Pairs` as
     `feedback_type`.
 
     Attributes:
-        feedback_type: type of feedback that `forward` accepts.
+        feedback_type: feedback type that `forward` accepts.
         properties: mathematical properties of the loss with its default options; see `active_properties`.
         uses_labels: whether the value depends on the annotations and not only on the scores; False for regularizers.
     """
@@ -296,7 +296,7 @@ class NamedObjective(Expression, Objective):
     It is a frozen dataclass whose fields are its options. `expand` returns the equivalent sum.
 
     Attributes:
-        feedback_type: type of feedback that all its terms accept.
+        feedback_type: feedback type that all its terms accept.
     """
 
     feedback_type: ClassVar[type[Feedback]] = Feedback
@@ -319,9 +319,10 @@ def at_least_float32(scores: Scores) -> Scores:
 def require_vector(scores: Tensor) -> None:
     """Raise `InvalidFeedbackError` unless scores are a vector; a column of shape (n, 1) would broadcast to (n, n)."""
     if scores.ndim != 1:
+        is_column = scores.numel() == max(scores.shape, default=1)
         raise InvalidFeedbackError(
             f"Scores have the shape {tuple(scores.shape)}, but feedback contains positions in a vector. "
-            "Pass one score per text: scores.reshape(-1)."
+            f"Pass {'scores.reshape(-1)' if is_column else 'one score per text'}."
         )
 
 

@@ -1,4 +1,4 @@
-"""Options of losses: dataclass fields with a domain, and the text of an object with options."""
+"""Options of losses: dataclass fields with a domain, and the string form of an instance with options."""
 
 import math
 import re
@@ -80,7 +80,7 @@ class Integer(Domain):
 
 @dataclass(frozen=True)
 class Choice(Domain):
-    """One of several texts."""
+    """One of several strings."""
 
     choices: tuple[str, ...]
 
@@ -105,7 +105,7 @@ class LearnableNumber(Interval):
 
 @dataclass(frozen=True)
 class NamedWeights(Domain):
-    """Texts of names with a finite number each, such as `"helpfulness=0.7, verbosity=-0.2"`; not all numbers are 0."""
+    """Strings of names with a finite number each, not all 0, such as `"helpfulness=0.7, verbosity=-0.2"`."""
 
     def accepts(self, value: Any) -> bool:
         try:
@@ -117,7 +117,7 @@ class NamedWeights(Domain):
         return valid and len(weights) == len(parts)
 
     def __str__(self) -> str:
-        return "a text of distinct names with a finite number each, not all 0"
+        return "a string of distinct names with a finite number each, not all 0"
 
 
 def number(
@@ -146,12 +146,12 @@ def integer(default: int | None, low: int) -> Any:
 
 
 def choice(default: str, *others: str) -> Any:
-    """Declare an option that is one of several texts."""
+    """Declare an option that is one of several strings."""
     return option(default, Choice((default, *others)))
 
 
 def named_weights(default: str) -> Any:
-    """Declare an option that is a text of names and weights, such as `"helpfulness=0.7, verbosity=-0.2"`."""
+    """Declare an option that is a string of names and weights, such as `"helpfulness=0.7, verbosity=-0.2"`."""
     return option(default, NamedWeights())
 
 
@@ -162,9 +162,9 @@ def option(default: Any, domain: Domain) -> Any:
 
 @dataclass(frozen=True)
 class Expression(ABC):  # noqa: B024
-    """Base class of frozen dataclasses with a text form: a name, with options in parentheses.
+    """Base class of frozen dataclasses with a string form: a name, with options in parentheses.
 
-    The fields are the options. `parse_call` parses the text back to an equal object.
+    The fields are the options. `parse_call` parses the string form to an equal instance.
     """
 
     def __post_init__(self) -> None:
@@ -172,7 +172,7 @@ class Expression(ABC):  # noqa: B024
 
     @classmethod
     def name(cls) -> str:
-        """Return the name in texts: the class name in snake case.
+        """Return the name: the class name in snake case.
 
         Examples:
             >>> from rlhf_losses.losses import BradleyTerry
@@ -182,14 +182,14 @@ class Expression(ABC):  # noqa: B024
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
 
     def __str__(self) -> str:
-        """Return the text form, without the options that have their default value."""
+        """Return the string form, without the options that have their default value."""
         changed = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
         options = ", ".join(f"{name}={format_option(value)}" for name, value in changed.items())
         return f"{self.name()}({options})" if options else self.name()
 
 
 def format_option(value: Any) -> str:
-    """Return the value of an option as text."""
+    """Return the value of an option as a string."""
     return str(value) if isinstance(value, Expression) else repr(value)
 
 
@@ -210,6 +210,6 @@ def require_dataclass(expression_class: type) -> None:
     params = expression_class.__dict__.get("__dataclass_params__")
     if not is_dataclass(expression_class) or params is None or not params.frozen:
         raise PluginError(
-            f"{expression_class.__name__} is not a frozen dataclass, so its options have no text form. "
+            f"{expression_class.__name__} is not a frozen dataclass, so its options have no string form. "
             "Add @dataclass(frozen=True) above the class."
         )

@@ -1,4 +1,4 @@
-"""Parser of the text form of losses. It accepts a part of Python's grammar and evaluates nothing.
+"""Parser of the string form of losses. It accepts a part of Python's grammar and evaluates nothing.
 
 The accepted parts are names, calls with keyword options, `+`, multiplication by a number, and parentheses.
 """
@@ -21,14 +21,14 @@ Classes = Mapping[str, type[Any]]
 
 
 def parse(text: str, losses: LossClasses) -> AnyLoss:
-    """Return the loss or the objective of a text.
+    """Return the loss or the objective that a string describes.
 
     Args:
         text: for example `"bradley_terry(label_smoothing=0.1) + 0.01 * centering"`.
         losses: classes of losses and named objectives by name.
 
     Raises:
-        InvalidLossError: the text is not a sum of losses, or an option is out of range.
+        InvalidLossError: the string is not a sum of losses, or an option is out of range.
         UnknownNameError: a loss or an option is unknown.
 
     Examples:
@@ -38,7 +38,7 @@ def parse(text: str, losses: LossClasses) -> AnyLoss:
     """
     if len(text) > _MAX_LENGTH:
         raise InvalidLossError(
-            f"The text of the loss has {len(text)} characters, but the limit is {_MAX_LENGTH}. Shorten it."
+            f"The string form of the loss has {len(text)} characters, but the limit is {_MAX_LENGTH}. Shorten it."
         )
     try:
         return _loss(ast.parse(text.strip(), mode="eval").body, losses)
@@ -50,14 +50,14 @@ def parse(text: str, losses: LossClasses) -> AnyLoss:
 
 
 def parse_call(text: str, classes: Mapping[str, type[E]]) -> E:
-    """Return the object of a text that is a name with or without keyword options.
+    """Return the instance that a string describes: a name with or without keyword options.
 
     Args:
         text: for example `"hinge(margin=2.0)"`.
         classes: classes by name.
 
     Raises:
-        InvalidLossError: the text is not a name with keyword options, or an option is out of range.
+        InvalidLossError: the string is not a name with keyword options, or an option is out of range.
         UnknownNameError: the name or an option is unknown.
 
     Examples:

@@ -18,7 +18,7 @@ def item_weights(prompts: ItemIndex, over: AverageOver) -> PerItem:
     """Return the weight of each item in the mean: 1, or 1 / number of items of its prompt.
 
     Args:
-        prompts: number of the prompt of each item, of shape (items).
+        prompts: index of the prompt of each item, of shape (items).
         over: `items` or `prompts`.
 
     Examples:

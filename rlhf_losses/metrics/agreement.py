@@ -22,7 +22,8 @@ def agreement(scores: Scores, feedback: Feedback) -> dict[str, Tally]:
         feedback: feedback on the scores.
 
     Returns:
-        Tallies named `accuracy` and `margin`; an empty mapping for feedback without either.
+        Tallies named `accuracy` and `margin`; an empty mapping for feedback that contains neither
+            comparisons nor labels.
 
     Examples:
         >>> agreement(torch.tensor([3.2, 1.5]), Pairs(chosen=[0], rejected=[1]))["accuracy"].mean

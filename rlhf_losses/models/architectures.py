@@ -90,7 +90,7 @@ def first_position(model: nn.Module) -> int:
 
 @contextmanager
 def unpack_first_tokens(model: nn.Module, model_inputs: Mapping[str, Any]) -> Iterator[None]:
-    """Give the head of an encoder one line per packed text, which holds the first token of the text.
+    """Pass the first token of each packed text to the head of an encoder as a separate sequence.
 
     The context has no effect on padded texts and on decoders.
 
@@ -172,7 +172,8 @@ def max_context_length(config: Any) -> int | None:
 def longrope_threshold(config: Any) -> float:
     """Return the text length, in tokens, above which `longrope` models use their second set of rotary frequencies.
 
-    The longest text of a forward pass decides for all texts of the pass. The result is infinity for other models.
+    The longest text of a forward pass determines the frequencies for all texts of the pass. The result is infinity for
+    other models.
 
     Args:
         config: configuration of a model, for example of Phi 3 with 128k tokens.

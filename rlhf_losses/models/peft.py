@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 from peft import PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME, WEIGHTS_NAME
 from torch import nn
+from transformers import PreTrainedTokenizerBase
 
 
 def keep_4bit_trainable(model: nn.Module) -> None:
@@ -33,6 +36,25 @@ def merge_adapters(model: Any) -> Any:
     base: Any = model.get_base_model()
     copy = _dequantized(model) if getattr(base, "is_quantized", False) else deepcopy(model)
     return copy.merge_and_unload()
+
+
+def save_with_merged_adapters(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> Any:
+    """Save a model with its adapters merged, and its tokenizer; remove adapter files of an earlier save.
+
+    Args:
+        model: a transformers model, bare or wrapped by PEFT. It stays unchanged.
+        tokenizer: the tokenizer of the model.
+        folder: the folder to write to.
+
+    Returns:
+        The model that was saved.
+    """
+    merged = merge_adapters(model)
+    merged.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    for name in (CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME, WEIGHTS_NAME):
+        (folder / name).unlink(missing_ok=True)
+    return merged
 
 
 def _dequantized(model: PeftModel) -> Any:

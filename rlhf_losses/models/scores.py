@@ -115,7 +115,7 @@ def skip_unscored_tokens(model: nn.Module, score_index: Tensor) -> Iterator[None
 
     Args:
         model: a transformers model, bare or wrapped.
-        score_index: indices of tokens, counted along the lines of `input_ids`.
+        score_index: indices of tokens in the flattened `input_ids`.
     """
     layers = find_layers(getattr(model, "module", model))
     network = getattr(layers[-1], "mlp", None) if layers else None
@@ -132,8 +132,8 @@ def skip_unscored_tokens(model: nn.Module, score_index: Tensor) -> Iterator[None
     def scatter(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
         if isinstance(output, tuple):  # mixtures of experts may also return router logits
             return (scatter(_module, _args, output[0]), *output[1:])
-        lines, tokens, width = shape[-1]
-        return output.new_zeros(lines * tokens, width).index_copy(0, indices, output[0]).view(lines, tokens, width)
+        scattered = output.new_zeros(shape[-1]).flatten(0, 1).index_copy(0, indices, output[0])
+        return scattered.view(shape[-1])
 
     hooks = [network.register_forward_pre_hook(select), network.register_forward_hook(scatter)]
     try:

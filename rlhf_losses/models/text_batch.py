@@ -15,7 +15,7 @@ class TextTokens(NamedTuple):
 
     Attributes:
         key: the token ids as bytes; equal texts have equal keys.
-        token_indices: index of each token of the text, counted along the lines of `input_ids`.
+        token_indices: index of each token of the text in the flattened `input_ids`.
     """
 
     key: bytes
@@ -28,7 +28,7 @@ class TextBatch:
 
     Attributes:
         model_inputs: keyword arguments of the model's forward.
-        score_index: for each score, the index of its token, counted along the lines of `input_ids`.
+        score_index: for each score, the index of its token in the flattened `input_ids`.
         texts: the distinct texts of the batch.
     """
 

@@ -46,13 +46,12 @@ class PPOConfig(trl.GRPOConfig):
         score_clip: clip scores to plus or minus this value, after normalization.
         missing_eos_penalty: penalty subtracted from the score of a completion that does not end with EOS.
         missing_eos_score: score of a completion that does not end with EOS, in place of its own.
-        bootstrap_truncated: add the value after its last token to the return of a completion that does not end with
-            EOS.
+        bootstrap_truncated: for a completion without EOS, add the critic's value after the last token to the return.
         whiten_rewards: scale rewards to variance 1 over all tokens of the rollout; their mean stays.
         whiten_advantages: shift and scale advantages to mean 0 and variance 1 over all tokens of the rollout.
         shared_critic: use a value head on the policy's transformer, which both losses train, instead of a separate
             critic.
-        critic_warmup_steps: number of first optimizer steps that train the critic only.
+        critic_warmup_steps: number of optimizer steps at the start that train only the critic.
         critic_learning_rate: peak learning rate of the critic; by default 3.3 times `learning_rate`.
         sanity_check: print a breakdown of the first rollout.
         log_phase_times: log the share of time in generation, scoring, reference, policy, critic and update, and print
@@ -119,7 +118,7 @@ class PPOConfig(trl.GRPOConfig):
     )
     bootstrap_truncated: bool = field(
         default=False,
-        metadata={"help": "Add the value after its last token to the return of a completion without EOS."},
+        metadata={"help": "For a completion without EOS, add the critic's value after the last token to the return."},
     )
     whiten_rewards: bool = field(
         default=False, metadata={"help": "Scale rewards to variance 1 over the tokens of a rollout."}
@@ -128,7 +127,7 @@ class PPOConfig(trl.GRPOConfig):
         default=False, metadata={"help": "Use a value head on the policy's transformer instead of a separate critic."}
     )
     critic_warmup_steps: int = field(
-        default=0, metadata={"help": "Number of first optimizer steps that train the critic only."}
+        default=0, metadata={"help": "Number of optimizer steps at the start that train only the critic."}
     )
     sanity_check: bool = field(default=True, metadata={"help": "Print a breakdown of the first rollout."})
     log_phase_times: bool = field(
@@ -167,9 +166,9 @@ class PPOConfig(trl.GRPOConfig):
         self._check_choices()
         self._check_combinations()
         self.num_generations_eval = self.num_generations_eval or self.num_generations
-        wanted, self.num_generations = self.num_generations, self._num_generations_for_grpo()
+        requested, self.num_generations = self.num_generations, self._num_generations_for_grpo()
         super().__post_init__()
-        self.num_generations = wanted
+        self.num_generations = requested
         if self.critic_learning_rate is None:
             self.critic_learning_rate = CRITIC_LEARNING_RATE_RATIO * self.learning_rate
 

@@ -224,12 +224,12 @@ def has_lora(model: Any) -> bool:
 
 def check_vocabulary_size(critic: PreTrainedModel, policy: Any) -> None:
     """Raise `UnsupportedModelError` if critic and policy have vocabularies of different sizes."""
-    theirs, ours = (config.get_text_config().vocab_size for config in (critic.config, policy.config))
-    if theirs != ours:
+    critic_size, policy_size = (config.get_text_config().vocab_size for config in (critic.config, policy.config))
+    if critic_size != policy_size:
         raise UnsupportedModelError(
-            f"The critic has a vocabulary of {theirs} tokens and the policy one of {ours}, so the policy's token ids "
-            "would have another meaning for it. Use a critic with the policy's tokenizer. (A reward model can have any "
-            "tokenizer: it scores text.)"
+            f"The critic has a vocabulary of {critic_size} tokens and the policy one of {policy_size}, so the policy's "
+            "token ids would have another meaning for it. Use a critic with the policy's tokenizer. (A reward model "
+            "can have any tokenizer: it scores text.)"
         )
 
 

@@ -55,7 +55,7 @@ class Recording:
 
     logps: PerToken | None = None
     hidden_states: HiddenStates | None = None
-    _outputs: list[Float[Tensor, "line token hidden"]] = field(default_factory=list, repr=False)
+    _outputs: list[Float[Tensor, "batch token hidden"]] = field(default_factory=list, repr=False)
 
 
 class SequenceForward:
@@ -211,7 +211,7 @@ def pack_sequences(
 
 
 def select_states(
-    hidden: Float[Tensor, "line token hidden"], num_tokens: int, row: PackedSequences | None = None
+    hidden: Float[Tensor, "batch token hidden"], num_tokens: int, row: PackedSequences | None = None
 ) -> HiddenStates:
     """Return the hidden states of completions from the output of a padded or packed forward pass."""
     return hidden[:, -num_tokens - 1 :] if row is None else hidden[0][row.state_index]
@@ -306,22 +306,22 @@ def set_position_ids(backbone: nn.Module) -> Iterator[None]:
 
 
 def choose_sequence_layout(
-    model: Any, backbone: PreTrainedModel, pad_token_id: int, wanted: LayoutName
+    model: Any, backbone: PreTrainedModel, pad_token_id: int, requested: LayoutName
 ) -> Layout | None:
-    """Return the layout for packed forward passes of a model, prepared in it, or None if it needs padding.
+    """Prepare a model for packed forward passes and return the layout, or None if it needs padding.
 
     Args:
         model: language model, which may be wrapped by PEFT, or transformer without a head.
         backbone: transformer inside the model.
         pad_token_id: padding token of the trial batch.
-        wanted: as in `choose_layout`.
+        requested: as in `choose_layout`.
     """
 
     def probe(model: Any, layout: Layout, texts: Sequence[Sequence[int]]) -> list[Tensor]:
         return [token_states(model, backbone, layout, texts)]
 
     padded = PaddedLayout(pad_token_id)
-    layout = choose_layout(model, padded, wanted, probe=probe)
+    layout = choose_layout(model, padded, requested, probe=probe)
     return None if layout is padded else layout
 
 
@@ -346,27 +346,25 @@ def token_states(
 
 
 def choose_policy_layout(
-    models: Sequence[Any], pad_token_id: int, wanted: LayoutName, obstacle: str | None = None
+    models: Sequence[Any], pad_token_id: int, requested: LayoutName, padding_reason: str | None = None
 ) -> Layout | None:
-    """Return the layout that policy and reference support, prepared in them, or None if one of them needs padding.
+    """Prepare policy and reference for packed forward passes and return the layout, or None if one needs padding.
 
     Args:
         models: policy, and reference if there is one.
         pad_token_id: padding token of the trial batch.
-        wanted: as in `choose_layout`.
-        obstacle: reason of the trainer for padding.
+        requested: as in `choose_layout`.
+        padding_reason: reason of the trainer for the padded layout, as the end of a sentence.
     """
-    if wanted == "padded":
+    if requested == "padded":
         return None
     if "logits_to_keep" not in inspect.signature(without_peft(models[0]).forward).parameters:
-        obstacle = obstacle or "its forward method has no argument logits_to_keep"
-    if obstacle:
-        level = logging.INFO if wanted == "auto" else logging.WARNING
-        logger.log(
-            level, "Layout: padded. %s supports no other layout: %s.", type(without_peft(models[0])).__name__, obstacle
-        )
+        padding_reason = padding_reason or "its forward method has no argument logits_to_keep"
+    if padding_reason:
+        level, name = logging.INFO if requested == "auto" else logging.WARNING, type(without_peft(models[0])).__name__
+        logger.log(level, "Layout: padded. %s supports no other layout: %s.", name, padding_reason)
         return None
-    layouts = [choose_sequence_layout(model, backbone_of(model), pad_token_id, wanted) for model in models]
+    layouts = [choose_sequence_layout(model, backbone_of(model), pad_token_id, requested) for model in models]
     return layouts[0] if all(layout is not None for layout in layouts) else None
 
 

@@ -1,6 +1,6 @@
 """PPO-ptx: next-token cross-entropy on pretraining texts, added to the loss of PPO.
 
-Texts are cut into windows. The windows of a micro-batch depend only on the seed and on the number of the micro-batch,
+Texts are cut into windows. The windows of a micro-batch depend only on the seed and on the index of the micro-batch,
 which checkpoints store, so a resumed run continues with the same windows.
 """
 
@@ -74,7 +74,7 @@ class PretrainingLoss(TrainerCallback):
 
         Args:
             model: language model.
-            number: number of the micro-batch, counted from 0 over the whole run.
+            number: index of the micro-batch over the whole run, from 0.
             accumulation_steps: number of micro-batches of the optimizer step.
         """
         texts = self.batch(number)

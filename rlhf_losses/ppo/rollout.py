@@ -17,7 +17,7 @@ SequenceIds = Int[Tensor, "completion sequence"]
 
 @dataclass(frozen=True)
 class Rollout:
-    """Prompts, completions and what PPO computes for each token, with names and shapes.
+    """Typed read-only view of TRL's rollout dictionary: prompts, completions, and results of PPO for each token.
 
     TRL shuffles and splits the dictionary, so the tensors stay there. Create a view with `Rollout.view`.
 

@@ -67,7 +67,7 @@ def check_arguments(
 
 
 def check_trainer(trainer: trl.GRPOTrainer, model: Any) -> None:
-    """Check what is known only after `trl.GRPOTrainer` has loaded policy and reference.
+    """Check properties that are known only after `trl.GRPOTrainer` has loaded policy and reference.
 
     Args:
         trainer: the trainer.
@@ -154,7 +154,7 @@ def check_pretraining(args: PPOConfig, pretraining_dataset: Any) -> None:
     if pretraining_dataset is not None and args.ptx_coef is None:
         raise InvalidSettingError(
             "pretraining_dataset is set without ptx_coef, so its loss has no weight. "
-            "Set ptx_coef in PPOConfig, to 0 to log the loss only, or omit the dataset."
+            "Set ptx_coef in PPOConfig (0 logs the loss without training on it), or omit the dataset."
         )
     if pretraining_dataset is None and args.ptx_coef is not None:
         raise InvalidSettingError(
@@ -171,7 +171,7 @@ def check_critic(critic: str | PreTrainedModel | None, args: PPOConfig) -> None:
         args: settings of the run.
 
     Raises:
-        InvalidSettingError: the critic is to share the policy's transformer too.
+        InvalidSettingError: `critic` and `shared_critic` are both set.
         UnsupportedModelError: the critic is no classifier with one label.
     """
     if critic is None:
@@ -245,7 +245,7 @@ def check_prompt_lengths(
         args: settings of the run.
 
     Raises:
-        InvalidSettingError: completions alone fill the context.
+        InvalidSettingError: `max_completion_length` is not smaller than the policy's context.
         InvalidFeedbackError: a prompt is too long.
     """
     trust = {"trust_remote_code": args.trust_remote_code}
@@ -273,7 +273,7 @@ def check_reward_model_lengths(
 ) -> None:
     """Check that completions fit into the contexts of the reward models. Streams are not checked.
 
-    Logs a warning if prompts would be truncated, or if too long completions are only a guess because the reward model
+    Logs a warning if prompts would be truncated, or if the length limit is only an estimate, because the reward model
     has another vocabulary.
 
     Args:

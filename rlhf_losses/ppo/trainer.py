@@ -30,7 +30,7 @@ from trl.models.utils import disable_gradient_checkpointing
 
 from rlhf_losses.layouts import PackedLayout, PaddedLayout
 from rlhf_losses.models.architectures import max_context_length
-from rlhf_losses.models.peft import keep_4bit_trainable, merge_adapters
+from rlhf_losses.models.peft import keep_4bit_trainable, save_with_merged_adapters
 from rlhf_losses.ppo.checkpoints import PPOState
 from rlhf_losses.ppo.config import PPOConfig
 from rlhf_losses.ppo.critic import (
@@ -169,17 +169,17 @@ class PPOTrainer(trl.GRPOTrainer):
 
     def _choose_layouts(self) -> None:
         """Choose how policy, reference and critic arrange sequences."""
-        pad, wanted, critic = self._tokenizer.pad_token_id, self.args.layout, self._unwrapped_critic
-        obstacle = (
-            "the load-balancing loss of its experts counts tokens of padded lines" if self.aux_loss_enabled else None
-        )
-        if getattr(self, "use_transformers_continuous_batching", False):
-            obstacle = obstacle or "continuous batching generates with attention functions of its own"
+        pad, requested, critic = self._tokenizer.pad_token_id, self.args.layout, self._unwrapped_critic
+        padding_reason = None
+        if self.aux_loss_enabled:
+            padding_reason = "the load-balancing loss of its experts counts tokens of padded sequences"
+        elif getattr(self, "use_transformers_continuous_batching", False):
+            padding_reason = "continuous batching generates with attention functions of its own"
         models = [self.model] if self.ref_model is None else [self.model, self.accelerator.unwrap_model(self.ref_model)]
-        layout = choose_policy_layout(models, pad, wanted, obstacle)
+        layout = choose_policy_layout(models, pad, requested, padding_reason)
         self.sequence_forward = SequenceForward(layout, self.temperature, self.accelerator.autocast)
         if isinstance(critic, SeparateCritic):
-            layout = choose_sequence_layout(critic.backbone, critic.backbone, pad, wanted)
+            layout = choose_sequence_layout(critic.backbone, critic.backbone, pad, requested)
         critic.sequence_forward = SequenceForward(layout)
 
     def _build_pretraining_loss(self, texts: Any) -> PretrainingLoss | None:
@@ -415,8 +415,7 @@ class PPOTrainer(trl.GRPOTrainer):
             The folder.
         """
         folder = Path(output_dir or self.args.output_dir)
-        policy = merge_adapters(self.accelerator.unwrap_model(self.model))
+        policy = self.accelerator.unwrap_model(self.model)
         if self.accelerator.is_main_process:
-            policy.save_pretrained(folder)
-            self.processing_class.save_pretrained(folder)
+            save_with_merged_adapters(policy, self.processing_class, folder)
         return folder

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 
-from rlhf_losses.sandbox.words import NEGATIVE_WORDS, POSITIVE_WORDS, SUBJECTS, VERBS
+from rlhf_losses.sandbox.vocabulary import NEGATIVE_WORDS, POSITIVE_WORDS, SUBJECTS, VERBS
 
 SentenceReward = Callable[[str], float]
 """Function from a sentence to its reward: −1, 0 or 1."""

@@ -20,7 +20,7 @@ class PPOStep:
     """Metrics of one logged step of PPO.
 
     Attributes:
-        step: number of the optimizer step.
+        step: index of the optimizer step, from 1.
         proxy: mean score of the reward model.
         gold: mean gold reward.
         kl: KL divergence to the reference model, in nats per completion.
@@ -45,7 +45,7 @@ class LoopResult:
     """Result of the RLHF loop with one loss.
 
     Attributes:
-        loss: text of the loss.
+        loss: string form of the loss.
         accuracy: accuracy of the reward model on held-out pairs, with the gold reward as the truth.
         gold_before: mean gold reward over held-out prompts before PPO.
         gold_after: mean gold reward over held-out prompts after PPO.

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from random import Random
 
-from rlhf_losses.sandbox import words
+from rlhf_losses.sandbox import vocabulary as words
 
 SENTIMENTS = {"positive": 0.4, "neutral": 0.2, "negative": 0.4}
 """Probability of each sentiment of a story."""

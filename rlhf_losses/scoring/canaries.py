@@ -129,13 +129,17 @@ def _encode(text: Text, tokenizer: PreTrainedTokenizerBase) -> Encoded:
 
 
 def _renders_canary(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Return whether the chat template renders the fixed conversation, to the same text on every day."""
+    """Return whether the chat template renders the fixed conversation, independent of the date."""
     if not tokenizer.chat_template or "strftime_now" in str(tokenizer.chat_template):
         return False
     try:
         _encode(CANARY_CONVERSATION, tokenizer)
     except Exception as error:  # a chat template is a program that can raise any error
-        logger.warning("No score of the canary conversation is recorded, because the chat template fails: %r", error)
+        logger.warning(
+            "The chat template cannot render a two-message test conversation (%r), so loading this model cannot detect "
+            "a changed template. Fix the template and save the model again.",
+            error,
+        )
         return False
     return True
 

@@ -35,7 +35,11 @@ class FittedEstimate:
         return EstimateMetadata(str(self.estimate), self.canary)
 
     def save(self, folder: Path) -> None:
-        """Write the tensors into the folder of a model."""
+        """Write the fitted tensors to `estimate_{name}.safetensors` in `folder`.
+
+        Args:
+            folder: folder of the model.
+        """
         save_file(
             {name: value.contiguous() for name, value in self.tensors.items()}, estimate_file(self.estimate, folder)
         )

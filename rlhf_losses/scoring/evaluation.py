@@ -19,7 +19,6 @@ from rlhf_losses.data.rows import (
     tokenized_pair,
 )
 from rlhf_losses.data.tokenization import Encoded
-from rlhf_losses.extras import require_packages
 from rlhf_losses.feedback import (
     STEPWISE_TYPES,
     Feedback,
@@ -34,6 +33,7 @@ from rlhf_losses.feedback.base import Row
 from rlhf_losses.losses import AnyLoss, ScoreDecay
 from rlhf_losses.metrics import Tally, agreement
 from rlhf_losses.models.architectures import max_context_length
+from rlhf_losses.optional_packages import require_packages
 from rlhf_losses.scoring.metadata import RewardModelMetadata
 from rlhf_losses.scoring.scorer import Scorer
 from rlhf_losses.shapes import Scores

@@ -40,7 +40,7 @@ def fit_reference(
         prompts: one prompt per completion.
         completions: a few hundred completions.
         folder: folder of the model, whose `reward_model.json` is updated; without it nothing is saved.
-        transforms: a transform, a pipeline, or its text.
+        transforms: a transform, a pipeline, or the string form of one.
         plugin_files: plugin files that are not installed.
 
     Raises:
@@ -82,7 +82,7 @@ def fit_estimate(
     Args:
         scorer: the trained model.
         dataset: rows with feedback; see `convert_dataset`.
-        estimate: an estimate, or its text, for example `"laplace(prior_precision=2.0)"`.
+        estimate: an estimate, or its string form, for example `"laplace(prior_precision=2.0)"`.
         folder: folder of the model, to which the tensors are written; without it nothing is saved.
         overlong: treatment of rows that do not fit into the context: `"drop"`, `"truncate_prompt"` or `"error"`.
         plugin_files: plugin files that are not installed.

@@ -37,7 +37,7 @@ class EstimateMetadata:
     """A score estimate that was fitted to a model; its tensors are in a file of its own.
 
     Attributes:
-        text: the estimate with its options.
+        text: string form of the estimate, with its options.
         canary: the score of the canary text when the estimate was fitted.
     """
 
@@ -50,11 +50,11 @@ class RewardModelMetadata:
     """Properties of a reward model that scoring uses besides its weights and its tokenizer.
 
     Attributes:
-        loss: text of the loss that the model was trained with, or `"unknown"`.
+        loss: string form of the loss that the model was trained with, or `"unknown"`.
         feedback_types: names of the feedback types that it was trained on.
         segmentation: how an answer is split into steps: `"paragraphs"`, `"lines"` or `"sentences"`; None if the model
             scores whole texts.
-        separator: text between two steps.
+        separator: string inserted between two steps.
         aggregate: how the score of a text is computed from the scores of its steps: `"mean"`, `"sum"`, `"minimum"` or
             `"soft_minimum"`.
         aggregate_temperature: temperature of the soft minimum, in score units.
@@ -63,7 +63,7 @@ class RewardModelMetadata:
         loss_parameters: trained parameters of the loss, like cut points, by term and name; scores do not use them.
         canaries: scores of fixed inputs, which are checked when the model is loaded.
         chat_template_sha256: hash of the chat template; None if the tokenizer has none.
-        transforms: fitted values of score transforms, by the text of the pipeline up to the transform.
+        transforms: fitted values of score transforms, by the string form of the pipeline up to the transform.
         estimates: fitted score estimates, by name.
         versions: versions of the libraries that saved the model.
     """
@@ -191,7 +191,7 @@ def describe_model(
         model: the trained model. None if its weights are distributed over processes: then no canaries are recorded.
         tokenizer: tokenizer of the model.
         segmentation: how an answer is split into steps; None for a model of whole texts.
-        separator: text between two steps.
+        separator: string inserted between two steps.
         overlong: treatment of texts longer than the limit in training.
         loss_parameters: trained parameters of the loss, by term and name.
     """

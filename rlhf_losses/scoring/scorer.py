@@ -36,7 +36,7 @@ from rlhf_losses.transforms import (
 )
 
 Forward = Callable[[nn.Module, TextBatch], tuple[Tensor, ...]]
-"""One forward pass; each tensor has one line per score."""
+"""One forward pass; each tensor has one row per score."""
 
 
 class Scorer:
@@ -139,7 +139,7 @@ class Scorer:
         `score_steps` and other methods that return the scores of steps transform each of them.
 
         Args:
-            transforms: a transform, a pipeline, or its text, for example `"standardize | clip(limit=5)"`.
+            transforms: a transform, a pipeline, or the string form of one, for example `"standardize | clip(limit=5)"`.
             plugin_files: plugin files that are not installed.
 
         Raises:
@@ -164,15 +164,37 @@ class Scorer:
         return self.score_texts(self.encode_completions(prompts, completions))
 
     def score(self, texts: Sequence[Text]) -> list[float]:
-        """Return the scores of whole texts or whole conversations."""
+        """Return the scores of whole texts or whole conversations.
+
+        Args:
+            texts: strings, or conversations as lists of messages.
+
+        Returns:
+            One score per text. The scores of steps are aggregated if the model was trained on steps.
+        """
         return self.score_texts(self.encode_completions([None] * len(texts), texts))
 
     def score_steps(self, prompt: Text, steps: Sequence[str]) -> list[float]:
-        """Return the score of each step of one answer, from one forward pass."""
+        """Return the score of each step of one answer, from one forward pass.
+
+        Args:
+            prompt: prompt of the answer.
+            steps: steps of the answer, in order.
+
+        Returns:
+            One score per step, computed at the last token of the step.
+        """
         return self.score_answers([Answer(prompt, tuple(steps))])[0]
 
     def score_answers(self, answers: Sequence[Answer]) -> list[list[float]]:
-        """Return the scores at the end of each part of each answer."""
+        """Return the scores at the end of each part of each answer.
+
+        Args:
+            answers: prompts with one or more parts.
+
+        Returns:
+            For each answer, one score per part.
+        """
         return self.score_encoded([self.encode(answer) for answer in answers])
 
     def score_encoded(self, texts: Sequence[Encoded]) -> list[list[float]]:
@@ -245,8 +267,9 @@ class Scorer:
         affine = self.affine()
         if affine is None and fitted.estimate.unit_is_score:
             raise InvalidSettingError(
-                f"The score estimate '{name}' has the unit of the raw scores, but the transforms '{self.transforms}' "
-                "have no constant scale. Use affine transforms, for example scorer.with_transforms('standardize')."
+                f"The score estimate '{name}' is in units of the raw score, but '{self.transforms}' is not affine, so "
+                "the estimate cannot be rescaled. Use affine transforms, for example "
+                "scorer.with_transforms('standardize')."
             )
         return Estimator(fitted, self._scores_and_texts, abs(affine[0]) if affine else 1.0)
 
@@ -335,7 +358,7 @@ def as_pipeline(
     """Return a pipeline of score transforms.
 
     Args:
-        transforms: a transform, a pipeline, or its text.
+        transforms: a transform, a pipeline, or the string form of one.
         plugin_files: plugin files that are not installed.
     """
     if isinstance(transforms, str):

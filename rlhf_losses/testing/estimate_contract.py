@@ -9,7 +9,8 @@ from safetensors.torch import load, save
 from rlhf_losses.feedback import Feedback, Pairs
 from rlhf_losses.hooks.contracts import ESTIMATES
 from rlhf_losses.losses.parser import parse_call
-from rlhf_losses.testing.checking import (
+from rlhf_losses.testing.examples import example_batches_of, join
+from rlhf_losses.testing.rule_helpers import (
     Rule,
     check_rules,
     is_equal,
@@ -18,7 +19,6 @@ from rlhf_losses.testing.checking import (
     require_finite_tensors,
     select,
 )
-from rlhf_losses.testing.examples import example_batches_of, join
 from rlhf_losses.transforms import Evidence, Fitted, ScoredTexts, ScoreEstimate
 
 
@@ -28,7 +28,7 @@ def check_estimate(estimate: ScoreEstimate) -> None:
     The meaning of the number is not checked: compare it with known values in a test of your own.
 
     Args:
-        estimate: an object, with the options to check.
+        estimate: an instance with the options to check.
 
     Raises:
         AssertionError: the estimate breaks a rule; the message names the estimate, the rule, the observation and a
@@ -38,18 +38,18 @@ def check_estimate(estimate: ScoreEstimate) -> None:
 
 
 def _is_a_documented_frozen_dataclass(estimate: Any) -> None:
-    """An estimate is an object of a documented, frozen dataclass with a default for every option."""
+    """An estimate is an instance of a documented, frozen dataclass with a default for every option."""
     if isinstance(estimate, type):
-        raise AssertionError(f"The argument is a class. Pass an object: check_estimate({estimate.__name__}()).")
+        raise AssertionError(f"The argument is a class. Pass an instance: check_estimate({estimate.__name__}()).")
     ESTIMATES.validate(type(estimate), type(estimate).__module__)
 
 
-def _its_text_parses_back(estimate: ScoreEstimate) -> None:
-    """The text of an estimate parses to an equal estimate."""
+def _its_string_form_parses_back(estimate: ScoreEstimate) -> None:
+    """The string form of an estimate parses to an equal estimate."""
     parsed = parse_call(str(estimate), {estimate.name(): type(estimate)})
     if parsed != estimate:
         raise AssertionError(
-            f'"{estimate}" parses to {parsed!r}, which is not {estimate!r}. Use numbers and texts as options.'
+            f'"{estimate}" parses to {parsed!r}, which is not {estimate!r}. Use numbers and strings as options.'
         )
 
 
@@ -108,7 +108,7 @@ def _fit_does_not_depend_on_batches(estimate: ScoreEstimate) -> None:
 
 RULES: tuple[Rule, ...] = (
     _is_a_documented_frozen_dataclass,
-    _its_text_parses_back,
+    _its_string_form_parses_back,
     _fits_finite_tensors,
     _does_not_change_its_inputs,
     _predicts_one_finite_number_per_score,

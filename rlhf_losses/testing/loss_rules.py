@@ -12,9 +12,9 @@ from rlhf_losses.feedback import Feedback, Pairs, Rankings
 from rlhf_losses.hooks.contracts import LOSSES
 from rlhf_losses.losses import AnyLoss, BatchLoss, Loss, NamedObjective, WeightedSum
 from rlhf_losses.losses.parser import parse
-from rlhf_losses.testing.checking import Rule
 from rlhf_losses.testing.examples import accepts, example_batches_for, join
 from rlhf_losses.testing.feedback_variants import opposite, possible_feedback
+from rlhf_losses.testing.rule_helpers import Rule
 from rlhf_losses.testing.scored_examples import (
     format_values,
     is_close,
@@ -26,9 +26,9 @@ from rlhf_losses.testing.scored_examples import (
 
 
 def _is_a_documented_frozen_dataclass(loss: Any) -> None:
-    """A loss is an object of a documented, frozen dataclass with a default for every option."""
+    """A loss is an instance of a documented, frozen dataclass with a default for every option."""
     if isinstance(loss, type):
-        raise AssertionError(f"The argument is a class. Pass an object: check_loss({loss.__name__}()).")
+        raise AssertionError(f"The argument is a class. Pass an instance: check_loss({loss.__name__}()).")
     if isinstance(loss, WeightedSum):
         for summand in loss.summands:
             _is_a_documented_frozen_dataclass(summand.expression)
@@ -36,11 +36,13 @@ def _is_a_documented_frozen_dataclass(loss: Any) -> None:
         LOSSES.validate(type(loss), type(loss).__module__)
 
 
-def _its_text_parses_back(loss: AnyLoss) -> None:
-    """The text of a loss parses to an equal loss."""
+def _its_string_form_parses_back(loss: AnyLoss) -> None:
+    """The string form of a loss parses to an equal loss."""
     parsed = parse(str(loss), {found.name(): found for found in _classes(loss)})
     if parsed != loss or hash(parsed) != hash(loss):
-        raise AssertionError(f'"{loss}" parses to {parsed!r}, which is not {loss!r}. Use numbers and texts as options.')
+        raise AssertionError(
+            f'"{loss}" parses to {parsed!r}, which is not {loss!r}. Use numbers and strings as options.'
+        )
 
 
 def _classes(loss: AnyLoss) -> Iterator[Any]:
@@ -213,7 +215,7 @@ def _has_correct_gradients(loss: AnyLoss) -> None:
         torch.autograd.gradcheck(lambda s, rows=rows: loss_values(loss, s, rows), scores.requires_grad_())
 
 
-FORM_RULES: list[Rule] = [_is_a_documented_frozen_dataclass, _its_text_parses_back]
+FORM_RULES: list[Rule] = [_is_a_documented_frozen_dataclass, _its_string_form_parses_back]
 """Rules of losses and objectives, before all others."""
 
 ITEM_RULES: list[Rule] = [

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from rlhf_losses.feedback import Feedback
 from rlhf_losses.losses import AnyLoss, LossProperty
-from rlhf_losses.testing.checking import Rule
 from rlhf_losses.testing.examples import Rows, accepts, join
 from rlhf_losses.testing.feedback_variants import opposite, possible_feedback, rescaled
 from rlhf_losses.testing.preferred_answers import preferred_and_rejected
+from rlhf_losses.testing.rule_helpers import Rule
 from rlhf_losses.testing.scored_examples import SEED, format_values, is_close, loss_values, scored_examples, tolerance
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rlhf_losses.feedback import Mixed
 from rlhf_losses.hooks.contracts import TRANSFORMS
-from rlhf_losses.testing.checking import (
+from rlhf_losses.testing.rule_helpers import (
     Rule,
     check_rules,
     is_equal,
@@ -35,7 +35,7 @@ def check_transform(transform: ScoreTransform) -> None:
     """Check that a score transform keeps its contract, including what it declares.
 
     Args:
-        transform: an object, with the options to check.
+        transform: an instance with the options to check.
 
     Raises:
         AssertionError: the transform breaks a rule; the message names the transform, the rule, the observation and a
@@ -49,18 +49,18 @@ def check_transform(transform: ScoreTransform) -> None:
 
 
 def _is_a_documented_frozen_dataclass(transform: Any) -> None:
-    """A transform is an object of a documented, frozen dataclass with a default for every option."""
+    """A transform is an instance of a documented, frozen dataclass with a default for every option."""
     if isinstance(transform, type):
-        raise AssertionError(f"The argument is a class. Pass an object: check_transform({transform.__name__}()).")
+        raise AssertionError(f"The argument is a class. Pass an instance: check_transform({transform.__name__}()).")
     TRANSFORMS.validate(type(transform), type(transform).__module__)
 
 
-def _its_text_parses_back(transform: ScoreTransform) -> None:
-    """The text of a transform parses to an equal transform."""
+def _its_string_form_parses_back(transform: ScoreTransform) -> None:
+    """The string form of a transform parses to an equal transform."""
     parsed = parse_transforms(str(transform), {transform.name(): type(transform)})
     if parsed != TransformPipeline((transform,)):
         raise AssertionError(
-            f'"{transform}" parses to {parsed!r}, which is not {transform!r}. Use numbers and texts as options.'
+            f'"{transform}" parses to {parsed!r}, which is not {transform!r}. Use numbers and strings as options.'
         )
 
 
@@ -180,7 +180,7 @@ def _affine_is_exact(transform: ScoreTransform) -> None:
 
 RULES: tuple[Rule, ...] = (
     _is_a_documented_frozen_dataclass,
-    _its_text_parses_back,
+    _its_string_form_parses_back,
     _does_not_change_its_inputs,
     _uses_only_the_inputs_that_it_requires,
     _fits_finite_numbers_if_it_requires_a_reference,

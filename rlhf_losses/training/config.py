@@ -14,12 +14,12 @@ class RewardConfig(trl.RewardConfig):
     """TRL's `RewardConfig` with additional settings; all other settings keep their names and defaults.
 
     Args:
-        loss: text of the loss, for example `"bradley_terry + 0.01 * centering"`.
+        loss: string form of the loss, for example `"bradley_terry + 0.01 * centering"`.
         average_over: `"items"` averages the loss over items (pairs, lists, ratings or steps), `"prompts"` over prompts,
             so that a prompt with many items has the same weight as a prompt with one.
         overlong: treatment of rows with a text longer than `max_length` or the context of the model: `"drop"` (as in
             TRL, with a report), `"truncate_prompt"` (truncate prompts from the left) or `"error"`.
-        step_separator: text between two steps of an answer without white space between them.
+        step_separator: string inserted between two steps of an answer if neither has white space at the boundary.
         segmentation: how a text is split into steps at scoring: `"sentences"`, `"lines"` or `"paragraphs"`; by default
             the segmentation that fits the training data.
         layout: arrangement of texts in a forward pass: `"padded"`, `"packed"` (without padding), `"prefix_shared"`
@@ -45,7 +45,7 @@ class RewardConfig(trl.RewardConfig):
         metadata={"help": "Treatment of rows with a text longer than max_length or the context of the model."},
     )
     step_separator: str = field(
-        default="\n", metadata={"help": "Text between two steps without white space between them."}
+        default="\n", metadata={"help": "String inserted between two steps if neither has white space at the boundary."}
     )
     segmentation: Literal["sentences", "lines", "paragraphs"] | None = field(
         default=None,
@@ -86,5 +86,5 @@ class RewardConfig(trl.RewardConfig):
         if self.max_tokens_per_forward is not None and self.max_tokens_per_forward < 1:
             raise InvalidSettingError(
                 f"max_tokens_per_forward={self.max_tokens_per_forward} allows no token in a forward pass. "
-                "Set a positive number, or leave it out."
+                "Set a positive number, or omit it."
             )

@@ -26,13 +26,13 @@ class HiddenStateCache:
     """Hidden states per text, up to a number of bytes.
 
     Trainers that start from the same weights and train the same layers can share one cache:
-    `RewardTrainer(..., hidden_state_cache=first.cached_layers.cache)`.
+    `RewardTrainer(..., hidden_state_cache=trainer.cached_layers.cache)`, where `trainer` is an earlier `RewardTrainer`.
 
     Args:
         gib: largest size in GiB.
 
     Attributes:
-        free_bytes: remaining size.
+        free_bytes: remaining size in bytes.
         states: hidden states of each text, of shape (tokens, hidden), by the key of the text.
     """
 
@@ -62,7 +62,7 @@ class HiddenStateCache:
         if self._fingerprint not in (None, fingerprint):
             raise InvalidSettingError(
                 "The hidden_state_cache has hidden states of other frozen layers, so the scores would be wrong. "
-                "Leave it out, or start from the same base model with LoRA on the same layers."
+                "Omit it, or start from the same base model with LoRA on the same layers."
             )
         self._fingerprint = fingerprint
 
@@ -123,13 +123,13 @@ class CachedLayers:
                 self.layers[number] = layer
 
     def _stored(self, batch: TextBatch) -> Tensor:
-        """Return the stored hidden states in the shape of the batch, (lines, tokens, hidden)."""
-        lines, tokens = batch.model_inputs["input_ids"].shape
+        """Return the stored hidden states in the shape of the batch, (sequences, tokens, hidden)."""
+        sequences, tokens = batch.model_inputs["input_ids"].shape
         example = self.cache.states[batch.texts[0].key]
-        hidden = example.new_zeros(lines * tokens, example.shape[-1])
+        hidden = example.new_zeros(sequences * tokens, example.shape[-1])
         for text in batch.texts:
             hidden[torch.from_numpy(text.token_indices).to(hidden.device)] = self.cache.states[text.key]
-        return hidden.view(lines, tokens, -1)
+        return hidden.view(sequences, tokens, -1)
 
 
 class _SkippedLayer(nn.Module):
@@ -159,16 +159,16 @@ def find_cached_layers(model: nn.Module, cache: HiddenStateCache) -> CachedLayer
     """
     layers = find_layers(model)
     frozen = list(takewhile(lambda layer: not _is_trained(layer), layers or ()))
-    obstacle = _find_obstacle(model, layers, len(frozen))
-    if layers is None or obstacle is not None:
-        logger.warning("Hidden-state cache: not used for this model, because %s.", obstacle)
+    reason = _find_reason(model, layers, len(frozen))
+    if layers is None or reason is not None:
+        logger.warning("Hidden-state cache: not used for this model, because %s.", reason)
         return None
     logger.info("Hidden-state cache: the hidden states after %d of %d layers are stored.", len(frozen), len(layers))
     cache.bind(_fingerprint(_parameters(_modules_before(layers[len(frozen)], model))))
     return CachedLayers(layers, len(frozen), cache)
 
 
-def _find_obstacle(model: nn.Module, layers: nn.ModuleList | None, depth: int) -> str | None:
+def _find_reason(model: nn.Module, layers: nn.ModuleList | None, depth: int) -> str | None:
     """Return why the hidden states after the first `depth` layers may change between epochs, or None."""
     if layers is None:
         return f"{type(model).__name__} does not have its layers in one list"

@@ -38,7 +38,7 @@ class StepLoss:
         all_reduce: sums a tensor over the processes of the step.
 
     Attributes:
-        means: means of the moments of each batch-wide term, by the number of the term; None before `measure`.
+        means: means of the moments of each batch-wide term, by the index of the term; None before `measure`.
 
     Examples:
         >>> from rlhf_losses.losses import bradley_terry
@@ -88,13 +88,13 @@ class StepLoss:
             scores: the scores of each pass, in the order of `begin`.
         """
         totals, means = self._require_totals(), {}
-        for number, term in enumerate(self._terms):
+        for index, term in enumerate(self._terms):
             if isinstance(term.loss, BatchLoss):
                 sums = [
-                    self._item_weights(one)[number].double() @ term.loss.moments_of(seen, one.feedback)
-                    for one, seen in zip(self._passes, scores, strict=True)
+                    self._item_weights(one)[index].double() @ term.loss.moments_of(pass_scores, one.feedback)
+                    for one, pass_scores in zip(self._passes, scores, strict=True)
                 ]
-                means[number] = self.all_reduce(torch.stack(sums).sum(dim=0)) / totals[number].clamp(min=1e-12)
+                means[index] = self.all_reduce(torch.stack(sums).sum(dim=0)) / totals[index].clamp(min=1e-12)
         self.means = means
 
     def share(

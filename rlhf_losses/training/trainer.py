@@ -23,7 +23,7 @@ from rlhf_losses.layouts import Layout, PaddedLayout, choose_layout, require_sam
 from rlhf_losses.losses import AnyLoss
 from rlhf_losses.metrics import agreement
 from rlhf_losses.models.architectures import max_context_length
-from rlhf_losses.models.peft import keep_4bit_trainable, merge_adapters
+from rlhf_losses.models.peft import keep_4bit_trainable, save_with_merged_adapters
 from rlhf_losses.models.scores import find_head, score_batch
 from rlhf_losses.scoring.metadata import RewardModelMetadata, describe_model
 from rlhf_losses.shapes import Scalar, Scores
@@ -51,7 +51,7 @@ class RewardTrainer(trl.RewardTrainer):
         train_dataset: rows with columns of the feedback types of the loss.
         eval_dataset: the same for evaluation; a dictionary holds several datasets by name.
         processing_class: the tokenizer; by default the one saved with the model.
-        loss: a loss, an objective or a text; by default `args.loss`.
+        loss: a loss, an objective, or the string form of one; by default `args.loss`.
         peft_config: adapters to train; the score head is always trained.
         hidden_state_cache: cache of an earlier trainer with the same frozen layers, see `hidden_state_cache_gib`.
         trl_arguments: further arguments of `trl.RewardTrainer`.
@@ -155,7 +155,8 @@ class RewardTrainer(trl.RewardTrainer):
             step.begin(passes)
         if step.needs_scores():
             step.measure(scores)
-        loss = torch.stack([self._share(step, one, seen) for one, seen in zip(passes, scores, strict=True)]).sum()
+        shares = [self._share(step, one, pass_scores) for one, pass_scores in zip(passes, scores, strict=True)]
+        loss = torch.stack(shares).sum()
         if num_items_in_batch is not None:
             # Gradients are averaged over processes, but the shares add up to the loss over all processes.
             loss = self.accelerator.num_processes * loss
@@ -193,13 +194,10 @@ class RewardTrainer(trl.RewardTrainer):
             The folder.
         """
         folder = Path(output_dir or self.args.output_dir)
-        model = merge_adapters(self.accelerator.unwrap_model(self.model))
+        model = self.accelerator.unwrap_model(self.model)
         if self.accelerator.is_main_process:
-            model.save_pretrained(folder)
-            self.processing_class.save_pretrained(folder)
-            self._metadata(model).save(folder)
-            (folder / "adapter_config.json").unlink(missing_ok=True)
-            (folder / "adapter_model.safetensors").unlink(missing_ok=True)
+            merged = save_with_merged_adapters(model, self.processing_class, folder)
+            self._metadata(merged).save(folder)
         return folder
 
     def prediction_step(
@@ -330,7 +328,7 @@ class RewardTrainer(trl.RewardTrainer):
 def _scores_by_row(passes: Sequence[ForwardPass], scores: Sequence[Scores]) -> list[Scores]:
     """Return the scores of each row of a batch, in the order of the rows."""
     by_row: dict[int, Scores] = {}
-    for one, seen in zip(passes, scores, strict=True):
+    for one, pass_scores in zip(passes, scores, strict=True):
         counts = torch.bincount(one.score_row, minlength=len(one.rows))
-        by_row |= zip(one.rows.tolist(), torch.split(seen, counts.tolist()), strict=True)
+        by_row |= zip(one.rows.tolist(), torch.split(pass_scores, counts.tolist()), strict=True)
     return [by_row[row] for row in sorted(by_row)]

@@ -37,11 +37,11 @@ def choose_loss(loss: "AnyLoss | str | None", args: RewardConfig) -> AnyLoss:
     """Return the loss of a run, with a centering term for TRL's `center_rewards_coefficient`.
 
     Args:
-        loss: a loss, an objective or a text; by default `args.loss`.
+        loss: a loss, an objective, or the string form of one; by default `args.loss`.
         args: the configuration.
 
     Raises:
-        UnknownNameError: the text contains an unknown loss.
+        UnknownNameError: the string contains an unknown loss.
         InvalidLossError: not a loss, or two centering terms.
     """
     named = args.loss if loss is None else loss
@@ -63,12 +63,10 @@ def require_loss(loss: Any) -> None:
     if isinstance(loss, Loss | Objective):
         return
     if isinstance(loss, type) and issubclass(loss, Loss | Objective):
-        raise InvalidLossError(
-            f"The loss is the class {loss.__name__}, which has no options yet. Create an object: {loss.__name__}()."
-        )
+        raise InvalidLossError(f"`loss` is the class {loss.__name__}, not an instance. Pass {loss.__name__}().")
     raise InvalidLossError(
-        f"The loss is {loss!r} of type {type(loss).__name__}, which has no per-item values and no text. "
-        "Use a loss of rlhf_losses, a text such as 'bradley_terry', or an object of your own subclass of Loss."
+        f"The loss is {loss!r} of type {type(loss).__name__}, which is neither a loss nor a string. "
+        "Use a loss of rlhf_losses, a string such as 'bradley_terry', or an instance of your own subclass of Loss."
     )
 
 

@@ -1,4 +1,4 @@
-"""Score transforms and score estimates: what is computed from scores after training."""
+"""Score transforms and score estimates, which are computed from scores after training."""
 
 from rlhf_losses.transforms.base import (
     Evidence,

@@ -1,4 +1,4 @@
-"""Contracts for what is computed from scores after training: score transforms and score estimates.
+"""Contracts of score transforms and score estimates, which are computed from scores after training.
 
 A transform replaces the score of a text by another score. An estimate computes a second number next to the score, for
 example its standard deviation. Both are fitted after training; the model and its weights do not change.
@@ -57,7 +57,7 @@ class ScoredTexts:
 
     @staticmethod
     def concatenate(parts: "Sequence[ScoredTexts]") -> "ScoredTexts":
-        """Return the scores of several objects in one."""
+        """Concatenate several instances."""
         if not parts:
             return ScoredTexts(torch.empty(0), torch.empty(0, 0), torch.empty(0))
         return ScoredTexts(
@@ -87,9 +87,9 @@ class Evidence(ScoredTexts):
 class ScoreTransform(Expression):
     """Base class of functions from the score of a text to another score.
 
-    A transform is a frozen dataclass, as a loss is: its fields are its options, and its text is a name with options. It
-    holds no tensors and has no access to a model. It applies to the score of a whole text, after the aggregation of
-    steps; where the scores of steps are wanted, it applies to each of them.
+    A transform is a frozen dataclass, as a loss is: its fields are its options, and its string form is a name with
+    options. It holds no tensors and has no access to a model. It applies to the score of a whole text, after the
+    aggregation of steps; where the scores of steps are requested, it applies to each of them.
 
     Attributes:
         requires: inputs besides the scores.
@@ -139,11 +139,11 @@ class ScoreTransform(Expression):
 class ScoreEstimate(Expression):
     """Base class of a second number next to a score, for example its standard deviation or a quantile.
 
-    An estimate is a frozen dataclass, as a loss is: its fields are its options, and its text is a name with options. It
-    holds no tensors and has no access to a model: the tensors that `fit` returns are saved with the model.
+    An estimate is a frozen dataclass, as a loss is: its fields are its options, and its string form is a name with
+    options. It holds no tensors and has no access to a model: the tensors that `fit` returns are saved with the model.
 
     Attributes:
-        feedback_type: the type of feedback that the estimate is fitted to.
+        feedback_type: the feedback type that the estimate is fitted to.
         unit_is_score: whether the number has the unit of the scores, as a standard deviation has. An affine score
             transform then multiplies it by the absolute value of its scale.
     """

@@ -1,4 +1,4 @@
-"""Pipelines of score transforms, and their text: `standardize | clip(limit=5)`."""
+"""Pipelines of score transforms, and their string form: `standardize | clip(limit=5)`."""
 
 import ast
 from collections.abc import Iterable, Mapping
@@ -57,19 +57,19 @@ class TransformPipeline:
         return FittedPipeline(self, tuple(fitted))
 
     def prefixes(self) -> tuple[str, ...]:
-        """Return, for each transform, the text of the pipeline up to and including it.
+        """Return, for each transform, the string form of the pipeline up to and including it.
 
-        The tensors of a transform depend on the transforms before it, so they are saved under this text.
+        The tensors of a transform depend on the transforms before it, so they are saved under this string.
 
         >>> from rlhf_losses.transforms import Clip, standardize
         >>> TransformPipeline((Clip(limit=9.0), standardize)).prefixes()
         ('clip(limit=9.0)', 'clip(limit=9.0) | standardize')
         """
-        texts = [str(one) for one in self.transforms]
-        return tuple(" | ".join(texts[: end + 1]) for end in range(len(texts)))
+        strings = [str(one) for one in self.transforms]
+        return tuple(" | ".join(strings[: end + 1]) for end in range(len(strings)))
 
     def __str__(self) -> str:
-        """Return the text that parses to an equal pipeline."""
+        """Return the string form, which parses to an equal pipeline."""
         return " | ".join(map(str, self.transforms))
 
 
@@ -110,7 +110,7 @@ class FittedPipeline:
 
 
 def parse_transforms(text: str, transforms: Mapping[str, type[ScoreTransform]]) -> TransformPipeline:
-    """Return the pipeline that a text describes. Nothing in the text is evaluated.
+    """Return the pipeline that a string describes. Nothing in the string is evaluated.
 
     Args:
         text: transforms with keyword options, separated by `|`.
@@ -118,7 +118,7 @@ def parse_transforms(text: str, transforms: Mapping[str, type[ScoreTransform]]) 
 
     Raises:
         UnknownNameError: a transform or an option is unknown.
-        InvalidSettingError: the text is not a pipeline of transforms.
+        InvalidSettingError: the string is not a pipeline of transforms.
 
     Examples:
         >>> from rlhf_losses.transforms import Clip, Standardize

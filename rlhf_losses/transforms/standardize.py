@@ -42,11 +42,13 @@ class Standardize(ScoreTransform):
             InvalidFeedbackError: there are fewer than two samples, or all have the same score.
         """
         scores = torch.cat([batch.scores for batch in evidence])
-        if len(scores) < 2 or not scores.std() > 0:
-            found = f"all have the score {scores[0]:.4f}" if len(scores) else "so there is no score"
+        count = len(scores)
+        if count < 2 or not scores.std() > 0:
+            received = f"{count} reference sample{'' if count == 1 else 's'}"
+            equal = f", all with the score {scores[0]:.4f}," if count > 1 else ""
             raise InvalidFeedbackError(
-                f"{self} received {len(scores)} reference samples, and {found}, so their standard deviation is not "
-                "positive. Give a few hundred different samples."
+                f"{self} received {received}{equal} but needs at least two with different scores. "
+                "Give a few hundred different samples."
             )
         return {"mean": scores.mean(), "std": scores.std(correction=0)}
 

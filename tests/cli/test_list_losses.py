@@ -48,12 +48,12 @@ def test_each_loss_has_properties_options_references_and_plugin(cli):
 
 @pytest.mark.parametrize("feedback_type", FEEDBACK_TYPES)
 def test_a_feedback_type_filters_the_list(cli, feedback_type):
-    wanted = {
+    expected = {
         name
         for name, loss in loss_registry().items()
         if loss.feedback_type in IMPLICIT_TYPES or feedback_type.is_convertible_to(loss.feedback_type)
     }
-    assert set(listed(cli, "--feedback", feedback_type.__name__.lower())) == wanted
+    assert set(listed(cli, "--feedback", feedback_type.__name__.lower())) == expected
 
 
 @pytest.mark.parametrize("feedback_type", FEEDBACK_TYPES)

@@ -90,7 +90,7 @@ def test_joined_feedback_has_the_requested_types_without_rows_of_them():
     assert len(join_feedback([], feedback_types=(Pairs,))) == 0
 
 
-def test_given_score_counts_leave_room_for_scores_without_feedback():
+def test_given_score_counts_include_scores_without_feedback():
     labels = Labels(candidates=[0], labels=[1.0])
     assert join_feedback([labels, labels], score_counts=[3, 2]).convert_to(Labels).candidates.tolist() == [0, 3]
 

@@ -1,4 +1,4 @@
-"""Steps are joined without changes, and texts are split into steps without losses."""
+"""Steps are joined without changes, and a split of a text into steps keeps every character."""
 
 import pytest
 from hypothesis import given

@@ -15,7 +15,7 @@ ROW = {"winner": "4", "loser": "5"}
 
 
 def new_registry(*files):
-    """Return a registry that does not come from the cache."""
+    """Return a new registry, not a cached one."""
     return ConverterRegistry(build_manager(files))
 
 
@@ -52,7 +52,7 @@ def test_a_blocked_plugin_provides_no_converter(install, monkeypatch):
 
 def test_an_unknown_converter_is_refused_with_all_names():
     with pytest.raises(
-        UnknownNameError, match=r"Unknown converter 'hh-rlhf'\. Did you mean 'hh_rlhf'\? Known are: native"
+        UnknownNameError, match=r"Unknown converter 'hh-rlhf'\. Did you mean 'hh_rlhf'\? Known names: native"
     ):
         new_registry().lookup("hh-rlhf")
 

@@ -1,4 +1,4 @@
-"""The estimate registry: contract of score estimates and their text."""
+"""The estimate registry: contract of score estimates and their string form."""
 
 import pytest
 from plugin_code import ESTIMATE, ESTIMATE_HOOK, LOSS, LOSS_HOOK
@@ -9,7 +9,7 @@ from rlhf_losses.hooks.manager import BLOCK, build_manager
 
 
 def new_registry(*files):
-    """Return a registry that does not come from the cache."""
+    """Return a new registry, not a cached one."""
     return EstimateRegistry(build_manager(files))
 
 
@@ -39,7 +39,7 @@ def test_a_blocked_plugin_provides_no_estimate(install, monkeypatch):
 
 
 @pytest.mark.parametrize("text", ["remoteness", "remoteness(power=1.5)"])
-def test_the_text_of_an_estimate_parses_back(plugin_file, text):
+def test_the_string_form_of_an_estimate_parses_back(plugin_file, text):
     known = new_registry(plugin_file("remote.py", ESTIMATE + ESTIMATE_HOOK))
     assert str(known.parse(text)) == text
     assert known.parse(str(known.parse(text))) == known.parse(text)
@@ -49,7 +49,7 @@ def test_an_unknown_estimate_is_refused_with_all_names(plugin_file):
     known = new_registry(plugin_file("remote.py", ESTIMATE + ESTIMATE_HOOK))
     with pytest.raises(
         UnknownNameError,
-        match=r"Unknown score estimate 'remotenes'\. Did you mean 'remoteness'\? Known are: .*remote.*--plugin FILE",
+        match=r"Unknown score estimate 'remotenes'\. Did you mean 'remoteness'\? Known names: .*remote.*--plugin FILE",
     ):
         known.parse("remotenes(power=1.0)")
 
@@ -63,7 +63,7 @@ def test_the_message_states_that_no_plugin_provides_an_estimate(monkeypatch):
 @pytest.mark.parametrize(
     "text", ["remoteness +", "remoteness + remoteness", "2 * remoteness", "remoteness(1.0)", "remoteness(power=[1])"]
 )
-def test_a_text_that_is_not_a_name_with_options_is_refused(plugin_file, text):
+def test_a_string_that_is_not_a_name_with_options_is_refused(plugin_file, text):
     known = new_registry(plugin_file("remote.py", ESTIMATE + ESTIMATE_HOOK))
     with pytest.raises((InvalidLossError, UnknownNameError)):
         known.parse(text)
@@ -94,7 +94,7 @@ def test_two_plugins_with_one_estimate_are_refused_with_both_names(install):
         ("@hookimpl\ndef provide_score_estimates():\n    pass\n", "returns None instead of a list"),
         (
             ESTIMATE + ESTIMATE_HOOK.replace("[Remoteness]", "[Remoteness()]"),
-            "is not a class derived from ScoreEstimate. Return classes, not objects, from provide_score_estimates",
+            "is not a class derived from ScoreEstimate. Return classes, not instances, from provide_score_estimates",
         ),
         (LOSS + ESTIMATE_HOOK.replace("Remoteness", "Absolute"), "which is not a class derived from ScoreEstimate"),
         (ESTIMATE.replace("@dataclass(frozen=True)\n", "") + ESTIMATE_HOOK, "Remoteness is not a frozen dataclass"),

@@ -15,7 +15,7 @@ from rlhf_losses.losses import Centering
 
 
 def new_registry(*files):
-    """Return a registry that does not come from the cache."""
+    """Return a new registry, not a cached one."""
     return LossRegistry(build_manager(files))
 
 
@@ -94,8 +94,11 @@ def test_a_blocked_plugin_is_not_imported(install, monkeypatch):
 
 def test_two_plugins_of_one_name_are_refused(install, plugin_file):
     install("absolute")
-    message = error_of(plugin_file("absolute.py"))
-    assert "Two plugins are named 'absolute'" in message
+    file = plugin_file("absolute.py")
+    message = error_of(file)
+    assert "Two plugins are named 'absolute': " in message
+    assert "acme_absolute.py and " in message
+    assert str(file) in message
     assert f"{BLOCK}=absolute" in message
 
 

@@ -1,4 +1,4 @@
-"""The transform registry: contract of score transforms and the text of pipelines."""
+"""The transform registry: contract of score transforms and the string form of pipelines."""
 
 import pytest
 from plugin_code import TRANSFORM, TRANSFORM_HOOK

@@ -110,7 +110,7 @@ def test_rankings_of_stepwise_answers_are_comparisons():
     assert steps["longer_preferred"]["share"] == 2 / 3
 
 
-def test_length_bias_is_over_decided_comparisons():
+def test_length_bias_is_over_comparisons_without_ties():
     rows = [
         pair("long", "s"),
         pair("longer", "s"),

@@ -88,7 +88,7 @@ def test_a_real_measurement_has_no_side_effects():
 
 
 def test_a_measurement_inside_a_checkpoint_saves_nothing_there():
-    """A checkpoint recomputes what is saved inside it: the layer with its measurement, without end."""
+    """A checkpoint recomputes saved tensors: a saved measurement would repeat itself in an endless recursion."""
     measured = []
 
     def layer(query, key, value):

@@ -42,11 +42,13 @@ ACCEPTED = [
 ]
 
 
+@pytest.mark.usefixtures("without_shape_checks")
 @pytest.mark.parametrize("loss", LOSSES, ids=str)
 def test_every_loss_keeps_the_contract(loss):
     check_loss(loss)
 
 
+@pytest.mark.usefixtures("without_shape_checks")
 @pytest.mark.parametrize(("loss", "option"), OPTIONS, ids=str)
 def test_every_loss_keeps_the_contract_with_another_option(loss, option):
     other = replace(loss, **{option: another(loss, option)})
@@ -54,6 +56,7 @@ def test_every_loss_keeps_the_contract_with_another_option(loss, option):
     check_loss(other)
 
 
+@pytest.mark.usefixtures("without_shape_checks")
 @pytest.mark.parametrize("loss", BUILT_IN_LOSSES, ids=str)
 def test_a_property_that_a_built_in_loss_does_not_declare_is_false(loss):
     for one in LossProperty:

@@ -29,19 +29,21 @@ from rlhf_losses.losses import (
 
 DOCS = Path(__file__).parents[2] / "docs"
 CHOOSING = (DOCS / "choosing-a-loss.md").read_text(encoding="utf-8")
-GENERATED = runpy.run_path(str(DOCS / "losses.py"))["files"]()
+GENERATED = runpy.run_path(str(DOCS / "generate_losses.py"))["files"]()
 PAGES = DOCS / "reference" / "losses"
 
 
 @pytest.mark.parametrize("path", GENERATED, ids=lambda path: path.stem)
 def test_generated_documentation_is_up_to_date(path):
-    assert path.is_file(), f"{path.name} is missing. Run: python docs/losses.py"
-    assert path.read_text(encoding="utf-8") == GENERATED[path], f"{path.name} is stale. Run: python docs/losses.py"
+    assert path.is_file(), f"{path.name} is missing. Run: python docs/generate_losses.py"
+    assert path.read_text(encoding="utf-8") == GENERATED[path], (
+        f"{path.name} is stale. Run: python docs/generate_losses.py"
+    )
 
 
 def test_every_loss_and_named_objective_has_a_page_and_nothing_else_has_one():
     pages = {path.stem for path in PAGES.glob("*.md")}
-    assert pages == {cls.name() for cls in provide_losses()}, "Run: python docs/losses.py"
+    assert pages == {cls.name() for cls in provide_losses()}, "Run: python docs/generate_losses.py"
     assert {"eurus", "centered_bradley_terry"} < pages
 
 

@@ -1,4 +1,4 @@
-"""The text form of losses parses back, and nothing else is accepted."""
+"""The string form of losses parses back, and no other string is accepted."""
 
 from dataclasses import dataclass, fields, replace
 
@@ -64,7 +64,7 @@ sums = st.recursive(
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=str)
-def test_the_text_of_every_loss_parses_back(loss):
+def test_the_string_form_of_every_loss_parses_back(loss):
     assert parse_loss(str(loss)) == loss
     assert isinstance(parse_loss(str(loss)), type(loss))
 
@@ -88,7 +88,7 @@ def test_the_text_of_every_loss_parses_back(loss):
 )
 def test_losses_objectives_and_named_objectives_parse_back_to_equal_objects(loss):
     parsed = parse_loss(str(loss))
-    if loss == eurus.as_objective():  # a sum of one summand of weight 1 has the text of the summand
+    if loss == eurus.as_objective():  # a sum of one summand of weight 1 has the string form of the summand
         assert (parsed, parsed.as_objective().terms) == (eurus, loss.terms)
     else:
         assert parsed == loss
@@ -97,7 +97,7 @@ def test_losses_objectives_and_named_objectives_parse_back_to_equal_objects(loss
 
 
 @given(sums)
-def test_the_text_of_every_sum_parses_back(loss):
+def test_the_string_form_of_every_sum_parses_back(loss):
     back = parse_loss(str(loss))
     assert back == loss
     assert str(back) == str(loss)
@@ -186,12 +186,12 @@ def test_sums_and_weights_are_parsed(text, loss):
     ],
     ids=lambda text: repr(text[:40]),
 )
-def test_any_other_text_is_refused(text):
+def test_any_other_string_is_refused(text):
     with pytest.raises(InvalidLossError, match=r"not a valid loss.*Write a sum of losses"):
         parse_loss(text)
 
 
-def test_a_long_text_is_refused_before_it_is_parsed():
+def test_a_long_string_is_refused_before_it_is_parsed():
     with pytest.raises(InvalidLossError, match=r"3500 characters.*limit is 2000.*Shorten"):
         parse_loss("hinge +" * 500)
 
@@ -223,7 +223,7 @@ def test_the_message_for_an_unknown_option_has_the_nearest_and_all_options():
         parse_loss("bradley_terry(label_smothing=0.1)")
 
 
-def test_the_message_for_a_loss_without_options_says_that_it_has_none():
+def test_the_message_for_a_loss_without_options_states_that_it_has_none():
     with pytest.raises(UnknownNameError, match=r"centering has no option 'coefficient'\. It has no options"):
         parse_loss("centering(coefficient=2)")
 
@@ -246,10 +246,10 @@ def test_the_message_of_a_plugin_about_its_options_is_passed_on():
         parse("refusing(size=1.0)", {"refusing": Refusing})
 
 
-def test_text_options_keep_their_quotes():
+def test_string_options_keep_their_quotes():
     @dataclass(frozen=True)
     class Named(PairwiseLoss):
-        """Has a text as option."""
+        """Has a string as option."""
 
         title: str = "plain"
         loud: bool = False

@@ -140,5 +140,9 @@ def test_the_difference_of_two_sigmoids_is_0_in_the_tails_and_tie_losses_are_fin
 def test_a_matrix_of_ratings_or_ranks_is_refused():
     with pytest.raises(InvalidFeedbackError, match=r"ratings of shape \(2, 1\).*vector"):
         Ratings(candidates=[0, 1], ratings=[[1.0], [2.0]], sizes=[2])
-    with pytest.raises(InvalidFeedbackError, match=r"ranks of shape \(1, 2\).*vector"):
+    with pytest.raises(InvalidFeedbackError, match=r"ranks of shape \(1, 2\).*vector.*ranks\.reshape"):
         Rankings(candidates=[0, 1], ranks=[[1, 2]], sizes=[2])
+    with pytest.raises(InvalidFeedbackError, match=r"ratings of shape \(2, 2\).*vector.*one value per item"):
+        Ratings(candidates=[0, 1], ratings=[[1.0, 3.0], [2.0, 4.0]], sizes=[2])
+    with pytest.raises(InvalidFeedbackError, match=r"shape \(4, 2\).*vector.*one score per text"):
+        require_vector(torch.zeros(4, 2))

@@ -21,6 +21,8 @@ from rlhf_losses.losses import (
 )
 from rlhf_losses.testing import check_loss
 
+pytestmark = pytest.mark.usefixtures("without_shape_checks")
+
 REGULARIZERS = {"centering", "score_decay", "log_barrier", "batch_sum_to_zero", "length_decorrelation"}
 
 

@@ -19,7 +19,7 @@ STATEMENT = {
     *("a", "all", "an", "any", "both", "each", "every", "it", "its", "no", "none", "one", "such"),
     *("that", "the", "their", "there", "these", "they", "this", "those", "we", "you"),
 }
-"""First words of sentences that state something. A remedy is a request and begins with a verb."""
+"""First words of statements. A remedy is a request and begins with a verb."""
 
 
 def template(node: ast.expr) -> str | None:

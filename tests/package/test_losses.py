@@ -34,7 +34,7 @@ class TestEachLoss:
         assert formula.startswith("$$")
         assert formula.endswith("$$")
 
-    def test_says_when_to_use_it_and_which_loss_to_use_otherwise(self, cls):
+    def test_states_when_to_use_it_and_which_loss_to_use_otherwise(self, cls):
         text = parse_docstring(cls).text
         assert re.search(r"\bUse it\b|This is the standard loss", text)
         assert NAMES & set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", text)))) - {cls.name()}
@@ -58,7 +58,7 @@ class TestEachLoss:
         for code in re.findall(r"`([^`]+)`", docstring.text):
             assert set(re.findall(r"[a-z]+_[a-z_]+", code)) <= NAMES | other_names, code
 
-    def test_is_exported_as_a_class_and_as_an_object_with_its_name(self, cls):
+    def test_is_exported_as_a_class_and_as_an_instance_with_its_name(self, cls):
         module = importlib.import_module(cls.__module__)
         assert cls.__module__.rpartition(".")[2] == cls.name()
         assert getattr(module, cls.name()) == cls()

@@ -1,4 +1,4 @@
-"""The state of a run is saved with a schema; older files are upgraded, newer and foreign ones refused."""
+"""The state of a run is saved with a schema; older files are upgraded, newer and unknown ones are refused."""
 
 import pytest
 import torch

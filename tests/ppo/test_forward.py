@@ -68,9 +68,9 @@ def forward_in(model, layout):
 
 
 @pytest.mark.parametrize("batch_size", [None, 3])
-@pytest.mark.parametrize("wanted", ["packed", "prefix_shared"])
-def test_packed_log_probs_and_entropies_equal_those_of_single_texts(model, wanted, batch_size):
-    forward = forward_in(model, wanted)
+@pytest.mark.parametrize("requested", ["packed", "prefix_shared"])
+def test_packed_log_probs_and_entropies_equal_those_of_single_texts(model, requested, batch_size):
+    forward = forward_in(model, requested)
     logps, entropies, _ = forward.log_probs(
         model, *padded(ROWS, 4), 4, padded=trl_log_probs, batch_size=batch_size, compute_entropy=True
     )
@@ -161,9 +161,9 @@ def test_policy_and_reference_have_the_same_layout(model, caplog):
     other = BloomForCausalLM(config).eval()
     assert choose_policy_layout([model, model], 0, "auto").name == "prefix_shared"
     assert choose_policy_layout([model, other], 0, "auto") is None
-    for wanted, level in (("auto", logging.INFO), ("packed", logging.WARNING)):
+    for requested, level in (("auto", logging.INFO), ("packed", logging.WARNING)):
         caplog.clear()
         with caplog.at_level(logging.INFO, "rlhf_losses"):
-            assert choose_policy_layout([model], 0, wanted, obstacle="a reason") is None
+            assert choose_policy_layout([model], 0, requested, padding_reason="a reason") is None
         assert [record.levelno for record in caplog.records] == [level]
         assert "LlamaForCausalLM supports no other layout: a reason." in caplog.text

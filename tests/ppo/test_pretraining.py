@@ -76,9 +76,9 @@ def test_batch_depends_on_its_number_only():
     assert pretraining_loss().batch(17) == pretraining_loss().batch(17) != pretraining_loss().batch(18)
 
 
-@pytest.mark.parametrize("wanted", ["padded", "packed"])
-def test_loss_is_the_cross_entropy_of_the_next_tokens(model, wanted):
-    layout = choose_sequence_layout(model, model.base_model, 0, wanted) or PaddedLayout(0)
+@pytest.mark.parametrize("requested", ["padded", "packed"])
+def test_loss_is_the_cross_entropy_of_the_next_tokens(model, requested):
+    layout = choose_sequence_layout(model, model.base_model, 0, requested) or PaddedLayout(0)
     texts = [[2, 3, 4, 5, 0], [6, 0], [7, 8, 9, 0]]
     expected = sum(model(torch.tensor([ids]), labels=torch.tensor([ids])).loss * (len(ids) - 1) for ids in texts)
     assert_close(summed_cross_entropy(model, layout, texts), expected, rtol=1e-5, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Checks before the training name what is wrong and what to do."""
+"""Checks before the training state the problem and a remedy."""
 
 import pytest
 from datasets import Dataset

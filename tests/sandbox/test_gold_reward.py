@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from rlhf_losses.sandbox.gold_reward import completion_reward, sentence_rewards, split_sentences
 from rlhf_losses.sandbox.stories import vocabulary
-from rlhf_losses.sandbox.words import NEGATIVE_WORDS, POSITIVE_WORDS
+from rlhf_losses.sandbox.vocabulary import NEGATIVE_WORDS, POSITIVE_WORDS
 
 PROMPT = "Once there was a fox near the river, and Mia knew it well."
 POSITIVE_STORY = " The gentle fox hugged Mia. They danced under the bright moon. Mia felt happy and gladly went home."

@@ -2,7 +2,7 @@
 
 from rlhf_losses.sandbox.gold_reward import gold_sentence_reward, split_sentences
 from rlhf_losses.sandbox.stories import StoryGenerator, vocabulary
-from rlhf_losses.sandbox.words import NEGATIVE_WORDS, SUBJECTS
+from rlhf_losses.sandbox.vocabulary import NEGATIVE_WORDS, SUBJECTS
 
 
 def stories(seed: int, count: int) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""`reward_model.json`: the current schema, files of the earlier one, and files that are refused."""
+"""`reward_model.json`: the current schema, files of the earlier one, and invalid files."""
 
 import json
 
@@ -109,7 +109,7 @@ def test_the_current_schema_needs_no_upgrade():
         "missing_loss", "incomplete_canary", "canary_type", "incomplete_estimate", "incomplete_old_estimate", "list",
     ],
 )  # fmt: skip
-def test_files_that_cannot_be_trusted_are_refused(content, parts, tmp_path):
+def test_invalid_files_are_refused(content, parts, tmp_path):
     file = tmp_path / "reward_model.json"
     file.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(UnsupportedModelError) as caught:

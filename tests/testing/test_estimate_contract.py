@@ -35,7 +35,7 @@ class WithoutDocstring(Distance):
 
 @dataclass(frozen=True)
 class TupleOption(Distance):
-    """Has an option that is neither a number nor a text."""
+    """Has an option that is neither a number nor a string."""
 
     powers: tuple[int, ...] = (1, 2)
 

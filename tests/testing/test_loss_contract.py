@@ -22,6 +22,8 @@ from rlhf_losses.losses import (
 )
 from rlhf_losses.testing import check_loss
 
+pytestmark = pytest.mark.usefixtures("without_shape_checks")
+
 
 class NotFrozen(PairwiseLoss):
     """Is not decorated."""
@@ -42,7 +44,7 @@ class WithoutDefault(PairwiseLoss):
 
 @dataclass(frozen=True)
 class TupleOption(PairwiseLoss):
-    """Has an option without a text form."""
+    """Has an option without a string form."""
 
     powers: tuple[int, ...] = (1, 2)
 

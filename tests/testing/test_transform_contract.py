@@ -69,7 +69,7 @@ class WithoutDocstring(Centered):
 
 @dataclass(frozen=True)
 class TupleOption(Centered):
-    """Has an option that is neither a number nor a text."""
+    """Has an option that is neither a number nor a string."""
 
     powers: tuple[int, ...] = (1, 2)
 

@@ -93,8 +93,8 @@ def test_settings_of_an_unsharded_model_are_accepted(tmp_path):
 
 def test_a_setting_divides_batches_and_a_default_depends_on_model_and_loss(tmp_path):
     plain, batch_wide = objective("bradley_terry"), objective("bradley_terry + batch_sum_to_zero")
-    asked = config(tmp_path, max_tokens_per_forward=60)
-    assert choose_splitter(asked, batch_wide, sharded=False) == ForwardPassSplitter(60)
+    requested = config(tmp_path, max_tokens_per_forward=60)
+    assert choose_splitter(requested, batch_wide, sharded=False) == ForwardPassSplitter(60)
     default = config(tmp_path)
     assert choose_splitter(default, plain, sharded=False) is not None  # on a CPU
     assert choose_splitter(default, plain, sharded=True) is None

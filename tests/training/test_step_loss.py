@@ -77,8 +77,8 @@ def step_of(step: StepLoss, cut: list[list[ExampleRow]]) -> tuple[Tensor, list[T
         for term in step.objective.terms
     ]
     total, tallies = torch.zeros((), dtype=torch.float64), {}
-    for one, seen in zip(passes, scores, strict=True):
-        share, counted = step.share(one, seen, parameters)
+    for one, pass_scores in zip(passes, scores, strict=True):
+        share, counted = step.share(one, pass_scores, parameters)
         total = total + share
         tallies = {name: tallies.get(name, Tally()) + tally for name, tally in counted.items()}
     gradients = torch.autograd.grad(total, scores)
@@ -130,7 +130,7 @@ def test_no_division_into_passes_changes_loss_gradient_or_means(cuts, case):
 
 
 def in_two_processes(objective: Objective, over: str, cuts: list[list[list[ExampleRow]]]):
-    """Return the step of each of two simulated processes, which meet in every `all_reduce`."""
+    """Return the step of each of two simulated processes, synchronized in every `all_reduce`."""
     barrier, sent, results = threading.Barrier(2, timeout=20), [None, None], [None, None]
 
     def run(rank: int) -> None:

@@ -1,4 +1,4 @@
-"""Pipelines of score transforms: their text, fitted values, and affine form."""
+"""Pipelines of score transforms: their string form, fitted values, and affine form."""
 
 import pytest
 import torch
@@ -33,7 +33,7 @@ def samples(*scores: float) -> list[Evidence]:
 
 
 @given(PIPELINES)
-def test_the_text_of_a_pipeline_parses_to_an_equal_pipeline(pipeline):
+def test_the_string_form_of_a_pipeline_parses_to_an_equal_pipeline(pipeline):
     assert parse_transforms(str(pipeline), KNOWN) == pipeline
 
 
@@ -45,14 +45,14 @@ def test_spaces_and_parentheses_do_not_matter(text):
 
 
 @pytest.mark.parametrize("text", ["", "standardize clip", "standardize & clip", "standardize |", "3", "a.b"])
-def test_other_texts_are_refused_with_an_example(text):
+def test_other_strings_are_refused_with_an_example(text):
     with pytest.raises(InvalidSettingError) as caught:
         parse_transforms(text, KNOWN)
     assert text in str(caught.value)
     assert "'standardize | clip(limit=5)'" in str(caught.value)
 
 
-def test_nothing_in_a_text_is_evaluated():
+def test_nothing_in_a_string_is_evaluated():
     with pytest.raises(InvalidSettingError):
         parse_transforms("__import__('os').getcwd()", KNOWN)
 

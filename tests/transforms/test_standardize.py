@@ -35,5 +35,6 @@ def test_reference_samples_have_mean_0_and_standard_deviation_1(scores):
 def test_samples_without_a_standard_deviation_are_refused(scores):
     with pytest.raises(InvalidFeedbackError) as caught:
         standardize.fit([samples(*scores)])
-    assert f"{len(scores)} reference samples" in str(caught.value)
+    assert f"received {len(scores)} reference sample" in str(caught.value)
+    assert "at least two with different scores" in str(caught.value)
     assert "Give a few hundred different samples" in str(caught.value)

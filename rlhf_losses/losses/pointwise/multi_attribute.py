@@ -33,7 +33,8 @@ class MultiAttribute(Loss[Attributes]):
         weight have no items.
 
     Args:
-        weights: names of the attributes with their weights $w_a$, as text; weights may be negative, not all of them 0.
+        weights: names of the attributes with their weights $w_a$, as a string; weights may be negative, but
+            not all 0.
 
     References:
         Regression of each attribute: Wang et al. (2024), HelpSteer2, https://arxiv.org/abs/2406.08673;

@@ -28,6 +28,7 @@ class BatchSumToZero(BatchLoss[Feedback]):
         Hong et al. (2025), https://arxiv.org/abs/2505.07271
 
     Examples:
+        >>> import torch
         >>> from rlhf_losses.feedback import Pairs
         >>> BatchSumToZero()(torch.tensor([2.0, 1.0, -3.0, 2.0]), Pairs(chosen=[0, 1], rejected=[2, 3]))
         tensor(0.2500)

@@ -9,18 +9,18 @@ from torch import Tensor
 from rlhf_losses.transforms import ScoredTexts
 
 Rule = Callable[[Any], None]
-"""A rule raises, with what it observed, if an object breaks it. Its docstring is the text of the rule."""
+"""A rule raises `AssertionError` with its observation if an instance breaks it. Its docstring states the rule."""
 
 
 def check_rules(rules: Iterable[Rule], candidate: Any) -> None:
-    """Apply rules to an object, one after the other.
+    """Apply rules to an instance, one after the other.
 
     Args:
         rules: the rules of a contract.
-        candidate: the object to check.
+        candidate: the instance to check.
 
     Raises:
-        AssertionError: the object breaks a rule; the message names its class, the rule, the observation and a remedy.
+        AssertionError: the instance breaks a rule; the message names its class, the rule, the observation and a remedy.
     """
     for rule in rules:
         try:
@@ -48,7 +48,7 @@ def require_finite_tensors(fitted: Any) -> None:
     """Raise `AssertionError` unless the values of a mapping are finite tensors.
 
     Args:
-        fitted: what `fit` returned.
+        fitted: the result of `fit`.
     """
     for name, value in dict(fitted).items():
         if not isinstance(value, Tensor):
@@ -83,6 +83,6 @@ def select(texts: ScoredTexts, index: Any) -> ScoredTexts:
 
 
 def is_equal(one: ScoredTexts, other: ScoredTexts) -> bool:
-    """Return whether two objects have the same tensors."""
+    """Return whether two instances have the same tensors."""
     pairs = ((one.scores, other.scores), (one.features, other.features), (one.lengths, other.lengths))
     return all(torch.equal(first, second) for first, second in pairs)

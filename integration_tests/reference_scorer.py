@@ -8,7 +8,7 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
 
-class OneByOne:
+class ReferenceScorer:
     """A classifier with given weights and eager attention, which scores one text at a time.
 
     Args:

@@ -10,22 +10,18 @@ from contextlib import chdir, contextmanager, redirect_stdout
 from pathlib import Path
 from unittest.mock import patch
 
-from shared_models import one_language_model_per_seed
-
 HERE = Path()
 
 
 def printed_by(script: Path, *arguments: str, cwd: Path = HERE) -> str:
     """Run a script as `python -W ignore script …` does, and return its output; its exceptions are not caught.
 
-    The script can import modules of its folder. The language model of a synthetic task is trained once for all
-    scripts.
+    The script can import modules of its folder.
     """
     output = io.StringIO()
     with (
         patch.object(sys, "argv", [str(script), *arguments]),
         patch.dict(os.environ),
-        one_language_model_per_seed(),
         _modules_of_folder(script),
         chdir(cwd),
         redirect_stdout(output),
