@@ -46,6 +46,18 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Iterator[None]:
+    """Run the tests of this folder without checks of annotated shapes, which unit tests make."""
+    from jaxtyping import config
+
+    config.update("jaxtyping_disable", True)
+    try:
+        return (yield)
+    finally:
+        config.update("jaxtyping_disable", False)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def shared_language_models() -> Iterator[None]:
     """Train the language model of each synthetic task once for all tests and workers."""

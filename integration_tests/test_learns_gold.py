@@ -19,7 +19,7 @@ def task() -> SyntheticTask:
 @pytest.fixture(scope="module")
 def stories(task: SyntheticTask) -> list[Sample]:
     """Return the completions that the feedback for every loss is about."""
-    return task.sample(task.train_prompts, 8)
+    return task.sample(task.train_prompts[:128], 8)
 
 
 @pytest.fixture(scope="module")

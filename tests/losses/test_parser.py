@@ -24,7 +24,7 @@ from rlhf_losses.losses import (
     options,
     parse,
 )
-from rlhf_losses.losses.options import Choice, Integer, Interval, LearnableNumber
+from rlhf_losses.losses.options import Choice, Integer, Interval, LearnableNumber, NamedWeights
 from rlhf_losses.losses.stepwise.aggregated import RankingLosses
 
 LOSSES = [loss() for loss in loss_registry().values()]
@@ -41,6 +41,8 @@ def values_of(field):
             return st.sampled_from(choices)
         case RankingLosses():
             return st.sampled_from([bradley_terry, hinge, BradleyTerry(temperature=2.0), PlackettLuce(top=1)])
+        case NamedWeights():
+            return st.sampled_from(["quality=1", "helpfulness=0.7, verbosity=-0.2"])
         case LearnableNumber(low):
             return st.just("learned") | st.floats(low, 1e6, allow_subnormal=False)
         case Interval(low, high, exclude_low, exclude_high):
