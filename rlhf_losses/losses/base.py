@@ -24,8 +24,6 @@ from rlhf_losses.losses.properties import HOMOGENEOUS, PROPER, LossProperty
 from rlhf_losses.shapes import ItemIndex, PerItem, Scalar, Scores
 
 F = TypeVar("F", bound=Feedback)
-AnyLoss: TypeAlias = "Loss[Any] | Objective"
-"""A loss, or a weighted sum of losses."""
 
 Parameters = Mapping[str, Tensor]
 """Trainable parameters of one loss, by name."""
@@ -47,7 +45,7 @@ class LossExpression(ABC):
             return NotImplemented
         return WeightedSum((*_summands(self), *_summands(other)))
 
-    def __mul__(self, weight: float) -> AnyLoss:
+    def __mul__(self, weight: float) -> "AnyLoss":
         if not isinstance(weight, int | float):
             return NotImplemented
         summands = tuple(Summand(float(weight) * one.weight, one.expression) for one in _summands(self))
@@ -302,13 +300,17 @@ class NamedObjective(Expression, Objective):
     feedback_type: ClassVar[type[Feedback]] = Feedback
 
     @abstractmethod
-    def expand(self) -> AnyLoss:
+    def expand(self) -> "AnyLoss":
         """Return the equivalent sum of losses."""
 
     @property
     def terms(self) -> tuple[Term, ...]:
         """The terms of the equivalent sum."""
         return self.expand().as_objective().terms
+
+
+AnyLoss: TypeAlias = Loss[Any] | Objective
+"""A loss, or a weighted sum of losses."""
 
 
 def at_least_float32(scores: Scores) -> Scores:

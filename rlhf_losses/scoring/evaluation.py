@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 
 def evaluate(
-    scorer: Scorer, dataset: Dataset, loss: "AnyLoss | None" = None, overlong: Overlong = "drop"
+    scorer: Scorer, dataset: Dataset, loss: AnyLoss | None = None, overlong: Overlong = "drop"
 ) -> dict[str, float]:
     """Return metrics of a scorer on feedback of any type.
 

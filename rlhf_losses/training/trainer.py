@@ -92,7 +92,7 @@ class RewardTrainer(trl.RewardTrainer):
         eval_dataset: EvalData = None,
         processing_class: PreTrainedTokenizerBase | None = None,
         *,
-        loss: "AnyLoss | str | None" = None,
+        loss: AnyLoss | str | None = None,
         peft_config: PeftConfig | None = None,
         hidden_state_cache: HiddenStateCache | None = None,
         **trl_arguments: Any,

@@ -33,7 +33,7 @@ HEAD_PARTS_BY_MODEL_TYPE = {"modernbert": ("head",), "modernbert-decoder": ("hea
 """Further such modules, whose names have another meaning in other model types."""
 
 
-def choose_loss(loss: "AnyLoss | str | None", args: RewardConfig) -> AnyLoss:
+def choose_loss(loss: AnyLoss | str | None, args: RewardConfig) -> AnyLoss:
     """Return the loss of a run, with a centering term for TRL's `center_rewards_coefficient`.
 
     Args:
