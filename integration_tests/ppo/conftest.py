@@ -7,8 +7,7 @@ from peft import LoraConfig
 from ppo_runs import share_of_high_tokens
 from transformers import AutoModelForCausalLM
 
-from rlhf_losses.ppo import PPOConfig, PPOTrainer
-from rlhf_losses.training import RewardConfig, RewardTrainer
+# The package is imported in the fixtures: the oldest jaxtyping checks only what no conftest has imported.
 
 
 @pytest.fixture
@@ -19,6 +18,7 @@ def prompts():
 @pytest.fixture
 def make_trainer(language_model, tokenizer, prompts, settings):
     """Return a function that creates a trainer of the tiny policy, with changed settings and arguments."""
+    from rlhf_losses.ppo import PPOConfig, PPOTrainer
 
     def make(reward_funcs=share_of_high_tokens, *, changes=None, **arguments):
         torch.manual_seed(0)  # TRL 1.12 draws new adapters before it sets the seed
@@ -49,6 +49,8 @@ def peaked_policy(language_model, tokenizer, tmp_path_factory):
 @pytest.fixture
 def reward_adapter(language_model, tokenizer, pairs, settings, tmp_path):
     """Return the checkpoint of a reward model whose adapter was trained on the policy's base."""
+    from rlhf_losses.training import RewardConfig, RewardTrainer
+
     trainer = RewardTrainer(
         language_model,
         RewardConfig(**settings(output_dir=str(tmp_path / "reward"), save_strategy="steps", save_steps=3)),

@@ -190,7 +190,7 @@ def test_masked_truncated_completions_train_nothing(make_trainer):
 @pytest.mark.parametrize("peft_config", [None, LoraConfig(r=8, target_modules="all-linear")], ids=["full", "lora"])
 def test_policy_learns_the_reward(make_trainer, peaked_policy, peft_config):
     changes = {
-        "max_steps": 40,
+        "max_steps": 60 if peft_config else 40,
         "per_device_train_batch_size": 32,
         "num_iterations": 2,
         "learning_rate": 1e-2 if peft_config else 5e-3,
