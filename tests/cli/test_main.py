@@ -129,6 +129,7 @@ def test_a_missing_optional_package_is_reported_with_the_extra(cli, monkeypatch,
     assert "pip install 'rlhf-losses[report]'" in result.err
 
 
+@pytest.mark.slow
 def test_the_scorer_and_the_trainers_need_no_optional_package():
     without = "sys.modules['scipy'] = sys.modules['matplotlib'] = None"
     assert "trl" in modules_after(f"{without}\nfrom rlhf_losses import PPOTrainer, RewardTrainer, Scorer")

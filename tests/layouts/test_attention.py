@@ -312,5 +312,6 @@ assert not experimental, experimental
 """
 
 
+@pytest.mark.slow
 def test_the_default_does_not_import_experimental_kernels():
     subprocess.run([sys.executable, "-c", DEFAULT_PATH], check=True)

@@ -321,6 +321,7 @@ def as_rankings(lists):
     return Rankings([one for order in lists for one in order], [1, 2, 3, 4] * len(lists), [4] * len(lists))
 
 
+@pytest.mark.slow
 def test_plackett_luce_has_the_optimum_of_choix():
     drawn = orders()
     expected = choix.opt_rankings(6, drawn, tol=1e-12)
