@@ -17,7 +17,7 @@ SCHEMA = 2
 """Newest schema."""
 
 STATE_FILE = "ppo_state_{rank}.pt"
-"""Name of the file of a process; every process has a rollout of its own."""
+"""Name of the file of a process; every process has its own rollout."""
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ class Critic(nn.Module, ABC):
 
     Attributes:
         sequence_forward: forward passes of the critic's transformer; padded by default.
-        shared_backbone: the policy's transformer if the critic has no transformer of its own, else None.
+        shared_backbone: the policy's transformer if the critic has no separate transformer, else None.
     """
 
     shared_backbone: PreTrainedModel | None = None
@@ -90,7 +90,7 @@ class Critic(nn.Module, ABC):
         """Return the hidden states from which `forward` computes the values."""
 
     def enable_gradient_checkpointing(self, settings: Mapping[str, Any]) -> None:
-        """Enable gradient checkpointing in a transformer of the critic's own."""
+        """Enable gradient checkpointing in the transformer of the critic, if it has a separate one."""
 
     def add_to_optimizer(
         self, optimizer: Optimizer, decay_parameters: Container[str], weight_decay: float, learning_rate: float
@@ -154,7 +154,7 @@ class Critic(nn.Module, ABC):
 
 
 class SeparateCritic(Critic):
-    """A critic with a transformer of its own.
+    """A critic with a separate transformer.
 
     The transformer has the same name as inside its model, so that LoRA settings of the policy match the same layers.
 

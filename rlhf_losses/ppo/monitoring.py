@@ -118,7 +118,7 @@ class PPOMonitor:
 
         Args:
             model: language model, which may be the policy with other adapters.
-            is_reference: the model is a reference model of its own.
+            is_reference: the model is a separate reference model.
             training: the trainer is in training mode.
         """
         if torch.is_grad_enabled() or not training:

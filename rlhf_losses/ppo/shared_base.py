@@ -1,6 +1,6 @@
 """One frozen base for all four models of PPO: policy, critic and reward model are adapters, the reference is the base.
 
-Each model has modules of its own, whose frozen weights are the same tensors. No adapter is ever enabled or disabled, so
+Each model has its own modules, whose frozen weights are the same tensors. No adapter is ever enabled or disabled, so
 gradient checkpointing, data parallelism and saving work for each model as usual.
 """
 

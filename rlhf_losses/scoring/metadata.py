@@ -34,7 +34,7 @@ POSITIONS = {"end of text": "end_of_text", "ends of steps": "end_of_steps"}
 
 @dataclass(frozen=True)
 class EstimateMetadata:
-    """A score estimate that was fitted to a model; its tensors are in a file of its own.
+    """A score estimate that was fitted to a model; its tensors are in a separate file.
 
     Attributes:
         text: string form of the estimate, with its options.

@@ -32,7 +32,7 @@ from rlhf_losses.transforms import (
 
 
 def check_transform(transform: ScoreTransform) -> None:
-    """Check that a score transform keeps its contract, including what it declares.
+    """Check that a score transform keeps its contract, and that its declared properties are true.
 
     Args:
         transform: an instance with the options to check.
