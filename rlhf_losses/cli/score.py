@@ -5,65 +5,29 @@ import json
 import logging
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 from tqdm import tqdm
 
 from rlhf_losses.cli.argument_parser import CommandLineError
-from rlhf_losses.cli.scorer_arguments import add_transforms_argument, scorer_parser, selected_rows, selected_scorer
+from rlhf_losses.cli.row_texts import TEXT_COLUMNS, Location, RowText, encode_text, row_texts
+from rlhf_losses.cli.scorer_arguments import (
+    add_overlong_argument,
+    add_transforms_argument,
+    scorer_parser,
+    selected_rows,
+    selected_scorer,
+)
 from rlhf_losses.data import convert_dataset
-from rlhf_losses.data.segmentation import join_segments
+from rlhf_losses.data.tokenization import Encoded
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError, OutputExistsError
-from rlhf_losses.feedback import Answer, Steps
-from rlhf_losses.scoring import Estimator, RewardModelMetadata, Scorer
+from rlhf_losses.scoring import Estimator, Scorer
 
 logger = logging.getLogger(__name__)
 
-TEXT_COLUMNS = ("text", "messages")
-"""Columns that contain a whole text or a whole conversation."""
-
-ANSWER_COLUMNS = ("chosen", "rejected", "completion", "completions")
-"""Columns that contain one or several answers to the column `prompt`."""
-
 Result = dict[str, Any]
 """Score and estimate of a text, or a score of None and the problem."""
-
-
-@dataclass(frozen=True)
-class Location:
-    """Location of a text in the dataset.
-
-    Attributes:
-        row: index of the row.
-        column: name of the column.
-        index: index in the list of the column, or None if the column contains one text.
-    """
-
-    row: int
-    column: str
-    index: int | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON object."""
-        index = {} if self.index is None else {"index": self.index}
-        return {"row": self.row, "column": self.column, **index}
-
-
-@dataclass(frozen=True)
-class Text:
-    """One text to score.
-
-    Attributes:
-        locations: its location; of a stepwise text, the location of each step.
-        answer: the text as a prompt and parts.
-        stepwise: whether each step has a score.
-    """
-
-    locations: list[Location]
-    answer: Answer
-    stepwise: bool = False
 
 
 def run(argv: list[str], plugins: tuple[str, ...]) -> None:
@@ -71,22 +35,26 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     parser = scorer_parser("rlhf-losses score", "Score texts with a reward model and write JSON Lines.")
     parser.add_argument("--output", metavar="FILE", help="output file (default: stdout)")
     add_transforms_argument(parser)
+    add_overlong_argument(parser)
     parser.add_argument("--estimate", help="also write this score estimate, e.g. laplace; see rlhf-losses fit")
     args = parser.parse(argv)
     rows = convert_dataset(selected_rows(args), args.converter, "texts", plugins)
     require_texts(rows.column_names, args.dataset)
     if args.output:
         require_new_file(Path(args.output))
-    scorer = selected_scorer(args, plugins)
+    scorer = selected_scorer(args, plugins).with_overlong(args.overlong)
     estimator = scorer.estimator(args.estimate, plugins) if args.estimate else None
     with open_output(args.output) as file, tqdm(total=len(rows), unit=" rows", disable=None) as progress:
-        unscored = 0
+        unscored = truncated = 0
         for first in range(0, len(rows), args.batch_size):
             batch = rows.select(range(first, min(first + args.batch_size, len(rows))))
             for location, result in score_rows(scorer, estimator, batch, first):
                 unscored += result["score"] is None
+                truncated += "truncated" in result
                 print(json.dumps(location.to_dict() | result, ensure_ascii=False), file=file)
             progress.update(len(batch))
+    if truncated:
+        logger.warning("Scores of truncated prompts: %d. The key 'truncated' counts the removed tokens.", truncated)
     if unscored:
         logger.warning("Texts without a score: %d. The key 'problem' has the reason.", unscored)
 
@@ -98,7 +66,7 @@ def require_texts(columns: Sequence[str], name: str) -> None:
         columns: names of the columns.
         name: name of the dataset, for the message.
     """
-    if not set(columns) & {*TEXT_COLUMNS, *ANSWER_COLUMNS}:
+    if not set(columns) & set(TEXT_COLUMNS):
         raise FeedbackMismatchError(
             f"'{name}' has the columns {', '.join(columns)}, and none of them contains texts to score. Rename one to "
             "text or messages, or add answers to a prompt: completion, completions, or chosen and rejected."
@@ -131,81 +99,56 @@ def score_rows(
     """Score the texts of rows. A text that cannot be scored has a problem instead of a score.
 
     Args:
-        scorer: the reward model.
-        estimator: a score estimate, or None.
+        scorer: the reward model. With `overlong="drop"`, a text that is too long has a problem.
+        estimator: a score estimate for whole texts, or None.
         rows: rows of a dataset.
         first: index of the first row.
+
+    Raises:
+        InvalidFeedbackError: a text is too long, and `overlong` is `"error"`.
     """
-    texts = [text for number, row in enumerate(rows, first) for text in texts_of_row(row, number, scorer.metadata)]
-    try:
-        yield from pair_locations(texts, score_texts(scorer, estimator, texts))
-    except InvalidFeedbackError:  # a text is too long or empty; scored one by one, only this text has no score
-        for text in texts:
-            yield from score_one(scorer, estimator, text)
+    texts = [text for number, row in enumerate(rows, first) for text in encode_row(scorer, row, number)]
+    whole = [tokens for text, tokens in texts if isinstance(tokens, Encoded) and not text.stepwise]
+    stepwise = [tokens for text, tokens in texts if isinstance(tokens, Encoded) and text.stepwise]
+    results = {False: iter(score_whole(scorer, estimator, whole)), True: iter(score_steps(scorer, stepwise))}
+    for text, tokens in texts:
+        if isinstance(tokens, str):
+            yield from ((location, {"score": None, "problem": tokens}) for location in text.locations)
+        else:
+            truncated = {"truncated": tokens.removed} if tokens.removed else {}
+            for location, result in zip(text.locations, next(results[text.stepwise]), strict=True):
+                yield location, result | truncated
 
 
-def score_one(scorer: Scorer, estimator: Estimator | None, text: Text) -> Iterator[tuple[Location, Result]]:
-    """Score one text, or return the problem."""
-    try:
-        yield from pair_locations([text], score_texts(scorer, estimator, [text]))
-    except InvalidFeedbackError as error:
-        yield from ((location, {"score": None, "problem": str(error)}) for location in text.locations)
-
-
-def pair_locations(texts: Sequence[Text], results: Sequence[list[Result]]) -> list[tuple[Location, Result]]:
-    """Return each result with the location of its text or step."""
-    return [
-        pair for text, found in zip(texts, results, strict=True) for pair in zip(text.locations, found, strict=True)
-    ]
-
-
-def score_texts(scorer: Scorer, estimator: Estimator | None, texts: Sequence[Text]) -> list[list[Result]]:
-    """Return the results of each text: one per step of a stepwise text, otherwise one.
+def encode_row(scorer: Scorer, row: Mapping[str, Any], number: int) -> Iterator[tuple[RowText, Encoded | str]]:
+    """Return the texts of a row with their tokens, or with the reason why they cannot be scored.
 
     Args:
         scorer: the reward model.
-        estimator: a score estimate for whole texts, or None.
-        texts: the texts.
-
-    Raises:
-        InvalidFeedbackError: a text is empty or does not fit into the context of the model.
-    """
-    for text in texts:
-        if not (text.answer.prompt or any(text.answer.parts)):
-            raise InvalidFeedbackError("The text is empty, so it has no score. Fill it, or add a prompt.")
-    whole = [text.answer for text in texts if not text.stepwise]
-    prompts: list[Any] = [answer.prompt for answer in whole]
-    completions: list[Any] = [answer.parts[0] for answer in whole]
-    if estimator is None:
-        results = iter([{"score": score} for score in scorer(prompts, completions)])
-    else:
-        scores_and_estimates = zip(*estimator.with_scores(prompts, completions), strict=True)
-        results = iter([{"score": score, estimator.__name__: estimate} for score, estimate in scores_and_estimates])
-    steps = iter(scorer.score_answers([text.answer for text in texts if text.stepwise]))
-    return [[{"score": score} for score in next(steps)] if text.stepwise else [next(results)] for text in texts]
-
-
-def texts_of_row(row: Mapping[str, Any], number: int, metadata: RewardModelMetadata) -> Iterator[Text]:
-    """Return all texts of a row. Steps are separate if the model was trained on steps.
-
-    Args:
         row: row of a dataset.
         number: index of the row.
-        metadata: metadata of the reward model.
+
+    Raises:
+        InvalidFeedbackError: a text is too long, and `overlong` is `"error"`.
     """
-    values = {column: row[column] for column in (*TEXT_COLUMNS, *ANSWER_COLUMNS) if row.get(column) is not None}
-    completions = values.pop("completions", [])
-    for column, value in values.items():
-        prompt = None if column in TEXT_COLUMNS else row.get("prompt")
-        yield Text([Location(number, column)], Answer(prompt, (value,)))
-    locations = [Location(number, "completions", index) for index in range(len(completions))]
-    if not locations:
-        return
-    if row.get("labels") is None:
-        for location, value in zip(locations, completions, strict=True):
-            yield Text([location], Answer(row.get("prompt"), (value,)))
-    elif metadata.segmentation is not None:
-        yield Text(locations, Steps.answers(row)[0], stepwise=True)
-    else:
-        joined = "".join(join_segments(completions, metadata.separator))
-        yield Text([Location(number, "completions")], Answer(row.get("prompt"), (joined,)))
+    strict = scorer.with_overlong("error") if scorer.overlong == "drop" else scorer
+    for text in row_texts(row, number, scorer.metadata):
+        try:
+            yield text, encode_text(strict, text, row)
+        except InvalidFeedbackError as error:
+            if scorer.overlong == "error":
+                raise InvalidFeedbackError(f"Row {number}: {error}") from None
+            yield text, str(error)
+
+
+def score_whole(scorer: Scorer, estimator: Estimator | None, texts: Sequence[Encoded]) -> list[list[Result]]:
+    """Return the result of each whole text, in a list of one."""
+    if estimator is None:
+        return [[{"score": score}] for score in scorer.score_texts(texts)]
+    scores, estimates = estimator.score_texts(texts)
+    return [[{"score": score, estimator.__name__: estimate}] for score, estimate in zip(scores, estimates, strict=True)]
+
+
+def score_steps(scorer: Scorer, texts: Sequence[Encoded]) -> list[list[Result]]:
+    """Return the results of the steps of each text."""
+    return [[{"score": score} for score in scores] for scores in scorer.score_encoded(texts)]

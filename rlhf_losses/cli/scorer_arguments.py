@@ -13,7 +13,7 @@ from rlhf_losses.errors import RlhfLossesError
 from rlhf_losses.hooks import transform_registry
 from rlhf_losses.scoring import Scorer
 
-OVERLONG_HELP = "treatment of rows with a text longer than the context length of the model (default: drop)"
+OVERLONG_HELP = "treatment of texts longer than the model allows (default: as in the training of the model)"
 
 
 def scorer_parser(prog: str, description: str) -> ArgumentParser:
@@ -56,7 +56,7 @@ def add_transforms_argument(parser: ArgumentParser) -> None:
 
 def add_overlong_argument(parser: ArgumentParser) -> None:
     """Add the argument for texts that do not fit into the context of the model."""
-    parser.add_argument("--overlong", choices=("drop", "truncate_prompt", "error"), default="drop", help=OVERLONG_HELP)
+    parser.add_argument("--overlong", choices=("drop", "truncate_prompt", "error"), help=OVERLONG_HELP)
 
 
 def positive_integer(text: str) -> int:

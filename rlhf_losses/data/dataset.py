@@ -11,13 +11,17 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from datasets import Dataset, IterableDataset
 
+from rlhf_losses.data.answers import row_answers
+from rlhf_losses.data.chat_messages import is_blank
 from rlhf_losses.data.rows import (
+    FEEDBACK_TYPE_BY_NAME,
     EncodedRow,
     FeedbackTypes,
     RowEncoder,
     feedback_types_in_row,
     tokenized_pair,
 )
+from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError, RlhfLossesError
 from rlhf_losses.feedback import (
     FEEDBACK_TYPES,
@@ -30,7 +34,7 @@ from rlhf_losses.feedback import (
     feedback_types_in_columns,
     find_source_type,
 )
-from rlhf_losses.feedback.base import Answer, Messages, Row
+from rlhf_losses.feedback.base import Answer, Row
 from rlhf_losses.hooks import loss_registry
 from rlhf_losses.losses import AnyLoss, Objective
 
@@ -124,8 +128,10 @@ def group_ratings(dataset: AnyDataset, user: Objective | FeedbackUser, name: str
             "Load the data without streaming, or give rows with completions and ratings."
         )
     groups: dict[str, dict[str, Any]] = {}
+    shared = [name for name in ("prompt", *TEMPLATE_COLUMNS) if name in dataset.column_names]
     for row in dataset:
-        group = groups.setdefault(_key(row["prompt"]), {"prompt": row["prompt"], "completions": [], "ratings": []})
+        values = {name: row[name] for name in shared}
+        group = groups.setdefault(_key(values), {**values, "completions": [], "ratings": []})
         group["completions"].append(row["completion"])
         group["ratings"].append(row["rating"])
     comparable = [group for group in groups.values() if len(group["ratings"]) > 1]
@@ -187,13 +193,15 @@ def prepare(dataset: AnyDataset, encoder: RowEncoder, limit: LengthLimit, name: 
         InvalidFeedbackError: no row remains, or a text is too long and `limit.overlong` is `"error"`.
     """
     max_length = limit.tokens if limit.overlong == "truncate_prompt" else None
-    arguments = {"encoder": encoder, "max_length": max_length}
+    arguments = {"encoder": encoder, "max_length": max_length, "name": name}
     if isinstance(dataset, IterableDataset):
-        return dataset.map(_encode, fn_kwargs=arguments).filter(lambda row: _is_usable(row, limit, name))
-    encoded = dataset.map(_encode, fn_kwargs=arguments, desc=f"Tokenizing {name}")
+        encoded_stream = dataset.map(_encode, with_indices=True, fn_kwargs=arguments)
+        return encoded_stream.filter(lambda row: _is_usable(row, limit, name))
+    encoded = dataset.map(_encode, with_indices=True, fn_kwargs=arguments, desc=f"Tokenizing {name}")
     lengths: list[int] = list(encoded["length"])
     kept = [index for index, length in enumerate(lengths) if length and not limit.exceeded_by(length)]
     _report_dropped(lengths, limit, name)
+    _report_truncated(sum(removed > 0 for removed in encoded.select(kept)["removed"]), limit, len(lengths), name)
     if not any(lengths):
         names = " and ".join(feedback_type.__name__ for feedback_type in encoder.feedback_types)
         raise InvalidFeedbackError(
@@ -227,8 +235,9 @@ def add_prompt_weights(dataset: AnyDataset) -> AnyDataset:
     return dataset.add_column("prompt_weight", [1.0 / counts[key] for key in keys])
 
 
-def _encode(row: Mapping[str, Any], encoder: RowEncoder, max_length: int | None) -> EncodedRow:
-    return encoder.encode(row, max_length)
+def _encode(row: Mapping[str, Any], number: int, encoder: RowEncoder, max_length: int | None, name: str) -> EncodedRow:
+    with _locate_errors(number, name):
+        return encoder.encode(row, max_length)
 
 
 def _needs_groups(columns: Sequence[str], user: Objective | FeedbackUser) -> bool:
@@ -249,24 +258,17 @@ def _count_blank_answers(row: Row, feedback_types: FeedbackTypes) -> int:
     """Return the number of empty answers to a prompt; raise for empty steps and for texts without a prompt."""
     if tokenized_pair(row):
         return 0
-    answers = [answer for feedback_type in feedback_types for answer in feedback_type.answers(row)]
-    blank = [answer for answer in answers if any(_is_blank(part) for part in answer.parts)]
+    answers = [answer for feedback_type in feedback_types for answer in row_answers(row, feedback_type)]
+    blank = [answer for answer in answers if any(is_blank(part) for part in answer.parts)]
     for answer in blank:
         _require_blank_answer_to_prompt(answer)
     return len(blank)
 
 
 def _require_blank_answer_to_prompt(answer: Answer) -> None:
-    if len(answer.parts) > 1 or _is_blank(answer.prompt):
+    if len(answer.parts) > 1 or is_blank(answer.prompt):
         what = "A step" if len(answer.parts) > 1 else "A text"
         raise InvalidFeedbackError(f"{what} is empty, so there is nothing to score. Drop the row, or add the text.")
-
-
-def _is_blank(content: str | Messages | None) -> bool:
-    if isinstance(content, list):
-        content = "".join(str(message.get("content") or "") for message in content)
-    # JSON may hold an answer like true or 4, which is rendered as text.
-    return content is None or not str(content).strip()
 
 
 def _is_usable(row: Mapping[str, Any], limit: LengthLimit, name: str) -> bool:
@@ -303,6 +305,15 @@ def _report_dropped(lengths: Sequence[int], limit: LengthLimit, name: str) -> No
     logger.warning("%s They are dropped. %s", found, advice)
 
 
+def _report_truncated(truncated: int, limit: LengthLimit, total: int, name: str) -> None:
+    if truncated:
+        logger.warning(
+            "%s: the prompts of %d of %d rows are truncated on the left, so that their texts have at most %d tokens "
+            "(%s).",
+            name, truncated, total, limit.tokens, limit.source,
+        )  # fmt: skip
+
+
 def _describe_columns(columns: Sequence[str], found: FeedbackTypes) -> str:
     """Return the second half of an error: the feedback in the columns, and what fits it."""
     listed = f"dataset has the columns {', '.join(columns) or '(none)'}, which hold"
@@ -320,8 +331,10 @@ def _describe_columns(columns: Sequence[str], found: FeedbackTypes) -> str:
 
 def _prompt_key(row: Mapping[str, Any]) -> str:
     """Return a key of the prompt; for a row without a prompt, of the tokens that its texts have in common."""
-    if row.get("prompt") is not None:
-        return _key(row["prompt"])
+    names = () if tokenized_pair(row) else row["feedback_types"]
+    prompts = [answer.prompt for name in names for answer in row_answers(row, FEEDBACK_TYPE_BY_NAME[name])]
+    if prompts and prompts[0] is not None:
+        return _key(prompts[0])
     first, last = min(row["text_ids"]), max(row["text_ids"])
     differences = (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b)
     return _key(first[: next(differences, min(len(first), len(last)))])

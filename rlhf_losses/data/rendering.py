@@ -1,18 +1,25 @@
 """Rendering: one text for each answer, with the character at which each part of the answer ends.
 
-Training, evaluation and scoring use the same function, so they render a text in the same way.
+Training, evaluation, scoring and PPO use the same function, so they render a text in the same way.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
+from transformers.utils.chat_template_utils import render_jinja_template
 
-from rlhf_losses.data.segmentation import join_segments
+from rlhf_losses.data.chat_messages import content_text
+from rlhf_losses.data.segmentation import join_segments, locate_segments
+from rlhf_losses.data.template_arguments import has_variable
 from rlhf_losses.errors import InvalidFeedbackError, UnsupportedModelError
 from rlhf_losses.feedback.base import Answer, Messages
+
+PLACEHOLDER = "\ue000"
+"""Content with which a template is rendered to find the text around the content. It occurs in no real text."""
 
 
 @dataclass(frozen=True)
@@ -32,29 +39,23 @@ class Rendered:
     special_tokens: bool
 
 
-def render(
-    answer: Answer,
-    tokenizer: PreTrainedTokenizerBase,
-    separator: str = "\n",
-    template: Mapping[str, Any] | None = None,
-) -> Rendered:
+def render(answer: Answer, tokenizer: PreTrainedTokenizerBase, separator: str = "\n") -> Rendered:
     """Render an answer as one text.
 
     Plain text ends with the EOS token; a tokenizer without one, like BERT's, adds its own final token. Conversations
     follow the chat template.
 
     Args:
-        answer: a prompt and the parts of its answer: one whole answer, or several steps.
+        answer: a prompt, the parts of its answer (one whole answer, or several steps), and template arguments.
         tokenizer: tokenizer with the EOS token and the chat template.
         separator: string inserted between two steps if neither has white space at the boundary.
-        template: further arguments of `apply_chat_template`.
 
     Raises:
         UnsupportedModelError: a conversation, but the tokenizer has no chat template.
-        InvalidFeedbackError: the chat template changes the text of the steps.
+        InvalidFeedbackError: the chat template refuses the conversation, or changes the text of the steps.
     """
     if isinstance(answer.prompt, list) or any(isinstance(part, list) for part in answer.parts):
-        return _render_conversation(answer, tokenizer, separator, dict(template or {}))
+        return _render_conversation(answer, ChatTemplate(tokenizer, answer.template, answer.system), separator)
     prompt = "" if answer.prompt is None else str(answer.prompt)  # JSON may hold a number
     parts = join_segments([str(part) for part in answer.parts], separator)
     eos = str(tokenizer.eos_token or "")
@@ -63,46 +64,135 @@ def render(
     return Rendered(prompt + "".join(parts), len(prompt), _part_ends(len(prompt), parts), special_tokens=True)
 
 
-def _render_conversation(
-    answer: Answer, tokenizer: PreTrainedTokenizerBase, separator: str, template: dict[str, Any]
-) -> Rendered:
-    if not tokenizer.chat_template and "chat_template" not in template:
-        raise UnsupportedModelError(
-            "The data are conversations, but the tokenizer has no chat template to render them. "
-            "Give one with --chat_template_path FILE.jinja, or set tokenizer.chat_template."
-        )
+@dataclass(frozen=True)
+class ChatTemplate:
+    """The chat template of a tokenizer, with the arguments of one row.
+
+    Args:
+        tokenizer: tokenizer with a chat template.
+        arguments: further arguments of `apply_chat_template`.
+        system: system prompt for conversations without a system message. It is the variable `system` of a template that
+            has one, otherwise the first message.
+
+    Raises:
+        UnsupportedModelError: there is no chat template.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    arguments: Mapping[str, Any]
+    system: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.tokenizer.chat_template and "chat_template" not in self.arguments:
+            raise UnsupportedModelError(
+                "The data are conversations, but the tokenizer has no chat template to render them. "
+                "Give one with --chat_template_path FILE.jinja, or set tokenizer.chat_template."
+            )
+
+    def render(self, messages: Messages, generation_prompt: bool = False) -> str:
+        """Return the text of a conversation.
+
+        Args:
+            messages: messages with texts as contents.
+            generation_prompt: whether to add the beginning of an answer.
+
+        Raises:
+            InvalidFeedbackError: the template refuses the conversation.
+        """
+        arguments = dict(self.arguments)
+        if self.system is not None and has_variable(self._source(), "system"):
+            arguments["system"] = self.system
+        elif self.system is not None and not (messages and messages[0]["role"] in ("system", "developer")):
+            messages = [{"role": "system", "content": self.system}, *messages]
+        if requires_parts(self._source()):
+            messages = [_with_text_part(message) for message in messages]
+        if generation_prompt:
+            arguments["add_generation_prompt"] = True
+        try:
+            return str(self.tokenizer.apply_chat_template(messages, tokenize=False, **arguments))
+        except Exception as error:  # a chat template is a program that can raise any error
+            roles = ", ".join(str(message["role"]) for message in messages) or "none"
+            raise InvalidFeedbackError(
+                f"The chat template cannot render a conversation with the roles {roles}: "
+                f"{type(error).__name__}: {error}. Change the messages or drop the row, or use another chat template."
+            ) from error
+
+    def _source(self) -> str:
+        """Return the text of the template."""
+        named, tools = self.arguments.get("chat_template"), self.arguments.get("tools")
+        return str(self.tokenizer.get_chat_template(named, tools=tools))
+
+
+@lru_cache(maxsize=32)
+def requires_parts(template: str) -> bool:
+    """Return whether a chat template renders contents that are lists of parts, and loses contents that are texts.
+
+    Args:
+        template: the template.
+    """
+    as_text = {"role": "user", "content": PLACEHOLDER}
+    return PLACEHOLDER not in _try(template, as_text) and PLACEHOLDER in _try(template, _with_text_part(as_text))
+
+
+def _try(template: str, message: dict[str, Any]) -> str:
+    """Return the text of one message, or an empty text if the template refuses it."""
+    try:
+        rendered, _ = render_jinja_template([[message]], chat_template=template, bos_token="", eos_token="")
+    except Exception:  # a chat template is a program that can raise any error
+        return ""
+    return str(rendered[0])
+
+
+def _with_text_part(message: dict[str, Any]) -> dict[str, Any]:
+    content = message.get("content")
+    return {**message, "content": [{"type": "text", "text": content}]} if isinstance(content, str) else message
+
+
+def _render_conversation(answer: Answer, template: ChatTemplate, separator: str) -> Rendered:
     prompt = _messages(answer.prompt, "user")
-    if len(answer.parts) > 1:
-        parts = join_segments([_content(part) for part in answer.parts], separator)
-        reply: Messages = [{"role": "assistant", "content": "".join(parts)}]
-    else:
-        parts = []
-        reply = _messages(answer.parts[0], "assistant")
-    text = str(tokenizer.apply_chat_template(prompt + reply, tokenize=False, **template))
-    prompt_end = _common_prefix_length(text, _render_prompt(prompt, tokenizer, template)) if prompt else 0
-    if not parts:
+    stepwise = len(answer.parts) > 1
+    parts = join_segments([content_text(part) for part in answer.parts], separator) if stepwise else []
+    reply = [_stepwise_reply(answer.parts[0], parts)] if stepwise else _messages(answer.parts[0], "assistant")
+    text = template.render(prompt + reply)
+    prompt_end = _prompt_end(prompt, reply, text, template)
+    if not stepwise:
         return Rendered(text, prompt_end, (len(text),), special_tokens=False)
-    start = text.rfind("".join(parts))
-    if start < 0:
+    ends = locate_segments(parts, text, stop=_content_end(prompt, reply, text, template))
+    if ends is None:
         raise InvalidFeedbackError(
             "The chat template changes the text of the assistant's steps, so the ends of the steps are unknown. "
             "Use a template that keeps message contents unchanged, or give the data as plain text."
         )
-    return Rendered(text, prompt_end, (*_part_ends(start, parts)[:-1], len(text)), special_tokens=False)
+    return Rendered(text, prompt_end, (*ends[:-1], len(text)), special_tokens=False)
 
 
-def _render_prompt(prompt: Messages, tokenizer: PreTrainedTokenizerBase, template: dict[str, Any]) -> str:
-    return str(tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True, **template))
+def _prompt_end(prompt: Messages, reply: Messages, text: str, template: ChatTemplate) -> int:
+    """Return the number of characters of the prompt, with the beginning of the answer that the template adds."""
+    if not prompt:
+        return 0
+    try:
+        rendered = template.render(prompt, generation_prompt=True)
+    except InvalidFeedbackError:  # some templates refuse conversations without a user or an assistant
+        rendered = template.render([*prompt, {**reply[0], "content": PLACEHOLDER}]).partition(PLACEHOLDER)[0]
+    return _common_prefix_length(text, rendered)
+
+
+def _content_end(prompt: Messages, reply: Messages, text: str, template: ChatTemplate) -> int:
+    """Return the index after the content of the answer, before the characters that the template adds to it."""
+    after = template.render([*prompt, {**reply[0], "content": PLACEHOLDER}]).partition(PLACEHOLDER)[2]
+    return len(text) - _common_prefix_length(text[::-1], after[::-1])
+
+
+def _stepwise_reply(first: str | Messages, parts: list[str]) -> dict[str, Any]:
+    """Return the message of an answer in steps; a first step that is a message has the other keys of the message."""
+    message = dict(first[-1]) if isinstance(first, list) else {"role": "assistant"}
+    return {**message, "content": "".join(parts)}
 
 
 def _messages(content: str | Messages | None, role: str) -> Messages:
     if isinstance(content, list):
         return content
     return [] if content in (None, "") else [{"role": role, "content": str(content)}]
-
-
-def _content(part: str | Messages) -> str:
-    return part if isinstance(part, str) else "".join(str(message["content"]) for message in part)
 
 
 def _part_ends(start: int, parts: list[str]) -> tuple[int, ...]:

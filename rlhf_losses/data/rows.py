@@ -11,8 +11,9 @@ from typing import Any, NotRequired, TypeAlias, TypedDict
 
 from transformers import PreTrainedTokenizerBase
 
+from rlhf_losses.data.answers import row_answers
 from rlhf_losses.data.rendering import render
-from rlhf_losses.data.tokenization import Encoded, cut_prompt, encode
+from rlhf_losses.data.tokenization import Encoded, encode, fit_prompts
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback import FEEDBACK_TYPES, Feedback, Mixed, shift_positions
 from rlhf_losses.feedback.base import Row
@@ -49,6 +50,7 @@ class EncodedRow(TypedDict):
         feedback_to_score: for each score position in the feedback of the row, the index of the score.
         feedback_types: names of the feedback types of the row.
         length: number of tokens of the longest text.
+        removed: largest number of prompt tokens that were removed from a text, so that the texts fit.
         prompt_weight: 1 / number of rows with the same prompt; only with `average_over="prompts"`.
     """
 
@@ -59,6 +61,7 @@ class EncodedRow(TypedDict):
     feedback_to_score: list[int]
     feedback_types: list[str]
     length: int
+    removed: int
     prompt_weight: NotRequired[float]
 
 
@@ -94,19 +97,18 @@ class RowEncoder:
             InvalidFeedbackError: a tokenized text without tokens.
         """
         found = feedback_types_in_row(row, self.feedback_types)
-        texts = _truncate_prompts(tokenized_pair(row) or self._encode_answers(row, found), max_length)
+        texts = fit_prompts(tokenized_pair(row) or self._encode_answers(row, found), max_length)
         return _without_duplicates(texts, [feedback_type.__name__ for feedback_type in found])
 
     def _encode_answers(self, row: Row, feedback_types: FeedbackTypes) -> list[Encoded]:
-        template = row.get("chat_template_kwargs") or {}
-        answers = [answer for feedback_type in feedback_types for answer in feedback_type.answers(row)]
-        return [encode(render(answer, self.tokenizer, self.separator, template), self.tokenizer) for answer in answers]
+        answers = [answer for feedback_type in feedback_types for answer in row_answers(row, feedback_type)]
+        return [encode(render(answer, self.tokenizer, self.separator), self.tokenizer) for answer in answers]
 
 
 def feedback_types_in_row(row: Mapping[str, Any], feedback_types: Iterable[type[Feedback]]) -> FeedbackTypes:
-    """Return those of `feedback_types` whose columns are not null in a row."""
+    """Return those of `feedback_types` that annotate a row: their columns are not null."""
     columns = [name for name, value in row.items() if value is not None]
-    return tuple(feedback_type for feedback_type in feedback_types if feedback_type.matches_columns(columns))
+    return tuple(one for one in feedback_types if one.matches_columns(columns) and one.is_annotated(row))
 
 
 def row_feedback(row: Row, feedback_types: Iterable[type[Feedback]]) -> Mixed:
@@ -161,14 +163,6 @@ def tokenized_pair(row: Mapping[str, Any]) -> list[Encoded]:
     return [Encoded(list(row[column]), (len(row[column]) - 1,)) for column in ("chosen_ids", "rejected_ids")]
 
 
-def _truncate_prompts(texts: list[Encoded], max_length: int | None) -> list[Encoded]:
-    """Remove the same number of tokens from all prompts, so that the answers of a row keep a common prompt."""
-    excess = max((len(text.ids) for text in texts), default=0) - (max_length or 0)
-    if max_length is None or excess <= 0:
-        return texts
-    return [cut_prompt(text, min(excess, text.prompt_length)) for text in texts]
-
-
 def _without_duplicates(texts: list[Encoded], feedback_types: list[str]) -> EncodedRow:
     """Return the columns of a row with each distinct text, and each score, once."""
     text_index: dict[tuple[int, ...], int] = {}
@@ -189,4 +183,5 @@ def _without_duplicates(texts: list[Encoded], feedback_types: list[str]) -> Enco
         "feedback_to_score": feedback_to_score,
         "feedback_types": feedback_types,
         "length": max((len(ids) for ids in text_index), default=0),
+        "removed": max((text.removed for text in texts), default=0),
     }

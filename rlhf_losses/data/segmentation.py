@@ -48,8 +48,42 @@ def split_segments(text: str, segmentation: str) -> list[str]:
         ['A cat sat. ', 'It slept!  ', 'The end.']
     """
     ends = [match.end() for match in SEGMENTATIONS[segmentation].finditer(text)]
-    cuts = [0, *(end for end in ends if end < len(text)), len(text)]
+    # White space before the first word belongs to the first step.
+    cuts = [0, *(end for end in ends if end < len(text) and text[:end].strip()), len(text)]
     return [text[start:end] for start, end in pairwise(cuts) if end > start] or [text]
+
+
+def locate_segments(segments: Sequence[str], text: str, stop: int | None = None) -> list[int] | None:
+    r"""Return the end of each step in a text that contains the steps, up to differences in white space.
+
+    Chat templates and tokenizers remove white space at the edges of a text, and some insert it. A step ends after its
+    own white space, as far as the text has it.
+
+    Args:
+        segments: the joined steps of an answer, see `join_segments`.
+        text: a text that contains the answer; of several occurrences the last one counts.
+        stop: index after the last character to search; by default the end of the text.
+
+    Returns:
+        For each step, the number of characters of `text` up to its end, or None if the text does not contain them.
+
+    Examples:
+        >>> locate_segments([" One.\n", "Two.\n"], "<a>One.\nTwo.</a>")
+        [8, 12]
+    """
+    visible = [index for index, character in enumerate(text[:stop]) if not character.isspace()]
+    words = ["".join(segment.split()) for segment in segments]
+    at = "".join(text[index] for index in visible).rfind("".join(words))
+    if at < 0:
+        return None
+    ends: list[int] = []
+    for segment, word in zip(segments, words, strict=True):
+        at += len(word)
+        end = visible[at - 1] + 1 if word else (ends[-1] if ends else 0)
+        spaces = len(segment) - len(segment.rstrip())
+        following = text[end : end + spaces]
+        ends.append(end + len(following) - len(following.lstrip()))
+    return ends
 
 
 def infer_segmentation(answers: Sequence[Sequence[str]]) -> str:

@@ -23,11 +23,13 @@ class Encoded:
         ids: token ids.
         positions: for each part of the answer, the index of the token at which its score is computed.
         prompt: index of the first prompt token, after initial special tokens, and of the first token after the prompt.
+        removed: number of prompt tokens that were removed, so that the text fits.
     """
 
     ids: list[int]
     positions: tuple[int, ...]
     prompt: tuple[int, int] = (0, 0)
+    removed: int = 0
 
     @property
     def prompt_length(self) -> int:
@@ -54,7 +56,10 @@ def encode(rendered: Rendered, tokenizer: PreTrainedTokenizerBase) -> Encoded:
     encoding = tokenizer(rendered.text, add_special_tokens=rendered.special_tokens, return_offsets_mapping=True)
     ids, offsets = list(encoding["input_ids"]), list(encoding["offset_mapping"])
     inner = tuple(_last_token(end, offsets) for end in rendered.part_ends[:-1])
-    return Encoded(ids, (*inner, len(ids) - 1), _prompt_tokens(rendered.prompt_end, offsets))
+    start, stop = _prompt_tokens(rendered.prompt_end, offsets)
+    if not rendered.special_tokens:  # the template has written them, so they have characters
+        start = min(stop, start + _count_initial(ids[start:], tokenizer))
+    return Encoded(ids, (*inner, len(ids) - 1), (start, stop))
 
 
 def cut_prompt(encoded: Encoded, count: int) -> Encoded:
@@ -62,7 +67,7 @@ def cut_prompt(encoded: Encoded, count: int) -> Encoded:
 
     Examples:
         >>> cut_prompt(Encoded(ids=[1, 7, 8, 9, 2], positions=(4,), prompt=(1, 3)), 1)
-        Encoded(ids=[1, 8, 9, 2], positions=(3,), prompt=(1, 2))
+        Encoded(ids=[1, 8, 9, 2], positions=(3,), prompt=(1, 2), removed=1)
     """
     start, stop = encoded.prompt
     return replace(
@@ -70,7 +75,28 @@ def cut_prompt(encoded: Encoded, count: int) -> Encoded:
         ids=encoded.ids[:start] + encoded.ids[start + count :],
         positions=tuple(position - count for position in encoded.positions),
         prompt=(start, stop - count),
+        removed=encoded.removed + count,
     )
+
+
+def fit_prompts(texts: Sequence[Encoded], max_length: int | None) -> list[Encoded]:
+    """Cut prompts from the left until the longest text has at most `max_length` tokens, or no prompt is left.
+
+    The same number of tokens is removed from all prompts, so that the answers of a row keep a common prompt.
+
+    Args:
+        texts: the texts of one row.
+        max_length: largest number of tokens of a text, or None for no limit.
+
+    Examples:
+        >>> [short] = fit_prompts([Encoded(ids=[1, 7, 8, 9, 2], positions=(4,), prompt=(1, 3))], max_length=4)
+        >>> short.ids, short.removed
+        ([1, 8, 9, 2], 1)
+    """
+    excess = max((len(text.ids) for text in texts), default=0) - (max_length or 0)
+    if max_length is None or excess <= 0:
+        return list(texts)
+    return [cut_prompt(text, min(excess, text.prompt_length)) for text in texts]
 
 
 def configure_special_tokens(
@@ -151,6 +177,12 @@ def _encode_without_offsets(rendered: Rendered, tokenizer: PreTrainedTokenizerBa
         )
     ids = list(tokenizer(rendered.text, add_special_tokens=rendered.special_tokens)["input_ids"])
     return Encoded(ids, (len(ids) - 1,))
+
+
+def _count_initial(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return how many tokens at the beginning of a text are those that the tokenizer puts before every plain text."""
+    initial = {tokenizer.bos_token_id, tokenizer.cls_token_id, *tokenizer("")["input_ids"]}
+    return next((index for index, token in enumerate(ids) if token not in initial), len(ids))
 
 
 def _last_token(end: int, offsets: list[tuple[int, int]]) -> int:

@@ -13,6 +13,7 @@ from rlhf_losses.feedback.base import (
     Feedback,
     Row,
     per_item,
+    read_list,
     read_number,
     require_finite,
     require_same_length,
@@ -66,7 +67,7 @@ class Attributes(Feedback):
 
     @classmethod
     def answers(cls, row: Row) -> list[Answer]:
-        completions = row["completions"] if row.get("completions") is not None else [row["completion"]]
+        completions = read_list(row, "completions") if row.get("completions") is not None else [row["completion"]]
         return [Answer(row.get("prompt"), (completion,)) for completion in completions]
 
     @classmethod

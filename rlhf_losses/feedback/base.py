@@ -23,10 +23,14 @@ class Answer:
     Attributes:
         prompt: text or messages before the answer, or None if the parts are whole texts.
         parts: one part for a whole answer; one part per step for an answer in steps.
+        template: arguments of the chat template, for example `tools`.
+        system: system prompt of a conversation that has no system message, or None.
     """
 
     prompt: str | Messages | None
     parts: tuple[str | Messages, ...]
+    template: Mapping[str, Any] = field(default_factory=dict)
+    system: str | None = None
 
 
 def score_index() -> Any:
@@ -99,6 +103,11 @@ class Feedback(ABC):
     def matches_columns(cls, columns: Sequence[str]) -> bool:
         """Return whether a dataset with these columns contains this feedback type."""
         return any(set(alternative) <= set(columns) for alternative in cls.columns)
+
+    @classmethod
+    def is_annotated(cls, row: Row) -> bool:
+        """Return whether a row, which has values in all columns of this type, has at least one annotation."""
+        return True
 
     @classmethod
     def is_convertible_to(cls, feedback_type: "type[Feedback]") -> bool:
@@ -194,6 +203,33 @@ def require_in_range(owner: str, column: str, values: Tensor | None, low: float,
             f"{owner} received the {column} {invalid:g}, which is outside {low:g} to {high:g}. Rescale the column "
             f"{column}, or drop the row."
         )
+
+
+def read_list(row: Row, column: str) -> list[Any]:
+    """Return a list column; a text, whose characters would be the entries, is not a list.
+
+    Raises:
+        InvalidFeedbackError: the value is not a list.
+    """
+    return _require_list(row[column], f"Column '{column}'")
+
+
+def read_lists(row: Row, column: str) -> list[list[Any]]:
+    """Return a column of lists of lists.
+
+    Raises:
+        InvalidFeedbackError: the value or one of its entries is not a list.
+    """
+    entries = read_list(row, column)
+    return [_require_list(entry, f"Entry {index} of column '{column}'") for index, entry in enumerate(entries)]
+
+
+def _require_list(value: Any, place: str) -> list[Any]:
+    if isinstance(value, str | Mapping) or not isinstance(value, Iterable):
+        raise InvalidFeedbackError(
+            f"{place} is {value!r:.80}, which is not a list. Write a list of texts, or drop the row."
+        )
+    return list(value)
 
 
 def read_numbers(row: Row, column: str) -> list[float]:

@@ -11,6 +11,7 @@ from rlhf_losses.feedback.base import (
     Feedback,
     Row,
     per_item,
+    read_list,
     read_numbers,
     require_finite,
     require_matching_sizes,
@@ -76,7 +77,7 @@ class Rankings(Feedback):
 
     @classmethod
     def answers(cls, row: Row) -> list[Answer]:
-        return [Answer(row.get("prompt"), (completion,)) for completion in row["completions"]]
+        return [Answer(row.get("prompt"), (completion,)) for completion in read_list(row, "completions")]
 
     @classmethod
     def from_row(cls, row: Row) -> Self:

@@ -11,6 +11,7 @@ from rlhf_losses.feedback.base import (
     Feedback,
     Row,
     per_item,
+    read_list,
     read_number,
     read_numbers,
     require_finite,
@@ -61,7 +62,7 @@ class Ratings(Feedback):
 
     @classmethod
     def answers(cls, row: Row) -> list[Answer]:
-        completions = row["completions"] if row.get("ratings") is not None else [row["completion"]]
+        completions = read_list(row, "completions") if row.get("ratings") is not None else [row["completion"]]
         return [Answer(row.get("prompt"), (completion,)) for completion in completions]
 
     @classmethod

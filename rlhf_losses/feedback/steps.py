@@ -11,6 +11,7 @@ from rlhf_losses.feedback.base import (
     Feedback,
     Row,
     per_item,
+    read_list,
     read_numbers,
     require_finite,
     require_matching_sizes,
@@ -20,12 +21,16 @@ from rlhf_losses.feedback.base import (
 from rlhf_losses.feedback.ragged import Ragged
 from rlhf_losses.shapes import PerStep, Sizes, StepIndex
 
+IGNORED_LABEL = -100
+"""Label of a step that nobody judged, as in TRL and PyTorch. Null has the same meaning."""
+
 _NO_STEPS = "Steps received an answer with 0 steps, which has no items. Drop the row."
+_NO_JUDGED_STEPS = "Steps received an answer with 0 judged steps, which has no items. Add a label, or drop the row."
 
 
 @dataclass(frozen=True, eq=False)
 class Steps(Feedback):
-    """One label or rating per step of an answer.
+    """One label or rating per step of an answer. Steps whose label is null or −100 are not judged and not contained.
 
     Attributes:
         steps: positions of the steps in the scores, of shape (steps).
@@ -35,6 +40,8 @@ class Steps(Feedback):
 
     Examples:
         >>> Steps.from_row({"prompt": "", "completions": ["2 + 2", " = 5"], "labels": [True, False]}).values
+        tensor([1., 0.])
+        >>> Steps.from_row({"completions": ["2 + 2", " = 5", ", so"], "labels": [1, 0, None]}).values
         tensor([1., 0.])
     """
 
@@ -68,17 +75,27 @@ class Steps(Feedback):
 
     @classmethod
     def answers(cls, row: Row) -> list[Answer]:
-        return [Answer(row.get("prompt"), tuple(row["completions"]))]
+        return [Answer(row.get("prompt"), tuple(read_list(row, "completions")))]
+
+    @classmethod
+    def is_annotated(cls, row: Row) -> bool:
+        labels = row["labels"]
+        return not isinstance(labels, list | tuple) or not labels or any(map(_is_judged, labels))
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
         values = read_numbers(row, "labels")
         require_same_length("Steps", completions=row.get("completions", values), labels=values)
-        if not values:
-            raise InvalidFeedbackError(_NO_STEPS)
-        return cls(steps=torch.arange(len(values)), values=torch.tensor(values))
+        judged = [index for index, label in enumerate(row["labels"]) if _is_judged(label)]
+        if not judged:
+            raise InvalidFeedbackError(_NO_JUDGED_STEPS if values else _NO_STEPS)
+        return cls(steps=torch.tensor(judged), values=torch.tensor([values[index] for index in judged]))
 
     def first_steps(self) -> StepIndex:
         """Return the position in the scores of the first step of each answer."""
         assert self.sizes is not None
         return self.steps[Ragged(self.sizes).starts]
+
+
+def _is_judged(label: object) -> bool:
+    return label is not None and label != IGNORED_LABEL

@@ -1,7 +1,7 @@
 """Stepwise rankings: whole answers are compared, and each answer has several steps."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import torch
 
@@ -11,6 +11,8 @@ from rlhf_losses.feedback.base import (
     Feedback,
     Row,
     per_item,
+    read_list,
+    read_lists,
     read_numbers,
     require_finite,
     require_matching_sizes,
@@ -94,7 +96,7 @@ class StepwiseRankings(Feedback):
         return Rankings(torch.arange(len(self.counts), device=self.counts.device), self.ranks, self.sizes)
 
 
-def _answers(row: Row) -> list[list[str]]:
+def _answers(row: Row) -> list[list[Any]]:
     if row.get("completion_steps") is not None:
-        return list(row["completion_steps"])
-    return [row["chosen_steps"], row["rejected_steps"]]
+        return read_lists(row, "completion_steps")
+    return [read_list(row, "chosen_steps"), read_list(row, "rejected_steps")]

@@ -12,6 +12,7 @@ from rlhf_losses.feedback.base import (
     Row,
     optional_per_item,
     per_item,
+    read_list,
     read_number,
     read_numbers,
     require_in_range,
@@ -67,7 +68,7 @@ class Votes(Feedback):
 
     @classmethod
     def answers(cls, row: Row) -> list[Answer]:
-        return [Answer(row.get("prompt"), (completion,)) for completion in row["completions"]]
+        return [Answer(row.get("prompt"), (completion,)) for completion in read_list(row, "completions")]
 
     @classmethod
     def from_row(cls, row: Row) -> Self:

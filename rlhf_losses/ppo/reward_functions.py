@@ -8,12 +8,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import replace
-from itertools import accumulate
 from typing import Any
 
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from rlhf_losses.data.answers import completion_answers
+from rlhf_losses.data.chat_messages import content_text
+from rlhf_losses.data.segmentation import locate_segments
 from rlhf_losses.errors import InvalidFeedbackError, InvalidSettingError, UnsupportedModelError
 from rlhf_losses.feedback.base import Answer, Messages
 from rlhf_losses.scoring.ensemble import Ensemble
@@ -81,8 +83,7 @@ class StepRewards(TokenLevelReward):
 
     def __call__(self, prompts: Sequence[Text], completions: Sequence[Text], **columns: Any) -> list[float]:
         """Return the sum of the step scores of each completion."""
-        texts = zip(prompts, completions, strict=True)
-        answers = [self.scorer.split_steps(Answer(prompt, (completion,))) for prompt, completion in texts]
+        answers = [self.scorer.split_steps(one) for one in completion_answers(prompts, completions, columns)]
         self._latest = list(zip(answers, self.scorer.score_answers(answers), strict=True))
         if isinstance(self.scorer, Ensemble):
             self.scorer.log(columns)
@@ -227,19 +228,18 @@ def _require_same_segmentation(scorers: Sequence[Scorer]) -> None:
 
 
 def _last_tokens(ids: Sequence[int], answer: Answer, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Return the index of the token that completes each step; white space after a step belongs to the next token."""
-    parts = [str(part) for part in answer.parts[:-1]]
-    if not parts:
+    """Return the index of the token that completes each step."""
+    # White space after a step belongs to the next token.
+    steps = [content_text(part).rstrip() for part in answer.parts]
+    if len(steps) == 1:
         return [len(ids) - 1]
-    start = tokenizer.decode(ids, skip_special_tokens=True).rfind("".join(map(str, answer.parts)))
-    if start < 0:
+    ends = locate_segments(steps, tokenizer.decode(ids, skip_special_tokens=True))
+    if ends is None:
         raise InvalidFeedbackError(
             "The decoded tokens of a completion do not contain its steps, so the ends of the steps cannot be located. "
             "Omit --reward_at to score whole completions, or use the scorer itself as the reward function."
         )
-    begins = accumulate((len(part) for part in parts), initial=start)
-    ends = [begin + len(part.rstrip()) for begin, part in zip(begins, parts, strict=False)]
-    return [*(_token_at(end, ids, tokenizer) for end in ends), len(ids) - 1]
+    return [*(_token_at(end, ids, tokenizer) for end in ends[:-1]), len(ids) - 1]
 
 
 def _token_at(end: int, ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> int:

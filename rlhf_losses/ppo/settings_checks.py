@@ -13,10 +13,12 @@ from datasets import Dataset
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from trl.trainer.utils import get_config_model_id
 
+from rlhf_losses.data.answers import completion_answers
 from rlhf_losses.data.rendering import render
+from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS, with_template_arguments
 from rlhf_losses.data.tokenization import encode
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError, InvalidSettingError, UnsupportedModelError
-from rlhf_losses.feedback.base import Answer
+from rlhf_losses.feedback.base import Row
 from rlhf_losses.models.architectures import max_context_length
 from rlhf_losses.ppo.config import PPOConfig
 from rlhf_losses.ppo.critic_init import has_vocabulary_of
@@ -289,13 +291,15 @@ def check_reward_model_lengths(
         context = max_context_length(scorer.model.config)
         if context is None or not args.max_completion_length:
             continue
-        lengths = [_scored_length(prompt, scorer) for prompts in _prompts_of(datasets) for prompt in prompts]
-        overhead = max(length - prompt for length, prompt in lengths or [_scored_length("", scorer)])
+        rows = with_template_arguments(list(_rows_of(datasets)), args.chat_template_kwargs or {})
+        lengths = [_scored_length(row, scorer) for row in rows]
+        overhead = max(length - prompt for length, prompt in lengths or [_scored_length({"prompt": ""}, scorer)])
         if args.max_completion_length > context - overhead:
             same_tokens = tokenizer is not None and has_vocabulary_of(scorer.tokenizer, tokenizer)
             _refuse_completions(scorer, context, context - overhead, args.max_completion_length, same_tokens)
         else:
-            _warn_truncated_prompts(scorer, context, [length for length, _ in lengths], args.max_completion_length)
+            limit, of_prompts = scorer.length_limit.tokens or context, [length for length, _ in lengths]
+            _warn_truncated_prompts(scorer, limit, of_prompts, args.max_completion_length)
 
 
 def _refuse_completions(scorer: Scorer, context: int, limit: int, max_length: int, same_tokens: bool) -> None:
@@ -308,21 +312,32 @@ def _refuse_completions(scorer: Scorer, context: int, limit: int, max_length: in
     logger.warning("%s This is an estimate, because its tokens differ from those of the policy.", message)
 
 
-def _warn_truncated_prompts(scorer: Scorer, context: int, lengths: Sequence[int], max_length: int) -> None:
-    if long := sum(length + max_length > context for length in lengths):
+def _warn_truncated_prompts(scorer: Scorer, limit: int, lengths: Sequence[int], max_length: int) -> None:
+    if long := sum(length + max_length > limit for length in lengths):
         logger.warning(
-            "%d of %d prompts may be truncated on the left for the reward model '%s', whose context is %d tokens: "
+            "%d of %d prompts may be truncated on the left for the reward model '%s', whose limit is %d tokens: "
             "with a completion of %d they have up to %d. Shorten these prompts, or lower --max_completion_length.",
-            long, len(lengths), scorer.__name__, context, max_length, max(lengths) + max_length,
+            long, len(lengths), scorer.__name__, limit, max_length, max(lengths) + max_length,
         )  # fmt: skip
 
 
 def _prompts_of(datasets: Iterable[Any]) -> Iterator[Sequence[Any]]:
+    for data in _map_style(datasets):
+        yield data["prompt"]
+
+
+def _rows_of(datasets: Iterable[Any]) -> Iterator[Row]:
+    """Return the prompts with the arguments of the chat template."""
+    for data in _map_style(datasets):
+        yield from data.select_columns([name for name in ("prompt", *TEMPLATE_COLUMNS) if name in data.column_names])
+
+
+def _map_style(datasets: Iterable[Any]) -> Iterator[Dataset]:
     for data in datasets:
         if isinstance(data, dict):
-            yield from _prompts_of(data.values())
+            yield from _map_style(data.values())
         elif isinstance(data, Dataset) and "prompt" in data.column_names:
-            yield data["prompt"]
+            yield data
 
 
 def _prompt_length(prompt: Any, tokenizer: PreTrainedTokenizerBase) -> int:
@@ -332,8 +347,11 @@ def _prompt_length(prompt: Any, tokenizer: PreTrainedTokenizerBase) -> int:
     return len(rendered["input_ids"])
 
 
-def _scored_length(prompt: Any, scorer: Scorer) -> tuple[int, int]:
+def _scored_length(row: Row, scorer: Scorer) -> tuple[int, int]:
     """Return the number of tokens that a scorer uses for an empty answer, and how many of them are the prompt's."""
-    answer = Answer(prompt, ("" if isinstance(prompt, str) else [{"role": "assistant", "content": ""}],))
+    prompt = row["prompt"]
+    empty: Any = "" if isinstance(prompt, str) else [{"role": "assistant", "content": ""}]
+    columns = {name: [row.get(name)] for name in TEMPLATE_COLUMNS}
+    (answer,) = completion_answers([prompt], [empty], columns)
     text = encode(render(answer, scorer.tokenizer, scorer.metadata.separator), scorer.tokenizer)
     return len(text.ids), text.prompt_length

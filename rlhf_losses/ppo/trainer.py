@@ -28,6 +28,7 @@ from torch.optim import Optimizer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl.models.utils import disable_gradient_checkpointing
 
+from rlhf_losses.data.template_arguments import with_template_arguments
 from rlhf_losses.layouts import PackedLayout, PaddedLayout
 from rlhf_losses.models.architectures import max_context_length
 from rlhf_losses.models.peft import keep_4bit_trainable, save_with_merged_adapters
@@ -220,6 +221,7 @@ class PPOTrainer(trl.GRPOTrainer):
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids: Any) -> Tensor:
         """Keep the raw rewards of this process; TRL gathers the scores of all processes."""
+        inputs = with_template_arguments(inputs, self.args.chat_template_kwargs or {}, self.tools)
         with self.monitor.phase("scoring"):
             gathered: Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids)
         start = self.accelerator.process_index * len(prompts)

@@ -8,6 +8,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from rlhf_losses.data.tokenization import Encoded
 from rlhf_losses.errors import UnsupportedModelError
 from rlhf_losses.hooks import estimate_registry
 from rlhf_losses.scoring.canaries import Canary, Text
@@ -52,34 +53,47 @@ class Estimator:
 
     Args:
         fitted: the estimate with its tensors.
-        score: returns the scores of prompts with completions, and their raw scores with features.
+        encode: tokenizes completions after their prompts, with further columns.
+        score: returns the scores of tokenized texts, and their raw scores with features.
         scale: factor from the raw scores to the scores.
     """
 
     def __init__(
         self,
         fitted: FittedEstimate,
-        score: Callable[[Sequence[Text], Sequence[Text]], tuple[list[float], ScoredTexts]],
+        encode: Callable[[Sequence[Text], Sequence[Text], Mapping[str, Any]], list[Encoded]],
+        score: Callable[[Sequence[Encoded]], tuple[list[float], ScoredTexts]],
         scale: float = 1.0,
     ) -> None:
         self.estimate, self.tensors = fitted.estimate, fitted.tensors
         self.scale = scale if self.estimate.unit_is_score else 1.0
-        self._score = score
+        self._encode, self._score = encode, score
         self.__name__ = self.estimate.name()
 
-    def __call__(self, prompts: Sequence[Text], completions: Sequence[Text], **_: Any) -> list[float]:
-        """Return one number per completion."""
-        return self.with_scores(prompts, completions)[1]
+    def __call__(self, prompts: Sequence[Text], completions: Sequence[Text], **columns: Any) -> list[float]:
+        """Return one number per completion; for the arguments see `Scorer`."""
+        return self.with_scores(prompts, completions, **columns)[1]
 
-    def with_scores(self, prompts: Sequence[Text], completions: Sequence[Text]) -> tuple[list[float], list[float]]:
+    def with_scores(
+        self, prompts: Sequence[Text], completions: Sequence[Text], **columns: Any
+    ) -> tuple[list[float], list[float]]:
         """Return the scores and the estimates of completions, from one forward pass per text.
 
         Args:
             prompts: one prompt per completion.
             completions: the completions.
+            columns: arguments of the chat template, with one entry per completion.
         """
-        scores, texts = self._score(prompts, completions)
-        estimates = self.estimate.predict(texts, self.tensors) * self.scale
+        return self.score_texts(self._encode(prompts, completions, columns))
+
+    def score_texts(self, texts: Sequence[Encoded]) -> tuple[list[float], list[float]]:
+        """Return the scores and the estimates of tokenized texts.
+
+        Args:
+            texts: texts from `Scorer.encode`.
+        """
+        scores, scored = self._score(texts)
+        estimates = self.estimate.predict(scored, self.tensors) * self.scale
         return scores, estimates.tolist()
 
 

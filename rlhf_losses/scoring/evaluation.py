@@ -9,7 +9,8 @@ import torch
 from datasets import Dataset
 from torch import Tensor
 
-from rlhf_losses.data.dataset import LengthLimit, Overlong, check_dataset, group_ratings, prepare
+from rlhf_losses.data.answers import row_answers
+from rlhf_losses.data.dataset import Overlong, check_dataset, group_ratings, prepare
 from rlhf_losses.data.rows import (
     FeedbackTypes,
     RowEncoder,
@@ -21,10 +22,8 @@ from rlhf_losses.data.rows import (
 from rlhf_losses.data.tokenization import Encoded
 from rlhf_losses.feedback import (
     STEPWISE_TYPES,
-    Feedback,
     Lengths,
     Mixed,
-    Pairs,
     Rankings,
     Ratings,
     feedback_types_in_columns,
@@ -32,7 +31,6 @@ from rlhf_losses.feedback import (
 from rlhf_losses.feedback.base import Row
 from rlhf_losses.losses import AnyLoss, ScoreDecay
 from rlhf_losses.metrics import Tally, agreement
-from rlhf_losses.models.architectures import max_context_length
 from rlhf_losses.optional_packages import require_packages
 from rlhf_losses.scoring.metadata import RewardModelMetadata
 from rlhf_losses.scoring.scorer import Scorer
@@ -43,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 
 def evaluate(
-    scorer: Scorer, dataset: Dataset, loss: AnyLoss | None = None, overlong: Overlong = "drop"
+    scorer: Scorer, dataset: Dataset, loss: AnyLoss | None = None, overlong: Overlong | None = None
 ) -> dict[str, float]:
     """Return metrics of a scorer on feedback of any type.
 
@@ -55,7 +53,8 @@ def evaluate(
         scorer: the reward model.
         dataset: rows with feedback; see `convert_dataset`.
         loss: a loss whose value is reported too.
-        overlong: treatment of rows that do not fit into the context: `"drop"`, `"truncate_prompt"` or `"error"`.
+        overlong: treatment of rows that do not fit: `"drop"`, `"truncate_prompt"` or `"error"`; by default as in the
+            training of the model.
 
     Returns:
         `rows`, `mean_score` and `std_score`; where the feedback defines them, `accuracy` (pairs, labels; equal scores
@@ -66,10 +65,11 @@ def evaluate(
         FeedbackMismatchError: the columns have no known feedback, or none that `loss` can use.
         InvalidFeedbackError: a value is invalid, or no row fits into the context.
     """
+    scorer = scorer.with_overlong(overlong)
     dataset = group_ratings(dataset, loss, "evaluation data") if loss else dataset
     check_dataset(dataset, loss or ScoreDecay(), "evaluation data")
     feedback_types = feedback_types_in_columns(dataset.column_names)
-    rows = select_rows(scorer, dataset, feedback_types, overlong, "evaluation data")
+    rows = select_rows(scorer, dataset, feedback_types, "evaluation data")
     texts = encode_rows(scorer, rows, feedback_types)
     scored = score_texts(scorer, texts, scorer.requires_features)
     scores = torch.tensor(scorer.transform(scored))
@@ -106,21 +106,17 @@ def saved_loss_parameters(loss: AnyLoss, metadata: RewardModelMetadata) -> list[
     ]
 
 
-def select_rows(
-    scorer: Scorer, dataset: Dataset, feedback_types: FeedbackTypes, overlong: Overlong, name: str
-) -> list[Row]:
-    """Return the rows that have feedback of some types and fit into the context of the model.
+def select_rows(scorer: Scorer, dataset: Dataset, feedback_types: FeedbackTypes, name: str) -> list[Row]:
+    """Return the rows that have feedback of some types and fit the model.
 
     Args:
         scorer: the reward model.
         dataset: rows with feedback.
         feedback_types: feedback types to use.
-        overlong: treatment of rows that do not fit.
         name: name of the dataset in messages.
     """
     encoder = RowEncoder(scorer.tokenizer, feedback_types, scorer.metadata.separator)
-    limit = LengthLimit(max_context_length(scorer.model.config), "the context length of the model", overlong)
-    return [dict(row) for row in prepare(dataset, encoder, limit, name)]
+    return [dict(row) for row in prepare(dataset, encoder, scorer.length_limit, name)]
 
 
 def encode_rows(scorer: Scorer, rows: Sequence[Row], feedback_types: FeedbackTypes) -> list[tuple[Encoded, bool]]:
@@ -131,12 +127,7 @@ def encode_rows(scorer: Scorer, rows: Sequence[Row], feedback_types: FeedbackTyp
         rows: rows from `select_rows`.
         feedback_types: feedback types to use.
     """
-    return [
-        (text, feedback_type in STEPWISE_TYPES)
-        for row in rows
-        for feedback_type in feedback_types_in_row(row, feedback_types)
-        for text in _encode_answers(scorer, row, feedback_type)
-    ]
+    return [text for row in rows for text in _encode_row(scorer, row, feedback_types_in_row(row, feedback_types))]
 
 
 def score_texts(scorer: Scorer, texts: Sequence[tuple[Encoded, bool]], features: bool) -> ScoredTexts:
@@ -152,11 +143,12 @@ def score_texts(scorer: Scorer, texts: Sequence[tuple[Encoded, bool]], features:
     return ScoredTexts.concatenate([part if stepwise else scorer.aggregate(part) for (_, stepwise), part in scored])
 
 
-def _encode_answers(scorer: Scorer, row: Row, feedback_type: type[Feedback]) -> list[Encoded]:
-    if feedback_type is Pairs and tokenized_pair(row):
-        return tokenized_pair(row)
-    answers = feedback_type.answers(row)
-    return [scorer.encode(one if feedback_type in STEPWISE_TYPES else scorer.split_steps(one)) for one in answers]
+def _encode_row(scorer: Scorer, row: Row, feedback_types: FeedbackTypes) -> list[tuple[Encoded, bool]]:
+    if encoded := tokenized_pair(row):
+        return [(text, False) for text in encoded]
+    answers = [(one, kind in STEPWISE_TYPES) for kind in feedback_types for one in row_answers(row, kind)]
+    texts = scorer.encode_row([one if stepwise else scorer.split_steps(one) for one, stepwise in answers])
+    return [(text, stepwise) for text, (_, stepwise) in zip(texts, answers, strict=True)]
 
 
 def _text_lengths(texts: Sequence[tuple[Encoded, bool]]) -> np.ndarray:

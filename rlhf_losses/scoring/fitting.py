@@ -72,7 +72,7 @@ def fit_estimate(
     dataset: Dataset,
     estimate: ScoreEstimate | str,
     folder: str | Path | None = None,
-    overlong: Overlong = "drop",
+    overlong: Overlong | None = None,
     plugin_files: Iterable[str | Path] = (),
 ) -> None:
     """Fit a score estimate to the data that a model was trained on; `scorer.estimator(name)` returns it.
@@ -84,7 +84,8 @@ def fit_estimate(
         dataset: rows with feedback; see `convert_dataset`.
         estimate: an estimate, or its string form, for example `"laplace(prior_precision=2.0)"`.
         folder: folder of the model, to which the tensors are written; without it nothing is saved.
-        overlong: treatment of rows that do not fit into the context: `"drop"`, `"truncate_prompt"` or `"error"`.
+        overlong: treatment of rows that do not fit: `"drop"`, `"truncate_prompt"` or `"error"`; by default as in the
+            training of the model.
         plugin_files: plugin files that are not installed.
 
     Raises:
@@ -97,11 +98,12 @@ def fit_estimate(
         estimate = estimate_registry(plugin_files).parse(estimate)
     if scorer.metadata.loss != "unknown":
         estimate.require_loss(loss_registry(plugin_files).parse(scorer.metadata.loss))
+    limited = scorer.with_overlong(overlong)
     dataset = group_ratings(dataset, estimate, "data")
     check_dataset(dataset, ScoreDecay(), "data")
     feedback_types = (_source_type(estimate, dataset.column_names),)
-    rows = select_rows(scorer, dataset, feedback_types, overlong, "data")
-    tensors = dict(estimate.fit(_evidence(scorer, rows, feedback_types, estimate)))
+    rows = select_rows(limited, dataset, feedback_types, "data")
+    tensors = dict(estimate.fit(_evidence(limited, rows, feedback_types, estimate)))
     fitted = FittedEstimate(estimate, tensors, record_canary(scorer.model, scorer.tokenizer))
     scorer.fitted[estimate.name()] = fitted
     if folder is not None:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
+from rlhf_losses.data.dataset import Overlong
 from rlhf_losses.errors import UnsupportedModelError, did_you_mean
 from rlhf_losses.feedback import Feedback
 from rlhf_losses.losses import Aggregated, AnyLoss
@@ -60,6 +61,7 @@ class RewardModelMetadata:
         aggregate_temperature: temperature of the soft minimum, in score units.
         overlong: treatment of texts longer than the limit in training: `"drop"`, `"truncate_prompt"` or `"error"`; None
             if unknown.
+        max_length: largest number of tokens of a text in training, or None if there was no limit.
         loss_parameters: trained parameters of the loss, like cut points, by term and name; scores do not use them.
         canaries: scores of fixed inputs, which are checked when the model is loaded.
         chat_template_sha256: hash of the chat template; None if the tokenizer has none.
@@ -74,7 +76,8 @@ class RewardModelMetadata:
     separator: str = "\n"
     aggregate: str = "mean"
     aggregate_temperature: float = 1.0
-    overlong: str | None = None
+    overlong: Overlong | None = None
+    max_length: int | None = None
     loss_parameters: dict[str, list[float]] = field(default_factory=dict)
     canaries: list[Canary] = field(default_factory=list)
     chat_template_sha256: str | None = None
@@ -180,7 +183,8 @@ def describe_model(
     *,
     segmentation: str | None = None,
     separator: str = "\n",
-    overlong: str | None = None,
+    overlong: Overlong | None = None,
+    max_length: int | None = None,
     loss_parameters: Mapping[str, list[float]] | None = None,
 ) -> RewardModelMetadata:
     """Return the metadata of a trained reward model.
@@ -193,6 +197,7 @@ def describe_model(
         segmentation: how an answer is split into steps; None for a model of whole texts.
         separator: string inserted between two steps.
         overlong: treatment of texts longer than the limit in training.
+        max_length: largest number of tokens of a text in training.
         loss_parameters: trained parameters of the loss, by term and name.
     """
     terms = [term.loss for term in loss.as_objective().terms]
@@ -207,6 +212,7 @@ def describe_model(
         aggregate=aggregated.by,
         aggregate_temperature=aggregated.temperature,
         overlong=overlong,
+        max_length=max_length,
         loss_parameters=dict(loss_parameters or {}),
     )
 

@@ -1,7 +1,9 @@
 """`Scorer`: a reward model as a function from prompts and completions to scores."""
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import logging
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -11,9 +13,12 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from rlhf_losses.data.answers import clean_answer, completion_answers
+from rlhf_losses.data.chat_messages import content_text, is_blank
+from rlhf_losses.data.dataset import LengthLimit, Overlong
 from rlhf_losses.data.rendering import render
 from rlhf_losses.data.segmentation import split_segments
-from rlhf_losses.data.tokenization import Encoded, cut_prompt, encode
+from rlhf_losses.data.tokenization import Encoded, encode, fit_prompts
 from rlhf_losses.errors import InvalidFeedbackError, InvalidSettingError, UnsupportedModelError
 from rlhf_losses.feedback.base import Answer
 from rlhf_losses.hooks import transform_registry
@@ -35,6 +40,8 @@ from rlhf_losses.transforms import (
     TransformPipeline,
 )
 
+logger = logging.getLogger(__name__)
+
 Forward = Callable[[nn.Module, TextBatch], tuple[Tensor, ...]]
 """One forward pass; each tensor has one row per score."""
 
@@ -52,6 +59,9 @@ class Scorer:
         metadata: metadata of the model. Without it, the score is computed at the end of the text.
         batch_size: largest number of texts in one forward pass; on a CPU also at most about 2,048 distinct tokens.
         layout: layout of the texts in a forward pass, as in `RewardConfig`.
+        overlong: treatment of a text that does not fit: `"truncate_prompt"` truncates its prompt from the left, and
+            `"error"` raises an error. `"drop"` truncates too, with a warning, because a reward function cannot drop a
+            completion. By default as in the training of the model.
 
     Attributes:
         transforms: score transforms with their fitted values, or None for raw scores; see `with_transforms`.
@@ -69,6 +79,7 @@ class Scorer:
         metadata: RewardModelMetadata | None = None,
         batch_size: int = 32,
         layout: LayoutName = "auto",
+        overlong: Overlong | None = None,
     ) -> None:
         require_single_label(model.config, model.config.name_or_path or type(model).__name__)
         self.model = model.eval()
@@ -76,7 +87,9 @@ class Scorer:
         self.tokenizer = tokenizer
         self.metadata = metadata or RewardModelMetadata(loss="unknown", feedback_types=[])
         self.batch_size = batch_size
+        self.overlong: Overlong = overlong or self.metadata.overlong or "drop"
         self.layout = choose_layout(self.model, PaddedLayout(tokenizer.pad_token_id or 0), layout)
+        self._warned_truncation = False
         self.transforms: FittedPipeline | None = None
         self.folder: Path | None = None
         self.fitted: dict[str, FittedEstimate] = {}
@@ -90,6 +103,7 @@ class Scorer:
         device: str | torch.device | None = None,
         dtype: torch.dtype | str = torch.float32,
         layout: LayoutName = "auto",
+        overlong: Overlong | None = None,
         **model_options: Any,
     ) -> Self:
         """Load a reward model: a merged model, a LoRA adapter, or any sequence classifier with one label.
@@ -100,6 +114,7 @@ class Scorer:
             device: by default the accelerator, if there is one.
             dtype: dtype of the parameters; the score head is always in float32.
             layout: layout of the texts in a forward pass.
+            overlong: treatment of a text that does not fit, see `Scorer`.
             model_options: other arguments of `from_pretrained` of the model class.
 
         Raises:
@@ -108,7 +123,9 @@ class Scorer:
         """
         model, tokenizer = load_reward_model(path, dtype=dtype, **model_options)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        return cls.from_loaded(model.to(device), tokenizer, path, batch_size=batch_size, layout=layout)
+        return cls.from_loaded(
+            model.to(device), tokenizer, path, batch_size=batch_size, layout=layout, overlong=overlong
+        )
 
     @classmethod
     def from_loaded(
@@ -154,14 +171,16 @@ class Scorer:
         """Return scale and shift if the scores are `scale * raw score + shift`, else None; `(1, 0)` for raw scores."""
         return (1.0, 0.0) if self.transforms is None else self.transforms.affine()
 
-    def __call__(self, prompts: Sequence[Text], completions: Sequence[Text], **_: Any) -> list[float]:
+    def __call__(self, prompts: Sequence[Text], completions: Sequence[Text], **columns: Any) -> list[float]:
         """Return the score of each completion after its prompt.
 
         Args:
             prompts: one prompt per completion.
             completions: the completions.
+            columns: other arguments of TRL's reward functions. `tools`, `documents`, `system` and
+                `chat_template_kwargs`, with one entry per completion, are arguments of the chat template.
         """
-        return self.score_texts(self.encode_completions(prompts, completions))
+        return self.score_texts(self.encode_completions(prompts, completions, columns))
 
     def score(self, texts: Sequence[Text]) -> list[float]:
         """Return the scores of whole texts or whole conversations.
@@ -271,53 +290,120 @@ class Scorer:
                 "the estimate cannot be rescaled. Use affine transforms, for example "
                 "scorer.with_transforms('standardize')."
             )
-        return Estimator(fitted, self._scores_and_texts, abs(affine[0]) if affine else 1.0)
+        return Estimator(fitted, self.encode_completions, self._scores_and_texts, abs(affine[0]) if affine else 1.0)
 
     def split_steps(self, answer: Answer) -> Answer:
         """Split a whole answer into the steps whose scores are aggregated, if the model was trained on steps."""
         segmentation, (completion,) = self.metadata.segmentation, answer.parts
-        if segmentation is None:
+        if segmentation is None or is_blank(completion):
             return answer
         if isinstance(completion, str):
-            return Answer(answer.prompt, tuple(split_segments(completion, segmentation)))
-        before, last, prompt = completion[:-1], str(completion[-1]["content"]), answer.prompt
+            return replace(answer, parts=tuple(split_segments(completion, segmentation)))
+        before, last, prompt = completion[:-1], completion[-1], answer.prompt
         opening = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt or [])
-        return Answer(opening + before, tuple(split_segments(last, segmentation)))
+        first, *rest = split_segments(content_text([last]), segmentation)
+        return replace(answer, prompt=opening + before, parts=([{**last, "content": first}], *rest))
+
+    def with_overlong(self, overlong: Overlong | None) -> Self:
+        """Return a scorer on the same weights with another treatment of texts that do not fit.
+
+        Args:
+            overlong: `"drop"`, `"truncate_prompt"` or `"error"`, see `Scorer`; None keeps that of this scorer.
+        """
+        scorer = copy.copy(self)
+        scorer.overlong = overlong or self.overlong
+        return scorer
+
+    @property
+    def length_limit(self) -> LengthLimit:
+        """Largest number of tokens of a text: the context, or `max_length` if the training truncated prompts to it."""
+        context, trained = max_context_length(self.model.config), self.metadata.max_length
+        if self._was_trained_on_truncated_prompts and trained and trained < (context or math.inf):
+            return LengthLimit(trained, "max_length of the training", self.overlong)
+        return LengthLimit(context, "the context length of the model", self.overlong)
+
+    @property
+    def _was_trained_on_truncated_prompts(self) -> bool:
+        return self.overlong == self.metadata.overlong == "truncate_prompt"
 
     def encode(self, answer: Answer) -> Encoded:
-        """Tokenize an answer; if it does not fit into the context of the model, truncate the prompt from the left.
+        """Tokenize an answer; the prompt of one that is too long is truncated from the left.
 
         Raises:
-            InvalidFeedbackError: the answer alone does not fit into the context.
+            InvalidFeedbackError: the answer alone does not fit into the context of the model, or the text does not fit
+                and `overlong` is `"error"`.
         """
-        text = encode(render(answer, self.tokenizer, self.metadata.separator), self.tokenizer)
-        context = max_context_length(self.model.config)
-        excess = 0 if context is None else len(text.ids) - context
-        if excess <= 0:
-            return text
-        if excess > text.prompt_length:
+        return self.encode_row([answer])[0]
+
+    def encode_row(self, answers: Sequence[Answer]) -> list[Encoded]:
+        """Tokenize the answers of one row, whose prompts are truncated by the same number of tokens.
+
+        Args:
+            answers: the answers of a row.
+
+        Raises:
+            InvalidFeedbackError: an answer does not fit, see `encode`.
+        """
+        rendered = [render(clean_answer(one), self.tokenizer, self.metadata.separator) for one in answers]
+        whole = [encode(one, self.tokenizer) for one in rendered]
+        return [self.require_fit(one) for one in fit_prompts(whole, self.length_limit.tokens)]
+
+    def require_fit(self, text: Encoded) -> Encoded:
+        """Return a tokenized text that fits into the context of the model.
+
+        Args:
+            text: a text from `encode`, or tokens of a dataset.
+
+        Raises:
+            InvalidFeedbackError: the text does not fit, or its prompt was truncated and `overlong` is `"error"`.
+        """
+        context, length = max_context_length(self.model.config), len(text.ids) + text.removed
+        if context is not None and len(text.ids) > context:
             raise InvalidFeedbackError(
-                f"A text has {len(text.ids)} tokens, and its answer alone more than {context}, the context length of "
+                f"A text has {length} tokens, and its answer alone more than {context}, the context length of "
                 "the model. Shorten the answers (in PPO with --max_completion_length), or use a model with a longer "
                 "context."
             )
-        return cut_prompt(text, excess)
+        if text.removed:
+            self._report_truncation(length, context)
+        return text
 
-    def encode_completions(self, prompts: Sequence[Text | None], completions: Sequence[Text]) -> list[Encoded]:
+    def _report_truncation(self, length: int, context: int | None) -> None:
+        if self.overlong == "error":
+            raise InvalidFeedbackError(
+                f"A text has {length} tokens, more than {context}, the context length of the model. Shorten the "
+                "prompt, or truncate prompts: overlong='truncate_prompt'."
+            )
+        if self.overlong == "drop" and not self._warned_truncation:
+            self._warned_truncation = True
+            logger.warning(
+                "'%s' truncates a prompt on the left, because the text has %d tokens and the model has a context of "
+                "%d. Further prompts are truncated without a warning. Set overlong='truncate_prompt' to accept this, "
+                "or overlong='error' to stop.",
+                self.__name__, length, context,
+            )  # fmt: skip
+
+    def encode_completions(
+        self,
+        prompts: Sequence[Text | None],
+        completions: Sequence[Text],
+        columns: Mapping[str, Any] | None = None,
+    ) -> list[Encoded]:
         """Tokenize completions after their prompts, split into steps if the model was trained on steps.
 
         Args:
             prompts: one prompt per completion; None for a whole text.
             completions: the completions.
-        """
-        answers = [Answer(prompt, (completion,)) for prompt, completion in zip(prompts, completions, strict=True)]
-        return [self.encode(self.split_steps(answer)) for answer in answers]
+            columns: arguments of the chat template, see `__call__`.
 
-    def _scores_and_texts(
-        self, prompts: Sequence[Text], completions: Sequence[Text]
-    ) -> tuple[list[float], ScoredTexts]:
-        """Return the scores of completions, and the raw scores with features in float32."""
-        parts = self.score_parts(self.encode_completions(prompts, completions), features=True)
+        Raises:
+            InvalidFeedbackError: a completion is null, or does not fit into the context of the model.
+        """
+        return [self.encode(self.split_steps(one)) for one in completion_answers(prompts, completions, columns)]
+
+    def _scores_and_texts(self, encoded: Sequence[Encoded]) -> tuple[list[float], ScoredTexts]:
+        """Return the scores of tokenized texts, and the raw scores with features in float32."""
+        parts = self.score_parts(encoded, features=True)
         texts = ScoredTexts.concatenate([self.aggregate(part) for part in parts])
         return self.transform(texts), ScoredTexts(texts.scores.float(), texts.features, texts.lengths.float())
 

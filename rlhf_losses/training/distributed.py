@@ -121,4 +121,5 @@ def _row_without_scores(row: EncodedRow) -> EncodedRow:
         "feedback_to_score": [],
         "feedback_types": [],
         "length": 1,
+        "removed": 0,
     }

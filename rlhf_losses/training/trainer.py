@@ -321,6 +321,7 @@ class RewardTrainer(trl.RewardTrainer):
             segmentation=self.data.segmentation,
             separator=self.args.step_separator,
             overlong=self.args.overlong,
+            max_length=self.args.max_length,
             loss_parameters=self.loss_parameters.to_dict(),
         )
 

@@ -6,6 +6,7 @@ from typing import TypeAlias
 from transformers import PreTrainedTokenizerBase
 
 from rlhf_losses.data import LengthLimit, RowEncoder, check_dataset, prepare, required_feedback_types
+from rlhf_losses.data.answers import row_answers
 from rlhf_losses.data.dataset import AnyDataset, add_prompt_weights, column_names, group_ratings
 from rlhf_losses.data.rows import FeedbackTypes, feedback_types_in_row
 from rlhf_losses.data.segmentation import infer_segmentation, join_segments
@@ -107,6 +108,6 @@ def _infer_segmentation(train: AnyDataset, feedback_types: FeedbackTypes, separa
         answer
         for row in islice(train, INSPECTED_ROWS)
         for feedback_type in feedback_types_in_row(row, stepwise)
-        for answer in feedback_type.answers(row)
+        for answer in row_answers(row, feedback_type)
     ]
     return infer_segmentation([join_segments([str(part) for part in answer.parts], separator) for answer in answers])

@@ -53,7 +53,7 @@ def test_the_prompts_of_a_row_are_truncated_by_the_same_number_of_tokens(charact
 
 def test_truncating_a_prompt_shifts_the_score_positions():
     cut = cut_prompt(Encoded(ids=[1, 7, 8, 9, 5, 2], positions=(4, 5), prompt=(1, 4)), 2)
-    assert cut == Encoded(ids=[1, 9, 5, 2], positions=(2, 3), prompt=(1, 2))
+    assert cut == Encoded(ids=[1, 9, 5, 2], positions=(2, 3), prompt=(1, 2), removed=2)
 
 
 def test_a_tokenized_pair_is_used_unchanged(character_tokenizer):

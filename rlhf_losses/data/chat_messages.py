@@ -1,0 +1,112 @@
+"""Messages of conversations as they are rendered: without null keys, and with texts as contents."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rlhf_losses.errors import InvalidFeedbackError
+from rlhf_losses.feedback.base import Messages
+
+ENVELOPE = ("role", "name")
+"""Keys of a message that are not part of what it says."""
+
+
+def clean_messages(messages: Sequence[Any]) -> Messages:
+    """Return messages without null keys; a content of text parts becomes one text.
+
+    Arrow tables store null for every key that a message or a tool call never had, so null and a missing key are the
+    same.
+
+    Args:
+        messages: messages with a role and a content or tool calls.
+
+    Raises:
+        InvalidFeedbackError: an entry is not a message, has a content that is not text, or says nothing.
+
+    Examples:
+        >>> clean_messages([{"role": "user", "content": [{"type": "text", "text": "Why?"}], "tool_calls": None}])
+        [{'role': 'user', 'content': 'Why?'}]
+    """
+    return [_clean_message(message, index) for index, message in enumerate(messages)]
+
+
+def without_nulls(value: Any) -> Any:
+    """Return JSON data without the keys whose value is null, at every depth.
+
+    Examples:
+        >>> without_nulls({"name": "search", "arguments": {"query": None, "limits": [{"low": 1, "high": None}]}})
+        {'name': 'search', 'arguments': {'limits': [{'low': 1}]}}
+    """
+    if isinstance(value, Mapping):
+        return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [without_nulls(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def is_message(value: Any) -> bool:
+    """Return whether a value is a message: a mapping with a role."""
+    return isinstance(value, Mapping) and isinstance(value.get("role"), str)
+
+
+def content_text(content: str | Messages) -> str:
+    """Return a text, or the joined contents of messages.
+
+    Examples:
+        >>> content_text([{"role": "assistant", "content": "4"}])
+        '4'
+    """
+    return content if isinstance(content, str) else "".join(str(message.get("content") or "") for message in content)
+
+
+def is_blank(content: str | Messages | None) -> bool:
+    """Return whether a text or every message of a conversation is empty. A message with tool calls is not empty.
+
+    Examples:
+        >>> is_blank(" "), is_blank([{"role": "assistant", "content": "", "tool_calls": [{"name": "search"}]}])
+        (True, False)
+    """
+    if isinstance(content, list):
+        return all(is_blank(message.get("content")) and not message.get("tool_calls") for message in content)
+    # JSON may hold an answer like true or 4, which is rendered as text.
+    return content is None or not str(content).strip()
+
+
+def _clean_message(message: Any, index: int) -> dict[str, Any]:
+    if not is_message(message):
+        raise InvalidFeedbackError(
+            f"Message {index} is {message!r:.80}, which has no role. Write messages as "
+            '{"role": "user", "content": "..."}, or choose a dataset converter.'
+        )
+    cleaned: dict[str, Any] = without_nulls(message)
+    if set(cleaned) <= set(ENVELOPE):
+        raise InvalidFeedbackError(
+            f"Message {index}, of the role '{cleaned['role']}', has neither a content nor tool calls (null), so there "
+            "is no text. Add the content, or drop the row."
+        )
+    if "content" in cleaned:
+        cleaned["content"] = _text_of(cleaned["content"], index)
+    return cleaned
+
+
+def _text_of(content: Any, index: int) -> str:
+    """Return a content as text; the texts of its parts are joined."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, bool | int | float):  # JSON may hold an answer like 4
+        return str(content)
+    if isinstance(content, list):
+        return "".join(_texts_of(content, index))
+    raise InvalidFeedbackError(
+        f"Message {index} has the content {content!r:.80}, which is neither a text nor a list of text parts. Write the "
+        "content as a string."
+    )
+
+
+def _texts_of(parts: Iterable[Any], index: int) -> Iterable[str]:
+    for part in parts:
+        text = part if isinstance(part, str) else part.get("text") if isinstance(part, Mapping) else None
+        if not isinstance(text, str):
+            kind = part.get("type", "unknown") if isinstance(part, Mapping) else type(part).__name__
+            raise InvalidFeedbackError(
+                f"Message {index} has a part of the type '{kind}', but reward models of this library read text only. "
+                "Remove the part, or drop the row."
+            )
+        yield text
