@@ -20,7 +20,7 @@ from rlhf_losses.cli.scorer_arguments import (
     selected_scorer,
 )
 from rlhf_losses.data import convert_dataset
-from rlhf_losses.data.tokenization import Encoded
+from rlhf_losses.data.tokenization import Encoded, cut_prompt
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError, OutputExistsError
 from rlhf_losses.scoring import Estimator, Scorer
 
@@ -120,8 +120,10 @@ def score_rows(
                 yield location, result | truncated
 
 
-def encode_row(scorer: Scorer, row: Mapping[str, Any], number: int) -> Iterator[tuple[RowText, Encoded | str]]:
+def encode_row(scorer: Scorer, row: Mapping[str, Any], number: int) -> list[tuple[RowText, Encoded | str]]:
     """Return the texts of a row with their tokens, or with the reason why they cannot be scored.
+
+    If a prompt is truncated, the other prompts of the row are truncated by the same number of tokens, as in training.
 
     Args:
         scorer: the reward model.
@@ -131,14 +133,24 @@ def encode_row(scorer: Scorer, row: Mapping[str, Any], number: int) -> Iterator[
     Raises:
         InvalidFeedbackError: a text is too long, and `overlong` is `"error"`.
     """
-    strict = scorer.with_overlong("error") if scorer.overlong == "drop" else scorer
-    for text in row_texts(row, number, scorer.metadata):
-        try:
-            yield text, encode_text(strict, text, row)
-        except InvalidFeedbackError as error:
-            if scorer.overlong == "error":
-                raise InvalidFeedbackError(f"Row {number}: {error}") from None
-            yield text, str(error)
+    texts = row_texts(row, number, scorer.metadata)
+    encoded = [_encode_or_explain(scorer, text, row, number) for text in texts]
+    removed = max((one.removed for one in encoded if isinstance(one, Encoded)), default=0)
+    cut = [_cut_to(one, removed) if isinstance(one, Encoded) else one for one in encoded]
+    return list(zip(texts, cut, strict=True))
+
+
+def _encode_or_explain(scorer: Scorer, text: RowText, row: Mapping[str, Any], number: int) -> Encoded | str:
+    try:
+        return encode_text(scorer.with_overlong("error") if scorer.overlong == "drop" else scorer, text, row)
+    except InvalidFeedbackError as error:
+        if scorer.overlong == "error":
+            raise InvalidFeedbackError(f"Row {number}: {error}") from None
+        return str(error)
+
+
+def _cut_to(text: Encoded, removed: int) -> Encoded:
+    return cut_prompt(text, min(removed - text.removed, text.prompt_length))
 
 
 def score_whole(scorer: Scorer, estimator: Estimator | None, texts: Sequence[Encoded]) -> list[list[Result]]:
