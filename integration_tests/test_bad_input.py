@@ -345,3 +345,24 @@ def test_rows_of_different_feedback_types_train_their_terms(language_model, sett
     (batch,) = trainer.data_collator([trainer.train_dataset[i] for i in range(4)])["passes"]
     assert StepLoss(trainer.objective).begin([batch]).tolist() == [2, 3]
     trainer.train()
+
+
+@pytest.mark.parametrize("source", ["saved with the model", "file"])
+def test_a_conversation_that_the_template_refuses_is_named_before_the_model_is_loaded(
+    language_model, settings, other_tokenizer, tmp_path, monkeypatch, source
+):
+    template = (
+        "{% for m in messages %}{% if loop.index0 % 2 != (m['role'] == 'assistant') | int %}"
+        "{{ raise_exception('roles must alternate') }}{% endif %}{{ m['content'] }}{% endfor %}"
+    )
+    other_tokenizer.chat_template = template if source == "saved with the model" else None
+    file = tmp_path / "chat.jinja"
+    file.write_text(template)
+    more = {} if source == "saved with the model" else {"chat_template_path": str(file)}
+    good, bad = ([{"role": role, "content": "a"}] for role in ("assistant", "user"))
+    rows = [{"prompt": bad, "chosen": good, "rejected": good}, {"prompt": bad, "chosen": good, "rejected": bad}]
+    monkeypatch.setattr("trl.RewardTrainer.__init__", lambda *_, **__: pytest.fail("the model is loaded"))
+    with pytest.raises(InvalidFeedbackError, match=r"Row 1 of train data: .*roles user, user.*roles must alternate"):
+        RewardTrainer(
+            language_model, RewardConfig(**settings(**more)), Dataset.from_list(rows), processing_class=other_tokenizer
+        )

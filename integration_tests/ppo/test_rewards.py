@@ -119,3 +119,37 @@ def test_training_with_whitened_rewards_and_clipped_scores(make_trainer):
     trainer = trained(make_trainer(length, changes={"whiten_rewards": True, "score_clip": 2.0, "max_steps": 2}))
     assert all(math.isfinite(entry["loss"]) for entry in steps(trainer))
     assert steps(trainer)[0]["objective/rlhf_reward"] == pytest.approx(2.0, abs=0.01)
+
+
+TRIMMING = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] | trim }}{{ eos_token }}{% endfor %}"
+
+
+@pytest.mark.parametrize("completion", ["Go on. Stop!", "  Go on. Stop!\n", "\n\nGo on. Stop!"])
+def test_steps_are_scored_under_a_template_that_trims(reward_model, other_tokenizer, completion):
+    other_tokenizer.chat_template = TRIMMING
+    metadata = RewardModelMetadata("segment_hinge", ["Steps"], segmentation="sentences")
+    scorer = Scorer(reward_model, other_tokenizer, metadata)
+    prompt, rewards = [{"role": "user", "content": "Say it."}], StepRewards(scorer)
+    (total,) = rewards([prompt], [[{"role": "assistant", "content": completion}]])
+    expected = scorer.score_steps(prompt, ["Go on. ", "Stop!"])
+    assert total == pytest.approx(sum(expected), abs=1e-5)
+    ids = other_tokenizer(completion, add_special_tokens=False)["input_ids"]
+    (row,) = rewards.token_rewards([ids], other_tokenizer)
+    assert row[completion.index(".")] == pytest.approx(expected[0], abs=1e-5)
+    assert row[-1] == pytest.approx(expected[1], abs=1e-5)
+
+
+def test_scorers_read_the_template_arguments_of_rows_and_of_the_run(make_trainer, reward_model, other_tokenizer):
+    """The text in a rollout has the arguments of the row, and those of the run where the row has none."""
+    other_tokenizer.chat_template = "{{ mood }}{% for m in messages %}{{ m['role'] }}{{ m['content'] }}{% endfor %}"
+    scorer = Scorer(reward_model, other_tokenizer)
+    read, original = [], scorer.encode
+    scorer.encode = lambda answer: read.append(original(answer)) or read[-1]
+    prompt = [{"role": "user", "content": "Hi"}]
+    rows = [
+        {"prompt": prompt, "chat_template_kwargs": {"mood": "kind"}},
+        {"prompt": prompt, "chat_template_kwargs": {}},
+    ]
+    trainer = make_trainer(scorer, changes={"chat_template_kwargs": {"mood": "grim"}})
+    trainer._generate_and_score_completions([dict(row) for row in rows])
+    assert [other_tokenizer.decode(text.ids)[:8] for text in read[-2:]] == ["kinduser", "grimuser"]

@@ -110,6 +110,9 @@ class RewardTrainer(trl.RewardTrainer):
         tokenizer = processing_class or validation.load_tokenizer(model, args)
         configure_special_tokens(tokenizer, args.eos_token, args.pad_token)
         args.pad_token = None  # deprecated in TRL; the tokenizer has the token now
+        if validation.set_chat_template(tokenizer, args.chat_template_path):
+            # Before the weights are loaded; TRL leaves tokenized data unchanged.
+            self.data.prepare(tokenizer, self.context_length)
         padded = PaddedLayout(int(tokenizer.pad_token_id), args.pad_to_multiple_of)
         super().__init__(
             model=model,

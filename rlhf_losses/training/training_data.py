@@ -60,6 +60,17 @@ class TrainingData:
         inferred = _infer_segmentation(self.train, self.feedback_types, args.step_separator)
         self.segmentation = inferred and (args.segmentation or inferred)
 
+    def prepare(self, tokenizer: PreTrainedTokenizerBase, context_length: int | None) -> None:
+        """Tokenize all datasets; see `prepared`."""
+        self.train = self.prepared(self.train, tokenizer, context_length, "train data")
+        if isinstance(self.evaluation, dict):
+            self.evaluation = {
+                name: self.prepared(data, tokenizer, context_length, f"{name} data")
+                for name, data in self.evaluation.items()
+            }
+        elif self.evaluation is not None:
+            self.evaluation = self.prepared(self.evaluation, tokenizer, context_length, "eval data")
+
     def prepared(
         self, dataset: AnyDataset, tokenizer: PreTrainedTokenizerBase, context_length: int | None, name: str
     ) -> AnyDataset:

@@ -2,6 +2,7 @@
 
 import logging
 from copy import copy
+from pathlib import Path
 from typing import Any
 
 from peft import LoraConfig, PeftConfig, PeftModel, TaskType
@@ -116,6 +117,23 @@ def load_tokenizer(model: str | PreTrainedModel | PeftModel, args: RewardConfig)
     return AutoTokenizer.from_pretrained(
         path, revision=options.get("revision"), trust_remote_code=args.trust_remote_code
     )
+
+
+def set_chat_template(tokenizer: PreTrainedTokenizerBase, path: str | None) -> bool:
+    """Set the chat template of a tokenizer, and return whether the tokenizer is final.
+
+    TRL copies a template from another tokenizer after it has loaded the model, because it may add tokens to both.
+
+    Args:
+        tokenizer: tokenizer of the model; it changes in place.
+        path: `chat_template_path`: a Jinja file, the name of another tokenizer, or None for no change.
+    """
+    if path is None:
+        return True
+    if not (Path(path).is_file() and path.endswith((".jinja", ".j2"))):
+        return False
+    tokenizer.chat_template = Path(path).read_text(encoding="utf-8")
+    return True
 
 
 def warn_about_longrope(config: Any, args: RewardConfig) -> None:

@@ -3,11 +3,13 @@
 import pytest
 import torch
 
+from rlhf_losses import segment_rating
 from rlhf_losses.data import RowEncoder, join_feedback
-from rlhf_losses.data.rows import FEEDBACK_COLUMNS, PREPARED_COLUMNS, row_feedback
+from rlhf_losses.data.rows import FEEDBACK_COLUMNS, PREPARED_COLUMNS, feedback_types_in_row, row_feedback
 from rlhf_losses.data.tokenization import Encoded, cut_prompt
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback import Labels, Mixed, Pairs, Rankings, Ratings, Steps
+from rlhf_losses.metrics import agreement
 
 
 def words(tokenizer, ids):
@@ -71,6 +73,24 @@ def test_score_lengths_count_answer_tokens_up_to_each_score(character_tokenizer)
     row = {"prompt": "abc ", "completions": ["de. ", "f"], "labels": [1, 0]}
     encoded = RowEncoder(character_tokenizer, (Steps,)).encode(row)
     assert encoded["score_length"] == [len("de. "), len("de. f") + 1]  # EOS is the last token of the answer
+
+
+@pytest.mark.parametrize("ignored", [None, -100, -100.0])
+def test_steps_that_nobody_judged_are_left_out_of_the_feedback(character_tokenizer, ignored):
+    row = {"prompt": "q ", "completions": ["a. ", "b. ", "c"], "labels": [0.5, ignored, 1.0]}
+    encoded = RowEncoder(character_tokenizer, (Steps,)).encode(row)
+    steps = row_feedback(row, (Steps,)).convert_to(Steps)
+    assert steps.values.tolist() == [0.5, 1.0]
+    assert [encoded["feedback_to_score"][at] for at in steps.steps.tolist()] == [0, 2]
+    scores = torch.tensor([3.0, 100.0, -1.0])
+    assert segment_rating(scores, steps).item() == pytest.approx(((3 - 0.5) ** 2 + (-1 - 1) ** 2) / 2)
+    assert agreement(scores, Steps.from_row(row | {"labels": [1, ignored, 1]}))["accuracy"].mean == 0.5
+
+
+def test_a_row_in_which_nobody_judged_a_step_has_no_feedback():
+    row = {"completions": ["a", "b"], "labels": [None, -100]}
+    assert feedback_types_in_row(row, (Steps,)) == ()
+    assert feedback_types_in_row(row | {"labels": [None, 0]}, (Steps,)) == (Steps,)
 
 
 def test_joined_feedback_shifts_the_positions_of_each_row_by_the_scores_before_it():

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from ppo_runs import byte_tokenizer
 from tiny_llama import tiny_classifier
 
+from rlhf_losses.data.chat_messages import content_text
 from rlhf_losses.errors import InvalidFeedbackError, InvalidSettingError, UnsupportedModelError
 from rlhf_losses.ppo.reward_functions import (
     StepMeanRewards,
@@ -36,7 +37,7 @@ class Lengths(Scorer):
         self.transforms = None
 
     def score_answers(self, answers):
-        return [[float(len(part)) for part in answer.parts] for answer in answers]
+        return [[float(len(content_text(part))) for part in answer.parts] for answer in answers]
 
 
 def ids_of(text, eos=True):
@@ -85,6 +86,23 @@ def test_steps_of_a_conversation_are_those_of_its_last_message():
     rewards([prompt], [answer])
     (row,) = rewards.token_rewards([ids_of("Go on. Stop!")], Letters())
     assert assigned(row) == {5: 7.0, 12: 5.0}
+
+
+@pytest.mark.parametrize("text", ["  Go on. Stop!", "\n\nGo on. Stop!\n", "Go on. Stop!  ", " \n"])
+def test_white_space_at_the_edges_of_a_completion_is_no_step(text):
+    rewards = StepRewards(Lengths("sentences"))
+    (total,) = rewards([""], [text])
+    (row,) = rewards.token_rewards([ids_of(text)], Letters())
+    ends = [index for index, letter in enumerate(text) if letter == "."] + [len(text)]
+    assert list(assigned(row)) == ends
+    assert sum(assigned(row).values()) == total == len(text)
+
+
+def test_steps_are_found_if_decoding_has_other_white_space():
+    rewards = StepRewards(Lengths("sentences"))
+    rewards([""], ["Go on. Stop!"])
+    (row,) = rewards.token_rewards([ids_of(" Go on.  Stop!\n")], Letters())
+    assert list(assigned(row)) == [6, 15]
 
 
 def test_steps_that_are_not_in_the_tokens_are_refused():
