@@ -1,5 +1,6 @@
 """Messages of conversations as they are rendered: without null keys, and with texts as contents."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ def clean_messages(messages: Sequence[Any]) -> Messages:
     """Return messages without null keys; a content of text parts becomes one text.
 
     Arrow tables store null for every key that a message or a tool call never had, so null and a missing key are the
-    same.
+    same. A message with tool calls alone has an empty content.
 
     Args:
         messages: messages with a role and a content or tool calls.
@@ -81,9 +82,48 @@ def _clean_message(message: Any, index: int) -> dict[str, Any]:
             f"Message {index}, of the role '{cleaned['role']}', has neither a content nor tool calls (null), so there "
             "is no text. Add the content, or drop the row."
         )
-    if "content" in cleaned:
-        cleaned["content"] = _text_of(cleaned["content"], index)
+    # Some templates refuse a missing content, and none renders an empty one.
+    cleaned["content"] = _text_of(cleaned.get("content", ""), index)
     return cleaned
+
+
+def convert_tool_arguments(messages: Messages) -> Messages:
+    """Return messages whose tool calls have their arguments as an object where they were JSON text, and vice versa.
+
+    Args:
+        messages: messages of a conversation.
+
+    Examples:
+        >>> call = {"function": {"name": "search", "arguments": '{"query": "cats"}'}}
+        >>> convert_tool_arguments([{"role": "assistant", "tool_calls": [call]}])[0]["tool_calls"][0]["function"]
+        {'name': 'search', 'arguments': {'query': 'cats'}}
+    """
+    return [
+        {**message, "tool_calls": [_convert_call(call) for call in message["tool_calls"]]}
+        if message.get("tool_calls")
+        else message
+        for message in messages
+    ]
+
+
+def tool_names(message: Mapping[str, Any]) -> list[str]:
+    """Return the names of the functions that a message calls."""
+    calls = [call.get("function", call) for call in message.get("tool_calls") or [] if isinstance(call, Mapping)]
+    return [str(call["name"]) for call in calls if "name" in call]
+
+
+def _convert_call(call: Any) -> Any:
+    if not isinstance(call, Mapping):
+        return call
+    if isinstance(call.get("function"), Mapping):
+        return {**call, "function": _convert_call(call["function"])}
+    arguments = call.get("arguments")
+    if isinstance(arguments, Mapping):
+        return {**call, "arguments": json.dumps(arguments, ensure_ascii=False)}
+    try:
+        return {**call, "arguments": json.loads(arguments)} if isinstance(arguments, str) else call
+    except ValueError:
+        return call
 
 
 def _text_of(content: Any, index: int) -> str:

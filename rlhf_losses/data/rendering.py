@@ -12,7 +12,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from rlhf_losses.data.chat_messages import content_text
+from rlhf_losses.data.chat_messages import content_text, convert_tool_arguments, tool_names
 from rlhf_losses.data.segmentation import join_segments, locate_segments
 from rlhf_losses.data.template_arguments import has_variable
 from rlhf_losses.errors import InvalidFeedbackError, UnsupportedModelError
@@ -109,13 +109,24 @@ class ChatTemplate:
         if generation_prompt:
             arguments["add_generation_prompt"] = True
         try:
-            return str(self.tokenizer.apply_chat_template(messages, tokenize=False, **arguments))
+            return self._apply(messages, arguments)
         except Exception as error:  # a chat template is a program that can raise any error
             roles = ", ".join(str(message["role"]) for message in messages) or "none"
             raise InvalidFeedbackError(
                 f"The chat template cannot render a conversation with the roles {roles}: "
                 f"{type(error).__name__}: {error}. Change the messages or drop the row, or use another chat template."
             ) from error
+
+    def _apply(self, messages: Messages, arguments: dict[str, Any]) -> str:
+        """Return the text; a template that refuses the arguments of tool calls receives them in their other form."""
+        converted = convert_tool_arguments(messages)
+        for form in (messages, converted):
+            try:
+                return str(self.tokenizer.apply_chat_template(form, tokenize=False, **arguments))
+            except Exception:  # a chat template is a program that can raise any error
+                if messages == converted:
+                    raise
+        return str(self.tokenizer.apply_chat_template(messages, tokenize=False, **arguments))
 
     def _source(self) -> str:
         """Return the text of the template."""
@@ -154,6 +165,7 @@ def _render_conversation(answer: Answer, template: ChatTemplate, separator: str)
     parts = join_segments([content_text(part) for part in answer.parts], separator) if stepwise else []
     reply = [_stepwise_reply(answer.parts[0], parts)] if stepwise else _messages(answer.parts[0], "assistant")
     text = template.render(prompt + reply)
+    _require_tool_calls(reply, text)
     prompt_end = _prompt_end(prompt, reply, text, template)
     if not stepwise:
         return Rendered(text, prompt_end, (len(text),), special_tokens=False)
@@ -164,6 +176,16 @@ def _render_conversation(answer: Answer, template: ChatTemplate, separator: str)
             "Use a template that keeps message contents unchanged, or give the data as plain text."
         )
     return Rendered(text, prompt_end, (*ends[:-1], len(text)), special_tokens=False)
+
+
+def _require_tool_calls(reply: Messages, text: str) -> None:
+    """Raise `InvalidFeedbackError` if a template does not render the tool calls of an answer."""
+    lost = next((name for message in reply for name in tool_names(message) if name not in text), None)
+    if lost is not None:
+        raise InvalidFeedbackError(
+            f"The answer calls the tool '{lost}', but the chat template does not render tool calls, so the model would "
+            "not read the call. Use a chat template with tools, or drop the row."
+        )
 
 
 def _prompt_end(prompt: Messages, reply: Messages, text: str, template: ChatTemplate) -> int:

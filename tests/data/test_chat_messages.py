@@ -1,8 +1,17 @@
 """Messages as they are stored in files: with null keys, with parts as contents, or broken."""
 
+import json
+
 import pytest
 
-from rlhf_losses.data.chat_messages import clean_messages, content_text, is_blank, without_nulls
+from rlhf_losses.data.chat_messages import (
+    clean_messages,
+    content_text,
+    convert_tool_arguments,
+    is_blank,
+    tool_names,
+    without_nulls,
+)
 from rlhf_losses.errors import InvalidFeedbackError
 
 CALL = {"type": "function", "function": {"name": "search", "arguments": {"query": "cats"}}}
@@ -17,7 +26,7 @@ def test_keys_that_an_arrow_table_fills_with_null_are_removed_at_every_depth():
             {**CALL, "id": None, "function": {"name": "search", "arguments": {"query": "cats", "city": None}}}
         ],
     }
-    assert clean_messages([stored]) == [{"role": "assistant", "tool_calls": [CALL]}]
+    assert clean_messages([stored]) == [{"role": "assistant", "tool_calls": [CALL], "content": ""}]
 
 
 def test_values_that_are_false_or_empty_are_kept():
@@ -69,3 +78,11 @@ def test_a_message_with_tool_calls_is_not_blank():
 
 def test_the_text_of_messages_is_the_text_of_their_contents():
     assert content_text([{"role": "user", "content": "a"}, {"role": "assistant", "tool_calls": [CALL]}]) == "a"
+
+
+def test_arguments_of_tool_calls_are_converted_to_json_text_and_back():
+    message = {"role": "assistant", "tool_calls": [CALL, {"name": "plain", "arguments": "{broken"}]}
+    (once,) = convert_tool_arguments([message])
+    assert json.loads(once["tool_calls"][0]["function"]["arguments"]) == {"query": "cats"}
+    assert convert_tool_arguments([once]) == [message]
+    assert tool_names(message) == ["search", "plain"]

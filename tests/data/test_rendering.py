@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 
+from rlhf_losses.data.answers import clean_answer
 from rlhf_losses.data.rendering import render, requires_parts
 from rlhf_losses.data.tokenization import encode
 from rlhf_losses.errors import InvalidFeedbackError
@@ -19,6 +20,12 @@ TEMPLATES = {
 
 DROPS_REASONING = {"deepseek_r1_distill", "deepseekv3", "deepseekv3_training"}
 """Templates that remove the text before `</think>` from an answer."""
+
+WITHOUT_TOOL_CALLS = {
+    "cohere", "cohere2", "deepseek_r1_distill", "gemma", "gemma3", "idefics3", "lfm2", "llama3", "llava_next", "phi3",
+    "phi3_5", "qwen2_5_vl", "smolvlm",
+}  # fmt: skip
+"""Templates that render no tool calls."""
 
 QUESTION = [{"role": "user", "content": "What is 2 + 2, and 4 + 2?"}]
 
@@ -124,6 +131,42 @@ def test_a_template_that_refuses_the_prompt_alone_renders_the_conversation(templ
     )
     rendered = render(Answer(QUESTION, ([{"role": "assistant", "content": "six"}],)), templated(needs_user))
     assert rendered.text[rendered.prompt_end :] == "six."
+
+
+@pytest.mark.upstream
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_tool_calls_are_rendered_alike_for_every_form_of_their_message_or_refused(templated, template):
+    """Six forms occur in public data: arguments as an object or as JSON text; content missing, empty or null."""
+    tokenizer = templated(TEMPLATES[template])
+    forms = [
+        {
+            "role": "assistant",
+            "tool_calls": [{"type": "function", "function": {"name": "search", "arguments": arguments}}],
+        }
+        | content
+        for arguments in ({"q": "c"}, '{"q": "c"}')
+        for content in ({}, {"content": ""}, {"content": None})
+    ]
+    answers = [clean_answer(Answer(QUESTION, ([form],))) for form in forms]
+    if template.removesuffix("_training") in WITHOUT_TOOL_CALLS:
+        for answer in answers:
+            with pytest.raises(InvalidFeedbackError, match=r"does not render tool calls|cannot render"):
+                render(answer, tokenizer)
+        return
+    texts = [render(answer, tokenizer).text for answer in answers]
+    assert len(set(texts[:3])) == len(set(texts[3:])) == 1
+    assert all("search" in text for text in texts)
+
+
+@pytest.mark.parametrize("post_processor", [True, False])
+def test_a_conversation_has_one_bos_token(templated, post_processor):
+    """The tokenizer adds BOS to plain texts, and the template has its own."""
+    tokenizer = templated("<bos>{% for m in messages %}{{ m['content'] }}<eos>{% endfor %}")
+    if not post_processor:
+        tokenizer.backend_tokenizer.post_processor = None
+    ids = encode(render(Answer(QUESTION, ("yes",)), tokenizer), tokenizer).ids
+    assert ids.count(tokenizer.bos_token_id) == 1
+    assert ids[0] == tokenizer.bos_token_id
 
 
 SYSTEM_FIRST = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{% endfor %}"

@@ -49,7 +49,7 @@ def test_prompts_truncated_for_a_reward_model_are_reported(config, caplog):
     (record,) = caplog.records
     message = record.getMessage()
     assert "2 of 3 prompts may be truncated" in message
-    assert "'reward_model', whose context is 32" in message
+    assert "'reward_model', whose limit is 32" in message
     assert "with a completion of 8 they have up to 49." in message
     assert "Shorten these prompts, or lower --max_completion_length." in message
 
