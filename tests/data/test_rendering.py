@@ -99,11 +99,8 @@ def test_a_whole_answer_is_rendered_as_the_tokenizer_renders_it(templated, templ
 
 @pytest.mark.upstream
 def test_templates_of_image_models_receive_parts():
-    assert {name.removesuffix("_training") for name in TEMPLATES if requires_parts(TEMPLATES[name])} == {
-        "idefics3",
-        "llava_next",
-        "smolvlm",
-    }
+    found = {name.removesuffix("_training") for name in TEMPLATES if requires_parts(TEMPLATES[name])}
+    assert found == {"idefics3", "llava_next", "smolvlm"} & set(TEMPLATES)
 
 
 ALTERNATE = (
