@@ -77,15 +77,17 @@ def clean_answer(answer: Answer) -> Answer:
         answer: an answer.
 
     Raises:
-        InvalidFeedbackError: a part of the answer is null, or a message has no text.
+        InvalidFeedbackError: a part of the answer is null or no text, or a message has no text.
     """
     for index, part in enumerate(answer.parts):
-        if part is None or (isinstance(part, list) and not part):
-            which = f"Step {index}" if len(answer.parts) > 1 else "An answer"
+        name = f"Step {index}" if len(answer.parts) > 1 else "An answer"
+        if part is None or part == []:
             found = "null" if part is None else "a list without messages"
             raise InvalidFeedbackError(
-                f"{which} of the row is {found}, so there is no text to score. Add the text, or drop the row."
+                f"{name} of the row is {found}, so there is no text to score. Add the text, or drop the row."
             )
+        _require_content(part, f"{name} of the row")
+    _require_content(answer.prompt, "The prompt of the row")
     return replace(answer, prompt=_clean(answer.prompt), parts=tuple(_clean(part) for part in answer.parts))
 
 
@@ -110,6 +112,15 @@ def split_shared_prompt(answers: list[Answer]) -> list[Answer]:
         replace(answer, prompt=one[:shared], parts=(one[shared:],))
         for answer, one in zip(answers, messages, strict=True)
     ]
+
+
+def _require_content(content: Any, name: str) -> None:
+    """Raise `InvalidFeedbackError` unless a value is a text or a list of messages; JSON may hold a number as a text."""
+    if content is not None and not isinstance(content, str | list | bool | int | float):
+        raise InvalidFeedbackError(
+            f"{name} is {content!r:.80} of the type {type(content).__name__}, which is neither a text nor a list of "
+            "messages. Write a text, or a list of messages with a role and a content."
+        )
 
 
 def _clean(content: Any) -> Any:

@@ -38,6 +38,19 @@ def test_a_null_answer_is_refused(feedback_type, row):
         row_answers({"prompt": "An animal: ", **row}, feedback_type)
 
 
+@pytest.mark.parametrize("value", [HI, b"text", {"text": "a"}, [1, 2], [["a"]], object()])
+@pytest.mark.parametrize("column", ["prompt", "completion"])
+def test_a_value_that_is_neither_text_nor_messages_is_refused(column, value):
+    row = {"prompt": "p", "completion": "c", "label": True, column: value}
+    with pytest.raises(InvalidFeedbackError, match=r"neither a text nor a list of messages|has no role"):
+        row_answers(row, Labels)
+
+
+@pytest.mark.parametrize("value", [True, 4, 0.5])
+def test_numbers_in_json_are_texts(value):
+    assert row_answers({"completion": value, "label": True}, Labels)[0].parts == (value,)
+
+
 @pytest.mark.parametrize(
     ("feedback_type", "row"),
     [
