@@ -1,9 +1,7 @@
-"""Monitoring of a PPO run: metrics, the table of completions, a sanity check of the first rollout, times per phase."""
+"""Monitoring of a PPO run: metrics, the table of completions, and a sanity check of the first rollout."""
 
-import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, MutableSequence, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, MutableSequence, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -11,7 +9,7 @@ from accelerate.utils import gather
 from jaxtyping import Float
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase, TrainerCallback
+from transformers import PreTrainedTokenizerBase
 
 from rlhf_losses.ppo.critic_init import has_vocabulary_of
 from rlhf_losses.ppo.formulas import (
@@ -23,6 +21,7 @@ from rlhf_losses.ppo.formulas import (
     mean_per_completion,
     single_process,
 )
+from rlhf_losses.ppo.phase_timer import PhaseTimer
 from rlhf_losses.ppo.reward_functions import find_scorers
 from rlhf_losses.ppo.rewards import PerTokenRewards
 from rlhf_losses.ppo.rollout import Rollout
@@ -332,93 +331,3 @@ def format_completion(
             pieces.append(f"{tokenizer.decode(pending)}[{reward:+.4f}]")
             pending = []
     return "".join([*pieces, tokenizer.decode(pending)]).replace("\n", "⏎")
-
-
-UPDATE_PHASE = "update"
-"""The phase of a step while no other one is active: losses, gradients and the optimizer."""
-
-
-class PhaseTimer(TrainerCallback):
-    """Measure the share of each phase in the time of an optimizer step.
-
-    Each moment belongs to the innermost active phase.
-
-    Args:
-        log: metrics of the training since the last log; gets a value of `time/{phase}` per step.
-        print_line: prints a line of the summary at the end of the training.
-        now: returns the time in seconds.
-
-    Attributes:
-        total: seconds of each phase over all steps.
-    """
-
-    def __init__(
-        self,
-        log: MutableMapping[str, MutableSequence[float]],
-        print_line: Callable[[str], None],
-        now: Callable[[], float] = time.perf_counter,
-    ) -> None:
-        self.log = log
-        self.print_line = print_line
-        self.now = now
-        self.total: dict[str, float] = defaultdict(float)
-        self._active: list[str] = []
-        self._since = 0.0
-        self._step: dict[str, float] = defaultdict(float)
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Count the time of the context for a phase; outside of optimizer steps nothing is measured."""
-        if not self._active:
-            yield
-            return
-        self._add_elapsed()
-        self._active.append(name)
-        try:
-            yield
-        finally:
-            self._add_elapsed()
-            self._active.pop()
-
-    def on_step_begin(self, *_: Any, **__: Any) -> None:
-        """Start to measure a step."""
-        self._active, self._since = [UPDATE_PHASE], self.now()
-        self._step.clear()
-
-    def on_step_end(self, *_: Any, **__: Any) -> None:
-        """Log the shares of the step."""
-        self._add_elapsed()
-        self._active = []
-        for phase, seconds in self._step.items():
-            self.total[phase] += seconds
-        for phase, share in shares(self._step).items():
-            self.log[f"time/{phase}"].append(share)
-
-    def on_train_end(self, *_: Any, **__: Any) -> None:
-        """Print the shares of all steps."""
-        self.print_line("Share of each phase in the time of all steps:")
-        for phase, share in sorted(shares(self.total).items(), key=lambda item: -item[1]):
-            self.print_line(f"  {phase:<12}{share:7.1%}{self.total[phase]:10.2f} s")
-
-    def _add_elapsed(self) -> None:
-        now = self.now()
-        self._step[self._active[-1]] += now - self._since
-        self._since = now
-
-
-def shares(seconds: Mapping[str, float]) -> dict[str, float]:
-    """Return the share of each phase in the total time.
-
-    Examples:
-        >>> shares({"generation": 3.0, "update": 1.0})
-        {'generation': 0.75, 'update': 0.25}
-    """
-    total = sum(seconds.values()) or 1.0
-    return {phase: spent / total for phase, spent in seconds.items()}
-
-
-def synchronized_time(device: torch.device) -> float:
-    """Return the time in seconds after all queued work of a device is done."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()

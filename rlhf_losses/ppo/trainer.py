@@ -53,7 +53,8 @@ from rlhf_losses.ppo.formulas import (
 )
 from rlhf_losses.ppo.forward import SequenceForward, choose_policy_layout, choose_sequence_layout
 from rlhf_losses.ppo.kl import ESTIMATORS, EarlyStopping, KLController, log_ratio_to_reference
-from rlhf_losses.ppo.monitoring import PhaseTimer, PPOMonitor, SanityCheck, synchronized_time
+from rlhf_losses.ppo.monitoring import PPOMonitor, SanityCheck
+from rlhf_losses.ppo.phase_timer import PhaseTimer, synchronized_time
 from rlhf_losses.ppo.pretraining import PretrainingLoss, tokenize_windows
 from rlhf_losses.ppo.reward_functions import TokenLevelReward, standardize_scorers
 from rlhf_losses.ppo.rewards import RawRewards, RewardPipeline

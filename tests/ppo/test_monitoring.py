@@ -12,7 +12,6 @@ from torch.testing import assert_close
 
 from rlhf_losses.ppo.formulas import explained_variance, single_process
 from rlhf_losses.ppo.monitoring import (
-    PhaseTimer,
     PPOMonitor,
     SanityCheck,
     describe_tokenizers,
@@ -22,6 +21,7 @@ from rlhf_losses.ppo.monitoring import (
     rollout_metrics,
     uses_reference_adapter,
 )
+from rlhf_losses.ppo.phase_timer import PhaseTimer
 from rlhf_losses.ppo.reward_functions import StepRewards
 from rlhf_losses.ppo.rewards import PerTokenRewards, RawRewards, RewardPipeline
 from rlhf_losses.ppo.rollout import Rollout
@@ -185,30 +185,6 @@ def test_only_the_end_of_a_long_completion_is_printed():
     ids, rewards = byte_tokenizer()("a" * 70 + "\nb")["input_ids"], [0.0] * 72
     printed = format_completion(ids, rewards, [False] * 71 + [True], byte_tokenizer())
     assert printed == "… " + "a" * 58 + "⏎b[+0.0000]"
-
-
-# Times
-
-
-def test_time_belongs_to_the_innermost_phase():
-    clock, log, lines = iter([0.0, 1.0, 3.0, 7.0, 8.0, 10.0]), defaultdict(list), []
-    timer = PhaseTimer(log, lines.append, lambda: next(clock))
-    timer.on_step_begin()  # 0: update
-    with timer.phase("rollout"), timer.phase("generation"):  # 1: rollout, 3: generation
-        pass  # 7: rollout again
-    timer.on_step_end()  # 8: update until 10
-    assert log == {"time/update": [0.3], "time/rollout": [0.3], "time/generation": [0.4]}
-    assert sum(share for (share,) in log.values()) == pytest.approx(1)
-    timer.on_train_end()
-    assert lines[1].split() == ["generation", "40.0%", "4.00", "s"]
-
-
-def test_nothing_is_measured_outside_of_steps():
-    timer = PhaseTimer(defaultdict(list), lambda _: None)
-    with timer.phase("generation"):
-        pass
-    assert not timer.total
-    assert not timer.log
 
 
 def test_a_monitor_without_timer_measures_nothing():
