@@ -119,7 +119,7 @@ def test_hooks_of_all_installed_plugins_are_found_together(environment):
     done = environment.run("python", "-c", PRINT_HOOKS)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {
-        "provide_dataset_converters": ["shp"],
+        "provide_dataset_converters": ["webgpt"],
         "provide_losses": ["focal", "quantile"],
         "provide_score_estimates": ["laplace"],
         "provide_score_transforms": [],

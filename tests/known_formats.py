@@ -3,16 +3,32 @@
 from rlhf_losses.converters import (
     ArenaTable,
     ArenaVotes,
+    BigBenchMistake,
+    CapybaraLabels,
     Helpsteer2Preference,
     Helpsteer3Preference,
     HelpsteerRatings,
     HhRlhf,
+    JudgeBench,
     MathShepherd,
+    Nectar,
     OpenAssistant,
     Prm800k,
+    PrmBench,
+    ProcessBench,
+    RewardBench,
+    RewardBench2,
+    RmBench,
+    Shp,
+    SkyworkPreferences,
+    Solutions,
+    StackExchangePaired,
+    StackExchangePreferences,
     TokenizedPairs,
+    TuluPreferences,
     Ultrafeedback,
     UltrafeedbackBinarized,
+    UltraInteract,
 )
 
 USER, ASSISTANT = "user", "assistant"
@@ -182,6 +198,217 @@ TREE = [
     tree_message("single", "more", "assistant", rank=0),
 ]
 
+CAPYBARA = {
+    "source": "Airoboros",
+    "conversation": [{"input": "Name a colour.", "output": "Red."}, {"input": "Another?", "output": "Blue."}],
+    "original_response": "Blue.",
+    "generation_prompt": ["<s>[INST] Another? [/INST]"],
+    "raw_generation_responses": ["A car."],
+    "new_generations": ["A car."],
+    "prompt": "Another?",
+    "chosen": [
+        message(USER, "Name a colour."),
+        message(ASSISTANT, "Red."),
+        message(USER, "Another?"),
+        message(ASSISTANT, "Blue."),
+    ],
+    "rejected": [
+        message(USER, "Name a colour."),
+        message(ASSISTANT, "Red."),
+        message(USER, "Another?"),
+        message(ASSISTANT, "A car."),
+    ],
+    "rating_chosen": 5,
+    "rating_rejected": 2,
+    "chosen_model": "original",
+    "rejected_model": "OpenHermes",
+}
+
+CAPYBARA_LABELS = {
+    "prompt": "Another?",
+    "completion": CAPYBARA["chosen"],
+    "label": True,
+    "rating": 5,
+    "model": "original",
+    "source": "Airoboros",
+}
+
+TULU = {
+    "id": "wildchat_1",
+    "prompt": "Name a colour.",
+    "chosen": BINARIZED["chosen"],
+    "rejected": BINARIZED["rejected"],
+    "source": "wildchat",
+}
+
+SKYWORK = {"chosen": CAPYBARA["chosen"], "rejected": CAPYBARA["rejected"], "source": "magpie_ultra"}
+
+ULTRA_INTERACT = {
+    "task": "Math_PoT",
+    "dataset": "MATH",
+    "trajectory": [
+        {"from": "user", "value": "What is 2 + 2?"},
+        {"from": "assistant", "value": "print(2 * 3)"},
+        {"from": "user", "value": "6 is wrong."},
+    ],
+    "chosen": "print(2 + 2)",
+    "rejected": "print(2 - 2)",
+    "id": "d1f0_5_3",
+    "parent_id": "d1f0",
+}
+
+REWARD_BENCH = {
+    "prompt": "Name a colour.",
+    "chosen": "Red.",
+    "chosen_model": "GPT4-Turbo",
+    "rejected": "A car.",
+    "rejected_model": "alpaca-7b",
+    "subset": "alpacaeval-easy",
+    "id": 0,
+}
+
+REWARD_BENCH2 = {
+    "id": "3",
+    "prompt": "Name a colour.",
+    "chosen": ["Red."],
+    "rejected": ["A car.", "A tree.", "Seven."],
+    "num_correct": 1,
+    "num_incorrect": 3,
+    "total_completions": 4,
+    "models": ["a", "b", "c", "d"],
+    "subset": "Factuality",
+    "additional_metadata": None,
+}
+
+RM_BENCH = {
+    "id": "8",
+    "prompt": "Name a colour.",
+    "chosen": ["Red.", "A colour is red.", "* red"],
+    "rejected": ["Cat.", "A colour is cat.", "* cat"],
+    "domain": "chat",
+}
+
+JUDGE_BENCH = {
+    "pair_id": "81ec",
+    "original_id": "10646",
+    "source": "mmlu-pro-math",
+    "question": "What is 2 + 2?",
+    "response_model": "gpt-4o",
+    "response_A": "It is 5.",
+    "response_B": "It is 4.",
+    "label": "B>A",
+}
+
+NECTAR = {
+    "prompt": "\n\nHuman: Hi\n\nAssistant: Hello!\n\nHuman: Why?\n\nAssistant: ",
+    "answers": [
+        {"answer": "Because.", "model": "gpt-4", "rank": 1.0},
+        {"answer": "So.", "model": "llama", "rank": 2.0},
+        {"answer": "No idea.", "model": "mistral", "rank": 2.0},
+    ],
+    "turns": 2,
+    "num_responses": 3,
+    "source": ["anthropic-hh"],
+    "good_natured": True,
+}
+
+STACK_EXCHANGE = {
+    "qid": 5,
+    "question": "<p>Why?</p>",
+    "answers": [
+        {"answer_id": 6, "author": "a", "author_id": 1, "pm_score": 1, "selected": False, "text": "<p>So.</p>"},
+        {"answer_id": 7, "author": "b", "author_id": 2, "pm_score": 4, "selected": True, "text": "<p>Because.</p>"},
+        {"answer_id": 8, "author": "c", "author_id": 3, "pm_score": -1, "selected": False, "text": "<p>No.</p>"},
+    ],
+    "date": "2014/05/13",
+    "metadata": ["https://ai.stackexchange.com/questions/5"],
+}
+
+STACK_EXCHANGE_PAIRED = {
+    "qid": 5,
+    "question": "Why?",
+    "date": "2014/05/13",
+    "metadata": ["https://ai.stackexchange.com/questions/5"],
+    "response_j": "Because.",
+    "response_k": "No.",
+}
+
+SHP = {
+    "post_id": "qt3nxl",
+    "domain": "askculinary_train",
+    "upvote_ratio": 0.98,
+    "history": "How do I peel garlic?",
+    "c_root_id_A": "hkh25sc",
+    "c_root_id_B": "hkh25lp",
+    "created_at_utc_A": 1636822112,
+    "created_at_utc_B": 1636822110,
+    "score_A": 340,
+    "score_B": 166,
+    "human_ref_A": "Crush it.",
+    "human_ref_B": "Shake it.",
+    "labels": 1,
+    "seconds_difference": 2.0,
+    "score_ratio": 2.048,
+}
+
+PROCESS_BENCH = {
+    "id": "gsm8k-0",
+    "generator": "Qwen2-7B-Instruct",
+    "problem": "What is 2 + 2 + 1?",
+    "steps": ["2 + 2 is 4.", "4 + 1 is 6.", "The answer is 6."],
+    "final_answer_correct": False,
+    "label": 1,
+}
+
+PRM_BENCH = {
+    "original_question": "What is 2 + 2 + 1?",
+    "modified_question": "What is 2 + 2 + 3?",
+    "original_process": ["1. 2 + 2 is 4.", "2. 4 + 1 is 5."],
+    "modified_process": ["1. 2 + 2 is 4.", "2. 4 + 3 is 8.", "3. Adding works.", "4. The answer is 8."],
+    "modified_steps": [2, 3, 4],
+    "error_steps": [2, 4],
+    "reason": "4 + 3 is 7.",
+    "idx": "circular_prm_test_p1_0",
+    "question": "What is 2 + 2 + 1?",
+    "classification": "circular",
+}
+
+BIG_BENCH_MISTAKE = {
+    "input": "Sort: pear apple",
+    "steps": ["p comes first.", "So the answer is pear apple"],
+    "target": "apple pear",
+    "answer": "pear apple",
+    "mistake_index": 0,
+}
+
+OPEN_R1 = {
+    "problem": "What is 2 + 2?",
+    "solution": "Four, because it is.",
+    "answer": "4",
+    "problem_type": "Algebra",
+    "question_type": "math-word-problem",
+    "source": "olympiads",
+    "uuid": "0a1b",
+    "is_reasoning_complete": [True, True],
+    "generations": ["<think>2 and 2</think>4", "<think>3 and 2</think>5"],
+    "correctness_math_verify": [True, False],
+    "correctness_llama": None,
+    "finish_reasons": ["stop", "stop"],
+    "correctness_count": 1,
+    "messages": [message(USER, "What is 2 + 2?"), message(ASSISTANT, "<think>2 and 2</think>4")],
+}
+
+MATH_INSTRUCT = {
+    "question": "What is 2 + 2?",
+    "expected_answer": "4",
+    "predicted_answer": "5",
+    "error_message": "",
+    "is_correct": False,
+    "generation_type": "without_reference_solution",
+    "dataset": "gsm8k",
+    "generated_solution": "2 + 2 = 5",
+}
+
 NATIVE = [
     {"prompt": "The sky is", "chosen": " blue.", "rejected": " green."},
     {"prompt": "The sky is", "completion": " blue.", "label": True},
@@ -201,4 +428,20 @@ EXAMPLES = {
     ArenaVotes: MT_BENCH,
     ArenaTable: ARENA_TABLE,
     TokenizedPairs: {"chosen_input_ids": [1], "rejected_input_ids": [2]},
+    SkyworkPreferences: SKYWORK,
+    TuluPreferences: TULU,
+    CapybaraLabels: CAPYBARA_LABELS,
+    UltraInteract: ULTRA_INTERACT,
+    RewardBench: REWARD_BENCH,
+    RewardBench2: REWARD_BENCH2,
+    RmBench: RM_BENCH,
+    JudgeBench: JUDGE_BENCH,
+    Nectar: NECTAR,
+    StackExchangePreferences: STACK_EXCHANGE,
+    StackExchangePaired: STACK_EXCHANGE_PAIRED,
+    Shp: SHP,
+    ProcessBench: PROCESS_BENCH,
+    PrmBench: PRM_BENCH,
+    BigBenchMistake: BIG_BENCH_MISTAKE,
+    Solutions: OPEN_R1,
 }

@@ -52,7 +52,8 @@ class DatasetConverter(ABC):
         """Return whether a row has this format. The default implementation compares the columns.
 
         Args:
-            row: first row of a dataset.
+            row: one of the first rows of a dataset. In place of a null or empty value it has the first other value of
+                the column, if there is one.
         """
         return any(set(alternative) <= set(row) for alternative in self.columns)
 

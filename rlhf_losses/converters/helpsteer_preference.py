@@ -4,7 +4,7 @@ The strength is an integer from −3 (first answer much better) to 3 (second ans
 """
 
 from rlhf_losses.converters.base import DatasetConverter
-from rlhf_losses.converters.messages import drop_extra_fields, parse_turn_markers, single_message
+from rlhf_losses.converters.messages import parse_turn_markers, single_message, without_nulls
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback.base import Messages, Row
 
@@ -39,7 +39,7 @@ class Helpsteer3Preference(DatasetConverter):
     def convert(self, row: Row) -> list[Row]:
         annotators = [one["score"] for one in row.get("individual_preference") or []]
         answers = (row["response1"], row["response2"])
-        return [_pair(drop_extra_fields(row["context"]), answers, row, "overall_preference", annotators)]
+        return [_pair(without_nulls(row["context"]), answers, row, "overall_preference", annotators)]
 
 
 def _pair(prompt: Messages, answers: tuple[str, str], row: Row, column: str, annotators: list[int]) -> Row:

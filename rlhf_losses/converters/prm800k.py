@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from rlhf_losses.converters.base import DatasetConverter
+from rlhf_losses.converters.judged_steps import PROBLEM_SEPARATOR
 from rlhf_losses.feedback.base import Row
 
-PROBLEM_SEPARATOR, STEP_SEPARATOR = "\n\n", "\n"
+STEP_SEPARATOR = "\n"
 
 Step = tuple[str, int | None]
 """Text and rating of a step: −1 wrong, 0 neutral, 1 right, `None` without a rating."""

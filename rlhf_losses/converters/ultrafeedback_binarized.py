@@ -1,4 +1,4 @@
-"""UltraFeedback Binarized: two of the four answers of UltraFeedback, with their ratings."""
+"""UltraFeedback Binarized and Capybara: a chosen and a rejected answer, with their ratings."""
 
 from rlhf_losses.converters.base import DatasetConverter
 from rlhf_losses.converters.messages import split_common_prefix
@@ -7,15 +7,18 @@ from rlhf_losses.feedback.base import Row
 
 
 class UltrafeedbackBinarized(DatasetConverter):
-    """UltraFeedback Binarized as `Ratings` of the chosen and the rejected answer.
+    """UltraFeedback Binarized and Capybara as `Ratings` of the chosen and the rejected answer.
 
-    A conversion to `Pairs` makes equal ratings a tie. Both columns contain the whole conversation. The column
-    `prompt`, which repeats the first message, is dropped.
+    Capybara has several turns; it is https://huggingface.co/datasets/argilla/distilabel-capybara-dpo-7k-binarized.
+
+    A conversion to `Pairs` makes equal ratings a tie. Both columns contain the whole conversation. The column `prompt`,
+    which repeats one of the messages, is dropped.
     """
 
     columns = (
         ("chosen", "rejected", "score_chosen", "score_rejected"),
         ("chosen", "rejected", "chosen-rating", "rejected-rating"),
+        ("chosen", "rejected", "rating_chosen", "rating_rejected"),
     )
     source = "https://huggingface.co/datasets/HuggingFaceH4/ultrafeedback_binarized"
 

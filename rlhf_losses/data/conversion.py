@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from datasets import Dataset, IterableDataset
@@ -15,6 +16,9 @@ from rlhf_losses.hooks.registry import converter_registry
 
 logger = logging.getLogger(__name__)
 
+DETECTION_ROWS = 100
+"""Number of rows from which the format is detected; the first ones can have null values."""
+
 
 def convert_dataset(
     dataset: AnyDataset, converter: str | None = None, name: str = "data", plugin_files: Iterable[str | Path] = ()
@@ -26,7 +30,7 @@ def convert_dataset(
 
     Args:
         dataset: a dataset or a stream.
-        converter: name of a converter; by default the columns and the first row determine it.
+        converter: name of a converter; by default the columns and the first rows determine it.
         name: name of the dataset in messages.
         plugin_files: Python files with further converters.
 
@@ -46,12 +50,12 @@ def convert_dataset(
         ' 4'
     """
     registry = converter_registry(plugin_files)
-    first: Row = next(iter(dataset), {})
-    chosen = registry.detect(first) if converter is None else registry.lookup(converter)()
+    chosen = registry.detect(*islice(dataset, DETECTION_ROWS)) if converter is None else registry.lookup(converter)()
     converted = dataset if isinstance(chosen, Native) else _convert(chosen, dataset, name)
     found = [feedback_type.__name__ for feedback_type in feedback_types_in_columns(column_names(converted))]
     if found:
-        reason = f"detected from the columns {', '.join(first)}" if converter is None else "as requested"
+        columns = ", ".join(column_names(dataset))
+        reason = f"detected from the columns {columns}" if converter is None else "as requested"
         logger.info("%s: read as %s (%s), %s.", name, chosen.name(), " and ".join(found), reason)
     return converted
 

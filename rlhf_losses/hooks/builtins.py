@@ -64,6 +64,22 @@ def provide_dataset_converters() -> Iterable[type[converters.DatasetConverter]]:
         converters.ArenaVotes,
         converters.ArenaTable,
         converters.TokenizedPairs,
+        converters.SkyworkPreferences,
+        converters.TuluPreferences,
+        converters.CapybaraLabels,
+        converters.UltraInteract,
+        converters.RewardBench,
+        converters.RewardBench2,
+        converters.RmBench,
+        converters.JudgeBench,
+        converters.Nectar,
+        converters.StackExchangePreferences,
+        converters.StackExchangePaired,
+        converters.Shp,
+        converters.ProcessBench,
+        converters.PrmBench,
+        converters.BigBenchMistake,
+        converters.Solutions,
     ]
 
 

@@ -2,7 +2,7 @@
 
 import functools
 import importlib.metadata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
@@ -148,18 +148,28 @@ class ConverterRegistry(Registry[DatasetConverter]):
 
     contract = CONVERTERS
 
-    def detect(self, row: Row) -> DatasetConverter:
-        """Return the converter that matches the first row of a dataset, or `Native` if none does.
+    def detect(self, *rows: Row) -> DatasetConverter:
+        """Return the converter that matches the first rows of a dataset, or `Native` if none does.
+
+        A null or empty value shows no format, so the first other value of its column takes its place. A converter
+        matches if it matches one of these rows; if several do, those that match every row.
+
+        Args:
+            rows: the first rows of a dataset.
 
         Raises:
             FeedbackMismatchError: several converters match.
         """
+        filled = _fill_empty_values(rows)
         others = [cls() for cls in self.values() if cls is not Native]
-        matching = [converter for converter in others if converter.matches(row)]
+        matching = [converter for converter in others if any(map(converter.matches, filled))]
+        if len(matching) > 1:
+            matching = [converter for converter in matching if all(map(converter.matches, filled))] or matching
         if len(matching) > 1:
             names = [converter.name() for converter in matching]
+            columns = dict.fromkeys(name for row in rows for name in row)
             raise FeedbackMismatchError(
-                f"The columns {', '.join(row)} match several converters: {', '.join(names)}. "
+                f"The columns {', '.join(columns)} match several converters: {', '.join(names)}. "
                 f"Choose one, for example --converter {names[0]}."
             )
         return matching[0] if matching else Native()
@@ -295,6 +305,20 @@ def _plugins(plugin_files: Iterable[str | Path]) -> _Plugins:
 @functools.cache
 def _load_plugins(plugin_files: tuple[str, ...]) -> _Plugins:
     return _Plugins(build_manager(plugin_files))
+
+
+def _fill_empty_values(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows with the first value of a column in place of its null and empty values."""
+    values: dict[str, Any] = {}
+    for row in rows:
+        values |= {name: value for name, value in row.items() if name not in values and not _is_empty(value)}
+    return [
+        row | {name: value for name, value in values.items() if _is_empty(row.get(name))} for row in map(dict, rows)
+    ]
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str | list | dict) and not value)
 
 
 def _provided(manager: pluggy.PluginManager, hook: str, name: str, plugin: object) -> list[object]:

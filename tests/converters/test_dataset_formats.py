@@ -244,6 +244,7 @@ def test_mt_bench_conversations_end_with_the_answer_of_the_turn():
         "completions": [[message(ASSISTANT, "a1")], [message(ASSISTANT, "b1")]],
         "votes": [0, 1],
         "ties": 0,
+        "annotator": "author_2",
     }
     (later,) = convert(ArenaVotes(), MT_BENCH | {"turn": 2})
     assert [len(answer) for answer in later["completions"]] == [3, 3]

@@ -37,6 +37,12 @@ def test_native_columns_are_detected_as_native(row):
         {"question": "2 + 2", "label": True},
         {"instruction": "Hi", "completions": ["a", "b"], "ranks": [1, 2]},
         {"input": "2 + 2", "label": 1, "task": "sum"},
+        {"problem": "2 + 2", "steps": ["4"], "label": [True]},
+        {"question": "2 + 2", "response_A": "4", "response_B": "5", "label": 1},
+        {"question": "2 + 2", "solution": ["4"], "is_correct": True},
+        {"prompt": "Hi", "chosen": "a", "rejected": "b", "subset": "easy"},
+        {"prompt": "Hi", "answers": ["a", "b"]},
+        {"trajectory": [{"state": 1}], "chosen": "a", "rejected": "b"},
     ],
 )
 def test_the_first_row_decides_if_columns_are_ambiguous(row):
@@ -104,6 +110,22 @@ def test_a_row_may_become_several():
 def test_streams_are_converted_lazily():
     stream = convert_dataset(IterableDataset.from_generator(lambda: iter([HH, HH])))
     assert [row["chosen"] for row in stream] == [" Because.", " Because."]
+
+
+@pytest.mark.parametrize("converter", [c for c in EXAMPLES if c.name() != "open_assistant"], ids=lambda c: c.name())
+def test_a_first_row_without_values_does_not_hide_the_format(converter):
+    row = EXAMPLES[converter]
+    detect = converter_registry().detect
+    assert type(detect(dict.fromkeys(row), row)) is converter
+    for name, value in row.items():
+        empty = type(value)() if isinstance(value, str | list) else None
+        assert type(detect(row | {name: empty}, row | {name: None}, row)) is converter
+
+
+def test_a_null_in_the_first_row_is_not_the_format_of_a_file():
+    first = {**dict.fromkeys(ULTRAFEEDBACK), "completions": []}
+    converted = convert_dataset(Dataset.from_list([first, ULTRAFEEDBACK]))
+    assert converted["ratings"][:] == [[4.0, 1.5]]
 
 
 def test_two_matching_converters_require_a_choice():

@@ -6,7 +6,7 @@ from plugin_code import CONVERTER, CONVERTER_HOOK, LOSS, LOSS_HOOK
 
 from rlhf_losses.converters import HhRlhf
 from rlhf_losses.data.conversion import convert_dataset
-from rlhf_losses.errors import InvalidFeedbackError, PluginError, UnknownNameError
+from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError, PluginError, UnknownNameError
 from rlhf_losses.hooks import ConverterRegistry, LossRegistry, converter_registry
 from rlhf_losses.hooks.builtins import provide_dataset_converters
 from rlhf_losses.hooks.manager import BLOCK, BUILT_IN, build_manager
@@ -107,3 +107,16 @@ def test_the_registry_is_built_once_for_the_same_files(plugin_file):
     assert converter_registry([file]) is converter_registry((str(file),))
     assert converter_registry()["hh_rlhf"] is HhRlhf
     assert len(converter_registry([file])) == len(converter_registry()) + 1
+
+
+def test_a_later_row_rules_out_a_format(plugin_file):
+    """Both formats match the first row; the second row shows that it is not the stricter one."""
+    code = CONVERTER.replace("class Duels", "class ShortDuels").replace(
+        "    def convert", "    def matches(self, row):\n        return len(row['winner']) == 1\n\n    def convert"
+    )
+    both = plugin_file("both.py", CONVERTER + code + CONVERTER_HOOK.replace("[Duels]", "[Duels, ShortDuels]"))
+    short, long = {"winner": "4", "loser": "5"}, {"winner": "four", "loser": "5"}
+    known = new_registry(both)
+    with pytest.raises(FeedbackMismatchError, match=r"duels, short_duels\. .*--converter duels"):
+        known.detect(short)
+    assert known.detect(short, long).name() == "duels"
