@@ -14,6 +14,7 @@ from rlhf_losses.data import convert_dataset
 from rlhf_losses.hooks import loss_registry
 from rlhf_losses.inspection import DatasetReport, inspect_dataset
 from rlhf_losses.inspection.agreement_ceiling import AgreementCeiling
+from rlhf_losses.inspection.annotator_agreement import AnnotatorAgreement
 from rlhf_losses.inspection.compatible_losses import CompatibleLosses
 from rlhf_losses.inspection.dataset_report import (
     AgreementStatistics,
@@ -68,8 +69,11 @@ def format_report(report: DatasetReport) -> str:
         "prompts": report.prompts or "none apart from the answers",
         "duplicate rows": report.duplicate_rows,
     }
+    if report.annotators.column is not None:
+        counts["annotators"] = f"{report.annotators.count} in the column {report.annotators.column}"
     blocks = [
         render_table(key_value_table(counts)),
+        textwrap.fill(report.annotators.assumption, WIDTH),
         *(
             f"{name}\n{textwrap.indent(format_feedback(statistics), '  ')}"
             for name, statistics in report.feedback.items()
@@ -94,21 +98,45 @@ def format_feedback(statistics: FeedbackStatistics) -> str:
                 values["longer answer preferred"] = f"{bias.share:.1%} (95% interval {bias.low:.1%} to {bias.high:.1%})"
     if statistics.agreement is not None:
         values |= format_agreement(statistics.agreement)
+    if statistics.rating_agreement is not None:
+        values["texts rated several times"] = str(statistics.rating_agreement.items)
+        values["two ratings are equal"] = format_two_annotators(statistics.rating_agreement)
+        values["alpha of the ratings"] = format_alpha(statistics.rating_agreement)
     return render_table(key_value_table(values))
 
 
 def format_agreement(agreement: AgreementStatistics) -> dict[str, str]:
     """Return the agreement of the annotators and the resulting limits as text, by title."""
     bound = "" if agreement.ceilings_are_exact else " at most"
-    if not agreement.annotated_several_times:
+    if not agreement.annotated_several_times and not agreement.contradictory:
         bound += " (nothing was annotated twice)"
-    return {
-        "annotated several times": str(agreement.annotated_several_times),
+    values = {"annotated several times": str(agreement.annotated_several_times)}
+    if agreement.repeated_by_annotator:
+        values["again by the same annotator"] = str(agreement.repeated_by_annotator)
+    values |= {
         "contradictory": str(agreement.contradictory),
-        "two annotators agree": format_percentage(agreement.annotator_agreement),
+        "two annotators agree": format_two_annotators(agreement.with_ties),
+        "Krippendorff's alpha": format_alpha(agreement.with_ties),
+    }
+    if agreement.without_ties != agreement.with_ties:
+        values["two agree, ties left out"] = format_two_annotators(agreement.without_ties)
+        values["alpha, ties left out"] = format_alpha(agreement.without_ties)
+    return values | {
         "best agreement with annotators": format_ceiling(agreement.agreement_ceiling) + bound,
         "best accuracy in `evaluate`": format_ceiling(agreement.accuracy_ceiling) + bound,
     }
+
+
+def format_two_annotators(agreement: AnnotatorAgreement | None) -> str:
+    """Return the share of equal annotations as text, or a dash if it is unknown."""
+    if agreement is None:
+        return "-"
+    return f"{agreement.per_item:.1%} (mean over items), {agreement.pooled:.1%} (of all pairs of annotations)"
+
+
+def format_alpha(agreement: AnnotatorAgreement | None) -> str:
+    """Return Krippendorff's alpha, or a dash if it is unknown."""
+    return "-" if agreement is None or agreement.alpha is None else f"{agreement.alpha:.3f}"
 
 
 def format_ceiling(ceiling: AgreementCeiling | None) -> str:

@@ -25,7 +25,7 @@ COMMANDS = {
 }
 """Module of each command in this folder, and its summary."""
 
-OPTIONAL_PACKAGES = {"demo": ("matplotlib", "scipy"), "evaluate": ("scipy",), "inspect": ("scipy",)}
+OPTIONAL_PACKAGES = {"demo": ("matplotlib", "scipy"), "evaluate": ("scipy",), "inspect": ("scipy", "krippendorff")}
 """Packages of the extra `report` that commands need."""
 
 

@@ -11,7 +11,8 @@ class HelpsteerRatings(DatasetConverter):
     """HelpSteer ratings as `Ratings` of the helpfulness, from 0 to 4, and as `Attributes` of all five attributes.
 
     If the attributes are lists with the ratings of several annotators (the folder `disagreements` of HelpSteer2),
-    each annotator becomes one row. Markers in the prompt separate earlier turns of the conversation.
+    each annotator becomes one row, with the position in the list as `annotator`. Markers in the prompt separate earlier
+    turns of the conversation.
     """
 
     columns = (("prompt", "response", *ATTRIBUTES),)
@@ -24,4 +25,7 @@ class HelpsteerRatings(DatasetConverter):
             "completion": single_message("assistant", row["response"]),
         }
         by_annotator = [dict(zip(ATTRIBUTES, values, strict=True)) for values in zip(*ratings.values(), strict=True)]
-        return [{**texts, "rating": rated["helpfulness"], "attributes": rated} for rated in by_annotator]
+        rows = [{**texts, "rating": rated["helpfulness"], "attributes": rated} for rated in by_annotator]
+        if isinstance(row["helpfulness"], list):
+            return [one | {"annotator": number} for number, one in enumerate(rows)]
+        return [*rows]

@@ -17,7 +17,8 @@ class Prm800k(DatasetConverter):
     """PRM800K solutions as `Steps`, and each alternative to a step as an answer with one step.
 
     A step is wrong if its rating is −1; a neutral step counts as right, and so does a step that a labeller wrote. The
-    prompt of an alternative is the problem followed by the steps before it, so each label occurs once.
+    prompt of an alternative is the problem followed by the steps before it, so each label occurs once. The column
+    `labeler` is the annotator.
     """
 
     columns = (("question", "label"),)
@@ -29,8 +30,8 @@ class Prm800k(DatasetConverter):
 
     def convert(self, row: Row) -> list[Row]:
         before = prompt = row["question"]["problem"] + PROBLEM_SEPARATOR
-        solution: list[Row] = []
-        alternatives: list[Row] = []
+        solution: list[dict[str, Any]] = []
+        alternatives: list[dict[str, Any]] = []
         rated_steps: list[Step] = []
         for step in row["label"]["steps"]:
             candidates = _candidates(step)
@@ -44,7 +45,8 @@ class Prm800k(DatasetConverter):
                 continue
             solution += [_answer(prompt, rated_steps)] if rated_steps else []
             prompt, rated_steps = before, []
-        return [*solution, *([_answer(prompt, rated_steps)] if rated_steps else []), *alternatives]
+        rows = [*solution, *([_answer(prompt, rated_steps)] if rated_steps else []), *alternatives]
+        return [one | {"annotator": row["labeler"]} for one in rows] if "labeler" in row else [*rows]
 
 
 def _candidates(step: dict[str, Any]) -> list[Step]:
@@ -63,7 +65,7 @@ def _rated(completions: list[dict[str, Any]]) -> Iterator[Step]:
         yield completion["text"], completion["rating"]
 
 
-def _answer(prompt: str, steps: list[Step]) -> Row:
+def _answer(prompt: str, steps: list[Step]) -> dict[str, Any]:
     return {
         "prompt": prompt,
         "completions": [text for text, _ in steps],

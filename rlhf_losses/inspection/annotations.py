@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from rlhf_losses.data.rows import feedback_types_in_row, join_feedback, row_feedback, tokenized_pair
 from rlhf_losses.feedback import Feedback, Mixed
 from rlhf_losses.feedback.base import Answer, Messages, Row
+from rlhf_losses.inspection.annotator_ids import annotator_ids
 
 FloatVector = NDArray[np.float64]
+FloatMatrix = NDArray[np.float64]
 IntVector = NDArray[np.int_]
 BoolVector = NDArray[np.bool_]
 
@@ -37,6 +39,7 @@ class AnnotatedTexts:
         is_answer_end: whether the answer ends here.
         row: index of the row.
         row_keys: one hash per row; equal rows have equal hashes.
+        annotator: id of the annotator of each row; negative if unknown, and then another one in each row.
     """
 
     feedback: Mixed
@@ -48,6 +51,7 @@ class AnnotatedTexts:
     is_answer_end: BoolVector
     row: IntVector
     row_keys: tuple[bytes, ...]
+    annotator: IntVector
 
 
 class _Text(NamedTuple):
@@ -59,17 +63,21 @@ class _Text(NamedTuple):
     is_answer_end: bool = True
 
 
-def collect_annotations(rows: Iterable[Row], feedback_types: Sequence[type[Feedback]]) -> AnnotatedTexts:
+def collect_annotations(
+    rows: Iterable[Row], feedback_types: Sequence[type[Feedback]], annotator_column: str | None = None
+) -> AnnotatedTexts:
     """Return the texts and the feedback of all rows.
 
     Args:
         rows: rows of a dataset; iterated once.
         feedback_types: feedback types to use.
+        annotator_column: name of the column with the ids of annotators.
     """
     feedback: list[Feedback] = []
     texts: list[_Text] = []
     text_counts: list[int] = []
     row_keys: list[bytes] = []
+    annotators: list[Any] = []
     for row in rows:
         of_row = [
             text for feedback_type in feedback_types_in_row(row, feedback_types) for text in _texts(row, feedback_type)
@@ -77,6 +85,7 @@ def collect_annotations(rows: Iterable[Row], feedback_types: Sequence[type[Feedb
         feedback.append(row_feedback(row, feedback_types))
         texts += of_row
         text_counts.append(len(of_row))
+        annotators.append(None if annotator_column is None else row.get(annotator_column))
         row_keys.append(_key({name: value for name, value in row.items() if value is not None}))
     return AnnotatedTexts(
         feedback=join_feedback(feedback, text_counts, feedback_types),
@@ -88,6 +97,7 @@ def collect_annotations(rows: Iterable[Row], feedback_types: Sequence[type[Feedb
         is_answer_end=np.array([text.is_answer_end for text in texts], dtype=bool),
         row=np.repeat(np.arange(len(text_counts)), text_counts),
         row_keys=tuple(row_keys),
+        annotator=np.array(annotator_ids(annotators), dtype=int),
     )
 
 

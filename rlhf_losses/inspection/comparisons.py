@@ -1,6 +1,6 @@
 """Comparisons of texts: feedback as counts of annotations for and against a text."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ class Comparisons:
         wins: number of annotations that prefer the first side; a fraction if only a probability is known.
         ties: number of annotated ties.
         defeats: number of annotations that prefer the second side.
+        annotator: id of the annotator of each comparison, negative if unknown; None after merging.
     """
 
     first: IntVector
@@ -31,6 +32,7 @@ class Comparisons:
     wins: FloatVector
     ties: FloatVector
     defeats: FloatVector
+    annotator: IntVector | None = None
 
     def __len__(self) -> int:
         return len(self.first)
@@ -39,6 +41,11 @@ class Comparisons:
     def annotations(self) -> FloatVector:
         """Number of annotations of each comparison."""
         return self.wins + self.ties + self.defeats
+
+    @property
+    def decided(self) -> list[FloatVector]:
+        """Number of annotations of each comparison that prefer the first side, and that prefer the second."""
+        return [self.wins, self.defeats]
 
     @property
     def direction(self) -> FloatVector:
@@ -59,7 +66,30 @@ class Comparisons:
         """Return the comparisons with their annotations replaced by one majority annotation; a draw becomes a tie."""
         direction = self.direction
         wins, ties, defeats = ((direction == value).astype(float) for value in (1, 0, -1))
-        return Comparisons(self.first, self.second, wins, ties, defeats)
+        return Comparisons(self.first, self.second, wins, ties, defeats, self.annotator)
+
+    def merged(self) -> "Comparisons":
+        """Return one comparison for each two sides, with the annotations of all comparisons between them."""
+        return _merge(np.stack([self.first, self.second]), self)
+
+    def one_per_annotator(self) -> "Comparisons":
+        """Return the comparisons with one annotation for each annotator and two sides: the majority, or a tie.
+
+        Counts of several annotations, and fractions, are unchanged if the annotator is unknown.
+        """
+        if self.annotator is None:
+            return self
+        is_single = (np.stack([self.wins, self.ties, self.defeats]) == 1).sum(0) == 1
+        by_one = (self.annotator >= 0) | (is_single & (self.annotations == 1))
+        keys = np.stack([self.first, self.second, self.annotator])
+        return _concatenate(_merge(keys[:, by_one], self.select(by_one)).majority(), self.select(~by_one))
+
+    def select(self, mask: BoolVector) -> "Comparisons":
+        """Return the comparisons for which the mask is true."""
+        annotator = None if self.annotator is None else self.annotator[mask]
+        return Comparisons(
+            self.first[mask], self.second[mask], self.wins[mask], self.ties[mask], self.defeats[mask], annotator
+        )
 
 
 def comparisons_in(feedback: Feedback) -> Comparisons | None:
@@ -83,8 +113,8 @@ def comparisons_in(feedback: Feedback) -> Comparisons | None:
     return None
 
 
-def merge_by_text(texts: AnnotatedTexts, comparisons: Comparisons) -> Comparisons:
-    """Add the annotations of comparisons between the same two texts, in either order.
+def compare_texts(texts: AnnotatedTexts, comparisons: Comparisons) -> Comparisons:
+    """Return the same comparisons with the ids of the texts as sides, and with their annotators.
 
     Args:
         texts: texts of the dataset.
@@ -97,16 +127,30 @@ def merge_by_text(texts: AnnotatedTexts, comparisons: Comparisons) -> Comparison
     ids = np.append(texts.text, LABEL_THRESHOLD)  # the position LABEL_THRESHOLD is the last entry
     first, second = ids[comparisons.first], ids[comparisons.second]
     swap = (first > second) & (second != LABEL_THRESHOLD)
-    sides = np.stack([np.where(swap, second, first), np.where(swap, first, second)])
-    wins = np.where(swap, comparisons.defeats, comparisons.wins)
-    defeats = np.where(swap, comparisons.wins, comparisons.defeats)
-    different = first != second
-    distinct, index = np.unique(sides[:, different], axis=1, return_inverse=True)
-    totals: list[FloatVector] = [
-        np.bincount(index.reshape(-1), weights=counts[different], minlength=distinct.shape[1]).astype(float)
-        for counts in (wins, comparisons.ties, defeats)
-    ]
-    return Comparisons(distinct[0], distinct[1], *totals)
+    oriented = Comparisons(
+        first=np.where(swap, second, first),
+        second=np.where(swap, first, second),
+        wins=np.where(swap, comparisons.defeats, comparisons.wins),
+        ties=comparisons.ties,
+        defeats=np.where(swap, comparisons.wins, comparisons.defeats),
+        annotator=texts.annotator[texts.row[comparisons.first]],
+    )
+    return oriented.select(first != second)
+
+
+def _merge(keys: IntVector, comparisons: Comparisons) -> Comparisons:
+    """Return one comparison for each distinct column of keys: two sides, and the annotator if there is a third row."""
+    distinct, index = np.unique(keys, axis=1, return_inverse=True)
+    wins, ties, defeats = (
+        np.bincount(index.reshape(-1), weights=counts, minlength=distinct.shape[1]).astype(float)
+        for counts in (comparisons.wins, comparisons.ties, comparisons.defeats)
+    )
+    return Comparisons(distinct[0], distinct[1], wins, ties, defeats, distinct[2] if len(distinct) > 2 else None)
+
+
+def _concatenate(first: Comparisons, second: Comparisons) -> Comparisons:
+    names = [f.name for f in fields(Comparisons)]
+    return Comparisons(**{name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in names})
 
 
 def _from_pairs(feedback: Feedback) -> Comparisons:

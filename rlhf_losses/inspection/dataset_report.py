@@ -5,21 +5,24 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from datasets import IterableDataset
 from transformers import PreTrainedTokenizerBase
 
 from rlhf_losses.data import RowEncoder, check_dataset
 from rlhf_losses.data.dataset import AnyDataset, column_names, group_ratings
 from rlhf_losses.errors import FeedbackMismatchError
-from rlhf_losses.feedback import Feedback, feedback_types_in_columns
+from rlhf_losses.feedback import Feedback, Votes, feedback_types_in_columns
 from rlhf_losses.feedback.base import Row
 from rlhf_losses.hooks import LossRegistry
 from rlhf_losses.inspection.agreement_ceiling import AgreementCeiling, agreement_ceiling
 from rlhf_losses.inspection.annotations import AnnotatedTexts, collect_annotations
-from rlhf_losses.inspection.annotator_agreement import annotator_agreement
-from rlhf_losses.inspection.comparisons import Comparisons, comparisons_in, merge_by_text
+from rlhf_losses.inspection.annotator_agreement import AnnotatorAgreement, annotator_agreement
+from rlhf_losses.inspection.annotator_ids import Annotators, find_annotator_column
+from rlhf_losses.inspection.comparisons import Comparisons, compare_texts, comparisons_in
 from rlhf_losses.inspection.compatible_losses import CompatibleLosses, find_compatible_losses
 from rlhf_losses.inspection.length_bias import LengthBias, length_bias
 from rlhf_losses.inspection.length_statistics import LengthSummary, summarize_lengths
+from rlhf_losses.inspection.rating_agreement import rating_agreement
 from rlhf_losses.losses import AccumulatedPairs, ScoreDecay
 
 
@@ -68,17 +71,23 @@ class ComparisonStatistics:
 class AgreementStatistics:
     """Agreement of the annotators, and the resulting limits for every scorer.
 
+    Exact duplicate rows count once, except in the accuracy ceiling.
+
     Attributes:
-        annotated_several_times: number of comparisons (or labelled texts) with more than one annotation.
+        annotated_several_times: number of comparisons (or labelled texts) with annotations by several annotators.
+        repeated_by_annotator: number of further annotations of the same comparison by an annotator, or within a row.
         contradictory: number of comparisons whose annotations prefer both sides.
-        annotator_agreement: probability that two annotators agree; `None` without repeated annotations.
+        with_ties: agreement of the annotators; `None` if nobody compared the same texts as somebody else.
+        without_ties: the same without ties.
         agreement_ceiling: largest share of single annotations that a scorer can match; `None` if all are ties.
         accuracy_ceiling: largest accuracy in `rlhf-losses evaluate`, which counts the majority of each row once.
     """
 
     annotated_several_times: int
+    repeated_by_annotator: int
     contradictory: int
-    annotator_agreement: float | None
+    with_ties: AnnotatorAgreement | None
+    without_ties: AnnotatorAgreement | None
     agreement_ceiling: AgreementCeiling | None
     accuracy_ceiling: AgreementCeiling | None
 
@@ -91,8 +100,11 @@ class AgreementStatistics:
         """Return the JSON object."""
         return {
             "annotated_several_times": self.annotated_several_times,
+            "repeated_by_annotator": self.repeated_by_annotator,
             "contradictory": self.contradictory,
-            "agreement_of_two_annotators": self.annotator_agreement,
+            "agreement_of_two_annotators": None if self.with_ties is None else self.with_ties.per_item,
+            "agreement": {} if self.with_ties is None else asdict(self.with_ties),
+            "agreement_without_ties": {} if self.without_ties is None else asdict(self.without_ties),
             "agreement_ceiling": None if self.agreement_ceiling is None else self.agreement_ceiling.share,
             "accuracy_ceiling": None if self.accuracy_ceiling is None else self.accuracy_ceiling.share,
             "ceilings_exact": self.ceilings_are_exact,
@@ -108,16 +120,20 @@ class FeedbackStatistics:
         items: number of items, for example pairs or labelled steps.
         values: counts of labels or of comparisons; `None` for ratings of single answers.
         agreement: agreement of the annotators; `None` for the same ratings.
+        rating_agreement: agreement on ratings of single texts; `None` for other feedback and without repeated ratings.
     """
 
     rows: int
     items: int
     values: LabelStatistics | ComparisonStatistics | None = None
     agreement: AgreementStatistics | None = None
+    rating_agreement: AnnotatorAgreement | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object."""
         parts = [part.to_dict() for part in (self.values, self.agreement) if part is not None]
+        if self.rating_agreement is not None:
+            parts.append({"rating_agreement": asdict(self.rating_agreement)})
         return {"rows": self.rows, "items": self.items} | {
             name: value for part in parts for name, value in part.items()
         }
@@ -132,6 +148,7 @@ class DatasetReport:
         columns: names of the columns.
         prompts: number of distinct prompts.
         duplicate_rows: number of rows that are equal to an earlier row.
+        annotators: the annotators, and how rows are counted as annotations.
         feedback: statistics by name of the feedback type.
         characters: lengths of `prompt`, `answer` and `step`, as far as the dataset has them.
         tokens: length of the whole `text`, if a tokenizer is passed.
@@ -142,6 +159,7 @@ class DatasetReport:
     columns: tuple[str, ...]
     prompts: int
     duplicate_rows: int
+    annotators: Annotators
     feedback: Mapping[str, FeedbackStatistics]
     characters: Mapping[str, LengthSummary]
     tokens: Mapping[str, LengthSummary]
@@ -154,6 +172,7 @@ class DatasetReport:
             "columns": list(self.columns),
             "prompts": self.prompts,
             "duplicate_rows": self.duplicate_rows,
+            "annotators": self.annotators.to_dict(),
             "feedback": {name: statistics.to_dict() for name, statistics in self.feedback.items()},
             "characters": {name: asdict(summary) for name, summary in self.characters.items()},
             "tokens": {name: asdict(summary) for name, summary in self.tokens.items()},
@@ -183,18 +202,23 @@ def inspect_dataset(
     """
     check_dataset(dataset, ScoreDecay(), name)
     feedback_types = feedback_types_in_columns(column_names(dataset))
-    texts = collect_annotations(dataset, feedback_types)
+    column = find_annotator_column(column_names(dataset))
+    texts = collect_annotations(dataset, feedback_types, column)
     grouped = _group_by_prompt(dataset, texts, feedback_types)
-    compared = texts if isinstance(grouped, FeedbackMismatchError) else grouped
+    distinct_rows = _drop_duplicates(dataset, texts)
+    distinct = texts if distinct_rows is dataset else collect_annotations(distinct_rows, feedback_types, column)
+    distinct_grouped = _group_by_prompt(distinct_rows, distinct, feedback_types)
+    parts = [_parts(*both) for both in ((texts, grouped), (distinct, distinct_grouped))]
     return DatasetReport(
         rows=len(texts.row_keys),
         columns=tuple(column_names(dataset)),
         prompts=len(np.unique(texts.prompt[~np.isnan(texts.prompt_length)])),
-        duplicate_rows=len(texts.row_keys) - len(set(texts.row_keys)),
+        duplicate_rows=len(texts.row_keys) - len(distinct.row_keys),
+        annotators=Annotators(column, len(np.unique(texts.annotator[texts.annotator >= 0]))),
         feedback={
-            type(part).__name__: _feedback_statistics(texts, part, compared, compared_part)
-            for part, compared_part in zip(texts.feedback.parts, compared.feedback.parts, strict=True)
-            if len(part)
+            type(part.feedback).__name__: _feedback_statistics(part, distinct_part)
+            for part, distinct_part in zip(*parts, strict=True)
+            if len(part.feedback)
         },
         characters=_character_lengths(texts),
         tokens={} if tokenizer is None else _token_lengths(dataset, feedback_types, tokenizer),
@@ -205,6 +229,40 @@ def inspect_dataset(
             registry,
         ),
     )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The feedback of one type in a dataset.
+
+    Attributes:
+        texts: texts of the dataset.
+        feedback: feedback over these texts.
+        compared_texts: the same with single ratings grouped by prompt.
+        compared_feedback: feedback over these.
+    """
+
+    texts: AnnotatedTexts
+    feedback: Feedback
+    compared_texts: AnnotatedTexts
+    compared_feedback: Feedback
+
+
+def _parts(texts: AnnotatedTexts, grouped: AnnotatedTexts | FeedbackMismatchError) -> list[_Part]:
+    compared = texts if isinstance(grouped, FeedbackMismatchError) else grouped
+    parts = zip(texts.feedback.parts, compared.feedback.parts, strict=True)
+    return [_Part(texts, feedback, compared, compared_feedback) for feedback, compared_feedback in parts]
+
+
+def _drop_duplicates(dataset: AnyDataset, texts: AnnotatedTexts) -> AnyDataset:
+    """Return the dataset without rows that are equal to an earlier row."""
+    first = {key: index for index, key in reversed(list(enumerate(texts.row_keys)))}
+    if len(first) == len(texts.row_keys):
+        return dataset
+    kept = set(first.values())
+    if isinstance(dataset, IterableDataset):
+        return dataset.filter(lambda _, index: index in kept, with_indices=True)
+    return dataset.select(sorted(kept))
 
 
 def _group_by_prompt(
@@ -218,16 +276,14 @@ def _group_by_prompt(
     return texts if grouped is dataset else collect_annotations(grouped, feedback_types)
 
 
-def _feedback_statistics(
-    texts: AnnotatedTexts, feedback: Feedback, grouped_texts: AnnotatedTexts, grouped_feedback: Feedback
-) -> FeedbackStatistics:
-    rows, items = len(np.unique(texts.row[feedback.item_positions.numpy()])), len(feedback)
-    comparisons = comparisons_in(grouped_feedback)
+def _feedback_statistics(part: _Part, distinct: _Part) -> FeedbackStatistics:
+    rows, items = len(np.unique(part.texts.row[part.feedback.item_positions.numpy()])), len(part.feedback)
+    ratings = rating_agreement(distinct.texts, distinct.feedback)
+    comparisons = comparisons_in(part.compared_feedback)
     if comparisons is None or not len(comparisons):
-        return FeedbackStatistics(rows, items)
-    return FeedbackStatistics(
-        rows, items, _value_statistics(grouped_texts, comparisons), _agreement_statistics(grouped_texts, comparisons)
-    )
+        return FeedbackStatistics(rows, items, rating_agreement=ratings)
+    values = _value_statistics(part.compared_texts, comparisons)
+    return FeedbackStatistics(rows, items, values, _agreement_statistics(part, distinct), ratings)
 
 
 def _value_statistics(texts: AnnotatedTexts, comparisons: Comparisons) -> LabelStatistics | ComparisonStatistics:
@@ -241,15 +297,31 @@ def _value_statistics(texts: AnnotatedTexts, comparisons: Comparisons) -> LabelS
     )
 
 
-def _agreement_statistics(texts: AnnotatedTexts, comparisons: Comparisons) -> AgreementStatistics:
-    by_text = merge_by_text(texts, comparisons)
-    return AgreementStatistics(
-        annotated_several_times=int((by_text.annotations > 1).sum()),
-        contradictory=int(by_text.is_contradictory.sum()),
-        annotator_agreement=annotator_agreement(by_text),
-        agreement_ceiling=agreement_ceiling(by_text),
-        accuracy_ceiling=agreement_ceiling(merge_by_text(texts, comparisons.majority())),
+def _agreement_statistics(part: _Part, distinct: _Part) -> AgreementStatistics:
+    every, annotations = (_compared_texts(one) for one in (part, distinct))
+    one_each = annotations.one_per_annotator()
+    by_text, by_annotators = annotations.merged(), one_each.merged()
+    has_positions = every.is_label or isinstance(part.feedback, Votes)
+    # Ratings of single texts are no annotations of pairs: an annotator rated one text, perhaps not the other.
+    with_ties, without_ties = (
+        annotator_agreement(by_annotators, ties, has_positions) if part.compared_texts is part.texts else None
+        for ties in (True, False)
     )
+    return AgreementStatistics(
+        annotated_several_times=int((by_annotators.annotations > 1).sum()),
+        repeated_by_annotator=len(annotations) - len(one_each),
+        contradictory=int(by_text.is_contradictory.sum()),
+        with_ties=with_ties,
+        without_ties=without_ties,
+        agreement_ceiling=agreement_ceiling(by_text),
+        accuracy_ceiling=agreement_ceiling(every.majority().merged()),
+    )
+
+
+def _compared_texts(part: _Part) -> Comparisons:
+    comparisons = comparisons_in(part.compared_feedback)
+    assert comparisons is not None
+    return compare_texts(part.compared_texts, comparisons)
 
 
 def _character_lengths(texts: AnnotatedTexts) -> dict[str, LengthSummary]:

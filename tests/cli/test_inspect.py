@@ -1,5 +1,6 @@
 """`rlhf-losses inspect`."""
 
+import importlib.util
 import json
 
 import pytest
@@ -53,10 +54,38 @@ def test_a_converter_can_be_selected(cli, write_rows):
 
 
 def test_contradictory_annotations_are_counted(cli, write_rows):
-    rows = write_rows(MT_BENCH, MT_BENCH | {"winner": "model_a"}, MT_BENCH | {"winner": "tie"})
-    out = cli("inspect", "--dataset", rows).out
+    other, third = ({"winner": winner, "judge": judge} for winner, judge in (("model_a", "b"), ("tie", "c")))
+    out = cli("inspect", "--dataset", write_rows(MT_BENCH, MT_BENCH | other, MT_BENCH | third)).out
+    assert "annotators      3 in the column annotator\n" in out
     assert "contradictory                   1\n" in out
     assert "best agreement with annotators  50.0%\n" in out
+    assert "two annotators agree            0.0% (mean over items), 0.0% (of all pairs of annotations)\n" in out
+    # Nobody agrees: D_o = 1, and two of three different values differ in 6 of 6 ordered pairs, so D_e = 1.
+    assert "Krippendorff's alpha            0.000\n" in out
+
+
+def test_rows_of_one_annotator_are_no_agreement(cli, write_rows):
+    again = MT_BENCH | {"question_id": 82}
+    out = cli("inspect", "--dataset", write_rows(MT_BENCH, again, MT_BENCH | {"winner": "tie"})).out
+    assert "annotators      1 in the column annotator\n" in out
+    assert "again by the same annotator     1\n" in out
+    assert "annotated several times         0\n" in out
+    assert "two annotators agree            -\n" in out
+
+
+def test_the_report_says_what_is_assumed_without_annotators(cli, pairs_file):
+    assert "exact duplicate rows count once" in cli("inspect", "--dataset", pairs_file).out
+    found = inspected(cli, "--dataset", pairs_file)["annotators"]
+    assert (found["column"], found["count"]) == (None, 0)
+    assert "taken as different annotators" in found["assumption"]
+
+
+def test_without_krippendorff_the_command_names_the_extra(cli, pairs_file, monkeypatch):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "krippendorff" else find_spec(name))
+    result = cli("inspect", "--dataset", pairs_file)
+    assert result.code == 2
+    assert "not installed: krippendorff. Run: pip install 'rlhf-losses[report]'" in result.err
 
 
 @pytest.mark.parametrize("flag", ["--model", "--tokenizer"])

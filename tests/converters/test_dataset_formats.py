@@ -118,6 +118,7 @@ def test_helpsteer_disagreements_become_one_row_per_annotator():
     rows = convert(HelpsteerRatings(), HELPSTEER | lists)
     assert [row["rating"] for row in rows] == [3, 2]
     assert [row["attributes"]["correctness"] for row in rows] == [4, 3]
+    assert [row["annotator"] for row in rows] == [0, 1]
 
 
 def test_helpsteer2_positive_strength_prefers_the_second_response():
@@ -152,6 +153,7 @@ def test_prm800k_steps_with_negative_rating_are_wrong():
         "prompt": "What is 2 + 2?\n\n",
         "completions": ["2 + 2", " = 5"],
         "labels": [True, False],
+        "annotator": "340d",
     }
 
 
@@ -159,7 +161,12 @@ def test_prm800k_alternatives_follow_the_steps_before_them():
     solution, other = convert(Prm800k(), prm(step(("a", 1)), step(("c", -1), ("b", 1), chosen=1)))
     assert solution["completions"] == ["a", "b"]
     assert solution["labels"] == [True, True]
-    assert other == {"prompt": "What is 2 + 2?\n\na\n", "completions": ["c"], "labels": [False]}
+    assert other == {
+        "prompt": "What is 2 + 2?\n\na\n",
+        "completions": ["c"],
+        "labels": [False],
+        "annotator": "340d",
+    }
 
 
 @pytest.mark.parametrize("human", ["b", {"text": "b", "rating": 1}])
@@ -172,7 +179,7 @@ def test_prm800k_steps_written_by_a_labeller_are_right(human):
 def test_prm800k_steps_without_rating_become_part_of_the_prompt():
     before, after = convert(Prm800k(), prm(step(("a", 1)), step(("b", None)), step(("c", -1))))
     assert (before["completions"], before["labels"]) == (["a"], [True])
-    assert after == {"prompt": "What is 2 + 2?\n\na\nb\n", "completions": ["c"], "labels": [False]}
+    assert (after["prompt"], after["completions"], after["labels"]) == ("What is 2 + 2?\n\na\nb\n", ["c"], [False])
 
 
 def test_prm800k_solutions_without_labels_have_no_feedback():

@@ -1,9 +1,17 @@
-"""Annotator agreement is the unbiased estimate over pairs of annotations."""
+"""Agreement of annotators equals the definitions, computed here pair by pair, and tells annotators from rows."""
+
+import dataclasses
+from itertools import combinations, permutations
 
 import numpy as np
 import pytest
+from datasets import Dataset
+from hypothesis import given
+from hypothesis import strategies as st
 
-from rlhf_losses.inspection.annotator_agreement import annotator_agreement
+from rlhf_losses.hooks import loss_registry
+from rlhf_losses.inspection import inspect_dataset
+from rlhf_losses.inspection.annotator_agreement import agreement_of_counts, annotator_agreement
 from rlhf_losses.inspection.comparisons import Comparisons
 
 
@@ -12,16 +20,199 @@ def compared(*counts):
     return Comparisons(*np.array(counts, dtype=float).reshape(-1, 5).T)
 
 
+def alpha(*items, difference=lambda a, b: a != b):
+    """Return Krippendorff's alpha of lists of values, 1 − D_o / D_e, over all ordered pairs of values."""
+    items = [values for values in items if len(values) > 1]
+    pooled = [value for values in items for value in values]
+    within = sum(difference(a, b) / (len(values) - 1) for values in items for a, b in permutations(values, 2))
+    between = sum(difference(a, b) for a, b in permutations(pooled, 2)) / (len(pooled) - 1)
+    return 1 - within / between
+
+
 def test_annotator_agreement_is_over_pairs_of_annotators():
-    comparisons = compared((0, 1, 2, 0, 1), (2, 3, 0, 3, 0), (4, 5, 1, 0, 0))
-    assert annotator_agreement(comparisons) == pytest.approx((1 / 3 + 1) / 2)  # one of three pairs agrees
+    found = annotator_agreement(compared((0, 1, 2, 0, 1), (2, 3, 0, 3, 0), (4, 5, 1, 0, 0)))
+    assert found.items == 2
+    assert found.per_item == pytest.approx((1 / 3 + 1) / 2)  # one of three pairs agrees
+    assert found.pooled == (1 + 3) / (3 + 3)
+    assert found.alpha == pytest.approx(alpha("wwl", "ttt", "w"))
+
+
+def test_items_with_many_annotations_count_more_in_the_pooled_share():
+    found = annotator_agreement(compared((0, 1, 2, 0, 0), (2, 3, 2, 0, 2)))
+    assert (found.per_item, found.pooled) == ((1 + 2 / 6) / 2, (1 + 2) / (1 + 6))
+
+
+def test_ties_can_be_left_out():
+    found = annotator_agreement(compared((0, 1, 2, 1, 0), (2, 3, 1, 1, 1), (4, 5, 1, 1, 0)), with_ties=False)
+    assert (found.items, found.per_item) == (2, (1 + 0) / 2)
+    assert found.alpha == pytest.approx(alpha("ww", "wl"))
 
 
 def test_annotator_agreement_needs_two_annotations():
     assert annotator_agreement(compared((0, 1, 1, 0, 0))) is None
+    assert annotator_agreement(compared((0, 1, 0.5, 0, 0.5))) is None
 
 
 def test_annotator_agreement_is_unbiased():
     draws = np.random.default_rng(0).multinomial(3, [0.6, 0.1, 0.3], size=20_000)
     comparisons = Comparisons(np.arange(20_000), np.arange(20_000) + 20_000, *draws.T.astype(float))
-    assert annotator_agreement(comparisons) == pytest.approx(0.6**2 + 0.1**2 + 0.3**2, abs=0.01)
+    assert annotator_agreement(comparisons).per_item == pytest.approx(0.6**2 + 0.1**2 + 0.3**2, abs=0.01)
+    assert annotator_agreement(comparisons).alpha == pytest.approx(0, abs=0.02)  # the draws are independent
+
+
+def test_equal_annotations_have_no_alpha_with_positions_and_1_without():
+    all_agree = compared((0, 1, 2, 0, 0), (2, 3, 3, 0, 0))
+    assert annotator_agreement(all_agree).alpha is None
+    assert annotator_agreement(all_agree, has_positions=False).alpha == 1.0
+
+
+@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=4), min_size=1, max_size=6))
+def test_alpha_equals_its_definition(items):
+    counts = np.array([np.bincount(values, minlength=3) for values in items], dtype=float)
+    found = agreement_of_counts(counts)
+    several = [values for values in items if len(values) > 1]
+    if not several:
+        assert found is None
+    elif len({value for values in several for value in values}) == 1:
+        assert found.alpha is None
+    else:
+        assert found.alpha == pytest.approx(alpha(*items))
+        squared = agreement_of_counts(counts, np.array([1.0, 2.0, 5.0]))
+        numbers = [[(1.0, 2.0, 5.0)[value] for value in values] for values in items]
+        assert squared.alpha == pytest.approx(alpha(*numbers, difference=lambda a, b: (a - b) ** 2))
+
+
+@given(st.lists(st.lists(st.integers(0, 2), min_size=2, max_size=4), min_size=1, max_size=6), st.randoms())
+def test_without_positions_the_order_of_the_sides_does_not_matter(items, random):
+    def of(items):
+        counts = (np.bincount(values, minlength=3) for values in items)
+        return annotator_agreement(compared(*((0, 1, *count) for count in counts)), has_positions=False)
+
+    turned = of([[2 - value for value in values] if random.random() < 0.5 else values for values in items])
+    assert dataclasses.astuple(turned) == pytest.approx(dataclasses.astuple(of(items)), nan_ok=True)
+
+
+def inspected(*rows):
+    report = inspect_dataset(Dataset.from_list(list(rows)), loss_registry()).to_dict()
+    (feedback,) = report["feedback"].values()
+    return report, feedback
+
+
+def pair(chosen, rejected, **more):
+    return {"prompt": "2 + 2 = ", "chosen": chosen, "rejected": rejected, **more}
+
+
+def test_exact_duplicates_are_no_annotators():
+    report, pairs = inspected(*[pair("4", "5")] * 143, pair("4", "6"))
+    assert (report["rows"], report["duplicate_rows"], pairs["items"]) == (144, 142, 144)
+    assert pairs["annotated_several_times"] == 0
+    assert pairs["agreement_of_two_annotators"] is None
+    assert pairs["agreement"] == {}
+
+
+def test_duplicates_do_not_change_the_agreement():
+    rows = [pair("4", "5", id=1), pair("5", "4", id=2), pair("4", "6", id=3), pair("4", "6", id=4)]
+    assert inspected(*rows)[1]["agreement"] == inspected(*rows, rows[0], rows[0], rows[3])[1]["agreement"]
+    assert inspected(*rows)[1]["agreement"]["per_item"] == (0 + 1) / 2
+
+
+def test_rows_that_differ_in_another_column_are_different_annotators():
+    _, pairs = inspected(pair("4", "5", id=1), pair("4", "5", id=2))
+    assert (pairs["annotated_several_times"], pairs["agreement"]["per_item"]) == (1, 1.0)
+
+
+@pytest.mark.parametrize("column", ["annotator", "annotator_id", "worker", "WorkerId", "rater_id", "labeler", "judge"])
+def test_the_same_annotator_does_not_agree_with_herself(column):
+    rows = [pair("4", "5", **{column: name, "id": i}) for i, name in enumerate(["Ann", "Ann", "Ann", "Bob"])]
+    report, pairs = inspected(*rows[:3])
+    assert (report["annotators"]["column"], report["annotators"]["count"]) == (column, 1)
+    assert (pairs["annotated_several_times"], pairs["repeated_by_annotator"]) == (0, 2)
+    assert pairs["agreement"] == {}
+    _, pairs = inspected(*rows)
+    assert (pairs["annotated_several_times"], pairs["repeated_by_annotator"]) == (1, 2)
+    assert pairs["agreement"]["per_item"] == 1.0
+
+
+def test_equal_answers_of_one_list_are_no_annotators():
+    """The two wrong answers are compared with the right one by the same annotator."""
+    row = {"prompt": "2 + 2 = ", "completions": ["4", "5", "5"], "ranks": [1, 2, 2]}
+    _, rankings = inspected(row)
+    assert (rankings["comparisons"], rankings["annotated_several_times"], rankings["agreement"]) == (3, 0, {})
+    _, ratings = inspected({"prompt": "2 + 2 = ", "completions": ["4", "5", "5"], "ratings": [3.0, 1.0, 1.0]})
+    assert "rating_agreement" not in ratings
+
+
+def test_votes_of_one_row_are_annotators():
+    _, votes = inspected({"prompt": "2 + 2 = ", "completions": ["4", "5"], "votes": [2, 1], "ties": 0})
+    assert votes["agreement"]["per_item"] == pytest.approx(1 / 3)
+
+
+def test_shares_of_annotators_are_not_annotations():
+    _, pairs = inspected(pair("4", "5", preference=0.75, id=1), pair("4", "5", preference=1.0, id=2))
+    assert pairs["agreement"] == {}
+
+
+def vote(item, name, value):
+    """Return a vote: `a` for the first answer, `b` for the second, `=` for a tie."""
+    votes = [int(value == "a"), int(value == "b")]
+    row = {"prompt": f"{item} = ", "completions": ["a", "b"], "votes": votes, "ties": int(value == "=")}
+    return row | {"annotator": name}
+
+
+VOTES = {1: "aaa", 2: "ab", 3: "bb=", 4: "a", 5: "==", 6: "bab"}
+"""Votes of the first annotators on each item."""
+
+
+def test_agreement_by_annotator_is_that_of_the_votes():
+    _, found = inspected(*(vote(item, f"w{i}", v) for item, of in VOTES.items() for i, v in enumerate(of)))
+    several = [of for of in VOTES.values() if len(of) > 1]
+    agree = [[x == y for x, y in combinations(of, 2)] for of in several]
+    assert found["agreement"] == {
+        "items": len(several),
+        "per_item": pytest.approx(np.mean([np.mean(of) for of in agree])),
+        "pooled": pytest.approx(np.mean([one for of in agree for one in of])),
+        "alpha": pytest.approx(alpha(*VOTES.values())),
+    }
+    assert found["agreement_without_ties"]["alpha"] == pytest.approx(alpha("aaa", "ab", "bb", "bab"))
+    assert found["agreement_without_ties"]["per_item"] == pytest.approx((1 + 0 + 1 + 1 / 3) / 4)
+
+
+def test_an_annotator_who_votes_twice_counts_once_with_the_majority():
+    rows = [vote(1, "Ann", "a"), vote(1, "Ann", "b"), vote(1, "Ann", "b"), vote(1, "Bob", "b"), vote(2, "Bob", "a")]
+    _, found = inspected(*({**row, "id": i} for i, row in enumerate(rows)))
+    assert found["agreement"]["per_item"] == 1.0
+    assert found["contradictory"] == 1
+
+
+def test_rows_without_an_annotator_are_other_annotators():
+    rows = [vote(1, None, "a"), vote(1, None, "a"), vote(1, "Ann", "b")]
+    _, found = inspected(*({**row, "id": i} for i, row in enumerate(rows)))
+    assert (found["annotated_several_times"], found["repeated_by_annotator"]) == (1, 0)
+    assert found["agreement"]["per_item"] == 1 / 3
+
+
+def test_labels_have_an_alpha_by_annotator():
+    labels = {"4": "++-", "5": "--", "6": "+"}
+    rows = [
+        {"prompt": "2 + 2 = ", "completion": text, "label": label == "+", "worker_id": i}
+        for text, of in labels.items()
+        for i, label in enumerate(of)
+    ]
+    _, found = inspected(*rows)
+    assert found["agreement"]["alpha"] == pytest.approx(alpha(*labels.values()))
+    assert found["agreement"] == found["agreement_without_ties"]
+
+
+def test_ratings_agree_by_their_squared_differences():
+    ratings = {"4": [5, 5, 4], "5": [1, 2], "6": [3]}
+    rows = [
+        {"prompt": "2 + 2 = ", "completion": text, "rating": float(rating), "rater": f"r{i}"}
+        for text, of in ratings.items()
+        for i, rating in enumerate(of)
+    ]
+    again = {**rows[3], "id": 9}  # the same rating by the same annotator
+    _, found = inspected(*({**row, "id": 1} for row in rows), again)
+    agreement = found["rating_agreement"]
+    assert (agreement["items"], agreement["per_item"]) == (2, pytest.approx((1 / 3 + 0) / 2))
+    assert agreement["alpha"] == pytest.approx(alpha(*ratings.values(), difference=lambda a, b: (a - b) ** 2))
+    assert found["agreement"] == {}

@@ -1,0 +1,73 @@
+"""Annotators: the column with their ids, and what is assumed without one."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_COLUMN = re.compile(r"(annotator|worker|rater|labell?er|judge|evaluator|coder)([_-]?(id|name))?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Annotators:
+    """The annotators of a dataset.
+
+    Attributes:
+        column: name of the column with their ids, or `None`.
+        count: number of different ids.
+    """
+
+    column: str | None
+    count: int
+
+    @property
+    def assumption(self) -> str:
+        """How rows are counted as annotations, as a sentence."""
+        if self.column is None:
+            return (
+                "Without a column of annotators, exact duplicate rows count once, and all other rows and votes are "
+                "taken as different annotators. Equal answers within a row count once."
+            )
+        return (
+            f"Annotators are those of the column {self.column}. Several annotations of one item by the same annotator "
+            "count once, as their majority or mean. A row without an annotator is taken as another annotator."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        return {"column": self.column, "count": self.count, "assumption": self.assumption}
+
+
+def find_annotator_column(columns: Iterable[str]) -> str | None:
+    """Return the first column whose name says that it has the ids of annotators.
+
+    Examples:
+        >>> find_annotator_column(["prompt", "chosen", "rejected", "worker_id"])
+        'worker_id'
+        >>> find_annotator_column(["prompt", "WorkerId"]), find_annotator_column(["prompt", "judgement"])
+        ('WorkerId', None)
+    """
+    return next((name for name in columns if _COLUMN.fullmatch(name)), None)
+
+
+def annotator_ids(names: Sequence[Any]) -> list[int]:
+    """Return consecutive integers for the names of annotators, the same for equal names.
+
+    A missing name becomes a negative number, another one in each row. So does a list, which does not say who gave which
+    annotation.
+
+    Args:
+        names: the name in each row.
+
+    Examples:
+        >>> annotator_ids(["Ann", "Bob", None, "Ann", None])
+        [0, 1, -3, 0, -5]
+    """
+    numbers: dict[str, int] = {}
+    return [
+        numbers.setdefault(str(name), len(numbers)) if _is_name(name) else -1 - row for row, name in enumerate(names)
+    ]
+
+
+def _is_name(name: Any) -> bool:
+    return isinstance(name, str | int | float) and name == name and name != ""  # NaN differs from itself
