@@ -15,7 +15,7 @@ class ArenaVotes(DatasetConverter):
     """MT-bench and Chatbot Arena conversations as `Votes`: one vote per row.
 
     Every winner that starts with `tie` is a tie. If the row has a column `turn`, the conversations end with the
-    answer of that turn. Several votes on one pair are several rows; the column `judge` is the annotator.
+    answer of that turn. Several votes on one pair are several rows.
     """
 
     columns = (("conversation_a", "conversation_b", "winner"),)
@@ -28,8 +28,7 @@ class ArenaVotes(DatasetConverter):
                 f"The winner is {winner!r}, but it must be model_a, model_b or a tie. Fix or drop the row."
             )
         conversations = [_until_turn(row[side], row.get("turn")) for side in ("conversation_a", "conversation_b")]
-        vote = _vote(conversations, VOTES.get(winner, [0, 0]), int(winner not in VOTES))
-        return [vote | {"annotator": row["judge"]} if "judge" in row else vote]
+        return [_vote(conversations, VOTES.get(winner, [0, 0]), int(winner not in VOTES))]
 
 
 class ArenaTable(DatasetConverter):
@@ -53,7 +52,7 @@ class ArenaTable(DatasetConverter):
         return [_vote(conversations, votes, tie)]
 
 
-def _vote(conversations: list[Messages], votes: list[int], ties: int) -> dict[str, Any]:
+def _vote(conversations: list[Messages], votes: list[int], ties: int) -> Row:
     prompt, *answers = split_common_prefix(*conversations)
     return {"prompt": prompt, "completions": answers, "votes": votes, "ties": ties}
 

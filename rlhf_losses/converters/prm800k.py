@@ -17,8 +17,7 @@ class Prm800k(DatasetConverter):
     """PRM800K solutions as `Steps`, and each alternative to a step as an answer with one step.
 
     A step is wrong if its rating is −1; a neutral step counts as right, and so does a step that a labeller wrote. The
-    prompt of an alternative is the problem followed by the steps before it, so each label occurs once. The column
-    `labeler` is the annotator.
+    prompt of an alternative is the problem followed by the steps before it, so each label occurs once.
     """
 
     columns = (("question", "label"),)
@@ -30,8 +29,8 @@ class Prm800k(DatasetConverter):
 
     def convert(self, row: Row) -> list[Row]:
         before = prompt = row["question"]["problem"] + PROBLEM_SEPARATOR
-        solution: list[dict[str, Any]] = []
-        alternatives: list[dict[str, Any]] = []
+        solution: list[Row] = []
+        alternatives: list[Row] = []
         rated_steps: list[Step] = []
         for step in row["label"]["steps"]:
             candidates = _candidates(step)
@@ -45,8 +44,7 @@ class Prm800k(DatasetConverter):
                 continue
             solution += [_answer(prompt, rated_steps)] if rated_steps else []
             prompt, rated_steps = before, []
-        rows = [*solution, *([_answer(prompt, rated_steps)] if rated_steps else []), *alternatives]
-        return [one | {"annotator": row["labeler"]} for one in rows] if "labeler" in row else [*rows]
+        return [*solution, *([_answer(prompt, rated_steps)] if rated_steps else []), *alternatives]
 
 
 def _candidates(step: dict[str, Any]) -> list[Step]:
@@ -65,7 +63,7 @@ def _rated(completions: list[dict[str, Any]]) -> Iterator[Step]:
         yield completion["text"], completion["rating"]
 
 
-def _answer(prompt: str, steps: list[Step]) -> dict[str, Any]:
+def _answer(prompt: str, steps: list[Step]) -> Row:
     return {
         "prompt": prompt,
         "completions": [text for text, _ in steps],

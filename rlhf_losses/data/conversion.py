@@ -8,7 +8,9 @@ from pathlib import Path
 from datasets import Dataset, IterableDataset
 
 from rlhf_losses.converters import DatasetConverter, Native
+from rlhf_losses.data.annotator_columns import find_annotator_column
 from rlhf_losses.data.dataset import AnyDataset, column_names
+from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback import feedback_types_in_columns
 from rlhf_losses.feedback.base import Row
@@ -25,8 +27,8 @@ def convert_dataset(
 ) -> AnyDataset:
     """Convert a dataset to rows with the columns of this library.
 
-    Rows without feedback are dropped; a warning gives their number. A dataset that has the columns already is returned
-    unchanged.
+    Rows without feedback are dropped; a warning gives their number. The ids of annotators and the arguments of the chat
+    template, such as `tools`, are kept. A dataset that has the columns already is returned unchanged.
 
     Args:
         dataset: a dataset or a stream.
@@ -81,6 +83,12 @@ def _converted_rows(converter: DatasetConverter, rows: Iterable[Row], name: str)
         with converter.locate_errors(count - 1, name):
             converted = converter.convert(row)
         dropped += not converted
-        yield from converted
+        yield from ({**_kept_columns(row), **one} for one in converted)
     if dropped:
         logger.warning("%s: %d of %d rows have no feedback and are dropped.", name, dropped, count)
+
+
+def _kept_columns(row: Row) -> Row:
+    """Return the values that every conversion keeps: the annotator and the arguments of the chat template."""
+    names = (*TEMPLATE_COLUMNS, find_annotator_column(row))
+    return {name: row[name] for name in names if name is not None and name in row}

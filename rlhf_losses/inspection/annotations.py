@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rlhf_losses.data.answers import row_answers
 from rlhf_losses.data.rows import feedback_types_in_row, join_feedback, row_feedback, tokenized_pair
 from rlhf_losses.feedback import Feedback, Mixed
 from rlhf_losses.feedback.base import Answer, Messages, Row
@@ -119,7 +120,9 @@ def _texts(row: Row, feedback_type: type[Feedback]) -> list[_Text]:
     if encoded:
         return [_Text(_key(("tokens", text.ids)), _key(("prompt", None))) for text in encoded]
     return [
-        text for answer in feedback_type.answers(row) for text in (_text(answer, end) for end in _part_ends(answer))
+        text
+        for answer in row_answers(row, feedback_type)
+        for text in (_text(answer, end) for end in _part_ends(answer))
     ]
 
 
@@ -129,9 +132,10 @@ def _part_ends(answer: Answer) -> range:
 
 def _text(answer: Answer, end: int) -> _Text:
     lengths = [count_characters(part) for part in answer.parts]
+    prompt = (answer.prompt, answer.system, answer.template)
     return _Text(
-        key=_key((answer.prompt, answer.parts[:end])),
-        prompt_key=_key(("prompt", answer.prompt)),
+        key=_key((prompt, answer.parts[:end])),
+        prompt_key=_key(("prompt", prompt)),
         prompt_length=UNKNOWN if answer.prompt is None else count_characters(answer.prompt),
         answer_length=sum(lengths[:end]),
         step_length=lengths[end - 1] if len(lengths) > 1 else UNKNOWN,

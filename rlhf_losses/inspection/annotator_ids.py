@@ -1,11 +1,8 @@
-"""Annotators: the column with their ids, and what is assumed without one."""
+"""Annotators: their ids, and what is assumed without ids."""
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-
-_COLUMN = re.compile(r"(annotator|worker|rater|labell?er|judge|evaluator|coder)([_-]?(id|name))?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -36,18 +33,6 @@ class Annotators:
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object."""
         return {"column": self.column, "count": self.count, "assumption": self.assumption}
-
-
-def find_annotator_column(columns: Iterable[str]) -> str | None:
-    """Return the first column whose name says that it has the ids of annotators.
-
-    Examples:
-        >>> find_annotator_column(["prompt", "chosen", "rejected", "worker_id"])
-        'worker_id'
-        >>> find_annotator_column(["prompt", "WorkerId"]), find_annotator_column(["prompt", "judgement"])
-        ('WorkerId', None)
-    """
-    return next((name for name in columns if _COLUMN.fullmatch(name)), None)
 
 
 def annotator_ids(names: Sequence[Any]) -> list[int]:

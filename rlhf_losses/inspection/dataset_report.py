@@ -9,6 +9,7 @@ from datasets import IterableDataset
 from transformers import PreTrainedTokenizerBase
 
 from rlhf_losses.data import RowEncoder, check_dataset
+from rlhf_losses.data.annotator_columns import find_annotator_column
 from rlhf_losses.data.dataset import AnyDataset, column_names, group_ratings
 from rlhf_losses.errors import FeedbackMismatchError
 from rlhf_losses.feedback import Feedback, Votes, feedback_types_in_columns
@@ -17,7 +18,7 @@ from rlhf_losses.hooks import LossRegistry
 from rlhf_losses.inspection.agreement_ceiling import AgreementCeiling, agreement_ceiling
 from rlhf_losses.inspection.annotations import AnnotatedTexts, collect_annotations
 from rlhf_losses.inspection.annotator_agreement import AnnotatorAgreement, annotator_agreement
-from rlhf_losses.inspection.annotator_ids import Annotators, find_annotator_column
+from rlhf_losses.inspection.annotator_ids import Annotators
 from rlhf_losses.inspection.comparisons import Comparisons, compare_texts, comparisons_in
 from rlhf_losses.inspection.compatible_losses import CompatibleLosses, find_compatible_losses
 from rlhf_losses.inspection.length_bias import LengthBias, length_bias

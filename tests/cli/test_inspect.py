@@ -56,7 +56,7 @@ def test_a_converter_can_be_selected(cli, write_rows):
 def test_contradictory_annotations_are_counted(cli, write_rows):
     other, third = ({"winner": winner, "judge": judge} for winner, judge in (("model_a", "b"), ("tie", "c")))
     out = cli("inspect", "--dataset", write_rows(MT_BENCH, MT_BENCH | other, MT_BENCH | third)).out
-    assert "annotators      3 in the column annotator\n" in out
+    assert "annotators      3 in the column judge\n" in out
     assert "contradictory                   1\n" in out
     assert "best agreement with annotators  50.0%\n" in out
     assert "two annotators agree            0.0% (mean over items), 0.0% (of all pairs of annotations)\n" in out
@@ -67,7 +67,7 @@ def test_contradictory_annotations_are_counted(cli, write_rows):
 def test_rows_of_one_annotator_are_no_agreement(cli, write_rows):
     again = MT_BENCH | {"question_id": 82}
     out = cli("inspect", "--dataset", write_rows(MT_BENCH, again, MT_BENCH | {"winner": "tie"})).out
-    assert "annotators      1 in the column annotator\n" in out
+    assert "annotators      1 in the column judge\n" in out
     assert "again by the same annotator     1\n" in out
     assert "annotated several times         0\n" in out
     assert "two annotators agree            -\n" in out

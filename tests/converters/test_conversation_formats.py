@@ -38,9 +38,12 @@ from rlhf_losses.converters import (
     UltrafeedbackBinarized,
     UltraInteract,
 )
+from rlhf_losses.data.answers import row_answers
 from rlhf_losses.data.conversion import convert_dataset
+from rlhf_losses.data.rendering import render
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback import Labels, Pairs, Rankings, Ratings
+from rlhf_losses.sandbox.tiny_models import build_tokenizer
 
 TURNS = [message(USER, "Name a colour."), message(ASSISTANT, "Red."), message(USER, "Another?")]
 COLOUR = [message(USER, "Name a colour.")]
@@ -270,3 +273,25 @@ def test_helpsteer3_contexts_keep_their_fields():
     }
     (pair,) = Helpsteer3Preference().convert(row)
     assert pair["prompt"] == [{"role": USER, "content": "Hi", "name": "Ann"}]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": COLOUR, "chosen": RED, "rejected": CAR},
+        {"chosen": COLOUR + RED, "rejected": COLOUR + CAR},
+        {"chosen": COLOUR + RED, "rejected": COLOUR + CAR, "source": "wildchat"},
+        {"prompt": COLOUR, "chosen": COLOUR + RED, "rejected": COLOUR + CAR},
+        {"prompt": "Name a colour.", "chosen": COLOUR + RED, "rejected": COLOUR + CAR},
+        {"prompt": "Name a colour.", "chosen": RED, "rejected": CAR},
+    ],
+    ids=["explicit", "implicit", "skywork", "repeated messages", "repeated text", "text"],
+)
+def test_every_form_of_a_pair_is_read_as_the_same_texts(row):
+    converted = convert_dataset(Dataset.from_list([row]))[0]
+    tokenizer = build_tokenizer(["Name", "a", "colour", "Red", "A", "car"])
+    tokenizer.chat_template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+    rendered = [render(answer, tokenizer) for answer in row_answers(converted, Pairs)]
+    prompt = "<user>Name a colour."
+    assert [one.text for one in rendered] == [f"{prompt}<assistant>Red.", f"{prompt}<assistant>A car."]
+    assert {one.prompt_end for one in rendered} == {len(prompt)}

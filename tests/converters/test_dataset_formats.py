@@ -153,7 +153,6 @@ def test_prm800k_steps_with_negative_rating_are_wrong():
         "prompt": "What is 2 + 2?\n\n",
         "completions": ["2 + 2", " = 5"],
         "labels": [True, False],
-        "annotator": "340d",
     }
 
 
@@ -165,7 +164,6 @@ def test_prm800k_alternatives_follow_the_steps_before_them():
         "prompt": "What is 2 + 2?\n\na\n",
         "completions": ["c"],
         "labels": [False],
-        "annotator": "340d",
     }
 
 
@@ -251,7 +249,6 @@ def test_mt_bench_conversations_end_with_the_answer_of_the_turn():
         "completions": [[message(ASSISTANT, "a1")], [message(ASSISTANT, "b1")]],
         "votes": [0, 1],
         "ties": 0,
-        "annotator": "author_2",
     }
     (later,) = convert(ArenaVotes(), MT_BENCH | {"turn": 2})
     assert [len(answer) for answer in later["completions"]] == [3, 3]

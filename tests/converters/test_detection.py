@@ -4,7 +4,7 @@ import logging
 
 import pytest
 from datasets import Dataset, IterableDataset
-from known_formats import BINARIZED, EXAMPLES, HH, NATIVE, TREE, ULTRAFEEDBACK, prm, step
+from known_formats import BINARIZED, EXAMPLES, HH, MT_BENCH, NATIVE, TREE, ULTRAFEEDBACK, prm, step
 
 from rlhf_losses.converters import HhRlhf, Native
 from rlhf_losses.data.conversion import convert_dataset
@@ -132,6 +132,14 @@ def test_two_matching_converters_require_a_choice():
     known = converter_registry()
     with pytest.raises(FeedbackMismatchError, match=r"ultrafeedback_binarized, arena_votes\. .*--converter"):
         known.detect({**BINARIZED, "conversation_a": [], "conversation_b": [], "winner": "tie"})
+
+
+def test_annotators_and_template_arguments_are_kept():
+    more = {"tools": [{"name": "search"}], "system": "Be brief."}
+    converted = convert_dataset(Dataset.from_list([MT_BENCH | more]))
+    assert converted[0] | more | {"judge": MT_BENCH["judge"]} == converted[0]
+    stream = convert_dataset(IterableDataset.from_generator(lambda: iter([HH | {"worker_id": 7}])))
+    assert next(iter(stream))["worker_id"] == 7
 
 
 def test_hh_rlhf_conversion_keeps_the_text_exactly():

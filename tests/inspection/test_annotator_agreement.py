@@ -66,6 +66,16 @@ def test_equal_annotations_have_no_alpha_with_positions_and_1_without():
     assert annotator_agreement(all_agree, has_positions=False).alpha == 1.0
 
 
+def test_alpha_is_0_for_a_single_disagreement():
+    """A case that users of two libraries reported: alpha is 0 by definition although almost all annotations agree."""
+    rows = {"a": "33333", "b": "33333", "c": "333", "d": "33331", "e": "3333"}
+    counts = np.array([[column.count("1"), column.count("3")] for column in rows.values()], dtype=float)
+    found = agreement_of_counts(counts)
+    assert alpha(*rows.values()) == pytest.approx(1 - (2 / 1) / (2 * 21 / 21))
+    assert found.alpha == pytest.approx(0, abs=1e-12)
+    assert found.per_item == (4 + 6 / 10) / 5
+
+
 @given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=4), min_size=1, max_size=6))
 def test_alpha_equals_its_definition(items):
     counts = np.array([np.bincount(values, minlength=3) for values in items], dtype=float)
@@ -140,6 +150,19 @@ def test_equal_answers_of_one_list_are_no_annotators():
     assert (rankings["comparisons"], rankings["annotated_several_times"], rankings["agreement"]) == (3, 0, {})
     _, ratings = inspected({"prompt": "2 + 2 = ", "completions": ["4", "5", "5"], "ratings": [3.0, 1.0, 1.0]})
     assert "rating_agreement" not in ratings
+
+
+def test_texts_with_other_system_prompts_are_other_items():
+    rows = [pair("4", "5", system="Be right."), pair("5", "4", system="Be wrong.")]
+    _, pairs = inspected(*rows)
+    assert (pairs["annotated_several_times"], pairs["contradictory"]) == (0, 0)
+
+
+def test_prompts_within_conversations_are_prompts():
+    turns = [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}]
+    report, _ = inspected({"chosen": turns, "rejected": [turns[0], {"role": "assistant", "content": "5"}]})
+    assert report["prompts"] == 1
+    assert report["characters"]["answer"]["max"] == 1
 
 
 def test_votes_of_one_row_are_annotators():
