@@ -20,7 +20,7 @@ class JudgeBench(DatasetConverter):
     source = "https://huggingface.co/datasets/ScalerLab/JudgeBench"
 
     def matches(self, row: Row) -> bool:
-        return super().matches(row) and isinstance(row["label"], str)
+        return super().matches(row) and isinstance(row["label"], str | None)
 
     def convert(self, row: Row) -> list[Row]:
         if row["label"] is None:

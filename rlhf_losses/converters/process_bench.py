@@ -1,5 +1,7 @@
 """ProcessBench: solutions of mathematical problems with the first wrong step."""
 
+from typing import Any
+
 from rlhf_losses.converters.base import DatasetConverter
 from rlhf_losses.converters.judged_steps import judged_steps, read_index
 from rlhf_losses.feedback.base import Row
@@ -18,10 +20,14 @@ class ProcessBench(DatasetConverter):
     source = "https://huggingface.co/datasets/Qwen/ProcessBench"
 
     def matches(self, row: Row) -> bool:
-        return super().matches(row) and isinstance(row["steps"], list) and type(row["label"]) in (int, float)
+        return super().matches(row) and isinstance(row["steps"], list) and _is_index(row["label"])
 
     def convert(self, row: Row) -> list[Row]:
         label = read_index("label", row["label"])
         if label is None:
             return []
         return [judged_steps(row["problem"], row["steps"], None if label == ALL_RIGHT else label)]
+
+
+def _is_index(label: Any) -> bool:
+    return isinstance(label, int | float | None) and not isinstance(label, bool)

@@ -4,7 +4,19 @@ import logging
 
 import pytest
 from datasets import Dataset, IterableDataset
-from known_formats import BINARIZED, EXAMPLES, HH, MT_BENCH, NATIVE, TREE, ULTRAFEEDBACK, prm, step
+from known_formats import (
+    BINARIZED,
+    EXAMPLES,
+    HH,
+    JUDGE_BENCH,
+    MT_BENCH,
+    NATIVE,
+    PROCESS_BENCH,
+    TREE,
+    ULTRAFEEDBACK,
+    prm,
+    step,
+)
 
 from rlhf_losses.converters import HhRlhf, Native
 from rlhf_losses.data.conversion import convert_dataset
@@ -100,6 +112,12 @@ def test_rows_without_feedback_are_counted(caplog):
 def test_datasets_without_feedback_are_refused():
     with pytest.raises(InvalidFeedbackError, match=r"open_assistant .* 1 rows of data.*--converter native"):
         convert_dataset(Dataset.from_list([TREE[0]]))
+
+
+@pytest.mark.parametrize("row", [JUDGE_BENCH, PROCESS_BENCH])
+def test_a_dataset_without_any_label_is_refused_by_its_converter(row):
+    with pytest.raises(InvalidFeedbackError, match=r"\w+_bench found no feedback in the 2 rows of data"):
+        convert_dataset(Dataset.from_list([row | {"label": None}] * 2))
 
 
 def test_a_row_may_become_several():
