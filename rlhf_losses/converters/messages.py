@@ -1,6 +1,7 @@
 """Helpers for conversations, which are lists of messages with a role and a content."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from rlhf_losses.errors import InvalidFeedbackError
@@ -135,16 +136,18 @@ def is_conversation(content: Any) -> bool:
     return isinstance(content, list) and bool(content) and all(isinstance(m, dict) and "role" in m for m in content)
 
 
-def without_nulls(messages: Messages) -> Messages:
-    """Return the messages without the fields that are null, also within tool calls.
+def without_nulls(value: Any) -> Any:
+    """Return JSON data without the keys whose value is null, at every depth.
 
-    A table has the same fields in every row, so its format fills with null what a message never had.
+    A table has the same keys in every row, so its format fills with null what a message never had.
 
     Examples:
-        >>> without_nulls([{"role": "user", "content": "Why?", "tool_calls": None}])
-        [{'role': 'user', 'content': 'Why?'}]
+        >>> without_nulls({"name": "search", "arguments": {"query": None, "limits": [{"low": 1, "high": None}]}})
+        {'name': 'search', 'arguments': {'limits': [{'low': 1}]}}
     """
-    return [_drop_nulls(message) for message in messages]
+    if isinstance(value, Mapping):
+        return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [without_nulls(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def split_common_prefix(first: Messages, second: Messages) -> tuple[Messages, Messages, Messages]:
@@ -171,9 +174,3 @@ def split_common_prefix(first: Messages, second: Messages) -> tuple[Messages, Me
     longest = min(len(first), len(second)) - 1
     length = next((i for i in range(longest) if first[i] != second[i]), longest)
     return first[:length], first[length:], second[length:]
-
-
-def _drop_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _drop_nulls(inner) for name, inner in value.items() if inner is not None}
-    return [_drop_nulls(inner) for inner in value] if isinstance(value, list) else value

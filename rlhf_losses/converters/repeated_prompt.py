@@ -24,7 +24,7 @@ def repeats_prompt(prompt: Any, conversation: Any) -> bool:
         return False
     before_answer = without_nulls(conversation[:-1])
     if isinstance(prompt, list):
-        return without_nulls(prompt) == before_answer[: len(prompt)]
+        return bool(without_nulls(prompt) == before_answer[: len(prompt)])
     return str(prompt).strip() in [str(message.get("content")).strip() for message in before_answer]
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from rlhf_losses.converters.messages import without_nulls
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback.base import Messages
 
@@ -28,18 +29,6 @@ def clean_messages(messages: Sequence[Any]) -> Messages:
         [{'role': 'user', 'content': 'Why?'}]
     """
     return [_clean_message(message, index) for index, message in enumerate(messages)]
-
-
-def without_nulls(value: Any) -> Any:
-    """Return JSON data without the keys whose value is null, at every depth.
-
-    Examples:
-        >>> without_nulls({"name": "search", "arguments": {"query": None, "limits": [{"low": 1, "high": None}]}})
-        {'name': 'search', 'arguments': {'limits': [{'low': 1}]}}
-    """
-    if isinstance(value, Mapping):
-        return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
-    return [without_nulls(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def is_message(value: Any) -> bool:

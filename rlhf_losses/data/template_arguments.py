@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, TemplateSyntaxError, meta
 
-from rlhf_losses.data.chat_messages import without_nulls
+from rlhf_losses.converters.messages import without_nulls
 from rlhf_losses.errors import InvalidFeedbackError
 
 TEMPLATE_COLUMNS = ("tools", "documents", "system", "chat_template_kwargs")

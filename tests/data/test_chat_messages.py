@@ -4,13 +4,13 @@ import json
 
 import pytest
 
+from rlhf_losses.converters.messages import without_nulls
 from rlhf_losses.data.chat_messages import (
     clean_messages,
     content_text,
     convert_tool_arguments,
     is_blank,
     tool_names,
-    without_nulls,
 )
 from rlhf_losses.errors import InvalidFeedbackError
 
