@@ -11,6 +11,7 @@ from rlhf_losses.errors import OutputExistsError as OutputExistsError
 from rlhf_losses.errors import PluginError as PluginError
 from rlhf_losses.errors import RlhfLossesError as RlhfLossesError
 from rlhf_losses.errors import UnknownNameError as UnknownNameError
+from rlhf_losses.errors import UnreadableDatasetError as UnreadableDatasetError
 from rlhf_losses.errors import UnsupportedModelError as UnsupportedModelError
 from rlhf_losses.feedback import Attributes as Attributes
 from rlhf_losses.feedback import Feedback as Feedback
@@ -23,6 +24,8 @@ from rlhf_losses.feedback import Ratings as Ratings
 from rlhf_losses.feedback import Steps as Steps
 from rlhf_losses.feedback import StepwiseRankings as StepwiseRankings
 from rlhf_losses.feedback import Votes as Votes
+from rlhf_losses.files.columns import rename_columns as rename_columns
+from rlhf_losses.files.splits import load_rows as load_rows
 from rlhf_losses.hooks import hookimpl as hookimpl
 from rlhf_losses.hooks import loss_registry as loss_registry
 from rlhf_losses.hooks import parse_loss as parse_loss

@@ -5,6 +5,7 @@
     ├── InvalidLossError (ValueError)          string that is not a sum of losses, or an option out of range
     ├── FeedbackMismatchError (TypeError)      feedback of a type that the loss does not accept
     ├── InvalidFeedbackError (ValueError)      feedback of the right type with invalid values
+    ├── UnreadableDatasetError (OSError)       dataset that does not exist or cannot be read
     ├── UnsupportedModelError (ValueError)     model or tokenizer that does not give one score per text
     ├── InvalidSettingError (ValueError)       setting out of range, or two settings that exclude each other
     ├── OutputExistsError (FileExistsError)    output folder or file that exists
@@ -37,6 +38,10 @@ class FeedbackMismatchError(RlhfLossesError, TypeError):
 
 class InvalidFeedbackError(RlhfLossesError, ValueError):
     """The feedback has the right type and invalid values."""
+
+
+class UnreadableDatasetError(RlhfLossesError, OSError):
+    """A dataset does not exist, or has a format that cannot be read."""
 
 
 class UnsupportedModelError(RlhfLossesError, ValueError):

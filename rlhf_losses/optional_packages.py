@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from rlhf_losses.errors import MissingPackageError
 
 
-def require_packages(packages: Iterable[str], feature: str) -> None:
+def require_packages(packages: Iterable[str], feature: str, extra: str = "report") -> None:
     """Raise `MissingPackageError` unless the optional packages of a feature are installed.
 
     Args:
-        packages: names of modules of the extra `report`.
+        packages: names of modules.
         feature: name of the feature, for the message.
+        extra: the extra of this package that installs the modules.
 
     Examples:
         >>> require_packages(["json"], "rlhf-losses demo")
@@ -20,5 +21,5 @@ def require_packages(packages: Iterable[str], feature: str) -> None:
     if missing:
         raise MissingPackageError(
             f"{feature} needs packages that are not installed: {', '.join(missing)}. "
-            "Run: pip install 'rlhf-losses[report]'"
+            f"Run: pip install 'rlhf-losses[{extra}]'"
         )

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks._lib.workloads import Workload, train_tokenizer
-from rlhf_losses.cli.dataset_loading import load_rows
 from rlhf_losses.data.conversion import convert_dataset
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback import Feedback, Pairs, Rankings
 from rlhf_losses.feedback.base import Messages, Row
 from rlhf_losses.feedback.types import feedback_types_of_row, find_source_type
+from rlhf_losses.files.splits import load_rows
 
 
 class ComparedAnswers(NamedTuple):

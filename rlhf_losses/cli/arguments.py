@@ -32,7 +32,8 @@ class DataArguments(trl.ScriptArguments):
     dataset_name: str | None = field(
         default=None,
         metadata={
-            "help": "Hub id, folder or file (JSON Lines, JSON, Parquet, CSV). A single file is the `train` split.",
+            "help": "Hub id, folder, file (JSON Lines, JSON, CSV, TSV, Excel, Parquet, Arrow; also compressed), URL or "
+            "quoted pattern. A single file is the `train` split.",
             "aliases": ["--dataset"],
         },
     )
@@ -41,6 +42,14 @@ class DataArguments(trl.ScriptArguments):
         metadata={
             "help": "Evaluation dataset, in place of `--dataset_test_split`. With `--eval_strategy no` it is evaluated "
             "once, after training."
+        },
+    )
+    columns: str | None = field(
+        default=None,
+        metadata={
+            "help": "Rename columns: NEW=OLD with commas in between, e.g. chosen=text_chosen,rejected=text_rejected, "
+            "or a mapping in the --config file. completion=response.text reads the objects of a column. Columns of the "
+            "evaluation dataset that have the new names already are kept."
         },
     )
 

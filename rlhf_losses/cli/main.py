@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError, plugin_files
+from rlhf_losses.cli.early_checks import check_names
 from rlhf_losses.cli.logging_setup import DEBUG, quiet
 from rlhf_losses.errors import RlhfLossesError, did_you_mean
 from rlhf_losses.optional_packages import require_packages
@@ -76,6 +77,8 @@ def run(argv: list[str]) -> int:
             f"Unknown command '{name}'.{did_you_mean(name, COMMANDS)} Choose one of: {', '.join(COMMANDS)}."
         )
     require_packages(OPTIONAL_PACKAGES.get(name, ()), f"rlhf-losses {name}")
+    if not {"-h", "--help"} & set(arguments):
+        check_names(name, arguments)
     with quiet():
         importlib.import_module(f"rlhf_losses.cli.{COMMANDS[name][0]}").run(arguments, plugins)
     sys.stdout.flush()

@@ -16,11 +16,13 @@ from rlhf_losses.cli.arguments import (
     quantization_of,
     require_attention,
 )
-from rlhf_losses.cli.dataset_loading import Rows, load_splits, load_training_rows, select_split
+from rlhf_losses.cli.dataset_loading import load_training_rows
 from rlhf_losses.cli.reward_function_arguments import RewardFunctionArguments, reward_functions
 from rlhf_losses.cli.scorer_arguments import load_scorer
 from rlhf_losses.data import convert_dataset
 from rlhf_losses.errors import FeedbackMismatchError
+from rlhf_losses.files.splits import load_splits, select_split
+from rlhf_losses.files.table_reading import Rows
 from rlhf_losses.ppo import PPOConfig, PPOTrainer, scorer_on_base
 
 USAGE = "%(prog)s --model POLICY --reward_model MODEL --dataset PROMPTS --output_dir DIR [--config FILE] [...]"
@@ -160,6 +162,6 @@ def select_prompts(rows: Rows) -> Rows:
     if "prompt" not in columns:
         raise FeedbackMismatchError(
             f"The dataset has the columns {', '.join(columns)} and no column 'prompt', which PPO needs. "
-            "Rename the column with the prompts to prompt."
+            "Rename the column with the prompts: --columns prompt=COLUMN."
         )
     return rows.select_columns(["prompt"])

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rlhf_losses.cli.dataset_loading import load_rows
 from rlhf_losses.cli.training_runs import require_argument
 from rlhf_losses.errors import FeedbackMismatchError
+from rlhf_losses.files.splits import load_rows
 from rlhf_losses.ppo import StepMeanRewards, StepRewards
 from rlhf_losses.scoring import Ensemble, Scorer, fit_reference
 from rlhf_losses.scoring.ensemble import NOTATION

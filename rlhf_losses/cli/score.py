@@ -69,7 +69,8 @@ def require_texts(columns: Sequence[str], name: str) -> None:
     if not set(columns) & set(TEXT_COLUMNS):
         raise FeedbackMismatchError(
             f"'{name}' has the columns {', '.join(columns)}, and none of them contains texts to score. Rename one to "
-            "text or messages, or add answers to a prompt: completion, completions, or chosen and rejected."
+            "text or messages, or add answers to a prompt: completion, completions, or chosen and rejected, for "
+            "example --columns prompt=question,completion=answer."
         )
 
 

@@ -7,11 +7,16 @@ import datasets
 import torch
 
 from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError
-from rlhf_losses.cli.dataset_loading import load_rows
 from rlhf_losses.cli.training_runs import require_model
 from rlhf_losses.errors import RlhfLossesError
+from rlhf_losses.files.columns import parse_columns
+from rlhf_losses.files.splits import load_rows
 from rlhf_losses.hooks import transform_registry
 from rlhf_losses.scoring import Scorer
+
+DATASET_HELP = "Hub id, folder, file (JSON Lines, JSON, CSV, TSV, Excel, Parquet, Arrow), URL or quoted pattern"
+
+COLUMNS_HELP = "rename columns, e.g. chosen=text_chosen,rejected=text_rejected or completion=response.text"
 
 OVERLONG_HELP = "treatment of texts longer than the model allows (default: as in the training of the model)"
 
@@ -37,9 +42,10 @@ def scorer_parser(prog: str, description: str) -> ArgumentParser:
 
 def add_dataset_arguments(parser: ArgumentParser) -> None:
     """Add the arguments that select rows."""
-    parser.add_argument("--dataset", "--dataset_name", required=True, help="Hub id, local folder or file")
+    parser.add_argument("--dataset", "--dataset_name", required=True, help=DATASET_HELP)
     parser.add_argument("--dataset_config", help="configuration of a dataset on the Hub")
     parser.add_argument("--split", help="split to load (default: the only one, or test)")
+    parser.add_argument("--columns", metavar="NEW=OLD,...", help=COLUMNS_HELP)
     parser.add_argument("--max_rows", type=positive_integer, help="load only the first rows")
     parser.add_argument(
         "--converter",
@@ -77,8 +83,7 @@ def available_device(text: str) -> str:
 
 def selected_rows(args: argparse.Namespace) -> datasets.Dataset:
     """Load the rows that the arguments select."""
-    rows = load_rows(args.dataset, args.split, args.dataset_config)
-    assert isinstance(rows, datasets.Dataset)
+    rows = load_rows(args.dataset, args.split, args.dataset_config, parse_columns(args.columns))
     return rows if args.max_rows is None else rows.select(range(min(args.max_rows, len(rows))))
 
 

@@ -16,7 +16,8 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from rlhf_losses.cli.argument_parser import CommandLineError
 from rlhf_losses.cli.logging_setup import DEBUG
-from rlhf_losses.errors import OutputExistsError, RlhfLossesError, did_you_mean
+from rlhf_losses.cli.model_paths import nearest_folder, require_model_path
+from rlhf_losses.errors import OutputExistsError, RlhfLossesError
 
 RESUME = "--resume_from_checkpoint"
 RUN_FILES = ("config.json", "model.safetensors", "model.safetensors.index.json", "adapter_config.json")
@@ -48,17 +49,7 @@ def require_model(name: str, flag: str, **options: Any) -> None:
         options: arguments of `from_pretrained`.
     """
     path = Path(name)
-    if path.is_dir():
-        _require_model_files(path, flag)
-    elif path.is_file():
-        raise CommandLineError(
-            f"'{name}' is a file, but a model is a folder with config.json or a Hub id. "
-            f"Pass a model with {flag}, and files with rows with --dataset."
-        )
-    elif name.startswith((".", "/", "~")):
-        raise CommandLineError(
-            f"There is no model folder '{name}'.{_nearest_folder(path)} Check the path after {flag}."
-        )
+    require_model_path(name, flag)
     try:
         if not (path / "adapter_config.json").is_file():
             AutoConfig.from_pretrained(name, **options)
@@ -67,7 +58,7 @@ def require_model(name: str, flag: str, **options: Any) -> None:
         reason = str(error).strip().splitlines()[0].rstrip(".: ")
         problem = "cannot be loaded" if path.is_dir() else "is neither a local folder nor a model on the Hub"
         raise CommandLineError(
-            f"'{name}' {problem}: {reason}.{_nearest_folder(path)} Check the name after {flag}."
+            f"'{name}' {problem}: {reason}.{nearest_folder(path)} Check the name after {flag}."
         ) from error
 
 
@@ -208,19 +199,6 @@ def interrupted_message(output_dir: str, step: int) -> str:
     if saved is None:
         return f"Stopped at step {step}. No checkpoint was saved."
     return f"Stopped at step {step}. Saved {saved}. To resume, add {RESUME} to the same command."
-
-
-def _require_model_files(folder: Path, flag: str) -> None:
-    if not any((folder / file).is_file() for file in ("config.json", "adapter_config.json")):
-        last = get_last_checkpoint(str(folder))
-        remedy = f"Use its last checkpoint: {flag} {last}." if last else f"Give a folder with config.json after {flag}."
-        raise CommandLineError(f"The folder '{folder}' contains no model. {remedy}")
-
-
-def _nearest_folder(path: Path) -> str:
-    if path.is_dir() or not path.parent.is_dir():
-        return ""
-    return did_you_mean(str(path), [str(other) for other in path.parent.iterdir() if other.is_dir()])
 
 
 def _any_process(value: bool, args: TrainingArguments) -> bool:

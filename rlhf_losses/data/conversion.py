@@ -14,6 +14,7 @@ from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback import feedback_types_in_columns
 from rlhf_losses.feedback.base import Row
+from rlhf_losses.files.media_columns import without_media
 from rlhf_losses.hooks.registry import converter_registry
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ def convert_dataset(
         >>> convert_dataset(data)[0]["chosen"]
         ' 4'
     """
+    dataset = without_media(dataset, name)
     registry = converter_registry(plugin_files)
     chosen = registry.detect(*islice(dataset, DETECTION_ROWS)) if converter is None else registry.lookup(converter)()
     converted = dataset if isinstance(chosen, Native) else _convert(chosen, dataset, name)

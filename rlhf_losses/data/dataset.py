@@ -35,6 +35,7 @@ from rlhf_losses.feedback import (
     find_source_type,
 )
 from rlhf_losses.feedback.base import Answer, Row
+from rlhf_losses.files.columns import suggest_columns
 from rlhf_losses.hooks import loss_registry
 from rlhf_losses.losses import AnyLoss, Objective
 
@@ -320,8 +321,10 @@ def _describe_columns(columns: Sequence[str], found: FeedbackTypes) -> str:
     if not found:
         alternatives = "; ".join(" + ".join(feedback_type.columns[0]) for feedback_type in FEEDBACK_TYPES)
         return (
-            f"{listed} no known feedback. Rename the columns to one of: {alternatives} (each with prompt). "
-            "In Python, rlhf_losses.convert_dataset converts well-known datasets."
+            f"{listed} no known feedback. Rename the columns to one of: {alternatives} (each with prompt), for example "
+            f"with --columns {suggest_columns(columns)}. Well-known formats are converted with --converter NAME, and "
+            "others with a converter in --plugin FILE. In Python: rlhf_losses.rename_columns and "
+            "rlhf_losses.convert_dataset."
         )
     entries = [entry for feedback_type in found for entry in loss_registry().for_feedback(feedback_type)]
     fitting = list(dict.fromkeys(entry.name for entry in entries if entry.cls().uses_labels))

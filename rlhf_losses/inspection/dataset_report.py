@@ -14,6 +14,7 @@ from rlhf_losses.data.dataset import AnyDataset, column_names, group_ratings
 from rlhf_losses.errors import FeedbackMismatchError
 from rlhf_losses.feedback import Feedback, Votes, feedback_types_in_columns
 from rlhf_losses.feedback.base import Row
+from rlhf_losses.files.media_columns import without_media
 from rlhf_losses.hooks import LossRegistry
 from rlhf_losses.inspection.agreement_ceiling import AgreementCeiling, agreement_ceiling
 from rlhf_losses.inspection.annotations import AnnotatedTexts, collect_annotations
@@ -201,6 +202,7 @@ def inspect_dataset(
         FeedbackMismatchError: no columns of a feedback type.
         InvalidFeedbackError: a row has an invalid value; the message contains the index of the row.
     """
+    dataset = without_media(dataset, name)
     check_dataset(dataset, ScoreDecay(), name)
     feedback_types = feedback_types_in_columns(column_names(dataset))
     column = find_annotator_column(column_names(dataset))

@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 
 import torch
 import trl
+from datasets import Dataset, IterableDataset
 from peft import PeftModel
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -29,6 +30,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl.models.utils import disable_gradient_checkpointing
 
 from rlhf_losses.data.template_arguments import with_template_arguments
+from rlhf_losses.files.media_columns import without_media
 from rlhf_losses.layouts import PackedLayout, PaddedLayout
 from rlhf_losses.models.architectures import max_context_length
 from rlhf_losses.models.peft import keep_4bit_trainable, save_with_merged_adapters
@@ -136,6 +138,7 @@ class PPOTrainer(trl.GRPOTrainer):
         **grpo_arguments: Any,
     ) -> None:
         args = args or PPOConfig(f"{short_name(model)}-PPO")
+        train_dataset, eval_dataset = _without_media(train_dataset), _without_media(eval_dataset)
         datasets = [train_dataset, eval_dataset]
         check_arguments(
             model, reward_funcs, args, datasets, processing_class, critic, pretraining_dataset, grpo_arguments
@@ -422,3 +425,10 @@ class PPOTrainer(trl.GRPOTrainer):
         if self.accelerator.is_main_process:
             save_with_merged_adapters(policy, self.processing_class, folder)
         return folder
+
+
+def _without_media(data: Any) -> Any:
+    """Return a dataset, or several by name, without columns of images; TRL reads all columns of a row."""
+    if isinstance(data, dict):
+        return {name: _without_media(one) for name, one in data.items()}
+    return without_media(data) if isinstance(data, Dataset | IterableDataset) else data

@@ -29,6 +29,7 @@ from rlhf_losses.feedback import (
     feedback_types_in_columns,
 )
 from rlhf_losses.feedback.base import Row
+from rlhf_losses.files.media_columns import without_media
 from rlhf_losses.losses import AnyLoss, ScoreDecay
 from rlhf_losses.metrics import Tally, agreement
 from rlhf_losses.optional_packages import require_packages
@@ -66,6 +67,7 @@ def evaluate(
         InvalidFeedbackError: a value is invalid, or no row fits into the context.
     """
     scorer = scorer.with_overlong(overlong)
+    dataset = without_media(dataset, "evaluation data")
     dataset = group_ratings(dataset, loss, "evaluation data") if loss else dataset
     check_dataset(dataset, loss or ScoreDecay(), "evaluation data")
     feedback_types = feedback_types_in_columns(dataset.column_names)

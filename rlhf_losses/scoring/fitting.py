@@ -11,6 +11,7 @@ from rlhf_losses.data.rows import FeedbackTypes, join_feedback, row_feedback
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
 from rlhf_losses.feedback import Feedback, Mixed, feedback_types_in_columns, find_source_type
 from rlhf_losses.feedback.base import Row
+from rlhf_losses.files.media_columns import without_media
 from rlhf_losses.hooks import estimate_registry, loss_registry
 from rlhf_losses.losses import ScoreDecay
 from rlhf_losses.scoring.canaries import Text, record_canary
@@ -99,7 +100,7 @@ def fit_estimate(
     if scorer.metadata.loss != "unknown":
         estimate.require_loss(loss_registry(plugin_files).parse(scorer.metadata.loss))
     limited = scorer.with_overlong(overlong)
-    dataset = group_ratings(dataset, estimate, "data")
+    dataset = group_ratings(without_media(dataset), estimate, "data")
     check_dataset(dataset, ScoreDecay(), "data")
     feedback_types = (_source_type(estimate, dataset.column_names),)
     rows = select_rows(limited, dataset, feedback_types, "data")

@@ -12,6 +12,7 @@ from rlhf_losses.data.rows import FeedbackTypes, feedback_types_in_row
 from rlhf_losses.data.segmentation import infer_segmentation, join_segments
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
 from rlhf_losses.feedback import STEPWISE_TYPES, Feedback
+from rlhf_losses.files.media_columns import without_media
 from rlhf_losses.hooks import loss_registry
 from rlhf_losses.losses import Objective
 from rlhf_losses.training.config import RewardConfig
@@ -92,7 +93,7 @@ class TrainingData:
         return add_prompt_weights(rows) if self._args.average_over == "prompts" else rows
 
     def _checked(self, dataset: AnyDataset, name: str) -> AnyDataset:
-        dataset = group_ratings(dataset, self._objective, name)
+        dataset = group_ratings(without_media(dataset, name), self._objective, name)
         check_dataset(dataset, self._objective, name)
         return dataset
 

@@ -7,9 +7,9 @@ import json
 import pytest
 from datasets import Dataset, DatasetDict
 
-from rlhf_losses.cli.argument_parser import CommandLineError
-from rlhf_losses.cli.dataset_loading import load_rows, load_splits, parse_list
-from rlhf_losses.errors import InvalidFeedbackError
+from rlhf_losses.errors import InvalidFeedbackError, UnreadableDatasetError
+from rlhf_losses.files.cells import parse_list
+from rlhf_losses.files.splits import load_rows, load_splits
 
 ROWS = [
     {"prompt": "1 + 1 = ", "completions": ["2", "3"], "ranks": [1, 2]},
@@ -108,24 +108,24 @@ def test_lists_in_streamed_csv_files_are_decoded(tmp_path):
 
 def test_a_missing_file_is_refused_with_the_nearest_name(tmp_path):
     write(tmp_path / "pairs.train.jsonl", ROWS)
-    with pytest.raises(CommandLineError, match=r"no file 'pair.train.jsonl' in .* Did you mean 'pairs.train.jsonl'\?"):
+    with pytest.raises(UnreadableDatasetError, match=r"no file 'pair.train.jsonl' in .* Did you mean 'pairs.train.jsonl'\?"):
         load_rows(str(tmp_path / "pair.train.jsonl"))
 
 
 def test_a_missing_folder_is_refused(tmp_path):
-    with pytest.raises(CommandLineError, match="no folder"):
+    with pytest.raises(UnreadableDatasetError, match="no folder"):
         load_rows(str(tmp_path / "nowhere" / "pairs.jsonl"))
 
 
 def test_an_unknown_suffix_is_refused_with_the_known_ones(tmp_path):
     file = tmp_path / "rows.txt"
     file.write_text("text")
-    with pytest.raises(CommandLineError, match=r"suffix '.txt'.* \.json, \.jsonl, \.parquet, \.csv"):
+    with pytest.raises(UnreadableDatasetError, match=r"suffix '.txt'.* \.json, \.jsonl, \.parquet, \.csv"):
         load_rows(str(file))
 
 
 def test_a_folder_without_data_is_refused(tmp_path):
-    with pytest.raises(CommandLineError, match="has no dataset"):
+    with pytest.raises(UnreadableDatasetError, match="has no dataset"):
         load_rows(str(tmp_path))
 
 
@@ -133,7 +133,7 @@ def test_a_folder_with_several_file_formats_is_refused(tmp_path):
     for suffix in (".jsonl", ".csv"):
         write(tmp_path / f"rows{suffix}", ROWS)
     with pytest.raises(
-        CommandLineError, match=r"several formats \(rows.csv, rows.jsonl\), of which only one.*Give one file"
+        UnreadableDatasetError, match=r"several formats \(rows.csv, rows.jsonl\), of which only one.*Give one file"
     ):
         load_rows(str(tmp_path))
     (tmp_path / "README.md").write_text("---\nconfigs:\n- config_name: default\n  data_files: rows.csv\n---\n")
@@ -143,14 +143,14 @@ def test_a_folder_with_several_file_formats_is_refused(tmp_path):
 def test_files_with_different_columns_are_refused_with_the_columns(tmp_path):
     write(tmp_path / "a.jsonl", ROWS)
     write(tmp_path / "b.jsonl", [{"prompt": "1 + 1 = ", "chosen": "2", "rejected": "3"}])
-    with pytest.raises(CommandLineError, match=r"its rows differ, .*new columns.*chosen.*Give one of its files"):
+    with pytest.raises(UnreadableDatasetError, match=r"its rows differ, .*new columns.*chosen.*Give one of its files"):
         load_rows(str(tmp_path))
 
 
 def test_a_folder_with_a_model_is_refused(tmp_path):
     for name in ("config.json", "tokenizer.json"):
         (tmp_path / name).write_text("{}")
-    with pytest.raises(CommandLineError, match=r"contains a model \(config.json\), not a dataset.*--model"):
+    with pytest.raises(UnreadableDatasetError, match=r"contains a model \(config.json\), not a dataset.*--model"):
         load_rows(str(tmp_path))
 
 
@@ -165,12 +165,12 @@ def test_a_file_without_rows_is_refused(tmp_path, content):
 def test_an_invalid_file_is_refused_with_the_reason(tmp_path):
     file = tmp_path / "rows.jsonl"
     file.write_text('{"prompt": "a"}\n{oops}\n')
-    with pytest.raises(CommandLineError, match=r"rows.jsonl' cannot be loaded: JSON parse error: .* row 1"):
+    with pytest.raises(UnreadableDatasetError, match=r"rows.jsonl' cannot be loaded: JSON parse error: .* row 1"):
         load_rows(str(file))
 
 
 def test_a_missing_split_is_refused_with_the_existing_ones(tmp_path):
-    with pytest.raises(CommandLineError, match=r"has no split 'tset'\..* Choose one of: train"):
+    with pytest.raises(UnreadableDatasetError, match=r"has no split 'tset'\..* Choose one of: train"):
         load_rows(str(write(tmp_path / "rows.jsonl", ROWS)), "tset")
 
 

@@ -1,0 +1,174 @@
+"""Cells of CSV, TSV and Excel files: a text is the text that is written, and only an empty cell is missing."""
+
+import ast
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, TypeAlias
+
+from rlhf_losses.feedback import FEEDBACK_TYPES
+
+LEADING_ZERO = re.compile(r"[+-]?0\d")
+
+CellKind: TypeAlias = Literal["text", "number", "list", "object"]
+Cells: TypeAlias = Mapping[str, str | None]
+
+TEXT_COLUMNS = (
+    *("prompt", "completion", "chosen", "rejected", "text", "messages", "system"),
+    *("instruction", "question", "problem", "input", "query", "context", "content", "output", "answer", "solution"),
+    *("response", "response_1", "response_2", "response1", "response2", "response_a", "response_b"),
+)
+"""Columns of feedback types and of well-known datasets with texts or conversations. A text like `7` remains a text."""
+
+STRUCTURED_COLUMNS: Mapping[str, CellKind] = {
+    "completions": "list",
+    "documents": "list",
+    "tools": "list",
+    "chat_template_kwargs": "object",
+}
+"""Columns that contain lists or objects in every dataset, written as JSON."""
+
+FEEDBACK_COLUMNS: Mapping[str, CellKind] = {
+    **dict.fromkeys(("rating", "label", "margin", "weight", "preference", "tie", "ties"), "number"),
+    **dict.fromkeys(("ranks", "ratings", "labels", "votes"), "list"),
+    **dict.fromkeys(("chosen_steps", "rejected_steps", "completion_steps", "chosen_ids", "rejected_ids"), "list"),
+    "attributes": "object",
+}
+"""Kinds of the other columns of feedback types; they apply to datasets that contain the feedback type."""
+
+
+def column_kinds(columns: Iterable[str], rows: Iterable[Cells], targets: Mapping[str, str]) -> dict[str, CellKind]:
+    """Return the kind of each column.
+
+    Columns of feedback types have the kind that the feedback needs, and columns with a well-known name of texts contain
+    texts. A column of texts contains conversations if its first text is one. Any other column contains numbers if all
+    of its cells are numbers or booleans without leading zeros.
+
+    Args:
+        columns: names of the columns.
+        rows: the rows that decide.
+        targets: new names of columns that will be renamed.
+
+    Examples:
+        >>> rows = [{"prompt": "7", "score": "1.5", "id": "007"}, {"prompt": "8", "score": "2", "id": "8"}]
+        >>> column_kinds(["prompt", "score", "id"], rows, targets={})
+        {'prompt': 'text', 'score': 'number', 'id': 'text'}
+    """
+    names = {column: targets.get(column, column) for column in columns}
+    known = {column: _kind_by_name(name, set(names.values())) for column, name in names.items()}
+    texts = {column for column, kind in known.items() if kind in (None, "text")}
+    first = dict.fromkeys(texts, "")
+    numbers = {column for column, kind in known.items() if kind is None}
+    for row in rows:
+        first |= {column: row[column] or "" for column in texts if not first[column]}
+        numbers = {column for column in numbers if _is_number(row[column] or "0")}
+        if not numbers and all(first.values()):
+            break
+    kinds: dict[str, CellKind] = {}
+    for column, kind in known.items():
+        fallback: CellKind = "number" if column in numbers else "text"
+        kinds[column] = "list" if column in texts and is_conversation(first[column]) else kind or fallback
+    return kinds
+
+
+def read_cell(cell: str, kind: CellKind) -> Any:
+    """Return the value of a cell that is not empty.
+
+    Args:
+        cell: the text of the cell.
+        kind: kind of its column.
+
+    Raises:
+        ValueError: the text is not of this kind.
+
+    Examples:
+        >>> read_cell("007", "text"), read_cell("007", "number"), read_cell("FALSE", "number")
+        ('007', 7, False)
+    """
+    return _READERS[kind](cell)
+
+
+def parse_list(text: str) -> list[Any]:
+    """Return a list that is written as JSON or as a Python literal, as `pandas.DataFrame.to_csv` writes it.
+
+    Args:
+        text: the text of a cell.
+
+    Raises:
+        ValueError: the text is not a list.
+
+    Examples:
+        >>> parse_list('[1, 2]'), parse_list("['a', None]")
+        ([1, 2], ['a', None])
+    """
+    parsed = _parse_literal(text)
+    if not isinstance(parsed, list):
+        raise ValueError(f"{text!r} is not a list")
+    return parsed
+
+
+def is_conversation(text: str) -> bool:
+    """Return whether a text is a list of messages.
+
+    Examples:
+        >>> is_conversation('[{"role": "user", "content": "Hi"}]'), is_conversation("[3]")
+        (True, False)
+    """
+    try:
+        messages = parse_list(text) if text.startswith("[") else []
+    except ValueError:
+        return False
+    return bool(messages) and all(isinstance(message, dict) and "role" in message for message in messages)
+
+
+def _kind_by_name(name: str, names: set[str]) -> CellKind | None:
+    if name in TEXT_COLUMNS:
+        return "text"
+    matching = [one for one in FEEDBACK_TYPES if one.matches_columns(list(names))]
+    used = {column for one in matching for column in (*one.optional_columns, *(c for cs in one.columns for c in cs))}
+    return STRUCTURED_COLUMNS.get(name) or (FEEDBACK_COLUMNS.get(name) if name in used else None)
+
+
+def _is_number(text: str) -> bool:
+    """Return whether a text is a number or a boolean; one with leading zeros is an identifier."""
+    try:
+        _parse_number(text)
+    except ValueError:
+        return False
+    return LEADING_ZERO.match(text) is None
+
+
+def _parse_number(text: str) -> int | float | bool:
+    word = text.strip().lower()
+    if word in ("true", "false"):
+        return word == "true"
+    if "_" in word or not math.isfinite(float(word)):
+        raise ValueError(f"{text!r} is not a finite number")
+    return int(word) if word.lstrip("+-").isdecimal() else float(word)
+
+
+def _parse_object(text: str) -> dict[str, Any] | list[Any]:
+    parsed = _parse_literal(text)
+    if not isinstance(parsed, dict | list):
+        raise ValueError(f"{text!r} is not an object or a list")
+    return parsed
+
+
+def _parse_literal(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        pass
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+
+
+_READERS: Mapping[CellKind, Callable[[str], Any]] = {
+    "text": str,
+    "number": _parse_number,
+    "list": parse_list,
+    "object": _parse_object,
+}

@@ -1,0 +1,206 @@
+"""Renaming of columns: `chosen=text_chosen,completion=response.text`."""
+
+import difflib
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from datasets import Dataset, Features, IterableDataset, List
+
+from rlhf_losses.errors import InvalidSettingError, UnreadableDatasetError, did_you_mean
+from rlhf_losses.feedback import FEEDBACK_TYPES
+
+logger = logging.getLogger(__name__)
+
+AnyDataset: TypeAlias = Dataset | IterableDataset
+
+SIMILAR_NAMES: Mapping[str, tuple[str, ...]] = {
+    "prompt": ("question", "instruction", "input", "query", "problem", "context"),
+    "chosen": ("preferred", "winner", "better", "accepted", "positive", "good"),
+    "rejected": ("dispreferred", "loser", "worse", "declined", "negative", "bad"),
+    "completion": ("response", "answer", "output", "reply", "text", "solution"),
+    "completions": ("responses", "answers", "outputs", "candidates", "generations", "steps"),
+    "rating": ("score", "reward", "stars", "quality"),
+    "ratings": ("scores", "rewards"),
+    "ranks": ("ranking", "rankings", "order"),
+    "label": ("is_correct", "correct", "is_good", "thumbs_up"),
+    "labels": ("step_labels", "correctness"),
+    "attributes": ("aspects", "annotations"),
+}
+"""Names that other datasets give to columns of feedback types."""
+
+_MARK = "renamed to "
+
+SIMILARITY = 0.6
+"""Smallest similarity of two names that are near, from 0 to 1."""
+
+
+def parse_columns(text: str | Mapping[str, str] | None) -> dict[str, str]:
+    """Return the names of columns by new name.
+
+    Args:
+        text: `NEW=OLD` pairs with commas between them, or a mapping from new to old names, or None.
+
+    Raises:
+        InvalidSettingError: a part is not such a pair, or a new name occurs twice.
+
+    Examples:
+        >>> parse_columns("chosen=text_chosen, completion=response.text")
+        {'chosen': 'text_chosen', 'completion': 'response.text'}
+    """
+    if isinstance(text, Mapping):
+        return {str(new): str(old) for new, old in text.items()}
+    pairs = [part.partition("=")[::2] for part in (text or "").split(",") if part.strip()]
+    columns = {new.strip(): old.strip() for new, old in pairs}
+    if not all(new and old for new, old in columns.items()) or len(columns) < len(pairs):
+        raise InvalidSettingError(
+            f"columns is '{text}', but it needs one NEW=OLD pair for each new name. Write for example "
+            "chosen=text_chosen,rejected=text_rejected."
+        )
+    return columns
+
+
+def rename_columns(dataset: AnyDataset, columns: Mapping[str, str], name: str = "data") -> AnyDataset:
+    """Return a dataset with renamed columns. Other columns are kept; one that already has a new name is replaced.
+
+    Args:
+        dataset: a dataset or a stream.
+        columns: old names by new name. `response.text` is the value `text` of the objects in the column `response`; of
+            a list of objects it is the list of their values, and `responses.0` is an element of a list.
+        name: name of the dataset in messages.
+
+    Raises:
+        UnreadableDatasetError: the dataset has no such column, or its values have no such key.
+
+    Examples:
+        >>> data = Dataset.from_list([{"question": "2 + 2 = ", "answers": [{"text": "4"}, {"text": "5"}]}])
+        >>> rename_columns(data, {"prompt": "question", "completions": "answers.text"})[0]["completions"]
+        ['4', '5']
+    """
+    names = list(dataset.column_names or next(iter(dataset), {}))
+    for old in columns.values():
+        _require_column(old, names, name)
+    if not columns:
+        return dataset
+    renamed = {old: new for new, old in columns.items() if old in names}
+    extracted = {new: old.split(".") if old not in names else [old] for new, old in columns.items()}
+    extracted = {new: path for new, path in extracted.items() if renamed.get(".".join(path)) != new}
+    if extracted:
+        dataset = _extract(dataset, extracted, name)
+    # Two steps, so that columns can swap their names.
+    dataset = dataset.rename_columns({old: _MARK + new for old, new in renamed.items()})
+    replaced = [new for new in renamed.values() if new in names and new not in renamed]
+    if replaced:
+        logger.info("%s: replaced the columns %s.", name, ", ".join(replaced))
+        dataset = dataset.remove_columns(replaced)
+    return dataset.rename_columns({_MARK + new: new for new in renamed.values()})
+
+
+def applicable_columns(columns: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
+    """Return the renamings that a second dataset needs: without those whose new name it has in place of the old one.
+
+    Args:
+        columns: old names by new name.
+        names: columns of the dataset.
+    """
+    return {new: old for new, old in columns.items() if _head(old, names) in names or new not in names}
+
+
+def suggest_columns(names: Sequence[str]) -> str:
+    """Return the renaming that gives a dataset the columns of a feedback type, from the most similar names.
+
+    Examples:
+        >>> suggest_columns(["id", "text_chosen", "text_rejected"])
+        'chosen=text_chosen,rejected=text_rejected'
+        >>> suggest_columns(["id"])
+        'chosen=COLUMN,rejected=COLUMN'
+    """
+    alternatives = [columns for feedback_type in FEEDBACK_TYPES for columns in feedback_type.columns]
+    best = max((_similar_columns(columns, names) for columns in alternatives), key=_mean_similarity)
+    if "prompt" not in names and "chosen_ids" not in best:
+        best = _similar_columns(["prompt"], [old for old in names if old not in best.values()], default=None) | best
+    return ",".join(f"{new}={old}" for new, old in best.items() if new != old)
+
+
+def _similar_columns(wanted: Iterable[str], names: Sequence[str], default: str | None = "COLUMN") -> dict[str, str]:
+    """Return the most similar column for each wanted one, or the default where none is similar."""
+    found: dict[str, str] = {}
+    for new in wanted:
+        free = [old for old in names if old not in found.values() and _similarity(new, old) >= SIMILARITY]
+        nearest = max(free, key=lambda old: _similarity(new, old), default=default)
+        if nearest is not None:
+            found[new] = nearest
+    return found
+
+
+def _mean_similarity(columns: Mapping[str, str]) -> float:
+    known = [_similarity(new, old) for new, old in columns.items() if old != "COLUMN"]
+    return sum(known) / len(columns)
+
+
+def _similarity(new: str, old: str) -> float:
+    if new == old:
+        return 1.0
+    words = re.split(r"[^a-z]+", old.lower())
+    if new in words or any(other in (old.lower(), *words) for other in SIMILAR_NAMES.get(new, ())):
+        return 0.9
+    return difflib.SequenceMatcher(None, new, old.lower()).ratio()
+
+
+def _require_column(old: str, names: Sequence[str], name: str) -> None:
+    if _head(old, names) not in names:
+        raise UnreadableDatasetError(
+            f"The columns of {name} are {', '.join(names)}, and none is '{old}'.{did_you_mean(old, names)} Correct the "
+            "renaming: --columns NEW=OLD."
+        )
+
+
+def _head(old: str, names: Sequence[str]) -> str:
+    return old if old in names else old.partition(".")[0]
+
+
+def _extract(dataset: AnyDataset, paths: Mapping[str, Sequence[str]], name: str) -> AnyDataset:
+    """Add columns with values of objects in other columns."""
+
+    def extract(row: Mapping[str, Any], index: int) -> dict[str, Any]:
+        return {new: _value_at(row, path, f"row {index} of {name}") for new, path in paths.items()}
+
+    if isinstance(dataset, IterableDataset):
+        return dataset.map(extract, with_indices=True)
+    types = {new: _type_at(dataset.features, path) for new, path in paths.items()}
+    known = None if None in types.values() else Features({**dataset.features, **types})
+    return dataset.map(extract, with_indices=True, features=known, desc="Renaming columns")
+
+
+def _value_at(value: Any, path: Sequence[str], place: str) -> Any:
+    """Return the value at a path of keys and indices; of a list of objects, the values of all of them."""
+    if not path or value is None:
+        return value
+    key, *rest = path
+    if isinstance(value, list):
+        if not key.isdecimal():
+            return [_value_at(element, path, place) for element in value]
+        value = dict(enumerate(value))
+    known = {str(one): element for one, element in value.items()} if isinstance(value, Mapping) else {}
+    if key not in known:
+        keys = f"the keys {', '.join(known)}" if known else "no keys"
+        raise UnreadableDatasetError(
+            f"{place.capitalize()} has {keys} where '{key}' should be.{did_you_mean(key, known)} Correct the renaming: "
+            "--columns NEW=OLD."
+        )
+    return _value_at(known[key], rest, place)
+
+
+def _type_at(value_type: Any, path: Sequence[str]) -> Any:
+    """Return the type of the values at a path, or None if the types do not tell."""
+    if not path:
+        return value_type
+    if isinstance(value_type, List):
+        element = value_type.feature
+        return _type_at(element, path[1:]) if path[0].isdecimal() else _list_of(_type_at(element, path))
+    return _type_at(value_type[path[0]], path[1:]) if isinstance(value_type, dict) and path[0] in value_type else None
+
+
+def _list_of(value_type: Any) -> Any:
+    return None if value_type is None else List(value_type)

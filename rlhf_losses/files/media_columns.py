@@ -1,0 +1,53 @@
+"""Columns of images, audio and video, which are not read: a broken image does not end a run on texts."""
+
+import dataclasses
+import logging
+from typing import Any, TypeAlias
+
+from datasets import Dataset, Features, IterableDataset, Json, List
+
+logger = logging.getLogger(__name__)
+
+AnyDataset: TypeAlias = Dataset | IterableDataset
+
+
+def without_media(dataset: AnyDataset, name: str = "data") -> AnyDataset:
+    """Return a dataset without its columns of images, audio and video.
+
+    Images within the values of another column are kept, as bytes and path.
+
+    Args:
+        dataset: a dataset or a stream.
+        name: name of the dataset in messages.
+
+    Examples:
+        >>> from datasets import Image, Value
+        >>> features = Features({"prompt": Value("string"), "image": Image()})
+        >>> image = {"bytes": b"broken", "path": None}
+        >>> data = Dataset.from_dict({"prompt": ["Q"], "image": [image]}, features=features)
+        >>> without_media(data)[0]
+        {'prompt': 'Q'}
+    """
+    features = dataset.features or {}
+    media = [column for column, value_type in features.items() if _is_media(value_type)]
+    if media:
+        logger.info("%s: the columns %s are not read, because they contain no text.", name, ", ".join(media))
+        dataset = dataset.select_columns([column for column in features if column not in media])
+    kept = Features({column: value_type for column, value_type in features.items() if column not in media})
+    undecoded = Features({column: _undecoded(value_type) for column, value_type in kept.items()})
+    return dataset if undecoded == kept else dataset.cast(undecoded)
+
+
+def _is_media(value_type: Any) -> bool:
+    if isinstance(value_type, List):
+        return _is_media(value_type.feature)
+    return hasattr(value_type, "decode_example") and not isinstance(value_type, Json)
+
+
+def _undecoded(value_type: Any) -> Any:
+    """Return a type whose images, audio and videos are bytes and paths."""
+    if isinstance(value_type, dict):
+        return {key: _undecoded(element) for key, element in value_type.items()}
+    if isinstance(value_type, List):
+        return List(_undecoded(value_type.feature), length=value_type.length)
+    return dataclasses.replace(value_type, decode=False) if _is_media(value_type) else value_type

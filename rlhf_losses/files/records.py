@@ -1,0 +1,167 @@
+"""Rows of one file in CSV, TSV, Excel, JSON Lines or JSON, local or remote, also compressed."""
+
+import csv
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from io import TextIOWrapper
+from pathlib import PurePosixPath
+from typing import IO, Any, TypeAlias
+
+import fsspec
+
+from rlhf_losses.errors import UnreadableDatasetError
+from rlhf_losses.files.cells import Cells
+from rlhf_losses.files.locations import file_format, inner_path
+from rlhf_losses.optional_packages import require_packages
+
+Record: TypeAlias = Mapping[str, Any]
+
+DELIMITERS = ",;\t"
+
+
+def has_cells(path: str) -> bool:
+    """Return whether a file contains cells with texts, and not typed values.
+
+    Args:
+        path: path or URL.
+    """
+    return file_format(path) in ("csv", "xlsx")
+
+
+def read_records(path: str) -> Iterator[Record]:
+    """Yield the rows of a file: cells as texts, of which an empty one is None, or JSON values.
+
+    Args:
+        path: path or URL; `zip://MEMBER::ARCHIVE` is a file in an archive.
+
+    Raises:
+        UnreadableDatasetError: the file has not the format of its suffix.
+        MissingPackageError: the format needs a package that is not installed.
+    """
+    form = file_format(path)
+    yield from _read_excel(path) if form == "xlsx" else _read_text(path, form)
+
+
+@contextmanager
+def open_binary(path: str) -> Iterator[IO[bytes]]:
+    """Open a file, decompressed.
+
+    Args:
+        path: path or URL.
+
+    Raises:
+        MissingPackageError: the compression or the protocol needs a package that is not installed.
+    """
+    if inner_path(path).lower().endswith(".zst"):
+        require_packages(["zstandard"], "A file that ends in .zst", extra="files")
+    with fsspec.open(path, "rb", compression="infer") as file:
+        yield file
+
+
+def _read_text(path: str, form: str | None) -> Iterator[Record]:
+    try:
+        with open_binary(path) as binary, TextIOWrapper(binary, encoding="utf-8-sig", newline="") as file:
+            yield from _read_csv(file, path) if form == "csv" else _read_json(file, path)
+    except UnicodeDecodeError as error:
+        raise UnreadableDatasetError(
+            f"'{path}' is not a text in UTF-8: {error.reason} at byte {error.start}. Save it in UTF-8."
+        ) from None
+
+
+def _read_csv(file: IO[str], path: str) -> Iterator[Cells]:
+    csv.field_size_limit(sys.maxsize)
+    lines = iter(file)
+    first = next(lines, "")
+    delimiter = "\t" if ".tsv" in PurePosixPath(inner_path(path).lower()).suffixes else max(DELIMITERS, key=first.count)
+    table = csv.reader((line for part in ([first], lines) for line in part), delimiter=delimiter)
+    yield from _rows_of_table(([cell or None for cell in row] for row in table if row), path)
+
+
+def _read_excel(path: str) -> Iterator[Cells]:
+    require_packages(["openpyxl"], "A file that ends in .xlsx", extra="files")
+    from openpyxl import load_workbook
+
+    with open_binary(path) as file:
+        workbook = load_workbook(file, read_only=True, data_only=True)
+        sheets = [sheet for sheet in workbook if sheet.max_row and next(sheet.values, None)]
+        if len(sheets) > 1:
+            raise UnreadableDatasetError(
+                f"'{path}' has {len(sheets)} sheets with rows ({', '.join(sheet.title for sheet in sheets)}), but a "
+                "dataset is one table. Save each sheet in a file."
+            )
+        rows = ([_cell_text(value) for value in row] for sheet in sheets for row in sheet.values)
+        yield from _rows_of_table((row for row in rows if any(cell is not None for cell in row)), path)
+
+
+def _rows_of_table(table: Iterable[Sequence[str | None]], path: str) -> Iterator[Cells]:
+    """Yield rows by column. A column without a name, as `DataFrame.to_csv` writes the index, gets its number."""
+    rows = iter(table)
+    header = [name or f"unnamed_{index}" for index, name in enumerate(next(rows, []))]
+    if repeated := next((name for name in header if header.count(name) > 1), None):
+        raise UnreadableDatasetError(f"'{path}' has several columns '{repeated}'. Rename or remove all but one.")
+    for index, row in enumerate(rows):
+        if len(row) > len(header):
+            raise UnreadableDatasetError(
+                f"Row {index} of '{path}' has {len(row)} cells for {len(header)} columns. Put quotes around cells with "
+                "a delimiter or a line break."
+            )
+        yield dict(zip(header, [*row, *[None] * (len(header) - len(row))], strict=True))
+
+
+def _cell_text(value: Any) -> str | None:
+    """Return the value of an Excel cell as text, as a CSV file would have it."""
+    if isinstance(value, bool):
+        return str(value).upper()
+    if isinstance(value, datetime) and value.time() == datetime.min.time():
+        return value.date().isoformat()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return None if value is None or value == "" else str(value)
+
+
+def _read_json(file: IO[str], path: str) -> Iterator[Record]:
+    """Yield the objects of JSON Lines, or of one array or object over several lines."""
+    lines: Iterator[str] = (line for line in file if line.strip())
+    first = next(lines, "")
+    if not _is_json(first):
+        rest = "".join(lines)
+        lines = iter([first + rest]) if first.strip() in ("[", "{") or _is_json(first + rest) else iter([first])
+        first = ""
+    index = 0
+    for line in (line for part in ([first], lines) for line in part if line):
+        for value in _objects(line, path, index):
+            yield value
+            index += 1
+
+
+def _objects(text: str, path: str, index: int) -> list[Record]:
+    """Return the object in a text, or all objects of an array, also of one with the key `data`.
+
+    A string in an array is an object with the key `text`.
+    """
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise UnreadableDatasetError(
+            f"Row {index} of '{path}' is not valid JSON: {error}. Write one object per line, or an array of objects."
+        ) from None
+    if isinstance(value, dict) and set(value) == {"data"} and isinstance(value["data"], list):
+        value = value["data"]
+    rows = [{"text": row} if isinstance(row, str) else row for row in (value if isinstance(value, list) else [value])]
+    if wrong := next((row for row in rows if not isinstance(row, dict)), None):
+        raise UnreadableDatasetError(
+            f"Row {index + rows.index(wrong)} of '{path}' is {json.dumps(wrong)!s:.80}, but a row is an object. Write "
+            'objects such as {"chosen": "4", "rejected": "5"}.'
+        )
+    return rows
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,130 @@
+"""Datasets from files in JSON Lines, JSON, CSV, TSV or Excel that have the same columns."""
+
+import importlib.metadata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any, TypeAlias
+
+from datasets import Dataset, Features, IterableDataset
+
+from rlhf_losses.errors import InvalidFeedbackError, UnreadableDatasetError
+from rlhf_losses.files.cells import CellKind, column_kinds, read_cell
+from rlhf_losses.files.data_files import stamp
+from rlhf_losses.files.records import Record, has_cells, read_records
+from rlhf_losses.files.value_types import ColumnTypes, numbers_as_text, stored_row
+
+Rows: TypeAlias = Dataset | IterableDataset
+
+INSPECTED_ROWS = 1_000
+"""Number of rows from which the kinds of cells are inferred in a stream."""
+
+TEXTS_IN_JSON = ("prompt", "completion", "completions", "chosen", "rejected", "text")
+"""Columns whose JSON values are texts or conversations; a number there is a text."""
+
+CELL_EXAMPLES: Mapping[CellKind, tuple[str, str]] = {
+    "number": ("a number", "Write a number, true or false, or leave the cell empty if the value is missing."),
+    "list": ("a list", 'Write lists in CSV files as JSON, for example ["first answer", "second answer"].'),
+    "object": ("an object", 'Write objects in CSV files as JSON, for example {"helpfulness": 4}.'),
+}
+"""What a cell should be, and the remedy for one that is something else."""
+
+
+@dataclass(frozen=True)
+class TableReader:
+    """Reads rows of files with the same columns.
+
+    Args:
+        targets: new names of columns that will be renamed; a column is read as its new name requires.
+        cell_kinds: kinds of the columns of files with cells; empty for JSON.
+        features: all columns with their types, or None in a stream.
+    """
+
+    targets: Mapping[str, str] = field(default_factory=dict)
+    cell_kinds: Mapping[str, CellKind] = field(default_factory=dict)
+    features: Features | None = None
+
+    def rows(self, path: str) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a file.
+
+        Args:
+            path: path or URL.
+
+        Raises:
+            InvalidFeedbackError: a cell has not the kind of its column.
+        """
+        for index, record in enumerate(read_records(path)):
+            row = self._cells(record, index, path) if self.cell_kinds else self._values(record)
+            yield row if self.features is None else stored_row(row, self.features)
+
+    def _values(self, record: Record) -> dict[str, Any]:
+        return {
+            column: numbers_as_text(value) if self.targets.get(column, column) in TEXTS_IN_JSON else value
+            for column, value in record.items()
+        }
+
+    def _cells(self, record: Record, index: int, path: str) -> dict[str, Any]:
+        row = {}
+        for column, cell in record.items():
+            kind = self.cell_kinds[column]
+            try:
+                row[column] = None if cell is None else read_cell(cell, kind)
+            except ValueError:
+                what, remedy = CELL_EXAMPLES[kind]
+                raise InvalidFeedbackError(
+                    f"Column '{column}' of row {index} of '{path}' is {cell!r:.80}, which is not {what}. {remedy}"
+                ) from None
+        return row
+
+
+def read_tables(paths: Sequence[str], targets: Mapping[str, str], streaming: bool = False) -> Rows:
+    """Return the rows of files.
+
+    Args:
+        paths: paths or URLs of files of one format.
+        targets: new names of columns that will be renamed; a column is read as its new name requires.
+        streaming: whether to read rows when they are needed.
+
+    Raises:
+        UnreadableDatasetError: a file cannot be read, or has other columns than the first.
+        InvalidFeedbackError: a value has not the type of its column.
+    """
+    reader = TableReader(targets)
+    if paths and has_cells(paths[0]):
+        limit = INSPECTED_ROWS if streaming else None
+        records = islice((record for path in paths for record in read_records(path)), limit)
+        columns = list(next(iter(read_records(paths[0])), {}))
+        reader = replace(reader, cell_kinds=column_kinds(columns, records, targets))
+    if streaming:
+        next(iter(_rows(paths, reader)), None)  # raises the errors of the first row now
+        return IterableDataset.from_generator(_rows, gen_kwargs={"paths": list(paths), "reader": reader})
+    reader = replace(reader, features=_column_types(paths, reader))
+    if not reader.features:
+        return Dataset.from_dict({})
+    # The stamps and the version are part of the key under which `datasets` caches the rows.
+    versions = (importlib.metadata.version("rlhf-losses"), *map(stamp, paths))
+    return Dataset.from_generator(
+        _rows, features=reader.features, gen_kwargs={"paths": list(paths), "reader": reader, "versions": versions}
+    )
+
+
+def _rows(paths: Iterable[str], reader: TableReader, versions: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+    for path in paths:
+        yield from reader.rows(path)
+
+
+def _column_types(paths: Sequence[str], reader: TableReader) -> Features:
+    """Return the types of all columns, and check that all files have the columns of the first."""
+    types = ColumnTypes()
+    known: list[str] = []
+    for path in paths:
+        for index, row in enumerate(reader.rows(path)):
+            types.add(row, f"row {index} of '{path}'")
+        columns = list(types.features())
+        if known and len(columns) > len(known):
+            raise UnreadableDatasetError(
+                f"'{path}' has the columns {', '.join(columns[len(known) :])}, which '{paths[0]}' does not have. Give "
+                "one of the files, or fix the data; all files need the same columns."
+            )
+        known = columns
+    return types.features()

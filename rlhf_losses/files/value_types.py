@@ -1,0 +1,174 @@
+"""Column types of JSON values. Values are stored as they are written: texts are not parsed, and no key is added."""
+
+import json
+from collections.abc import Mapping
+from functools import reduce
+from typing import Any, TypeAlias
+
+from datasets import Features, Json, List, Value
+
+from rlhf_losses.errors import InvalidFeedbackError
+
+ValueType: TypeAlias = Any
+"""A type of `datasets`, a dictionary of types for an object, or None for null, which is stored in every type."""
+
+TEXT, INTEGER, FLOAT, BOOLEAN = (Value(name) for name in ("string", "int64", "float64", "bool"))
+
+NUMBERS = (BOOLEAN, INTEGER, FLOAT)
+"""Types of which each can be stored as the next."""
+
+LARGEST_INTEGER = 2**63
+
+
+class MixedTypesError(ValueError):
+    """Values have types that cannot be stored together."""
+
+
+class ColumnTypes:
+    """Types of the columns of rows that are read one after the other.
+
+    Texts and numbers in one column are stored as texts. Objects with different keys are stored as JSON.
+
+    Examples:
+        >>> types = ColumnTypes()
+        >>> types.add({"chosen": "4", "date": "2024-01-01"}, "row 0")
+        >>> types.add({"chosen": 5, "margin": 1}, "row 1")
+        >>> types.features()
+        {'chosen': Value('string'), 'date': Value('string'), 'margin': Value('int64')}
+    """
+
+    def __init__(self) -> None:
+        self._types: dict[str, ValueType] = {}
+
+    def add(self, row: Mapping[str, Any], place: str) -> None:
+        """Add the types of the values of a row.
+
+        Args:
+            row: the row.
+            place: where the row is, for messages.
+
+        Raises:
+            InvalidFeedbackError: a value cannot be stored in one column with the values before it.
+        """
+        for column, value in row.items():
+            earlier = self._types.get(column)
+            try:
+                self._types[column] = _merge_columns(earlier, value)
+            except MixedTypesError:
+                raise InvalidFeedbackError(
+                    f"Column '{column}' of {place} is {json.dumps(value, ensure_ascii=False):.80}, which cannot be in "
+                    f"one column with the {_describe(earlier)} of earlier rows. Write values of one type."
+                ) from None
+
+    def features(self) -> Features:
+        """Return the columns with their types."""
+        return Features({column: _complete(value_type) for column, value_type in self._types.items()})
+
+
+def numbers_as_text(value: Any) -> Any:
+    """Return a number or a boolean, or those in a list, as text.
+
+    Examples:
+        >>> numbers_as_text([7, True, "7", None])
+        ['7', 'true', '7', None]
+    """
+    if isinstance(value, list):
+        return [numbers_as_text(element) for element in value]
+    return json.dumps(value) if isinstance(value, int | float) else value
+
+
+def stored_row(row: Mapping[str, Any], features: Features) -> dict[str, Any]:
+    """Return a row with all columns, in which numbers are texts where the column contains texts.
+
+    Args:
+        row: a row.
+        features: all columns.
+    """
+    return {
+        column: numbers_as_text(row.get(column)) if _contains_text(feature) else row.get(column)
+        for column, feature in features.items()
+    }
+
+
+def _merge_columns(earlier: ValueType, value: Any) -> ValueType:
+    try:
+        return _merge(earlier, _type_of(value))
+    except MixedTypesError:
+        return _merge(_texts(earlier), _type_of(numbers_as_text(value)))
+
+
+def _type_of(value: Any, exact: bool = False) -> ValueType:
+    if isinstance(value, list):
+        return List(reduce(lambda a, b: _merge(a, b, exact), (_type_of(element, exact) for element in value), None))
+    if isinstance(value, dict):
+        return _object_type(value)
+    if isinstance(value, int) and abs(value) >= LARGEST_INTEGER:
+        return TEXT
+    types: Mapping[type, ValueType] = {str: TEXT, bool: BOOLEAN, int: INTEGER, float: FLOAT}
+    return types.get(type(value))
+
+
+def _object_type(value: Mapping[str, Any]) -> ValueType:
+    try:
+        return {key: _type_of(element, exact=True) for key, element in value.items()} or Json()
+    except MixedTypesError:
+        return Json()
+
+
+def _merge(first: ValueType, second: ValueType, exact: bool = False) -> ValueType:
+    """Return the type of values of two types.
+
+    Args:
+        first: a type.
+        second: another type.
+        exact: whether numbers of different types are refused; they are, in objects.
+
+    Raises:
+        MixedTypesError: there is no such type.
+    """
+    if first is None or second is None or first == second:
+        return second if first is None else first
+    if isinstance(first, List) and isinstance(second, List):
+        return List(_merge(first.feature, second.feature, exact))
+    if isinstance(first, dict | Json) and isinstance(second, dict | Json):
+        return _merge_objects(first, second)
+    if first in NUMBERS and second in NUMBERS and not exact:
+        return max(first, second, key=NUMBERS.index)
+    raise MixedTypesError
+
+
+def _merge_objects(first: ValueType, second: ValueType) -> ValueType:
+    if isinstance(first, Json) or isinstance(second, Json) or first.keys() != second.keys():
+        return Json()
+    try:
+        return {key: _merge(first[key], second[key], exact=True) for key in first}
+    except MixedTypesError:
+        return Json()
+
+
+def _texts(value_type: ValueType) -> ValueType:
+    """Return the type of values whose numbers are texts."""
+    if isinstance(value_type, List):
+        return List(_texts(value_type.feature))
+    return TEXT if isinstance(value_type, Value) else value_type
+
+
+def _contains_text(feature: ValueType) -> bool:
+    return _contains_text(feature.feature) if isinstance(feature, List) else feature == TEXT
+
+
+def _complete(value_type: ValueType) -> ValueType:
+    """Return a type in which the type of nothing but nulls is that of `datasets`."""
+    if isinstance(value_type, List):
+        return List(_complete(value_type.feature))
+    if isinstance(value_type, dict):
+        return {key: _complete(element) for key, element in value_type.items()}
+    return Value("null") if value_type is None else value_type
+
+
+def _describe(value_type: ValueType) -> str:
+    if isinstance(value_type, List):
+        return "lists"
+    if isinstance(value_type, dict | Json):
+        return "objects"
+    return "texts" if value_type == TEXT else "numbers"
