@@ -186,7 +186,7 @@ def _is_path(name: str) -> bool:
 
 def _require_known_suffix(path: str) -> None:
     if file_format(path) is None:
-        suffix = "".join(PurePosixPath(urlsplit(path).path).suffixes[-1:])
+        suffix = _suffix(path)
         received = f"has the suffix '{suffix}', which is not supported" if suffix else "has no suffix"
         compressed = f"also compressed ({', '.join((*COMPRESSIONS, ARCHIVE))})"
         raise UnreadableDatasetError(
@@ -226,5 +226,7 @@ def _refuse_missing_file(path: Path) -> None:
 def _suffix(path: str) -> str:
     """Return the last suffix in lower case, without a suffix for compression."""
     path = inner_path(path).lower()
-    name = PurePosixPath(urlsplit(path).path if "://" in path else path)
+    if path.startswith(("http://", "https://")):
+        path = urlsplit(path).path  # without the query
+    name = PurePosixPath(path)
     return (name.with_suffix("") if name.suffix in COMPRESSIONS else name).suffix

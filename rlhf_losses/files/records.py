@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from io import TextIOWrapper
+from io import BytesIO, TextIOWrapper
 from pathlib import PurePosixPath
 from typing import IO, Any, TypeAlias
 
@@ -85,7 +85,8 @@ def _read_excel(path: str) -> Iterator[Cells]:
     from openpyxl import load_workbook
 
     with open_binary(path) as file:
-        workbook = load_workbook(file, read_only=True, data_only=True)
+        # A compressed file cannot be read in the order that Excel files need.
+        workbook = load_workbook(BytesIO(file.read()), read_only=True, data_only=True)
         sheets = [sheet for sheet in workbook if sheet.max_row and next(sheet.values, None)]
         if len(sheets) > 1:
             raise UnreadableDatasetError(

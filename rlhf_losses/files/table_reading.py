@@ -4,7 +4,7 @@ import importlib.metadata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 from datasets import Dataset, Features, IterableDataset
 
@@ -91,10 +91,9 @@ def read_tables(paths: Sequence[str], targets: Mapping[str, str], streaming: boo
     """
     reader = TableReader(targets)
     if paths and has_cells(paths[0]):
-        limit = INSPECTED_ROWS if streaming else None
-        records = islice((record for path in paths for record in read_records(path)), limit)
-        columns = list(next(iter(read_records(paths[0])), {}))
-        reader = replace(reader, cell_kinds=column_kinds(columns, records, targets))
+        records = (record for path in paths for record in read_records(path))
+        inspected = islice(records, INSPECTED_ROWS if streaming else None)
+        reader = replace(reader, cell_kinds=column_kinds(_columns_of_cells(paths), inspected, targets))
     if streaming:
         next(iter(_rows(paths, reader)), None)  # raises the errors of the first row now
         return IterableDataset.from_generator(_rows, gen_kwargs={"paths": list(paths), "reader": reader})
@@ -113,6 +112,23 @@ def _rows(paths: Iterable[str], reader: TableReader, versions: Sequence[str] = (
         yield from reader.rows(path)
 
 
+def _columns_of_cells(paths: Sequence[str]) -> list[str]:
+    """Return the columns of files with cells, and check that all files have the same."""
+    headers = {path: list(header) for path in paths if (header := next(iter(read_records(path)), None))}
+    first, columns = next(iter(headers.items()), ("", []))
+    for path, others in headers.items():
+        if set(others) != set(columns):
+            _refuse_other_columns(path, sorted(set(others) ^ set(columns)), first)
+    return columns
+
+
+def _refuse_other_columns(path: str, columns: Iterable[str], first: str) -> NoReturn:
+    raise UnreadableDatasetError(
+        f"'{path}' and '{first}' have different columns: {', '.join(columns)} in one of them only. Give one of the "
+        "files, or fix the data; all files need the same columns."
+    )
+
+
 def _column_types(paths: Sequence[str], reader: TableReader) -> Features:
     """Return the types of all columns, and check that all files have the columns of the first."""
     types = ColumnTypes()
@@ -122,9 +138,6 @@ def _column_types(paths: Sequence[str], reader: TableReader) -> Features:
             types.add(row, f"row {index} of '{path}'")
         columns = list(types.features())
         if known and len(columns) > len(known):
-            raise UnreadableDatasetError(
-                f"'{path}' has the columns {', '.join(columns[len(known) :])}, which '{paths[0]}' does not have. Give "
-                "one of the files, or fix the data; all files need the same columns."
-            )
+            _refuse_other_columns(path, columns[len(known) :], paths[0])
         known = columns
     return types.features()

@@ -150,3 +150,9 @@ def test_an_unknown_attention_implementation_is_refused_with_the_nearest_name():
 @pytest.mark.parametrize("name", [None, "eager", "sdpa", "rlhf_losses_tree", "kernels-community/flash-attn2"])
 def test_registered_attention_implementations_are_accepted(name):
     require_attention(name)
+
+
+def test_columns_are_a_text_or_a_mapping_in_the_config_file(read, config_file):
+    assert read("--columns", "chosen=a,rejected=b")[1].columns == "chosen=a,rejected=b"
+    assert read("--config", str(config_file("columns: chosen=a\n")))[1].columns == "chosen=a"
+    assert read("--config", str(config_file("columns:\n  chosen: a.b\n")))[1].columns == {"chosen": "a.b"}

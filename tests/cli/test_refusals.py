@@ -215,3 +215,37 @@ def test_a_folder_without_weights_is_refused(refuse, model_folder):
 def test_an_unknown_transform_is_refused_with_the_nearest_name(refuse):
     text = refuse("score --model {model} --dataset {pairs} --transforms standardise")
     assert "'standardise'. Did you mean 'standardize'?" in text
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        TRAIN,
+        PPO,
+        "evaluate --model {model} --dataset {pairs}",
+        "score --model {model} --dataset {pairs}",
+        "inspect --dataset {pairs}",
+    ],
+)
+def test_renaming_a_column_that_does_not_exist_is_refused_with_the_nearest_name(refuse, command):
+    text = refuse(command, "--columns", "chosen=choosen")
+    assert "prompt, chosen, rejected, and none is 'choosen'. Did you mean 'chosen'?" in text
+    assert "--columns NEW=OLD" in text
+
+
+def test_an_invalid_renaming_is_refused(refuse):
+    assert "columns is 'chosen', but it needs one NEW=OLD pair" in refuse(TRAIN, "--columns", "chosen")
+
+
+def test_unknown_columns_are_refused_with_a_renaming(refuse, write_rows):
+    pairs = write_rows({"question": "2 + 2 = ", "text_chosen": "4", "text_rejected": "5"})
+    text = refuse(TRAIN, pairs=pairs)
+    assert "--columns prompt=question,chosen=text_chosen,rejected=text_rejected" in text
+    assert "--converter NAME" in text
+    assert "--plugin FILE" in text
+
+
+def test_evaluation_data_need_the_old_or_the_new_names(refuse, write_rows):
+    other = write_rows({"prompt": "2 + 2 = ", "winner": "4", "loser": "5"}, name="other.jsonl")
+    text = refuse(TRAIN, "--columns", "chosen=rejected,rejected=chosen", "--eval_dataset", str(other))
+    assert "The columns of eval data are prompt, winner, loser, and none is 'rejected'" in text

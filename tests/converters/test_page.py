@@ -1,7 +1,9 @@
-"""The page on dataset formats lists every converter, and its example runs."""
+"""The page on dataset formats lists every converter, and its examples run."""
 
 import re
 from pathlib import Path
+
+import pytest
 
 from rlhf_losses.hooks.builtins import provide_dataset_converters
 
@@ -14,6 +16,6 @@ def test_the_page_lists_every_built_in_converter():
     ]
 
 
-def test_the_example_of_the_page_runs():
-    (example,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+@pytest.mark.parametrize("example", re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL))
+def test_the_examples_of_the_page_run(example):
     exec(compile(example, "use-your-data.md", "exec"), {})

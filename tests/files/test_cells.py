@@ -1,0 +1,45 @@
+"""Kinds and values of cells."""
+
+import pytest
+
+from rlhf_losses.feedback import FEEDBACK_TYPES
+from rlhf_losses.files.cells import FEEDBACK_COLUMNS, STRUCTURED_COLUMNS, TEXT_COLUMNS, column_kinds, parse_list
+
+
+def test_every_column_of_a_feedback_type_has_a_kind():
+    columns = {
+        column
+        for feedback_type in FEEDBACK_TYPES
+        for alternative in (*feedback_type.columns, feedback_type.optional_columns)
+        for column in alternative
+    }
+    assert columns <= {*FEEDBACK_COLUMNS, *STRUCTURED_COLUMNS, *TEXT_COLUMNS}
+
+
+@pytest.mark.parametrize("text", ["1", '{"a": 1}', "a, b", "[1", "__import__('os')"])
+def test_texts_that_are_not_lists_are_refused(text):
+    with pytest.raises(ValueError, match=r"."):
+        parse_list(text)
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        (["1", "2.50", None], "number"),
+        (["TRUE", "false"], "number"),
+        (["1", "007"], "text"),
+        (["1", "a"], "text"),
+        (["1", "nan"], "text"),
+        (["[1]"], "text"),
+        (['[{"role": "user", "content": "Hi"}]'], "list"),
+    ],
+)
+def test_other_columns_contain_numbers_if_all_cells_are_numbers(cells, kind):
+    assert column_kinds(["x"], [{"x": cell} for cell in cells], targets={}) == {"x": kind}
+
+
+def test_labels_of_another_format_are_not_those_of_a_feedback_type():
+    cells = {"input": "a step", "label": "a step +", "task": "sum"}
+    assert set(column_kinds(cells, [cells], targets={}).values()) == {"text"}
+    votes = {"history": "Hi", "labels": "1", "human_ref_A": "a", "human_ref_B": "b"}
+    assert column_kinds(votes, [votes], targets={})["labels"] == "number"

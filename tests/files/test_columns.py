@@ -1,0 +1,121 @@
+"""Renaming of columns."""
+
+import pytest
+from datasets import Dataset
+
+from rlhf_losses.errors import InvalidSettingError, UnreadableDatasetError
+from rlhf_losses.files.columns import applicable_columns, parse_columns, rename_columns, suggest_columns
+
+ROWS = [
+    {"id": 1, "question": "Q", "reply": {"text": "a", "by": {"name": "x"}}, "all": [{"text": "a"}, {"text": "b"}]},
+    {"id": 2, "question": "R", "reply": None, "all": []},
+]
+
+
+@pytest.fixture(params=["dataset", "stream"])
+def data(request):
+    dataset = Dataset.from_list(ROWS)
+    return dataset if request.param == "dataset" else dataset.to_iterable_dataset()
+
+
+def renamed(data, text):
+    return list(rename_columns(data, parse_columns(text)))
+
+
+def test_columns_are_renamed_and_others_kept(data):
+    assert renamed(data, "prompt=question") == [
+        {"prompt": row["question"]} | {name: row[name] for name in row if name != "question"} for row in ROWS
+    ]
+
+
+def test_values_of_objects_and_of_lists_of_objects_become_columns(data):
+    rows = renamed(data, "completion=reply.text,completions=all.text,rating=reply.by.name")
+    assert [row["completion"] for row in rows] == ["a", None]
+    assert [row["completions"] for row in rows] == [["a", "b"], []]
+    assert [row["rating"] for row in rows] == ["x", None]
+    assert rows[0]["reply"] == ROWS[0]["reply"]
+
+
+def test_an_element_of_a_list_becomes_a_column():
+    rows = renamed(Dataset.from_list(ROWS[:1]), "chosen=all.0.text,rejected=all.1.text")
+    assert (rows[0]["chosen"], rows[0]["rejected"]) == ("a", "b")
+
+
+def test_columns_can_swap_their_names(data):
+    rows = renamed(data, "id=question,question=id")
+    assert [(row["id"], row["question"]) for row in rows] == [("Q", 1), ("R", 2)]
+
+
+def test_a_column_with_the_new_name_is_replaced(data):
+    assert [set(row) for row in renamed(data, "id=question")] == [{"id", "reply", "all"}] * 2
+    assert [row["id"] for row in renamed(data, "id=question")] == ["Q", "R"]
+
+
+def test_one_column_can_have_two_new_names(data):
+    assert [(row["prompt"], row["completion"]) for row in renamed(data, "prompt=question,completion=question")] == [
+        ("Q", "Q"),
+        ("R", "R"),
+    ]
+
+
+def test_a_column_with_a_dot_in_its_name_is_not_an_object():
+    assert renamed(Dataset.from_dict({"response.text": ["a"]}), "completion=response.text") == [{"completion": "a"}]
+
+
+def test_a_column_whose_first_values_are_null_keeps_its_type():
+    data = Dataset.from_list([{"reply": {"text": None}}] * 1_001 + [{"reply": {"text": "a"}}])
+    assert renamed(data, "completion=reply.text")[-1]["completion"] == "a"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "prompt=qestion",
+            r"columns of train data are id, question, reply, all, .*'qestion'\. Did you mean 'question'\?",
+        ),
+        (
+            "prompt=reply.txt",
+            r"Row 0 of train data has the keys text, by where 'txt' should be\. Did you mean 'text'\?",
+        ),
+        ("prompt=question.text", r"Row 0 of train data has no keys where 'text' should be\. Correct"),
+        ("prompt=all.2", r"Row 0 of train data has the keys 0, 1 where '2' should be"),
+    ],
+)
+def test_a_wrong_name_is_refused_with_the_nearest_one(data, text, message):
+    with pytest.raises(UnreadableDatasetError, match=message):
+        list(rename_columns(data, parse_columns(text), "train data"))
+
+
+@pytest.mark.parametrize("text", ["chosen", "chosen=", "=chosen", "a=b,a=c"])
+def test_invalid_pairs_are_refused(text):
+    with pytest.raises(InvalidSettingError, match=r"NEW=OLD pair for each new name\. Write for example chosen="):
+        parse_columns(text)
+
+
+def test_a_mapping_is_accepted():
+    assert parse_columns({"chosen": "a"}) == {"chosen": "a"}
+    assert parse_columns(None) == {}
+
+
+def test_a_second_dataset_may_have_the_new_names_already():
+    columns = {"prompt": "question", "chosen": "reply.text"}
+    assert applicable_columns(columns, ["question", "reply"]) == columns
+    assert applicable_columns(columns, ["prompt", "reply"]) == {"chosen": "reply.text"}
+    assert applicable_columns(columns, ["prompt", "chosen"]) == {}
+    assert applicable_columns(columns, ["other"]) == columns
+
+
+@pytest.mark.parametrize(
+    ("names", "suggestion"),
+    [
+        (["id", "text_chosen", "text_rejected"], "chosen=text_chosen,rejected=text_rejected"),
+        (["prompt", "chosen_response", "rejected_response"], "chosen=chosen_response,rejected=rejected_response"),
+        (["question", "answer", "score"], "prompt=question,completion=answer,rating=score"),
+        (["problem", "steps", "step_labels"], "prompt=problem,completions=steps,labels=step_labels"),
+        (["prompt", "completion"], "rating=COLUMN"),
+        (["id"], "chosen=COLUMN,rejected=COLUMN"),
+    ],
+)
+def test_the_most_similar_names_are_suggested(names, suggestion):
+    assert suggest_columns(names) == suggestion

@@ -1,0 +1,45 @@
+"""Types of columns of JSON values."""
+
+from datasets import Dataset
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlhf_losses.files.value_types import ColumnTypes, stored_row
+
+SCALARS = st.none() | st.booleans() | st.integers(-(2**62), 2**62) | st.text(max_size=5)
+KEYS = st.sampled_from(["role", "content", "name"])
+
+
+def stored(values):
+    """Return values after they were stored in a column."""
+    types = ColumnTypes()
+    for index, value in enumerate(values):
+        types.add({"x": value}, f"row {index}")
+    features = types.features()
+    rows = [stored_row({"x": value}, features) for value in values]
+    return Dataset.from_list(rows, features=features)["x"][:]
+
+
+@given(st.lists(st.dictionaries(KEYS, SCALARS | st.lists(SCALARS, max_size=2), max_size=3), min_size=1, max_size=4))
+def test_objects_are_stored_as_they_are_written(objects):
+    assert stored(objects) == objects
+
+
+@given(st.lists(st.lists(st.dictionaries(KEYS, SCALARS, max_size=3), max_size=2), min_size=1, max_size=4))
+def test_lists_of_objects_are_stored_as_they_are_written(objects):
+    assert stored(objects) == objects
+
+
+@given(st.lists(st.none() | st.text(max_size=5), min_size=1, max_size=4))
+def test_texts_are_stored_as_they_are_written(texts):
+    assert stored(texts) == texts
+
+
+def test_integers_of_any_size_are_stored():
+    assert stored([2**63 - 1, -5]) == [2**63 - 1, -5]
+    assert stored([10**30, 5]) == [str(10**30), "5"]
+
+
+def test_numbers_are_stored_together():
+    assert stored([1, 2.5, True, None]) == [1.0, 2.5, 1.0, None]
+    assert stored([[1, 2.5], [3], None]) == [[1.0, 2.5], [3.0], None]
