@@ -100,7 +100,7 @@ def _read_excel(path: str) -> Iterator[Cells]:
 def _rows_of_table(table: Iterable[Sequence[str | None]], path: str) -> Iterator[Cells]:
     """Yield rows by column. A column without a name, as `DataFrame.to_csv` writes the index, gets its number."""
     rows = iter(table)
-    header = [name or f"unnamed_{index}" for index, name in enumerate(next(rows, []))]
+    header = [(name or "").strip() or f"unnamed_{index}" for index, name in enumerate(next(rows, []))]
     if repeated := next((name for name in header if header.count(name) > 1), None):
         raise UnreadableDatasetError(f"'{path}' has several columns '{repeated}'. Rename or remove all but one.")
     for index, row in enumerate(rows):
@@ -152,11 +152,12 @@ def _objects(text: str, path: str, index: int) -> list[Record]:
     if isinstance(value, dict) and set(value) == {"data"} and isinstance(value["data"], list):
         value = value["data"]
     rows = [{"text": row} if isinstance(row, str) else row for row in (value if isinstance(value, list) else [value])]
-    if wrong := next((row for row in rows if not isinstance(row, dict)), None):
-        raise UnreadableDatasetError(
-            f"Row {index + rows.index(wrong)} of '{path}' is {json.dumps(wrong)!s:.80}, but a row is an object. Write "
-            'objects such as {"chosen": "4", "rejected": "5"}.'
-        )
+    for offset, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise UnreadableDatasetError(
+                f"Row {index + offset} of '{path}' is {json.dumps(row):.80}, but a row is an object. Write objects "
+                'such as {"chosen": "4", "rejected": "5"}.'
+            )
     return rows
 
 

@@ -421,7 +421,7 @@ def test_semicolons_and_an_index_without_a_name_are_read(tmp_path):
 
 
 def test_a_row_with_too_many_cells_is_refused(tmp_path):
-    (tmp_path / "rows.csv").write_text("chosen,rejected\na,b\na,b,c\n")
+    (tmp_path / "rows.csv").write_text("chosen, rejected\na,b\na,b,c\n")
     with pytest.raises(UnreadableDatasetError, match=r"Row 1 of .*rows.csv' has 3 cells for 2 columns\. Put quotes"):
         load_rows(str(tmp_path / "rows.csv"))
 
@@ -484,8 +484,8 @@ def test_other_arrangements_of_json_are_read(tmp_path, text):
 
 
 def test_a_row_that_is_no_object_is_refused(tmp_path):
-    (tmp_path / "rows.jsonl").write_text('{"text": "a"}\n7\n')
-    with pytest.raises(UnreadableDatasetError, match=r"Row 1 of .*rows.jsonl' is 7, but a row is an object"):
+    (tmp_path / "rows.jsonl").write_text('{"text": "a"}\nnull\n')
+    with pytest.raises(UnreadableDatasetError, match=r"Row 1 of .*rows.jsonl' is null, but a row is an object"):
         load_rows(str(tmp_path / "rows.jsonl"))
 
 
