@@ -4,7 +4,9 @@ import ast
 import json
 import math
 import re
+import tokenize
 from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
 from typing import Any, Literal, TypeAlias
 
 from rlhf_losses.feedback import FEEDBACK_TYPES
@@ -90,7 +92,7 @@ def read_cell(cell: str, kind: CellKind) -> Any:
 
 
 def parse_list(text: str) -> list[Any]:
-    """Return a list that is written as JSON or as a Python literal, as `pandas.DataFrame.to_csv` writes it.
+    """Return a list that is written as JSON or as a Python literal, as `to_csv` of pandas and `datasets` writes it.
 
     Args:
         text: the text of a cell.
@@ -99,8 +101,8 @@ def parse_list(text: str) -> list[Any]:
         ValueError: the text is not a list.
 
     Examples:
-        >>> parse_list('[1, 2]'), parse_list("['a', None]")
-        ([1, 2], ['a', None])
+        >>> parse_list('[1, 2]'), parse_list("['a', None]"), parse_list("['a' 'b']")
+        ([1, 2], ['a', None], ['a', 'b'])
     """
     parsed = _parse_literal(text)
     if not isinstance(parsed, list):
@@ -161,9 +163,38 @@ def _parse_literal(text: str) -> Any:
     except ValueError:
         pass
     try:
-        return ast.literal_eval(text)
-    except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        return ast.literal_eval(_with_commas(text))
+    except (SyntaxError, TypeError, MemoryError, RecursionError, tokenize.TokenError) as error:
         raise ValueError(str(error)) from None
+
+
+def _with_commas(text: str) -> str:
+    """Return a Python literal with commas between values that have none, as in the arrays of `Dataset.to_csv`.
+
+    Examples:
+        >>> _with_commas("['a' 'b']"), _with_commas("[1 -2]")
+        ("['a' ,'b']", '[1 ,-2]')
+    """
+    lines = text.splitlines(keepends=True)
+    tokens = [token for token in tokenize.generate_tokens(iter(lines).__next__) if token.string.strip()]
+    if any(token.string == "..." for token in tokens):
+        raise ValueError(f"{text!r} is not complete")
+    missing = [
+        after.start
+        for before, after in pairwise(tokens)
+        if _ends_value(before) and (after.string in ("[", "{", "-") or _is_value(after))
+    ]
+    for row, column in reversed(missing):
+        lines[row - 1] = f"{lines[row - 1][:column]},{lines[row - 1][column:]}"
+    return "".join(lines)
+
+
+def _ends_value(token: tokenize.TokenInfo) -> bool:
+    return token.string in ("]", "}") or _is_value(token)
+
+
+def _is_value(token: tokenize.TokenInfo) -> bool:
+    return token.type in (tokenize.STRING, tokenize.NUMBER, tokenize.NAME)
 
 
 _READERS: Mapping[CellKind, Callable[[str], Any]] = {

@@ -495,3 +495,16 @@ def test_a_changed_file_is_read_again(tmp_path):
     assert load_rows(str(file))["chosen"][:] == ["a"]
     file.write_text("chosen,rejected\nc,b\n")
     assert load_rows(str(file))["chosen"][:] == ["c"]
+
+
+def test_dates_after_many_nulls_remain_texts(tmp_path):
+    rows = [{"text": "a", "closed": None}] * 2_000 + [{"text": "a", "closed": "2024-01-31T12:00:00Z"}]
+    (tmp_path / "rows.jsonl").write_bytes(json_lines(rows))
+    assert load_rows(str(tmp_path / "rows.jsonl"))["closed"][1_999:] == [None, "2024-01-31T12:00:00Z"]
+
+
+@pytest.mark.parametrize("name", ["train.json.zip", "val.json.zip"])
+def test_an_archive_may_have_any_name(tmp_path, name):
+    (tmp_path / name).write_bytes(archive(**{name.removesuffix(".zip"): json.dumps(PAIRS)}))
+    (rows,) = load_splits(str(tmp_path / name)).values()
+    assert list(rows) == PAIRS
