@@ -100,3 +100,26 @@ def test_trainers_do_not_decode_images(settings, language_model, reward_model):
     args = PPOConfig(**settings(max_steps=1, max_completion_length=4))
     scorer = Scorer.from_pretrained(reward_model)
     PPOTrainer(language_model, scorer, args, train_dataset=data.remove_columns(["chosen", "rejected"])).train()
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_messages_with_different_keys_are_trained_on_and_scored(done, language_model, tmp_path, streaming):
+    rows = [
+        {
+            "prompt": [{"role": "user", "content": f"{n} = "} | ({"name": "Ann"} if n % 2 else {})],
+            "chosen": [{"role": "assistant", "content": f"{n}"}],
+            "rejected": [{"role": "assistant", "content": "2024-01-31"}],
+        }
+        for n in range(4)
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    where = ("--dataset", tmp_path / "rows.jsonl")
+    done(
+        *("train", "--model", language_model, *where, "--loss", "bradley_terry", "--output_dir", tmp_path / "run"),
+        *("--dataset_streaming", streaming, *FAST),
+    )
+    lines = done("score", "--model", tmp_path / "run", *where).out.splitlines()
+    scores = [json.loads(line)["score"] for line in lines]
+    prompts = [row["prompt"] for row in rows for _ in range(2)]
+    answers = [row[side] for row in rows for side in ("chosen", "rejected")]
+    assert scores == pytest.approx(Scorer.from_pretrained(tmp_path / "run")(prompts, answers), abs=1e-5)
