@@ -45,7 +45,7 @@ def column_kinds(columns: Iterable[str], rows: Iterable[Cells], targets: Mapping
 
     Columns of feedback types have the kind that the feedback needs, and columns with a well-known name of texts contain
     texts. A column of texts contains conversations if its first text is one. Any other column contains numbers if all
-    of its cells are numbers or booleans without leading zeros.
+    of its cells are numbers or booleans without leading zeros, and lists or objects if all of its cells are.
 
     Args:
         columns: names of the columns.
@@ -61,17 +61,20 @@ def column_kinds(columns: Iterable[str], rows: Iterable[Cells], targets: Mapping
     known = {column: _kind_by_name(name, set(names.values())) for column, name in names.items()}
     texts = {column for column, kind in known.items() if kind in (None, "text")}
     first = dict.fromkeys(texts, "")
-    numbers = {column for column, kind in known.items() if kind is None}
+    numbers = structures = {column for column, kind in known.items() if kind is None}
     for row in rows:
         first |= {column: row[column] or "" for column in texts if not first[column]}
         numbers = {column for column in numbers if _is_number(row[column] or "0")}
-        if not numbers and all(first.values()):
+        structures = {column for column in structures if _is_structure(row[column] or "[]")}
+        if not numbers and not structures and all(first.values()):
             break
-    kinds: dict[str, CellKind] = {}
-    for column, kind in known.items():
-        fallback: CellKind = "number" if column in numbers else "text"
-        kinds[column] = "list" if column in texts and is_conversation(first[column]) else kind or fallback
-    return kinds
+    conversations = {column for column in texts if is_conversation(first[column])}
+    inferred: dict[str, CellKind] = {
+        **dict.fromkeys(structures, "object"),
+        **dict.fromkeys(numbers, "number"),
+        **dict.fromkeys(conversations, "list"),
+    }
+    return {column: inferred.get(column) or kind or "text" for column, kind in known.items()}
 
 
 def read_cell(cell: str, kind: CellKind) -> Any:
@@ -139,6 +142,14 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return LEADING_ZERO.match(text) is None
+
+
+def _is_structure(text: str) -> bool:
+    """Return whether a text is a list or an object."""
+    try:
+        return text.startswith(("[", "{")) and _parse_object(text) is not None
+    except ValueError:
+        return False
 
 
 def _parse_number(text: str) -> int | float | bool:

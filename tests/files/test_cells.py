@@ -63,7 +63,8 @@ def test_arrays_that_are_not_complete_are_refused(text):
         (["1", "007"], "text"),
         (["1", "a"], "text"),
         (["1", "nan"], "text"),
-        (["[1]"], "text"),
+        (["[1]", None, '{"a": 1}'], "object"),
+        (["[1]", "[see below]"], "text"),
         (['[{"role": "user", "content": "Hi"}]'], "list"),
     ],
 )
