@@ -8,6 +8,7 @@ from torch import Tensor
 Scores: TypeAlias = Float[Tensor, "score"]
 Features: TypeAlias = Float[Tensor, "score feature"]
 PerItem: TypeAlias = Float[Tensor, "item"]
+LabelledScores: TypeAlias = Float[Tensor, "item 2"]
 Moments: TypeAlias = Float[Tensor, "item moment"]
 PerPair: TypeAlias = Float[Tensor, "pair"]
 PerCandidate: TypeAlias = Float[Tensor, "candidate"]

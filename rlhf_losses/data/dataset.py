@@ -151,7 +151,7 @@ def group_ratings(dataset: AnyDataset, user: Objective | FeedbackUser, name: str
 
 
 def check_dataset(dataset: AnyDataset, loss: AnyLoss, name: str = "data") -> None:
-    """Check the rows of a dataset without a model; of a stream, the first row.
+    """Check the rows of a dataset without a model; of a stream, the first row, see `prepare`.
 
     Args:
         dataset: a dataset or a stream.
@@ -173,31 +173,37 @@ def check_dataset(dataset: AnyDataset, loss: AnyLoss, name: str = "data") -> Non
     if not feedback:
         raise InvalidFeedbackError(f"The dataset {name} is empty, so there is nothing to learn. Give one with rows.")
     if blank:
-        logger.warning("%s: empty answers (%d) are scored as a prompt followed by the end of the text.", name, blank)
-    # Checks depend on values only, so positions need no shift.
-    loss.check(Mixed.concatenate([*(feedback_type.concatenate([]) for feedback_type in feedback_types), *feedback]))
+        _warn_about_blank_answers(blank, name)
+    _check_values(feedback, loss, feedback_types)
 
 
-def prepare(dataset: AnyDataset, encoder: RowEncoder, limit: LengthLimit, name: str = "data") -> AnyDataset:
+def prepare(
+    dataset: AnyDataset, encoder: RowEncoder, limit: LengthLimit, name: str = "data", loss: AnyLoss | None = None
+) -> AnyDataset:
     """Tokenize the rows of a dataset, and drop rows that are too long or have none of the feedback types.
+
+    The rows of a stream are checked as by `check_dataset`, reported and tokenized when they are read. The number of a
+    row in a message is its position among the rows that a process reads.
 
     Args:
         dataset: a dataset or a stream.
         encoder: tokenizes one row.
         limit: largest number of tokens, and the treatment of longer texts.
         name: name of the dataset in messages.
+        loss: loss with which the rows of a stream are checked.
 
     Returns:
         The dataset with the columns of `EncodedRow`.
 
     Raises:
-        InvalidFeedbackError: no row remains, or a text is too long and `limit.overlong` is `"error"`.
+        InvalidFeedbackError: no row remains, or a text is too long and `limit.overlong` is `"error"`. Reading a stream
+            raises it for an invalid row.
     """
     max_length = limit.tokens if limit.overlong == "truncate_prompt" else None
-    arguments = {"encoder": encoder, "max_length": max_length, "name": name}
     if isinstance(dataset, IterableDataset):
-        encoded_stream = dataset.map(_encode, with_indices=True, fn_kwargs=arguments)
-        return encoded_stream.filter(lambda row: _is_usable(row, limit, name))
+        stream = _Stream(encoder, limit, max_length, name, loss)
+        return dataset.map(stream.encode, with_indices=True).filter(stream.is_usable, with_indices=True)
+    arguments = {"encoder": encoder, "max_length": max_length, "name": name}
     encoded = dataset.map(_encode, with_indices=True, fn_kwargs=arguments, desc=f"Tokenizing {name}")
     lengths: list[int] = list(encoded["length"])
     kept = [index for index, length in enumerate(lengths) if length and not limit.exceeded_by(length)]
@@ -236,6 +242,44 @@ def add_prompt_weights(dataset: AnyDataset) -> AnyDataset:
     return dataset.add_column("prompt_weight", [1.0 / counts[key] for key in keys])
 
 
+@dataclass(frozen=True)
+class _Stream:
+    """Checks and tokenizes the rows of a stream one by one; `prepare` describes the arguments."""
+
+    encoder: RowEncoder
+    limit: LengthLimit
+    max_length: int | None
+    name: str
+    loss: AnyLoss | None
+
+    def encode(self, row: Row, number: int) -> EncodedRow:
+        """Return a tokenized row."""
+        feedback_types = self.encoder.feedback_types
+        found = feedback_types_in_row(row, feedback_types)
+        with _locate_errors(number, self.name):
+            feedback, blank = Mixed.from_row(row, found), _count_blank_answers(row, found)
+            if self.loss is not None:
+                _check_values([feedback], self.loss, feedback_types)
+            encoded = self.encoder.encode(row, self.max_length)
+        if blank:
+            _warn_about_blank_answers(blank, f"Row {number} of {self.name}")
+        return encoded
+
+    def is_usable(self, row: EncodedRow, number: int) -> bool:
+        """Return whether a tokenized row is kept; others are reported."""
+        _report_dropped([row["length"]], self.limit, f"Row {number} of {self.name}")
+        return row["length"] > 0 and not self.limit.exceeded_by(row["length"])
+
+
+def _check_values(feedback: Sequence[Mixed], loss: AnyLoss, feedback_types: FeedbackTypes) -> None:
+    # Checks depend on values only, so positions need no shift.
+    loss.check(Mixed.concatenate([*(feedback_type.concatenate([]) for feedback_type in feedback_types), *feedback]))
+
+
+def _warn_about_blank_answers(count: int, name: str) -> None:
+    logger.warning("%s: empty answers (%d) are scored as a prompt followed by the end of the text.", name, count)
+
+
 def _encode(row: Mapping[str, Any], number: int, encoder: RowEncoder, max_length: int | None, name: str) -> EncodedRow:
     with _locate_errors(number, name):
         return encoder.encode(row, max_length)
@@ -270,14 +314,6 @@ def _require_blank_answer_to_prompt(answer: Answer) -> None:
     if len(answer.parts) > 1 or is_blank(answer.prompt):
         what = "A step" if len(answer.parts) > 1 else "A text"
         raise InvalidFeedbackError(f"{what} is empty, so there is nothing to score. Drop the row, or add the text.")
-
-
-def _is_usable(row: Mapping[str, Any], limit: LengthLimit, name: str) -> bool:
-    """Return whether a row of a stream is kept; one that is too long is reported."""
-    too_long = limit.exceeded_by(row["length"])
-    if too_long:
-        _report_dropped([row["length"]], limit, name)
-    return row["length"] > 0 and not too_long
 
 
 def _report_dropped(lengths: Sequence[int], limit: LengthLimit, name: str) -> None:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from rlhf_losses.errors import InvalidFeedbackError, InvalidLossError, PluginError
-from rlhf_losses.feedback import Feedback
+from rlhf_losses.feedback import Feedback, Steps
 from rlhf_losses.losses.options import Expression
 from rlhf_losses.losses.properties import HOMOGENEOUS, PROPER, LossProperty
 from rlhf_losses.shapes import ItemIndex, PerItem, Scalar, Scores
@@ -72,11 +72,14 @@ class Loss(Expression, LossExpression, Generic[F]):
         feedback_type: feedback type that `forward` accepts.
         properties: mathematical properties of the loss with its default options; see `active_properties`.
         uses_labels: whether the value depends on the annotations and not only on the scores; False for regularizers.
+        rates_steps: whether the values of `Steps` are ratings; by default they are labels, and the sign of a score
+            predicts the label.
     """
 
     feedback_type: ClassVar[type[Feedback]] = Feedback
     properties: ClassVar[LossProperty] = LossProperty.NONE
     uses_labels: ClassVar[bool] = True
+    rates_steps: ClassVar[bool] = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -223,6 +226,12 @@ class Objective(LossExpression):
     def uses_labels(self) -> bool:
         """Whether a term with a positive weight depends on the annotations."""
         return any(term.weight > 0 and term.loss.uses_labels for term in self.terms)
+
+    @property
+    def rates_steps(self) -> bool:
+        """Whether the values of steps are ratings for a term, and labels for none."""
+        stepwise = [term.loss.rates_steps for term in self.terms if term.loss.feedback_type is Steps]
+        return bool(stepwise) and all(stepwise)
 
     def active_properties(self) -> LossProperty:
         """Return the properties of the sum: those of all terms, as far as sums preserve them."""

@@ -20,18 +20,21 @@ from rlhf_losses.data.rows import (
     tokenized_pair,
 )
 from rlhf_losses.data.tokenization import Encoded
+from rlhf_losses.errors import InvalidLossError, UnknownNameError
 from rlhf_losses.feedback import (
     STEPWISE_TYPES,
     Lengths,
     Mixed,
     Rankings,
     Ratings,
+    Steps,
     feedback_types_in_columns,
 )
 from rlhf_losses.feedback.base import Row
 from rlhf_losses.files.media_columns import without_media
+from rlhf_losses.hooks import parse_loss
 from rlhf_losses.losses import AnyLoss, ScoreDecay
-from rlhf_losses.metrics import Tally, agreement
+from rlhf_losses.metrics import Tally, agreement, labelled_scores, summarize
 from rlhf_losses.optional_packages import require_packages
 from rlhf_losses.scoring.metadata import RewardModelMetadata
 from rlhf_losses.scoring.scorer import Scorer
@@ -58,9 +61,11 @@ def evaluate(
             training of the model.
 
     Returns:
-        `rows`, `mean_score` and `std_score`; where the feedback defines them, `accuracy` (pairs, labels; equal scores
-        count 0.5), `margin`, `kendall_tau` (mean over lists), `spearman` and `pearson` (ratings); `loss`, if a loss is
-        given; and `length_correlation`, the correlation of the scores with the number of tokens of the text.
+        `rows`, `mean_score` and `std_score`; where the feedback defines them, `accuracy` and `margin` of comparisons,
+            `accuracy` and the other metrics of labels and labelled steps (see `agreement` and `summarize` in
+            `rlhf_losses.metrics`), `kendall_tau` (mean over lists), `spearman` and `pearson` (ratings); `loss`, if a
+            loss is given; and `length_correlation`, the correlation of the scores with the number of tokens of the
+            text.
 
     Raises:
         FeedbackMismatchError: the columns have no known feedback, or none that `loss` can use.
@@ -77,7 +82,8 @@ def evaluate(
     scores = torch.tensor(scorer.transform(scored))
     answer_lengths = Lengths(torch.arange(len(scores)), scored.lengths)
     feedback = Mixed.concatenate([join_feedback(row_feedback(row, feedback_types) for row in rows), answer_lengths])
-    metrics = {name: tally.mean for name, tally in agreement(scores, feedback).items()}
+    rated = _rates_steps(loss, scorer.metadata, feedback)
+    metrics = summarize(agreement(scores, feedback, rated), labelled_scores(scores, feedback, rated))
     metrics |= _rank_correlations(scores, feedback)
     if loss is not None:
         parameters = saved_loss_parameters(loss, scorer.metadata)
@@ -156,6 +162,20 @@ def _encode_row(scorer: Scorer, row: Row, feedback_types: FeedbackTypes) -> list
 def _text_lengths(texts: Sequence[tuple[Encoded, bool]]) -> np.ndarray:
     """Return, for each score, the number of tokens of its text."""
     return np.array([len(text.ids) for text, stepwise in texts for _ in range(len(text.positions) if stepwise else 1)])
+
+
+def _rates_steps(loss: AnyLoss | None, metadata: RewardModelMetadata, feedback: Mixed) -> bool:
+    """Return whether the values of steps are ratings, for the loss or, without one, for the loss of training.
+
+    Values outside of −1 to 1 are never labels.
+    """
+    values = torch.cat([part.values for part in feedback.parts if isinstance(part, Steps)] or [torch.zeros(0)])
+    if bool((values.abs() > 1).any()):
+        return True
+    try:
+        return (loss or parse_loss(metadata.loss)).as_objective().rates_steps
+    except (UnknownNameError, InvalidLossError):  # a loss of a plugin that is not loaded, or no loss at all
+        return False
 
 
 def _rank_correlations(scores: Scores, feedback: Mixed) -> dict[str, float]:

@@ -26,6 +26,22 @@ def sum_over_processes(accelerator: Accelerator) -> Callable[[Tensor], Tensor]:
     return all_reduce
 
 
+def gather_over_processes(accelerator: Accelerator) -> Callable[[Tensor], Tensor]:
+    """Return a function that concatenates the rows of a matrix over all processes.
+
+    Processes may have different numbers of rows. Rows of NaN are left out.
+    """
+
+    def all_gather(matrix: Tensor) -> Tensor:
+        if accelerator.num_processes == 1:
+            return matrix
+        padded = accelerator.pad_across_processes(matrix.to(accelerator.device), pad_index=float("nan"))
+        rows: Tensor = accelerator.gather(padded)
+        return rows[~rows.isnan().all(dim=1)].to(matrix.device)
+
+    return all_gather
+
+
 def drop_repeated_rows(batch: Batch, collator: Collator, accelerator: Accelerator) -> Batch:
     """Return a batch without the rows that were used before in the same epoch.
 

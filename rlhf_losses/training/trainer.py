@@ -21,7 +21,7 @@ from rlhf_losses.data.rows import FEEDBACK_COLUMNS, PREPARED_COLUMNS
 from rlhf_losses.data.tokenization import configure_special_tokens
 from rlhf_losses.layouts import Layout, PaddedLayout, choose_layout, require_same_scores
 from rlhf_losses.losses import AnyLoss
-from rlhf_losses.metrics import agreement
+from rlhf_losses.metrics import agreement, labelled_scores
 from rlhf_losses.models.architectures import max_context_length
 from rlhf_losses.models.peft import keep_4bit_trainable, save_with_merged_adapters
 from rlhf_losses.models.scores import find_head, score_batch
@@ -32,6 +32,7 @@ from rlhf_losses.training.config import RewardConfig
 from rlhf_losses.training.distributed import (
     choose_splitter,
     drop_repeated_rows,
+    gather_over_processes,
     require_supported_settings,
     sum_over_processes,
 )
@@ -133,6 +134,7 @@ class RewardTrainer(trl.RewardTrainer):
     def _build_collaborators(self, padded: PaddedLayout, cache: HiddenStateCache | None) -> None:
         """Create the objects that need the accelerator and the model."""
         self._all_reduce = sum_over_processes(self.accelerator)
+        self._all_gather = gather_over_processes(self.accelerator)
         self.step_loss = StepLoss(self.objective, self.args.average_over, self._all_reduce)
         self.eval_loss = StepLoss(self.objective, self.args.average_over)
         self.loss_parameters = LossParameters(self.objective).to(self.args.device)
@@ -223,22 +225,30 @@ class RewardTrainer(trl.RewardTrainer):
         counts = torch.tensor([len(one) for one in scores], device=loss.device)
         return loss.detach(), pad_sequence(scores, batch_first=True, padding_value=float("nan")), counts
 
-    def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
-        """Evaluate, and report the mean loss over all items instead of the mean of batch means."""
+    def evaluation_loop(
+        self,
+        dataloader: Any,
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> EvalLoopOutput:
+        """Evaluate, and add the metrics over all items to the output, with the prefix of the dataset."""
         self.metric_totals["eval"].clear()
-        output = super().evaluation_loop(*args, **kwargs)
+        output = super().evaluation_loop(dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix)
         if output.metrics is not None:
-            output.metrics[f"{kwargs.get('metric_key_prefix', 'eval')}_loss"] = self._mean_eval_loss()
+            metrics = self._collect_metrics("eval")
+            metrics["loss"] = sum(
+                term.weight * metrics.get(f"loss/{name}", 0.0)
+                for term, name in zip(self.objective.terms, self.objective.term_names, strict=True)
+            )
+            output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in metrics.items()})
         return output
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log TRL's metrics, the mean of each term of the loss, and the loss parameters."""
-        totals = self.metric_totals[self._mode]
-        values = totals.means(self._all_reduce) | self.loss_parameters.metrics()
-        totals.clear()
-        # Processes may differ in their forward passes, so the tokens are summed here.
-        values["num_tokens"] = float(self._all_reduce(torch.tensor(self._total_train_tokens)))
-        self._metrics[self._mode].update({name: [value] for name, value in values.items()})
+        if self.model.training:  # TRL gives the metrics of every dataset of an evaluation the prefix eval_.
+            self._metrics["train"].update({name: [value] for name, value in self._collect_metrics("train").items()})
         super().log(logs, start_time)
 
     @property
@@ -262,15 +272,20 @@ class RewardTrainer(trl.RewardTrainer):
         """Return the share of a forward pass, and add its metrics."""
         share, tallies = step.share(one, scores, self.loss_parameters.by_term())
         per_term = {f"loss/{name}": tally for name, tally in tallies.items()}
-        self.metric_totals[self._mode].add(agreement(scores, one.feedback) | per_term, scores)
+        rated = self.objective.rates_steps
+        agreed, labelled = agreement(scores, one.feedback, rated), labelled_scores(scores, one.feedback, rated)
+        self.metric_totals[self._mode].add(agreed | per_term, scores, labelled)
         if self.model.training:
             self._total_train_tokens += one.num_tokens
         return share
 
-    def _mean_eval_loss(self) -> float:
-        means = self.metric_totals["eval"].means(self._all_reduce)
-        terms = zip(self.objective.terms, self.objective.term_names, strict=True)
-        return sum(term.weight * means.get(f"loss/{name}", 0.0) for term, name in terms)
+    def _collect_metrics(self, mode: str) -> dict[str, float]:
+        """Return the metrics of all processes since the last call."""
+        totals = self.metric_totals[mode]
+        metrics = totals.compute(self._all_reduce, self._all_gather) | self.loss_parameters.metrics()
+        totals.clear()
+        # Processes may differ in their forward passes, so the tokens are summed here.
+        return metrics | {"num_tokens": float(self._all_reduce(torch.tensor(self._total_train_tokens)))}
 
     def _get_num_items_in_batch(self, batch_samples: list[Batch], device: torch.device) -> Tensor | None:
         """Start an optimizer step; transformers calls this method with all its micro-batches."""

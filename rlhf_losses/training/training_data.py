@@ -75,7 +75,7 @@ class TrainingData:
     def prepared(
         self, dataset: AnyDataset, tokenizer: PreTrainedTokenizerBase, context_length: int | None, name: str
     ) -> AnyDataset:
-        """Tokenize a dataset; one that is tokenized already is returned unchanged.
+        """Check and tokenize a dataset; one that is tokenized already is returned unchanged.
 
         Args:
             dataset: training or evaluation data.
@@ -85,12 +85,18 @@ class TrainingData:
         """
         if "text_ids" in column_names(dataset):
             return dataset
-        dataset = group_ratings(dataset, self._objective, name)
+        if not any(dataset is one for one in self._checked_datasets):
+            dataset = self._checked(dataset, name)
         limits = [(self._args.max_length, "max_length"), (context_length, "the model's context")]
         tokens, source = min((limit for limit in limits if limit[0]), default=(None, "no limit"))
         encoder = RowEncoder(tokenizer, self.feedback_types, self._args.step_separator)
-        rows = prepare(dataset, encoder, LengthLimit(tokens, source, self._args.overlong), name)
+        rows = prepare(dataset, encoder, LengthLimit(tokens, source, self._args.overlong), name, self._objective)
         return add_prompt_weights(rows) if self._args.average_over == "prompts" else rows
+
+    @property
+    def _checked_datasets(self) -> list[AnyDataset | None]:
+        held_out = self.evaluation.values() if isinstance(self.evaluation, dict) else [self.evaluation]
+        return [self.train, *held_out]
 
     def _checked(self, dataset: AnyDataset, name: str) -> AnyDataset:
         dataset = group_ratings(without_media(dataset, name), self._objective, name)

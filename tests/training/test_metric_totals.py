@@ -12,7 +12,7 @@ def test_means_weigh_every_item_of_all_passes_equally():
     totals.add({"accuracy": Tally(3.0, 4.0)}, torch.tensor([1.0, 2.0, 3.0, 4.0]))
     totals.add({"accuracy": Tally(0.0, 1.0)}, torch.tensor([0.0]))
     totals.end_batch()
-    means = totals.means()
+    means = totals.compute()
     assert means["accuracy"] == pytest.approx(3 / 5)
     assert means["mean_reward"] == pytest.approx(10 / 5)
 
@@ -22,7 +22,7 @@ def test_extremes_are_means_over_batches_as_in_trl():
     for scores in ([1.0, 5.0], [3.0, 4.0]):
         totals.add({}, torch.tensor(scores))
         totals.end_batch()
-    means = totals.means()
+    means = totals.compute()
     assert (means["min_reward"], means["max_reward"]) == (2.0, 4.5)
 
 
@@ -30,9 +30,9 @@ def test_a_batch_without_scores_counts_0_times_with_the_same_names():
     totals = MetricTotals()
     totals.add({"accuracy": Tally()}, torch.zeros(0))
     totals.end_batch()
-    assert totals.means() == {}
+    assert totals.compute() == {}
     sums = []
-    totals.means(lambda tensor: sums.append(tensor) or tensor)
+    totals.compute(lambda tensor: sums.append(tensor) or tensor)
     assert sums[0].tolist() == [[0.0, 0.0]] * 4  # accuracy and the three rewards
 
 
@@ -41,13 +41,25 @@ def test_totals_of_processes_are_added_before_the_division():
     totals.add({"accuracy": Tally(1.0, 1.0)}, torch.tensor([2.0]))
     totals.end_batch()
     other = torch.tensor([[0.0, 3.0], [6.0, 1.0], [6.0, 1.0], [6.0, 1.0]])
-    means = totals.means(lambda tensor: tensor + other)
+    means = totals.compute(lambda tensor: tensor + other)
     assert means == {"accuracy": 0.25, "max_reward": 4.0, "mean_reward": 4.0, "min_reward": 4.0}
+
+
+def test_metrics_of_labels_use_the_scores_of_all_batches_and_processes():
+    totals, labelled = MetricTotals(), torch.tensor([[3.0, 1.0], [1.0, 1.0], [2.0, -1.0]])
+    for rows in labelled.split([2, 1]):
+        totals.add({}, rows[:, 0], rows)
+    totals.end_batch()
+    assert totals.compute()["auc"] == 1 / 2  # of a positive and a negative score, 3 is above 2 and 1 is not
+    other = torch.tensor([[1.5, -1.0]])
+    together = totals.compute(lambda sums: 2 * sums, lambda rows: torch.cat([rows, other]))
+    assert together["auc"] == 2 / 4
+    assert together["base_rate"] == 2 / 4
 
 
 def test_nothing_is_left_after_clear():
     totals = MetricTotals()
-    totals.add({"accuracy": Tally(1.0, 1.0)}, torch.tensor([2.0]))
+    totals.add({"accuracy": Tally(1.0, 1.0)}, torch.tensor([2.0]), torch.tensor([[2.0, 1.0]]))
     totals.end_batch()
     totals.clear()
-    assert totals.means() == {}
+    assert totals.compute() == {}

@@ -31,6 +31,7 @@ class SegmentRating(StepwiseLoss):
     """
 
     properties = HOMOGENEOUS | NON_NEGATIVE | CONVEX
+    rates_steps = True
 
     def per_step(self, scores: PerStep, values: PerStep) -> PerStep:
         return (scores - values) ** 2
