@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any, Literal, Protocol, TypeAlias
 
 from datasets import Dataset, IterableDataset
+from torch.utils.data import get_worker_info
 
 from rlhf_losses.data.answers import row_answers
 from rlhf_losses.data.chat_messages import is_blank
@@ -256,19 +257,25 @@ class _Stream:
         """Return a tokenized row."""
         feedback_types = self.encoder.feedback_types
         found = feedback_types_in_row(row, feedback_types)
-        with _locate_errors(number, self.name):
+        with _locate_errors(number, self._part_name):
             feedback, blank = Mixed.from_row(row, found), _count_blank_answers(row, found)
             if self.loss is not None:
                 _check_values([feedback], self.loss, feedback_types)
             encoded = self.encoder.encode(row, self.max_length)
         if blank:
-            _warn_about_blank_answers(blank, f"Row {number} of {self.name}")
+            _warn_about_blank_answers(blank, f"Row {number} of {self._part_name}")
         return encoded
 
     def is_usable(self, row: EncodedRow, number: int) -> bool:
         """Return whether a tokenized row is kept; others are reported."""
-        _report_dropped([row["length"]], self.limit, f"Row {number} of {self.name}")
+        _report_dropped([row["length"]], self.limit, f"Row {number} of {self._part_name}")
         return row["length"] > 0 and not self.limit.exceeded_by(row["length"])
+
+    @property
+    def _part_name(self) -> str:
+        """Name of the rows that are counted: those of one worker of the data loader."""
+        worker = get_worker_info()
+        return self.name if worker is None else f"{self.name} in worker {worker.id} of the data loader"
 
 
 def _check_values(feedback: Sequence[Mixed], loss: AnyLoss, feedback_types: FeedbackTypes) -> None:

@@ -1,9 +1,10 @@
 """Several processes: sums over them, repeated rows at the end of an epoch, and limits of FSDP and DeepSpeed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from accelerate import Accelerator
 from accelerate.utils import send_to_device
+from datasets import IterableDataset
 from torch import Tensor
 
 from rlhf_losses.data import Batch, Collator, EncodedRow
@@ -40,6 +41,19 @@ def gather_over_processes(accelerator: Accelerator) -> Callable[[Tensor], Tensor
         return rows[~rows.isnan().all(dim=1)].to(matrix.device)
 
     return all_gather
+
+
+def divisible_stream(stream: IterableDataset, multiple: int) -> IterableDataset:
+    """Return a stream that every process reads in full, of which accelerate gives each process every n-th batch.
+
+    Without it, accelerate divides the shards of a stream among the processes, which then have different numbers of
+    batches and wait for each other, and fills the last batches with rows from the beginning.
+
+    Args:
+        stream: tokenized rows.
+        multiple: number of rows of a batch of all processes; rows without scores are appended up to a multiple of it.
+    """
+    return IterableDataset.from_generator(_divisible_rows, gen_kwargs={"stream": stream, "multiple": multiple})
 
 
 def drop_repeated_rows(batch: Batch, collator: Collator, accelerator: Accelerator) -> Batch:
@@ -125,6 +139,15 @@ def _count_new_rows(accelerator: Accelerator, count: int) -> int:
         return count
     new: int = state.remainder - accelerator.process_index * count
     return min(max(new, 0), count)
+
+
+def _divisible_rows(stream: IterableDataset, multiple: int) -> Iterator[EncodedRow]:
+    missing = 0
+    for row in stream:
+        yield row
+        missing = (missing - 1) % multiple
+    if missing:
+        yield from [_row_without_scores(row)] * missing
 
 
 def _row_without_scores(row: EncodedRow) -> EncodedRow:

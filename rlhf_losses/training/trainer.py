@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import trl
 from accelerate.utils import send_to_device
+from datasets import IterableDataset
 from peft import PeftConfig, PeftModel
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -19,6 +20,7 @@ from rlhf_losses.data import Batch, Collator, ForwardPass
 from rlhf_losses.data.dataset import AnyDataset
 from rlhf_losses.data.rows import FEEDBACK_COLUMNS, PREPARED_COLUMNS
 from rlhf_losses.data.tokenization import configure_special_tokens
+from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.layouts import Layout, PaddedLayout, choose_layout, require_same_scores
 from rlhf_losses.losses import AnyLoss
 from rlhf_losses.metrics import agreement, labelled_scores
@@ -31,6 +33,7 @@ from rlhf_losses.training import validation
 from rlhf_losses.training.config import RewardConfig
 from rlhf_losses.training.distributed import (
     choose_splitter,
+    divisible_stream,
     drop_repeated_rows,
     gather_over_processes,
     require_supported_settings,
@@ -236,6 +239,11 @@ class RewardTrainer(trl.RewardTrainer):
         """Evaluate, and add the metrics over all items to the output, with the prefix of the dataset."""
         self.metric_totals["eval"].clear()
         output = super().evaluation_loop(dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix)
+        if not output.num_samples:
+            raise InvalidFeedbackError(
+                "The evaluation data are a stream of which no row is left, so there is nothing to measure. The log "
+                "gives the reason for each row. Complete the rows, or raise max_length."
+            )
         if output.metrics is not None:
             metrics = self._collect_metrics("eval")
             metrics["loss"] = sum(
@@ -314,7 +322,10 @@ class RewardTrainer(trl.RewardTrainer):
         return layout
 
     def _prepare_dataset(self, dataset: Any, processing_class: Any, args: Any, dataset_name: str) -> Any:
-        return self.data.prepared(dataset, processing_class, self.context_length, f"{dataset_name} data")
+        rows = self.data.prepared(dataset, processing_class, self.context_length, f"{dataset_name} data")
+        if args.world_size > 1 and isinstance(rows, IterableDataset) and dataset is not self.data.train:
+            return divisible_stream(rows, args.world_size * args.per_device_eval_batch_size)
+        return rows
 
     def _set_signature_columns_if_needed(self) -> None:
         if self._signature_columns is None:
