@@ -71,6 +71,22 @@ def test_the_layouts_are_compared_to_trl(tmp_path, work, methods, precision):
     assert int(shared["operations"]) < int(padded["operations"]) < int(rows[0]["operations"])
 
 
+    assert all(printed.count(f"| {row['method']} |") == 2 for row in rows)
+    for row in rows:
+        saved = int(rows[0]["operations"]) / int(row["operations"])
+        share = float(row["hfu"]) / float(rows[0]["hfu"])
+        assert float(row["speedup"]) == pytest.approx(saved * share)
+
+
+def test_the_page_has_the_factors_of_the_speed(capsys, library):
+    results = pd.read_csv(RESULTS / "layouts" / "throughput.csv")
+    rows = results[(results["work"] == "pairs") & (results["precision"] == "float32")].to_dict("records")
+    library("_lib.comparison").print_factors(rows)
+    lines = table_lines(capsys.readouterr().out)
+    assert len(lines) == 7
+    assert all(f"\n{line}\n" in page("layouts.md") for line in lines)
+
+
 def test_a_run_replaces_its_own_rows_and_keeps_the_others(tmp_path, library):
     comparison = library("_lib.comparison")
     file = tmp_path / "throughput.csv"

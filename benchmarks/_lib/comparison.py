@@ -86,6 +86,7 @@ class Comparison:
             speedup = (rows[0]["seconds"] if rows else row["seconds"]) / row["seconds"]
             rows.append(run_columns | {"method": method.name} | row | {"speedup": speedup})
         print_comparison(rows)
+        print_factors(rows)
         return rows
 
     def _model_operations(self, workload: Workload, num_passes: int) -> tuple[int, float]:
@@ -137,6 +138,18 @@ def print_comparison(rows: Sequence[Row]) -> None:
     print_markdown(columns, (_cells(row, has_range) for row in rows))
 
 
+def print_factors(rows: Sequence[Row]) -> None:
+    """Print the factors of the speed: operations saved, and the share of the rate of a matrix product that is reached.
+
+    The run time is the number of operations divided by the share and by the rate, so the speed relative to the first
+    method is the product of the operations saved and of the ratio of the shares, on any machine.
+    """
+    first = rows[0]
+    print(f"\nspeed = operations saved x ratio of the shares of {first['gflops']:.0f} GFLOP/s\n")
+    columns = ["", "tokens saved", "operations saved", "share of the matrix rate", "ratio of the shares"]
+    print_markdown([*columns, f"x {first['method']}"], (_factors(row, first) for row in rows))
+
+
 def save_comparison(rows: Sequence[Row], file: Path) -> None:
     """Save the rows of a run to a CSV file.
 
@@ -173,6 +186,17 @@ def _result(
         "hfu": counted.operations / rate / median,
         "memory_mib": max(one.memory_mib for one in measurements),
     }
+
+
+def _factors(row: Row, first: Row) -> tuple[str, ...]:
+    return (
+        row["method"],
+        f"{first['tokens'] / row['tokens']:.2f}",
+        f"{first['operations'] / row['operations']:.2f}",
+        f"{row['hfu']:.0%}",
+        f"{row['hfu'] / first['hfu']:.2f}",
+        f"{row['speedup']:.2f}",
+    )
 
 
 def _cells(row: Row, has_range: bool) -> tuple[str, ...]:
