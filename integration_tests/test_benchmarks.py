@@ -70,7 +70,6 @@ def test_the_layouts_are_compared_to_trl(tmp_path, work, methods, precision):
     assert int(shared["tokens"]) < int(rows[0]["tokens"]) / 2
     assert int(shared["operations"]) < int(padded["operations"]) < int(rows[0]["operations"])
 
-
     assert all(printed.count(f"| {row['method']} |") == 2 for row in rows)
     for row in rows:
         saved = int(rows[0]["operations"]) / int(row["operations"])

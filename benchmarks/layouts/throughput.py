@@ -20,8 +20,8 @@ has the median. One more run, which is not timed, counts tokens and operations. 
   pass the attention scores again. On a GPU, torch counts a causal call as all pairs, and does not count flash-attn and
   FlexAttention.
 
-A second table has the factors of the speed, which hold on any machine: tokens and operations saved, and the share of the
-matrix rate (HFU) compared to that of the first method.
+A second table has the factors of the speed: the operations saved, which are the same on every machine, and the share of
+the matrix rate (HFU), compared to that of the first method.
 
 The results are in benchmarks/results/layouts/throughput.csv. A run replaces the rows of an earlier run with the same
 work, workload, size, precision and device.
