@@ -214,13 +214,17 @@ def test_an_encoder_decoder_model_is_refused_before_tokenization(tokenizer, pair
 
 
 @pytest.mark.parametrize(("token", "found"), [(None, "no pad token"), ("<eos>", "pad = eos")])
-def test_padding_that_hides_the_end_is_refused_and_fixed_by_pad_token(
-    language_model, pairs, settings, other_tokenizer, token, found
+def test_padding_that_hides_the_end_is_replaced_with_a_warning_or_by_pad_token(
+    language_model, pairs, settings, other_tokenizer, token, found, caplog
 ):
     other_tokenizer.pad_token = token
-    with pytest.raises(UnsupportedModelError, match=rf"{found}.*--pad_token.*<unk>"):
-        RewardTrainer(language_model, RewardConfig(**settings()), pairs, processing_class=other_tokenizer)
+    trainer = RewardTrainer(language_model, RewardConfig(**settings()), pairs, processing_class=other_tokenizer)
+    assert f"{found}" in caplog.text
+    assert "--pad_token" in caplog.text
+    assert trainer.processing_class.pad_token == "<pad>"
+    assert trainer.model.config.pad_token_id == other_tokenizer.convert_tokens_to_ids("<pad>")
 
+    other_tokenizer.pad_token = token
     trainer = RewardTrainer(
         language_model, RewardConfig(**settings(pad_token="<unk>")), pairs, processing_class=other_tokenizer
     )

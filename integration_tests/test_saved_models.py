@@ -9,9 +9,9 @@ import pytest
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
-from rlhf_losses import PPOConfig, PPOTrainer, RewardConfig, RewardTrainer, Scorer
+from rlhf_losses import PPOConfig, PPOTrainer, RewardConfig, RewardTrainer, Scorer, UnsupportedModelError
 from rlhf_losses.ppo.checkpoints import PPOState
 from rlhf_losses.ppo.checkpoints import upgrade as upgrade_state
 from rlhf_losses.scoring import RewardModelMetadata
@@ -77,6 +77,16 @@ def test_scores_and_estimates_are_those_of_the_earlier_version(saved, name):
         assert found[key] == close(expected[key]), key
 
 
+@pytest.mark.parametrize("name", ["published_steps", "published_pairs_with_estimate"])
+def test_another_head_is_refused_as_with_files_of_the_current_schema(saved, name, tmp_path):
+    shutil.copytree(saved / name, tmp_path / "model")
+    weights = load_file(tmp_path / "model" / "model.safetensors")
+    weights["score.weight"] = torch.nn.init.normal_(torch.empty_like(weights["score.weight"]), std=0.02)
+    save_file(weights, tmp_path / "model" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UnsupportedModelError, match="score of its canary"):
+        Scorer.from_pretrained(tmp_path / "model")
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_all_metadata_are_kept(saved, name):
     old, metadata = FOLDERS[name]["description"], RewardModelMetadata.load(saved / MODELS[name])
@@ -102,7 +112,7 @@ def test_a_model_saved_again_has_the_current_schema_and_the_same_metadata(saved,
     metadata = RewardModelMetadata.load(saved / MODELS[name])
     metadata.save(tmp_path)
     content = json.loads((tmp_path / "reward_model.json").read_text(encoding="utf-8"))
-    assert content["schema"] == 2
+    assert content["schema"] == 3
     assert upgrade(content) == content
     assert RewardModelMetadata.load(tmp_path) == metadata
 

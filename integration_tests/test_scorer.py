@@ -24,7 +24,7 @@ from transformers import (
 from rlhf_losses import RewardConfig, RewardTrainer, Scorer, UnsupportedModelError, bradley_terry
 from rlhf_losses.layouts.splitting import CPU_SPLITTER
 from rlhf_losses.scoring import best_of, evaluate, fit_reference
-from rlhf_losses.scoring.canaries import record_canaries
+from rlhf_losses.scoring.canaries import record_canaries, tolerance
 from rlhf_losses.transforms import Clip, Requirement, ScoreTransform
 
 PROMPTS = ["Name a colour. ", "Name a colour. ", "Count. ", "Is it late? "]
@@ -130,14 +130,14 @@ def test_an_adapter_folder_has_the_scores_of_the_merged_model(trained, scorer, t
 
 def test_the_metadata_describe_the_training(merged, scorer, tokenizer):
     content = json.loads((merged / "reward_model.json").read_text())
-    assert content["schema"] == 2
+    assert content["schema"] == 3
     assert content["loss"] == "bradley_terry"
     assert content["feedback_types"] == ["Pairs"]
     assert content["score_position"] == "end_of_text"
     assert content["overlong"] == "drop"
     assert content["chat_template_sha256"] == hashlib.sha256(tokenizer.chat_template.encode()).hexdigest()
     assert set(content["versions"]) == {"rlhf-losses", "trl", "transformers", "peft", "torch"}
-    text, conversation = content["canaries"]
+    text, *_, conversation = content["canaries"]
     assert text["dtype"] == conversation["dtype"] == "float32"
     assert scorer.score([text["input"]]) == pytest.approx([text["score"]], abs=1e-5)
     assert scorer.score([conversation["input"]]) == pytest.approx([conversation["score"]], abs=1e-5)
@@ -155,7 +155,9 @@ def test_a_head_that_is_not_the_trained_one_is_refused(merged, tmp_path):
     weights["score.weight"] = torch.randn_like(weights["score.weight"])
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
 
-    with pytest.raises(UnsupportedModelError, match=r"canary text.*was recorded.*download all files"):
+    with pytest.raises(
+        UnsupportedModelError, match=r"canary text.*was recorded.*weights have changed.*download all files"
+    ):
         Scorer.from_pretrained(tmp_path)
 
 
@@ -163,14 +165,14 @@ def test_a_changed_chat_template_is_refused(merged, tmp_path):
     template = copy_of(merged, tmp_path) / "chat_template.jinja"
     template.write_text(template.read_text().replace("<", "["))
 
-    with pytest.raises(UnsupportedModelError, match=r"canary conversation.*was recorded.*chat template"):
+    with pytest.raises(UnsupportedModelError, match=r"canary conversation.*other tokens.*chat template"):
         Scorer.from_pretrained(tmp_path)
 
 
 def test_a_newer_schema_is_refused(merged, tmp_path):
     file = copy_of(merged, tmp_path) / "reward_model.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "schema": 3}))
-    with pytest.raises(UnsupportedModelError, match=r"schema 3.*pip install --upgrade"):
+    file.write_text(json.dumps({**json.loads(file.read_text()), "schema": 4}))
+    with pytest.raises(UnsupportedModelError, match=r"schema 4.*pip install --upgrade"):
         Scorer.from_pretrained(tmp_path)
 
 
@@ -178,12 +180,15 @@ def test_a_newer_schema_is_refused(merged, tmp_path):
 def test_the_tolerance_of_recorded_scores_follows_from_the_dtype(merged, dtype, tokenizer, tmp_path):
     """The tolerance is that of the less precise of the recorded dtype and the dtype of the loaded model."""
     half = Scorer.from_pretrained(merged, dtype=dtype)
-    (canary, _) = record_canaries(half.model, tokenizer)
-    assert canary.dtype == str(dtype).removeprefix("torch.")
-    content = {**json.loads((merged / "reward_model.json").read_text()), "canaries": [asdict(canary)]}
+    canaries = record_canaries(half.model, tokenizer)
+    name = str(dtype).removeprefix("torch.")
+    assert {canary.dtype for canary in canaries} == {name}
+    content = {**json.loads((merged / "reward_model.json").read_text())}
+    content["canaries"] = [asdict(canary) for canary in canaries]
     (copy_of(merged, tmp_path) / "reward_model.json").write_text(json.dumps(content))
     Scorer.from_pretrained(tmp_path)
-    content["canaries"][0] |= {"dtype": "float32", "score": canary.score + 0.01 * (1 + abs(canary.score))}
+    for canary in content["canaries"]:
+        canary |= {"dtype": "float32", "score": canary["score"] * (1 + tolerance(name) / 2)}
     (tmp_path / "reward_model.json").write_text(json.dumps(content))
     with pytest.raises(UnsupportedModelError, match="canary"):
         Scorer.from_pretrained(tmp_path)
@@ -201,13 +206,14 @@ def test_the_tolerance_of_recorded_scores_follows_from_the_dtype(merged, dtype, 
 )
 def test_a_conversation_is_recorded_only_if_its_text_does_not_depend_on_the_date(scorer, other_tokenizer, template):
     other_tokenizer.chat_template = template
-    (canary,) = record_canaries(scorer.model, other_tokenizer)
-    assert isinstance(canary.input, str)
+    canaries = record_canaries(scorer.model, other_tokenizer)
+    assert canaries
+    assert all(isinstance(canary.input, str) for canary in canaries)
 
 
 def test_inputs_longer_than_the_context_are_not_recorded(tokenizer):
     sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    config = BertConfig(vocab_size=len(tokenizer), num_labels=1, max_position_embeddings=20, **sizes)
+    config = BertConfig(vocab_size=len(tokenizer), num_labels=1, max_position_embeddings=4, **sizes)
     assert record_canaries(BertForSequenceClassification(config), tokenizer) == []
 
 

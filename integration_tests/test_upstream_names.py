@@ -1,4 +1,4 @@
-"""Every listed upstream name exists in the installed TRL, transformers, PEFT and bitsandbytes."""
+"""Every listed upstream name exists in the installed TRL, transformers, PEFT, accelerate and bitsandbytes."""
 
 import importlib
 import inspect
@@ -26,7 +26,7 @@ def resolve(name):
 def is_set_by(owner, attribute):
     """Return whether a method of a class or of one of its base classes sets the attribute."""
     sources = (inspect.getsource(cls) for cls in owner.__mro__ if cls is not object)
-    return any(re.search(rf"self\.{attribute}\b[^=\n]*=[^=]", source) for source in sources)
+    return any(re.search(rf"\b(self|model)\.{attribute}\b[^=\n]*=[^=]", source) for source in sources)
 
 
 @pytest.mark.parametrize("upstream_name", UPSTREAM_NAMES, ids=lambda upstream_name: upstream_name.name)

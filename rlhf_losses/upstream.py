@@ -1,4 +1,4 @@
-"""Unstable names of TRL, transformers, PEFT and bitsandbytes that this package overrides or uses.
+"""Unstable names of TRL, transformers, PEFT, accelerate and bitsandbytes that this package overrides or uses.
 
 A test resolves each name in the installed versions, so an upstream change makes that test fail first.
 """
@@ -32,7 +32,9 @@ UPSTREAM_NAMES: tuple[UpstreamName, ...] = (
         "transformers.Trainer.evaluation_loop", "overridden: reports the mean over all items, not over batches"
     ),
     UpstreamName("transformers.Trainer.prediction_step", "overridden: returns one row of scores per data row"),
-    UpstreamName("transformers.Trainer._save", "overridden: writes reward_model.json next to the weights"),
+    UpstreamName("transformers.Trainer._save", "overridden: writes reward_model.json, and removes stale weights"),
+    UpstreamName("transformers.Trainer._push_from_checkpoint", "overridden: removes stale weights before the push"),
+    UpstreamName("trl.trainer.utils.create_model_from_path", "called: loads a model whose embeddings are resized"),
     UpstreamName(
         "transformers.Trainer._load_from_checkpoint", "overridden: loads the loss parameters from reward_model.json"
     ),
@@ -52,6 +54,7 @@ UPSTREAM_NAMES: tuple[UpstreamName, ...] = (
     UpstreamName(
         "trl.GRPOTrainer._generate_and_score_completions", "overridden: replaces the group advantages by the critic's"
     ),
+    UpstreamName("trl.GRPOTrainer._tokenize_prompts", "overridden: refuses prompts with a token that has no embedding"),
     UpstreamName("trl.GRPOTrainer._generate", "overridden: measures the time of generation"),
     UpstreamName("trl.GRPOTrainer._compute_loss", "overridden: adds the value loss; accepts one advantage per token"),
     UpstreamName(
@@ -87,6 +90,10 @@ UPSTREAM_NAMES: tuple[UpstreamName, ...] = (
     UpstreamName("transformers.Trainer._get_grad_norm", "overridden: gradient norm of policy and critic together"),
     UpstreamName("transformers.Trainer._save_optimizer_and_scheduler", "overridden: saves the critic as well"),
     UpstreamName("transformers.Trainer._load_optimizer_and_scheduler", "overridden: loads the critic as well"),
+    UpstreamName(
+        "accelerate.Accelerator._original_forward",
+        "read: forward method of a model before it was prepared for mixed precision",
+    ),
     UpstreamName(
         "bitsandbytes.nn.Linear4bit.support_avx512bf16_for_cpu", "set to False: 4-bit weights stay trainable on a CPU"
     ),

@@ -93,7 +93,7 @@ def finish(trainer: PPOTrainer, reward_models: list[str]) -> None:
         trainer.save_metrics("eval", trainer.evaluate())
     folder = trainer.save_merged()
     if trainer.args.push_to_hub:
-        training_runs.push(trainer, folder)
+        trainer.push_to_hub()  # in the merged form
     trainer.accelerator.print(
         f"Trained {training_runs.format_steps(trainer)} on the scores of {', '.join(reward_models)}.\n"
         f"Saved the policy in {folder}. Its checkpoints are the folders checkpoint-* there.\n"

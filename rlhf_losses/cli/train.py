@@ -63,7 +63,7 @@ def finish(trainer: RewardTrainer, rows: Any) -> None:
         trainer.save_metrics("eval", trainer.evaluate())
     folder = trainer.save_merged(trainer.args.output_dir)
     if trainer.args.push_to_hub:
-        training_runs.push(trainer, folder)
+        trainer.push_to_hub()  # in the merged form
     echo = trainer.accelerator.print
     echo(f"{describe_rows(trainer, rows)} {training_runs.format_steps(trainer)} with {trainer.loss}.")
     echo(f"Saved the reward model in {folder}. Its checkpoints are the folders checkpoint-* there.")

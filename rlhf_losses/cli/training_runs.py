@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import torch
-from huggingface_hub import upload_folder
 from transformers import AutoConfig, AutoTokenizer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
@@ -108,18 +107,6 @@ def refuse_earlier_run(output_dir: str) -> None:
         raise OutputExistsError(
             f"'{output_dir}' contains an earlier run ({found[0]}), which would be overwritten. "
             f"{resume} another folder: --output_dir {folder.with_name(folder.name + '-2')}."
-        )
-
-
-def push(trainer: Any, folder: Path) -> None:
-    """Upload a merged model; it replaces the adapters that were pushed during training."""
-    if trainer.accelerator.is_main_process:
-        upload_folder(
-            repo_id=trainer.hub_model_id,
-            folder_path=folder,
-            token=trainer.args.hub_token,
-            ignore_patterns=["checkpoint-*", "_*"],
-            delete_patterns=["adapter_*"],
         )
 
 

@@ -1,6 +1,7 @@
 """Tokenization: token ids of rendered texts with score positions, and checks of the special tokens."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from transformers import PreTrainedTokenizerBase
@@ -8,8 +9,16 @@ from transformers import PreTrainedTokenizerBase
 from rlhf_losses.data.rendering import Rendered
 from rlhf_losses.errors import UnsupportedModelError
 
+logger = logging.getLogger(__name__)
+
 PAD_TOKEN_HINTS = ("pad", "unused", "reserved", "unk")
-"""Parts of the names of tokens that are suitable for padding."""
+"""Parts of the names of tokens that are suitable for padding, best first."""
+
+NEW_PAD_TOKEN = "<|pad|>"
+"""Token that is added for padding where the model has an embedding that no token uses."""
+
+BYTE_TOKENS = ("<0xFF>", "ÿ")
+"""Tokens of the byte 255, which is in no UTF-8 text, in vocabularies with byte fallback and in byte-level ones."""
 
 EOS_TOKEN_HINTS = ("eos", "end", "eot", "sep", "</s>", "stop")
 """Parts of the names of tokens that are suitable as EOS."""
@@ -100,17 +109,26 @@ def fit_prompts(texts: Sequence[Encoded], max_length: int | None) -> list[Encode
 
 
 def configure_special_tokens(
-    tokenizer: PreTrainedTokenizerBase, eos_token: str | None = None, pad_token: str | None = None
+    tokenizer: PreTrainedTokenizerBase,
+    eos_token: str | None = None,
+    pad_token: str | None = None,
+    num_embeddings: int | None = None,
 ) -> None:
-    """Set the EOS and the padding token of a tokenizer, and check that padding cannot hide the end of a text.
+    """Set the EOS and the padding token of a tokenizer so that padding cannot hide the end of a text.
+
+    A sequence classifier uses the score at the last token that is not padding. If there is no padding token, or if it
+    is EOS, another token that no text ends with is chosen, with a warning. In this order it is a token for padding, an
+    unused or reserved one, UNK, a new token with an embedding that no other token uses, BOS, or the token of a byte
+    that is in no UTF-8 text.
 
     Args:
         tokenizer: the tokenizer to configure; it changes in place.
         eos_token: a token of the vocabulary, or None to keep the current one.
         pad_token: the same for padding.
+        num_embeddings: number of embeddings of the model, or None if it is unknown; then no token is new.
 
     Raises:
-        UnsupportedModelError: a token is not in the vocabulary, there is no EOS or padding token, or they are equal.
+        UnsupportedModelError: a token is not in the vocabulary, there is no EOS token, or no token is safe for padding.
     """
     _set_token(tokenizer, "eos_token", eos_token, EOS_TOKEN_HINTS)
     _set_token(tokenizer, "pad_token", pad_token, PAD_TOKEN_HINTS)
@@ -119,13 +137,23 @@ def configure_special_tokens(
             "The tokenizer has no EOS token, so nothing marks the end of a text, where its score is computed. "
             f"Name a token with --eos_token TOKEN, for example {_suggestions(tokenizer, EOS_TOKEN_HINTS)}."
         )
-    if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
-        found = "no pad token" if tokenizer.pad_token_id is None else f"pad = eos = '{tokenizer.eos_token}'"
+    if tokenizer.pad_token_id is not None and tokenizer.pad_token_id != tokenizer.eos_token_id:
+        return
+    found = "no pad token" if tokenizer.pad_token_id is None else f"pad = eos = '{tokenizer.eos_token}'"
+    chosen = _safe_pad_token(tokenizer, num_embeddings)
+    if chosen is None:
         raise UnsupportedModelError(
             f"The tokenizer has {found}. A sequence classifier uses the score at the last token that is not padding, "
-            "so it would skip the EOS token and use an untrained position. Name another token with --pad_token TOKEN "
-            f"(or RewardConfig(pad_token=...)), for example {_suggestions(tokenizer, PAD_TOKEN_HINTS)}."
+            "so it would skip the EOS token and use an untrained position, and no other token of the vocabulary is "
+            "safe. Add a token and its embedding: tokenizer.add_special_tokens({'pad_token': '<pad>'}) and "
+            "--resize_embeddings (or RewardConfig(resize_embeddings=True))."
         )
+    tokenizer.add_special_tokens({"pad_token": chosen})
+    logger.warning(
+        "The tokenizer has %s. A sequence classifier uses the score at the last token that is not padding, so '%s' "
+        "(id %d), which ends no text, is used for padding. Choose another token with --pad_token TOKEN.",
+        found, chosen, tokenizer.pad_token_id,
+    )  # fmt: skip
 
 
 def adds_final_token(tokenizer: PreTrainedTokenizerBase) -> bool:
@@ -147,10 +175,40 @@ def special_token_candidates(tokenizer: PreTrainedTokenizerBase, hints: Sequence
     marked = [token for token in tokenizer.get_vocab() if token.startswith(("<", "["))]
     fitting = [
         token
-        for token in (*tokenizer.all_special_tokens, *marked)
-        if token not in used and any(hint in token.lower() for hint in hints)
+        for hint in hints
+        for token in (*tokenizer.all_special_tokens, *sorted(marked))
+        if token not in used and hint in token.lower()
     ]
     return list(dict.fromkeys(fitting))[:3]
+
+
+def _safe_pad_token(tokenizer: PreTrainedTokenizerBase, num_embeddings: int | None) -> str | None:
+    """Return a token that no text ends with and that has an embedding, or None."""
+    ids = tokenizer.get_vocab()
+    next_id = max(ids.values()) + 1
+    limit = next_id if num_embeddings is None else num_embeddings
+    for token in _pad_tokens(tokenizer, has_free_embedding=next_id < limit):
+        if ids.get(token, next_id) < limit and token != tokenizer.eos_token:
+            return token
+    return None
+
+
+def _pad_tokens(tokenizer: PreTrainedTokenizerBase, has_free_embedding: bool) -> Iterator[str]:
+    """Return tokens for padding, best first; some may be EOS or have no embedding."""
+    special = set(tokenizer.all_special_tokens)
+    named = special_token_candidates(tokenizer, PAD_TOKEN_HINTS)
+    yield from (token for token in named if token in special or token.endswith((">", "]")))
+    if has_free_embedding:
+        yield NEW_PAD_TOKEN
+    if tokenizer.bos_token is not None:
+        yield tokenizer.bos_token
+    vocabulary = tokenizer.get_vocab()
+    yield from (token for token in BYTE_TOKENS if token in vocabulary and not _is_in_texts(token, tokenizer))
+
+
+def _is_in_texts(token: str, tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Return whether the text of a token is tokenized to this token."""
+    return tokenizer.convert_tokens_to_ids(token) in tokenizer(token, add_special_tokens=False)["input_ids"]
 
 
 def _set_token(tokenizer: PreTrainedTokenizerBase, name: str, token: str | None, hints: Sequence[str]) -> None:

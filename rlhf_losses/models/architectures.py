@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf_losses.errors import UnsupportedModelError
 from rlhf_losses.models.text_batch import TextBatch
@@ -75,9 +75,9 @@ def require_single_label(config: Any, source: str) -> None:
     """
     if config.num_labels != 1:
         raise UnsupportedModelError(
-            f"'{source}' has num_labels={config.num_labels}, but rewards and values need one score per text. Load a "
-            "model with num_labels=1, or replace its head and train it: rlhf-losses train "
-            """--model_init_kwargs '{"ignore_mismatched_sizes": true}', in Python """
+            f"'{source}' has num_labels={config.num_labels}, but reward models require `num_labels=1`: rewards and "
+            "values are one score per text. Load a model with num_labels=1, or replace its head and train it: "
+            """rlhf-losses train --model_init_kwargs '{"ignore_mismatched_sizes": true}', in Python """
             "AutoModelForSequenceClassification.from_pretrained(..., num_labels=1, ignore_mismatched_sizes=True)."
         )
 
@@ -167,6 +167,21 @@ def max_context_length(config: Any) -> int | None:
     if not isinstance(length, int) or length <= 0:
         return None
     return length - config.pad_token_id - 1 if config.model_type in PADDING_OFFSET_MODEL_TYPES else length
+
+
+def ensure_pad_token(config: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Set the padding token of a configuration without one, which sequence classifiers need for several texts.
+
+    Scores do not depend on it: `score_batch` passes an attention mask, and takes scores at given tokens.
+
+    Args:
+        config: configuration of a model, which changes in place.
+        tokenizer: its tokenizer.
+    """
+    config = config.get_text_config()
+    if getattr(config, "pad_token_id", None) is None:
+        others = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
+        config.pad_token_id = next(number for number in others if number is not None)
 
 
 def longrope_threshold(config: Any) -> float:

@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 from peft import PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
-from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME, WEIGHTS_NAME
+from peft.utils import ModulesToSaveWrapper
 from torch import nn
-from transformers import PreTrainedTokenizerBase
 
 
 def keep_4bit_trainable(model: nn.Module) -> None:
@@ -38,23 +36,22 @@ def merge_adapters(model: Any) -> Any:
     return copy.merge_and_unload()
 
 
-def save_with_merged_adapters(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> Any:
-    """Save a model with its adapters merged, and its tokenizer; remove adapter files of an earlier save.
+def share_trained_modules(model: nn.Module) -> None:
+    """Let PEFT's copies of modules that are trained in full share their weights with the originals.
+
+    PEFT keeps the original of each module in `modules_to_save`, for use without adapters. The original of a new head is
+    random, so nothing uses it.
 
     Args:
-        model: a transformers model, bare or wrapped by PEFT. It stays unchanged.
-        tokenizer: the tokenizer of the model.
-        folder: the folder to write to.
-
-    Returns:
-        The model that was saved.
+        model: a model, bare or wrapped by PEFT.
     """
-    merged = merge_adapters(model)
-    merged.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    for name in (CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME, WEIGHTS_NAME):
-        (folder / name).unlink(missing_ok=True)
-    return merged
+    for module in model.modules():
+        if isinstance(module, ModulesToSaveWrapper):
+            trained = module.modules_to_save[module.active_adapters[0]]
+            originals = dict(module.original_module.named_modules())
+            for name, part in trained.named_modules():
+                for key, parameter in part.named_parameters(recurse=False):
+                    setattr(originals[name], key, parameter)
 
 
 def _dequantized(model: PeftModel) -> Any:

@@ -20,6 +20,7 @@ from rlhf_losses.data.tokenization import encode
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError, InvalidSettingError, UnsupportedModelError
 from rlhf_losses.feedback.base import Row
 from rlhf_losses.models.architectures import max_context_length
+from rlhf_losses.models.embeddings import count_embeddings, require_embedded, require_embeddings
 from rlhf_losses.ppo.config import PPOConfig
 from rlhf_losses.ppo.critic_init import has_vocabulary_of
 from rlhf_losses.ppo.reward_functions import find_scorers
@@ -63,6 +64,7 @@ def check_arguments(
     check_critic(critic, args)
     check_policy(model, args)
     tokenizer = tokenizer or load_tokenizer(model, args)
+    check_embeddings(model, tokenizer, datasets, args)
     check_prompt_lengths(model, tokenizer, datasets, args)
     scorers = find_scorers(reward_funcs if isinstance(reward_funcs, list) else [reward_funcs])
     check_reward_model_lengths(scorers, tokenizer, datasets, args)
@@ -120,8 +122,7 @@ def check_settings(args: PPOConfig, reward_funcs: Any, grpo_arguments: Mapping[s
 
 def check_policy(model: Any, args: PPOConfig) -> None:
     """Raise `UnsupportedModelError` for a policy that is not a decoder-only language model."""
-    trust = {"trust_remote_code": args.trust_remote_code}
-    config = AutoConfig.from_pretrained(model, **trust) if isinstance(model, str) else model.config
+    config = _load_config(model, args) if isinstance(model, str) else model.config
     name = (config.architectures or [""])[0] if isinstance(model, str) else type(model).__name__
     architecture: Any = getattr(transformers, name, None) if isinstance(model, str) else model
     if config.is_encoder_decoder:
@@ -235,6 +236,30 @@ def load_tokenizer(model: Any, args: PPOConfig) -> PreTrainedTokenizerBase | Non
     return AutoTokenizer.from_pretrained(name, trust_remote_code=args.trust_remote_code) if name else None
 
 
+def check_embeddings(
+    model: Any, tokenizer: PreTrainedTokenizerBase | None, datasets: Iterable[Any], args: PPOConfig
+) -> None:
+    """Check that the policy has an embedding for every token of the prompts. Streams are not checked.
+
+    Args:
+        model: policy.
+        tokenizer: tokenizer of the policy.
+        datasets: training and evaluation data.
+        args: settings of the run.
+
+    Raises:
+        UnsupportedModelError: a token has no embedding.
+    """
+    if tokenizer is None:
+        return
+    config = _load_config(model, args) if isinstance(model, str) else model
+    count, name = count_embeddings(config), short_name(model)
+    require_embeddings(tokenizer, count, name)
+    for prompts in _prompts_of(datasets):
+        for number, prompt in enumerate(prompts):
+            require_embedded(_prompt_ids(prompt, tokenizer), tokenizer, count, name, f"prompt {number}")
+
+
 def check_prompt_lengths(
     model: Any, tokenizer: PreTrainedTokenizerBase | None, datasets: Iterable[Any], args: PPOConfig
 ) -> None:
@@ -250,8 +275,7 @@ def check_prompt_lengths(
         InvalidSettingError: `max_completion_length` is not smaller than the policy's context.
         InvalidFeedbackError: a prompt is too long.
     """
-    trust = {"trust_remote_code": args.trust_remote_code}
-    context = max_context_length(AutoConfig.from_pretrained(model, **trust) if isinstance(model, str) else model.config)
+    context = max_context_length(_load_config(model, args) if isinstance(model, str) else model.config)
     if context is None or tokenizer is None:
         return
     max_prompt_length = context - (args.max_completion_length or 0)
@@ -261,7 +285,7 @@ def check_prompt_lengths(
             f"of {context} tokens. Use a lower value: --max_completion_length 128."
         )
     for prompts in _prompts_of(datasets):
-        lengths = [_prompt_length(prompt, tokenizer) for prompt in prompts]
+        lengths = [len(_prompt_ids(prompt, tokenizer)) for prompt in prompts]
         if (long := sum(length > max_prompt_length for length in lengths)) > 0:
             raise InvalidFeedbackError(
                 f"{long} of {len(lengths)} prompts have more than {max_prompt_length} tokens (the longest "
@@ -340,11 +364,15 @@ def _map_style(datasets: Iterable[Any]) -> Iterator[Dataset]:
             yield data
 
 
-def _prompt_length(prompt: Any, tokenizer: PreTrainedTokenizerBase) -> int:
+def _load_config(model: str, args: PPOConfig) -> Any:
+    return AutoConfig.from_pretrained(model, trust_remote_code=args.trust_remote_code)
+
+
+def _prompt_ids(prompt: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     if isinstance(prompt, str):
-        return len(tokenizer(prompt)["input_ids"])
+        return list(tokenizer(prompt)["input_ids"])
     rendered = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=True, return_dict=True)
-    return len(rendered["input_ids"])
+    return list(rendered["input_ids"])
 
 
 def _scored_length(row: Row, scorer: Scorer) -> tuple[int, int]:

@@ -27,13 +27,21 @@ from peft import PeftModel
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.trainer_utils import HubStrategy
 from trl.models.utils import disable_gradient_checkpointing
 
 from rlhf_losses.data.template_arguments import with_template_arguments
 from rlhf_losses.files.media_columns import without_media
 from rlhf_losses.layouts import PackedLayout, PaddedLayout
 from rlhf_losses.models.architectures import max_context_length
-from rlhf_losses.models.peft import keep_4bit_trainable, save_with_merged_adapters
+from rlhf_losses.models.embeddings import count_embeddings, require_embedded
+from rlhf_losses.models.peft import keep_4bit_trainable
+from rlhf_losses.models.saved_files import (
+    remove_stale_files,
+    remove_stale_files_from_hub,
+    require_other_folder,
+    save_merged,
+)
 from rlhf_losses.ppo.checkpoints import PPOState
 from rlhf_losses.ppo.config import PPOConfig
 from rlhf_losses.ppo.critic import (
@@ -115,6 +123,9 @@ class PPOTrainer(trl.GRPOTrainer):
     model: PreTrainedModel
     beta: float
 
+    # The folder in which `save_merged` saved last, unless adapters were saved there since.
+    _merged_folder: Path | None = None
+
     _name = "PPO"
     _tag_names: ClassVar[list[str]] = ["trl", "ppo"]
     _paper: ClassVar[dict[str, str]] = {
@@ -147,6 +158,7 @@ class PPOTrainer(trl.GRPOTrainer):
             reward_funcs = standardize_scorers(reward_funcs)
         super().__init__(model, reward_funcs, args, train_dataset, eval_dataset, processing_class, **grpo_arguments)
         check_trainer(self, model)
+        require_other_folder(self._unwrapped_policy, Path(args.output_dir))
         self._build_collaborators(critic, pretraining_dataset)
 
     def _build_collaborators(self, critic: str | PreTrainedModel | None, pretraining_dataset: Any) -> None:
@@ -373,7 +385,19 @@ class PPOTrainer(trl.GRPOTrainer):
         total: Tensor = self.accelerator.reduce(sums, reduction="sum")
         return total
 
+    def _tokenize_prompts(self, prompts: list[Any]) -> Any:
+        tokenized = super()._tokenize_prompts(prompts)
+        count = count_embeddings(self._unwrapped_policy)
+        for ids in tokenized[0]:
+            require_embedded(ids, self._tokenizer, count, short_name(self._unwrapped_policy), "a prompt")
+        return tokenized
+
     # Optimizer and checkpoints
+
+    @property
+    def _unwrapped_policy(self) -> nn.Module:
+        policy: nn.Module = self.accelerator.unwrap_model(self.model)
+        return policy
 
     @property
     def _unwrapped_critic(self) -> Critic:
@@ -414,6 +438,8 @@ class PPOTrainer(trl.GRPOTrainer):
     def save_merged(self, output_dir: str | Path | None = None) -> Path:
         """Save the policy as a plain language model, with adapters merged.
 
+        Adapters of an earlier save in the folder are removed. `push_to_hub` then uploads the merged model.
+
         Args:
             output_dir: folder to write to; `output_dir` of the settings by default.
 
@@ -421,10 +447,46 @@ class PPOTrainer(trl.GRPOTrainer):
             The folder.
         """
         folder = Path(output_dir or self.args.output_dir)
-        policy = self.accelerator.unwrap_model(self.model)
         if self.accelerator.is_main_process:
-            save_with_merged_adapters(policy, self.processing_class, folder)
+            save_merged(self._unwrapped_policy, self.processing_class, folder)
+        self._merged_folder = folder
         return folder
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Save the policy as it is trained: adapters without their base. Merged weights in the folder are removed.
+
+        Args:
+            output_dir: folder to write to; `output_dir` of the settings by default.
+        """
+        folder = Path(output_dir or self.args.output_dir)
+        if _internal_call and folder == self._merged_folder:  # from `push_to_hub`
+            self.save_merged(folder)
+        else:
+            super().save_model(output_dir, _internal_call)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        folder = Path(output_dir or self.args.output_dir)
+        require_other_folder(self._unwrapped_policy, folder)
+        super()._save(output_dir, state_dict)
+        if self.args.should_save:
+            remove_stale_files(self._unwrapped_policy, folder)
+        if folder == self._merged_folder:
+            self._merged_folder = None
+
+    def push_to_hub(self, *args: Any, token: str | None = None, revision: str | None = None, **kwargs: Any) -> Any:
+        """Upload the policy as it was saved last: merged after `save_merged`, else adapters without their base.
+
+        Files of an earlier push in the other form are removed. The arguments are those of `transformers.Trainer`.
+        """
+        pushed = super().push_to_hub(*args, token=token, revision=revision, **kwargs)
+        remove_stale_files_from_hub(self, token, revision)
+        return pushed
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        super()._push_from_checkpoint(checkpoint_folder)
+        if self.args.hub_strategy != HubStrategy.END:
+            remove_stale_files(self._unwrapped_policy, Path(self.args.output_dir))
+            remove_stale_files_from_hub(self)
 
 
 def _without_media(data: Any) -> Any:

@@ -1,20 +1,22 @@
-"""Canaries: fixed inputs whose recorded scores show that a loaded model is the model that was saved."""
+"""Canaries: fixed inputs whose recorded tokens and scores show that a loaded model is the model that was saved."""
 
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from rlhf_losses.data.rendering import render
-from rlhf_losses.data.tokenization import Encoded, encode
+from rlhf_losses.data.tokenization import encode
 from rlhf_losses.errors import UnsupportedModelError
 from rlhf_losses.feedback.base import Answer, Messages
 from rlhf_losses.layouts import PaddedLayout
 from rlhf_losses.models.architectures import max_context_length
+from rlhf_losses.models.precision import scores_dtype, without_mixed_precision
 from rlhf_losses.models.scores import score_batch
 
 logger = logging.getLogger(__name__)
@@ -23,32 +25,51 @@ Text: TypeAlias = str | Messages
 """A plain text, or the messages of a conversation."""
 
 CANARY_TEXT = "The canary sang a short song in the morning."
+CANARY_TEXTS = (
+    CANARY_TEXT,
+    "No.",
+    "I do not know, but 2 + 2 = 4.",
+    "Once upon a time there was a girl who read books under a big tree.",
+)
 CANARY_CONVERSATION: Messages = [
     {"role": "user", "content": "Which bird sang?"},
     {"role": "assistant", "content": "A canary."},
 ]
 
-RELATIVE_TOLERANCE = {torch.float64: 1e-3, torch.float32: 1e-3, torch.float16: 5e-2, torch.bfloat16: 5e-2}
-"""Largest difference of a score from the recorded score, divided by 1 + its absolute value, by parameter dtype."""
+SMALLEST_TOLERANCE = 1e-3
+"""Tolerance for dtypes without rounding errors of this size: libraries and devices sum in different orders."""
+
+ROUNDING_FACTOR = 32
+"""Tolerance in units of the unit roundoff of a dtype, see `tolerance`."""
+
+UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8, "4bit": 2.0**-6}
+"""Largest relative error of rounding to a dtype; for weights of 4 bits, a value that fits the measured changes."""
 
 
 @dataclass(frozen=True)
 class Canary:
-    """A fixed input and its score.
+    """A fixed input, its tokens and its score.
 
     Attributes:
         input: a text, or the messages of a conversation.
-        dtype: dtype of the model's parameters when the score was recorded, for example `"float32"`; None if unknown.
+        dtype: dtype in which the score was computed, for example `"float32"`; None if unknown.
         score: the recorded score.
+        tokens: the token ids of the input; None in files of an earlier schema.
     """
 
     input: Text
     dtype: str | None
     score: float
+    tokens: list[int] | None = None
+
+    @property
+    def form(self) -> str:
+        """Return `"text"` or `"conversation"`."""
+        return "text" if isinstance(self.input, str) else "conversation"
 
 
 def record_canaries(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> list[Canary]:
-    """Return the scores of the fixed text and, if the tokenizer has a chat template, of the fixed conversation.
+    """Return the tokens and scores of the fixed texts and, if the tokenizer has a chat template, of a conversation.
 
     An input that is longer than the context of the model is skipped. So is the conversation if the chat template cannot
     render it, or inserts the current date.
@@ -57,75 +78,108 @@ def record_canaries(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> lis
         model: a sequence classifier with one label.
         tokenizer: its tokenizer.
     """
-    inputs: list[Text] = [CANARY_TEXT, CANARY_CONVERSATION] if _renders_canary(tokenizer) else [CANARY_TEXT]
+    inputs: list[Text] = [*CANARY_TEXTS, *([CANARY_CONVERSATION] if _renders_canary(tokenizer) else [])]
     config = getattr(model, "config", None)
     context = math.inf if config is None else max_context_length(config) or math.inf
-    return [record_canary(model, tokenizer, one) for one in inputs if len(_encode(one, tokenizer).ids) <= context]
+    tokens = [(one, token_ids(one, tokenizer)) for one in inputs]
+    fitting = [(one, ids) for one, ids in tokens if len(ids) <= context]
+    scores = _scores(model, [ids for _, ids in fitting])
+    dtype = scores_dtype(model)
+    return [Canary(one, dtype, score, ids) for (one, ids), score in zip(fitting, scores, strict=True)]
 
 
-def record_canary(model: nn.Module, tokenizer: PreTrainedTokenizerBase, text: Text = CANARY_TEXT) -> Canary:
-    """Return the score of one input.
+def describe_change(model: nn.Module, tokenizer: PreTrainedTokenizerBase, canaries: Sequence[Canary]) -> str | None:
+    """Return a description of the difference to the recorded model, or None if the model is the same.
 
-    Args:
-        model: a sequence classifier with one label.
-        tokenizer: its tokenizer.
-        text: a text, or the messages of a conversation.
-    """
-    dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
-    return Canary(text, dtype, _score(model, _encode(text, tokenizer)))
-
-
-def describe_change(model: nn.Module, tokenizer: PreTrainedTokenizerBase, canary: Canary) -> str | None:
-    """Return a description of the difference between current and recorded score, or None if they agree.
-
-    The tolerance is that of the less precise of two dtypes: the dtype of the model, and the dtype of the model whose
-    score was recorded.
+    The tokens must be equal. The root mean square of the differences of the scores must not be larger than
+    `tolerance(...)` times the root mean square of the recorded scores.
 
     Args:
         model: a sequence classifier with one label.
         tokenizer: its tokenizer.
-        canary: the recorded score.
+        canaries: the recorded inputs.
     """
-    current = record_canary(model, tokenizer, canary.input)
-    tolerance = max(_tolerance(current.dtype), _tolerance(canary.dtype or current.dtype))
-    if abs(current.score - canary.score) <= tolerance * (1 + abs(canary.score)):
+    tokens = [token_ids(one.input, tokenizer) for one in canaries]
+    for canary, ids in zip(canaries, tokens, strict=True):
+        if canary.tokens not in (None, ids):
+            return (
+                f"its canary {canary.form} has other tokens than were recorded, so its tokenizer or its chat template "
+                "has changed"
+            )
+    if not canaries:
         return None
-    form = "text" if isinstance(canary.input, str) else "conversation"
-    return f"the score of its canary {form} is {current.score:.4f}, but {canary.score:.4f} was recorded"
+    recorded, current = torch.tensor([one.score for one in canaries]), torch.tensor(_scores(model, tokens))
+    allowed = tolerance(scores_dtype(model), *(one.dtype for one in canaries)) * _root_mean_square(recorded)
+    differences = (current - recorded).abs()
+    if bool(_root_mean_square(differences) <= allowed):
+        return None
+    largest = int(differences.nan_to_num(torch.inf).argmax())
+    changed = "its weights" if canaries[largest].tokens else "its weights, its tokenizer or its chat template"
+    change = (
+        f"the score of its canary {canaries[largest].form} is {current[largest]:.4f}, but {recorded[largest]:.4f} was "
+        f"recorded, so {changed} have changed"
+    )
+    if canaries[largest].dtype == "4bit" and scores_dtype(model) != "4bit":
+        change += " (its adapters were trained on 4-bit weights: pass quantization_config, or use save_merged)"
+    return change
+
+
+def tolerance(*dtypes: str | None) -> float:
+    r"""Return the largest relative difference of scores that were computed in several dtypes.
+
+    It is $\max(10^{-3}, 32 u)$, where $u$ is the unit roundoff of the least precise dtype: 0.125 for bfloat16 and 0.016
+    for float16. Merging adapters into weights of a dtype rounds them, so it is within the tolerance.
+
+    Args:
+        dtypes: names of dtypes; None is an unknown dtype, which counts as bfloat16.
+
+    Examples:
+        >>> tolerance("float32", "float32"), tolerance("float32", "bfloat16")
+        (0.001, 0.125)
+    """
+    roundoff = max(UNIT_ROUNDOFF.get(dtype or "bfloat16", UNIT_ROUNDOFF["bfloat16"]) for dtype in dtypes)
+    return max(SMALLEST_TOLERANCE, ROUNDING_FACTOR * roundoff)
 
 
 def require_recorded_scores(
-    model: nn.Module, tokenizer: PreTrainedTokenizerBase, canaries: list[Canary], source: str
+    model: nn.Module, tokenizer: PreTrainedTokenizerBase, canaries: Sequence[Canary], source: str
 ) -> None:
-    """Raise `UnsupportedModelError` if the model does not give the canaries their recorded scores.
+    """Raise `UnsupportedModelError` if the model does not give the canaries their recorded tokens and scores.
 
     Args:
         model: a sequence classifier with one label.
         tokenizer: its tokenizer.
-        canaries: recorded scores.
+        canaries: recorded tokens and scores.
         source: name of the model in the message.
     """
-    for canary in canaries:
-        change = describe_change(model, tokenizer, canary)
-        if change is not None:
-            raise UnsupportedModelError(
-                f"'{source}' is not the model that was saved: {change}. Its weights, its tokenizer or its chat "
-                "template have changed. Save the model again, or download all files of its folder."
-            )
+    change = describe_change(model, tokenizer, canaries)
+    if change is not None:
+        raise UnsupportedModelError(
+            f"'{source}' is not the model that was saved: {change}. Save the model again, or download all files of its "
+            "folder."
+        )
+
+
+def token_ids(text: Text, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Return the token ids of a whole text or conversation."""
+    return encode(render(Answer(None, (text,)), tokenizer), tokenizer).ids
 
 
 @torch.no_grad()
-def _score(model: nn.Module, encoded: Encoded) -> float:
-    batch = PaddedLayout(pad_token_id=0).batch([encoded.ids], [0], [len(encoded.ids) - 1])
+def _scores(model: nn.Module, texts: Sequence[Sequence[int]]) -> list[float]:
+    """Return the score at the end of each text, one forward pass each, in the dtype of the weights."""
     was_training = model.training
     model.eval()
-    score = score_batch(model, batch.to(next(model.parameters()).device)).item()
+    layout, device = PaddedLayout(pad_token_id=0), next(model.parameters()).device
+    with without_mixed_precision(model):
+        batches = [layout.batch([list(ids)], [0], [len(ids) - 1]).to(device) for ids in texts]
+        scores = [score_batch(model, batch).item() for batch in batches]
     model.train(was_training)
-    return score
+    return scores
 
 
-def _encode(text: Text, tokenizer: PreTrainedTokenizerBase) -> Encoded:
-    return encode(render(Answer(None, (text,)), tokenizer), tokenizer)
+def _root_mean_square(values: Tensor) -> Tensor:
+    return values.square().mean().sqrt()
 
 
 def _renders_canary(tokenizer: PreTrainedTokenizerBase) -> bool:
@@ -133,7 +187,7 @@ def _renders_canary(tokenizer: PreTrainedTokenizerBase) -> bool:
     if not tokenizer.chat_template or "strftime_now" in str(tokenizer.chat_template):
         return False
     try:
-        _encode(CANARY_CONVERSATION, tokenizer)
+        token_ids(CANARY_CONVERSATION, tokenizer)
     except Exception as error:  # a chat template is a program that can raise any error
         logger.warning(
             "The chat template cannot render a two-message test conversation (%r), so loading this model cannot detect "
@@ -142,7 +196,3 @@ def _renders_canary(tokenizer: PreTrainedTokenizerBase) -> bool:
         )
         return False
     return True
-
-
-def _tolerance(dtype: str | None) -> float:
-    return RELATIVE_TOLERANCE.get(getattr(torch, dtype or "", torch.float32), max(RELATIVE_TOLERANCE.values()))

@@ -23,17 +23,17 @@ class FittedEstimate:
     Attributes:
         estimate: the estimate.
         tensors: the tensors that `fit` returned, by name.
-        canary: the score of the canary text when the estimate was fitted.
+        canaries: tokens and scores of fixed inputs when the estimate was fitted.
     """
 
     estimate: ScoreEstimate
     tensors: dict[str, Tensor]
-    canary: Canary
+    canaries: list[Canary]
 
     @property
     def metadata(self) -> EstimateMetadata:
         """Return the entry for `reward_model.json`."""
-        return EstimateMetadata(str(self.estimate), self.canary)
+        return EstimateMetadata(str(self.estimate), self.canaries)
 
     def save(self, folder: Path) -> None:
         """Write the fitted tensors to `estimate_{name}.safetensors` in `folder`.
@@ -134,7 +134,7 @@ def find_estimate(
             f"The file '{file}' of the score estimate '{name}' is missing. Download all files of the folder, or fit "
             f"the estimate again: {fit_command(name)}"
         )
-    return FittedEstimate(estimate, load_file(file), saved[name].canary)
+    return FittedEstimate(estimate, load_file(file), saved[name].canaries)
 
 
 def estimate_file(estimate: ScoreEstimate, folder: Path) -> Path:

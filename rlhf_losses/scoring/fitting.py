@@ -14,7 +14,7 @@ from rlhf_losses.feedback.base import Row
 from rlhf_losses.files.media_columns import without_media
 from rlhf_losses.hooks import estimate_registry, loss_registry
 from rlhf_losses.losses import ScoreDecay
-from rlhf_losses.scoring.canaries import Text, record_canary
+from rlhf_losses.scoring.canaries import Text, record_canaries
 from rlhf_losses.scoring.estimates import FittedEstimate
 from rlhf_losses.scoring.evaluation import encode_rows, score_texts, select_rows
 from rlhf_losses.scoring.scorer import Scorer, as_pipeline
@@ -105,7 +105,7 @@ def fit_estimate(
     feedback_types = (_source_type(estimate, dataset.column_names),)
     rows = select_rows(limited, dataset, feedback_types, "data")
     tensors = dict(estimate.fit(_evidence(limited, rows, feedback_types, estimate)))
-    fitted = FittedEstimate(estimate, tensors, record_canary(scorer.model, scorer.tokenizer))
+    fitted = FittedEstimate(estimate, tensors, record_canaries(scorer.model, scorer.tokenizer))
     scorer.fitted[estimate.name()] = fitted
     if folder is not None:
         estimates = scorer.metadata.estimates | {estimate.name(): fitted.metadata}

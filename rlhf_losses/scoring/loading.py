@@ -14,6 +14,7 @@ from transformers import (
 
 from rlhf_losses.errors import UnsupportedModelError
 from rlhf_losses.models.architectures import require_single_label, require_single_stack
+from rlhf_losses.models.embeddings import count_embeddings
 from rlhf_losses.models.scores import HEADS
 
 ADAPTER = "adapter_model.safetensors"
@@ -68,13 +69,31 @@ def _load_model(path: str | Path, **options: Any) -> PreTrainedModel:
 
 
 def _load_adapter(path: str | Path, **options: Any) -> PreTrainedModel:
-    from peft import AutoPeftModelForSequenceClassification
+    from peft import PeftConfig, PeftModel
 
-    if Path(path, ADAPTER).is_file():
-        require_head_in(Path(path))
+    folder, settings = Path(path), PeftConfig.from_pretrained(path)
+    if (folder / ADAPTER).is_file():
+        require_head_in(folder)
     # The adapter has its own head, so the head of the base may have another number of labels.
-    model = AutoPeftModelForSequenceClassification.from_pretrained(
-        path, num_labels=1, ignore_mismatched_sizes=True, **options
+    base = AutoModelForSequenceClassification.from_pretrained(
+        settings.base_model_name_or_path,
+        **{"revision": settings.revision, "num_labels": 1, "ignore_mismatched_sizes": True, **options},
     )
-    merged: PreTrainedModel = model.merge_and_unload()
+    if (trained := _count_saved_embeddings(folder, settings, base)) > (count_embeddings(base) or 0):
+        base.resize_token_embeddings(trained)
+    merged: PreTrainedModel = PeftModel.from_pretrained(base, str(path)).merge_and_unload()
     return merged
+
+
+def _count_saved_embeddings(folder: Path, settings: Any, base: PreTrainedModel) -> int:
+    """Return the number of embeddings that an adapter was trained with, or 0 if it has none."""
+    chosen = getattr(settings, "trainable_token_indices", None) or {}
+    indices = [index for ids in chosen.values() for index in ids] if isinstance(chosen, dict) else list(chosen)
+    count = max(indices, default=-1) + 1
+    name = next(name for name, module in base.named_modules() if module is base.get_input_embeddings())
+    if (folder / ADAPTER).is_file():
+        with safe_open(folder / ADAPTER, "pt") as file:
+            keys = [key for key in list(file.keys()) if f"{name}." in key and key.endswith(".weight")]
+            saved = [key for key in keys if "lora_" not in key]
+            count = max([count, *(file.get_slice(key).get_shape()[0] for key in saved)])
+    return count

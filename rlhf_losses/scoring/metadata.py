@@ -20,17 +20,17 @@ from rlhf_losses.scoring.canaries import CANARY_TEXT, Canary, record_canaries
 from rlhf_losses.transforms import Fitted, FittedPipeline, Requirement, TransformPipeline, standardize
 
 FILE = "reward_model.json"
-SCHEMA = 2
+SCHEMA = 3
 """Version of the format of the file. Files of schema 1 have no key `schema`."""
 
 RENAMED_KEYS = {"feedback": "feedback_types", "learned": "loss_parameters", "score_read_at": "score_position"}
-"""Keys of schema 1 and their names in schema 2."""
+"""Keys of schema 1 and their names in later schemas."""
 
 REPLACED_KEYS = ("canary_text", "canary_score", "reference_mean", "reference_std")
-"""Keys of schema 1 whose values are in `canaries` and `transforms` of schema 2."""
+"""Keys of schema 1 whose values are in `canaries` and `transforms` of later schemas."""
 
 POSITIONS = {"end of text": "end_of_text", "ends of steps": "end_of_steps"}
-"""Values of `score_position` in schema 1 and in schema 2."""
+"""Values of `score_position` in schema 1 and in later schemas."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class EstimateMetadata:
 
     Attributes:
         text: string form of the estimate, with its options.
-        canary: the score of the canary text when the estimate was fitted.
+        canaries: tokens and scores of fixed inputs when the estimate was fitted.
     """
 
     text: str
-    canary: Canary
+    canaries: list[Canary]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class RewardModelMetadata:
             if unknown.
         max_length: largest number of tokens of a text in training, or None if there was no limit.
         loss_parameters: trained parameters of the loss, like cut points, by term and name; scores do not use them.
-        canaries: scores of fixed inputs, which are checked when the model is loaded.
+        canaries: tokens and scores of fixed inputs, which are checked when the model is loaded.
         chat_template_sha256: hash of the chat template; None if the tokenizer has none.
         transforms: fitted values of score transforms, by the string form of the pipeline up to the transform.
         estimates: fitted score estimates, by name.
@@ -139,7 +139,7 @@ class RewardModelMetadata:
             values = {name: value for name, value in content.items() if name in cls.__dataclass_fields__}
             values["canaries"] = [Canary(**canary) for canary in values.get("canaries", [])]
             values["estimates"] = {
-                name: EstimateMetadata(**{**saved, "canary": Canary(**saved["canary"])})
+                name: EstimateMetadata(**{**saved, "canaries": [Canary(**canary) for canary in saved["canaries"]]})
                 for name, saved in values.get("estimates", {}).items()
             }
             metadata = cls(**values)
@@ -249,13 +249,29 @@ def upgrade(content: Mapping[str, Any], source: str = FILE) -> dict[str, Any]:
             f"'{source}' has schema {schema!r}, but this version of rlhf-losses supports schemas up to {SCHEMA}. "
             "Update it: pip install --upgrade rlhf-losses."
         )
-    return dict(content) if schema == SCHEMA else _from_schema_1(content, source)
+    if schema == 1:
+        content = _from_schema_1(content, source)
+    return dict(content) if content["schema"] == SCHEMA else _from_schema_2(content)
+
+
+def _from_schema_2(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content in the current schema.
+
+    Schema 2 recorded the dtype of the weights also for scores that were computed in mixed precision, and one canary for
+    each estimate.
+    """
+    estimates = {
+        name: {"text": saved["text"], "canaries": [{**saved["canary"], "dtype": None}]}
+        for name, saved in content.get("estimates", {}).items()
+    }
+    canaries = [{**canary, "dtype": None} for canary in content.get("canaries", [])]
+    return {**content, "schema": SCHEMA, "canaries": canaries, "estimates": estimates}
 
 
 def _from_schema_1(content: Mapping[str, Any], source: str) -> dict[str, Any]:
     kept = ("loss", "segmentation", "separator", "aggregate", "aggregate_temperature", "versions")
     _require_known_keys(content, [*kept, *RENAMED_KEYS, *REPLACED_KEYS, "estimates"], source)
-    upgraded = {"schema": SCHEMA, **{name: content[name] for name in kept if name in content}}
+    upgraded = {"schema": 2, **{name: content[name] for name in kept if name in content}}
     upgraded |= {new: content[old] for old, new in RENAMED_KEYS.items() if old in content}
     if "score_position" in upgraded:
         upgraded["score_position"] = POSITIONS.get(upgraded["score_position"], upgraded["score_position"])

@@ -24,7 +24,13 @@ from rlhf_losses.feedback.base import Answer
 from rlhf_losses.hooks import transform_registry
 from rlhf_losses.layouts import LayoutName, PaddedLayout, TextBatch, choose_layout
 from rlhf_losses.layouts.splitting import default_splitter
-from rlhf_losses.models.architectures import longrope_threshold, max_context_length, require_single_label
+from rlhf_losses.models.architectures import (
+    ensure_pad_token,
+    longrope_threshold,
+    max_context_length,
+    require_single_label,
+)
+from rlhf_losses.models.embeddings import count_embeddings, require_embedded, require_embeddings
 from rlhf_losses.models.scores import features_and_scores, find_head, score_batch
 from rlhf_losses.scoring.aggregation import aggregate_steps
 from rlhf_losses.scoring.canaries import Text, describe_change, require_recorded_scores
@@ -69,7 +75,8 @@ class Scorer:
         fitted: estimates that were fitted or loaded, by name.
 
     Raises:
-        UnsupportedModelError: the model has several labels or no score head.
+        UnsupportedModelError: the model has several labels or no score head, or the tokenizer has tokens without an
+            embedding.
     """
 
     def __init__(
@@ -84,6 +91,9 @@ class Scorer:
         require_single_label(model.config, model.config.name_or_path or type(model).__name__)
         self.model = model.eval()
         find_head(self.model).float()
+        ensure_pad_token(self.model.config, tokenizer)
+        self.num_embeddings = count_embeddings(self.model)
+        require_embeddings(tokenizer, self.num_embeddings, model.config.name_or_path or type(model).__name__)
         self.tokenizer = tokenizer
         self.metadata = metadata or RewardModelMetadata(loss="unknown", feedback_types=[])
         self.batch_size = batch_size
@@ -277,7 +287,7 @@ class Scorer:
         """
         fitted = find_estimate(name, self.fitted, self.metadata.estimates, self.folder, plugin_files)
         self.fitted[name] = fitted
-        change = describe_change(self.model, self.tokenizer, fitted.canary)
+        change = describe_change(self.model, self.tokenizer, fitted.canaries)
         if change is not None:
             raise UnsupportedModelError(
                 f"'{self.__name__}' has changed since the score estimate '{name}' was fitted: {change}. "
@@ -332,6 +342,7 @@ class Scorer:
         Raises:
             InvalidFeedbackError: the answer alone does not fit into the context of the model, or the text does not fit
                 and `overlong` is `"error"`.
+            UnsupportedModelError: a token has no embedding.
         """
         return self.encode_row([answer])[0]
 
@@ -343,9 +354,12 @@ class Scorer:
 
         Raises:
             InvalidFeedbackError: an answer does not fit, see `encode`.
+            UnsupportedModelError: a token has no embedding.
         """
         rendered = [render(clean_answer(one), self.tokenizer, self.metadata.separator) for one in answers]
         whole = [encode(one, self.tokenizer) for one in rendered]
+        for text in whole:
+            require_embedded(text.ids, self.tokenizer, self.num_embeddings, self.__name__)
         return [self.require_fit(one) for one in fit_prompts(whole, self.length_limit.tokens)]
 
     def require_fit(self, text: Encoded) -> Encoded:
@@ -411,6 +425,8 @@ class Scorer:
     def _run(self, texts: Sequence[Encoded], forward: Forward) -> list[tuple[Tensor, ...]]:
         """Return the result of `forward` at the positions of each text; equal texts are computed once."""
         distinct = {(tuple(text.ids), text.positions): text for text in texts}
+        for text in distinct.values():
+            require_embedded(text.ids, self.tokenizer, self.num_embeddings, self.__name__)
         found: dict[Any, tuple[Tensor, ...]] = {}
         threshold = longrope_threshold(self.model.config)
         short, long = [[key for key in distinct if (len(key[0]) > threshold) is side] for side in (False, True)]

@@ -33,7 +33,10 @@ class RewardConfig(trl.RewardConfig):
             use again (LoRA on upper layers only). 0 disables the cache.
         loss_parameters_learning_rate: learning rate of the trainable parameters of a loss, such as tie widths and cut
             points. They are few and start far from their optimum, so they need larger steps than weights.
-        pad_token: padding token, for tokenizers without one or with one equal to EOS.
+        resize_embeddings: add embeddings for tokens of the tokenizer that the model has none for. With adapters, the
+            new embeddings are trained and saved too.
+        pad_token: padding token, for tokenizers without one or with one equal to EOS; by default a token that no text
+            ends with.
     """
 
     loss: str = field(default="bradley_terry", metadata={"help": "Loss, like 'bradley_terry + 0.01 * centering'."})
@@ -72,6 +75,9 @@ class RewardConfig(trl.RewardConfig):
     )
     loss_parameters_learning_rate: float = field(
         default=0.02, metadata={"help": "Learning rate of trainable parameters of the loss, like cut points."}
+    )
+    resize_embeddings: bool = field(
+        default=False, metadata={"help": "Add embeddings for tokens of the tokenizer that the model has none for."}
     )
     pad_token: str | None = field(
         default=None, metadata={"help": "Padding token, for tokenizers without one or with one equal to EOS."}

@@ -14,7 +14,7 @@ from peft import PeftConfig, PeftModel
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
-from transformers.trainer_utils import EvalLoopOutput
+from transformers.trainer_utils import EvalLoopOutput, HubStrategy
 
 from rlhf_losses.data import Batch, Collator, ForwardPass
 from rlhf_losses.data.dataset import AnyDataset
@@ -25,7 +25,14 @@ from rlhf_losses.layouts import Layout, PaddedLayout, choose_layout, require_sam
 from rlhf_losses.losses import AnyLoss
 from rlhf_losses.metrics import agreement, labelled_scores
 from rlhf_losses.models.architectures import max_context_length
-from rlhf_losses.models.peft import keep_4bit_trainable, save_with_merged_adapters
+from rlhf_losses.models.embeddings import count_embeddings, require_embeddings
+from rlhf_losses.models.peft import keep_4bit_trainable, share_trained_modules
+from rlhf_losses.models.saved_files import (
+    remove_stale_files,
+    remove_stale_files_from_hub,
+    require_other_folder,
+    save_merged,
+)
 from rlhf_losses.models.scores import find_head, score_batch
 from rlhf_losses.scoring.metadata import RewardModelMetadata, describe_model
 from rlhf_losses.shapes import Scalar, Scores
@@ -72,7 +79,8 @@ class RewardTrainer(trl.RewardTrainer):
         InvalidFeedbackError: an invalid value, an empty text, or no row that fits the model.
         InvalidLossError: `loss` is not a loss.
         InvalidSettingError: a setting that excludes another one.
-        UnsupportedModelError: a model with several labels, or a tokenizer whose padding hides the end of a text.
+        UnsupportedModelError: a model with several labels, a tokenizer whose padding hides the end of a text, or tokens
+            without an embedding.
 
     Examples:
         ```python
@@ -84,6 +92,9 @@ class RewardTrainer(trl.RewardTrainer):
 
     args: RewardConfig
     _signature_columns: list[str] | None
+
+    # The folder in which `save_merged` saved last, unless adapters were saved there since.
+    _merged_folder: Path | None = None
 
     # The loss is the share of a micro-batch in the mean over the optimizer step, see `compute_loss`.
     loss_is_scaled_for_ga = True
@@ -112,11 +123,20 @@ class RewardTrainer(trl.RewardTrainer):
         validation.warn_about_longrope(config, args)
         self.context_length = max_context_length(config)
         tokenizer = processing_class or validation.load_tokenizer(model, args)
-        configure_special_tokens(tokenizer, args.eos_token, args.pad_token)
+        count = count_embeddings(config if isinstance(model, str) else model)
+        room = len(tokenizer) + 1 if args.resize_embeddings else 0  # for a new padding token
+        configure_special_tokens(tokenizer, args.eos_token, args.pad_token, max(count or 0, room) or None)
         args.pad_token = None  # deprecated in TRL; the tokenizer has the token now
-        if validation.set_chat_template(tokenizer, args.chat_template_path):
+        is_final = validation.set_chat_template(tokenizer, args.chat_template_path)
+        if args.resize_embeddings:
+            model, peft_config = validation.with_embeddings(model, args, tokenizer, peft_config, trl_arguments)
+        else:
+            require_embeddings(tokenizer, count, validation.model_name(model))
+        # TRL adds embeddings for the tokens of another model's chat template.
+        self._num_embeddings = count_embeddings(config if isinstance(model, str) else model) if is_final else None
+        if is_final:
             # Before the weights are loaded; TRL leaves tokenized data unchanged.
-            self.data.prepare(tokenizer, self.context_length)
+            self.data.prepare(tokenizer, self.context_length, self._num_embeddings)
         padded = PaddedLayout(int(tokenizer.pad_token_id), args.pad_to_multiple_of)
         super().__init__(
             model=model,
@@ -129,9 +149,12 @@ class RewardTrainer(trl.RewardTrainer):
             **trl_arguments,
         )
         require_supported_settings(args, self.objective, self._sharded, bool(hidden_state_cache))
+        require_other_folder(self._unwrapped_model, Path(args.output_dir))
         find_head(self.model).float()
         validation.require_step_scores(self.model, self.loss, self.data.feedback_types)
         keep_4bit_trainable(self.model)
+        if not self._sharded:
+            share_trained_modules(self.model)
         self._build_collaborators(padded, hidden_state_cache)
 
     def _build_collaborators(self, padded: PaddedLayout, cache: HiddenStateCache | None) -> None:
@@ -195,6 +218,8 @@ class RewardTrainer(trl.RewardTrainer):
     def save_merged(self, output_dir: str | Path | None = None) -> Path:
         """Save the model with adapters merged, as a sequence classifier that `from_pretrained` loads.
 
+        Adapters of an earlier save in the folder are removed. `push_to_hub` then uploads the merged model.
+
         Args:
             output_dir: the folder; by default `args.output_dir`.
 
@@ -202,11 +227,23 @@ class RewardTrainer(trl.RewardTrainer):
             The folder.
         """
         folder = Path(output_dir or self.args.output_dir)
-        model = self.accelerator.unwrap_model(self.model)
         if self.accelerator.is_main_process:
-            merged = save_with_merged_adapters(model, self.processing_class, folder)
+            merged = save_merged(self._unwrapped_model, self.processing_class, folder)
             self._metadata(merged).save(folder)
+        self._merged_folder = folder
         return folder
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Save the model as it is trained: adapters without their base. Merged weights in the folder are removed.
+
+        Args:
+            output_dir: the folder; by default `args.output_dir`.
+        """
+        folder = Path(output_dir or self.args.output_dir)
+        if _internal_call and folder == self._merged_folder:  # from `push_to_hub`
+            self.save_merged(folder)
+        else:
+            super().save_model(output_dir, _internal_call)
 
     def prediction_step(
         self,
@@ -258,6 +295,11 @@ class RewardTrainer(trl.RewardTrainer):
         if self.model.training:  # TRL gives the metrics of every dataset of an evaluation the prefix eval_.
             self._metrics["train"].update({name: [value] for name, value in self._collect_metrics("train").items()})
         super().log(logs, start_time)
+
+    @property
+    def _unwrapped_model(self) -> torch.nn.Module:
+        model: torch.nn.Module = self.accelerator.unwrap_model(self.model)
+        return model
 
     @property
     def _mode(self) -> str:
@@ -322,7 +364,8 @@ class RewardTrainer(trl.RewardTrainer):
         return layout
 
     def _prepare_dataset(self, dataset: Any, processing_class: Any, args: Any, dataset_name: str) -> Any:
-        rows = self.data.prepared(dataset, processing_class, self.context_length, f"{dataset_name} data")
+        count = count_embeddings(self.model) if hasattr(self, "model") else self._num_embeddings
+        rows = self.data.prepared(dataset, processing_class, self.context_length, f"{dataset_name} data", count)
         if args.world_size > 1 and isinstance(rows, IterableDataset) and dataset is not self.data.train:
             return divisible_stream(rows, args.world_size * args.per_device_eval_batch_size)
         return rows
@@ -337,9 +380,29 @@ class RewardTrainer(trl.RewardTrainer):
         self.loss_parameters.load({} if saved is None else saved.loss_parameters)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        folder = Path(output_dir or self.args.output_dir)
+        require_other_folder(self._unwrapped_model, folder)
         super()._save(output_dir, state_dict)
         if self.args.should_save:
-            self._metadata(self.accelerator.unwrap_model(self.model)).save(output_dir or self.args.output_dir)
+            remove_stale_files(self._unwrapped_model, folder)
+            self._metadata(self._unwrapped_model).save(folder)
+        if folder == self._merged_folder:
+            self._merged_folder = None
+
+    def push_to_hub(self, *args: Any, token: str | None = None, revision: str | None = None, **kwargs: Any) -> Any:
+        """Upload the model as it was saved last: merged after `save_merged`, else adapters without their base.
+
+        Files of an earlier push in the other form are removed. The arguments are those of `transformers.Trainer`.
+        """
+        pushed = super().push_to_hub(*args, token=token, revision=revision, **kwargs)
+        remove_stale_files_from_hub(self, token, revision)
+        return pushed
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        super()._push_from_checkpoint(checkpoint_folder)
+        if self.args.hub_strategy != HubStrategy.END:
+            remove_stale_files(self._unwrapped_model, Path(self.args.output_dir))
+            remove_stale_files_from_hub(self)
 
     def _metadata(self, model: torch.nn.Module) -> RewardModelMetadata:
         return describe_model(

@@ -1,5 +1,7 @@
 """The data of a run: checked before a model is loaded, and tokenized as soon as there is a tokenizer."""
 
+import warnings
+from dataclasses import dataclass
 from itertools import islice
 from typing import TypeAlias
 
@@ -8,19 +10,46 @@ from transformers import PreTrainedTokenizerBase
 from rlhf_losses.data import LengthLimit, RowEncoder, check_dataset, prepare, required_feedback_types
 from rlhf_losses.data.answers import row_answers
 from rlhf_losses.data.dataset import AnyDataset, add_prompt_weights, column_names, group_ratings
-from rlhf_losses.data.rows import FeedbackTypes, feedback_types_in_row
+from rlhf_losses.data.rows import EncodedRow, FeedbackTypes, feedback_types_in_row
 from rlhf_losses.data.segmentation import infer_segmentation, join_segments
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
 from rlhf_losses.feedback import STEPWISE_TYPES, Feedback
+from rlhf_losses.feedback.base import Row
 from rlhf_losses.files.media_columns import without_media
 from rlhf_losses.hooks import loss_registry
 from rlhf_losses.losses import Objective
+from rlhf_losses.models.embeddings import require_embedded
 from rlhf_losses.training.config import RewardConfig
 
 EvalData: TypeAlias = AnyDataset | dict[str, AnyDataset] | None
 
+LEGACY_COLUMNS = {"chosen_input_ids": "chosen_ids", "rejected_input_ids": "rejected_ids"}
+"""Columns of tokenized pairs in earlier versions of TRL, and their present names."""
+
 INSPECTED_ROWS = 1_000
 """Number of rows from which the segmentation is inferred."""
+
+
+@dataclass(frozen=True)
+class EmbeddedRowEncoder(RowEncoder):
+    """Tokenizes rows, and refuses tokens for which the model has no embedding.
+
+    Args:
+        num_embeddings: number of embeddings of the model, or None if it is unknown.
+    """
+
+    num_embeddings: int | None = None
+
+    def encode(self, row: Row, max_length: int | None = None) -> EncodedRow:
+        """Return the tokenized texts of a row, as `RowEncoder.encode` does.
+
+        Raises:
+            UnsupportedModelError: a token has no embedding.
+        """
+        encoded = super().encode(row, max_length)
+        for ids in encoded["text_ids"]:
+            require_embedded(ids, self.tokenizer, self.num_embeddings, "the model")
+        return encoded
 
 
 class TrainingData:
@@ -49,7 +78,7 @@ class TrainingData:
     ) -> None:
         if train is None:
             raise InvalidFeedbackError(
-                "train_dataset is None, so there is nothing to learn. Pass train_dataset=DATASET."
+                "`train_dataset` is required, but it is None, so there is nothing to learn. Pass train_dataset=DATASET."
             )
         self._objective, self._args = objective, args
         self.train = self._checked(train, "train data")
@@ -61,19 +90,27 @@ class TrainingData:
         inferred = _infer_segmentation(self.train, self.feedback_types, args.step_separator)
         self.segmentation = inferred and (args.segmentation or inferred)
 
-    def prepare(self, tokenizer: PreTrainedTokenizerBase, context_length: int | None) -> None:
+    def prepare(
+        self, tokenizer: PreTrainedTokenizerBase, context_length: int | None, num_embeddings: int | None
+    ) -> None:
         """Tokenize all datasets; see `prepared`."""
-        self.train = self.prepared(self.train, tokenizer, context_length, "train data")
+
+        def prepared(data: AnyDataset, name: str) -> AnyDataset:
+            return self.prepared(data, tokenizer, context_length, f"{name} data", num_embeddings)
+
+        self.train = prepared(self.train, "train")
         if isinstance(self.evaluation, dict):
-            self.evaluation = {
-                name: self.prepared(data, tokenizer, context_length, f"{name} data")
-                for name, data in self.evaluation.items()
-            }
+            self.evaluation = {name: prepared(data, name) for name, data in self.evaluation.items()}
         elif self.evaluation is not None:
-            self.evaluation = self.prepared(self.evaluation, tokenizer, context_length, "eval data")
+            self.evaluation = prepared(self.evaluation, "eval")
 
     def prepared(
-        self, dataset: AnyDataset, tokenizer: PreTrainedTokenizerBase, context_length: int | None, name: str
+        self,
+        dataset: AnyDataset,
+        tokenizer: PreTrainedTokenizerBase,
+        context_length: int | None,
+        name: str,
+        num_embeddings: int | None = None,
     ) -> AnyDataset:
         """Check and tokenize a dataset; one that is tokenized already is returned unchanged.
 
@@ -82,6 +119,10 @@ class TrainingData:
             tokenizer: tokenizer of the model.
             context_length: largest number of tokens of the model, or None if it is unknown.
             name: name of the dataset in messages.
+            num_embeddings: number of embeddings of the model, or None if it is unknown.
+
+        Raises:
+            UnsupportedModelError: a text has a token without an embedding.
         """
         if "text_ids" in column_names(dataset):
             return dataset
@@ -89,7 +130,7 @@ class TrainingData:
             dataset = self._checked(dataset, name)
         limits = [(self._args.max_length, "max_length"), (context_length, "the model's context")]
         tokens, source = min((limit for limit in limits if limit[0]), default=(None, "no limit"))
-        encoder = RowEncoder(tokenizer, self.feedback_types, self._args.step_separator)
+        encoder = EmbeddedRowEncoder(tokenizer, self.feedback_types, self._args.step_separator, num_embeddings)
         rows = prepare(dataset, encoder, LengthLimit(tokens, source, self._args.overlong), name, self._objective)
         return add_prompt_weights(rows) if self._args.average_over == "prompts" else rows
 
@@ -99,9 +140,23 @@ class TrainingData:
         return [self.train, *held_out]
 
     def _checked(self, dataset: AnyDataset, name: str) -> AnyDataset:
-        dataset = group_ratings(without_media(dataset, name), self._objective, name)
+        dataset = _with_current_columns(without_media(dataset, name), name)
+        dataset = group_ratings(dataset, self._objective, name)
         check_dataset(dataset, self._objective, name)
         return dataset
+
+
+def _with_current_columns(dataset: AnyDataset, name: str) -> AnyDataset:
+    """Rename the columns of tokenized pairs of earlier versions of TRL, as TRL does."""
+    if not set(LEGACY_COLUMNS) <= set(column_names(dataset)):
+        return dataset
+    warnings.warn(
+        f"The columns {' and '.join(LEGACY_COLUMNS)} of {name} are those of earlier versions of TRL, which deprecates "
+        f"them: they will not be supported in v1. Rename them to {' and '.join(LEGACY_COLUMNS.values())}.",
+        FutureWarning,
+        stacklevel=2,
+    )
+    return dataset.rename_columns(LEGACY_COLUMNS)
 
 
 def _require_labels(objective: Objective, feedback_type: type[Feedback]) -> None:

@@ -8,7 +8,15 @@ from typing import Any
 from peft import LoraConfig, PeftConfig, PeftModel, TaskType
 from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 from torch import nn
-from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    set_seed,
+)
+from trl.trainer.utils import create_model_from_path
 
 from rlhf_losses.data.rows import FeedbackTypes
 from rlhf_losses.errors import InvalidLossError, UnsupportedModelError
@@ -22,6 +30,7 @@ from rlhf_losses.models.architectures import (
     require_single_label,
     require_single_stack,
 )
+from rlhf_losses.models.embeddings import count_embeddings, resize_embeddings, train_embeddings
 from rlhf_losses.models.scores import HEADS
 from rlhf_losses.training.config import RewardConfig
 
@@ -134,6 +143,37 @@ def set_chat_template(tokenizer: PreTrainedTokenizerBase, path: str | None) -> b
         return False
     tokenizer.chat_template = Path(path).read_text(encoding="utf-8")
     return True
+
+
+def with_embeddings(
+    model: str | PreTrainedModel | PeftModel,
+    args: RewardConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    peft_config: PeftConfig | None,
+    trl_arguments: dict[str, Any],
+) -> tuple[str | PreTrainedModel | PeftModel, PeftConfig | None]:
+    """Return the model with an embedding for every token, and adapters that train and save the new ones.
+
+    A path is returned unchanged if its model has enough embeddings. Else the model is loaded, as TRL does.
+
+    Args:
+        model: path of a model, or a model, which changes in place.
+        args: the configuration.
+        tokenizer: the tokenizer.
+        peft_config: adapters to train.
+        trl_arguments: further arguments of `trl.RewardTrainer`; `quantization_config` is used and removed.
+    """
+    if isinstance(model, str):
+        count = count_embeddings(load_config(model, args))
+        if count is None or max(tokenizer.get_vocab().values()) < count:
+            return model, peft_config
+        set_seed(args.seed)
+        options = {"trust_remote_code": args.trust_remote_code, **(args.model_init_kwargs or {}), "num_labels": 1}
+        if "quantization_config" in trl_arguments:
+            options["quantization_config"] = trl_arguments.pop("quantization_config")
+        model = create_model_from_path(model, AutoModelForSequenceClassification, **options)
+        args.model_init_kwargs = None  # TRL warns about options for a model that is loaded
+    return model, train_embeddings(peft_config, model, resize_embeddings(model, tokenizer))
 
 
 def warn_about_longrope(config: Any, args: RewardConfig) -> None:

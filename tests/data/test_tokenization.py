@@ -1,9 +1,12 @@
 """Padding cannot hide the end of a text, and suggestions name tokens of the vocabulary."""
 
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from rlhf_losses.data.tokenization import (
     EOS_TOKEN_HINTS,
+    NEW_PAD_TOKEN,
     PAD_TOKEN_HINTS,
     adds_final_token,
     configure_special_tokens,
@@ -13,12 +16,69 @@ from rlhf_losses.errors import UnsupportedModelError
 
 
 @pytest.mark.parametrize(("pad_token", "found"), [(None, "no pad token"), ("<eos>", "pad = eos = '<eos>'")])
-def test_padding_that_equals_eos_or_is_missing_is_refused(make_character_tokenizer, pad_token, found):
+def test_padding_that_equals_eos_or_is_missing_is_replaced_with_a_warning(
+    make_character_tokenizer, pad_token, found, caplog
+):
     tokenizer = make_character_tokenizer(pad_token=pad_token)
-    with pytest.raises(UnsupportedModelError, match=rf"{found}.*--pad_token TOKEN.*'<unk>'"):
-        configure_special_tokens(tokenizer)
+    configure_special_tokens(tokenizer)
+    assert tokenizer.pad_token == "<pad>"
+    assert found in caplog.text
+    assert "'<pad>' (id" in caplog.text
+    assert "--pad_token TOKEN" in caplog.text
+
+
+def test_a_padding_token_that_is_named_and_is_not_eos_is_used(make_character_tokenizer, caplog):
+    tokenizer = make_character_tokenizer(pad_token=None)
     configure_special_tokens(tokenizer, pad_token="<unk>")
     assert tokenizer.pad_token == "<unk>"
+    assert not caplog.text
+
+
+def word_tokenizer(*special_tokens: str, **names: str) -> PreTrainedTokenizerFast:
+    """Return a tokenizer of a few words and special tokens."""
+    words = [*special_tokens, "a", "b", "<pads"]
+    core = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="a"))
+    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(tokenizer_object=core, **names)
+
+
+def bytes_tokenizer() -> PreTrainedTokenizerFast:
+    """Return a byte-level tokenizer with one special token, as that of GPT-2."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    core = Tokenizer(models.BPE({token: i for i, token in enumerate([*alphabet, "<|endoftext|>"])}, merges=[]))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    end = "<|endoftext|>"
+    return PreTrainedTokenizerFast(tokenizer_object=core, bos_token=end, eos_token=end, unk_token=end)
+
+
+@pytest.mark.parametrize(
+    ("make", "num_embeddings", "chosen"),
+    [
+        (lambda: word_tokenizer("</s>", "<unk>", "<pad>", eos_token="</s>", unk_token="<unk>"), 6, "<pad>"),
+        (lambda: word_tokenizer("</s>", "<|reserved_1|>", "<unk>", eos_token="</s>"), 6, "<|reserved_1|>"),
+        (lambda: word_tokenizer("</s>", "<unk>", eos_token="</s>", unk_token="<unk>"), 9, "<unk>"),
+        (lambda: word_tokenizer("</s>", "<s>", eos_token="</s>", bos_token="<s>"), 6, NEW_PAD_TOKEN),
+        (lambda: word_tokenizer("</s>", "<s>", eos_token="</s>", bos_token="<s>"), 5, "<s>"),
+        (lambda: word_tokenizer("</s>", "<s>", eos_token="</s>", bos_token="<s>"), None, "<s>"),
+        (bytes_tokenizer, 258, NEW_PAD_TOKEN),
+        (bytes_tokenizer, 257, "ÿ"),
+    ],
+    ids=["padding", "reserved", "unknown", "free", "full", "unknown_size", "bytes_free", "bytes_full"],
+)
+def test_the_chosen_padding_token_ends_no_text_and_has_an_embedding(make, num_embeddings, chosen):
+    """The word `<pads` of the vocabulary is not chosen: a text may end with it."""
+    tokenizer = make()
+    configure_special_tokens(tokenizer, num_embeddings=num_embeddings)
+    assert tokenizer.pad_token == chosen
+    assert tokenizer.pad_token_id != tokenizer.eos_token_id
+    assert tokenizer.pad_token_id < (num_embeddings or len(tokenizer))
+    assert tokenizer.convert_ids_to_tokens(tokenizer.pad_token_id) == chosen
+
+
+def test_a_tokenizer_without_a_safe_token_is_refused():
+    tokenizer = word_tokenizer("</s>", eos_token="</s>")
+    with pytest.raises(UnsupportedModelError, match=r"no pad token.*no other token.*safe.*--resize_embeddings"):
+        configure_special_tokens(tokenizer, num_embeddings=len(tokenizer))
 
 
 def test_a_token_outside_the_vocabulary_is_refused(make_character_tokenizer):
@@ -37,5 +97,5 @@ def test_a_missing_eos_token_is_refused_unless_the_tokenizer_adds_a_final_token(
 
 def test_candidates_are_special_tokens_that_are_not_in_use(make_character_tokenizer):
     tokenizer = make_character_tokenizer(pad_token=None)
-    assert special_token_candidates(tokenizer, PAD_TOKEN_HINTS) == ["<unk>", "<pad>"]
+    assert special_token_candidates(tokenizer, PAD_TOKEN_HINTS) == ["<pad>", "<unk>"]
     assert special_token_candidates(make_character_tokenizer(eos_token=None), EOS_TOKEN_HINTS) == ["<eos>"]

@@ -11,8 +11,8 @@ from rlhf_losses.scoring.canaries import Canary
 from rlhf_losses.scoring.metadata import EstimateMetadata, upgrade
 
 CANARIES = [
-    Canary("The canary sang.", "float32", 0.5),
-    Canary([{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}], "bfloat16", -1.5),
+    Canary("The canary sang.", "float32", 0.5, [5, 6, 7]),
+    Canary([{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}], "bfloat16", -1.5, [8, 9]),
 ]
 COMPLETE = RewardModelMetadata(
     loss="rao_kupper + 0.01 * centering",
@@ -26,7 +26,7 @@ COMPLETE = RewardModelMetadata(
     canaries=CANARIES,
     chat_template_sha256="0" * 64,
     transforms={"standardize": {"mean": 0.1, "std": 2.0}},
-    estimates={"laplace": EstimateMetadata("laplace(temperature=2.0)", CANARIES[0])},
+    estimates={"laplace": EstimateMetadata("laplace(temperature=2.0)", CANARIES)},
 )
 SCHEMA_1 = {
     "loss": "segment_hinge",
@@ -51,7 +51,7 @@ def test_saved_metadata_are_loaded_unchanged(metadata, tmp_path):
     metadata.save(tmp_path)
     assert RewardModelMetadata.load(tmp_path) == metadata
     content = json.loads((tmp_path / "reward_model.json").read_text(encoding="utf-8"))
-    assert content["schema"] == 2
+    assert content["schema"] == 3
     assert content["score_position"] == ("end_of_steps" if metadata.segmentation else "end_of_text")
 
 
@@ -71,9 +71,19 @@ def test_a_file_without_a_schema_is_upgraded():
         loss_parameters={"a.b": [1.0]},
         canaries=[Canary("The canary sang.", None, 0.75)],
         transforms={"standardize": {"mean": 1.5, "std": 0.5}},
-        estimates={"laplace": EstimateMetadata("laplace", Canary("The canary sang.", None, 0.75))},
+        estimates={"laplace": EstimateMetadata("laplace", [Canary("The canary sang.", None, 0.75)])},
         versions={"trl": "1.0"},
     )
+
+
+def test_the_dtype_that_schema_2_recorded_is_unknown():
+    """Schema 2 recorded the dtype of the weights, and the scores could be computed in mixed precision."""
+    canary = {"input": "The canary sang.", "dtype": "float32", "score": 0.75}
+    content = {"schema": 2, "loss": "hinge", "feedback_types": ["Pairs"], "canaries": [canary]}
+    content["estimates"] = {"laplace": {"text": "laplace", "canary": canary}}
+    metadata = RewardModelMetadata.from_dict(content)
+    assert metadata.canaries == [Canary("The canary sang.", None, 0.75)]
+    assert metadata.estimates == {"laplace": EstimateMetadata("laplace", metadata.canaries)}
 
 
 def test_missing_values_of_the_earlier_schema_have_defaults():
@@ -93,14 +103,14 @@ def test_the_current_schema_needs_no_upgrade():
     [
         ({**SCHEMA_1, "segmentatoin": "lines"}, ["'segmentatoin'", "Did you mean 'segmentation'?", "update"]),
         ({**COMPLETE.to_dict(), "temperature": 1.0}, ["'temperature'", "update"]),
-        ({**COMPLETE.to_dict(), "schema": 3}, ["schema 3", "up to 2", "pip install --upgrade"]),
+        ({**COMPLETE.to_dict(), "schema": 4}, ["schema 4", "up to 3", "pip install --upgrade"]),
         ({**COMPLETE.to_dict(), "schema": "2"}, ["schema '2'"]),
         ({**COMPLETE.to_dict(), "segmentation": None}, ["end_of_steps", "None", "Restore the segmentation"]),
-        ({"schema": 2, "loss": "hinge"}, ["feedback_types", "save_merged()"]),
+        ({"schema": 3, "loss": "hinge"}, ["feedback_types", "save_merged()"]),
         ({"feedback": ["Pairs"]}, ["loss", "save_merged()"]),
         ({**COMPLETE.to_dict(), "canaries": [{"input": "a"}]}, ["score", "save_merged()"]),
         ({**COMPLETE.to_dict(), "canaries": [3]}, ["wrong type", "save_merged()"]),
-        ({**COMPLETE.to_dict(), "estimates": {"laplace": {"text": "laplace"}}}, ["canary", "save_merged()"]),
+        ({**COMPLETE.to_dict(), "estimates": {"laplace": {"text": "laplace"}}}, ["canaries", "save_merged()"]),
         ({**SCHEMA_1, "estimates": {"laplace": {"text": "laplace"}}}, ["canary_score", "save_merged()"]),
         ([1], ["list", "not a JSON object"]),
     ],

@@ -1,0 +1,119 @@
+"""Files of a saved model in its two forms, a whole model or an adapter: a folder or a repository has one of them.
+
+transformers loads an adapter wherever it finds one, so an adapter beside merged weights would be added a second time.
+"""
+
+from collections.abc import Iterable
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import CommitOperationDelete, HfApi
+from peft import PeftModel
+from peft.utils import CONFIG_NAME as ADAPTER_CONFIG
+from peft.utils import SAFETENSORS_WEIGHTS_NAME, WEIGHTS_NAME
+from transformers import PreTrainedTokenizerBase, Trainer
+
+from rlhf_losses.errors import InvalidSettingError
+from rlhf_losses.models.peft import merge_adapters
+
+ADAPTER_FILES = (ADAPTER_CONFIG, SAFETENSORS_WEIGHTS_NAME, WEIGHTS_NAME)
+"""Files of an adapter."""
+
+CONFIGURATION_FILES = ("config.json", "generation_config.json")
+WHOLE_WEIGHTS = ("model.safetensors",)
+SHARDED_WEIGHTS = ("model.safetensors.index.json", "model-*-of-*.safetensors")
+PICKLED_WEIGHTS = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin")
+MODEL_FILES = (*CONFIGURATION_FILES, *WHOLE_WEIGHTS, *SHARDED_WEIGHTS, *PICKLED_WEIGHTS)
+"""Patterns of the files of a whole model."""
+
+
+def save_merged(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> Any:
+    """Save a model with its adapters merged, and its tokenizer, as the only model of a folder.
+
+    Args:
+        model: a transformers model, bare or wrapped by PEFT. It stays unchanged.
+        tokenizer: the tokenizer of the model.
+        folder: the folder to write to.
+
+    Returns:
+        The model that was saved.
+
+    Raises:
+        InvalidSettingError: the folder has the base of the adapters.
+    """
+    require_other_folder(model, folder)
+    merged = merge_adapters(model)
+    merged.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    remove_stale_files(merged, folder)
+    return merged
+
+
+def remove_stale_files(model: Any, folder: Path) -> None:
+    """Remove the weights of an earlier save: those of the other form, and those in another number of files.
+
+    Args:
+        model: the model that was saved in the folder last.
+        folder: the folder.
+    """
+    if isinstance(model, PeftModel):
+        stale = MODEL_FILES
+    else:
+        whole, index = folder / WHOLE_WEIGHTS[0], folder / SHARDED_WEIGHTS[0]
+        both = whole.is_file() and index.is_file()
+        older = WHOLE_WEIGHTS if both and whole.stat().st_mtime_ns < index.stat().st_mtime_ns else SHARDED_WEIGHTS
+        stale = (*ADAPTER_FILES, *PICKLED_WEIGHTS, *(older if both else ()))
+    for name in matching_names(_names(folder), stale):
+        (folder / name).unlink()
+
+
+def remove_stale_files_from_hub(trainer: Trainer, token: str | None = None, revision: str | None = None) -> None:
+    """Remove model files from the repository of a trainer that are not in its output folder, which it pushes.
+
+    Args:
+        trainer: the trainer, after it has saved into its output folder.
+        token: token with write permission, instead of `hub_token`.
+        revision: branch of the repository, instead of `hub_revision`.
+    """
+    if not trainer.is_world_process_zero():
+        return
+    api, repository = HfApi(token=token or trainer.args.hub_token), str(trainer.hub_model_id)
+    revision = revision or trainer.args.hub_revision
+    pushed = set(_names(Path(str(trainer.args.output_dir))))
+    remote = matching_names(api.list_repo_files(repository, revision=revision), (*ADAPTER_FILES, *MODEL_FILES))
+    stale = [CommitOperationDelete(name) for name in remote if name not in pushed]
+    if stale:
+        api.create_commit(repository, stale, commit_message="Remove the model of an earlier push", revision=revision)
+
+
+def require_other_folder(model: Any, folder: Path) -> None:
+    """Raise `InvalidSettingError` if a folder is the one that the base of a model's adapters was loaded from.
+
+    Merged weights would replace the base of every checkpoint, and adapters would be loaded with the base and again.
+
+    Args:
+        model: a transformers model, bare or wrapped by PEFT.
+        folder: the folder to save into.
+    """
+    base = model.peft_config[model.active_adapter].base_model_name_or_path if isinstance(model, PeftModel) else None
+    if base is not None and Path(base).resolve() == folder.resolve():
+        raise InvalidSettingError(
+            f"'{folder}' has the base model of the adapters, so saving into it would change the model that every "
+            "checkpoint loads. Choose another folder: --output_dir FOLDER, or trainer.save_merged(FOLDER)."
+        )
+
+
+def matching_names(names: Iterable[str], patterns: Iterable[str]) -> list[str]:
+    """Return the names that match a pattern.
+
+    Examples:
+        >>> matching_names(["model-00001-of-00002.safetensors", "model_card.md"], MODEL_FILES)
+        ['model-00001-of-00002.safetensors']
+    """
+    patterns = tuple(patterns)
+    return [name for name in names if any(fnmatch(name, pattern) for pattern in patterns)]
+
+
+def _names(folder: Path) -> list[str]:
+    return [file.name for file in folder.iterdir() if file.is_file()]
