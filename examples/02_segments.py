@@ -1,7 +1,7 @@
 """Train a process reward model: every sentence of an answer has a label, and one forward pass scores all of them."""
 
-from rlhf_losses import RewardConfig, RewardTrainer, Scorer, segment_hinge
-from rlhf_losses.sandbox import build_synthetic_task
+from rlhf_losses import RewardConfig, RewardTrainer, Scorer, Steps, segment_hinge
+from rlhf_losses.sandbox import annotate, build_synthetic_task
 
 task = build_synthetic_task(seed=0)
 steps = task.feedback(segment_hinge)
@@ -25,7 +25,17 @@ trainer = RewardTrainer(
 trainer.train()
 
 scorer = Scorer.from_pretrained(trainer.save_merged())
-story = [" They danced under the bright moon.", " The grumpy fox pushed Mia."]
-scores = scorer.score_steps(task.heldout_prompts[0], story)
-print(dict(zip(story, scores, strict=True)))
-assert scores[0] > 0 > scores[1]
+heldout = annotate(Steps, task.sample(task.heldout_prompts, count=4), task.annotator())
+rows = [(row["labels"], scorer.score_steps(row["prompt"], row["completions"])) for row in heldout]
+
+# Compare each sentence labelled true with each one labelled false of the same story.
+ranked = [
+    good > bad
+    for labels, scores in rows
+    for good, is_good in zip(scores, labels, strict=True)
+    for bad, is_also_good in zip(scores, labels, strict=True)
+    if is_good and not is_also_good
+]
+share = sum(ranked) / len(ranked)
+print(f"the good sentence of a held-out story has the higher score in {share:.0%} of {len(ranked)} comparisons")
+assert share > 0.85

@@ -211,14 +211,15 @@ def test_the_test_split_is_evaluated_during_training(done, language_model, pairs
     held_out_file.rename(tmp_path / "data" / "test.jsonl")
     result = done(
         *("train", "--model", language_model, "--dataset", tmp_path / "data", "--output_dir", tmp_path / "run"),
-        *("--max_steps", 2, "--eval_strategy", "steps", "--eval_steps", 1, *FAST.split()),
+        *("--loss", "bradley_terry", "--max_steps", 2, "--eval_strategy", "steps", "--eval_steps", 1, *FAST.split()),
     )
     assert result.out.count("eval_accuracy") == 2
 
 
 def test_a_run_resumes_from_its_last_checkpoint(cli, done, language_model, pairs_file, tmp_path):
     run = tmp_path / "run"
-    command = ("train", "--model", language_model, "--dataset", pairs_file, "--output_dir", run, *FAST.split())
+    command = ("train", "--model", language_model, "--dataset", pairs_file, "--output_dir", run)
+    command = (*command, "--loss", "bradley_terry", *FAST.split())
     done(*command, "--max_steps", 2)
     assert cli(*command, "--max_steps", 4).code == 2
     done(*command, "--max_steps", 4, "--resume_from_checkpoint")
@@ -233,7 +234,7 @@ def test_dropped_rows_are_counted(done, language_model, tmp_path):
     ]
     result = done(
         *("train", "--model", language_model, "--dataset", write(tmp_path / "rows.jsonl", rows)),
-        *("--output_dir", tmp_path / "run", "--max_steps", 1, *FAST.split()),
+        *("--loss", "bradley_terry", "--output_dir", tmp_path / "run", "--max_steps", 1, *FAST.split()),
     )
     assert "Trained on 9 of 10 rows (1 dropped): 1 step with bradley_terry." in result.out
     assert "1 of 10 rows have a text longer than 256 tokens" in result.err
@@ -276,7 +277,7 @@ def provide_losses():
 def test_errors_of_other_libraries_at_the_start_are_one_message(
     cli, language_model, pairs_file, tmp_path, flag, value, reason
 ):
-    where = ("--model", language_model, "--dataset", pairs_file, "--output_dir", tmp_path / "run")
+    where = ("--model", language_model, "--dataset", pairs_file, "--loss", "hinge", "--output_dir", tmp_path / "run")
     result = cli("train", *where, flag, value, *FAST.split())
     assert result.code == 2
     assert reason in result.err.splitlines()[-1]
@@ -295,7 +296,7 @@ def test_train_uses_a_loss_of_a_plugin_file(done, language_model, pairs_file, tm
 def test_ctrl_c_saves_a_checkpoint_and_prints_how_to_resume(language_model, pairs_file, tmp_path):
     run = tmp_path / "run"
     where = ["--model", language_model, "--dataset", str(pairs_file), "--output_dir", str(run)]
-    endless = ["--max_steps", "100000", "--logging_steps", "1", *FAST.split()]
+    endless = ["--loss", "hinge", "--max_steps", "100000", "--logging_steps", "1", *FAST.split()]
     with subprocess.Popen(
         [sys.executable, "-u", "-m", "rlhf_losses.cli.main", "train", *where, *endless],
         stdout=subprocess.PIPE,

@@ -35,7 +35,7 @@ def test_every_format_trains_and_is_evaluated(done, write_rows, converter, langu
 
 
 def test_a_converter_can_be_named_on_the_command_line_and_in_the_config_file(cli, write_rows, language_model, tmp_path):
-    model = ["--model", language_model, "--dataset", write_rows(HH, HH), *FAST.split()]
+    model = ["--model", language_model, "--dataset", write_rows(HH, HH), "--loss", "bradley_terry", *FAST.split()]
     result = cli("train", *model, "--converter", "native", "--output_dir", tmp_path / "one")
     assert result.code == 0
     assert "train data: read as native (Pairs), as requested." in result.err

@@ -98,7 +98,7 @@ def test_the_command_line_trains_an_encoder_without_default_lora_targets(encoder
 
 def test_a_tokenizer_without_an_end_token_is_refused(language_model, pairs, settings, other_tokenizer):
     other_tokenizer.eos_token = None
-    with pytest.raises(UnsupportedModelError, match=r"no EOS token.*--eos_token.*'<eos>'\.$"):
+    with pytest.raises(UnsupportedModelError, match=r"no EOS token.*eos_token='TOKEN'.*'<eos>'\.$"):
         RewardTrainer(language_model, RewardConfig(**settings()), pairs, processing_class=other_tokenizer)
 
 

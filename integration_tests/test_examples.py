@@ -8,7 +8,7 @@ from run_script import printed_by
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("[0-9]*.py"))
 PRINTED = {
     "01_pairs": "score of the positive story",
-    "02_segments": "They danced under the bright moon.",
+    "02_segments": "the good sentence of a held-out story has the higher score in",
     "03_lists": "mean over prompts of the mean over pairs: held-out accuracy",
     "04_combined_loss": "loss/segment_hinge",
     "05_write_a_loss": "trained with squared_hinge(margin=2.0) + 0.01 * centering",

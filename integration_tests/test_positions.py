@@ -57,7 +57,7 @@ def test_training_on_texts_above_the_length_logs_a_warning(tokenizer, settings, 
                 model, RewardConfig(**settings(max_length=longest)), pairs, processing_class=tokenizer,
                 loss="bradley_terry",
             )  # fmt: skip
-        assert ("--max_length 64" in caplog.text) == (longest > 64)
+        assert ("max_length=64" in caplog.text) == (longest > 64)
 
 
 def test_other_models_have_no_threshold():

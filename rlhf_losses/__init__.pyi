@@ -3,6 +3,7 @@
 from rlhf_losses.converters import DatasetConverter as DatasetConverter
 from rlhf_losses.data.conversion import convert_dataset as convert_dataset
 from rlhf_losses.errors import FeedbackMismatchError as FeedbackMismatchError
+from rlhf_losses.errors import InvalidArgumentError as InvalidArgumentError
 from rlhf_losses.errors import InvalidFeedbackError as InvalidFeedbackError
 from rlhf_losses.errors import InvalidLossError as InvalidLossError
 from rlhf_losses.errors import InvalidSettingError as InvalidSettingError

@@ -7,6 +7,7 @@
     ├── InvalidFeedbackError (ValueError)      feedback of the right type with invalid values
     ├── UnreadableDatasetError (OSError)       dataset that does not exist or cannot be read
     ├── UnsupportedModelError (ValueError)     model or tokenizer that does not give one score per text
+    ├── InvalidArgumentError (TypeError)       argument of a type that the function does not accept
     ├── InvalidSettingError (ValueError)       setting out of range, or two settings that exclude each other
     ├── OutputExistsError (FileExistsError)    output folder or file that exists
     ├── MissingPackageError (ImportError)      optional package that is not installed
@@ -46,6 +47,10 @@ class UnreadableDatasetError(RlhfLossesError, OSError):
 
 class UnsupportedModelError(RlhfLossesError, ValueError):
     """A model or a tokenizer does not give one score per text."""
+
+
+class InvalidArgumentError(RlhfLossesError, TypeError):
+    """An argument has a type that the function does not accept, or the function has no such argument."""
 
 
 class InvalidSettingError(RlhfLossesError, ValueError):

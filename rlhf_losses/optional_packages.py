@@ -3,7 +3,11 @@
 import importlib.util
 from collections.abc import Iterable
 
-from rlhf_losses.errors import MissingPackageError
+from rlhf_losses.errors import InvalidSettingError, MissingPackageError
+from rlhf_losses.setting_names import setting
+
+NOT_LISTED = ("flyte",)
+"""Trackers that transformers supports, and does not list when their package is installed."""
 
 
 def require_packages(packages: Iterable[str], feature: str, extra: str = "report") -> None:
@@ -22,4 +26,34 @@ def require_packages(packages: Iterable[str], feature: str, extra: str = "report
         raise MissingPackageError(
             f"{feature} needs packages that are not installed: {', '.join(missing)}. "
             f"Run: pip install 'rlhf-losses[{extra}]'"
+        )
+
+
+def require_reporting(report_to: str | Iterable[str] | None) -> None:
+    """Raise `MissingPackageError` unless the packages of the trackers of a run are installed.
+
+    Args:
+        report_to: names of trackers such as `"wandb"`, as in `transformers.TrainingArguments`.
+
+    Raises:
+        InvalidSettingError: there is no such tracker.
+        MissingPackageError: its package is not installed.
+    """
+    from transformers.integrations import get_available_reporting_integrations, get_reporting_integration_callbacks
+
+    names = [report_to] if isinstance(report_to, str) else list(report_to or [])
+    names = [name for name in names if name not in ("none", "all")]
+    try:
+        get_reporting_integration_callbacks(names)
+    except ValueError as error:
+        raise InvalidSettingError(
+            f"{setting('report_to', ' '.join(names))} names a tracker that transformers does not have: {error} "
+            f"Choose another, or {setting('report_to', 'none')}."
+        ) from error
+    installed = get_available_reporting_integrations()
+    missing = [name for name in names if name not in (*installed, *NOT_LISTED)]
+    if missing:
+        raise MissingPackageError(
+            f"{setting('report_to', missing[0])} needs the package {missing[0]}, which is not installed. "
+            f"Run: pip install {missing[0].replace('_', '-')}, or use {setting('report_to', 'none')}."
         )

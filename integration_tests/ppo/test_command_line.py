@@ -62,7 +62,7 @@ def test_reward_at_step_needs_a_reward_model_of_steps(ppo, make_reward_model):
     code, output = ppo("--reward_model", make_reward_model("texts"), "--reward_at", "step", output="other")
     assert code == 2
     assert "'texts' was trained on whole texts" in output
-    assert "omit --reward_at" in output
+    assert "use --reward_at completion" in output
 
 
 def test_reference_samples_are_stored_with_the_reward_model(ppo, make_reward_model, tmp_path):
@@ -105,5 +105,6 @@ def test_all_models_share_one_base(ppo, done_training, language_model, tmp_path)
 def done_training(done, language_model, pairs, tmp_path):
     pairs.remove_columns("margin").to_json(tmp_path / "pairs.jsonl")
     arguments = ["--model", language_model, "--dataset", tmp_path / "pairs.jsonl", "--max_steps", 2, "--use_cpu"]
+    arguments += ["--loss", "bradley_terry"]
     done("train", *arguments, "--output_dir", tmp_path / "reward", "--report_to", "none", "--disable_tqdm", "True")
     return tmp_path / "reward"

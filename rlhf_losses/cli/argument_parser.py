@@ -22,6 +22,10 @@ OLD_VALUES = {"--reward_at": {"end": "completion", "steps": "step", "step_shares
 """Values of earlier versions and their new names, by flag."""
 
 
+MISSING = "the following arguments are required: "
+"""Beginning of the message of argparse about missing arguments."""
+
+
 class CommandLineError(RlhfLossesError, ValueError):
     """An argument of the command line cannot be used."""
 
@@ -32,9 +36,18 @@ class ArgumentParser(argparse.ArgumentParser):
     def __init__(self, *args: Any, **options: Any) -> None:
         options.setdefault("allow_abbrev", False)
         super().__init__(*args, **options)
+        self.add_argument(
+            "--plugin",
+            metavar="FILE",
+            default=argparse.SUPPRESS,  # `plugin_files` reads it before the command is known
+            help="Python file with losses, converters, score transforms or score estimates; repeatable",
+        )
 
     def error(self, message: str) -> NoReturn:
         """Raise `CommandLineError`."""
+        if message.startswith(MISSING):
+            names = [min(names.split("/"), key=len) for names in message.removeprefix(MISSING).split(", ")]
+            message = describe_missing(names)
         raise CommandLineError(f"{message.rstrip('.')}. Run '{self.prog} --help' to see all arguments.")
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
@@ -78,6 +91,22 @@ class ArgumentParser(argparse.ArgumentParser):
         return [flag for flag in flags if flag.startswith("--") and "-" not in flag[2:]]
 
 
+def describe_missing(flags: Sequence[str]) -> str:
+    """Return a sentence about missing arguments.
+
+    Args:
+        flags: their flags, at least one.
+
+    Examples:
+        >>> describe_missing(["--model", "--dataset"])
+        '--model and --dataset are missing, but this command needs them'
+    """
+    *others, last = flags
+    verb, pronoun = ("are", "them") if others else ("is", "it")
+    listed = f"{', '.join(others)} and {last}" if others else last
+    return f"{listed} {verb} missing, but this command needs {pronoun}"
+
+
 def refuse_old_flag(flag: str, source: str = "") -> None:
     """Raise `CommandLineError` if a flag has a new name.
 
@@ -117,7 +146,7 @@ def plugin_files(argv: Iterable[str]) -> tuple[tuple[str, ...], list[str]]:
         >>> plugin_files(["list", "--plugin", "focal.py", "--json"])
         (('focal.py',), ['list', '--json'])
     """
-    parser = ArgumentParser(prog="rlhf-losses", add_help=False)
+    parser = ArgumentParser(prog="rlhf-losses", add_help=False, conflict_handler="resolve")
     parser.add_argument("--plugin", action="append", default=[])
     found, rest = parser.parse_known_args(list(argv))
     return tuple(found.plugin), rest

@@ -1,6 +1,7 @@
 """Arguments of training commands: those of TRL's scripts and a few more, also in the `--config` file."""
 
-from collections.abc import Iterable, Sequence
+import argparse
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +12,8 @@ import yaml
 from transformers import AttentionInterface
 from transformers.utils import is_bitsandbytes_available, is_torch_bf16_gpu_available
 
-from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError, refuse_old_value
+from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError, describe_missing, refuse_old_value
+from rlhf_losses.cli.training_help import UPSTREAM, ArgumentGroups, HelpAll, format_groups, type_name
 from rlhf_losses.errors import RlhfLossesError, did_you_mean
 
 CONFIG_FILE = " in the --config file"
@@ -87,6 +89,23 @@ class RewardModelArguments(ModelArguments):
     lora_task_type: str = field(default="SEQ_CLS", metadata={"help": "Task type of the LoRA adapter."})
 
 
+@dataclass(frozen=True)
+class Required:
+    """An argument without a default on the command line.
+
+    Attributes:
+        name: name of the field.
+        flag: its short flag.
+        example: a value for messages.
+        alternative: name of a field that replaces it.
+    """
+
+    name: str
+    flag: str
+    example: str
+    alternative: str = ""
+
+
 class TrainingParser(ArgumentParser, trl.TrlParser):
     """TRL's parser with errors of one message, short flags in the `--config` file and no ignored arguments.
 
@@ -95,10 +114,37 @@ class TrainingParser(ArgumentParser, trl.TrlParser):
         prog: command, for messages.
         usage: usage line of `--help`.
         description: text of `--help`.
+        most_used: names of the arguments that `--help` shows first.
+        required: arguments that have no default on the command line.
     """
 
-    def __init__(self, dataclasses: Sequence[type], prog: str, usage: str | None = None, description: str = "") -> None:
+    def __init__(
+        self,
+        dataclasses: Sequence[type],
+        prog: str,
+        usage: str | None = None,
+        description: str = "",
+        most_used: Sequence[str] = (),
+        required: Sequence[Required] = (),
+    ) -> None:
         super().__init__(dataclasses, prog=prog, usage=usage, description=description)
+        self.groups = ArgumentGroups.of(dataclasses, most_used)
+        self.required = required
+        self.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help="YAML file with arguments")
+        self.add_argument(
+            "--help-all", action=HelpAll, text=self.format_all_help, help="show all arguments, also those of TRL"
+        )
+        self._adapt_arguments()
+
+    def format_help(self) -> str:
+        """Return the help of the most used arguments and of those that this package adds."""
+        groups = self.groups.split(self._actions)
+        others = len({action.dest for action in groups.pop(UPSTREAM)})
+        return format_groups(self, groups, f"Run '{self.prog} --help-all' to see the {others} arguments of TRL too.")
+
+    def format_all_help(self) -> str:
+        """Return the help of all arguments."""
+        return format_groups(self, self.groups.split(self._actions), "")
 
     def read(self, argv: Sequence[str]) -> tuple[Any, ...]:
         """Return one object per dataclass. The command line takes precedence over the `--config` file.
@@ -110,7 +156,6 @@ class TrainingParser(ArgumentParser, trl.TrlParser):
             CommandLineError: an argument or the file is invalid.
         """
         argv = _separate_config(argv)
-        self._adapt_defaults()
         words = [part for word in argv for part in (word.split("=", 1) if word.startswith("--") else [word])]
         for flag, value in pairwise(words):
             refuse_old_value(flag, value)
@@ -125,6 +170,7 @@ class TrainingParser(ArgumentParser, trl.TrlParser):
                 f"The --config file is not valid YAML: {' '.join(str(error).split())}. Correct the file."
             ) from error
         self.refuse_unknown(unknown)
+        require_given(parsed, self.required)
         require_minimum(parsed)
         return tuple(parsed)
 
@@ -138,7 +184,7 @@ class TrainingParser(ArgumentParser, trl.TrlParser):
             flag.lstrip("-").replace("-", "_"): action
             for action in self._actions
             for flag in action.option_strings
-            if not flag.startswith(("--no_", "--no-"))
+            if not flag.startswith(("--no_", "--no-")) and action.default is not argparse.SUPPRESS
         }
         self.refuse_unknown([f"--{name}" for name in values if name not in actions], source=CONFIG_FILE)
         checked = {name: _checked_choice(name, value, actions[name].choices) for name, value in values.items()}
@@ -147,16 +193,47 @@ class TrainingParser(ArgumentParser, trl.TrlParser):
         )
         return unused
 
-    def _adapt_defaults(self) -> None:
-        """Allow `--resume_from_checkpoint` without a value, and set two defaults that depend on the machine."""
+    def _adapt_arguments(self) -> None:
+        """Allow arguments without a value and lists, as users of TRL write them, and set or remove some defaults."""
         for action in self._actions:
             if action.dest == "resume_from_checkpoint":
                 action.nargs, action.const = "?", "true"
+                action.help = "Continue from a checkpoint; without a value, from the last one in --output_dir."
+            elif action.dest == "report_to":
+                action.nargs = "+"
+            elif type_name(action) == "string_to_bool" and action.nargs is None:  # a setting that can also be None
+                action.nargs, action.const = "?", True
+            if action.type is str and action.nargs is None and any(action.dest == one.name for one in self.required):
+                action.default = ""
         # TRL hides the progress bar if the log level of the libraries is high, as it is during a command.
         self.set_defaults(disable_tqdm=False)
         if not is_torch_bf16_gpu_available():
             # TRL's default is bf16, which fails without such a GPU.
             self.set_defaults(bf16=False)
+
+
+def require_given(parsed: Iterable[Any], required: Sequence[Required]) -> None:
+    """Raise `CommandLineError` that names all required arguments without a value.
+
+    Args:
+        parsed: the parsed dataclasses.
+        required: the required arguments.
+    """
+    values = {name: value for one in parsed for name, value in vars(one).items()}
+    missing = [one for one in required if not (values.get(one.name) or values.get(one.alternative))]
+    if not missing:
+        return
+    examples = " ".join(f"{one.flag} {one.example}" for one in missing)
+    raise CommandLineError(
+        f"{describe_missing([one.flag for one in missing])}. Add for example {examples}{_inspect(values, missing)}."
+    )
+
+
+def _inspect(values: Mapping[str, Any], missing: Sequence[Required]) -> str:
+    """Return how to find a loss, if it is missing."""
+    data = values.get("dataset_name") or "FILE"
+    needs_loss = any(one.name == "loss" for one in missing)
+    return f"; 'rlhf-losses inspect --dataset {data}' lists the losses that fit the data" if needs_loss else ""
 
 
 def require_minimum(parsed: Iterable[Any]) -> None:

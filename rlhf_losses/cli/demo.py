@@ -34,7 +34,7 @@ EXAMPLE = Sample("Once there was a fox.", [" They danced and sang.", " They crie
 
 def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     """Train a reward model and a policy on the synthetic task, and print the results."""
-    args = _parser().parse(argv)
+    args = build_parser().parse(argv)
     losses = select_losses(args.loss, loss_registry(plugins))
     folder = Path(args.output_dir) if args.output_dir else new_folder(Path(DEFAULT_FOLDER))
     refuse_existing_results(folder)
@@ -115,7 +115,8 @@ def log(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _parser() -> ArgumentParser:
+def build_parser() -> ArgumentParser:
+    """Return the parser of the command."""
     parser = ArgumentParser(
         prog="rlhf-losses demo",
         description="Train a reward model (LoRA, any loss), and PPO on its scores, on a synthetic task with a known "

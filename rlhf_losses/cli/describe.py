@@ -20,13 +20,18 @@ from rlhf_losses.losses.options import format_option
 INDENT = "    "
 
 
-def run(argv: list[str], plugins: tuple[str, ...]) -> None:
-    """Print formula, options, feedback type, properties, references and examples."""
+def build_parser() -> ArgumentParser:
+    """Return the parser of the command."""
     parser = ArgumentParser(
         prog="rlhf-losses describe", description="Show formula, options, references and examples of a loss."
     )
     parser.add_argument("loss", help="name or expression, e.g. 'bradley_terry + 0.01 * centering'")
-    args = parser.parse(argv)
+    return parser
+
+
+def run(argv: list[str], plugins: tuple[str, ...]) -> None:
+    """Print formula, options, feedback type, properties, references and examples."""
+    args = build_parser().parse(argv)
     losses = loss_registry(plugins)
     console = Console()
     for text in describe(losses.parse(args.loss), losses):

@@ -2,6 +2,7 @@
 
 import json
 
+from rlhf_losses.cli.argument_parser import ArgumentParser
 from rlhf_losses.cli.scorer_arguments import (
     add_overlong_argument,
     add_transforms_argument,
@@ -15,14 +16,19 @@ from rlhf_losses.hooks import loss_registry
 from rlhf_losses.scoring import evaluate
 
 
-def run(argv: list[str], plugins: tuple[str, ...]) -> None:
-    """Print the metrics of a reward model as a table or as JSON."""
+def build_parser() -> ArgumentParser:
+    """Return the parser of the command."""
     parser = scorer_parser("rlhf-losses evaluate", "Evaluate a reward model on held-out feedback.")
     parser.add_argument("--loss", help="also report the value of this loss, e.g. bradley_terry")
     add_transforms_argument(parser)
     add_overlong_argument(parser)
     parser.add_argument("--json", action="store_true", help="print a JSON object")
-    args = parser.parse(argv)
+    return parser
+
+
+def run(argv: list[str], plugins: tuple[str, ...]) -> None:
+    """Print the metrics of a reward model as a table or as JSON."""
+    args = build_parser().parse(argv)
     loss = None if args.loss is None else loss_registry(plugins).parse(args.loss)
     rows = convert_dataset(selected_rows(args), args.converter, "evaluation data", plugins)
     metrics = evaluate(selected_scorer(args, plugins), rows, loss=loss, overlong=args.overlong)

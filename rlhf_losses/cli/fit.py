@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rlhf_losses.cli.argument_parser import CommandLineError
+from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError
 from rlhf_losses.cli.scorer_arguments import add_overlong_argument, load_scorer, scorer_parser, selected_rows
 from rlhf_losses.data import convert_dataset
 from rlhf_losses.hooks import estimate_registry
@@ -10,8 +10,8 @@ from rlhf_losses.scoring import fit_estimate
 from rlhf_losses.scoring.estimates import estimate_file
 
 
-def run(argv: list[str], plugins: tuple[str, ...]) -> None:
-    """Fit an estimate, save it in the folder of the model and print its file."""
+def build_parser() -> ArgumentParser:
+    """Return the parser of the command."""
     parser = scorer_parser(
         "rlhf-losses fit",
         "Fit a score estimate, e.g. an uncertainty, to the training data of a reward model. Its scores do not change.",
@@ -20,7 +20,12 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
         "--estimate", required=True, help="estimate of a plugin, e.g. laplace or 'laplace(prior_precision=10.0)'"
     )
     add_overlong_argument(parser)
-    args = parser.parse(argv)
+    return parser
+
+
+def run(argv: list[str], plugins: tuple[str, ...]) -> None:
+    """Fit an estimate, save it in the folder of the model and print its file."""
+    args = build_parser().parse(argv)
     estimate = estimate_registry(plugins).parse(args.estimate)
     folder = Path(args.model)
     if not folder.is_dir():

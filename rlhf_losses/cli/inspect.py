@@ -27,15 +27,20 @@ WIDTH = 110
 """Width of lists of names, in characters."""
 
 
-def run(argv: list[str], plugins: tuple[str, ...]) -> None:
-    """Print the report as text or as JSON."""
+def build_parser() -> ArgumentParser:
+    """Return the parser of the command."""
     parser = ArgumentParser(
         prog="rlhf-losses inspect", description="Show statistics of a dataset and the losses that can be trained on it."
     )
     add_dataset_arguments(parser)
     parser.add_argument("--model", "--tokenizer", help="model or tokenizer (folder or Hub id), for lengths in tokens")
     parser.add_argument("--json", action="store_true", help="print a JSON object")
-    args = parser.parse(argv)
+    return parser
+
+
+def run(argv: list[str], plugins: tuple[str, ...]) -> None:
+    """Print the report as text or as JSON."""
+    args = build_parser().parse(argv)
     tokenizer = None if args.model is None else load_tokenizer(args.model)
     rows = convert_dataset(selected_rows(args), args.converter, args.dataset, plugins)
     report = inspect_dataset(rows, loss_registry(plugins), tokenizer, args.dataset)

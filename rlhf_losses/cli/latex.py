@@ -17,13 +17,22 @@ from pylatexenc.macrospec import std_macro
 
 _FRACTIONS = ("frac", "tfrac", "dfrac")
 _SPACING = (
+    (r"(?<=log)\s*\ue003([^\ue003\ue004]*)\ue004", r" (\1)"),
+    (r"[\ue003\ue004]", ""),
+    (r"√\((\w)\)", r"√\1"),
+    (r"[ ,]*\ue002[ ,]*", "; "),
+    (r":\s*,", ":"),
     (r"(?<=[^\W_])(?=log|exp)|(?<=log|exp)(?=[^\W_]|[∑√])", " "),
     (r"\s+", " "),
     (r"\s+(?=[),;])|(?<=\()\s+", ""),
 )
-"""Patterns and replacements: one space around function names, none inside parentheses."""
+"""Patterns and replacements: parentheses around a fraction after a logarithm, a semicolon for wide spaces between
+formulas, one space around function names, none inside parentheses."""
 _PARENTHESES = str.maketrans({"{": "(", "}": ")", "\ue000": "{", "\ue001": "}"})
 """Braces of groups become parentheses; the private characters stand for braces that are part of the formula."""
+_EXPONENT = re.compile(r"\^(\d+)(?![\d.])")
+_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+"""Exponents that are numbers become superscripts; letters have no complete set of superscripts in Unicode."""
 _INLINE = re.compile(r"\$([^$]+)\$")
 
 
@@ -41,7 +50,7 @@ def latex_to_unicode(formula: str) -> str:
     text: str = _converter().nodelist_to_text(nodes).translate(_PARENTHESES)
     for pattern, replacement in _SPACING:
         text = re.sub(pattern, replacement, text)
-    return text.strip()
+    return _EXPONENT.sub(lambda found: found[1].translate(_SUPERSCRIPTS), text.strip())
 
 
 def inline_to_unicode(text: str) -> str:
@@ -70,7 +79,7 @@ def _first_argument(node: Any, l2tobj: Any) -> str:
 
 
 def _fraction(node: Any, l2tobj: Any) -> str:
-    return "/".join(_operand(_argument(l2tobj, node, index)) for index in (0, 1)) + " "
+    return "\ue003" + "/".join(_operand(_argument(l2tobj, node, index)) for index in (0, 1)) + "\ue004 "
 
 
 def _binomial(node: Any, l2tobj: Any) -> str:
@@ -96,6 +105,11 @@ def _converter() -> Any:
         "binom": _binomial,
         "operatorname": _first_argument,
         "\\": "; ",
+        "quad": "\ue002",
+        "qquad": "\ue002",
+        "pm": "±",
+        "geq": " ≥ ",
+        "ge": " ≥ ",
         "{": "\ue000",
         "}": "\ue001",
     } | dict.fromkeys(_FRACTIONS, _fraction)

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from rlhf_losses.cli.argument_parser import ArgumentParser
 from rlhf_losses.cli.docstring import parse_docstring
+from rlhf_losses.cli.latex import inline_to_unicode
 from rlhf_losses.cli.tables import make_table, render_table, shorten_columns
 from rlhf_losses.errors import UnknownNameError, did_you_mean
 from rlhf_losses.feedback import FEEDBACK_TYPES, IMPLICIT_TYPES, Feedback
@@ -17,19 +18,30 @@ from rlhf_losses.hooks.contracts import LossClass
 from rlhf_losses.hooks.manager import BUILT_IN
 from rlhf_losses.losses.options import Expression
 
+WIDTH = 100
+"""Width of the table in characters, on a terminal and in a pipe."""
+
 Entry = RegistryEntry[LossClass]
 
 
-def run(argv: list[str], plugins: tuple[str, ...]) -> None:
-    """Print the losses as a table or as JSON."""
+def build_parser() -> ArgumentParser:
+    """Return the parser of the command."""
     parser = ArgumentParser(prog="rlhf-losses list", description="List all losses, built-in and from plugins.")
     parser.add_argument(
         "--feedback", metavar="TYPE", help="list only losses that accept this feedback type, e.g. pairs"
     )
     parser.add_argument("--json", action="store_true", help="print a JSON array with all details")
-    args = parser.parse(argv)
+    return parser
+
+
+def run(argv: list[str], plugins: tuple[str, ...]) -> None:
+    """Print the losses as a table or as JSON."""
+    args = build_parser().parse(argv)
     entries = filter_entries(loss_registry(plugins), args.feedback)
-    print(json.dumps([summarize(one) for one in entries], indent=2) if args.json else render_table(table(entries)))
+    if args.json:
+        print(json.dumps([summarize(one) for one in entries], indent=2))
+    else:
+        print(render_table(table(entries), width=WIDTH))
 
 
 def filter_entries(losses: LossRegistry, feedback_type: str | None) -> list[Entry]:
@@ -83,7 +95,7 @@ def summarize(entry: Entry) -> dict[str, Any]:
         "references": " ".join(docstring.sections.get("References", "").split()),
         "plugin": entry.plugin,
         "version": entry.version,
-        "summary": " ".join(docstring.summary.split()),
+        "summary": plain_summary(entry.cls),
     }
 
 
@@ -100,18 +112,21 @@ def convertible_types(cls: type[LossClass]) -> list[str]:
     return [one.__name__ for one in FEEDBACK_TYPES if one is not own and one.is_convertible_to(own)]
 
 
+def plain_summary(cls: type[LossClass]) -> str:
+    """Return the first paragraph of the documentation of a loss as plain text in one line."""
+    return inline_to_unicode(" ".join(parse_docstring(cls).summary.split())).replace("`", "")
+
+
 def table(entries: Iterable[Entry]) -> Table:
-    """Return one line per loss."""
+    """Return one line per loss; the plugin of a loss that is not built in is in brackets."""
     rows = [
         (
             entry.name,
             feedback_type_name(entry.cls),
-            entry.plugin if entry.plugin == BUILT_IN else f"{entry.plugin} {entry.version}",
-            ", ".join(convertible_types(entry.cls)) or "-",
-            ", ".join(entry.cls().active_properties().words()) or "-",
+            plain_summary(entry.cls) if entry.plugin == BUILT_IN else f"[{entry.plugin}] {plain_summary(entry.cls)}",
         )
         for entry in entries
     ]
-    made = make_table(rows, header=("NAME", "FEEDBACK", "PLUGIN", "ALSO ACCEPTS", "PROPERTIES"))
-    shorten_columns(made, (3, 4))
+    made = make_table(rows, header=("LOSS", "FEEDBACK", "DESCRIPTION"))
+    shorten_columns(made, (2,))
     return made

@@ -1,17 +1,19 @@
 """Entry point of the command `rlhf-losses`. `--help` imports no large package."""
 
 import argparse
+import contextlib
 import importlib
 import importlib.metadata
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError, plugin_files
 from rlhf_losses.cli.early_checks import check_names
 from rlhf_losses.cli.logging_setup import DEBUG, quiet
 from rlhf_losses.errors import RlhfLossesError, did_you_mean
 from rlhf_losses.optional_packages import require_packages
+from rlhf_losses.setting_names import command_flags
 
 COMMANDS = {
     "list": ("list_losses", "list all losses with their feedback types and properties"),
@@ -80,9 +82,21 @@ def run(argv: list[str]) -> int:
     if not {"-h", "--help"} & set(arguments):
         check_names(name, arguments)
     with quiet():
-        importlib.import_module(f"rlhf_losses.cli.{COMMANDS[name][0]}").run(arguments, plugins)
+        with loading(name):
+            command = importlib.import_module(f"rlhf_losses.cli.{COMMANDS[name][0]}")
+        with command_flags(command.build_parser().flags()):
+            command.run(arguments, plugins)
     sys.stdout.flush()
     return 0
+
+
+@contextlib.contextmanager
+def loading(name: str) -> Iterator[None]:
+    """Show on a terminal that a command is being loaded; importing torch and TRL takes seconds."""
+    from rich.console import Console
+
+    with Console(stderr=True).status(f"rlhf-losses {name}: loading …"):
+        yield
 
 
 def top_parser() -> ArgumentParser:
@@ -95,11 +109,6 @@ def top_parser() -> ArgumentParser:
         description="Reward models for TRL with any loss, and PPO on their scores.",
         epilog="\n".join(["commands:", *lines, "", "Run 'rlhf-losses COMMAND --help' for the arguments of a command."]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--plugin",
-        metavar="FILE",
-        help="Python file with losses, converters, score transforms or score estimates; repeatable",
     )
     parser.add_argument("--version", action="version", version=version())
     return parser

@@ -10,6 +10,7 @@ from rlhf_losses.cli import training_runs
 from rlhf_losses.cli.argument_parser import CommandLineError
 from rlhf_losses.cli.arguments import (
     ModelArguments,
+    Required,
     RewardDataArguments,
     TrainingParser,
     model_options,
@@ -23,13 +24,27 @@ from rlhf_losses.data import convert_dataset
 from rlhf_losses.errors import FeedbackMismatchError
 from rlhf_losses.files.splits import load_splits, select_split
 from rlhf_losses.files.table_reading import Rows
+from rlhf_losses.optional_packages import require_reporting
 from rlhf_losses.ppo import PPOConfig, PPOTrainer, scorer_on_base
 
 USAGE = "%(prog)s --model POLICY --reward_model MODEL --dataset PROMPTS --output_dir DIR [--config FILE] [...]"
 DESCRIPTION = """\
-Train a language model with PPO. The arguments are those of TRL's `trl grpo` and those of PPO. The most common ones are
---model, --reward_model, --dataset, --output_dir, --beta, --max_completion_length, --learning_rate and --max_steps.
-On several processes: accelerate launch -m rlhf_losses.cli.main ppo ..."""
+Train a language model with PPO. The arguments are those of TRL's `trl grpo` and those of PPO, also in the --config file
+(YAML). On several processes: accelerate launch -m rlhf_losses ppo ..."""
+
+REQUIRED = (
+    Required("model_name_or_path", "--model", "Qwen/Qwen3-0.6B"),
+    Required("reward_model_name_or_path", "--reward_model", "runs/reward-model"),
+    Required("dataset_name", "--dataset", "prompts.jsonl", alternative="datasets"),
+    Required("output_dir", "--output_dir", "runs/policy"),
+)
+
+MOST_USED = (
+    *(one.name for one in REQUIRED),
+    *("eval_dataset", "converter", "max_completion_length", "beta", "learning_rate", "max_steps"),
+    *("per_device_train_batch_size", "gradient_accumulation_steps", "num_iterations", "temperature", "use_peft"),
+    *("lora_r", "bf16", "save_steps", "logging_steps", "report_to", "resume_from_checkpoint", "seed"),
+)
 
 
 @dataclass
@@ -48,12 +63,17 @@ class PPOArguments(RewardDataArguments):
     )
 
 
+def build_parser() -> TrainingParser:
+    """Return the parser of the command."""
+    dataclasses = (PPOConfig, PPOArguments, RewardFunctionArguments, ModelArguments, trl.DatasetMixtureConfig)
+    return TrainingParser(dataclasses, "rlhf-losses ppo", USAGE, DESCRIPTION, MOST_USED, REQUIRED)
+
+
 def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     """Train a policy and save it merged."""
-    dataclasses = (PPOConfig, PPOArguments, RewardFunctionArguments, ModelArguments, trl.DatasetMixtureConfig)
-    parser = TrainingParser(dataclasses, "rlhf-losses ppo", USAGE, DESCRIPTION)
-    config, data, rewards, model, mixture = parser.read(argv)
-    name = training_runs.require_argument(model.model_name_or_path, "--model", "Qwen/Qwen3-0.6B")
+    config, data, rewards, model, mixture = build_parser().read(argv)
+    require_reporting(config.report_to)
+    name = str(model.model_name_or_path)
     require_attention(model.attn_implementation)
     checkpoint = training_runs.checkpoint_to_resume(config.output_dir, config.resume_from_checkpoint)
     models = [(name, "--model"), *((one, "--reward_model") for one in rewards.names), (data.critic, "--critic")]

@@ -5,14 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rlhf_losses.cli.training_runs import require_argument
 from rlhf_losses.errors import FeedbackMismatchError
 from rlhf_losses.files.splits import load_rows
 from rlhf_losses.ppo import StepMeanRewards, StepRewards
 from rlhf_losses.scoring import Ensemble, Scorer, fit_reference
 from rlhf_losses.scoring.ensemble import NOTATION
-
-EXAMPLE = "runs/reward-model"
 
 REWARD_AT: dict[str, Callable[[Any], Any]] = {
     "completion": lambda scorer: scorer,
@@ -64,8 +61,8 @@ class RewardFunctionArguments:
 
     @property
     def names(self) -> list[str]:
-        """Return the folders or Hub ids of the reward models, at least one."""
-        names = self.reward_model_name_or_path or [require_argument(None, "--reward_model", EXAMPLE)]
+        """Return the folders or Hub ids of the reward models."""
+        names = self.reward_model_name_or_path or []
         return [names] if isinstance(names, str) else names  # a --config file can have one name without a list
 
 

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
-from rlhf_losses.cli.argument_parser import CommandLineError
+from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError
 from rlhf_losses.cli.row_texts import TEXT_COLUMNS, Location, RowText, encode_text, row_texts
 from rlhf_losses.cli.scorer_arguments import (
     add_overlong_argument,
@@ -30,14 +30,19 @@ Result = dict[str, Any]
 """Score and estimate of a text, or a score of None and the problem."""
 
 
-def run(argv: list[str], plugins: tuple[str, ...]) -> None:
-    """Write one line per text."""
+def build_parser() -> ArgumentParser:
+    """Return the parser of the command."""
     parser = scorer_parser("rlhf-losses score", "Score texts with a reward model and write JSON Lines.")
     parser.add_argument("--output", metavar="FILE", help="output file (default: stdout)")
     add_transforms_argument(parser)
     add_overlong_argument(parser)
     parser.add_argument("--estimate", help="also write this score estimate, e.g. laplace; see rlhf-losses fit")
-    args = parser.parse(argv)
+    return parser
+
+
+def run(argv: list[str], plugins: tuple[str, ...]) -> None:
+    """Write one line per text."""
+    args = build_parser().parse(argv)
     rows = convert_dataset(selected_rows(args), args.converter, "texts", plugins)
     require_texts(rows.column_names, args.dataset)
     if args.output:

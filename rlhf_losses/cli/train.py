@@ -6,6 +6,7 @@ import trl
 
 from rlhf_losses.cli import training_runs
 from rlhf_losses.cli.arguments import (
+    Required,
     RewardDataArguments,
     RewardModelArguments,
     TrainingParser,
@@ -16,21 +17,41 @@ from rlhf_losses.cli.arguments import (
 from rlhf_losses.cli.dataset_loading import load_training_rows
 from rlhf_losses.data import convert_dataset
 from rlhf_losses.hooks import loss_registry
+from rlhf_losses.optional_packages import require_reporting
 from rlhf_losses.training import RewardConfig, RewardTrainer
 
 USAGE = "%(prog)s --model MODEL --dataset DATASET --loss LOSS --output_dir DIR [--config FILE] [...]"
 DESCRIPTION = """\
-Train a reward model. The arguments are those of TRL's `trl reward` and --loss. The most common ones are --model,
---dataset, --loss, --output_dir, --max_length, --learning_rate, --num_train_epochs and --per_device_train_batch_size.
-On several processes: accelerate launch -m rlhf_losses.cli.main train ..."""
+Train a reward model. The arguments are those of TRL's `trl reward` and a few more, also in the --config file (YAML).
+On several processes: accelerate launch -m rlhf_losses train ..."""
+
+REQUIRED = (
+    Required("model_name_or_path", "--model", "Qwen/Qwen3-0.6B"),
+    Required("dataset_name", "--dataset", "pairs.jsonl", alternative="datasets"),
+    Required("loss", "--loss", "bradley_terry"),
+    Required("output_dir", "--output_dir", "runs/reward-model"),
+)
+
+MOST_USED = (
+    *(one.name for one in REQUIRED),
+    *("eval_dataset", "converter", "max_length", "learning_rate", "num_train_epochs", "max_steps"),
+    *("per_device_train_batch_size", "gradient_accumulation_steps", "use_peft", "lora_r", "bf16", "eval_strategy"),
+    *("save_steps", "logging_steps", "report_to", "resume_from_checkpoint", "seed"),
+)
+
+
+def build_parser() -> TrainingParser:
+    """Return the parser of the command."""
+    dataclasses = (RewardConfig, RewardDataArguments, RewardModelArguments, trl.DatasetMixtureConfig)
+    return TrainingParser(dataclasses, "rlhf-losses train", USAGE, DESCRIPTION, MOST_USED, REQUIRED)
 
 
 def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     """Train a reward model and save it merged."""
-    dataclasses = (RewardConfig, RewardDataArguments, RewardModelArguments, trl.DatasetMixtureConfig)
-    config, data, model, mixture = TrainingParser(dataclasses, "rlhf-losses train", USAGE, DESCRIPTION).read(argv)
+    config, data, model, mixture = build_parser().read(argv)
     loss = loss_registry(plugins).parse(config.loss)
-    name = training_runs.require_argument(model.model_name_or_path, "--model", "Qwen/Qwen3-0.6B")
+    require_reporting(config.report_to)
+    name = str(model.model_name_or_path)
     quantization = quantization_of(model)
     require_attention(model.attn_implementation)
     checkpoint = training_runs.checkpoint_to_resume(config.output_dir, config.resume_from_checkpoint)

@@ -17,26 +17,11 @@ from rlhf_losses.cli.argument_parser import CommandLineError
 from rlhf_losses.cli.logging_setup import DEBUG
 from rlhf_losses.cli.model_paths import nearest_folder, require_model_path
 from rlhf_losses.errors import OutputExistsError, RlhfLossesError
+from rlhf_losses.setting_names import has_flag, setting
 
 RESUME = "--resume_from_checkpoint"
 RUN_FILES = ("config.json", "model.safetensors", "model.safetensors.index.json", "adapter_config.json")
 """Files of a finished run. An unfinished run has folders named checkpoint-*."""
-
-
-def require_argument(value: str | None, flag: str, example: str) -> str:
-    """Return the value of a required argument.
-
-    Args:
-        value: the value, or None.
-        flag: its flag.
-        example: a value for the message.
-
-    Raises:
-        CommandLineError: there is no value.
-    """
-    if not value:
-        raise CommandLineError(f"{flag} is missing, but this command needs it. Add for example {flag} {example}.")
-    return value
 
 
 def require_model(name: str, flag: str, **options: Any) -> None:
@@ -103,7 +88,8 @@ def refuse_earlier_run(output_dir: str) -> None:
     checkpoint = get_last_checkpoint(output_dir) if folder.is_dir() else None
     found = [Path(checkpoint).name] if checkpoint else [file for file in RUN_FILES if (folder / file).exists()]
     if found:
-        resume = f"Resume it with {RESUME}, or use" if checkpoint else "Use"
+        can_resume = checkpoint is not None and has_flag("resume_from_checkpoint")
+        resume = f"Resume it with {setting('resume_from_checkpoint')}, or use" if can_resume else "Use"
         raise OutputExistsError(
             f"'{output_dir}' contains an earlier run ({found[0]}), which would be overwritten. "
             f"{resume} another folder: --output_dir {folder.with_name(folder.name + '-2')}."

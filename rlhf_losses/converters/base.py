@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from rlhf_losses.errors import InvalidFeedbackError, RlhfLossesError
 from rlhf_losses.feedback.base import Row
+from rlhf_losses.setting_names import setting
 
 
 class DatasetConverter(ABC):
@@ -40,7 +41,7 @@ class DatasetConverter(ABC):
 
     @classmethod
     def name(cls) -> str:
-        """Return the name for `--converter`: the class name in snake case.
+        """Return the name for the argument `converter`: the class name in snake case.
 
         Examples:
             >>> DatasetConverter.name()
@@ -103,5 +104,5 @@ class DatasetConverter(ABC):
             raise InvalidFeedbackError(
                 f"Row {row_number} of {dataset_name} cannot be converted by {self.name()}: {type(error).__name__}: "
                 f"{error}. Fix the row (the format is documented at {self.source}) or choose another converter, for "
-                "example --converter native."
+                f"example {setting('converter', 'native')}."
             ) from error

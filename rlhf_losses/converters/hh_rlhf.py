@@ -3,6 +3,7 @@
 from rlhf_losses.converters.base import DatasetConverter
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback.base import Row
+from rlhf_losses.setting_names import setting
 
 HUMAN, ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
 
@@ -32,7 +33,7 @@ class HhRlhf(DatasetConverter):
             raise InvalidFeedbackError(
                 "The transcripts have no common beginning that ends with an assistant turn, so the prompt cannot be "
                 "separated from the answers. Drop the row, or use the transcripts as whole texts with "
-                "--converter native."
+                f"{setting('converter', 'native')}."
             )
         end = last_turn + len(ASSISTANT)
         return [{**row, "prompt": chosen[:end], "chosen": chosen[end:], "rejected": rejected[end:]}]

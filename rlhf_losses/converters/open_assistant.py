@@ -52,7 +52,7 @@ def _conversation(last: Any, messages: Mapping[Any, Row]) -> Messages:
         if last not in messages:
             raise InvalidFeedbackError(
                 f"The message {last} is an ancestor of ranked answers, but the dataset has no row with this "
-                "message_id. Pass whole conversation trees; --max_rows may have cut one."
+                "message_id. Pass whole conversation trees, without a limit on the number of rows."
             )
         conversation = single_message(ROLES[messages[last]["role"]], messages[last]["text"]) + conversation
         last = messages[last]["parent_id"]

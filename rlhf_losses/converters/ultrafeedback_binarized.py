@@ -4,6 +4,7 @@ from rlhf_losses.converters.base import DatasetConverter
 from rlhf_losses.converters.messages import split_common_prefix
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback.base import Row
+from rlhf_losses.setting_names import setting
 
 
 class UltrafeedbackBinarized(DatasetConverter):
@@ -31,7 +32,7 @@ class UltrafeedbackBinarized(DatasetConverter):
         if None in ratings:
             raise InvalidFeedbackError(
                 f"The ratings are {ratings[0]} and {ratings[1]}; a comparison needs both. Complete the row, or use "
-                "the pair without ratings with --converter native."
+                f"the pair without ratings with {setting('converter', 'native')}."
             )
         prompt, *answers = split_common_prefix(row["chosen"], row["rejected"])
         return [{"prompt": prompt, "completions": answers, "ratings": ratings}]

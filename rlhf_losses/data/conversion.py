@@ -10,12 +10,14 @@ from datasets import Dataset, IterableDataset
 from rlhf_losses.converters import DatasetConverter, Native
 from rlhf_losses.data.annotator_columns import find_annotator_column
 from rlhf_losses.data.dataset import AnyDataset, column_names
+from rlhf_losses.data.dataset_argument import require_dataset
 from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback import feedback_types_in_columns
 from rlhf_losses.feedback.base import Row
 from rlhf_losses.files.media_columns import without_media
 from rlhf_losses.hooks.registry import converter_registry
+from rlhf_losses.setting_names import setting
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +43,7 @@ def convert_dataset(
         A dataset, or a stream if `dataset` is one.
 
     Raises:
+        InvalidArgumentError: not a dataset.
         InvalidFeedbackError: a row cannot be converted, or no row has feedback.
         UnknownNameError: no converter has that name.
         FeedbackMismatchError: several converters match the dataset.
@@ -52,6 +55,7 @@ def convert_dataset(
         >>> convert_dataset(data)[0]["chosen"]
         ' 4'
     """
+    require_dataset(dataset)
     dataset = without_media(dataset, name)
     registry = converter_registry(plugin_files)
     chosen = registry.detect(*islice(dataset, DETECTION_ROWS)) if converter is None else registry.lookup(converter)()
@@ -73,7 +77,7 @@ def _convert(converter: DatasetConverter, dataset: AnyDataset, name: str) -> Any
     if not rows:
         raise InvalidFeedbackError(
             f"{converter.name()} found no feedback in the {len(dataset)} rows of {name}. "
-            "Choose another converter, for example --converter native."
+            f"Choose another converter, for example {setting('converter', 'native')}."
         )
     columns = dict.fromkeys(column for row in rows for column in row)
     return Dataset.from_dict({column: [row.get(column) for row in rows] for column in columns})

@@ -7,13 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 from datasets import Dataset, IterableDataset
 from torch.utils.data import get_worker_info
 
+from rlhf_losses.argument_checks import require_choice
 from rlhf_losses.data.answers import row_answers
 from rlhf_losses.data.chat_messages import is_blank
+from rlhf_losses.data.dataset_argument import require_dataset
 from rlhf_losses.data.rows import (
     FEEDBACK_TYPE_BY_NAME,
     EncodedRow,
@@ -39,6 +41,7 @@ from rlhf_losses.feedback.base import Answer, Row
 from rlhf_losses.files.columns import suggest_columns
 from rlhf_losses.hooks import loss_registry
 from rlhf_losses.losses import AnyLoss, Objective
+from rlhf_losses.setting_names import setting
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +71,9 @@ class LengthLimit:
     source: str
     overlong: Overlong = "drop"
 
+    def __post_init__(self) -> None:
+        require_choice(self.overlong, get_args(Overlong), "overlong")
+
     def exceeded_by(self, length: int) -> bool:
         """Return whether a text of `length` tokens is too long."""
         return self.tokens is not None and length > self.tokens
@@ -75,6 +81,7 @@ class LengthLimit:
 
 def column_names(dataset: AnyDataset) -> list[str]:
     """Return the columns of a dataset; a stream without column names is read up to its first row."""
+    require_dataset(dataset)
     if dataset.column_names is not None:
         return list(dataset.column_names)
     return list(next(iter(dataset), {}))
@@ -219,7 +226,7 @@ def prepare(
     if not kept:
         raise InvalidFeedbackError(
             f"No row of {name} is left: {len(lengths)} of {len(lengths)} have a text longer than {limit.tokens} tokens "
-            f"({limit.source}). Truncate prompts with --overlong truncate_prompt, or raise the limit."
+            f"({limit.source}). Truncate prompts with {setting('overlong', 'truncate_prompt')}, or raise the limit."
         )
     return encoded if len(kept) == len(encoded) else encoded.select(kept)
 
@@ -339,12 +346,13 @@ def _report_dropped(lengths: Sequence[int], limit: LengthLimit, name: str) -> No
     )
     if limit.overlong == "error":
         raise InvalidFeedbackError(
-            f"{found} Drop them with --overlong drop, or truncate prompts with --overlong truncate_prompt."
+            f"{found} Drop them with {setting('overlong', 'drop')}, or truncate prompts with "
+            f"{setting('overlong', 'truncate_prompt')}."
         )
     advice = (
         "Their answers alone are too long."
         if limit.overlong == "truncate_prompt"
-        else "To truncate their prompts instead: --overlong truncate_prompt."
+        else f"To truncate their prompts instead: {setting('overlong', 'truncate_prompt')}."
     )
     logger.warning("%s They are dropped. %s", found, advice)
 
@@ -365,9 +373,9 @@ def _describe_columns(columns: Sequence[str], found: FeedbackTypes) -> str:
         alternatives = "; ".join(" + ".join(feedback_type.columns[0]) for feedback_type in FEEDBACK_TYPES)
         return (
             f"{listed} no known feedback. Rename the columns to one of: {alternatives} (each with prompt), for example "
-            f"with --columns {suggest_columns(columns)}. Well-known formats are converted with --converter NAME, and "
-            "others with a converter in --plugin FILE. In Python: rlhf_losses.rename_columns and "
-            "rlhf_losses.convert_dataset."
+            f"with {setting('columns', suggest_columns(columns), python='rlhf_losses.rename_columns')}. Well-known "
+            f"formats are converted with {setting('converter', 'NAME', python='rlhf_losses.convert_dataset')}, and "
+            f"others with a converter in {setting('plugin', 'FILE.py', python='plugin_files')}."
         )
     entries = [entry for feedback_type in found for entry in loss_registry().for_feedback(feedback_type)]
     fitting = list(dict.fromkeys(entry.name for entry in entries if entry.cls().uses_labels))

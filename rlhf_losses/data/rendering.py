@@ -17,6 +17,7 @@ from rlhf_losses.data.segmentation import join_segments, locate_segments
 from rlhf_losses.data.template_arguments import has_variable
 from rlhf_losses.errors import InvalidFeedbackError, UnsupportedModelError
 from rlhf_losses.feedback.base import Answer, Messages
+from rlhf_losses.setting_names import has_flag, setting
 
 PLACEHOLDER = "\ue000"
 """Content with which a template is rendered to find the text around the content. It occurs in no real text."""
@@ -64,6 +65,13 @@ def render(answer: Answer, tokenizer: PreTrainedTokenizerBase, separator: str = 
     return Rendered(prompt + "".join(parts), len(prompt), _part_ends(len(prompt), parts), special_tokens=True)
 
 
+def _add_chat_template() -> str:
+    """Return the remedy for a missing chat template."""
+    if has_flag("chat_template_path"):
+        return f"Give one with {setting('chat_template_path', 'FILE.jinja')}."
+    return "Set tokenizer.chat_template, or save the template as chat_template.jinja in the folder of the model."
+
+
 @dataclass(frozen=True)
 class ChatTemplate:
     """The chat template of a tokenizer, with the arguments of one row.
@@ -86,7 +94,7 @@ class ChatTemplate:
         if not self.tokenizer.chat_template and "chat_template" not in self.arguments:
             raise UnsupportedModelError(
                 "The data are conversations, but the tokenizer has no chat template to render them. "
-                "Give one with --chat_template_path FILE.jinja, or set tokenizer.chat_template."
+                f"{_add_chat_template()}"
             )
 
     def render(self, messages: Messages, generation_prompt: bool = False) -> str:

@@ -8,6 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from rlhf_losses.data.rendering import Rendered
 from rlhf_losses.errors import UnsupportedModelError
+from rlhf_losses.setting_names import setting
 
 logger = logging.getLogger(__name__)
 
@@ -135,7 +136,8 @@ def configure_special_tokens(
     if tokenizer.eos_token is None and not adds_final_token(tokenizer):
         raise UnsupportedModelError(
             "The tokenizer has no EOS token, so nothing marks the end of a text, where its score is computed. "
-            f"Name a token with --eos_token TOKEN, for example {_suggestions(tokenizer, EOS_TOKEN_HINTS)}."
+            f"Name a token with {setting('eos_token', 'TOKEN')}, for example "
+            f"{_suggestions(tokenizer, EOS_TOKEN_HINTS)}."
         )
     if tokenizer.pad_token_id is not None and tokenizer.pad_token_id != tokenizer.eos_token_id:
         return
@@ -146,13 +148,13 @@ def configure_special_tokens(
             f"The tokenizer has {found}. A sequence classifier uses the score at the last token that is not padding, "
             "so it would skip the EOS token and use an untrained position, and no other token of the vocabulary is "
             "safe. Add a token and its embedding: tokenizer.add_special_tokens({'pad_token': '<pad>'}) and "
-            "--resize_embeddings (or RewardConfig(resize_embeddings=True))."
+            f"{setting('resize_embeddings', 'true', python='resize_embeddings=True')}."
         )
     tokenizer.add_special_tokens({"pad_token": chosen})
     logger.warning(
         "The tokenizer has %s. A sequence classifier uses the score at the last token that is not padding, so '%s' "
-        "(id %d), which ends no text, is used for padding. Choose another token with --pad_token TOKEN.",
-        found, chosen, tokenizer.pad_token_id,
+        "(id %d), which ends no text, is used for padding. Choose another token with %s.",
+        found, chosen, tokenizer.pad_token_id, setting("pad_token", "TOKEN"),
     )  # fmt: skip
 
 

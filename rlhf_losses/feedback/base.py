@@ -257,7 +257,12 @@ def _to_float(column: str, value: Any) -> float:
 
 
 def _as_vector(owner: str, name: str, value: Any, dtype: torch.dtype) -> Tensor:
-    tensor = torch.as_tensor(value, dtype=dtype)
+    try:
+        tensor = torch.as_tensor(value, dtype=dtype)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidFeedbackError(
+            f"{owner} received {name}={value!r:.60}, which is no vector of numbers: {error}. Pass a list of numbers."
+        ) from error
     if tensor.ndim != 1:
         # A column of margins would broadcast against a vector of score differences to a matrix, without an error.
         is_column = tensor.numel() == max(tensor.shape, default=1)

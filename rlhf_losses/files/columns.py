@@ -10,6 +10,7 @@ from datasets import Dataset, Features, IterableDataset, List
 
 from rlhf_losses.errors import InvalidSettingError, UnreadableDatasetError, did_you_mean
 from rlhf_losses.feedback import FEEDBACK_TYPES
+from rlhf_losses.setting_names import setting
 
 logger = logging.getLogger(__name__)
 
@@ -148,11 +149,15 @@ def _similarity(new: str, old: str) -> float:
     return difflib.SequenceMatcher(None, new, old.lower()).ratio()
 
 
+RENAMING = "rename_columns(dataset, {'NEW': 'OLD'})"
+"""How Python writes the setting `columns`."""
+
+
 def _require_column(old: str, names: Sequence[str], name: str) -> None:
     if _head(old, names) not in names:
         raise UnreadableDatasetError(
             f"The columns of {name} are {', '.join(names)}, and none is '{old}'.{did_you_mean(old, names)} Correct the "
-            "renaming: --columns NEW=OLD."
+            f"renaming: {setting('columns', 'NEW=OLD', python=RENAMING)}."
         )
 
 
@@ -187,7 +192,7 @@ def _value_at(value: Any, path: Sequence[str], place: str) -> Any:
         keys = f"the keys {', '.join(known)}" if known else "no keys"
         raise UnreadableDatasetError(
             f"{place.capitalize()} has {keys} where '{key}' should be.{did_you_mean(key, known)} Correct the renaming: "
-            "--columns NEW=OLD."
+            f"{setting('columns', 'NEW=OLD', python=RENAMING)}."
         )
     return _value_at(known[key], rest, place)
 

@@ -201,8 +201,7 @@ def _require_dataset(folder: Path) -> None:
     files = [str(file) for file in folder.rglob("*") if file.name not in FILES_OF_FOLDERS and file.is_file()]
     if model := next((name for name in ("config.json", "adapter_config.json") if (folder / name).is_file()), None):
         raise UnreadableDatasetError(
-            f"The folder '{folder}' contains a model ({model}), not a dataset. "
-            "Pass datasets with --dataset and models with --model."
+            f"The folder '{folder}' contains a model ({model}), not a dataset. Give the folder of a dataset."
         )
     if (folder / "README.md").is_file():
         return
@@ -211,7 +210,7 @@ def _require_dataset(folder: Path) -> None:
     elif not any(map(is_archive, files)):
         raise UnreadableDatasetError(
             f"The folder '{folder}' has no dataset: neither one from save_to_disk nor files that end in "
-            f"{', '.join(FORMATS)}. Give another folder or file with --dataset."
+            f"{', '.join(FORMATS)}. Give another folder or file."
         )
 
 

@@ -84,11 +84,11 @@ def load_file(path: Path) -> ModuleType:
         PluginError: there is no such file, it is not Python, or its import fails.
     """
     if not path.is_file():
-        raise PluginError(f"There is no plugin file '{path}'. Give the path of a Python file: --plugin ./my_loss.py.")
+        raise PluginError(f"There is no plugin file '{path}'. Give the path of a file that ends in .py.")
     name = f"rlhf_losses_plugin_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise PluginError(f"'{path}' is not a Python file. Give a file that ends in .py: --plugin ./my_loss.py.")
+        raise PluginError(f"'{path}' is not a Python file. Give a file that ends in .py.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:

@@ -9,20 +9,32 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import pluggy
 
+from rlhf_losses.argument_checks import describe_type, require_instance
 from rlhf_losses.converters import DatasetConverter, Native
-from rlhf_losses.errors import FeedbackMismatchError, PluginError, UnknownNameError, did_you_mean
+from rlhf_losses.errors import (
+    FeedbackMismatchError,
+    InvalidArgumentError,
+    InvalidLossError,
+    PluginError,
+    UnknownNameError,
+    did_you_mean,
+)
 from rlhf_losses.feedback import IMPLICIT_TYPES, Feedback
 from rlhf_losses.feedback.base import Row
 from rlhf_losses.hooks.contracts import CONVERTERS, ESTIMATES, LOSSES, TRANSFORMS, Contract, LossClass
 from rlhf_losses.hooks.manager import BLOCK, BUILT_IN, build_manager
 from rlhf_losses.hooks.specs import PROJECT
-from rlhf_losses.losses.base import AnyLoss
+from rlhf_losses.losses.base import AnyLoss, Loss, Objective
 from rlhf_losses.losses.parser import parse, parse_call
+from rlhf_losses.setting_names import setting
 from rlhf_losses.transforms import ScoreEstimate, ScoreTransform, TransformPipeline, parse_transforms
+
+PLUGIN_FILES = "plugin_files=['FILE.py']"
+"""How Python writes the setting `--plugin`."""
 
 
 class Named(Protocol):
-    """A class with a `name()`, by which strings such as the value of `--loss` refer to it."""
+    """A class with a `name()`, by which strings such as the value of `loss` refer to it."""
 
     @classmethod
     def name(cls) -> str:
@@ -37,7 +49,7 @@ class RegistryEntry(Generic[T]):
     """One class of a registry.
 
     Attributes:
-        name: name of the class in strings such as the value of `--loss`, in snake case.
+        name: name of the class in strings such as the value of `loss`, in snake case.
         cls: the class.
         plugin: name of the plugin that provides it.
         version: version of the distribution of the plugin, or `file` for a plugin file.
@@ -82,18 +94,24 @@ class Registry(Mapping[str, type[T]]):
     def __len__(self) -> int:
         return len(self.entries)
 
+    def __repr__(self) -> str:
+        """Return all names."""
+        return f"<{type(self).__name__} of {len(self)}: {', '.join(self)}>"
+
     def lookup(self, name: str) -> type[T]:
         """Return the class with a name.
 
         Raises:
             UnknownNameError: no plugin provides it; the message contains the nearest name and all names.
         """
+        require_instance(name, str, "name", f"the name of a {self.contract.label}", "Pass a string.")
         if name not in self:
             label = self.contract.label
             known = f"Known names: {', '.join(self)}." if self else f"No installed plugin provides a {label}."
             raise UnknownNameError(
                 f"Unknown {label} '{name}'.{did_you_mean(name, self)} {known} "
-                "Correct the name, install the plugin that provides it, or add --plugin FILE.py."
+                "Correct the name, install the plugin that provides it, or add its file: "
+                f"{setting('plugin', 'FILE.py', python=PLUGIN_FILES)}."
             )
         return self[name]
 
@@ -170,7 +188,7 @@ class ConverterRegistry(Registry[DatasetConverter]):
             columns = dict.fromkeys(name for row in rows for name in row)
             raise FeedbackMismatchError(
                 f"The columns {', '.join(columns)} match several converters: {', '.join(names)}. "
-                f"Choose one, for example --converter {names[0]}."
+                f"Choose one, for example {setting('converter', names[0])}."
             )
         return matching[0] if matching else Native()
 
@@ -275,6 +293,34 @@ def parse_loss(text: str) -> AnyLoss:
     return loss_registry().parse(text)
 
 
+def as_loss(loss: AnyLoss | str) -> AnyLoss:
+    """Return a loss or an objective, or the one that a string describes.
+
+    Args:
+        loss: a loss, an objective, or the string form of one.
+
+    Raises:
+        UnknownNameError: the string contains an unknown loss or option.
+        InvalidLossError: neither a loss nor the string form of one.
+
+    Examples:
+        >>> str(as_loss("bradley_terry + 0.01 * centering"))
+        'bradley_terry + 0.01 * centering'
+    """
+    if isinstance(loss, Loss | Objective):
+        return loss
+    if isinstance(loss, str):
+        return parse_loss(loss)
+    if isinstance(loss, type) and issubclass(loss, Loss | Objective):
+        raise InvalidLossError(
+            f"`loss` is the class {loss.__name__}, but a run needs one loss with its options. Pass {loss.__name__}()."
+        )
+    raise InvalidLossError(
+        f"`loss` {describe_type(loss)}, but it must be a loss or a string. Pass a loss of rlhf_losses, a string such "
+        "as 'bradley_terry', or an instance of your own subclass of Loss."
+    )
+
+
 class _Plugins:
     """The registries of one set of plugins, each built on first use."""
 
@@ -299,6 +345,11 @@ class _Plugins:
 
 
 def _plugins(plugin_files: Iterable[str | Path]) -> _Plugins:
+    if isinstance(plugin_files, str | Path):
+        raise InvalidArgumentError(
+            f"`plugin_files` {describe_type(plugin_files)}, but it must be a list of files. "
+            f"Pass plugin_files=['{plugin_files}']."
+        )
     return _load_plugins(tuple(str(Path(file)) for file in plugin_files))
 
 

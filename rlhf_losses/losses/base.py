@@ -6,9 +6,11 @@ does not average. An objective is a weighted sum of losses, which a trainer mini
     objective = (bradley_terry + 0.01 * centering).as_objective()
 """
 
+import functools
+import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_
@@ -17,7 +19,8 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, cast, get_args, g
 import torch
 from torch import Tensor
 
-from rlhf_losses.errors import InvalidFeedbackError, InvalidLossError, PluginError
+from rlhf_losses.argument_checks import describe_type, require_instance
+from rlhf_losses.errors import InvalidArgumentError, InvalidFeedbackError, InvalidLossError, PluginError
 from rlhf_losses.feedback import Feedback, Steps
 from rlhf_losses.losses.options import Expression
 from rlhf_losses.losses.properties import HOMOGENEOUS, PROPER, LossProperty
@@ -32,6 +35,30 @@ _PRESERVED_BY_SUMS = ~(PROPER | HOMOGENEOUS)
 """Properties that a sum has if all its terms have them. The exponentials of a sum of negative log-likelihoods do not
 add up to a constant, and terms may be homogeneous of different degrees."""
 
+C = TypeVar("C", bound=Callable[..., Any])
+
+
+def explains_calls(call: C) -> C:
+    """Decorate `__call__` so that arguments other than scores and feedback raise `InvalidArgumentError`."""
+    signature = inspect.signature(call)
+
+    @functools.wraps(call)
+    def checked(self: Any, *args: Any, **options: Any) -> Any:
+        try:
+            signature.bind(self, *args, **options)
+        except TypeError as error:
+            options_written = ", ".join(f"{name}={value!r}" for name, value in options.items())
+            constructed = (
+                f"it: {type(self).__name__}({options_written})" if isinstance(self, Expression) else "its terms"
+            )
+            raise InvalidArgumentError(
+                f"'{self}' was called with other arguments than scores and their feedback: {error}. A loss is called "
+                f"as loss(scores, feedback). To set options, construct {constructed}."
+            ) from error
+        return call(self, *args, **options)
+
+    return cast(C, checked)
+
 
 class LossExpression(ABC):
     """Base class of losses and objectives: the operands of `+` and of multiplication by a number."""
@@ -41,9 +68,18 @@ class LossExpression(ABC):
         """Return the equivalent objective."""
 
     def __add__(self, other: "LossExpression") -> "WeightedSum":
+        _refuse_term(other)
         if not isinstance(other, LossExpression):
             return NotImplemented
         return WeightedSum((*_summands(self), *_summands(other)))
+
+    def __radd__(self, other: object) -> "AnyLoss":
+        """Return the sum; `sum(losses)` starts with 0."""
+        if other == 0:
+            assert isinstance(self, Loss | Objective)
+            return self
+        _refuse_term(other)
+        return NotImplemented
 
     def __mul__(self, weight: float) -> "AnyLoss":
         if not isinstance(weight, int | float):
@@ -156,16 +192,23 @@ class Loss(Expression, LossExpression, Generic[F]):
             Values of shape (items), in float32 or float64.
 
         Raises:
-            InvalidFeedbackError: the scores are not a vector.
+            InvalidArgumentError: the scores are not a tensor, or `feedback` is not feedback.
+            InvalidFeedbackError: the scores are not a vector, or feedback contains positions outside it.
             FeedbackMismatchError: the feedback does not convert to `feedback_type`.
             PluginError: `forward` returned a tensor of another shape.
         """
         require_vector(scores)
         scores, own = at_least_float32(scores), self._converted(feedback)
-        values = self.forward(scores, own, {**self.initial_parameters(scores), **(parameters or {})})
+        all_parameters = {**self.initial_parameters(scores), **(parameters or {})}
+        try:
+            values = self.forward(scores, own, all_parameters)
+        except IndexError:
+            _require_positions(own, len(scores))
+            raise
         self._require_one_value_per_item(values, scores, own)
         return values
 
+    @explains_calls
     def __call__(self, scores: Scores, feedback: Feedback, parameters: Parameters | None = None) -> Scalar:
         """Return the mean of `per_item_loss` over items; 0 without items."""
         values = self.per_item_loss(scores, feedback, parameters)
@@ -176,6 +219,9 @@ class Loss(Expression, LossExpression, Generic[F]):
         return WeightedSum((Summand(1.0, self),))
 
     def _converted(self, feedback: Feedback) -> F:
+        own = self.feedback_type.__name__ if self.feedback_type.columns else "Pairs"
+        remedy = f"Construct it from positions in the scores, see help(rlhf_losses.{own})."
+        require_instance(feedback, Feedback, "feedback", f"feedback such as {own}", remedy)
         return cast(F, feedback.convert_to(self.feedback_type))
 
     def _require_one_value_per_item(self, values: Tensor, scores: Scores, feedback: F) -> None:
@@ -242,6 +288,7 @@ class Objective(LossExpression):
         for term in self.terms:
             term.loss.check(feedback)
 
+    @explains_calls
     def __call__(self, scores: Scores, feedback: Feedback, parameters: Sequence[Parameters] | None = None) -> Scalar:
         """Return the weighted sum of the mean of each term over its items.
 
@@ -295,6 +342,9 @@ class WeightedSum(Objective):
     def __str__(self) -> str:
         return " + ".join(map(str, self.summands))
 
+    def __repr__(self) -> str:
+        return f"WeightedSum('{self}')"
+
 
 @dataclass(frozen=True)
 class NamedObjective(Expression, Objective):
@@ -329,11 +379,28 @@ def at_least_float32(scores: Scores) -> Scores:
 
 def require_vector(scores: Tensor) -> None:
     """Raise `InvalidFeedbackError` unless scores are a vector; a column of shape (n, 1) would broadcast to (n, n)."""
+    require_instance(scores, Tensor, "scores", "a tensor", "Pass torch.tensor(scores).")
     if scores.ndim != 1:
         is_column = scores.numel() == max(scores.shape, default=1)
         raise InvalidFeedbackError(
             f"Scores have the shape {tuple(scores.shape)}, but feedback contains positions in a vector. "
             f"Pass {'scores.reshape(-1)' if is_column else 'one score per text'}."
+        )
+
+
+def _refuse_term(term: object) -> None:
+    """Raise `InvalidArgumentError` if a term of a sum is a string or a class in place of a loss."""
+    if isinstance(term, str | type):
+        written = f"parse_loss({term!r})" if isinstance(term, str) else f"{term.__name__}()"
+        raise InvalidArgumentError(f"A term of the sum {describe_type(term)}, but terms are losses. Write {written}.")
+
+
+def _require_positions(feedback: Feedback, count: int) -> None:
+    """Raise `InvalidFeedbackError` if feedback contains positions outside a vector of scores."""
+    if feedback.score_count() > count:
+        raise InvalidFeedbackError(
+            f"{type(feedback).__name__} contains the position {feedback.score_count() - 1}, but there are {count} "
+            "scores, with positions from 0. Correct the positions, or pass one score per text."
         )
 
 

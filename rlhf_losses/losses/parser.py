@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
 
+from rlhf_losses.argument_checks import require_instance
 from rlhf_losses.errors import InvalidLossError, RlhfLossesError, UnknownNameError, did_you_mean
 from rlhf_losses.losses.base import AnyLoss, Loss, LossExpression, NamedObjective
 from rlhf_losses.losses.options import Expression
@@ -36,6 +37,7 @@ def parse(text: str, losses: LossClasses) -> AnyLoss:
         >>> print(parse("2 * (bradley_terry + 0.5*centering)", {"bradley_terry": BradleyTerry, "centering": Centering}))
         2 * bradley_terry + centering
     """
+    _require_text(text)
     if len(text) > _MAX_LENGTH:
         raise InvalidLossError(
             f"The string form of the loss has {len(text)} characters, but the limit is {_MAX_LENGTH}. Shorten it."
@@ -65,6 +67,7 @@ def parse_call(text: str, classes: Mapping[str, type[E]]) -> E:
         >>> parse_call("hinge(margin=2.0)", {"hinge": Hinge}).margin
         2.0
     """
+    _require_text(text)
     try:
         found: E = _call(ast.parse(text.strip(), mode="eval").body, classes)
         return found
@@ -73,6 +76,11 @@ def parse_call(text: str, classes: Mapping[str, type[E]]) -> E:
             f"'{text[:_MAX_LENGTH]}' is not a name with options. Write a name and keyword options in parentheses, for "
             f"example '{next(iter(classes), 'hinge')}(...)'."
         ) from None
+
+
+def _require_text(text: Any) -> None:
+    remedy = "Pass a string such as 'bradley_terry'; an object needs no parsing."
+    require_instance(text, str, "text", "a string", remedy)
 
 
 def _loss(node: ast.expr, losses: Classes) -> AnyLoss:

@@ -9,6 +9,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from rlhf_losses.errors import InvalidSettingError, UnsupportedModelError
+from rlhf_losses.setting_names import setting
 
 
 def count_embeddings(model: Any) -> int | None:
@@ -129,6 +130,7 @@ def _without_embedding(
     return UnsupportedModelError(
         f"{text[:1].upper() + text[1:] if text else 'A text'} has {named}, for which '{source}' has no embedding: the "
         f"model has {count} embeddings, and the tokenizer has {len(tokenizer)} tokens. Use the tokenizer of the model, "
-        "or add embeddings: in training with --resize_embeddings (RewardConfig(resize_embeddings=True)), else with "
+        "or add embeddings: in training with "
+        f"{setting('resize_embeddings', 'true', python='resize_embeddings=True')}, else with "
         "model.resize_token_embeddings(len(tokenizer)) before the model is saved."
     )

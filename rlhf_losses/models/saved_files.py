@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerBase, Trainer
 
 from rlhf_losses.errors import InvalidSettingError
 from rlhf_losses.models.peft import merge_adapters
+from rlhf_losses.setting_names import setting
 
 ADAPTER_FILES = (ADAPTER_CONFIG, SAFETENSORS_WEIGHTS_NAME, WEIGHTS_NAME)
 """Files of an adapter."""
@@ -100,7 +101,8 @@ def require_other_folder(model: Any, folder: Path) -> None:
     if base is not None and Path(base).resolve() == folder.resolve():
         raise InvalidSettingError(
             f"'{folder}' has the base model of the adapters, so saving into it would change the model that every "
-            "checkpoint loads. Choose another folder: --output_dir FOLDER, or trainer.save_merged(FOLDER)."
+            "checkpoint loads. Choose another folder: "
+            f"{setting('output_dir', 'FOLDER')}, or trainer.save_merged(FOLDER)."
         )
 
 

@@ -20,6 +20,7 @@ from rlhf_losses.errors import InvalidFeedbackError, InvalidSettingError, Unsupp
 from rlhf_losses.feedback.base import Answer, Messages
 from rlhf_losses.scoring.ensemble import Ensemble
 from rlhf_losses.scoring.scorer import Scorer
+from rlhf_losses.setting_names import setting
 
 Text = str | Messages
 
@@ -208,12 +209,19 @@ def _with_segmentation(scorer: Any, segmentation: str | None) -> Scorer:
     if segmentation is None:
         raise UnsupportedModelError(
             f"'{scorer.__name__}' was trained on whole texts, so its scores inside a text are not meaningful. "
-            "Train a reward model with a stepwise loss, like --loss segment_hinge, or omit --reward_at to score whole "
-            'completions. In Python, segmentation="sentences" scores the sentences with this model anyway.'
+            "Train a reward model with a stepwise loss such as segment_hinge, or score whole completions: "
+            f"{_score_whole_completions()}. "
+            'In Python, segmentation="sentences" scores the sentences with this model anyway.'
         )
     copied: Scorer = copy(scorer)
     copied.metadata = replace(scorer.metadata, segmentation=segmentation)
     return copied
+
+
+def _score_whole_completions() -> str:
+    """Return how to score whole completions instead of steps."""
+    flag = setting("reward_at", "completion", python="the scorer itself as the reward function")
+    return f"use {flag}"
 
 
 def _require_same_segmentation(scorers: Sequence[Scorer]) -> None:
@@ -222,7 +230,7 @@ def _require_same_segmentation(scorers: Sequence[Scorer]) -> None:
         raise InvalidSettingError(
             "The members of the ensemble have different segmentations "
             f"({', '.join(f'{name}: {how}' for name, how in segmentations.items())}), so they have no common steps to "
-            "combine. Train them with the same --segmentation, or in Python set one here: "
+            "combine. Train them with the same segmentation, or in Python set one here: "
             'segmentation="sentences".'
         )
 
@@ -237,7 +245,7 @@ def _last_tokens(ids: Sequence[int], answer: Answer, tokenizer: PreTrainedTokeni
     if ends is None:
         raise InvalidFeedbackError(
             "The decoded tokens of a completion do not contain its steps, so the ends of the steps cannot be located. "
-            "Omit --reward_at to score whole completions, or use the scorer itself as the reward function."
+            f"Score whole completions: {_score_whole_completions()}."
         )
     return [*(_token_at(end, ids, tokenizer) for end in ends[:-1]), len(ids) - 1]
 

@@ -13,18 +13,29 @@ from datasets import Dataset
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from trl.trainer.utils import get_config_model_id
 
+from rlhf_losses.argument_checks import describe_type
 from rlhf_losses.data.answers import completion_answers
+from rlhf_losses.data.dataset_argument import require_dataset
 from rlhf_losses.data.rendering import render
 from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS, with_template_arguments
 from rlhf_losses.data.tokenization import encode
-from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError, InvalidSettingError, UnsupportedModelError
+from rlhf_losses.errors import (
+    FeedbackMismatchError,
+    InvalidArgumentError,
+    InvalidFeedbackError,
+    InvalidSettingError,
+    UnsupportedModelError,
+)
 from rlhf_losses.feedback.base import Row
 from rlhf_losses.models.architectures import max_context_length
 from rlhf_losses.models.embeddings import count_embeddings, require_embedded, require_embeddings
+from rlhf_losses.models.model_argument import existing_path
+from rlhf_losses.optional_packages import require_reporting
 from rlhf_losses.ppo.config import PPOConfig
 from rlhf_losses.ppo.critic_init import has_vocabulary_of
 from rlhf_losses.ppo.reward_functions import find_scorers
 from rlhf_losses.scoring.scorer import Scorer
+from rlhf_losses.setting_names import setting
 
 logger = logging.getLogger(__name__)
 
@@ -58,9 +69,13 @@ def check_arguments(
         InvalidFeedbackError: a prompt is too long.
     """
     check_settings(args, reward_funcs, grpo_arguments)
+    require_reporting(args.report_to)
+    check_datasets(datasets, grpo_arguments)
     check_prompt_column(datasets, grpo_arguments)
     check_reference(model, args, grpo_arguments)
     check_pretraining(args, pretraining_dataset)
+    if pretraining_dataset is not None:
+        require_dataset(pretraining_dataset, "pretraining_dataset")
     check_critic(critic, args)
     check_policy(model, args)
     tokenizer = tokenizer or load_tokenizer(model, args)
@@ -108,6 +123,8 @@ def check_settings(args: PPOConfig, reward_funcs: Any, grpo_arguments: Mapping[s
             f"args is a {type(args).__name__}, which has no settings for a critic. "
             "Use rlhf_losses.PPOConfig, which has the same arguments."
         )
+    for one in reward_funcs if isinstance(reward_funcs, list) else [reward_funcs]:
+        check_reward_function(one)
     if not reward_funcs and not grpo_arguments.get("environment_factory"):
         raise InvalidSettingError(
             f"reward_funcs={reward_funcs!r} has no reward function, so there is nothing to maximize. "
@@ -118,6 +135,37 @@ def check_settings(args: PPOConfig, reward_funcs: Any, grpo_arguments: Mapping[s
             "optimizers has a learning-rate schedule, which cannot include the critic: it does not exist yet. "
             "Use lr_scheduler_type instead; an optimizer without a schedule is supported."
         )
+
+
+def check_reward_function(reward_function: Any) -> None:
+    """Raise an error for a reward function that is no function, model or path, or the path of no folder; not for None.
+
+    Raises:
+        InvalidArgumentError: an object of another type, or a class.
+        UnsupportedModelError: there is no such folder.
+    """
+    if isinstance(reward_function, str):
+        existing_path(reward_function)
+    elif isinstance(reward_function, type) or not (reward_function is None or callable(reward_function)):
+        raise InvalidArgumentError(
+            f"A reward function {describe_type(reward_function)}, but it must be a function, a model or a path. "
+            "Pass reward_funcs=Scorer.from_pretrained(PATH), or a list of reward functions."
+        )
+
+
+def check_datasets(datasets: Sequence[Any], grpo_arguments: Mapping[str, Any]) -> None:
+    """Raise `InvalidArgumentError` for data of another type than a dataset.
+
+    Args:
+        datasets: training data, which can be None with an environment, and evaluation data, which can be a dictionary.
+        grpo_arguments: other arguments of `trl.GRPOTrainer`.
+    """
+    train, evaluation = datasets
+    if train is not None or not grpo_arguments.get("environment_factory"):
+        require_dataset(train, "train_dataset")
+    for data in evaluation.values() if isinstance(evaluation, dict) else [evaluation]:
+        if data is not None:
+            require_dataset(data, "eval_dataset")
 
 
 def check_policy(model: Any, args: PPOConfig) -> None:
@@ -282,7 +330,7 @@ def check_prompt_lengths(
     if max_prompt_length < 1:
         raise InvalidSettingError(
             f"max_completion_length={args.max_completion_length} leaves no tokens for a prompt in the policy's context "
-            f"of {context} tokens. Use a lower value: --max_completion_length 128."
+            f"of {context} tokens. Use a lower value: {setting('max_completion_length', 128)}."
         )
     for prompts in _prompts_of(datasets):
         lengths = [len(_prompt_ids(prompt, tokenizer)) for prompt in prompts]
@@ -290,7 +338,8 @@ def check_prompt_lengths(
             raise InvalidFeedbackError(
                 f"{long} of {len(lengths)} prompts have more than {max_prompt_length} tokens (the longest "
                 f"{max(lengths)}), so a completion of {args.max_completion_length} tokens does not fit into the "
-                f"policy's context of {context}. Shorten or drop these prompts, or lower --max_completion_length."
+                f"policy's context of {context}. Shorten or drop these prompts, or lower "
+                f"{setting('max_completion_length')}."
             )
 
 
@@ -329,7 +378,8 @@ def check_reward_model_lengths(
 def _refuse_completions(scorer: Scorer, context: int, limit: int, max_length: int, same_tokens: bool) -> None:
     message = (
         f"max_completion_length={max_length} exceeds the limit of the reward model '{scorer.__name__}': its context of "
-        f"{context} tokens allows completions of {limit}. Use a lower value: --max_completion_length {max(1, limit)}."
+        f"{context} tokens allows completions of {limit}. Use a lower value: "
+        f"{setting('max_completion_length', max(1, limit))}."
     )
     if same_tokens:
         raise InvalidSettingError(message)
@@ -340,8 +390,9 @@ def _warn_truncated_prompts(scorer: Scorer, limit: int, lengths: Sequence[int], 
     if long := sum(length + max_length > limit for length in lengths):
         logger.warning(
             "%d of %d prompts may be truncated on the left for the reward model '%s', whose limit is %d tokens: "
-            "with a completion of %d they have up to %d. Shorten these prompts, or lower --max_completion_length.",
+            "with a completion of %d they have up to %d. Shorten these prompts, or lower %s.",
             long, len(lengths), scorer.__name__, limit, max_length, max(lengths) + max_length,
+            setting('max_completion_length'),
         )  # fmt: skip
 
 

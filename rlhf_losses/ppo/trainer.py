@@ -14,6 +14,7 @@ loss, and the critic in optimizer, gradient clipping and checkpoints. Each overr
 | `PPOMonitor` | metrics, sanity check, times |
 """
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -30,11 +31,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.trainer_utils import HubStrategy
 from trl.models.utils import disable_gradient_checkpointing
 
+from rlhf_losses.argument_checks import require_known_arguments
 from rlhf_losses.data.template_arguments import with_template_arguments
 from rlhf_losses.files.media_columns import without_media
 from rlhf_losses.layouts import PackedLayout, PaddedLayout
 from rlhf_losses.models.architectures import max_context_length
+from rlhf_losses.models.bfloat16 import warn_about_bfloat16
 from rlhf_losses.models.embeddings import count_embeddings, require_embedded
+from rlhf_losses.models.model_argument import model_or_path, require_optional_arguments
 from rlhf_losses.models.peft import keep_4bit_trainable
 from rlhf_losses.models.saved_files import (
     remove_stale_files,
@@ -71,6 +75,19 @@ from rlhf_losses.ppo.rewards import RawRewards, RewardPipeline
 from rlhf_losses.ppo.rollout import Rollout
 from rlhf_losses.ppo.settings_checks import check_arguments, check_trainer, short_name
 
+GRPO_ARGUMENTS = set(inspect.signature(trl.GRPOTrainer.__init__).parameters) - {"self"}
+"""Arguments of TRL's trainer."""
+
+OTHER_NAMES = {
+    **dict.fromkeys(("tokenizer", "processing"), "processing_class"),
+    **dict.fromkeys(("dataset", "data"), "train_dataset"),
+    **dict.fromkeys(("reward_model", "reward_models", "reward_func"), "reward_funcs"),
+    **dict.fromkeys(("value_model", "critic_model"), "critic"),
+    "config": "args",
+    "policy": "model",
+}
+"""Right names of arguments that older versions or other trainers have."""
+
 
 class PPOTrainer(trl.GRPOTrainer):
     """Proximal policy optimization (PPO) of a language model with reward functions.
@@ -92,6 +109,7 @@ class PPOTrainer(trl.GRPOTrainer):
     Raises:
         UnsupportedModelError: the critic has several outputs or another vocabulary, or the reference cannot be loaded
             from the policy's path.
+        InvalidArgumentError: an argument of another type, such as a list of rows in place of a `Dataset`.
         InvalidSettingError: there is no reward function, or a setting does not apply to PPO.
         FeedbackMismatchError: the data have no column `prompt`, or the pretraining texts no column `text`.
         InvalidFeedbackError: a prompt and its completion do not fit into the policy's context.
@@ -137,7 +155,7 @@ class PPOTrainer(trl.GRPOTrainer):
 
     def __init__(
         self,
-        model: str | PreTrainedModel | PeftModel,
+        model: str | Path | PreTrainedModel | PeftModel,
         reward_funcs: Any = None,
         args: PPOConfig | None = None,
         train_dataset: Any = None,
@@ -148,6 +166,10 @@ class PPOTrainer(trl.GRPOTrainer):
         pretraining_dataset: Any = None,
         **grpo_arguments: Any,
     ) -> None:
+        require_known_arguments(grpo_arguments, GRPO_ARGUMENTS, "PPOTrainer", OTHER_NAMES)
+        model = model_or_path(model)
+        critic = None if critic is None else model_or_path(critic, "critic")
+        require_optional_arguments(processing_class, grpo_arguments.get("peft_config"))
         args = args or PPOConfig(f"{short_name(model)}-PPO")
         train_dataset, eval_dataset = _without_media(train_dataset), _without_media(eval_dataset)
         datasets = [train_dataset, eval_dataset]
@@ -159,7 +181,13 @@ class PPOTrainer(trl.GRPOTrainer):
         super().__init__(model, reward_funcs, args, train_dataset, eval_dataset, processing_class, **grpo_arguments)
         check_trainer(self, model)
         require_other_folder(self._unwrapped_policy, Path(args.output_dir))
+        warn_about_bfloat16(self.model, args.bf16)
         self._build_collaborators(critic, pretraining_dataset)
+
+    def __repr__(self) -> str:
+        """Return the policy, the reward functions and the number of steps so far."""
+        rewards = ", ".join(self.reward_func_names)
+        return f"PPOTrainer({type(self.model).__name__}, rewards=[{rewards}], step={self.state.global_step})"
 
     def _build_collaborators(self, critic: str | PreTrainedModel | None, pretraining_dataset: Any) -> None:
         """Create critic, reward pipeline, forward passes, KL control and monitoring from the settings."""

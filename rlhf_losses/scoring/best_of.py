@@ -4,7 +4,9 @@ from collections.abc import Callable, Sequence
 from math import log
 from typing import Any
 
+from rlhf_losses.argument_checks import require_instance
 from rlhf_losses.errors import InvalidFeedbackError
+from rlhf_losses.scoring.text_arguments import require_equal_counts
 
 
 def best_of(
@@ -26,6 +28,12 @@ def best_of(
         >>> best_of(length, ["Hi ", "Bye "], [["a", "abc", "ab"], ["z"]])
         ['abc', 'z']
     """
+    require_equal_counts(prompts, completions)
+    for candidates in completions:
+        require_instance(
+            candidates, (list, tuple), "completions", "a list with the candidates of each prompt",
+            "Pass for example completions=[['first', 'second']].",
+        )  # fmt: skip
     empty = [index for index, candidates in enumerate(completions) if not candidates]
     if empty:
         raise InvalidFeedbackError(

@@ -3,13 +3,15 @@
 import re
 from collections.abc import Mapping, Sequence
 from itertools import accumulate, chain
+from types import NoneType
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rlhf_losses.errors import InvalidSettingError
+from rlhf_losses.argument_checks import describe_type, require_instance
+from rlhf_losses.errors import InvalidArgumentError, InvalidSettingError
 from rlhf_losses.feedback.base import Answer
 
 MemberScores = Float[Tensor, "member item"]
@@ -51,18 +53,30 @@ class Ensemble:
     """
 
     def __init__(self, members: Sequence[Any], combine: str = "mean") -> None:
+        require_instance(combine, str, "combine", "a string", f"Use {NOTATION}.")
         bound = LOWER_BOUND.fullmatch(combine)
         if combine not in ("mean", "minimum") and not bound:
             raise InvalidSettingError(f"Unknown combination '{combine}' of scores. Use {NOTATION}.")
+        remedy = "Pass a list of functions of prompts and completions, such as [Scorer.from_pretrained(PATH)]."
+        require_instance(members, (Sequence, NoneType), "members", "a list of reward functions", remedy)
         if not members:
             raise InvalidSettingError(
                 "The ensemble has no reward functions, so it has no scores to combine. Give at least one."
             )
+        for index, member in enumerate(members):
+            if not callable(member):
+                raise InvalidArgumentError(
+                    f"`members[{index}]` {describe_type(member)}, which is no function. {remedy}"
+                )
         self.members = list(members)
         self.combine = combine
         self.weight = float(bound.group(1)) if bound else 0.0
         self.disagreement = 0.0
         self.__name__ = f"{combine.split()[0]}_of_{len(self.members)}"
+
+    def __repr__(self) -> str:
+        """Return the members and their combination."""
+        return f"Ensemble({self.members}, '{self.combine}')"
 
     def __call__(self, prompts: Sequence[Any], completions: Sequence[Any], **columns: Any) -> list[float | None]:
         """Return one score per completion, or None where no member has a score.

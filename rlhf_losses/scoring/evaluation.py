@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rlhf_losses.data.answers import row_answers
 from rlhf_losses.data.dataset import Overlong, check_dataset, group_ratings, prepare
+from rlhf_losses.data.dataset_argument import require_dataset
 from rlhf_losses.data.rows import (
     FeedbackTypes,
     RowEncoder,
@@ -32,7 +33,7 @@ from rlhf_losses.feedback import (
 )
 from rlhf_losses.feedback.base import Row
 from rlhf_losses.files.media_columns import without_media
-from rlhf_losses.hooks import parse_loss
+from rlhf_losses.hooks import as_loss, parse_loss
 from rlhf_losses.losses import AnyLoss, ScoreDecay
 from rlhf_losses.metrics import Tally, agreement, labelled_scores, summarize
 from rlhf_losses.optional_packages import require_packages
@@ -45,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 
 def evaluate(
-    scorer: Scorer, dataset: Dataset, loss: AnyLoss | None = None, overlong: Overlong | None = None
+    scorer: Scorer, dataset: Dataset, loss: AnyLoss | str | None = None, overlong: Overlong | None = None
 ) -> dict[str, float]:
     """Return metrics of a scorer on feedback of any type.
 
@@ -56,7 +57,7 @@ def evaluate(
     Args:
         scorer: the reward model.
         dataset: rows with feedback; see `convert_dataset`.
-        loss: a loss whose value is reported too.
+        loss: a loss whose value is reported too, or its string form.
         overlong: treatment of rows that do not fit: `"drop"`, `"truncate_prompt"` or `"error"`; by default as in the
             training of the model.
 
@@ -72,7 +73,9 @@ def evaluate(
         InvalidFeedbackError: a value is invalid, or no row fits into the context.
     """
     scorer = scorer.with_overlong(overlong)
+    require_dataset(dataset)
     dataset = without_media(dataset, "evaluation data")
+    loss = None if loss is None else as_loss(loss)
     dataset = group_ratings(dataset, loss, "evaluation data") if loss else dataset
     check_dataset(dataset, loss or ScoreDecay(), "evaluation data")
     feedback_types = feedback_types_in_columns(dataset.column_names)

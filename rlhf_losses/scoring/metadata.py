@@ -17,6 +17,7 @@ from rlhf_losses.errors import UnsupportedModelError, did_you_mean
 from rlhf_losses.feedback import Feedback
 from rlhf_losses.losses import Aggregated, AnyLoss
 from rlhf_losses.scoring.canaries import CANARY_TEXT, Canary, record_canaries
+from rlhf_losses.setting_names import setting
 from rlhf_losses.transforms import Fitted, FittedPipeline, Requirement, TransformPipeline, standardize
 
 FILE = "reward_model.json"
@@ -110,10 +111,10 @@ class RewardModelMetadata:
             values = self.transforms.get(text, {})
             if Requirement.REFERENCE in transform.requires and not values:
                 options = "" if text == str(standardize) else f", transforms='{text}'"
+                call = f"fit_reference(scorer, prompts, completions{options})"
                 raise UnsupportedModelError(
                     f"'{source}' was fitted to no reference samples, so the values of the score transform '{text}' "
-                    f"are unknown. Call fit_reference(scorer, prompts, completions{options}), or set "
-                    "--reference_samples FILE."
+                    f"are unknown. Fit them with {setting('reference_samples', 'FILE', python=call)}."
                 )
             fitted.append({name: torch.tensor(value, dtype=torch.float64) for name, value in values.items()})
         return FittedPipeline(pipeline, tuple(fitted))

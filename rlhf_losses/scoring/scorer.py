@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from peft import PeftModel
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from rlhf_losses.argument_checks import require_instance, require_positive
 from rlhf_losses.data.answers import clean_answer, completion_answers
 from rlhf_losses.data.chat_messages import content_text, is_blank
 from rlhf_losses.data.dataset import LengthLimit, Overlong
@@ -30,13 +32,17 @@ from rlhf_losses.models.architectures import (
     max_context_length,
     require_single_label,
 )
+from rlhf_losses.models.bfloat16 import warn_about_bfloat16
 from rlhf_losses.models.embeddings import count_embeddings, require_embedded, require_embeddings
+from rlhf_losses.models.model_argument import existing_path, require_tokenizer
 from rlhf_losses.models.scores import features_and_scores, find_head, score_batch
 from rlhf_losses.scoring.aggregation import aggregate_steps
 from rlhf_losses.scoring.canaries import Text, describe_change, require_recorded_scores
 from rlhf_losses.scoring.estimates import Estimator, FittedEstimate, find_estimate, fit_command
 from rlhf_losses.scoring.loading import load_reward_model
 from rlhf_losses.scoring.metadata import RewardModelMetadata
+from rlhf_losses.scoring.text_arguments import list_of_texts, paired_texts
+from rlhf_losses.setting_names import setting
 from rlhf_losses.shapes import Features
 from rlhf_losses.transforms import (
     FittedPipeline,
@@ -75,6 +81,8 @@ class Scorer:
         fitted: estimates that were fitted or loaded, by name.
 
     Raises:
+        InvalidArgumentError: an argument of another type; `from_pretrained` loads a model from a path.
+        InvalidSettingError: the batch size is not positive.
         UnsupportedModelError: the model has several labels or no score head, or the tokenizer has tokens without an
             embedding.
     """
@@ -88,8 +96,21 @@ class Scorer:
         layout: LayoutName = "auto",
         overlong: Overlong | None = None,
     ) -> None:
+        require_instance(
+            model,
+            (PreTrainedModel, PeftModel),
+            "model",
+            "a model of transformers",
+            "To load one: Scorer.from_pretrained(PATH).",
+        )
+        require_tokenizer(tokenizer, "tokenizer")
+        require_positive(batch_size, "batch_size")
+        if metadata is not None:
+            remedy = "Load it: RewardModelMetadata.load(FOLDER)."
+            require_instance(metadata, RewardModelMetadata, "metadata", "a RewardModelMetadata", remedy)
         require_single_label(model.config, model.config.name_or_path or type(model).__name__)
         self.model = model.eval()
+        warn_about_bfloat16(model, autocast=False)
         find_head(self.model).float()
         ensure_pad_token(self.model.config, tokenizer)
         self.num_embeddings = count_embeddings(self.model)
@@ -131,6 +152,7 @@ class Scorer:
             UnsupportedModelError: there is no trained score head, it has several labels, or the model is not the one
                 that was saved.
         """
+        path = existing_path(path)
         model, tokenizer = load_reward_model(path, dtype=dtype, **model_options)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         return cls.from_loaded(
@@ -177,6 +199,11 @@ class Scorer:
         scorer.transforms = self.metadata.fitted_pipeline(as_pipeline(transforms, plugin_files), self.__name__)
         return scorer
 
+    def __repr__(self) -> str:
+        """Return the model, the loss that it was trained with, and the transforms."""
+        transforms = "" if self.transforms is None else f", transforms='{self.transforms}'"
+        return f"Scorer({self.__name__!r}, {type(self.model).__name__}, loss='{self.metadata.loss}'{transforms})"
+
     def affine(self) -> tuple[float, float] | None:
         """Return scale and shift if the scores are `scale * raw score + shift`, else None; `(1, 0)` for raw scores."""
         return (1.0, 0.0) if self.transforms is None else self.transforms.affine()
@@ -201,6 +228,7 @@ class Scorer:
         Returns:
             One score per text. The scores of steps are aggregated if the model was trained on steps.
         """
+        texts = list_of_texts(texts, "texts")
         return self.score_texts(self.encode_completions([None] * len(texts), texts))
 
     def score_steps(self, prompt: Text, steps: Sequence[str]) -> list[float]:
@@ -213,7 +241,8 @@ class Scorer:
         Returns:
             One score per step, computed at the last token of the step.
         """
-        return self.score_answers([Answer(prompt, tuple(steps))])[0]
+        steps = list_of_texts(steps, "steps")
+        return self.score_answers([Answer(prompt, tuple(steps))])[0] if steps else []
 
     def score_answers(self, answers: Sequence[Answer]) -> list[list[float]]:
         """Return the scores at the end of each part of each answer.
@@ -224,6 +253,8 @@ class Scorer:
         Returns:
             For each answer, one score per part.
         """
+        for answer in answers:
+            require_instance(answer, Answer, "answers", "a list of Answer", "Pass [Answer(prompt, (completion,))].")
         return self.score_encoded([self.encode(answer) for answer in answers])
 
     def score_encoded(self, texts: Sequence[Encoded]) -> list[list[float]]:
@@ -375,8 +406,8 @@ class Scorer:
         if context is not None and len(text.ids) > context:
             raise InvalidFeedbackError(
                 f"A text has {length} tokens, and its answer alone more than {context}, the context length of "
-                "the model. Shorten the answers (in PPO with --max_completion_length), or use a model with a longer "
-                "context."
+                f"the model. Shorten the answers (in PPO with {setting('max_completion_length')}), or use a model with "
+                "a longer context."
             )
         if text.removed:
             self._report_truncation(length, context)
@@ -411,8 +442,10 @@ class Scorer:
             columns: arguments of the chat template, see `__call__`.
 
         Raises:
+            InvalidArgumentError: prompts or completions are not lists of texts.
             InvalidFeedbackError: a completion is null, or does not fit into the context of the model.
         """
+        prompts, completions = paired_texts(prompts, completions)
         return [self.encode(self.split_steps(one)) for one in completion_answers(prompts, completions, columns)]
 
     def _scores_and_texts(self, encoded: Sequence[Encoded]) -> tuple[list[float], ScoredTexts]:
@@ -465,7 +498,11 @@ def as_pipeline(
     """
     if isinstance(transforms, str):
         return transform_registry(plugin_files).parse(transforms)
-    return TransformPipeline((transforms,)) if isinstance(transforms, ScoreTransform) else transforms
+    if isinstance(transforms, ScoreTransform):
+        return TransformPipeline((transforms,))
+    remedy = "Pass for example 'standardize | clip(limit=5)'."
+    require_instance(transforms, TransformPipeline, "transforms", "a transform, a pipeline or a string", remedy)
+    return transforms
 
 
 def _without_features(model: nn.Module, batch: TextBatch) -> tuple[Tensor, Tensor]:

@@ -1,11 +1,14 @@
 """Configuration of `RewardTrainer`."""
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, fields
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
 
 import trl
+from transformers import TrainingArguments
 
-from rlhf_losses.errors import InvalidSettingError
+from rlhf_losses.argument_checks import describe_type, require_choice, require_instance
+from rlhf_losses.errors import InvalidArgumentError, InvalidSettingError
 from rlhf_losses.layouts import LayoutName, require_layout
 
 
@@ -89,8 +92,47 @@ class RewardConfig(trl.RewardConfig):
         super().__post_init__()
         self.pad_token = pad_token
         require_layout(self.layout)
+        for name, annotation in RewardConfig.__annotations__.items():
+            if choices := _choices(annotation):
+                require_choice(getattr(self, name), choices, name)
+        require_instance(self.step_separator, str, "step_separator", "a string", "Pass a string, for example '\\n'.")
+        if self.hidden_state_cache_gib < 0:
+            raise InvalidSettingError(
+                f"hidden_state_cache_gib={self.hidden_state_cache_gib} is negative, but it is an amount of memory. "
+                "Set a positive number, or 0 for no cache."
+            )
         if self.max_tokens_per_forward is not None and self.max_tokens_per_forward < 1:
             raise InvalidSettingError(
                 f"max_tokens_per_forward={self.max_tokens_per_forward} allows no token in a forward pass. "
                 "Set a positive number, or omit it."
             )
+
+
+def as_reward_config(args: TrainingArguments | None, model_name: str) -> RewardConfig:
+    """Return the configuration of a run; that of TRL's trainer gets the default values of the additional settings.
+
+    Args:
+        args: a `RewardConfig` of this package or of TRL, `transformers.TrainingArguments`, or None for the defaults.
+        model_name: last part of the path of the model, for the default output folder.
+
+    Raises:
+        InvalidArgumentError: something else, such as the configuration of another trainer.
+    """
+    if args is None:
+        return RewardConfig(f"{model_name}-Reward")
+    if isinstance(args, RewardConfig):
+        return args
+    accepted = tuple(base for base in RewardConfig.__mro__ if issubclass(base, TrainingArguments))
+    if type(args) not in accepted:
+        raise InvalidArgumentError(
+            f"`args` {describe_type(args)}, but it must be a RewardConfig. "
+            "Pass rlhf_losses.RewardConfig('OUTPUT_DIR', learning_rate=1e-5)."
+        )
+    return RewardConfig(**{one.name: getattr(args, one.name) for one in fields(args) if one.init})
+
+
+def _choices(annotation: Any) -> list[Any]:
+    """Return the values of a setting of type `Literal[...]` or `Literal[...] | None`; none for other types."""
+    options = [annotation, *get_args(annotation)]
+    choices = [choice for one in options if get_origin(one) is Literal for choice in get_args(one)]
+    return [*choices, None] if choices and NoneType in options else choices

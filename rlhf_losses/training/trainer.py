@@ -1,5 +1,6 @@
 """`RewardTrainer`: TRL's trainer for reward models, with any loss on any feedback type."""
 
+import inspect
 from collections.abc import Sequence
 from contextlib import nullcontext
 from itertools import islice
@@ -13,9 +14,10 @@ from datasets import IterableDataset
 from peft import PeftConfig, PeftModel
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput, HubStrategy
 
+from rlhf_losses.argument_checks import require_known_arguments
 from rlhf_losses.data import Batch, Collator, ForwardPass
 from rlhf_losses.data.dataset import AnyDataset
 from rlhf_losses.data.rows import FEEDBACK_COLUMNS, PREPARED_COLUMNS
@@ -25,7 +27,9 @@ from rlhf_losses.layouts import Layout, PaddedLayout, choose_layout, require_sam
 from rlhf_losses.losses import AnyLoss
 from rlhf_losses.metrics import agreement, labelled_scores
 from rlhf_losses.models.architectures import max_context_length
+from rlhf_losses.models.bfloat16 import warn_about_bfloat16
 from rlhf_losses.models.embeddings import count_embeddings, require_embeddings
+from rlhf_losses.models.model_argument import model_or_path, require_optional_arguments
 from rlhf_losses.models.peft import keep_4bit_trainable, share_trained_modules
 from rlhf_losses.models.saved_files import (
     remove_stale_files,
@@ -34,10 +38,11 @@ from rlhf_losses.models.saved_files import (
     save_merged,
 )
 from rlhf_losses.models.scores import find_head, score_batch
+from rlhf_losses.optional_packages import require_reporting
 from rlhf_losses.scoring.metadata import RewardModelMetadata, describe_model
 from rlhf_losses.shapes import Scalar, Scores
 from rlhf_losses.training import validation
-from rlhf_losses.training.config import RewardConfig
+from rlhf_losses.training.config import RewardConfig, as_reward_config
 from rlhf_losses.training.distributed import (
     choose_splitter,
     divisible_stream,
@@ -52,13 +57,19 @@ from rlhf_losses.training.metric_totals import MetricTotals
 from rlhf_losses.training.step_loss import StepLoss
 from rlhf_losses.training.training_data import EvalData, TrainingData
 
+TRL_ARGUMENTS = set(inspect.signature(trl.RewardTrainer.__init__).parameters) - {"self", "data_collator"}
+"""Arguments of TRL's trainer. The collator follows from the loss."""
+
+OTHER_NAMES = {"tokenizer": "processing_class", "dataset": "train_dataset", "data": "train_dataset", "config": "args"}
+"""Right names of arguments that older versions or other trainers have."""
+
 
 class RewardTrainer(trl.RewardTrainer):
     """Trains a reward model with any loss. Arguments that are not listed here are those of TRL's `RewardTrainer`.
 
     Args:
         model: path of a model, a sequence classifier with one label, or one with adapters.
-        args: the configuration.
+        args: the configuration; `trl.RewardConfig` is accepted too.
         train_dataset: rows with columns of the feedback types of the loss.
         eval_dataset: the same for evaluation; a dictionary holds several datasets by name.
         processing_class: the tokenizer; by default the one saved with the model.
@@ -76,6 +87,7 @@ class RewardTrainer(trl.RewardTrainer):
 
     Raises:
         FeedbackMismatchError: the data have no feedback that the loss uses, or the loss does not depend on labels.
+        InvalidArgumentError: an argument has another type, for example a list of rows in place of a `Dataset`.
         InvalidFeedbackError: an invalid value, an empty text, or no row that fits the model.
         InvalidLossError: `loss` is not a loss.
         InvalidSettingError: a setting that excludes another one.
@@ -101,8 +113,8 @@ class RewardTrainer(trl.RewardTrainer):
 
     def __init__(
         self,
-        model: str | PreTrainedModel | PeftModel,
-        args: RewardConfig | None = None,
+        model: str | Path | PreTrainedModel | PeftModel,
+        args: TrainingArguments | None = None,
         train_dataset: AnyDataset | None = None,
         eval_dataset: EvalData = None,
         processing_class: PreTrainedTokenizerBase | None = None,
@@ -112,7 +124,11 @@ class RewardTrainer(trl.RewardTrainer):
         hidden_state_cache: HiddenStateCache | None = None,
         **trl_arguments: Any,
     ) -> None:
-        args = args or RewardConfig(f"{Path(validation.model_name(model)).name}-Reward")
+        require_known_arguments(trl_arguments, TRL_ARGUMENTS, "RewardTrainer", OTHER_NAMES)
+        model = model_or_path(model)
+        args = as_reward_config(args, Path(validation.model_name(model)).name)
+        require_reporting(args.report_to)
+        require_optional_arguments(processing_class, peft_config)
         # Batches stay in their process: accelerate can concatenate batches of tensors only.
         args.accelerator_config.dispatch_batches = False
         self.loss = validation.choose_loss(loss, args)
@@ -150,12 +166,17 @@ class RewardTrainer(trl.RewardTrainer):
         )
         require_supported_settings(args, self.objective, self._sharded, bool(hidden_state_cache))
         require_other_folder(self._unwrapped_model, Path(args.output_dir))
+        warn_about_bfloat16(self.model, args.bf16)
         find_head(self.model).float()
         validation.require_step_scores(self.model, self.loss, self.data.feedback_types)
         keep_4bit_trainable(self.model)
         if not self._sharded:
             share_trained_modules(self.model)
         self._build_collaborators(padded, hidden_state_cache)
+
+    def __repr__(self) -> str:
+        """Return the loss, the model and the number of steps so far."""
+        return f"RewardTrainer({type(self.model).__name__}, loss='{self.loss}', step={self.state.global_step})"
 
     def _build_collaborators(self, padded: PaddedLayout, cache: HiddenStateCache | None) -> None:
         """Create the objects that need the accelerator and the model."""

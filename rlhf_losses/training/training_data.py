@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from rlhf_losses.data import LengthLimit, RowEncoder, check_dataset, prepare, required_feedback_types
 from rlhf_losses.data.answers import row_answers
 from rlhf_losses.data.dataset import AnyDataset, add_prompt_weights, column_names, group_ratings
+from rlhf_losses.data.dataset_argument import require_dataset
 from rlhf_losses.data.rows import EncodedRow, FeedbackTypes, feedback_types_in_row
 from rlhf_losses.data.segmentation import infer_segmentation, join_segments
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
@@ -70,7 +71,8 @@ class TrainingData:
 
     Raises:
         FeedbackMismatchError: the data have no feedback that the objective uses, or it consists of regularizers.
-        InvalidFeedbackError: no data, or an invalid value.
+        InvalidArgumentError: not a dataset.
+        InvalidFeedbackError: an invalid value.
     """
 
     def __init__(
@@ -80,11 +82,15 @@ class TrainingData:
             raise InvalidFeedbackError(
                 "`train_dataset` is required, but it is None, so there is nothing to learn. Pass train_dataset=DATASET."
             )
+        require_dataset(train, "train_dataset")
         self._objective, self._args = objective, args
         self.train = self._checked(train, "train data")
         self.feedback_types = required_feedback_types(objective, column_names(self.train))
         _require_labels(objective, self.feedback_types[0])
         named = evaluation if isinstance(evaluation, dict) else {"eval": evaluation}
+        for data in named.values():
+            if data is not None:
+                require_dataset(data, "eval_dataset")
         checked = {name: self._checked(data, f"{name} data") for name, data in named.items() if data is not None}
         self.evaluation = checked if isinstance(evaluation, dict) else checked.get("eval")
         inferred = _infer_segmentation(self.train, self.feedback_types, args.step_separator)

@@ -21,8 +21,8 @@ from trl.trainer.utils import create_model_from_path
 from rlhf_losses.data.rows import FeedbackTypes
 from rlhf_losses.errors import InvalidLossError, UnsupportedModelError
 from rlhf_losses.feedback import STEPWISE_TYPES
-from rlhf_losses.hooks import parse_loss
-from rlhf_losses.losses import AnyLoss, Centering, Loss, Objective, centering
+from rlhf_losses.hooks import as_loss
+from rlhf_losses.losses import AnyLoss, Centering, centering
 from rlhf_losses.models.architectures import (
     ONE_SCORE_PER_TEXT,
     is_encoder,
@@ -32,6 +32,7 @@ from rlhf_losses.models.architectures import (
 )
 from rlhf_losses.models.embeddings import count_embeddings, resize_embeddings, train_embeddings
 from rlhf_losses.models.scores import HEADS
+from rlhf_losses.setting_names import setting
 from rlhf_losses.training.config import RewardConfig
 
 logger = logging.getLogger(__name__)
@@ -54,9 +55,7 @@ def choose_loss(loss: AnyLoss | str | None, args: RewardConfig) -> AnyLoss:
         UnknownNameError: the string contains an unknown loss.
         InvalidLossError: not a loss, or two centering terms.
     """
-    named = args.loss if loss is None else loss
-    chosen: AnyLoss = parse_loss(named) if isinstance(named, str) else named
-    require_loss(chosen)
+    chosen = as_loss(args.loss if loss is None else loss)
     coefficient: float | None = args.center_rewards_coefficient
     if coefficient is None:
         return chosen
@@ -66,18 +65,6 @@ def choose_loss(loss: AnyLoss | str | None, args: RewardConfig) -> AnyLoss:
             "Keep one of them, preferably the term of the loss."
         )
     return chosen + coefficient * centering
-
-
-def require_loss(loss: Any) -> None:
-    """Raise `InvalidLossError` unless `loss` is a loss or an objective."""
-    if isinstance(loss, Loss | Objective):
-        return
-    if isinstance(loss, type) and issubclass(loss, Loss | Objective):
-        raise InvalidLossError(f"`loss` is the class {loss.__name__}, not an instance. Pass {loss.__name__}().")
-    raise InvalidLossError(
-        f"The loss is {loss!r} of type {type(loss).__name__}, which is neither a loss nor a string. "
-        "Use a loss of rlhf_losses, a string such as 'bradley_terry', or an instance of your own subclass of Loss."
-    )
 
 
 def model_name(model: str | PreTrainedModel | PeftModel) -> str:
@@ -182,8 +169,8 @@ def warn_about_longrope(config: Any, args: RewardConfig) -> None:
     if (args.max_length or float("inf")) > threshold:
         logger.warning(
             "If a text has more than %d tokens, this model uses other position embeddings for all texts of a forward "
-            "pass (longrope), which changes the scores of shorter texts. Limit the length: --max_length %d.",
-            threshold, threshold,
+            "pass (longrope), which changes the scores of shorter texts. Limit the length: %s.",
+            threshold, setting("max_length", int(threshold)),
         )  # fmt: skip
 
 

@@ -78,6 +78,12 @@ def test_resume_from_checkpoint_works_with_and_without_a_value(read):
     assert read("--resume_from_checkpoint", "run/checkpoint-5")[0].resume_from_checkpoint == "run/checkpoint-5"
 
 
+@pytest.mark.parametrize(("flag", "value"), [("bf16", True), ("report_to", ["tensorboard", "trackio"])])
+def test_arguments_of_trl_can_be_a_switch_or_a_list(read, flag, value):
+    config = read(f"--{flag}", *(value if isinstance(value, list) else []), "--use_cpu")[0]
+    assert getattr(config, flag) == value
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [

@@ -17,14 +17,17 @@ from rlhf_losses.hooks import loss_registry
         (r"\tfrac12 x", "1/2 x"),
         (r"\frac{a}{(b + c) d}", "a/((b + c) d)"),
         (r"e^{s_j / T}", "e^(s_j / T)"),
-        (r"x^2 + y_i", "x^2 + y_i"),
+        (r"x^2 + y_i^p", "x² + y_i^p"),
         (r"-\log \sigma(s)", "-log σ(s)"),
         (r"\varepsilon \log y", "ε log y"),
         (r"\left(\frac{s_\text{chosen} - m}{T}\right)", "((s_chosen - m)/T)"),
         (r"y \in \{-1, +1\}", "y ∈{-1, +1}"),
+        (r"\sqrt{2} d", "√2 d"),
+        (r"\log \frac{e^a}{b + c}", "log ((e^a)/(b + c))"),
+        (r"a, \qquad b = c \quad d", "a; b = c; d"),
         (r"\begin{cases} a & x \le d \\ b & \text{else} \end{cases}", "{ a, x ≤ d; b, else }"),
         (r"\operatorname{cov}(s, n)", "cov(s, n)"),
-        (r"\max(0,\; m - y\,s), \qquad n", "max(0, m - y s), n"),
+        (r"\max(0,\; m - y\,s), \qquad n", "max(0, m - y s); n"),
         (r"\binom{K}{2}", "binom(K, 2)"),
     ],
 )
@@ -41,5 +44,5 @@ def test_formulas_of_losses_have_no_latex_after_conversion(name):
 
 
 def test_inline_formulas_are_converted_and_other_text_is_kept():
-    assert inline_to_unicode(r"the weight $\lambda$ of `a_b`, and $x^2$") == "the weight λ of `a_b`, and x^2"
+    assert inline_to_unicode(r"the weight $\lambda$ of `a_b`, and $x^2$") == "the weight λ of `a_b`, and x²"
     assert inline_to_unicode("costs 5$") == "costs 5$"

@@ -1,11 +1,15 @@
 """Entry point of the command line: help, plugins and exit codes."""
 
+import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import rlhf_losses
 from rlhf_losses.cli import list_losses, main
 from rlhf_losses.cli.argument_parser import CommandLineError
 from rlhf_losses.cli.logging_setup import DEBUG
@@ -75,6 +79,56 @@ def test_every_command_has_help(name, capsys):
     assert f"usage: rlhf-losses {name}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["train", "ppo"])
+def test_the_help_of_training_has_the_most_used_arguments_first_and_those_of_trl_on_request(name, capsys):
+    texts = []
+    for flag in ("--help", "--help-all"):
+        with pytest.raises(SystemExit) as left:
+            main.main([name, flag])
+        assert left.value.code == 0
+        texts.append(capsys.readouterr().out)
+    short, full = texts
+    assert len(short.splitlines()) < 200 < len(full.splitlines())
+    flags = re.findall(r"^  (--\w+)", short, re.MULTILINE)
+    required = {"train": ["--model", "--dataset", "--loss"], "ppo": ["--model", "--reward_model", "--dataset"]}[name]
+    assert flags[: len(required)] == required
+    assert {"--output_dir", "--learning_rate", "--layout", "--plugin", "--config"} <= set(flags)
+    assert "--adam_beta1" not in short
+    assert "--adam_beta1" in full
+    assert f"rlhf-losses {name} --help-all" in short
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["list", "--feedback", "labels"]])
+def test_the_package_is_a_command(arguments, cli, capsys):
+    done = subprocess.run([sys.executable, "-m", "rlhf_losses", *arguments], capture_output=True, text=True, check=True)
+    capsys.readouterr()
+    if arguments == ["--version"]:
+        assert f"rlhf-losses {rlhf_losses.__version__}, trl " in done.stdout
+    else:
+        assert done.stdout == cli(*arguments).out
+
+
+def test_nothing_about_loading_is_printed_where_stderr_is_no_terminal(cli):
+    result = cli("list", "--json")
+    assert json.loads(result.out)
+    assert result.err == ""
+
+
+def test_a_terminal_shows_that_a_command_is_being_loaded():
+    leader, follower = os.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "rlhf_losses", "list", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=follower,
+        env={**os.environ, "TERM": "xterm"},
+    ) as process:
+        assert json.loads(process.communicate()[0])
+    shown = os.read(leader, 10_000).decode()
+    os.close(leader)
+    os.close(follower)
+    assert "rlhf-losses list: loading …" in shown
+
+
 def test_without_a_command_the_help_is_printed_to_stderr(cli):
     result = cli()
     assert result.code == 2
@@ -100,11 +154,11 @@ def test_version_lists_the_package_and_its_main_dependencies(capsys):
         (["list", "--plugin"], "--plugin: expected one argument"),
         (["list", "--plugin", "nowhere.py"], "There is no plugin file 'nowhere.py'."),
         (["list", "--feedback", "pear"], "Unknown feedback type 'pear'. Did you mean 'pairs'?"),
-        (["describe"], "the following arguments are required: loss"),
+        (["describe"], "loss is missing, but this command needs it"),
         (["describe", "bradly_terry"], "Unknown loss 'bradly_terry'. Did you mean 'bradley_terry'?"),
         (["describe", "bradley_terry - centering"], "'bradley_terry - centering' is not a valid loss"),
         (["describe", "bradley_terry(temprature=2.0)"], "Did you mean 'temperature'?"),
-        (["score"], "the following arguments are required: --model"),
+        (["score"], "--model and --dataset are missing, but this command needs them"),
         (["score", "--model", "m", "--dataset", "d", "--batch_size", "0"], "'0' is not an integer of at least 1"),
         (["score", "--model", "m", "--dataset", "d", "--max_rows", "two"], "'two' is not an integer of at least 1"),
         (["score", "--model", "m", "--dataset", "d", "--device", "gpu"], "device 'gpu' is not available; use cpu"),
@@ -145,7 +199,7 @@ def test_a_plugin_file_is_accepted_at_any_place(cli, plugin, where):
 
 
 def test_a_loss_of_a_plugin_file_is_listed_with_its_plugin(cli, plugin):
-    assert "focal_in_a_file file" in cli("list", "--plugin", plugin).out
+    assert "[focal_in_a_file] Half of the squared shortfall." in cli("list", "--plugin", plugin).out
 
 
 def test_the_debug_variable_shows_the_traceback(cli, monkeypatch):

@@ -3,8 +3,9 @@
 import json
 
 import pytest
+from transformers import integrations
 
-TRAIN = "train --model {model} --dataset {pairs} --output_dir {out}"
+TRAIN = "train --model {model} --dataset {pairs} --loss bradley_terry --output_dir {out}"
 PPO = "ppo --model {model} --reward_model {model} --dataset {pairs} --output_dir {out}"
 
 
@@ -53,10 +54,40 @@ def test_a_demo_does_not_overwrite_an_earlier_one(refuse, tmp_path):
     assert "--output_dir" in refuse("demo --output_dir {out}", out=tmp_path)
 
 
-def test_missing_arguments_are_named(refuse):
-    assert "--model is missing" in refuse("train --dataset {pairs} --output_dir {out}")
-    assert "--dataset is missing" in refuse("train --model {model} --output_dir {out}")
-    assert "--reward_model is missing" in refuse("ppo --model {model} --dataset {pairs} --output_dir {out}")
+def test_all_missing_arguments_are_named_at_once(refuse, pairs_file):
+    text = refuse("train --dataset {pairs}")
+    assert "--model, --loss and --output_dir are missing, but this command needs them. Add for example --model " in text
+    assert f"'rlhf-losses inspect --dataset {pairs_file}' lists the losses that fit" in text
+    assert "--dataset is missing, but" in refuse("train --model {model} --loss hinge --output_dir {out}")
+    assert "--model and --dataset are missing, but this command needs them. Run 'rlhf-losses score -" in refuse("score")
+    assert "--estimate is missing, but this command needs it." in refuse("fit --model {model} --dataset {pairs}")
+    assert "--reward_model and --output_dir are missing, but" in refuse("ppo --model {model} --dataset {pairs}")
+
+
+@pytest.mark.parametrize("command", [TRAIN, PPO])
+@pytest.mark.parametrize("more", [["--bf16"], ["--bf16", "--report_to", "none"], ["--fp16", "--plugin", "no.py"]])
+def test_an_argument_needs_no_value_where_trl_has_none(refuse, command, more):
+    assert "expected one argument" not in refuse(command, *more, "--dataset", "nowhere.jsonl")
+
+
+@pytest.mark.parametrize("command", [TRAIN, PPO])
+def test_a_tracker_that_is_not_installed_is_refused_before_the_data_are_loaded(refuse, monkeypatch, command):
+    monkeypatch.setattr(integrations, "get_available_reporting_integrations", lambda: ["tensorboard"])
+    text = refuse(command, "--report_to", "tensorboard", "wandb", pairs="nowhere.jsonl")
+    assert "--report_to wandb needs the package wandb, which is not installed. Run: pip install wandb" in text
+
+
+def test_an_unknown_tracker_is_refused_with_all_names(refuse):
+    text = refuse(TRAIN, "--report_to", "tensorbord")
+    assert "--report_to tensorbord names a tracker that transformers does not have" in text
+    assert "tensorboard, " in text
+
+
+def test_a_demo_is_not_resumed(refuse, tmp_path):
+    (tmp_path / "out" / "checkpoint-7").mkdir(parents=True)
+    text = refuse("demo --output_dir {out}")
+    assert "contains an earlier run" in text
+    assert "--resume_from_checkpoint" not in text
 
 
 @pytest.mark.parametrize("command", [TRAIN, PPO])

@@ -84,7 +84,7 @@ def test_a_converter_name_overrides_the_detection(caplog):
 
 
 def test_an_unknown_converter_name_is_refused_with_a_suggestion():
-    with pytest.raises(UnknownNameError, match=r"'hh-rlhf'\. Did you mean 'hh_rlhf'\? .*native, .*--plugin"):
+    with pytest.raises(UnknownNameError, match=r"'hh-rlhf'\. Did you mean 'hh_rlhf'\? .*native, .*plugin_files"):
         convert_dataset(Dataset.from_list([HH]), "hh-rlhf")
 
 
@@ -110,7 +110,7 @@ def test_rows_without_feedback_are_counted(caplog):
 
 
 def test_datasets_without_feedback_are_refused():
-    with pytest.raises(InvalidFeedbackError, match=r"open_assistant .* 1 rows of data.*--converter native"):
+    with pytest.raises(InvalidFeedbackError, match=r"open_assistant .* 1 rows of data.*converter='native'"):
         convert_dataset(Dataset.from_list([TREE[0]]))
 
 
@@ -148,7 +148,7 @@ def test_a_null_in_the_first_row_is_not_the_format_of_a_file():
 
 def test_two_matching_converters_require_a_choice():
     known = converter_registry()
-    with pytest.raises(FeedbackMismatchError, match=r"ultrafeedback_binarized, arena_votes\. .*--converter"):
+    with pytest.raises(FeedbackMismatchError, match=r"ultrafeedback_binarized, arena_votes\. .*converter="):
         known.detect({**BINARIZED, "conversation_a": [], "conversation_b": [], "winner": "tie"})
 
 

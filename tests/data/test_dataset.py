@@ -81,7 +81,7 @@ def test_rows_without_feedback_and_long_rows_are_dropped_and_reported(character_
         )
     assert [row["chosen"] for row in rows] == ["a"]
     assert "longer than 20 tokens (max_length)" in caplog.text
-    assert "--overlong truncate_prompt" in caplog.text
+    assert "overlong='truncate_prompt'" in caplog.text
 
 
 def test_prompts_with_several_rows_get_smaller_weights(character_tokenizer):

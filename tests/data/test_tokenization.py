@@ -24,7 +24,7 @@ def test_padding_that_equals_eos_or_is_missing_is_replaced_with_a_warning(
     assert tokenizer.pad_token == "<pad>"
     assert found in caplog.text
     assert "'<pad>' (id" in caplog.text
-    assert "--pad_token TOKEN" in caplog.text
+    assert "pad_token=" in caplog.text
 
 
 def test_a_padding_token_that_is_named_and_is_not_eos_is_used(make_character_tokenizer, caplog):
@@ -77,7 +77,7 @@ def test_the_chosen_padding_token_ends_no_text_and_has_an_embedding(make, num_em
 
 def test_a_tokenizer_without_a_safe_token_is_refused():
     tokenizer = word_tokenizer("</s>", eos_token="</s>")
-    with pytest.raises(UnsupportedModelError, match=r"no pad token.*no other token.*safe.*--resize_embeddings"):
+    with pytest.raises(UnsupportedModelError, match=r"no pad token.*no other token.*safe.*resize_embeddings=True"):
         configure_special_tokens(tokenizer, num_embeddings=len(tokenizer))
 
 
@@ -89,7 +89,7 @@ def test_a_token_outside_the_vocabulary_is_refused(make_character_tokenizer):
 def test_a_missing_eos_token_is_refused_unless_the_tokenizer_adds_a_final_token(make_character_tokenizer):
     tokenizer = make_character_tokenizer(eos_token=None)
     assert not adds_final_token(tokenizer)
-    with pytest.raises(UnsupportedModelError, match=r"no EOS token.*--eos_token TOKEN"):
+    with pytest.raises(UnsupportedModelError, match=r"no EOS token.*eos_token='TOKEN'"):
         configure_special_tokens(tokenizer)
     configure_special_tokens(tokenizer, eos_token="<eos>")
     assert tokenizer.eos_token == "<eos>"

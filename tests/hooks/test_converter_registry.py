@@ -117,6 +117,6 @@ def test_a_later_row_rules_out_a_format(plugin_file):
     both = plugin_file("both.py", CONVERTER + code + CONVERTER_HOOK.replace("[Duels]", "[Duels, ShortDuels]"))
     short, long = {"winner": "4", "loser": "5"}, {"winner": "four", "loser": "5"}
     known = new_registry(both)
-    with pytest.raises(FeedbackMismatchError, match=r"duels, short_duels\. .*--converter duels"):
+    with pytest.raises(FeedbackMismatchError, match=r"duels, short_duels\. .*converter='duels'"):
         known.detect(short)
     assert known.detect(short, long).name() == "duels"

@@ -49,7 +49,7 @@ def test_an_unknown_estimate_is_refused_with_all_names(plugin_file):
     known = new_registry(plugin_file("remote.py", ESTIMATE + ESTIMATE_HOOK))
     with pytest.raises(
         UnknownNameError,
-        match=r"Unknown score estimate 'remotenes'\. Did you mean 'remoteness'\? Known names: .*remote.*--plugin FILE",
+        match=r"Unknown score estimate 'remotenes'\. Did you mean 'remoteness'\? Known names: .*remote.*plugin_files",
     ):
         known.parse("remotenes(power=1.0)")
 

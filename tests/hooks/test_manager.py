@@ -138,7 +138,7 @@ def test_a_renamed_hook_is_refused_with_its_new_name(install, old, new):
 def test_a_missing_plugin_file_is_refused_with_its_path(tmp_path):
     message = error_of(tmp_path / "nowhere.py")
     assert str(tmp_path / "nowhere.py") in message
-    assert "--plugin ./my_loss.py" in message
+    assert "Give the path of a file that ends in .py." in message
 
 
 def test_a_plugin_file_that_is_not_python_is_refused(plugin_file):

@@ -34,7 +34,7 @@ def short_scorer(tokenizer, **metadata):
 def test_completions_beyond_the_context_of_a_reward_model_are_refused(config):
     tokenizer = byte_tokenizer()
     scorer = short_scorer(tokenizer, segmentation="sentences")
-    expected = r"max_completion_length=32 .*'reward_model'.*context of 32.*: --max_completion_length 31"
+    expected = r"max_completion_length=32 .*'reward_model'.*context of 32.*: max_completion_length=31"
     for function in (scorer, Ensemble([scorer]), StepRewards(scorer)):
         with pytest.raises(InvalidSettingError, match=expected):
             check_reward_model_lengths(find_scorers([function]), tokenizer, [], config(max_completion_length=32))
@@ -51,7 +51,7 @@ def test_prompts_truncated_for_a_reward_model_are_reported(config, caplog):
     assert "2 of 3 prompts may be truncated" in message
     assert "'reward_model', whose limit is 32" in message
     assert "with a completion of 8 they have up to 49." in message
-    assert "Shorten these prompts, or lower --max_completion_length." in message
+    assert "Shorten these prompts, or lower max_completion_length." in message
 
 
 def test_context_of_a_reward_model_with_other_tokens_is_a_warning(config, caplog):

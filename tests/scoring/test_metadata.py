@@ -9,6 +9,7 @@ from rlhf_losses.hooks import transform_registry
 from rlhf_losses.scoring import RewardModelMetadata
 from rlhf_losses.scoring.canaries import Canary
 from rlhf_losses.scoring.metadata import EstimateMetadata, upgrade
+from rlhf_losses.setting_names import command_flags
 
 CANARIES = [
     Canary("The canary sang.", "float32", 0.5, [5, 6, 7]),
@@ -146,10 +147,11 @@ def test_saved_values_of_transforms_are_used():
 def test_transforms_that_were_not_fitted_are_refused(text):
     pipeline = transform_registry().parse(text)
     metadata = RewardModelMetadata("hinge", ["Pairs"])
-    with pytest.raises(UnsupportedModelError) as caught:
-        metadata.fitted_pipeline(pipeline, "reward")
-    for part in ("'reward'", f"'{text}'", "fit_reference(scorer, prompts, completions", "--reference_samples"):
-        assert part in str(caught.value)
+    remedies = {(): "fit_reference(scorer, prompts, completions", ("--reference_samples",): "--reference_samples FILE"}
+    for flags, remedy in remedies.items():
+        with command_flags(flags), pytest.raises(UnsupportedModelError) as caught:
+            metadata.fitted_pipeline(pipeline, "reward")
+        assert all(part in str(caught.value) for part in ("'reward'", f"'{text}'", remedy))
 
 
 def test_values_depend_on_the_transforms_before():

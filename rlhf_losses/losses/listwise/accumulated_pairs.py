@@ -12,9 +12,11 @@ from rlhf_losses.shapes import PerItem, Scores
 
 @dataclass(frozen=True)
 class AccumulatedPairs(Loss[Rankings]):
-    r"""Mean Bradley–Terry loss over the $\binom{K}{2}$ pairs of a list of $K$ answers.
+    r"""Mean Bradley–Terry loss over the pairs of a list.
 
     $$\frac{1}{\binom{K}{2}} \sum_{i \text{ better than } j} -\log \sigma(s_i - s_j)$$
+
+    $K$ is the number of answers of the list.
 
     Use it for InstructGPT's loss of rankings: each prompt has the same weight, independent of its number of answers.
     `bradley_terry` on rankings averages over pairs instead; with `average_over="prompts"` both losses are equal. Time

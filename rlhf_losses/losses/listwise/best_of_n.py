@@ -11,7 +11,7 @@ from rlhf_losses.shapes import PerItem, Scores
 
 @dataclass(frozen=True)
 class BestOfN(Loss[Rankings]):
-    r"""Negative log-likelihood that the best answer of a list is chosen by softmax.
+    r"""Negative log-likelihood of the best answer of a list.
 
     $$\log \sum_j e^{s_j / T} - \log \sum_{j:\, \text{rank}_j = 1} e^{s_j / T}$$
 

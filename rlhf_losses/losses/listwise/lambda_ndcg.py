@@ -18,10 +18,12 @@ _MAX_GRADE = 64.0
 
 @dataclass(frozen=True)
 class LambdaNdcg(Loss[Rankings]):
-    r"""Bradley–Terry loss of each pair of a list, weighted by the change of NDCG if the two answers are swapped.
+    r"""Bradley–Terry loss weighted by the change of NDCG.
 
     $$\sum_{i, j:\, y_i > y_j} \frac{|G_i - G_j|}{Z} \left|\frac{1}{D_i} - \frac{1}{D_j}\right|
     \big(-\log \sigma(s_i - s_j)\big), \qquad D_i = \log_2(1 + \text{position}_i)$$
+
+    The weight of a pair is the change of NDCG if its two answers are swapped.
 
     $\text{position}_i$ is the position of answer $i$ in the order of the scores, $G_i$ its gain, and $Z$ the discounted
     cumulative gain of the optimal order. Positions and weights are constants for the gradient.

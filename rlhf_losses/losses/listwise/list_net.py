@@ -11,7 +11,7 @@ from rlhf_losses.shapes import PerItem, Scores
 
 @dataclass(frozen=True)
 class ListNet(Loss[Rankings]):
-    r"""Cross-entropy between the softmax of the grades and the softmax of the scores of a list.
+    r"""Cross-entropy between softmax of grades and scores.
 
     $$-\sum_i \frac{e^{y_i / T}}{\sum_j e^{y_j / T}} \log \frac{e^{s_i}}{\sum_j e^{s_j}}$$
 

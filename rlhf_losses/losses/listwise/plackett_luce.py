@@ -13,10 +13,12 @@ from rlhf_losses.shapes import PerItem, Scores
 
 @dataclass(frozen=True)
 class PlackettLuce(Loss[Rankings]):
-    r"""Negative log-likelihood of a ranking as a sequence of choices of the best remaining answer.
+    r"""Negative log-likelihood of a ranking, best to worst.
 
     $$\sum_{i:\, \#\{j:\, \text{rank}_j < \text{rank}_i\} < k}
     \Big(\log \sum_{j:\, \text{rank}_j \ge \text{rank}_i} e^{s_j} - s_i\Big)$$
+
+    Each choice is the best remaining answer.
 
     This is the standard loss of rankings. If only the best answer is known, use `best_of_n`; if the data are ratings
     whose differences matter, use `list_net`. With two answers it is `bradley_terry`.

@@ -20,7 +20,7 @@ from rlhf_losses.shapes import PerPair
 
 @dataclass(frozen=True)
 class BradleyTerry(PairwiseLoss):
-    r"""Negative log-likelihood that the chosen answer is better than the rejected answer.
+    r"""Negative log-likelihood that the chosen answer wins.
 
     $$-\log \sigma\left(\frac{s_\text{chosen} - s_\text{rejected} - m}{T}\right)$$
 

@@ -14,12 +14,14 @@ from rlhf_losses.shapes import PerPair
 
 @dataclass(frozen=True)
 class Davidson(TieLoss):
-    r"""Negative log-likelihood of a win, a tie or a defeat, with the geometric mean of both strengths for a tie.
+    r"""Negative log-likelihood with odds for ties.
 
     $$\begin{aligned}
     \text{win: } & \log\big(e^{\Delta / 2} + \kappa + e^{-\Delta / 2}\big) - \tfrac{\Delta}{2} \\
     \text{tie: } & \log\big(e^{\Delta / 2} + \kappa + e^{-\Delta / 2}\big) - \log \kappa
     \end{aligned} \qquad \Delta = s_\text{chosen} - s_\text{rejected} - m$$
+
+    The strength of a tie is proportional to the geometric mean of the strengths of both answers.
 
     Use it if annotators could declare a tie. The probability of a tie decreases more slowly with the score difference
     than in `rao_kupper`. Without ties and with $\kappa$ near 0 the loss is `bradley_terry`.

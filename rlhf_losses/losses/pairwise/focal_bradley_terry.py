@@ -13,10 +13,12 @@ from rlhf_losses.shapes import PerPair
 
 @dataclass(frozen=True)
 class FocalBradleyTerry(PairwiseLoss):
-    r"""Bradley–Terry loss whose weight decreases as a correctly ranked pair becomes more certain.
+    r"""Bradley–Terry loss with less weight on certain pairs.
 
     $$-\big(1 - 2 \max(0, \sigma(\Delta) - \tfrac12)\big)^\gamma \log \sigma(\Delta),
     \qquad \Delta = s_\text{chosen} - s_\text{rejected} - m$$
+
+    The weight decreases as a correctly ranked pair becomes more certain.
 
     Use it if the training data contain many easy pairs. Pairs with a negative score difference have the value of
     `bradley_terry`. For a loss that is exactly 0 above a margin use `hinge`.

@@ -20,9 +20,11 @@ from rlhf_losses.shapes import PerPair
 
 @dataclass(frozen=True)
 class Hinge(PairwiseLoss):
-    r"""Difference between the required and the actual score difference of a pair, or a power of it.
+    r"""Shortfall of the score difference, or a power of it.
 
     $$\max(0,\; M - (s_\text{chosen} - s_\text{rejected} - m))^p$$
+
+    The shortfall is the difference between the required and the actual score difference.
 
     Use it if pairs with a sufficient score difference should have no gradient. The loss is not a likelihood; for
     calibrated probabilities use `bradley_terry`. For single answers use `pointwise_hinge`, for steps `segment_hinge`.

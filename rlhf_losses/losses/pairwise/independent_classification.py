@@ -13,9 +13,11 @@ from rlhf_losses.shapes import PerPair, Scores
 
 @dataclass(frozen=True)
 class IndependentClassification(Loss[Pairs]):
-    r"""Negative log-likelihood that the chosen answer is good and, independently, the rejected answer is bad.
+    r"""Cross-entropy with chosen as good, rejected as bad.
 
     $$-\log \sigma(s_\text{chosen}) - \log \sigma(-s_\text{rejected})$$
+
+    The two answers are independent.
 
     Use it if scores of answers to different prompts are compared: unlike `bradley_terry`, it determines the zero of the
     scores. It equals `cross_entropy` with the chosen answers labelled good and the rejected answers labelled bad. If

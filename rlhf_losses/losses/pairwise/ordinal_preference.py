@@ -18,10 +18,12 @@ from rlhf_losses.shapes import PerPair, Scores
 
 @dataclass(frozen=True)
 class OrdinalPreference(Loss[Pairs]):
-    r"""Negative log-likelihood of the strength of a preference in a cumulative logit model with trainable cut points.
+    r"""Negative log-likelihood of graded preferences.
 
     $$-\log\big(\sigma(b_{k + 1} - \Delta) - \sigma(b_k - \Delta)\big), \qquad
     \Delta = s_\text{chosen} - s_\text{rejected}, \quad b_{-k + 1} = -b_k$$
+
+    This is a cumulative logit model with trainable cut points.
 
     Use it if annotators graded their preferences, like "slightly better" or "much better". The cut points
     $0 < b_1 < \dots < b_\text{levels}$ are trainable parameters with initial gaps of 1; they determine the score

@@ -15,12 +15,14 @@ from rlhf_losses.shapes import PerPair
 
 @dataclass(frozen=True)
 class RaoKupper(TieLoss):
-    r"""Negative log-likelihood of a win, a tie or a defeat, where a tie is a noisy score difference within a width.
+    r"""Negative log-likelihood with ties within a width.
 
     $$\begin{aligned}
     \text{win: } & -\log \sigma(\Delta - w) \\
     \text{tie: } & -\log\big(\sigma(\Delta + w) - \sigma(\Delta - w)\big)
     \end{aligned} \qquad \Delta = s_\text{chosen} - s_\text{rejected} - m$$
+
+    A tie is a noisy score difference within the width $w$.
 
     Use it if annotators could declare a tie. The probability of a tie decreases faster with the score difference than
     in `davidson`. Without ties and with $w$ near 0 the loss is `bradley_terry`.

@@ -12,10 +12,12 @@ from rlhf_losses.shapes import PerPair
 
 @dataclass(frozen=True)
 class RobustBradleyTerry(PairwiseLoss):
-    r"""Bradley–Terry loss whose expectation over random label flips is the loss of the correct labels.
+    r"""Bradley–Terry loss corrected for random label flips.
 
     $$\frac{-(1 - \varepsilon) \log \sigma(\Delta) + \varepsilon \log \sigma(-\Delta)}{1 - 2 \varepsilon},
     \qquad \Delta = s_\text{chosen} - s_\text{rejected} - m$$
+
+    Its expectation over random label flips is the loss of the correct labels.
 
     Use it if the share of wrong labels has been measured, for example by labelling some pairs twice. If it is a guess,
     use `bradley_terry` with label smoothing. This loss has no lower bound, and a rate above the true one increases

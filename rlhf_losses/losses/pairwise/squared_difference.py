@@ -10,7 +10,7 @@ from rlhf_losses.shapes import PerPair
 
 @dataclass(frozen=True)
 class SquaredDifference(PairwiseLoss):
-    r"""Squared error between the score difference of a pair and a target.
+    r"""Squared error of the score difference to a target.
 
     $$(s_\text{chosen} - s_\text{rejected} - m - M)^2$$
 

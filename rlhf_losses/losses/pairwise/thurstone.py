@@ -12,7 +12,7 @@ from rlhf_losses.shapes import PerPair
 
 @dataclass(frozen=True)
 class Thurstone(PairwiseLoss):
-    r"""Negative log-likelihood that the chosen answer is better, with normal noise on each score.
+    r"""Negative log-likelihood with normal noise on scores.
 
     $$-\log \Phi\left(\frac{s_\text{chosen} - s_\text{rejected} - m}{\sqrt 2\, d}\right)$$
 

@@ -13,9 +13,11 @@ from rlhf_losses.shapes import PerCandidate
 
 @dataclass(frozen=True)
 class CrossEntropy(LabelLoss):
-    r"""Negative log-likelihood of the label, where $\sigma(s)$ is the probability that the answer is good.
+    r"""Negative log-likelihood of the label of an answer.
 
     $$-y \log \sigma(s) - (1 - y) \log \sigma(-s)$$
+
+    $\sigma(s)$ is the probability that the answer is good.
 
     This is the standard loss of labels, for example for verifiers of mathematical solutions. If correctly classified
     answers should have no gradient, use `pointwise_hinge`; for labels of steps use `step_cross_entropy`.

@@ -12,7 +12,7 @@ from rlhf_losses.shapes import PerCandidate
 
 @dataclass(frozen=True)
 class Huber(RatingLoss):
-    r"""Half the squared error of the score up to a threshold, and linear above it.
+    r"""Half the squared error up to a threshold, then linear.
 
     $$\begin{cases} \tfrac12 (s - y)^2 & |s - y| \le d \\ d\,(|s - y| - \tfrac12 d) & \text{otherwise} \end{cases}$$
 

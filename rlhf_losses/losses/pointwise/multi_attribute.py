@@ -17,9 +17,11 @@ from rlhf_losses.shapes import ItemIndex, PerItem, Scores
 
 @dataclass(frozen=True)
 class MultiAttribute(Loss[Attributes]):
-    r"""Squared error of each rated attribute, predicted by a linear function of the score.
+    r"""Squared error of several ratings, linear in the score.
 
     $$(o_a + l_a s - y_a)^2, \qquad \sum_a w_a l_a = 1, \quad \sum_a w_a o_a = 0$$
+
+    Each attribute is predicted by a linear function of the score.
 
     With these two constraints the weighted sum of the predicted attributes is the score:
     $\sum_a w_a (o_a + l_a s) = s$. So the weights define the meaning of the score. The offsets $o_a$ and slopes $l_a$

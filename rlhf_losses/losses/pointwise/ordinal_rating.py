@@ -14,7 +14,7 @@ from rlhf_losses.shapes import PerCandidate, Scores
 
 @dataclass(frozen=True)
 class OrdinalRating(Loss[Ratings]):
-    r"""Negative log-likelihood of a rating in a cumulative logit model with trainable cut points.
+    r"""Negative log-likelihood of a rating with cut points.
 
     $$-\log\big(\sigma(c_y - s) - \sigma(c_{y - 1} - s)\big), \qquad c_0 = -\infty,\; c_\text{levels} = \infty$$
 

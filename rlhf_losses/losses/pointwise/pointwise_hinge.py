@@ -13,9 +13,11 @@ from rlhf_losses.shapes import PerCandidate
 
 @dataclass(frozen=True)
 class PointwiseHinge(LabelLoss):
-    r"""Hinge loss of the score of one answer with the label $y = \pm 1$.
+    r"""Hinge loss of the score of an answer with a label.
 
     $$\max(0,\; m - y s)$$
+
+    The label is $y = \pm 1$.
 
     Use it if correctly classified answers beyond a margin should have no gradient. For calibrated probabilities or soft
     labels use `cross_entropy`; for pairs use `hinge`, for steps `segment_hinge`.

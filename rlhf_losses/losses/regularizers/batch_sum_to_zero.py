@@ -12,9 +12,11 @@ from rlhf_losses.shapes import Moments, Scalar, Scores
 
 @dataclass(frozen=True)
 class BatchSumToZero(BatchLoss[Feedback]):
-    r"""Square of the mean score of an optimizer step, over all its micro-batches and processes.
+    r"""Square of the mean score of an optimizer step.
 
     $$\Bigl(\frac{1}{N} \sum_{i=1}^N s_i\Bigr)^2$$
+
+    The mean is over all micro-batches and processes.
 
     Use it as a term of a sum to set the zero of the scores with little influence on single pairs. `centering` applies
     to each pair, and `score_decay` to each score. The paper squares the sum instead of the mean: its coefficient is

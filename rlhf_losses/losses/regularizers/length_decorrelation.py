@@ -17,9 +17,11 @@ _MIN_LENGTH_VARIANCE = 1e-9
 
 @dataclass(frozen=True)
 class LengthDecorrelation(BatchLoss[Lengths]):
-    r"""Squared correlation between the scores of an optimizer step and the lengths of their answers in tokens.
+    r"""Squared correlation of scores with answer lengths.
 
     $$\frac{\operatorname{cov}(s, n)^2}{(\operatorname{var}(s) + \epsilon^2) \operatorname{var}(n)}$$
+
+    The correlation is that of an optimizer step; lengths are in tokens.
 
     Use it as a term of a sum against a length bias of the scores. It penalizes any correlation with the length,
     including one that annotators intend; use a small weight and batches of hundreds of answers. It does not determine

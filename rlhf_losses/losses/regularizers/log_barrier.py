@@ -13,11 +13,13 @@ from rlhf_losses.shapes import Scores
 
 @dataclass(frozen=True)
 class LogBarrier(Regularizer):
-    r"""Logarithmic barrier of each score at a limit, continued by its tangent close to the limit and beyond it.
+    r"""Logarithmic barrier of each score at a limit.
 
     $$\begin{cases} -\log(1 - x^2) & x \le e \\
     -\log(1 - e^2) + \frac{2 e}{1 - e^2}(x - e) & \text{otherwise} \end{cases} \qquad
     x = \frac{|s|}{L}, \quad e = 1 - \delta$$
+
+    It continues by its tangent close to the limit and beyond it.
 
     Use it as a term of a sum to keep scores within a range with little influence on small scores. `score_decay` has a
     larger gradient at small scores and a smaller one near the limit. The tangent is an addition to the paper; with it,

@@ -44,10 +44,12 @@ class RankingLosses(Domain):
 
 @dataclass(frozen=True)
 class Aggregated(Loss[StepwiseRankings]):
-    r"""Loss of pairs or lists whose scores are the mean, the sum, the minimum or the soft minimum of step scores.
+    r"""Loss of pairs or lists of aggregated step scores.
 
     $$\ell\big(a(s_{11}, s_{12}, \dots), a(s_{21}, \dots), \dots\big), \qquad
     a_\text{soft minimum} = -T \log \frac1n \sum_{k=1}^n e^{-s_k / T}$$
+
+    Scores are the mean, the sum, the minimum or the soft minimum of step scores.
 
     Use it to train a process reward model from comparisons of whole answers. If steps have labels of their own, use
     `step_cross_entropy` or `pqm`. For answers of one step each it equals the loss `of`.

@@ -14,10 +14,13 @@ from rlhf_losses.shapes import ItemIndex, PerItem, Scores
 
 @dataclass(frozen=True)
 class Pqm(Loss[Steps]):
-    r"""Mean negative log-likelihood of choosing each correct step over earlier correct steps and all wrong steps.
+    r"""Each correct step against earlier and wrong steps.
 
     $$\frac{1}{|C|} \sum_{t \in C} \Big(\log\Big(1 + \sum_{q \in C,\, q \le t} e^{s_q}
     + \sum_{w \in W} e^{s_w + \zeta}\Big) - s_t\Big)$$
+
+    This is the mean negative log-likelihood of choosing each correct step over earlier correct steps and all wrong
+    steps.
 
     $C$ are the correct steps of an answer and $W$ the wrong ones. The start of the answer has the score 0; it is one of
     $C$ if the answer has wrong steps.

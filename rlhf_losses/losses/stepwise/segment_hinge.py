@@ -13,9 +13,11 @@ from rlhf_losses.shapes import PerStep
 
 @dataclass(frozen=True)
 class SegmentHinge(StepwiseLoss):
-    r"""Hinge loss of the score of each step with the label $y = \pm 1$.
+    r"""Hinge loss of the score of each step with a label.
 
     $$\max(0,\; m - y s)$$
+
+    The label is $y = \pm 1$.
 
     Use it if correctly classified steps beyond a margin should have no gradient. For rated steps use `segment_rating`,
     for probabilities `step_cross_entropy`; it is `pointwise_hinge` on each step.

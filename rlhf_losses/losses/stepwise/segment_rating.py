@@ -9,7 +9,7 @@ from rlhf_losses.shapes import PerStep
 
 @dataclass(frozen=True)
 class SegmentRating(StepwiseLoss):
-    r"""Squared error between the score and the rating of each step.
+    r"""Squared error between score and rating of each step.
 
     $$(s - y)^2$$
 

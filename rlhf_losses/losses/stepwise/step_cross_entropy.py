@@ -13,9 +13,11 @@ from rlhf_losses.shapes import PerStep
 
 @dataclass(frozen=True)
 class StepCrossEntropy(StepwiseLoss):
-    r"""Negative log-likelihood of the label of each step, where $\sigma(s)$ is the probability that the step is good.
+    r"""Negative log-likelihood of the label of each step.
 
     $$-y \log \sigma(s) - (1 - y) \log \sigma(-s)$$
+
+    $\sigma(s)$ is the probability that the step is good.
 
     This is the standard loss of process reward models. To compare the steps of an answer with each other use `pqm`; if
     correctly classified steps should have no gradient, use `segment_hinge`. It is `cross_entropy` on each step.

@@ -1,0 +1,338 @@
+"""Arguments of other types than a function accepts: refused with the conversion, or accepted as TRL's users expect."""
+
+import dataclasses
+import logging
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import transformers
+import trl
+from datasets import Dataset, DatasetDict
+
+from rlhf_losses import (
+    BradleyTerry,
+    Ensemble,
+    InvalidArgumentError,
+    InvalidFeedbackError,
+    InvalidLossError,
+    InvalidSettingError,
+    Pairs,
+    PPOConfig,
+    PPOTrainer,
+    RewardConfig,
+    RewardTrainer,
+    Scorer,
+    UnsupportedModelError,
+    bradley_terry,
+    centering,
+    fit_reference,
+    loss_registry,
+    parse_loss,
+)
+from rlhf_losses.data import convert_dataset
+from rlhf_losses.feedback.base import Answer
+from rlhf_losses.models import bfloat16
+from rlhf_losses.optional_packages import require_reporting
+from rlhf_losses.scoring import best_of, evaluate
+from rlhf_losses.setting_names import command_flags
+
+ROWS = [{"prompt": "2 + 2 = ", "chosen": "4", "rejected": "5"}] * 4
+COLUMNS = {"prompt": ["2 + 2 = "], "chosen": ["4"], "rejected": ["5"]}
+
+
+class Indexed(torch.utils.data.Dataset):
+    """A dataset of torch."""
+
+    def __len__(self):
+        return len(ROWS)
+
+    def __getitem__(self, index):
+        return ROWS[index]
+
+
+NO_DATASETS = [
+    (ROWS, "has the type list", "Dataset.from_list("),
+    ([], "has the type list", "Dataset.from_list("),
+    (iter(ROWS), "has the type list_iterator", "Dataset.from_list("),
+    (Indexed(), "has the type Indexed", "Dataset.from_list("),
+    (pd.DataFrame(ROWS), "has the type DataFrame", "Dataset.from_pandas("),
+    (COLUMNS, "has the type dict", "Dataset.from_dict("),
+    (DatasetDict(train=Dataset.from_list(ROWS)), "has the type DatasetDict", "['train']"),
+    ("pairs.jsonl", "has the type str", "datasets.load_dataset('pairs.jsonl')"),
+    (Path("pairs.jsonl"), "has the type PosixPath", "Dataset.from_json('pairs.jsonl')"),
+    (None, "is None", "Pass "),
+]
+
+
+@pytest.fixture
+def scorer(reward_model, tokenizer) -> Scorer:
+    return Scorer(reward_model, tokenizer)
+
+
+@pytest.mark.parametrize(("data", "received", "remedy"), NO_DATASETS, ids=lambda value: type(value).__name__)
+def test_data_of_other_libraries_are_refused_with_the_conversion(
+    scorer, settings, language_model, data, received, remedy
+):
+    ppo = PPOConfig(**settings(max_completion_length=8))
+    entries = [
+        lambda: RewardTrainer("no/such-model", RewardConfig(**settings()), data, loss=bradley_terry),
+        lambda: PPOTrainer(language_model, scorer, ppo, data),
+        lambda: evaluate(scorer, data),
+        lambda: convert_dataset(data),
+    ]
+    for entry in entries if data is not None else entries[1:]:
+        with pytest.raises(InvalidArgumentError) as caught:
+            entry()
+        assert received in str(caught.value)
+        assert remedy in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [ROWS, pd.DataFrame(ROWS), "pairs.jsonl", {"held_out": ROWS}])
+def test_evaluation_data_of_other_libraries_are_refused(settings, pairs, data):
+    with pytest.raises(InvalidArgumentError, match="`eval_dataset` has the type"):
+        RewardTrainer("no/such-model", RewardConfig(**settings()), pairs, data, loss=bradley_terry)
+
+
+@pytest.mark.parametrize("config", [trl.RewardConfig, transformers.TrainingArguments])
+def test_the_configuration_of_trl_is_accepted_with_all_its_values(settings, language_model, pairs, config):
+    given = config(**settings(learning_rate=3e-4, lr_scheduler_type="cosine", warmup_steps=2, hub_token="secret"))
+    trainer = RewardTrainer(language_model, given, pairs, loss="bradley_terry")
+    same = [f.name for f in dataclasses.fields(config) if f.init and f.name != "accelerator_config"]
+    assert {name: getattr(trainer.args, name) for name in same} == {name: getattr(given, name) for name in same}
+    assert isinstance(trainer.args, RewardConfig)
+    trainer.train()
+    assert trainer.state.global_step == 3
+
+
+@pytest.mark.parametrize("make", [dict, lambda **values: values["output_dir"], PPOConfig, trl.SFTConfig])
+def test_other_configurations_are_refused(settings, pairs, make):
+    with pytest.raises(InvalidArgumentError, match="`args` has the type"):
+        RewardTrainer("no/such-model", make(**settings()), pairs, loss="bradley_terry")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("overlong", "cut"), ("average_over", "rows"), ("segmentation", "words"), ("hidden_state_cache_gib", -1)],
+)
+def test_settings_outside_their_values_are_refused(settings, name, value):
+    with pytest.raises(InvalidSettingError, match=f"{name}={value!r}"):
+        RewardConfig(**settings(), **{name: value})
+
+
+def test_evaluation_refuses_an_unknown_treatment_of_long_texts(scorer, pairs):
+    with pytest.raises(InvalidSettingError, match="overlong='cut'"):
+        evaluate(scorer, pairs, overlong="cut")
+
+
+def test_a_path_object_is_a_model(settings, language_model, pairs):
+    RewardTrainer(Path(language_model), RewardConfig(**settings()), pairs, loss="bradley_terry")
+
+
+@pytest.mark.parametrize(
+    ("model", "error", "message"),
+    [
+        (None, InvalidArgumentError, "`model` is None"),
+        (torch.nn.Linear(1, 1), InvalidArgumentError, "`model` has the type Linear"),
+        (transformers.AutoModelForSequenceClassification, InvalidArgumentError, "is the class Auto"),
+        ("./nowhere", UnsupportedModelError, "no folder './nowhere'"),
+        (Path("nowhere"), UnsupportedModelError, "no folder 'nowhere'"),
+    ],
+)
+def test_other_models_are_refused(settings, pairs, scorer, model, error, message):
+    with pytest.raises(error, match=message):
+        RewardTrainer(model, RewardConfig(**settings()), pairs, loss="bradley_terry")
+    with pytest.raises(error, match=message):
+        PPOTrainer(model, scorer, PPOConfig(**settings()), pairs)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"tokenizer": None}, "argument tokenizer, which it does not have. Pass it as processing_class"),
+        ({"dataset": None}, "Pass it as train_dataset"),
+        ({"eval_datset": None}, "Did you mean 'eval_dataset'"),
+        ({"data_collator": print}, "argument data_collator"),
+        ({"processing_class": "gpt2"}, "`processing_class` has the type str"),
+        ({"peft_config": {"r": 8}}, "`peft_config` has the type dict"),
+    ],
+)
+def test_arguments_of_other_trainers_are_refused(settings, pairs, arguments, message):
+    with pytest.raises(InvalidArgumentError, match=message):
+        RewardTrainer("no/such-model", RewardConfig(**settings()), train_dataset=pairs, loss="hinge", **arguments)
+
+
+@pytest.mark.parametrize("reward", [Scorer, 5, ("a", "b")])
+def test_reward_functions_are_functions(settings, language_model, pairs, reward):
+    with pytest.raises(InvalidArgumentError, match="A reward function"):
+        PPOTrainer(language_model, [reward] if isinstance(reward, int) else reward, PPOConfig(**settings()), pairs)
+
+
+@pytest.mark.parametrize("loss", [BradleyTerry, lambda scores, feedback: scores.sum(), torch.nn.MSELoss(), ["hinge"]])
+def test_a_loss_is_an_object_or_a_string(settings, pairs, scorer, loss):
+    with pytest.raises(InvalidLossError, match="`loss`"):
+        RewardTrainer("no/such-model", RewardConfig(**settings()), pairs, loss=loss)
+    with pytest.raises(InvalidLossError, match="`loss`"):
+        evaluate(scorer, pairs, loss=loss)
+
+
+def test_evaluation_accepts_the_string_form_of_a_loss(scorer, pairs):
+    assert evaluate(scorer, pairs, loss="bradley_terry") == evaluate(scorer, pairs, loss=bradley_terry)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: bradley_terry(label_smoothing=0.1), r"construct it: BradleyTerry\(label_smoothing=0.1\)"),
+        (lambda: bradley_terry(), "missing a required argument"),
+        (lambda: (bradley_terry + centering)(temperature=2), "construct its terms"),
+        (lambda: bradley_terry([1.0, 0.0], Pairs([0], [1])), r"Pass torch.tensor\(scores\)"),
+        (lambda: bradley_terry(np.ones(2), Pairs([0], [1])), "`scores` has the type ndarray"),
+        (lambda: bradley_terry(torch.ones(2), {"chosen": [0], "rejected": [1]}), "`feedback` has the type dict"),
+        (lambda: bradley_terry(torch.ones(1), torch.zeros(1)), "`feedback` has the type Tensor"),
+        (lambda: BradleyTerry + centering, r"Write BradleyTerry\(\)"),
+        (lambda: bradley_terry + "centering", r"Write parse_loss\('centering'\)"),
+        (lambda: parse_loss(bradley_terry), "`text` has the type BradleyTerry"),
+        (lambda: parse_loss(None), "`text` is None"),
+        (lambda: loss_registry("my_loss.py"), r"plugin_files=\['my_loss.py'\]"),
+        (lambda: loss_registry().lookup(None), "`name` is None"),
+        (lambda: convert_dataset(Dataset.from_list(ROWS), converter=5), "the name of a converter"),
+    ],
+)
+def test_a_loss_is_called_with_scores_and_feedback(call, message):
+    with pytest.raises(InvalidArgumentError, match=message):
+        call()
+
+
+def test_positions_outside_the_scores_are_refused():
+    with pytest.raises(InvalidFeedbackError, match="contains the position 2, but there are 2 scores"):
+        bradley_terry(torch.ones(2), Pairs([0], [2]))
+
+
+def test_values_that_are_no_numbers_are_refused():
+    with pytest.raises(InvalidFeedbackError, match="chosen='a', which is no vector of numbers"):
+        Pairs("a", "b")
+
+
+def test_losses_can_be_summed():
+    assert sum([bradley_terry, 0.5 * centering]) == bradley_terry + 0.5 * centering
+
+
+MESSAGE = {"role": "user", "content": "2 + 2 ="}
+NO_TEXTS = [
+    ("one text", "`{}` is one text, but it must be a list"),
+    (None, "`{}` is None"),
+    (["4", 5], r"`{}\[1\]` has the type int"),
+    ([float("nan"), "4"], r"`{}\[0\]` has the type float"),
+    ([[1, 2], [3]], r"`{}\[0\]` has the type list"),
+    ([MESSAGE, MESSAGE], r"`{}\[0\]` is a single message"),
+]
+
+
+@pytest.mark.parametrize(("texts", "message"), NO_TEXTS)
+def test_a_scorer_refuses_what_are_no_lists_of_texts(scorer, texts, message):
+    calls = {
+        "prompts": lambda: scorer(texts, ["4", "4"]),
+        "completions": lambda: scorer(["2 + 2 = ", "2 + 2 = "], texts),
+        "texts": lambda: scorer.score(texts),
+        "steps": lambda: scorer.score_steps("2 + 2 = ", texts),
+    }
+    for name, call in calls.items():
+        with pytest.raises(InvalidArgumentError, match=message.format(name)):
+            call()
+
+
+def test_a_missing_completion_is_refused_and_not_scored(scorer):
+    with pytest.raises(InvalidFeedbackError, match=r"`completions\[1\]` is None"):
+        scorer(["2 + 2 = ", "2 + 2 = "], ["4", None])
+
+
+def test_prompts_and_completions_have_the_same_number(scorer):
+    for call in (scorer, lambda *texts: fit_reference(scorer, *texts), lambda *texts: best_of(scorer, *texts)):
+        with pytest.raises(InvalidFeedbackError, match="1 prompts and 2 completions"):
+            call(["2 + 2 = "], ["4", "5"])
+
+
+@pytest.mark.parametrize(
+    "convert", [np.array, pd.Series, iter, tuple, lambda texts: Dataset.from_dict({"a": texts})["a"]]
+)
+def test_any_sequence_of_texts_is_scored(scorer, convert):
+    prompts, completions = ["2 + 2 = ", "3 + 3 = "], ["4", "5"]
+    assert scorer(convert(prompts), convert(completions)) == scorer(prompts, completions)
+    assert scorer.score(convert(completions)) == scorer.score(completions)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda scorer: Scorer("gpt2", scorer.tokenizer), InvalidArgumentError, "Scorer.from_pretrained"),
+        (lambda scorer: Scorer(scorer.model, None), InvalidArgumentError, "`tokenizer` is None"),
+        (lambda scorer: Scorer(scorer.model, scorer.tokenizer, "x"), InvalidArgumentError, "`metadata` has the type"),
+        (lambda scorer: Scorer(scorer.model, scorer.tokenizer, batch_size=0), InvalidSettingError, "batch_size=0"),
+        (lambda scorer: Scorer.from_pretrained(scorer.model), InvalidArgumentError, "`path` has the type"),
+        (lambda scorer: Scorer.from_pretrained("/no/where"), UnsupportedModelError, "no folder '/no/where'"),
+        (lambda scorer: scorer.with_transforms(None), InvalidArgumentError, "`transforms` is None"),
+        (lambda scorer: scorer.score_answers([("p", ("a",))]), InvalidArgumentError, "Answer"),
+        (lambda scorer: Ensemble(scorer), InvalidArgumentError, "`members` has the type Scorer"),
+        (lambda scorer: Ensemble(["gpt2"]), InvalidArgumentError, "has the type str, which is no function"),
+        (lambda scorer: Ensemble([scorer], max), InvalidArgumentError, "`combine`"),
+        (lambda scorer: best_of(scorer, ["p"], ["ab"]), InvalidArgumentError, "the candidates of each prompt"),
+    ],
+)
+def test_arguments_of_scorers_are_checked(scorer, call, error, message):
+    with pytest.raises(error, match=message):
+        call(scorer)
+
+
+def test_representations_name_what_is_trained_and_scored(scorer, settings, language_model, pairs):
+    trainer = RewardTrainer(language_model, RewardConfig(**settings()), pairs, loss="bradley_terry + 0.01 * centering")
+    assert (
+        repr(trainer)
+        == "RewardTrainer(LlamaForSequenceClassification, loss='bradley_terry + 0.01 * centering', step=0)"
+    )
+    assert repr(scorer) == "Scorer('reward_model', LlamaForSequenceClassification, loss='unknown')"
+    assert repr(Ensemble([scorer])) == f"Ensemble([{scorer!r}], 'mean')"
+    assert repr(bradley_terry + centering) == "WeightedSum('bradley_terry + centering')"
+    catalogue = loss_registry()
+    assert repr(catalogue).startswith(f"<LossRegistry of {len(catalogue)}: bradley_terry, ")
+    ppo = PPOTrainer(language_model, scorer, PPOConfig(**settings(max_completion_length=8)), pairs)
+    assert repr(ppo) == "PPOTrainer(LlamaForCausalLM, rewards=[reward_model], step=0)"
+
+
+def test_a_tracker_that_is_not_installed_is_refused_before_the_model_is_loaded(settings, pairs, monkeypatch):
+    monkeypatch.setattr(transformers.integrations, "get_available_reporting_integrations", lambda: ["tensorboard"])
+    require_reporting(["tensorboard"])
+    with pytest.raises(ImportError, match="report_to='wandb' needs the package wandb, which is not installed"):
+        RewardTrainer("no/such-model", RewardConfig(**settings(report_to="wandb")), pairs, loss="hinge")
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "computes"),
+    [({"avx512_bf16": True, "amx_bf16": False}, True), ({"avx512_bf16": False, "amx_bf16": False}, False), ({}, True)],
+)
+def test_bfloat16_without_instructions_of_the_cpu_is_reported_at_the_start(
+    settings, language_model, pairs, scorer, monkeypatch, caplog, capabilities, computes
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert bfloat16.cpu_has_bfloat16() is computes
+    with caplog.at_level(logging.WARNING):
+        Scorer(scorer.model, scorer.tokenizer)
+        RewardTrainer(language_model, RewardConfig(**settings()), pairs, loss="hinge")
+    assert "bfloat16" not in caplog.text
+    with caplog.at_level(logging.WARNING):
+        RewardTrainer(language_model, RewardConfig(**settings(bf16=True)), pairs, loss="hinge")
+        Scorer(scorer.model.bfloat16(), scorer.tokenizer)
+    assert ("many times slower than float32. Use bf16=False." in caplog.text) is not computes
+    assert ("many times slower than float32. Use model.float()." in caplog.text) is not computes
+
+
+def test_a_missing_chat_template_is_added_by_a_flag_only_where_a_command_has_it(reward_model, other_tokenizer):
+    other_tokenizer.chat_template = None
+    scorer = Scorer(reward_model, other_tokenizer)
+    for flags, advice in ((["--chat_template_path"], "--chat_template_path"), ([], "tokenizer.chat_template")):
+        with command_flags(flags), pytest.raises(UnsupportedModelError) as caught:
+            scorer.score_answers([Answer([MESSAGE], ([{"role": "assistant", "content": "4"}],))])
+        assert advice in str(caught.value)
+        assert ("--" in str(caught.value)) is bool(flags)
