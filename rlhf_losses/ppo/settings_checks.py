@@ -70,7 +70,6 @@ def check_arguments(
     """
     check_settings(args, reward_funcs, grpo_arguments)
     require_reporting(args.report_to)
-    check_datasets(datasets, grpo_arguments)
     check_prompt_column(datasets, grpo_arguments)
     check_reference(model, args, grpo_arguments)
     check_pretraining(args, pretraining_dataset)

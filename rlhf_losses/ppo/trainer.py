@@ -73,7 +73,7 @@ from rlhf_losses.ppo.pretraining import PretrainingLoss, tokenize_windows
 from rlhf_losses.ppo.reward_functions import TokenLevelReward, standardize_scorers
 from rlhf_losses.ppo.rewards import RawRewards, RewardPipeline
 from rlhf_losses.ppo.rollout import Rollout
-from rlhf_losses.ppo.settings_checks import check_arguments, check_trainer, short_name
+from rlhf_losses.ppo.settings_checks import check_arguments, check_datasets, check_trainer, short_name
 
 GRPO_ARGUMENTS = set(inspect.signature(trl.GRPOTrainer.__init__).parameters) - {"self"}
 """Arguments of TRL's trainer."""
@@ -171,6 +171,7 @@ class PPOTrainer(trl.GRPOTrainer):
         critic = None if critic is None else model_or_path(critic, "critic")
         require_optional_arguments(processing_class, grpo_arguments.get("peft_config"))
         args = args or PPOConfig(f"{short_name(model)}-PPO")
+        check_datasets([train_dataset, eval_dataset], grpo_arguments)
         train_dataset, eval_dataset = _without_media(train_dataset), _without_media(eval_dataset)
         datasets = [train_dataset, eval_dataset]
         check_arguments(

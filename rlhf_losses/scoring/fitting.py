@@ -7,6 +7,7 @@ from pathlib import Path
 from datasets import Dataset
 
 from rlhf_losses.data.dataset import Overlong, check_dataset, group_ratings
+from rlhf_losses.data.dataset_argument import require_dataset
 from rlhf_losses.data.rows import FeedbackTypes, join_feedback, row_feedback
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
 from rlhf_losses.feedback import Feedback, Mixed, feedback_types_in_columns, find_source_type
@@ -100,6 +101,7 @@ def fit_estimate(
     if scorer.metadata.loss != "unknown":
         estimate.require_loss(loss_registry(plugin_files).parse(scorer.metadata.loss))
     limited = scorer.with_overlong(overlong)
+    require_dataset(dataset)
     dataset = group_ratings(without_media(dataset), estimate, "data")
     check_dataset(dataset, ScoreDecay(), "data")
     feedback_types = (_source_type(estimate, dataset.column_names),)

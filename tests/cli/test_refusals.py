@@ -71,9 +71,9 @@ def test_an_argument_needs_no_value_where_trl_has_none(refuse, command, more):
 
 
 @pytest.mark.parametrize("command", [TRAIN, PPO])
-def test_a_tracker_that_is_not_installed_is_refused_before_the_data_are_loaded(refuse, monkeypatch, command):
+def test_a_tracker_that_is_not_installed_is_refused_before_the_model_is_loaded(refuse, monkeypatch, command):
     monkeypatch.setattr(integrations, "get_available_reporting_integrations", lambda: ["tensorboard"])
-    text = refuse(command, "--report_to", "tensorboard", "wandb", pairs="nowhere.jsonl")
+    text = refuse(command, "--report_to", "tensorboard", "wandb")
     assert "--report_to wandb needs the package wandb, which is not installed. Run: pip install wandb" in text
 
 
