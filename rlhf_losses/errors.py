@@ -9,6 +9,7 @@
     ├── UnsupportedModelError (ValueError)     model or tokenizer that does not give one score per text
     ├── InvalidArgumentError (TypeError)       argument of a type that the function does not accept
     ├── InvalidSettingError (ValueError)       setting out of range, or two settings that exclude each other
+    ├── NonFiniteError (ArithmeticError)       NaN or infinity in scores, losses, rewards, gradients or weights
     ├── OutputExistsError (FileExistsError)    output folder or file that exists
     ├── MissingPackageError (ImportError)      optional package that is not installed
     └── PluginError                            plugin that cannot be loaded, or breaks the contract
@@ -55,6 +56,10 @@ class InvalidArgumentError(RlhfLossesError, TypeError):
 
 class InvalidSettingError(RlhfLossesError, ValueError):
     """A setting is out of range, or two settings exclude each other."""
+
+
+class NonFiniteError(RlhfLossesError, ArithmeticError):
+    """A score, a loss, a reward, a gradient or a weight is NaN or infinite."""
 
 
 class OutputExistsError(RlhfLossesError, FileExistsError):

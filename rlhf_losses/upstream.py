@@ -32,6 +32,10 @@ UPSTREAM_NAMES: tuple[UpstreamName, ...] = (
         "transformers.Trainer.evaluation_loop", "overridden: reports the mean over all items, not over batches"
     ),
     UpstreamName("transformers.Trainer.prediction_step", "overridden: returns one row of scores per data row"),
+    UpstreamName(
+        "transformers.Trainer._get_grad_norm",
+        "overridden: stops before a step with NaN or infinity; in PPO the norm is that of policy and critic",
+    ),
     UpstreamName("transformers.Trainer._save", "overridden: writes reward_model.json, and removes stale weights"),
     UpstreamName("transformers.Trainer._push_from_checkpoint", "overridden: removes stale weights before the push"),
     UpstreamName("trl.trainer.utils.create_model_from_path", "called: loads a model whose embeddings are resized"),
@@ -87,7 +91,6 @@ UPSTREAM_NAMES: tuple[UpstreamName, ...] = (
     ),
     UpstreamName("transformers.Trainer.current_gradient_accumulation_steps", "read: number of micro-batches of a step"),
     UpstreamName("transformers.Trainer._clip_grad_norm", "overridden: clips policy and critic together"),
-    UpstreamName("transformers.Trainer._get_grad_norm", "overridden: gradient norm of policy and critic together"),
     UpstreamName("transformers.Trainer._save_optimizer_and_scheduler", "overridden: saves the critic as well"),
     UpstreamName("transformers.Trainer._load_optimizer_and_scheduler", "overridden: loads the critic as well"),
     UpstreamName(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from ppo_runs import length, share_of_high_tokens, steps, trained
 
-from rlhf_losses.errors import UnsupportedModelError
+from rlhf_losses.errors import NonFiniteError, UnsupportedModelError
 from rlhf_losses.ppo import StepRewards
 from rlhf_losses.ppo.rollout import Rollout
 from rlhf_losses.scoring import Ensemble, RewardModelMetadata, Scorer, fit_reference
@@ -153,3 +153,22 @@ def test_scorers_read_the_template_arguments_of_rows_and_of_the_run(make_trainer
     trainer = make_trainer(scorer, changes={"chat_template_kwargs": {"mood": "grim"}})
     trainer._generate_and_score_completions([dict(row) for row in rows])
     assert [other_tokenizer.decode(text.ids)[:8] for text in read[-2:]] == ["kinduser", "grimuser"]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_reward_that_is_not_finite_stops_with_function_and_completion(make_trainer, value):
+    def broken(completions, **_):
+        return [1.0] * (len(completions) - 1) + [value]
+
+    trainer = make_trainer([length, broken], changes={"max_steps": 2})
+    expected = f"Step 1: the reward function 'broken' returned {value} for completion 3"
+    with pytest.raises(NonFiniteError, match=expected):
+        trainer.train()
+
+
+def test_a_policy_with_nan_stops_before_the_optimizer_step(make_trainer):
+    trainer = make_trainer(changes={"max_steps": 2})
+    with torch.no_grad():
+        next(iter(trainer.critic.parameters())).fill_(math.nan)
+    with pytest.raises(NonFiniteError, match=r"Step 1: the gradient of '.*' .* is NaN or infinite"):
+        trainer.train()

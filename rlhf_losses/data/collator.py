@@ -27,6 +27,7 @@ class ForwardPass:
         prompt_weight: weight of each row with `average_over="prompts"`, else 1.
         feedback: feedback on the scores.
         num_tokens: number of tokens of the texts that have scores.
+        row_numbers: position of each row in its dataset, for messages.
     """
 
     rows: Int[Tensor, "row"]
@@ -35,6 +36,7 @@ class ForwardPass:
     prompt_weight: Float[Tensor, "row"]
     feedback: Mixed
     num_tokens: int
+    row_numbers: tuple[int, ...] = ()
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "ForwardPass":
         """Return the pass with its tensors on `device`."""
@@ -108,6 +110,7 @@ class Collator:
         score_counts = torch.tensor([len(row["score_text"]) for row in rows], dtype=torch.long)
         return ForwardPass(
             rows=torch.tensor(indices),
+            row_numbers=tuple(row["row_number"] for row in rows),
             texts=self.layout.batch(texts, score_text, [at for row in rows for at in row["score_position"]]),
             score_row=torch.arange(len(rows)).repeat_interleave(score_counts),
             prompt_weight=torch.tensor([row.get("prompt_weight", 1.0) for row in rows]),

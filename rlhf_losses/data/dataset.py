@@ -268,7 +268,7 @@ class _Stream:
             feedback, blank = Mixed.from_row(row, found), _count_blank_answers(row, found)
             if self.loss is not None:
                 _check_values([feedback], self.loss, feedback_types)
-            encoded = self.encoder.encode(row, self.max_length)
+            encoded = self.encoder.encode(row, self.max_length, number)
         if blank:
             _warn_about_blank_answers(blank, f"Row {number} of {self._part_name}")
         return encoded
@@ -296,7 +296,7 @@ def _warn_about_blank_answers(count: int, name: str) -> None:
 
 def _encode(row: Mapping[str, Any], number: int, encoder: RowEncoder, max_length: int | None, name: str) -> EncodedRow:
     with _locate_errors(number, name):
-        return encoder.encode(row, max_length)
+        return encoder.encode(row, max_length, number)
 
 
 def _needs_groups(columns: Sequence[str], user: Objective | FeedbackUser) -> bool:

@@ -50,6 +50,7 @@ class EncodedRow(TypedDict):
         feedback_to_score: for each score position in the feedback of the row, the index of the score.
         feedback_types: names of the feedback types of the row.
         length: number of tokens of the longest text.
+        row_number: position of the row in its dataset.
         removed: largest number of prompt tokens that were removed from a text, so that the texts fit.
         prompt_weight: 1 / number of rows with the same prompt; only with `average_over="prompts"`.
     """
@@ -61,6 +62,7 @@ class EncodedRow(TypedDict):
     feedback_to_score: list[int]
     feedback_types: list[str]
     length: int
+    row_number: int
     removed: int
     prompt_weight: NotRequired[float]
 
@@ -83,12 +85,13 @@ class RowEncoder:
     feedback_types: FeedbackTypes
     separator: str = "\n"
 
-    def encode(self, row: Row, max_length: int | None = None) -> EncodedRow:
+    def encode(self, row: Row, max_length: int | None = None, row_number: int = 0) -> EncodedRow:
         """Return the tokenized texts of a row and the positions of its scores.
 
         Args:
             row: a row with columns of the feedback types.
             max_length: truncate the prompts from the left until the longest text has at most this many tokens.
+            row_number: position of the row in its dataset.
 
         Returns:
             The columns that a batch is made of. A row without any of the feedback types has no texts.
@@ -98,7 +101,7 @@ class RowEncoder:
         """
         found = feedback_types_in_row(row, self.feedback_types)
         texts = fit_prompts(tokenized_pair(row) or self._encode_answers(row, found), max_length)
-        return _without_duplicates(texts, [feedback_type.__name__ for feedback_type in found])
+        return _without_duplicates(texts, [feedback_type.__name__ for feedback_type in found], row_number)
 
     def _encode_answers(self, row: Row, feedback_types: FeedbackTypes) -> list[Encoded]:
         answers = [answer for feedback_type in feedback_types for answer in row_answers(row, feedback_type)]
@@ -163,7 +166,7 @@ def tokenized_pair(row: Mapping[str, Any]) -> list[Encoded]:
     return [Encoded(list(row[column]), (len(row[column]) - 1,)) for column in ("chosen_ids", "rejected_ids")]
 
 
-def _without_duplicates(texts: list[Encoded], feedback_types: list[str]) -> EncodedRow:
+def _without_duplicates(texts: list[Encoded], feedback_types: list[str], row_number: int) -> EncodedRow:
     """Return the columns of a row with each distinct text, and each score, once."""
     text_index: dict[tuple[int, ...], int] = {}
     score_index: dict[tuple[int, int], int] = {}
@@ -183,5 +186,6 @@ def _without_duplicates(texts: list[Encoded], feedback_types: list[str]) -> Enco
         "feedback_to_score": feedback_to_score,
         "feedback_types": feedback_types,
         "length": max((len(ids) for ids in text_index), default=0),
+        "row_number": row_number,
         "removed": max((text.removed for text in texts), default=0),
     }

@@ -15,6 +15,7 @@ from peft.utils import SAFETENSORS_WEIGHTS_NAME, WEIGHTS_NAME
 from transformers import PreTrainedTokenizerBase, Trainer
 
 from rlhf_losses.errors import InvalidSettingError
+from rlhf_losses.models.finite import require_finite_weights
 from rlhf_losses.models.peft import merge_adapters
 from rlhf_losses.setting_names import setting
 
@@ -42,9 +43,11 @@ def save_merged(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) ->
 
     Raises:
         InvalidSettingError: the folder has the base of the adapters.
+        NonFiniteError: a weight is NaN or infinite.
     """
     require_other_folder(model, folder)
     merged = merge_adapters(model)
+    require_finite_weights(merged, f"'{folder}' is not written")
     merged.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     remove_stale_files(merged, folder)

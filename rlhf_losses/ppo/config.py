@@ -54,6 +54,8 @@ class PPOConfig(trl.GRPOConfig):
         critic_warmup_steps: number of optimizer steps at the start that train only the critic.
         critic_learning_rate: peak learning rate of the critic; by default 3.3 times `learning_rate`.
         sanity_check: print a breakdown of the first rollout.
+        skip_nonfinite: largest number of optimizer steps to skip because a gradient is NaN or infinite; a further one
+            stops the run before the optimizer step.
         log_phase_times: log the share of time in generation, scoring, reference, policy, critic and update, and print
             it at the end.
         layout: arrangement of prompts and completions in forward passes: `"padded"`; `"packed"`, without padding;
@@ -130,6 +132,10 @@ class PPOConfig(trl.GRPOConfig):
         default=0, metadata={"help": "Number of optimizer steps at the start that train only the critic."}
     )
     sanity_check: bool = field(default=True, metadata={"help": "Print a breakdown of the first rollout."})
+    skip_nonfinite: int = field(
+        default=0,
+        metadata={"help": "Largest number of optimizer steps to skip because of NaN or infinity. Default: none."},
+    )
     log_phase_times: bool = field(
         default=False, metadata={"help": "Log and print the share of time in each phase of a step."}
     )
@@ -236,6 +242,7 @@ class PPOConfig(trl.GRPOConfig):
 
 
 RANGES: dict[str, tuple[float, float | None, str]] = {
+    "skip_nonfinite": (0, None, "It is a number of steps."),
     "beta": (0, None, "A negative KL penalty would reward distance from the reference."),
     "vf_coef": (0, None, "A negative weight would maximize the error of the critic."),
     "cliprange_value": (0, None, "A clip range is a distance."),

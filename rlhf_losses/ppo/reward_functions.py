@@ -8,15 +8,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import replace
+from functools import wraps
+from inspect import iscoroutinefunction
+from math import isfinite
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from rlhf_losses.data.answers import completion_answers
 from rlhf_losses.data.chat_messages import content_text
 from rlhf_losses.data.segmentation import locate_segments
-from rlhf_losses.errors import InvalidFeedbackError, InvalidSettingError, UnsupportedModelError
+from rlhf_losses.errors import InvalidFeedbackError, InvalidSettingError, NonFiniteError, UnsupportedModelError
 from rlhf_losses.feedback.base import Answer, Messages
 from rlhf_losses.scoring.ensemble import Ensemble
 from rlhf_losses.scoring.scorer import Scorer
@@ -151,6 +155,36 @@ class TokenRewardFunction(TokenLevelReward):
                     "positions are unknown. Return one number for each of completion_ids, float('nan') for no reward."
                 )
         return self._latest
+
+
+def check_rewards(function: Any, step: int) -> Any:
+    """Return a reward function that raises an error instead of NaN or infinity.
+
+    Modules and coroutines are returned unchanged, because TRL calls them in another way.
+
+    Args:
+        function: a reward function.
+        step: number of the optimizer step, for the message.
+
+    Examples:
+        >>> check_rewards(lambda prompts, completions, **_: [None, 1.0], 1)(prompts=["", ""], completions=["", ""])
+        [None, 1.0]
+    """
+    if isinstance(function, nn.Module) or iscoroutinefunction(function):
+        return function
+
+    @wraps(function, assigned=("__name__", "__doc__"), updated=())
+    def checked(prompts: Sequence[Text], completions: Sequence[Text], **columns: Any) -> Any:
+        rewards = function(prompts=prompts, completions=completions, **columns)
+        for index, reward in enumerate(rewards):
+            if reward is not None and not isfinite(reward):
+                raise NonFiniteError(
+                    f"Step {step}: the reward function '{checked.__name__}' returned {reward} for completion {index}, "
+                    f"{content_text(completions[index])!r:.80}. Return a finite number, or None for no reward."
+                )
+        return rewards
+
+    return checked
 
 
 def find_scorers(reward_funcs: Iterable[Any]) -> list[Scorer]:

@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 
 import torch
 import trl
+from accelerate.utils import gather_object
 from datasets import Dataset, IterableDataset
 from peft import PeftModel
 from torch import Tensor, nn
@@ -38,6 +39,7 @@ from rlhf_losses.layouts import PackedLayout, PaddedLayout
 from rlhf_losses.models.architectures import max_context_length
 from rlhf_losses.models.bfloat16 import warn_about_bfloat16
 from rlhf_losses.models.embeddings import count_embeddings, require_embedded
+from rlhf_losses.models.finite import NonFiniteGuard, require_finite_weights
 from rlhf_losses.models.model_argument import model_or_path, require_optional_arguments
 from rlhf_losses.models.peft import keep_4bit_trainable
 from rlhf_losses.models.saved_files import (
@@ -70,7 +72,7 @@ from rlhf_losses.ppo.kl import ESTIMATORS, EarlyStopping, KLController, log_rati
 from rlhf_losses.ppo.monitoring import PPOMonitor, SanityCheck
 from rlhf_losses.ppo.phase_timer import PhaseTimer, synchronized_time
 from rlhf_losses.ppo.pretraining import PretrainingLoss, tokenize_windows
-from rlhf_losses.ppo.reward_functions import TokenLevelReward, standardize_scorers
+from rlhf_losses.ppo.reward_functions import TokenLevelReward, check_rewards, standardize_scorers
 from rlhf_losses.ppo.rewards import RawRewards, RewardPipeline
 from rlhf_losses.ppo.rollout import Rollout
 from rlhf_losses.ppo.settings_checks import check_arguments, check_datasets, check_trainer, short_name
@@ -138,6 +140,7 @@ class PPOTrainer(trl.GRPOTrainer):
     """
 
     args: PPOConfig
+    reward_funcs: list[Any]
     model: PreTrainedModel
     beta: float
 
@@ -208,6 +211,7 @@ class PPOTrainer(trl.GRPOTrainer):
             whiten_rewards=args.whiten_rewards,
             all_reduce=self._all_reduce,
         )
+        self.guard = NonFiniteGuard(args.skip_nonfinite, self._all_reduce, gather_object)
         self.kl_controller = KLController(args.kl_target, args.kl_horizon)
         self.monitor = self._build_monitor()
         self.early_stopping = EarlyStopping(args.early_stop_kl or torch.inf, self._discard_rollout)
@@ -267,7 +271,7 @@ class PPOTrainer(trl.GRPOTrainer):
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids: Any) -> Tensor:
         """Keep the raw rewards of this process; TRL gathers the scores of all processes."""
         inputs = with_template_arguments(inputs, self.args.chat_template_kwargs or {}, self.tools)
-        with self.monitor.phase("scoring"):
+        with self.monitor.phase("scoring"), self._checked_reward_functions():
             gathered: Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids)
         start = self.accelerator.process_index * len(prompts)
         token_rewards = [
@@ -276,6 +280,16 @@ class PPOTrainer(trl.GRPOTrainer):
         ]
         self._raw_rewards = RawRewards(gathered[start : start + len(prompts)], token_rewards)
         return gathered
+
+    @contextmanager
+    def _checked_reward_functions(self) -> Iterator[None]:
+        """While the context lasts, reward functions raise an error instead of NaN or infinity."""
+        functions: list[Any] = self.reward_funcs
+        self.reward_funcs = [check_rewards(function, self.state.global_step + 1) for function in functions]
+        try:
+            yield
+        finally:
+            self.reward_funcs = functions
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         """Replace the advantages of GRPO by those of the critic, and add values and returns."""
@@ -447,7 +461,12 @@ class PPOTrainer(trl.GRPOTrainer):
         return super()._clip_grad_norm(nn.ModuleList([model, self.critic]))
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
-        return super()._get_grad_norm(nn.ModuleList([model, self.critic]), grad_norm=grad_norm)
+        """Return the norm, and stop before an optimizer step with NaN or infinity."""
+        both = nn.ModuleDict({"policy": model, "critic": self.critic})
+        norm = super()._get_grad_norm(both, grad_norm=grad_norm)
+        scaled = self.accelerator.scaler is not None
+        self.guard.before_step(self.state.global_step + 1, norm, both.named_parameters(), scaled)
+        return norm
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         super()._save_optimizer_and_scheduler(output_dir)
@@ -496,6 +515,10 @@ class PPOTrainer(trl.GRPOTrainer):
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         folder = Path(output_dir or self.args.output_dir)
         require_other_folder(self._unwrapped_policy, folder)
+        require_finite_weights(
+            self._unwrapped_policy if state_dict is None else state_dict, f"'{folder}' is not written"
+        )
+        require_finite_weights(self._unwrapped_critic, f"'{folder}' is not written")
         super()._save(output_dir, state_dict)
         if self.args.should_save:
             remove_stale_files(self._unwrapped_policy, folder)

@@ -15,6 +15,7 @@ from transformers import (
 from rlhf_losses.errors import UnsupportedModelError
 from rlhf_losses.models.architectures import require_single_label, require_single_stack
 from rlhf_losses.models.embeddings import count_embeddings
+from rlhf_losses.models.finite import require_finite_weights
 from rlhf_losses.models.scores import HEADS
 
 ADAPTER = "adapter_model.safetensors"
@@ -33,11 +34,13 @@ def load_reward_model(
 
     Raises:
         UnsupportedModelError: the head is missing or has several labels, or the architecture is not supported.
+        NonFiniteError: a weight is NaN or infinite.
     """
     tokenizer = AutoTokenizer.from_pretrained(path)
     load = _load_adapter if Path(path, "adapter_config.json").is_file() else _load_model
     model = load(path, dtype=dtype, **options)
     require_single_label(model.config, str(path))
+    require_finite_weights(model, f"'{path}' gives no scores")
     return model, tokenizer
 
 

@@ -21,7 +21,7 @@ from rlhf_losses.data.dataset import LengthLimit, Overlong
 from rlhf_losses.data.rendering import render
 from rlhf_losses.data.segmentation import split_segments
 from rlhf_losses.data.tokenization import Encoded, encode, fit_prompts
-from rlhf_losses.errors import InvalidFeedbackError, InvalidSettingError, UnsupportedModelError
+from rlhf_losses.errors import InvalidFeedbackError, InvalidSettingError, NonFiniteError, UnsupportedModelError
 from rlhf_losses.feedback.base import Answer
 from rlhf_losses.hooks import transform_registry
 from rlhf_losses.layouts import LayoutName, PaddedLayout, TextBatch, choose_layout
@@ -281,9 +281,24 @@ class Scorer:
 
         Returns:
             For each text, the scores in float64 and the features in float32.
+
+        Raises:
+            NonFiniteError: a score is NaN or infinite.
         """
         found = self._run(texts, features_and_scores if features else _without_features)
-        return [_scored(text, *tensors) for text, tensors in zip(texts, found, strict=True)]
+        parts = [_scored(text, *tensors) for text, tensors in zip(texts, found, strict=True)]
+        for text, part in zip(texts, parts, strict=True):
+            self._require_finite(text, part)
+        return parts
+
+    def _require_finite(self, text: Encoded, scored: ScoredTexts) -> None:
+        wrong = scored.scores[~torch.isfinite(scored.scores)]
+        if len(wrong):
+            raise NonFiniteError(
+                f"'{self.__name__}' gives the score {wrong[0].item()} to a text of {len(text.ids)} tokens that begins "
+                f"with {self.tokenizer.decode(text.ids[:20])!r}. The weights are finite, so hidden states overflow. "
+                "Load the model with dtype=torch.float32."
+            )
 
     def aggregate(self, steps: ScoredTexts) -> ScoredTexts:
         """Return the raw score of a whole text with these steps."""

@@ -36,6 +36,8 @@ class RewardConfig(trl.RewardConfig):
             use again (LoRA on upper layers only). 0 disables the cache.
         loss_parameters_learning_rate: learning rate of the trainable parameters of a loss, such as tie widths and cut
             points. They are few and start far from their optimum, so they need larger steps than weights.
+        skip_nonfinite: largest number of optimizer steps to skip because a score, a loss or a gradient is NaN or
+            infinite; a further one stops the run before the optimizer step.
         resize_embeddings: add embeddings for tokens of the tokenizer that the model has none for. With adapters, the
             new embeddings are trained and saved too.
         pad_token: padding token, for tokenizers without one or with one equal to EOS; by default a token that no text
@@ -79,6 +81,12 @@ class RewardConfig(trl.RewardConfig):
     loss_parameters_learning_rate: float = field(
         default=0.02, metadata={"help": "Learning rate of trainable parameters of the loss, like cut points."}
     )
+    skip_nonfinite: int = field(
+        default=0,
+        metadata={
+            "help": "Largest number of optimizer steps to skip because of NaN or infinity. By default a run stops."
+        },
+    )
     resize_embeddings: bool = field(
         default=False, metadata={"help": "Add embeddings for tokens of the tokenizer that the model has none for."}
     )
@@ -96,6 +104,11 @@ class RewardConfig(trl.RewardConfig):
             if choices := _choices(annotation):
                 require_choice(getattr(self, name), choices, name)
         require_instance(self.step_separator, str, "step_separator", "a string", "Pass a string, for example '\\n'.")
+        if self.skip_nonfinite < 0:
+            raise InvalidSettingError(
+                f"skip_nonfinite={self.skip_nonfinite} is negative, but it is a number of steps. Set 0 to stop at the "
+                "first step with NaN or infinity, or a positive number."
+            )
         if self.hidden_state_cache_gib < 0:
             raise InvalidSettingError(
                 f"hidden_state_cache_gib={self.hidden_state_cache_gib} is negative, but it is an amount of memory. "

@@ -160,5 +160,6 @@ def _row_without_scores(row: EncodedRow) -> EncodedRow:
         "feedback_to_score": [],
         "feedback_types": [],
         "length": 1,
+        "row_number": row["row_number"],
         "removed": 0,
     }

@@ -113,16 +113,29 @@ class StepLoss:
         """
         totals = self._require_totals()
         weights = self._item_weights(forward_pass)
-        losses = [
-            self._per_item_loss(number, forward_pass, scores, term_parameters)
-            for number, term_parameters in enumerate(parameters)
-        ]
+        losses = self.per_item_losses(forward_pass, scores, parameters)
         shares = [
             term.weight * weighted_mean(loss, weight, total)
             for term, loss, weight, total in zip(self._terms, losses, weights, totals, strict=True)
         ]
         tallies = dict(zip(self.objective.term_names, map(Tally.of, losses, weights), strict=True))
         return torch.stack(shares).sum(), tallies
+
+    def per_item_losses(
+        self, forward_pass: ForwardPass, scores: Scores, parameters: Sequence[Mapping[str, Tensor]]
+    ) -> list[PerItem]:
+        """Return the loss of each item of each term; for the arguments see `share`."""
+        return [self._per_item_loss(number, forward_pass, scores, one) for number, one in enumerate(parameters)]
+
+    def item_rows(self, forward_pass: ForwardPass) -> list[Tensor]:
+        """Return, for each term, the position in the pass of the row of each item."""
+        score_row = forward_pass.score_row
+        unused_scores = torch.zeros(len(score_row), device=score_row.device)
+        feedback = [forward_pass.feedback.convert_to(term.loss.feedback_type) for term in self._terms]
+        return [
+            score_row[term.loss.item_positions(unused_scores, one)]
+            for term, one in zip(self._terms, feedback, strict=True)
+        ]
 
     def _per_item_loss(
         self, number: int, forward_pass: ForwardPass, scores: Scores, parameters: Mapping[str, Tensor]
@@ -136,12 +149,8 @@ class StepLoss:
 
     def _item_weights(self, forward_pass: ForwardPass) -> list[PerItem]:
         """Return the weight of each item of each term; it does not depend on the scores."""
-        score_row = forward_pass.score_row
-        unused_scores = torch.zeros(len(score_row), device=score_row.device)
         weights = []
-        for term in self._terms:
-            feedback = forward_pass.feedback.convert_to(term.loss.feedback_type)
-            rows = score_row[term.loss.item_positions(unused_scores, feedback)]
+        for rows in self.item_rows(forward_pass):
             prompt_weights = forward_pass.prompt_weight[rows] if self.average_over == "prompts" else 1.0
             weights.append(item_weights(rows, self.average_over) * prompt_weights)
         return weights

@@ -3,13 +3,13 @@
 import inspect
 from collections.abc import Sequence
 from contextlib import nullcontext
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import torch
 import trl
-from accelerate.utils import send_to_device
+from accelerate.utils import gather_object, send_to_device
 from datasets import IterableDataset
 from peft import PeftConfig, PeftModel
 from torch import Tensor
@@ -22,13 +22,14 @@ from rlhf_losses.data import Batch, Collator, ForwardPass
 from rlhf_losses.data.dataset import AnyDataset
 from rlhf_losses.data.rows import FEEDBACK_COLUMNS, PREPARED_COLUMNS
 from rlhf_losses.data.tokenization import configure_special_tokens
-from rlhf_losses.errors import InvalidFeedbackError
+from rlhf_losses.errors import InvalidFeedbackError, NonFiniteError
 from rlhf_losses.layouts import Layout, PaddedLayout, choose_layout, require_same_scores
 from rlhf_losses.losses import AnyLoss
-from rlhf_losses.metrics import agreement, labelled_scores
+from rlhf_losses.metrics import Tally, agreement, labelled_scores
 from rlhf_losses.models.architectures import max_context_length
 from rlhf_losses.models.bfloat16 import warn_about_bfloat16
 from rlhf_losses.models.embeddings import count_embeddings, require_embeddings
+from rlhf_losses.models.finite import NonFiniteGuard, require_finite_weights
 from rlhf_losses.models.model_argument import model_or_path, require_optional_arguments
 from rlhf_losses.models.peft import keep_4bit_trainable, share_trained_modules
 from rlhf_losses.models.saved_files import (
@@ -54,6 +55,7 @@ from rlhf_losses.training.distributed import (
 from rlhf_losses.training.hidden_state_cache import HiddenStateCache, find_cached_layers
 from rlhf_losses.training.loss_parameters import LossParameters
 from rlhf_losses.training.metric_totals import MetricTotals
+from rlhf_losses.training.nonfinite import describe_nonfinite, is_finite
 from rlhf_losses.training.step_loss import StepLoss
 from rlhf_losses.training.training_data import EvalData, TrainingData
 
@@ -186,6 +188,7 @@ class RewardTrainer(trl.RewardTrainer):
         self.eval_loss = StepLoss(self.objective, self.args.average_over)
         self.loss_parameters = LossParameters(self.objective).to(self.args.device)
         self.metric_totals = {"train": MetricTotals(), "eval": MetricTotals()}
+        self.guard = NonFiniteGuard(self.args.skip_nonfinite, self._all_reduce, gather_object)
         self.data_collator.layout = self._choose_layout(padded)
         self.data_collator.splitter = choose_splitter(self.args, self.objective, self._sharded)
         if cache is None and self.args.hidden_state_cache_gib:
@@ -341,14 +344,34 @@ class RewardTrainer(trl.RewardTrainer):
 
     def _share(self, step: StepLoss, one: ForwardPass, scores: Scores) -> Scalar:
         """Return the share of a forward pass, and add its metrics."""
-        share, tallies = step.share(one, scores, self.loss_parameters.by_term())
+        parameters, rated = self.loss_parameters.by_term(), self.objective.rates_steps
+        share, tallies = step.share(one, scores, parameters)
         per_term = {f"loss/{name}": tally for name, tally in tallies.items()}
-        rated = self.objective.rates_steps
-        agreed, labelled = agreement(scores, one.feedback, rated), labelled_scores(scores, one.feedback, rated)
-        self.metric_totals[self._mode].add(agreed | per_term, scores, labelled)
+        metrics = agreement(scores, one.feedback, rated) | per_term
+        labelled = labelled_scores(scores, one.feedback, rated)
+        if is_finite(scores, tallies):
+            self.metric_totals[self._mode].add(metrics, scores, labelled)
+        else:
+            self._report_nonfinite(describe_nonfinite(step, one, scores, parameters, f"{self._mode} data"))
+            nothing = None if labelled is None else labelled[:0]
+            self.metric_totals[self._mode].add(dict.fromkeys(metrics, Tally()), scores[:0], nothing)
         if self.model.training:
             self._total_train_tokens += one.num_tokens
         return share
+
+    def _report_nonfinite(self, problem: str) -> None:
+        """Record a problem until the optimizer step, where all processes stop or skip; DeepSpeed steps before that."""
+        if self.model.training and not self.is_deepspeed_enabled:
+            self.guard.record(problem)
+            return
+        where = f"Step {self.state.global_step + 1}" if self.model.training else "Evaluation"
+        raise NonFiniteError(f"{where}: {problem}. Fix the data or the model, or lower the learning rate.")
+
+    def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        named = chain(model.named_parameters(), self.loss_parameters.named_parameters(prefix="loss_parameters"))
+        self.guard.before_step(self.state.global_step + 1, norm, named, scaled=self.accelerator.scaler is not None)
+        return norm
 
     def _collect_metrics(self, mode: str) -> dict[str, float]:
         """Return the metrics of all processes since the last call."""
@@ -356,6 +379,8 @@ class RewardTrainer(trl.RewardTrainer):
         metrics = totals.compute(self._all_reduce, self._all_gather) | self.loss_parameters.metrics()
         totals.clear()
         # Processes may differ in their forward passes, so the tokens are summed here.
+        if self.guard.skip:
+            metrics["skipped_steps"] = self.guard.skipped
         return metrics | {"num_tokens": float(self._all_reduce(torch.tensor(self._total_train_tokens)))}
 
     def _get_num_items_in_batch(self, batch_samples: list[Batch], device: torch.device) -> Tensor | None:
@@ -403,6 +428,9 @@ class RewardTrainer(trl.RewardTrainer):
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         folder = Path(output_dir or self.args.output_dir)
         require_other_folder(self._unwrapped_model, folder)
+        require_finite_weights(
+            self._unwrapped_model if state_dict is None else state_dict, f"'{folder}' is not written"
+        )
         super()._save(output_dir, state_dict)
         if self.args.should_save:
             remove_stale_files(self._unwrapped_model, folder)

@@ -41,13 +41,13 @@ class EmbeddedRowEncoder(RowEncoder):
 
     num_embeddings: int | None = None
 
-    def encode(self, row: Row, max_length: int | None = None) -> EncodedRow:
+    def encode(self, row: Row, max_length: int | None = None, row_number: int = 0) -> EncodedRow:
         """Return the tokenized texts of a row, as `RowEncoder.encode` does.
 
         Raises:
             UnsupportedModelError: a token has no embedding.
         """
-        encoded = super().encode(row, max_length)
+        encoded = super().encode(row, max_length, row_number)
         for ids in encoded["text_ids"]:
             require_embedded(ids, self.tokenizer, self.num_embeddings, "the model")
         return encoded

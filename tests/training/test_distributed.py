@@ -32,6 +32,7 @@ def batch(count):
                 "feedback_to_score": [0, 1],
                 "feedback_types": ["Pairs"],
                 "length": 1,
+                "row_number": 0,
             }
             for index in range(count)
         ]
