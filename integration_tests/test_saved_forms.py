@@ -117,7 +117,7 @@ def test_nothing_is_saved_into_the_folder_of_the_base(make_trainer, language_mod
 
 
 def test_adapters_with_the_folder_of_their_base_as_output_are_refused_before_training(make_trainer, language_model):
-    with pytest.raises(InvalidSettingError, match=r"base model of the adapters.*--output_dir"):
+    with pytest.raises(InvalidSettingError, match=r"base model of the adapters.*output_dir='FOLDER'"):
         make_trainer(output_dir=language_model)
 
 
