@@ -41,7 +41,9 @@ def data(rows, stream=False):
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_training_text_with_a_token_without_embedding_is_refused(language_model, settings, larger, stream):
-    with pytest.raises(UnsupportedModelError, match=r"token '<new>' \(id 260\).*260 embeddings.*261 tokens.*resize_embeddings=True"):
+    with pytest.raises(
+        UnsupportedModelError, match=r"token '<new>' \(id 260\).*260 embeddings.*261 tokens.*resize_embeddings=True"
+    ):
         RewardTrainer(language_model, RewardConfig(**settings()), data(NEW, stream), processing_class=larger).train()
 
 

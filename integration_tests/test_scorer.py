@@ -156,7 +156,8 @@ def test_a_head_that_is_not_the_trained_one_is_refused(merged, tmp_path):
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
 
     with pytest.raises(
-        UnsupportedModelError, match=r"canary (text|conversation).*was recorded.*weights have changed.*download all files"
+        UnsupportedModelError,
+        match=r"canary (text|conversation).*was recorded.*weights have changed.*download all files",
     ):
         Scorer.from_pretrained(tmp_path)
 

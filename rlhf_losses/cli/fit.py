@@ -3,7 +3,13 @@
 from pathlib import Path
 
 from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError
-from rlhf_losses.cli.scorer_arguments import add_overlong_argument, load_scorer, scorer_parser, selected_rows
+from rlhf_losses.cli.scorer_arguments import (
+    add_overlong_argument,
+    load_scorer,
+    model_options,
+    scorer_parser,
+    selected_rows,
+)
 from rlhf_losses.data import convert_dataset
 from rlhf_losses.hooks import estimate_registry
 from rlhf_losses.scoring import fit_estimate
@@ -33,6 +39,6 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
             f"'{folder}' is not a folder, so the estimate cannot be saved. Save the model in a folder: --model FOLDER."
         )
     rows = convert_dataset(selected_rows(args), args.converter, "data", plugins)
-    scorer = load_scorer(args.model, batch_size=args.batch_size, device=args.device)
+    scorer = load_scorer(args.model, **model_options(args))
     fit_estimate(scorer, rows, estimate, folder, args.overlong, plugins)
     print(estimate_file(estimate, folder))

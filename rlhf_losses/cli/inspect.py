@@ -57,7 +57,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
         CommandLineError: it cannot be loaded.
     """
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0].rstrip(".: ")
         raise CommandLineError(

@@ -1,6 +1,7 @@
 """`rlhf-losses ppo`: train a language model on the scores of reward models, with the arguments of `trl grpo`."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import trl
@@ -140,7 +141,8 @@ def policy_and_rewards(
     quantization, options = quantization_of(model), model_options(model, config)
     if not rewards.share_base:
         config.model_init_kwargs = options
-        functions = reward_functions(rewards, lambda path: load_scorer(path, "--reward_model"))
+        load = partial(load_scorer, flag="--reward_model", trust_remote_code=config.trust_remote_code)
+        functions = reward_functions(rewards, load)
         return {"model": name, "reward_funcs": functions, "quantization_config": quantization}
     if not model.use_peft or critic is not None:
         other = "--no_use_peft" if critic is None else "--critic"

@@ -37,6 +37,9 @@ def scorer_parser(prog: str, description: str) -> ArgumentParser:
     parser.add_argument(
         "--device", type=available_device, help="e.g. cpu or cuda:0 (default: the accelerator, if there is one)"
     )
+    parser.add_argument(
+        "--trust_remote_code", action="store_true", help="execute Python code that comes with the model"
+    )
     return parser
 
 
@@ -90,8 +93,13 @@ def selected_rows(args: argparse.Namespace) -> datasets.Dataset:
 def selected_scorer(args: argparse.Namespace, plugins: tuple[str, ...]) -> Scorer:
     """Load the reward model that the arguments select, with the requested transforms."""
     pipeline = transform_registry(plugins).parse(args.transforms) if args.transforms else None
-    scorer = load_scorer(args.model, batch_size=args.batch_size, device=args.device)
+    scorer = load_scorer(args.model, **model_options(args))
     return scorer if pipeline is None else scorer.with_transforms(pipeline)
+
+
+def model_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments of `Scorer.from_pretrained` that the command line gives."""
+    return {"batch_size": args.batch_size, "device": args.device, "trust_remote_code": args.trust_remote_code}
 
 
 def load_scorer(name: str, flag: str = "--model", **options: Any) -> Scorer:
@@ -106,7 +114,7 @@ def load_scorer(name: str, flag: str = "--model", **options: Any) -> Scorer:
         CommandLineError: the model cannot be loaded.
         UnsupportedModelError: the model does not give one score per text.
     """
-    require_model(name, flag)
+    require_model(name, flag, trust_remote_code=options.get("trust_remote_code", False))
     try:
         return Scorer.from_pretrained(name, **options)
     except RlhfLossesError:

@@ -32,7 +32,7 @@ def require_model(name: str, flag: str, **options: Any) -> None:
         flag: flag of the argument, for messages.
         options: arguments of `from_pretrained`.
     """
-    path = Path(name)
+    path, options = Path(name), {"trust_remote_code": False} | options
     require_model_path(name, flag)
     try:
         if not (path / "adapter_config.json").is_file():

@@ -50,7 +50,7 @@ def build_critic(
     if args.shared_critic:
         chosen: Critic = SharedCritic(backbone_of(policy), zero_head(policy).to(policy.device))
     else:
-        chosen = choose_critic(critic, policy, tokenizer, reward_funcs)
+        chosen = choose_critic(critic, policy, tokenizer, reward_funcs, args.trust_remote_code)
     if isinstance(chosen, SeparateCritic) and is_peft_model(policy):
         add_adapters(chosen, policy.peft_config[policy.active_adapter])
     else:
@@ -68,6 +68,7 @@ def choose_critic(
     policy: Any,
     tokenizer: PreTrainedTokenizerBase,
     reward_funcs: Sequence[Any],
+    trust_remote_code: bool = False,
 ) -> SeparateCritic:
     """Return the given critic; by default one from the reward model, else from the policy.
 
@@ -79,12 +80,13 @@ def choose_critic(
         policy: language model, which may have adapters.
         tokenizer: tokenizer of the policy.
         reward_funcs: reward functions of the run.
+        trust_remote_code: whether code that comes with the critic is executed.
 
     Raises:
         UnsupportedModelError: the critic has another vocabulary, or no score head at every token.
     """
     if isinstance(critic, str):
-        return critic_from_path(critic, policy, tokenizer)
+        return critic_from_path(critic, policy, tokenizer, trust_remote_code)
     if critic is not None:
         check_vocabulary_size(critic, policy)
         return critic_from_classifier(plain_copy(critic))
@@ -123,15 +125,17 @@ def critic_on_weights_of(model: Any) -> SeparateCritic:
     return SeparateCritic(tied_copy(critic.backbone), copy.deepcopy(critic.head), adapters)
 
 
-def critic_from_path(path: str, policy: Any, tokenizer: PreTrainedTokenizerBase) -> SeparateCritic:
+def critic_from_path(
+    path: str, policy: Any, tokenizer: PreTrainedTokenizerBase, trust_remote_code: bool = False
+) -> SeparateCritic:
     """Return a critic from a reward model on disk or on the Hub, in the policy's precision."""
-    if not has_vocabulary_of(AutoTokenizer.from_pretrained(path), tokenizer):
+    if not has_vocabulary_of(AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code), tokenizer):
         raise UnsupportedModelError(
             f"The critic '{path}' has another vocabulary than the policy, so the policy's token ids would have another "
             "meaning for it. Use a critic with the policy's tokenizer. (A reward model can have any tokenizer: it "
             "scores text.)"
         )
-    model, _ = load_reward_model(path, dtype=policy.dtype)
+    model, _ = load_reward_model(path, policy.dtype, trust_remote_code)
     return critic_from_classifier(model)
 
 

@@ -231,14 +231,15 @@ def check_critic(critic: str | PreTrainedModel | None, args: PPOConfig) -> None:
             "critic and shared_critic=True are both set, but a shared critic is a head on the policy itself. "
             "Omit one of them."
         )
-    check_single_value(critic)
+    check_single_value(critic, args.trust_remote_code)
 
 
-def check_single_value(critic: str | PreTrainedModel) -> None:
+def check_single_value(critic: str | PreTrainedModel, trust_remote_code: bool = False) -> None:
     """Raise `UnsupportedModelError` for a critic with several outputs per token, or a language model."""
     if isinstance(critic, str) and Path(critic, "adapter_config.json").is_file():
         return  # LoRA adapters are always loaded with one label
-    config = AutoConfig.from_pretrained(critic) if isinstance(critic, str) else critic.config
+    trust = {"trust_remote_code": trust_remote_code}
+    config = AutoConfig.from_pretrained(critic, **trust) if isinstance(critic, str) else critic.config
     if config.num_labels == 1:
         return
     name = (config.architectures or [""])[0] if isinstance(critic, str) else type(critic).__name__

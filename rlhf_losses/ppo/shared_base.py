@@ -56,7 +56,7 @@ def scorer_on_base(
     """
     require_adapter(Path(adapter))
     base.requires_grad_(False).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    tokenizer = AutoTokenizer.from_pretrained(adapter)
+    tokenizer = AutoTokenizer.from_pretrained(adapter, trust_remote_code=False)
     model = PeftModel.from_pretrained(_classifier(base, tokenizer), str(adapter)).to(base.device)
     return Scorer.from_loaded(model, tokenizer, adapter, **scorer_options)
 

@@ -1,5 +1,7 @@
 """Loading of reward models from a folder or the Hub: a whole model, or a LoRA adapter that is merged into its base."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,31 +19,49 @@ from rlhf_losses.models.architectures import require_single_label, require_singl
 from rlhf_losses.models.embeddings import count_embeddings
 from rlhf_losses.models.finite import require_finite_weights
 from rlhf_losses.models.scores import HEADS
+from rlhf_losses.setting_names import setting
 
 ADAPTER = "adapter_model.safetensors"
 """File with the weights of a LoRA adapter."""
 
 
 def load_reward_model(
-    path: str | Path, dtype: torch.dtype | str = torch.float32, **options: Any
+    path: str | Path, dtype: torch.dtype | str = torch.float32, trust_remote_code: bool = False, **options: Any
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Return a sequence classifier with one trained head, and its tokenizer.
 
     Args:
         path: folder or Hub id of a model, or folder of a LoRA adapter.
         dtype: dtype of the parameters.
+        trust_remote_code: whether Python code that comes with the model is executed. Without it, nothing asks.
         options: other arguments of `from_pretrained` of the model class.
 
     Raises:
-        UnsupportedModelError: the head is missing or has several labels, or the architecture is not supported.
+        UnsupportedModelError: the head is missing or has several labels, the architecture is not supported, or the
+            model needs code that is not trusted.
         NonFiniteError: a weight is NaN or infinite.
     """
-    tokenizer = AutoTokenizer.from_pretrained(path)
     load = _load_adapter if Path(path, "adapter_config.json").is_file() else _load_model
-    model = load(path, dtype=dtype, **options)
+    with _explain_untrusted_code(path):
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
+        model = load(path, dtype=dtype, trust_remote_code=trust_remote_code, **options)
     require_single_label(model.config, str(path))
     require_finite_weights(model, f"'{path}' gives no scores")
     return model, tokenizer
+
+
+@contextmanager
+def _explain_untrusted_code(path: str | Path) -> Iterator[None]:
+    """Convert the error of transformers about a model with code."""
+    try:
+        yield
+    except ValueError as error:
+        if "trust_remote_code" not in str(error):
+            raise
+        raise UnsupportedModelError(
+            f"'{path}' comes with Python code, which is not executed unless you trust it. Read the code, and then set "
+            f"{setting('trust_remote_code', python='trust_remote_code=True')}."
+        ) from error
 
 
 def require_head_in(adapter: Path) -> None:

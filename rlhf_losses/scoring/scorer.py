@@ -135,6 +135,7 @@ class Scorer:
         dtype: torch.dtype | str = torch.float32,
         layout: LayoutName = "auto",
         overlong: Overlong | None = None,
+        trust_remote_code: bool = False,
         **model_options: Any,
     ) -> Self:
         """Load a reward model: a merged model, a LoRA adapter, or any sequence classifier with one label.
@@ -146,6 +147,7 @@ class Scorer:
             dtype: dtype of the parameters; the score head is always in float32.
             layout: layout of the texts in a forward pass.
             overlong: treatment of a text that does not fit, see `Scorer`.
+            trust_remote_code: whether Python code that comes with the model is executed.
             model_options: other arguments of `from_pretrained` of the model class.
 
         Raises:
@@ -153,7 +155,7 @@ class Scorer:
                 that was saved.
         """
         path = existing_path(path)
-        model, tokenizer = load_reward_model(path, dtype=dtype, **model_options)
+        model, tokenizer = load_reward_model(path, dtype, trust_remote_code, **model_options)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         return cls.from_loaded(
             model.to(device), tokenizer, path, batch_size=batch_size, layout=layout, overlong=overlong

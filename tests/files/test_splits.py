@@ -151,7 +151,9 @@ def test_files_with_different_columns_are_refused_with_the_columns(tmp_path):
 def test_a_folder_with_a_model_is_refused(tmp_path):
     for name in ("config.json", "tokenizer.json"):
         (tmp_path / name).write_text("{}")
-    with pytest.raises(UnreadableDatasetError, match=r"contains a model \(config.json\), not a dataset. Give the folder of a dataset"):
+    with pytest.raises(
+        UnreadableDatasetError, match=r"contains a model \(config.json\), not a dataset. Give the folder of a dataset"
+    ):
         load_rows(str(tmp_path))
 
 
