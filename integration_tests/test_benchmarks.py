@@ -371,3 +371,8 @@ def test_the_examples_of_a_module_hold(module, library):
     result = doctest.testmod(library(module))
     assert result.attempted > 0
     assert not result.failed
+
+
+def test_the_cost_of_checks_for_nan_is_printed(library, capsys):
+    library("reliability.nonfinite_cost").main(["--steps", "2", "--rounds", "1"])
+    assert "median ratio" in capsys.readouterr().out
