@@ -5,6 +5,7 @@
     ├── InvalidLossError (ValueError)          string that is not a sum of losses, or an option out of range
     ├── FeedbackMismatchError (TypeError)      feedback of a type that the loss does not accept
     ├── InvalidFeedbackError (ValueError)      feedback of the right type with invalid values
+    │   └── OverlongTextError                  text with more tokens than the model allows
     ├── UnreadableDatasetError (OSError)       dataset that does not exist or cannot be read
     ├── UnsupportedModelError (ValueError)     model or tokenizer that does not give one score per text
     ├── InvalidArgumentError (TypeError)       argument of a type that the function does not accept
@@ -40,6 +41,10 @@ class FeedbackMismatchError(RlhfLossesError, TypeError):
 
 class InvalidFeedbackError(RlhfLossesError, ValueError):
     """The feedback has the right type and invalid values."""
+
+
+class OverlongTextError(InvalidFeedbackError):
+    """A text has more tokens than the model allows."""
 
 
 class UnreadableDatasetError(RlhfLossesError, OSError):

@@ -54,11 +54,14 @@ UPSTREAM_NAMES: tuple[UpstreamName, ...] = (
     UpstreamName(
         "transformers.PreTrainedConfig._attn_implementation", "read: name of the attention function of a model"
     ),
+    UpstreamName(
+        "trl.GRPOTrainer._tokenize_prompts",
+        "overridden: renders prompts with the arguments of their rows",
+    ),
     UpstreamName("trl.GRPOTrainer._calculate_rewards", "overridden: keeps the scores gathered from all processes"),
     UpstreamName(
         "trl.GRPOTrainer._generate_and_score_completions", "overridden: replaces the group advantages by the critic's"
     ),
-    UpstreamName("trl.GRPOTrainer._tokenize_prompts", "overridden: refuses prompts with a token that has no embedding"),
     UpstreamName("trl.GRPOTrainer._generate", "overridden: measures the time of generation"),
     UpstreamName("trl.GRPOTrainer._compute_loss", "overridden: adds the value loss; accepts one advantage per token"),
     UpstreamName(

@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
+from datasets import Dataset
 from ppo_runs import length, share_of_high_tokens, steps, trained
 
-from rlhf_losses.errors import NonFiniteError, UnsupportedModelError
+from rlhf_losses.errors import InvalidFeedbackError, NonFiniteError, UnsupportedModelError
 from rlhf_losses.ppo import StepRewards
 from rlhf_losses.ppo.rollout import Rollout
 from rlhf_losses.scoring import Ensemble, RewardModelMetadata, Scorer, fit_reference
@@ -172,3 +173,53 @@ def test_a_policy_with_nan_stops_before_the_optimizer_step(make_trainer):
         next(iter(trainer.critic.parameters())).fill_(math.nan)
     with pytest.raises(NonFiniteError, match=r"Step 1: the gradient of '.*' .* is NaN or infinite"):
         trainer.train()
+
+
+@pytest.mark.parametrize(
+    ("row", "text"),
+    [
+        ({"chat_template_kwargs": {"mood": "kind"}}, "kind|user:Hi|assistant:"),
+        ({"system": "Be brief."}, "grim|system:Be brief.|user:Hi|assistant:"),
+        ({"tools": None}, "grim|user:Hi|assistant:"),
+    ],
+)
+@pytest.mark.parametrize("content", ["Hi", [{"type": "text", "text": "Hi"}]])
+def test_policy_and_reward_model_read_the_same_prompt(make_trainer, reward_model, other_tokenizer, row, text, content):
+    other_tokenizer.chat_template = (
+        "{{ mood }}|{% for m in messages %}{{ m['role'] }}:{{ m['content'] }}"
+        "{% if not loop.last %}|{% endif %}{% endfor %}{% if add_generation_prompt %}|assistant:{% endif %}"
+    )
+    scorer = Scorer(reward_model, other_tokenizer)
+    read, original = [], scorer.encode
+    scorer.encode = lambda answer: read.append(original(answer)) or read[-1]
+    rows = Dataset.from_list([{"prompt": [{"role": "user", "content": content}], **row}] * 4)
+    trainer = make_trainer(
+        scorer, changes={"chat_template_kwargs": {"mood": "grim"}}, train_dataset=rows, processing_class=other_tokenizer
+    )
+    rollout = trainer._generate_and_score_completions(list(rows)[:2])
+    prompts = [other_tokenizer.decode(ids[mask.bool()]) for ids, mask in
+               zip(rollout["prompt_ids"], rollout["prompt_mask"], strict=True)]  # fmt: skip
+    assert prompts == [text, text]
+    assert all(other_tokenizer.decode(one.ids).startswith(text) for one in read[-2:])
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ({"prompt": None}, "The prompt is null"),
+        ({"prompt": [{"role": "user", "content": [{"type": "image"}]}]}, "part of the type 'image'"),
+        ({"prompt": [{"role": "tool", "content": "4"}]}, "no tools"),
+        ({"prompt": [{"role": "user", "content": "Hi"}], "tools": "[oops"}, "Column 'tools'"),
+    ],
+)
+def test_a_prompt_that_cannot_be_read_is_named_before_training(make_trainer, other_tokenizer, row, problem):
+    other_tokenizer.chat_template = (
+        "{% for m in messages %}{% if m['role'] == 'tool' %}{{ raise_exception('no tools') }}{% endif %}"
+        "{{ m['content'] }}{% endfor %}"
+    )
+    # Arrow stores one type of content in a column.
+    content = [{"type": "text", "text": "Hi"}] if problem.startswith("part") else "Hi"
+    first = {"prompt": [{"role": "user", "content": content}], "tools": None}
+    rows = Dataset.from_list([first, {"tools": None, **row}])
+    with pytest.raises(InvalidFeedbackError, match=f"Row 1 of the prompts: .*{problem}"):
+        make_trainer(train_dataset=rows, processing_class=other_tokenizer)

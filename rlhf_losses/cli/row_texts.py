@@ -1,16 +1,18 @@
 """The texts of a row for `rlhf-losses score`, for every format that training and evaluation read."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rlhf_losses.data.answers import complete_answers
 from rlhf_losses.data.chat_messages import is_blank
+from rlhf_losses.data.conversion import SOURCE_ITEM, SOURCE_ROW
 from rlhf_losses.data.rows import tokenized_pair
 from rlhf_losses.data.segmentation import join_segments
 from rlhf_losses.data.tokenization import Encoded
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback import Answer
+from rlhf_losses.feedback.base import read_list
 from rlhf_losses.scoring import RewardModelMetadata, Scorer
 
 WHOLE_COLUMNS = ("text", "messages")
@@ -37,21 +39,22 @@ class Location:
 
     Attributes:
         row: index of the row.
-        column: name of the column.
+        column: name of the column; empty for a row without texts.
         index: index in the list of the column, or None if the column contains one text.
         step: index of the step in the answer, where each answer of the list has steps.
+        item: index among the items that a converter makes of the row, if there are several.
     """
 
     row: int
-    column: str
+    column: str = ""
     index: int | None = None
     step: int | None = None
+    item: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object."""
-        optional = {"index": self.index, "step": self.step}
-        of_list = {name: value for name, value in optional.items() if value is not None}
-        return {"row": self.row, "column": self.column, **of_list}
+        optional = {"item": self.item, "column": self.column or None, "index": self.index, "step": self.step}
+        return {"row": self.row, **{name: value for name, value in optional.items() if value is not None}}
 
 
 @dataclass(frozen=True)
@@ -60,12 +63,12 @@ class RowText:
 
     Attributes:
         locations: its location; of a stepwise text, the location of each step.
-        source: the text as a prompt and parts, or its tokens.
+        source: the text as a prompt and parts, or its tokens; None if it is null.
         stepwise: whether each step has a score.
     """
 
     locations: list[Location]
-    source: Answer | Encoded
+    source: Answer | Encoded | None
     stepwise: bool = False
 
 
@@ -78,11 +81,16 @@ def row_texts(row: Mapping[str, Any], number: int, metadata: RewardModelMetadata
         metadata: metadata of the reward model.
 
     Raises:
-        InvalidFeedbackError: a text has no tokens.
+        InvalidFeedbackError: the row has no texts, a text has no tokens, or a column of lists contains no list.
     """
+    here = Location(row.get(SOURCE_ROW, number), item=row.get(SOURCE_ITEM))
     pair = zip(TOKEN_COLUMNS, tokenized_pair(row), strict=False)
-    tokens = [RowText([Location(number, column)], text) for column, text in pair]
-    return [*tokens, *_answers(row, number, metadata)]
+    tokens = [RowText([replace(here, column=column)], text) for column, text in pair]
+    found = [*tokens, *_whole_answers(row, here), *_lists(row, here, metadata)]
+    if not found:
+        columns = ", ".join(column for column in TEXT_COLUMNS if column in row)
+        raise InvalidFeedbackError(f"The row has no text: the columns {columns} are null. Add a text.")
+    return found
 
 
 def encode_text(scorer: Scorer, text: RowText, row: Mapping[str, Any]) -> Encoded:
@@ -96,6 +104,8 @@ def encode_text(scorer: Scorer, text: RowText, row: Mapping[str, Any]) -> Encode
     Raises:
         InvalidFeedbackError: the text is null, empty or too long, or the chat template refuses it.
     """
+    if text.source is None:
+        raise InvalidFeedbackError("The text is null, so it has no score. Add the text.")
     if isinstance(text.source, Encoded):
         return scorer.require_fit(text.source)
     (answer,) = complete_answers([text.source], row)
@@ -104,37 +114,48 @@ def encode_text(scorer: Scorer, text: RowText, row: Mapping[str, Any]) -> Encode
     return scorer.encode(answer if text.stepwise else scorer.split_steps(answer))
 
 
-def _answers(row: Mapping[str, Any], number: int, metadata: RewardModelMetadata) -> Iterator[RowText]:
-    prompt = row.get("prompt")
-    for column in (*WHOLE_COLUMNS, *ANSWER_COLUMNS):
-        if row.get(column) is not None:
-            answer = Answer(None if column in WHOLE_COLUMNS else prompt, (row[column],))
-            yield RowText([Location(number, column)], answer)
-    for column in STEP_COLUMNS:
-        yield from _steps(row, Location(number, column), row.get(column) or [], metadata)
-    completions = row.get("completions") or []
+def _whole_answers(row: Mapping[str, Any], here: Location) -> Iterator[RowText]:
+    """Return the texts of columns with one text each."""
+    for columns in (*((column,) for column in WHOLE_COLUMNS), ("chosen", "rejected"), ("completion",)):
+        for column in _of_row(columns, row):
+            answer = Answer(None if column in WHOLE_COLUMNS else row.get("prompt"), (row[column],))
+            yield RowText([replace(here, column=column)], None if row[column] is None else answer)
+
+
+def _lists(row: Mapping[str, Any], here: Location, metadata: RewardModelMetadata) -> Iterator[RowText]:
+    """Return the texts of columns with lists: of steps, of answers, and of answers in steps."""
+    for column in _of_row(STEP_COLUMNS, row):
+        yield from _steps(row, replace(here, column=column), row[column], metadata)
+    completions = replace(here, column="completions")
     if row.get("labels") is not None:
-        yield from _steps(row, Location(number, "completions"), completions, metadata)
-    else:
-        for index, completion in enumerate(completions):
-            yield RowText([Location(number, "completions", index)], Answer(prompt, (completion,)))
-    for index, steps in enumerate(row.get("completion_steps") or []):
-        yield from _steps(row, Location(number, "completion_steps", index), steps, metadata)
+        yield from _steps(row, completions, row.get("completions"), metadata)
+    elif row.get("completions") is not None:
+        for index, completion in enumerate(read_list(row, "completions")):
+            source = None if completion is None else Answer(row.get("prompt"), (completion,))
+            yield RowText([replace(completions, index=index)], source)
+    if row.get("completion_steps") is not None:
+        for index, steps in enumerate(read_list(row, "completion_steps")):
+            yield from _steps(row, replace(here, column="completion_steps", index=index), steps, metadata)
 
 
-def _steps(
-    row: Mapping[str, Any], location: Location, steps: Sequence[str], metadata: RewardModelMetadata
-) -> Iterator[RowText]:
+def _of_row(columns: Sequence[str], row: Mapping[str, Any]) -> list[str]:
+    """Return the columns that a row has, if one of them is not null."""
+    present = [column for column in columns if column in row]
+    return present if any(row[column] is not None for column in present) else []
+
+
+def _steps(row: Mapping[str, Any], location: Location, steps: Any, metadata: RewardModelMetadata) -> Iterator[RowText]:
     if not steps:
+        yield RowText([location], None)
         return
+    parts = tuple(read_list({location.column: steps}, location.column))
     if metadata.segmentation is None:
-        joined = "".join(join_segments([str(step) for step in steps], metadata.separator))
-        yield RowText([location], Answer(row.get("prompt"), (joined,)))
+        is_complete = all(part is not None for part in parts)
+        joined = ("".join(join_segments([str(part) for part in parts], metadata.separator)),)
+        yield RowText([location], Answer(row.get("prompt"), joined if is_complete else parts))
         return
     locations = [
-        Location(location.row, location.column, index)
-        if location.index is None
-        else Location(location.row, location.column, location.index, index)
-        for index in range(len(steps))
+        replace(location, index=index) if location.index is None else replace(location, step=index)
+        for index in range(len(parts))
     ]
-    yield RowText(locations, Answer(row.get("prompt"), tuple(steps)), stepwise=True)
+    yield RowText(locations, Answer(row.get("prompt"), parts), stepwise=True)

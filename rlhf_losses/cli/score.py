@@ -21,7 +21,7 @@ from rlhf_losses.cli.scorer_arguments import (
 )
 from rlhf_losses.data import convert_dataset
 from rlhf_losses.data.tokenization import Encoded, cut_prompt
-from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError, OutputExistsError
+from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError, OutputExistsError, OverlongTextError
 from rlhf_losses.scoring import Estimator, Scorer
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def build_parser() -> ArgumentParser:
 def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     """Write one line per text."""
     args = build_parser().parse(argv)
-    rows = convert_dataset(selected_rows(args), args.converter, "texts", plugins)
+    rows = convert_dataset(selected_rows(args), args.converter, "texts", plugins, with_source=True)
     require_texts(rows.column_names, args.dataset)
     if args.output:
         require_new_file(Path(args.output))
@@ -139,7 +139,10 @@ def encode_row(scorer: Scorer, row: Mapping[str, Any], number: int) -> list[tupl
     Raises:
         InvalidFeedbackError: a text is too long, and `overlong` is `"error"`.
     """
-    texts = row_texts(row, number, scorer.metadata)
+    try:
+        texts = row_texts(row, number, scorer.metadata)
+    except InvalidFeedbackError as error:
+        return [(RowText([Location(number)], None), str(error))]
     encoded = [_encode_or_explain(scorer, text, row, number) for text in texts]
     removed = max((one.removed for one in encoded if isinstance(one, Encoded)), default=0)
     cut = [_cut_to(one, removed) if isinstance(one, Encoded) else one for one in encoded]
@@ -147,11 +150,12 @@ def encode_row(scorer: Scorer, row: Mapping[str, Any], number: int) -> list[tupl
 
 
 def _encode_or_explain(scorer: Scorer, text: RowText, row: Mapping[str, Any], number: int) -> Encoded | str:
+    strict = scorer.with_overlong("error") if scorer.overlong == "drop" else scorer
     try:
-        return encode_text(scorer.with_overlong("error") if scorer.overlong == "drop" else scorer, text, row)
+        return encode_text(strict, text, row)
     except InvalidFeedbackError as error:
-        if scorer.overlong == "error":
-            raise InvalidFeedbackError(f"Row {number}: {error}") from None
+        if scorer.overlong == "error" and isinstance(error, OverlongTextError):
+            raise OverlongTextError(f"Row {number}: {error}") from None
         return str(error)
 
 

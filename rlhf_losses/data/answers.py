@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from rlhf_losses.argument_checks import describe_type
 from rlhf_losses.data.chat_messages import clean_messages
 from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS, template_arguments
-from rlhf_losses.errors import InvalidFeedbackError
+from rlhf_losses.errors import InvalidArgumentError, InvalidFeedbackError
 from rlhf_losses.feedback import Answer, Feedback
 from rlhf_losses.feedback.base import Messages, Row
 
@@ -47,8 +48,11 @@ def completion_answers(
 
     Raises:
         InvalidFeedbackError: a completion is null, a message has no text, or an argument of the template is invalid.
+        InvalidArgumentError: a column of the chat template has not one entry per completion.
     """
-    used = {name: column for name in TEMPLATE_COLUMNS if isinstance(column := (columns or {}).get(name), list)}
+    used = {name: column for name in TEMPLATE_COLUMNS if (column := (columns or {}).get(name)) is not None}
+    for name, column in used.items():
+        _require_one_per_completion(name, column, len(completions))
     answers = []
     for index, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
         answers += complete_answers([Answer(prompt, (completion,))], {name: each[index] for name, each in used.items()})
@@ -112,6 +116,19 @@ def split_shared_prompt(answers: list[Answer]) -> list[Answer]:
         replace(answer, prompt=one[:shared], parts=(one[shared:],))
         for answer, one in zip(answers, messages, strict=True)
     ]
+
+
+def _require_one_per_completion(name: str, column: Any, count: int) -> None:
+    if not isinstance(column, list | tuple):
+        raise InvalidArgumentError(
+            f"`{name}` {describe_type(column)}, but it must be a list with one entry per completion. "
+            f"Pass {name}=[{name}] * {count}."
+        )
+    if len(column) != count:
+        raise InvalidArgumentError(
+            f"`{name}` has {len(column)} entries for {count} completions, but each completion has one. Pass one entry "
+            "per completion, and None for a completion without."
+        )
 
 
 def _require_content(content: Any, name: str) -> None:

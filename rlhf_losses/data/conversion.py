@@ -21,12 +21,19 @@ from rlhf_losses.setting_names import setting
 
 logger = logging.getLogger(__name__)
 
+SOURCE_ROW, SOURCE_ITEM = "source_row", "source_item"
+"""Columns of converted rows with the position of their source."""
+
 DETECTION_ROWS = 100
 """Number of rows from which the format is detected; the first ones can have null values."""
 
 
 def convert_dataset(
-    dataset: AnyDataset, converter: str | None = None, name: str = "data", plugin_files: Iterable[str | Path] = ()
+    dataset: AnyDataset,
+    converter: str | None = None,
+    name: str = "data",
+    plugin_files: Iterable[str | Path] = (),
+    with_source: bool = False,
 ) -> AnyDataset:
     """Convert a dataset to rows with the columns of this library.
 
@@ -38,6 +45,8 @@ def convert_dataset(
         converter: name of a converter; by default the columns and the first rows determine it.
         name: name of the dataset in messages.
         plugin_files: Python files with further converters.
+        with_source: whether converted rows have the columns `source_row`, the position of their row (or of the group of
+            rows that a converter combines), and `source_item`, their index if it gave several rows.
 
     Returns:
         A dataset, or a stream if `dataset` is one.
@@ -59,7 +68,7 @@ def convert_dataset(
     dataset = without_media(dataset, name)
     registry = converter_registry(plugin_files)
     chosen = registry.detect(*islice(dataset, DETECTION_ROWS)) if converter is None else registry.lookup(converter)()
-    converted = dataset if isinstance(chosen, Native) else _convert(chosen, dataset, name)
+    converted = dataset if isinstance(chosen, Native) else _convert(chosen, dataset, name, with_source)
     found = [feedback_type.__name__ for feedback_type in feedback_types_in_columns(column_names(converted))]
     if found:
         columns = ", ".join(column_names(dataset))
@@ -68,12 +77,13 @@ def convert_dataset(
     return converted
 
 
-def _convert(converter: DatasetConverter, dataset: AnyDataset, name: str) -> AnyDataset:
+def _convert(converter: DatasetConverter, dataset: AnyDataset, name: str, with_source: bool) -> AnyDataset:
     if isinstance(dataset, IterableDataset):
         return IterableDataset.from_generator(
-            _converted_rows, gen_kwargs={"converter": converter, "rows": dataset, "name": name}
+            _converted_rows,
+            gen_kwargs={"converter": converter, "rows": dataset, "name": name, "with_source": with_source},
         )
-    rows = list(_converted_rows(converter, dataset, name))
+    rows = list(_converted_rows(converter, dataset, name, with_source))
     if not rows:
         raise InvalidFeedbackError(
             f"{converter.name()} found no feedback in the {len(dataset)} rows of {name}. "
@@ -83,13 +93,17 @@ def _convert(converter: DatasetConverter, dataset: AnyDataset, name: str) -> Any
     return Dataset.from_dict({column: [row.get(column) for row in rows] for column in columns})
 
 
-def _converted_rows(converter: DatasetConverter, rows: Iterable[Row], name: str) -> Iterator[Row]:
+def _converted_rows(
+    converter: DatasetConverter, rows: Iterable[Row], name: str, with_source: bool = False
+) -> Iterator[Row]:
     dropped = count = 0
     for count, row in enumerate(converter.gather(rows), 1):
         with converter.locate_errors(count - 1, name):
             converted = converter.convert(row)
         dropped += not converted
-        yield from ({**_kept_columns(row), **one} for one in converted)
+        for item, one in enumerate(converted):
+            source = {SOURCE_ROW: count - 1, SOURCE_ITEM: item if len(converted) > 1 else None}
+            yield {**_kept_columns(row), **one, **(source if with_source else {})}
     if dropped:
         logger.warning("%s: %d of %d rows have no feedback and are dropped.", name, dropped, count)
 

@@ -175,7 +175,7 @@ def check_dataset(dataset: AnyDataset, loss: AnyLoss, name: str = "data") -> Non
     feedback, blank = [], 0
     for number, row in enumerate(rows):
         found = feedback_types_in_row(row, feedback_types)
-        with _locate_errors(number, name):
+        with locate_errors(number, name):
             feedback.append(Mixed.from_row(row, found))
             blank += _count_blank_answers(row, found)
     if not feedback:
@@ -264,7 +264,7 @@ class _Stream:
         """Return a tokenized row."""
         feedback_types = self.encoder.feedback_types
         found = feedback_types_in_row(row, feedback_types)
-        with _locate_errors(number, self._part_name):
+        with locate_errors(number, self._part_name):
             feedback, blank = Mixed.from_row(row, found), _count_blank_answers(row, found)
             if self.loss is not None:
                 _check_values([feedback], self.loss, feedback_types)
@@ -295,7 +295,7 @@ def _warn_about_blank_answers(count: int, name: str) -> None:
 
 
 def _encode(row: Mapping[str, Any], number: int, encoder: RowEncoder, max_length: int | None, name: str) -> EncodedRow:
-    with _locate_errors(number, name):
+    with locate_errors(number, name):
         return encoder.encode(row, max_length, number)
 
 
@@ -306,7 +306,13 @@ def _needs_groups(columns: Sequence[str], user: Objective | FeedbackUser) -> boo
 
 
 @contextmanager
-def _locate_errors(number: int, name: str) -> Iterator[None]:
+def locate_errors(number: int, name: str) -> Iterator[None]:
+    """Add the number of a row and the name of its dataset to errors that occur in the `with` block.
+
+    Args:
+        number: position of the row, from 0.
+        name: name of the dataset in the message.
+    """
     try:
         yield
     except RlhfLossesError as error:

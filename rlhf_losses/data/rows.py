@@ -47,7 +47,8 @@ class EncodedRow(TypedDict):
         score_text: for each score, the index of its text in `text_ids`.
         score_position: for each score, the index of its token in the text.
         score_length: for each score, the number of answer tokens up to and including its token.
-        feedback_to_score: for each score position in the feedback of the row, the index of the score.
+        feedback_to_score: for each score position in the feedback of the row, the index of the score; −1 for parts
+            without feedback, which have no score.
         feedback_types: names of the feedback types of the row.
         length: number of tokens of the longest text.
         row_number: position of the row in its dataset.
@@ -101,7 +102,8 @@ class RowEncoder:
         """
         found = feedback_types_in_row(row, self.feedback_types)
         texts = fit_prompts(tokenized_pair(row) or self._encode_answers(row, found), max_length)
-        return _without_duplicates(texts, [feedback_type.__name__ for feedback_type in found], row_number)
+        used = set(Mixed.from_row(row, found).positions().tolist())
+        return _without_duplicates(texts, used, [feedback_type.__name__ for feedback_type in found], row_number)
 
     def _encode_answers(self, row: Row, feedback_types: FeedbackTypes) -> list[Encoded]:
         answers = [answer for feedback_type in feedback_types for answer in row_answers(row, feedback_type)]
@@ -149,6 +151,19 @@ def join_feedback(
     return Mixed.concatenate([*empty, *shift_positions(feedback, score_counts)])
 
 
+def rows_feedback(rows: Iterable[Row], feedback_types: FeedbackTypes) -> Mixed:
+    """Return the feedback of rows over the scores of all parts of their answers.
+
+    Args:
+        rows: rows of a dataset.
+        feedback_types: feedback types to use; types that a row does not have are skipped.
+    """
+    rows = list(rows)
+    found = [feedback_types_in_row(row, feedback_types) for row in rows]
+    counts = [sum(one.num_parts(row) for one in types) for row, types in zip(rows, found, strict=True)]
+    return join_feedback([Mixed.from_row(row, types) for row, types in zip(rows, found, strict=True)], counts)
+
+
 def tokenized_pair(row: Mapping[str, Any]) -> list[Encoded]:
     """Return the texts of a pair with TRL's columns `chosen_ids` and `rejected_ids`, or an empty list.
 
@@ -166,15 +181,18 @@ def tokenized_pair(row: Mapping[str, Any]) -> list[Encoded]:
     return [Encoded(list(row[column]), (len(row[column]) - 1,)) for column in ("chosen_ids", "rejected_ids")]
 
 
-def _without_duplicates(texts: list[Encoded], feedback_types: list[str], row_number: int) -> EncodedRow:
-    """Return the columns of a row with each distinct text, and each score, once."""
+def _without_duplicates(texts: list[Encoded], used: set[int], feedback_types: list[str], row_number: int) -> EncodedRow:
+    """Return the columns of a row with each distinct text, and each score that the feedback uses, once."""
     text_index: dict[tuple[int, ...], int] = {}
     score_index: dict[tuple[int, int], int] = {}
     lengths: list[int] = []
-    feedback_to_score = []
+    feedback_to_score: list[int] = []
     for text in texts:
         index = text_index.setdefault(tuple(text.ids), len(text_index))
         for position in text.positions:
+            if len(feedback_to_score) not in used:
+                feedback_to_score.append(-1)
+                continue
             feedback_to_score.append(score_index.setdefault((index, position), len(score_index)))
             if len(score_index) > len(lengths):
                 lengths.append(position + 1 - text.prompt[1])

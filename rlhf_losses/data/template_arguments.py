@@ -71,7 +71,7 @@ def with_template_arguments(
         [{'prompt': 'Hi', 'chat_template_kwargs': {'enable_thinking': False}}]
     """
     shared = {"tools": list(tools)} if tools else {}
-    completed = [{**shared, **row} for row in rows]
+    completed = [{**row, **{name: row.get(name) or value for name, value in shared.items()}} for row in rows]
     if arguments:
         for row in completed:
             own = _parse("chat_template_kwargs", row.get("chat_template_kwargs") or {}, dict)

@@ -100,6 +100,11 @@ class Feedback(ABC):
         """Return the feedback of one row; its positions count the parts of `answers(row)` from 0."""
 
     @classmethod
+    def num_parts(cls, row: Row) -> int:
+        """Return the number of parts of `answers(row)`; the text columns may be missing."""
+        return cls.from_row(row).score_count()
+
+    @classmethod
     def matches_columns(cls, columns: Sequence[str]) -> bool:
         """Return whether a dataset with these columns contains this feedback type."""
         return any(set(alternative) <= set(columns) for alternative in cls.columns)
@@ -140,10 +145,13 @@ class Feedback(ABC):
         """Return a copy on a device."""
         return self._map(lambda value, _: value.to(device))
 
+    def positions(self) -> Tensor:
+        """Return all positions in the scores that the fields contain."""
+        return torch.cat([getattr(self, f.name) for f in fields(self) if f.metadata.get("index")])
+
     def score_count(self) -> int:
         """Return the largest position in the scores plus 1."""
-        positions = [getattr(self, f.name) for f in fields(self) if f.metadata.get("index")]
-        return max((int(p.max()) + 1 for p in positions if len(p)), default=0)
+        return max(self.positions().tolist(), default=-1) + 1
 
     def reindexed(self, new_positions: Tensor) -> Self:
         """Return a copy in which position `i` of the scores is `new_positions[i]`."""

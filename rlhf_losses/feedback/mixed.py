@@ -61,7 +61,7 @@ class Mixed(Feedback):
             feedback_types: feedback types to use, all of which the row contains; by default all types of the row.
         """
         types = feedback_types_of_row(row) if feedback_types is None else feedback_types
-        return cls(shift_positions([feedback_type.from_row(row) for feedback_type in types]))
+        return cls(shift_positions([one.from_row(row) for one in types], [one.num_parts(row) for one in types]))
 
     def convert_to(self, feedback_type: type[F]) -> F:
         if isinstance(self, feedback_type):
@@ -79,8 +79,8 @@ class Mixed(Feedback):
     def to(self, device: torch.device | str) -> Self:
         return type(self)(tuple(part.to(device) for part in self.parts))
 
-    def score_count(self) -> int:
-        return max((part.score_count() for part in self.parts), default=0)
+    def positions(self) -> Tensor:
+        return torch.cat([torch.empty(0, dtype=torch.long), *(part.positions() for part in self.parts)])
 
     def reindexed(self, new_positions: Tensor) -> Self:
         return type(self)(tuple(part.reindexed(new_positions) for part in self.parts))

@@ -78,6 +78,10 @@ class Steps(Feedback):
         return [Answer(row.get("prompt"), tuple(read_list(row, "completions")))]
 
     @classmethod
+    def num_parts(cls, row: Row) -> int:
+        return len(row["labels"])
+
+    @classmethod
     def is_annotated(cls, row: Row) -> bool:
         labels = row["labels"]
         return not isinstance(labels, list | tuple) or not labels or any(map(_is_judged, labels))

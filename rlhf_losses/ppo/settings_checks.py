@@ -1,7 +1,7 @@
 """Checks before the training: arguments, datasets, models, lengths. Most of them run before any model is loaded."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +9,15 @@ import torch
 import transformers
 import trl
 from accelerate.utils import is_peft_model
-from datasets import Dataset
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from trl.trainer.utils import get_config_model_id
 
 from rlhf_losses.argument_checks import describe_type
 from rlhf_losses.data.answers import completion_answers
+from rlhf_losses.data.dataset import locate_errors
 from rlhf_losses.data.dataset_argument import require_dataset
 from rlhf_losses.data.rendering import render
-from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS, with_template_arguments
+from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
 from rlhf_losses.data.tokenization import encode
 from rlhf_losses.errors import (
     FeedbackMismatchError,
@@ -33,6 +33,7 @@ from rlhf_losses.models.model_argument import existing_path
 from rlhf_losses.optional_packages import require_reporting
 from rlhf_losses.ppo.config import PPOConfig
 from rlhf_losses.ppo.critic_init import has_vocabulary_of
+from rlhf_losses.ppo.prompts import all_prompt_tokens, prompt_rows
 from rlhf_losses.ppo.reward_functions import find_scorers
 from rlhf_losses.scoring.scorer import Scorer
 from rlhf_losses.setting_names import setting
@@ -303,9 +304,8 @@ def check_embeddings(
     config = _load_config(model, args) if isinstance(model, str) else model
     count, name = count_embeddings(config), short_name(model)
     require_embeddings(tokenizer, count, name)
-    for prompts in _prompts_of(datasets):
-        for number, prompt in enumerate(prompts):
-            require_embedded(_prompt_ids(prompt, tokenizer), tokenizer, count, name, f"prompt {number}")
+    for number, ids in enumerate(all_prompt_tokens(datasets, tokenizer, args.chat_template_kwargs)):
+        require_embedded(ids, tokenizer, count, name, f"prompt {number}")
 
 
 def check_prompt_lengths(
@@ -332,8 +332,8 @@ def check_prompt_lengths(
             f"max_completion_length={args.max_completion_length} leaves no tokens for a prompt in the policy's context "
             f"of {context} tokens. Use a lower value: {setting('max_completion_length', 128)}."
         )
-    for prompts in _prompts_of(datasets):
-        lengths = [len(_prompt_ids(prompt, tokenizer)) for prompt in prompts]
+    for prompts in datasets.values() if isinstance(datasets, dict) else datasets:
+        lengths = [len(ids) for ids in all_prompt_tokens([prompts], tokenizer, args.chat_template_kwargs)]
         if (long := sum(length > max_prompt_length for length in lengths)) > 0:
             raise InvalidFeedbackError(
                 f"{long} of {len(lengths)} prompts have more than {max_prompt_length} tokens (the longest "
@@ -364,8 +364,10 @@ def check_reward_model_lengths(
         context = max_context_length(scorer.model.config)
         if context is None or not args.max_completion_length:
             continue
-        rows = with_template_arguments(list(_rows_of(datasets)), args.chat_template_kwargs or {})
-        lengths = [_scored_length(row, scorer) for row in rows]
+        lengths = []
+        for number, row in enumerate(prompt_rows(datasets, args.chat_template_kwargs)):
+            with locate_errors(number, "the prompts"):
+                lengths.append(_scored_length(row, scorer))
         overhead = max(length - prompt for length, prompt in lengths or [_scored_length({"prompt": ""}, scorer)])
         if args.max_completion_length > context - overhead:
             same_tokens = tokenizer is not None and has_vocabulary_of(scorer.tokenizer, tokenizer)
@@ -396,34 +398,8 @@ def _warn_truncated_prompts(scorer: Scorer, limit: int, lengths: Sequence[int], 
         )  # fmt: skip
 
 
-def _prompts_of(datasets: Iterable[Any]) -> Iterator[Sequence[Any]]:
-    for data in _map_style(datasets):
-        yield data["prompt"]
-
-
-def _rows_of(datasets: Iterable[Any]) -> Iterator[Row]:
-    """Return the prompts with the arguments of the chat template."""
-    for data in _map_style(datasets):
-        yield from data.select_columns([name for name in ("prompt", *TEMPLATE_COLUMNS) if name in data.column_names])
-
-
-def _map_style(datasets: Iterable[Any]) -> Iterator[Dataset]:
-    for data in datasets:
-        if isinstance(data, dict):
-            yield from _map_style(data.values())
-        elif isinstance(data, Dataset) and "prompt" in data.column_names:
-            yield data
-
-
 def _load_config(model: str, args: PPOConfig) -> Any:
     return AutoConfig.from_pretrained(model, trust_remote_code=args.trust_remote_code)
-
-
-def _prompt_ids(prompt: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    if isinstance(prompt, str):
-        return list(tokenizer(prompt)["input_ids"])
-    rendered = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=True, return_dict=True)
-    return list(rendered["input_ids"])
 
 
 def _scored_length(row: Row, scorer: Scorer) -> tuple[int, int]:

@@ -72,6 +72,7 @@ from rlhf_losses.ppo.kl import ESTIMATORS, EarlyStopping, KLController, log_rati
 from rlhf_losses.ppo.monitoring import PPOMonitor, SanityCheck
 from rlhf_losses.ppo.phase_timer import PhaseTimer, synchronized_time
 from rlhf_losses.ppo.pretraining import PretrainingLoss, tokenize_windows
+from rlhf_losses.ppo.prompts import clean_prompts, has_template_arguments, prompt_tokens
 from rlhf_losses.ppo.reward_functions import TokenLevelReward, check_rewards, standardize_scorers
 from rlhf_losses.ppo.rewards import RawRewards, RewardPipeline
 from rlhf_losses.ppo.rollout import Rollout
@@ -293,8 +294,9 @@ class PPOTrainer(trl.GRPOTrainer):
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         """Replace the advantages of GRPO by those of the critic, and add values and returns."""
+        self._rows = clean_prompts(inputs)
         with self.monitor.phase("rollout"):
-            rollout: dict[str, Any] = super()._generate_and_score_completions(inputs)
+            rollout: dict[str, Any] = super()._generate_and_score_completions(self._rows)
             return self._add_advantages(rollout)
 
     def _add_advantages(self, data: dict[str, Any]) -> dict[str, Any]:
@@ -429,7 +431,12 @@ class PPOTrainer(trl.GRPOTrainer):
         return total
 
     def _tokenize_prompts(self, prompts: list[Any]) -> Any:
-        tokenized = super()._tokenize_prompts(prompts)
+        """Render prompts with the template arguments of their rows; TRL uses those of the run only."""
+        if has_template_arguments(self._rows):
+            rows = with_template_arguments(self._rows, self.args.chat_template_kwargs or {}, self.tools)
+            tokenized: Any = ([prompt_tokens(row, self._tokenizer, self.chat_template) for row in rows], None, {})
+        else:
+            tokenized = super()._tokenize_prompts(prompts)
         count = count_embeddings(self._unwrapped_policy)
         for ids in tokenized[0]:
             require_embedded(ids, self._tokenizer, count, short_name(self._unwrapped_policy), "a prompt")

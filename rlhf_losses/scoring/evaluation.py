@@ -16,8 +16,7 @@ from rlhf_losses.data.rows import (
     FeedbackTypes,
     RowEncoder,
     feedback_types_in_row,
-    join_feedback,
-    row_feedback,
+    rows_feedback,
     tokenized_pair,
 )
 from rlhf_losses.data.tokenization import Encoded
@@ -82,9 +81,11 @@ def evaluate(
     rows = select_rows(scorer, dataset, feedback_types, "evaluation data")
     texts = encode_rows(scorer, rows, feedback_types)
     scored = score_texts(scorer, texts, scorer.requires_features)
-    scores = torch.tensor(scorer.transform(scored))
-    answer_lengths = Lengths(torch.arange(len(scores)), scored.lengths)
-    feedback = Mixed.concatenate([join_feedback(row_feedback(row, feedback_types) for row in rows), answer_lengths])
+    joined = rows_feedback(rows, feedback_types)
+    used = torch.unique(joined.positions())  # steps that nobody judged have no feedback
+    scores, lengths = torch.tensor(scorer.transform(scored))[used], scored.lengths[used]
+    new_positions = torch.full((len(scored.scores),), -1).index_copy(0, used, torch.arange(len(used)))
+    feedback = Mixed.concatenate([joined.reindexed(new_positions), Lengths(torch.arange(len(used)), lengths)])
     rated = _rates_steps(loss, scorer.metadata, feedback)
     metrics = summarize(agreement(scores, feedback, rated), labelled_scores(scores, feedback, rated))
     metrics |= _rank_correlations(scores, feedback)
@@ -92,7 +93,7 @@ def evaluate(
         parameters = saved_loss_parameters(loss, scorer.metadata)
         metrics["loss"] = float(loss.as_objective()(scores, feedback, parameters))
     defined = {name: value for name, value in metrics.items() if not math.isnan(value)}
-    return {"rows": len(rows), **defined, **_distribution(scores.numpy(), _text_lengths(texts))}
+    return {"rows": len(rows), **defined, **_distribution(scores.numpy(), _text_lengths(texts)[used.numpy()])}
 
 
 def saved_loss_parameters(loss: AnyLoss, metadata: RewardModelMetadata) -> list[dict[str, Tensor]]:

@@ -8,7 +8,7 @@ from datasets import Dataset
 
 from rlhf_losses.data.dataset import Overlong, check_dataset, group_ratings
 from rlhf_losses.data.dataset_argument import require_dataset
-from rlhf_losses.data.rows import FeedbackTypes, join_feedback, row_feedback
+from rlhf_losses.data.rows import FeedbackTypes, rows_feedback
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
 from rlhf_losses.feedback import Feedback, Mixed, feedback_types_in_columns, find_source_type
 from rlhf_losses.feedback.base import Row
@@ -135,7 +135,7 @@ def _evidence(
     items = 0
     for first in range(0, len(rows), ROWS_PER_BATCH):
         batch = rows[first : first + ROWS_PER_BATCH]
-        feedback = join_feedback(row_feedback(row, feedback_types) for row in batch).convert_to(estimate.feedback_type)
+        feedback = rows_feedback(batch, feedback_types).convert_to(estimate.feedback_type)
         items += len(feedback)
         texts = score_texts(scorer, encode_rows(scorer, batch, feedback_types), features=True)
         yield ScoredTexts(texts.scores.float(), texts.features, texts.lengths.float()).with_feedback(feedback)

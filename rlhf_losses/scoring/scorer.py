@@ -21,7 +21,12 @@ from rlhf_losses.data.dataset import LengthLimit, Overlong
 from rlhf_losses.data.rendering import render
 from rlhf_losses.data.segmentation import split_segments
 from rlhf_losses.data.tokenization import Encoded, encode, fit_prompts
-from rlhf_losses.errors import InvalidFeedbackError, InvalidSettingError, NonFiniteError, UnsupportedModelError
+from rlhf_losses.errors import (
+    InvalidSettingError,
+    NonFiniteError,
+    OverlongTextError,
+    UnsupportedModelError,
+)
 from rlhf_losses.feedback.base import Answer
 from rlhf_losses.hooks import transform_registry
 from rlhf_losses.layouts import LayoutName, PaddedLayout, TextBatch, choose_layout
@@ -417,11 +422,11 @@ class Scorer:
             text: a text from `encode`, or tokens of a dataset.
 
         Raises:
-            InvalidFeedbackError: the text does not fit, or its prompt was truncated and `overlong` is `"error"`.
+            OverlongTextError: the text does not fit, or its prompt was truncated and `overlong` is `"error"`.
         """
         context, length = max_context_length(self.model.config), len(text.ids) + text.removed
         if context is not None and len(text.ids) > context:
-            raise InvalidFeedbackError(
+            raise OverlongTextError(
                 f"A text has {length} tokens, and its answer alone more than {context}, the context length of "
                 f"the model. Shorten the answers (in PPO with {setting('max_completion_length')}), or use a model with "
                 "a longer context."
@@ -432,17 +437,16 @@ class Scorer:
 
     def _report_truncation(self, length: int, context: int | None) -> None:
         if self.overlong == "error":
-            raise InvalidFeedbackError(
+            raise OverlongTextError(
                 f"A text has {length} tokens, more than {context}, the context length of the model. Shorten the "
-                "prompt, or truncate prompts: overlong='truncate_prompt'."
+                f"prompt, or truncate prompts: {setting('overlong', 'truncate_prompt')}."
             )
         if self.overlong == "drop" and not self._warned_truncation:
             self._warned_truncation = True
             logger.warning(
                 "'%s' truncates a prompt on the left, because the text has %d tokens and the model has a context of "
-                "%d. Further prompts are truncated without a warning. Set overlong='truncate_prompt' to accept this, "
-                "or overlong='error' to stop.",
-                self.__name__, length, context,
+                "%d. Further prompts are truncated without a warning. Set %s to accept this, or %s to stop.",
+                self.__name__, length, context, setting("overlong", "truncate_prompt"), setting("overlong", "error"),
             )  # fmt: skip
 
     def encode_completions(

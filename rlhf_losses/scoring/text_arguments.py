@@ -1,6 +1,6 @@
 """Checks of prompts and completions, and of other arguments of scorers."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from rlhf_losses.argument_checks import describe_type, require_instance
@@ -67,6 +67,11 @@ def _as_list(texts: Any, name: str) -> list[Any]:
             f"`{name}` is one text, but it must be a list of texts. Pass {name}=[{texts[:40]!r}]."
         )
     require_instance(texts, Iterable, name, "a list of texts", f"Pass for example {name}=['A text.'].")
+    if isinstance(texts, Mapping | Set) or hasattr(texts, "columns"):  # a DataFrame iterates over its columns
+        raise InvalidArgumentError(
+            f"`{name}` {describe_type(texts)}, which is not a list: its keys would be scored, or in no fixed order. "
+            f"Pass a list of texts, for example {name}=['A text.']."
+        )
     return list(texts)
 
 

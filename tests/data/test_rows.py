@@ -81,7 +81,8 @@ def test_steps_that_nobody_judged_are_left_out_of_the_feedback(character_tokeniz
     encoded = RowEncoder(character_tokenizer, (Steps,)).encode(row)
     steps = row_feedback(row, (Steps,)).convert_to(Steps)
     assert steps.values.tolist() == [0.5, 1.0]
-    assert [encoded["feedback_to_score"][at] for at in steps.steps.tolist()] == [0, 2]
+    assert encoded["feedback_to_score"] == [0, -1, 1]
+    assert encoded["score_position"] == [len("^q a. ") - 1, len("^q a. b. c$") - 1]  # ^ is BOS, and $ is EOS
     scores = torch.tensor([3.0, 100.0, -1.0])
     assert segment_rating(scores, steps).item() == pytest.approx(((3 - 0.5) ** 2 + (-1 - 1) ** 2) / 2)
     assert agreement(scores, Steps.from_row(row | {"labels": [1, ignored, 1]}))["accuracy"].mean == 0.5

@@ -1,0 +1,92 @@
+"""Prompts as the policy reads them, with the template arguments of their rows, as reward models read them too."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+
+from rlhf_losses.data.answers import complete_answers
+from rlhf_losses.data.chat_messages import clean_messages
+from rlhf_losses.data.dataset import locate_errors
+from rlhf_losses.data.rendering import ChatTemplate
+from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS, with_template_arguments
+from rlhf_losses.errors import InvalidFeedbackError
+from rlhf_losses.feedback import Answer
+from rlhf_losses.feedback.base import Row
+
+
+def prompt_tokens(row: Row, tokenizer: PreTrainedTokenizerBase, chat_template: str | None = None) -> list[int]:
+    """Return the tokens of a prompt, with the beginning of an answer that the chat template adds.
+
+    Args:
+        row: a row with a prompt, and with arguments of the chat template.
+        tokenizer: tokenizer of the policy.
+        chat_template: a template in place of that of the tokenizer.
+
+    Raises:
+        InvalidFeedbackError: the prompt is null, or the chat template refuses it.
+    """
+    prompt = row.get("prompt")
+    if prompt is None:
+        raise InvalidFeedbackError(
+            "The prompt is null, so there is nothing to complete. Add the prompt, or drop the row."
+        )
+    (answer,) = complete_answers([Answer(prompt, ("",))], row)
+    if isinstance(answer.prompt, str):
+        return list(tokenizer(answer.prompt)["input_ids"])
+    own = {} if chat_template is None else {"chat_template": chat_template}
+    template = ChatTemplate(tokenizer, own | dict(answer.template), answer.system)
+    text = template.render(list(answer.prompt or []), generation_prompt=True)
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def clean_prompts(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows whose prompts have no null keys and no content in parts, for policy and reward models alike.
+
+    Args:
+        rows: rows with a prompt.
+    """
+    cleaned = [dict(row) for row in rows]
+    for row in cleaned:
+        if isinstance(row.get("prompt"), list):
+            row["prompt"] = clean_messages(row["prompt"])
+    return cleaned
+
+
+def has_template_arguments(rows: Iterable[Row]) -> bool:
+    """Return whether a row has arguments of the chat template."""
+    return any(row.get(name) for row in rows for name in TEMPLATE_COLUMNS)
+
+
+def prompt_rows(datasets: Iterable[Any], arguments: Mapping[str, Any] | None = None) -> Iterator[Row]:
+    """Yield the prompts of datasets with the arguments of the chat template. Streams are skipped.
+
+    Args:
+        datasets: datasets, or mappings of them by name.
+        arguments: `chat_template_kwargs` of the run.
+    """
+    for data in _map_style(datasets):
+        columns = [name for name in ("prompt", *TEMPLATE_COLUMNS) if name in data.column_names]
+        yield from with_template_arguments(data.select_columns(columns), arguments or {})
+
+
+def all_prompt_tokens(
+    datasets: Iterable[Any], tokenizer: PreTrainedTokenizerBase, arguments: Mapping[str, Any] | None = None
+) -> Iterator[list[int]]:
+    """Yield the tokens of each prompt; for the arguments see `prompt_rows` and `prompt_tokens`.
+
+    Raises:
+        InvalidFeedbackError: a prompt cannot be read; the message has its row.
+    """
+    for number, row in enumerate(prompt_rows(datasets, arguments)):
+        with locate_errors(number, "the prompts"):
+            yield prompt_tokens(row, tokenizer)
+
+
+def _map_style(datasets: Iterable[Any]) -> Iterator[Dataset]:
+    for data in datasets:
+        if isinstance(data, dict):
+            yield from _map_style(data.values())
+        elif isinstance(data, Dataset) and "prompt" in data.column_names:
+            yield data
