@@ -59,7 +59,7 @@ def test_columns_without_feedback_are_named_with_the_known_columns(settings):
 
 
 def test_rows_of_nulls_alone_are_refused(settings, language_model):
-    data = rows(prompt=["Q ", "Q "], chosen=["yes", "yes"], rejected=[None, None])
+    data = rows(prompt=["Q ", "Q "], chosen=[None, None], rejected=[None, None])
     with pytest.raises(InvalidFeedbackError, match=r"No row of train data.*Pairs is null.*Complete"):
         refuse(data, "bradley_terry", settings, language_model)
 

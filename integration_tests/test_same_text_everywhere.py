@@ -7,8 +7,9 @@ import torch
 from datasets import Dataset
 from transformers import LlamaConfig, LlamaForSequenceClassification
 
-from rlhf_losses import RewardConfig, RewardTrainer, Scorer, bradley_terry
+from rlhf_losses import RewardConfig, RewardTrainer, Scorer, bradley_terry, score_decay, segment_rating
 from rlhf_losses.data.tokenization import Encoded
+from rlhf_losses.errors import InvalidArgumentError
 from rlhf_losses.scoring import evaluate
 from rlhf_losses.scoring.metadata import describe_model
 
@@ -311,3 +312,84 @@ def test_every_format_of_training_is_scored(done, chat_tokenizer, context_model,
         assert scores[0] == pytest.approx(scorer.score_texts([Encoded([1, 10, 11, 2], (3,))])[0], abs=1e-6)
     if name == "chosen_steps" and stepwise:
         assert scores[:2] == pytest.approx(scorer.score_steps("Count. ", ["One. ", "Two."]), abs=1e-6)
+
+
+def test_unjudged_steps_are_in_the_text_and_in_no_metric(chat_tokenizer, context_model, tmp_path):
+    judged = {"prompt": "Count. ", "completions": ["One. ", "Two. ", "Five. "], "labels": [1.0, 1.0, 0.0]}
+    partly = judged | {"labels": [1.0, None, -100.0]}
+    scorer = Scorer(context_model(), chat_tokenizer)
+    scores = scorer.score_steps("Count. ", judged["completions"])
+    objective = segment_rating + 0.5 * score_decay
+    args = {"max_length": None, "loss": str(objective), "layout": "padded"}
+    trainer = trainer_of([partly, judged], context_model(), chat_tokenizer, tmp_path, **args)
+    used = [scores[0], *scores]
+    errors = [(score - label) ** 2 for score, label in zip(used, [1.0, 1.0, 1.0, 0.0], strict=True)]
+    decay = sum(score**2 for score in used) / 4
+    metrics = evaluate(scorer, Dataset.from_list([partly, judged]), objective)
+    assert metrics["mean_score"] == pytest.approx(sum(used) / 4, abs=1e-6)
+    own = trainer.evaluate()
+    assert own["eval_mean_reward"] == pytest.approx(sum(used) / 4, abs=1e-6)
+    assert own["eval_loss/segment_rating"] == pytest.approx(sum(errors) / 4, abs=1e-6)
+    assert own["eval_loss/score_decay"] == pytest.approx(decay, abs=1e-6)
+    assert metrics["loss"] == pytest.approx(own["eval_loss"], abs=1e-6)
+
+
+NULLS = [
+    ({"completion": None}, [(None, False)]),
+    ({"chosen": "a", "rejected": None}, [("chosen", True), ("rejected", False)]),
+    ({"completions": ["a", None, "b"], "labels": [1, 0, 1]}, [("completions", False)]),
+    ({"completions": []}, [(None, False)]),
+    ({"chosen_steps": [], "rejected_steps": ["c", None]}, [("chosen_steps", False), ("rejected_steps", False)]),
+    ({"chosen_ids": [], "rejected_ids": [5]}, [(None, False)]),
+    ({"completions": "abc", "ranks": [1, 2, 3]}, [(None, False)]),
+]
+
+
+@pytest.mark.parametrize("overlong", ["drop", "error"])
+@pytest.mark.parametrize(("row", "expected"), NULLS)
+def test_a_text_that_is_missing_has_a_line_with_the_problem(
+    cli, chat_tokenizer, context_model, tmp_path, row, expected, overlong
+):
+    context_model().save_pretrained(tmp_path / "model")
+    chat_tokenizer.save_pretrained(tmp_path / "model")
+    rows = [{"prompt": "Count. ", **row}]
+    Dataset.from_list(rows).to_parquet(tmp_path / "rows.parquet")
+    result = cli("score", "--model", tmp_path / "model", "--dataset", tmp_path / "rows.parquet", "--overlong", overlong)
+    assert result.code == 0
+    lines = [json.loads(line) for line in result.out.splitlines()]
+    assert [(line.get("column"), line["score"] is not None) for line in lines] == [
+        (column, scored) for column, scored in expected
+    ]
+    assert all(("problem" in line) != (line["score"] is not None) for line in lines)
+
+
+def test_converted_rows_have_the_row_of_the_file(done, chat_tokenizer, context_model, tmp_path):
+    """A verdict is missing in the second row, and each row gives two texts."""
+    context_model().save_pretrained(tmp_path / "model")
+    chat_tokenizer.save_pretrained(tmp_path / "model")
+    row = {
+        "question": "2 + 2?",
+        "response_A": "4",
+        "response_B": "5",
+        "pair_id": "1",
+        "source": "x",
+        "original_id": "y",
+    }
+    rows = [row | {"label": label} for label in ("A>B", None, "B>A")]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
+    lines = done("score", "--model", tmp_path / "model", "--dataset", tmp_path / "rows.jsonl").out.splitlines()
+    assert [json.loads(line)["row"] for line in lines] == [0, 0, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("columns", "problem"),
+    [
+        ({"system": "be nice"}, "`system` has the type str"),
+        ({"chat_template_kwargs": {"mood": "sad"}}, "`chat_template_kwargs` has the type dict"),
+        ({"tools": [TOOLS]}, "`tools` has 1 entries for 2 completions"),
+    ],
+)
+def test_template_arguments_need_one_entry_per_completion(chat_tokenizer, context_model, columns, problem):
+    scorer = Scorer(context_model(), chat_tokenizer)
+    with pytest.raises(InvalidArgumentError, match=problem):
+        scorer([PAIR["prompt"]] * 2, [PAIR["chosen"]] * 2, **columns)

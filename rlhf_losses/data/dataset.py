@@ -22,6 +22,7 @@ from rlhf_losses.data.rows import (
     FeedbackTypes,
     RowEncoder,
     feedback_types_in_row,
+    require_answers,
     tokenized_pair,
 )
 from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
@@ -34,6 +35,7 @@ from rlhf_losses.feedback import (
     Mixed,
     Pairs,
     Rankings,
+    Ratings,
     feedback_types_in_columns,
     find_source_type,
 )
@@ -138,7 +140,10 @@ def group_ratings(dataset: AnyDataset, user: Objective | FeedbackUser, name: str
         )
     groups: dict[str, dict[str, Any]] = {}
     shared = [name for name in ("prompt", *TEMPLATE_COLUMNS) if name in dataset.column_names]
-    for row in dataset:
+    for number, row in enumerate(dataset):
+        with locate_errors(number, name):
+            require_answers(row, (Ratings,))
+            Ratings.from_row(row)
         values = {name: row[name] for name in shared}
         group = groups.setdefault(_key(values), {**values, "completions": [], "ratings": []})
         group["completions"].append(row["completion"])
@@ -176,6 +181,7 @@ def check_dataset(dataset: AnyDataset, loss: AnyLoss, name: str = "data") -> Non
     for number, row in enumerate(rows):
         found = feedback_types_in_row(row, feedback_types)
         with locate_errors(number, name):
+            require_answers(row, feedback_types)
             feedback.append(Mixed.from_row(row, found))
             blank += _count_blank_answers(row, found)
     if not feedback:
@@ -265,6 +271,7 @@ class _Stream:
         feedback_types = self.encoder.feedback_types
         found = feedback_types_in_row(row, feedback_types)
         with locate_errors(number, self._part_name):
+            require_answers(row, feedback_types)
             feedback, blank = Mixed.from_row(row, found), _count_blank_answers(row, found)
             if self.loss is not None:
                 _check_values([feedback], self.loss, feedback_types)
@@ -394,7 +401,7 @@ def _prompt_key(row: Mapping[str, Any]) -> str:
     names = () if tokenized_pair(row) else row["feedback_types"]
     prompts = [answer.prompt for name in names for answer in row_answers(row, FEEDBACK_TYPE_BY_NAME[name])]
     if prompts and prompts[0] is not None:
-        return _key(prompts[0])
+        return _key([prompts[0], {name: row[name] for name in TEMPLATE_COLUMNS if row.get(name) is not None}])
     first, last = min(row["text_ids"]), max(row["text_ids"])
     differences = (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b)
     return _key(first[: next(differences, min(len(first), len(last)))])

@@ -25,6 +25,9 @@ FEEDBACK_TYPE_BY_NAME = {feedback_type.__name__: feedback_type for feedback_type
 TEXT_COLUMNS = ("prompt", "completion", "completions", "chosen", "rejected", "chosen_ids", "rejected_ids")
 """Columns that hold texts only; they are not needed after tokenization."""
 
+ANSWER_COLUMNS = (*TEXT_COLUMNS[1:], "chosen_steps", "rejected_steps", "completion_steps")
+"""Columns that hold answers: texts, steps or tokens."""
+
 FEEDBACK_COLUMNS = tuple(
     dict.fromkeys(
         column
@@ -114,6 +117,28 @@ def feedback_types_in_row(row: Mapping[str, Any], feedback_types: Iterable[type[
     """Return those of `feedback_types` that annotate a row: their columns are not null."""
     columns = [name for name, value in row.items() if value is not None]
     return tuple(one for one in feedback_types if one.matches_columns(columns) and one.is_annotated(row))
+
+
+def require_answers(row: Row, feedback_types: FeedbackTypes) -> None:
+    """Raise `InvalidFeedbackError` for an answer that is null beside feedback on it.
+
+    Args:
+        row: a row of a dataset.
+        feedback_types: feedback types to use.
+    """
+    present = {name for name, value in row.items() if value is not None}
+    for feedback_type in feedback_types:
+        if feedback_type.matches_columns(list(present)):
+            continue
+        for columns in feedback_type.columns:
+            missing = [column for column in columns if column in row and column not in present]
+            texts = [column for column in missing if column in ANSWER_COLUMNS]
+            given = [column for column in columns if column in present]
+            if texts and given:
+                raise InvalidFeedbackError(
+                    f"Column '{texts[0]}' is null, but '{given[0]}' is not, so there is no text for the "
+                    f"{feedback_type.__name__}. Add the text, or drop the row."
+                )
 
 
 def row_feedback(row: Row, feedback_types: Iterable[type[Feedback]]) -> Mixed:

@@ -10,7 +10,9 @@ from rlhf_losses import (
     InvalidFeedbackError,
     bradley_terry,
     centering,
+    cross_entropy,
     length_decorrelation,
+    plackett_luce,
     score_decay,
     segment_hinge,
     squared_error,
@@ -73,7 +75,7 @@ def test_checks_of_a_stream_use_its_first_row():
 
 @pytest.mark.parametrize("streaming", [False, True])
 def test_rows_without_feedback_and_long_rows_are_dropped_and_reported(character_tokenizer, caplog, streaming):
-    data = Dataset.from_dict({**PAIRS, "chosen": ["a", None, "c" * 40]})
+    data = Dataset.from_dict({**PAIRS, "chosen": ["a", None, "c" * 40], "rejected": ["d", None, "f"]})
     encoder = RowEncoder(character_tokenizer, (Pairs,))
     with caplog.at_level(logging.WARNING, "rlhf_losses"):
         rows = list(
@@ -97,3 +99,37 @@ def test_prompts_with_several_rows_get_smaller_weights(character_tokenizer):
     assert list(add_prompt_weights(without)["prompt_weight"]) == [0.5, 0.5, 1.0]
     with pytest.raises(FeedbackMismatchError, match=r"stream.*items"):
         add_prompt_weights(rows.to_iterable_dataset())
+
+
+@pytest.mark.parametrize(
+    ("loss", "row", "problem"),
+    [
+        (bradley_terry, {"chosen": None, "rejected": "b"}, "Column 'chosen' is null, but 'rejected' is not"),
+        (cross_entropy, {"completion": None, "label": True}, "Column 'completion' is null, but 'label' is not"),
+        (squared_error, {"completion": None, "rating": 2.0}, "Column 'completion' is null, but 'rating' is not"),
+        (plackett_luce, {"completion": None, "rating": 2.0}, "Column 'completion' is null, but 'rating' is not"),
+        (plackett_luce, {"completion": "a", "rating": None}, "rating nan"),
+        (plackett_luce, {"completions": None, "ranks": [1, 2]}, "Column 'completions' is null, but 'ranks' is not"),
+    ],
+)
+def test_a_null_answer_is_refused_with_its_row(loss, row, problem):
+    good = {"chosen": "a", "rejected": "b", "completion": "a", "label": True, "rating": 1.0, "completions": ["a", "b"],
+            "ranks": [1, 2]}  # fmt: skip
+    rows = [{"prompt": "q"} | {name: good[name] for name in row}] * 2 + [{"prompt": "q"} | row]
+    with pytest.raises(InvalidFeedbackError, match=f"Row 2 of data: .*{problem}"):
+        check_dataset(group_ratings(Dataset.from_list(rows), loss.as_objective()), loss)
+
+
+def test_a_row_without_feedback_of_a_type_is_not_a_null_answer():
+    rows = [
+        {"chosen": "a", "rejected": "b", "completion": None, "label": None},
+        {"chosen": None, "rejected": None, "completion": "a", "label": True},
+    ]
+    check_dataset(Dataset.from_list(rows), bradley_terry + cross_entropy)
+
+
+def test_prompts_with_other_template_arguments_are_other_prompts(character_tokenizer):
+    encoder = RowEncoder(character_tokenizer, (Pairs,))
+    rows = [{"prompt": "q", "chosen": "a", "rejected": "b", "system": system} for system in ("x", "x", "y")]
+    prepared = prepare(Dataset.from_list(rows), encoder, LengthLimit(None, "no limit"))
+    assert list(add_prompt_weights(prepared)["prompt_weight"]) == [0.5, 0.5, 1.0]

@@ -5,7 +5,13 @@ import torch
 
 from rlhf_losses import segment_rating
 from rlhf_losses.data import RowEncoder, join_feedback
-from rlhf_losses.data.rows import FEEDBACK_COLUMNS, PREPARED_COLUMNS, feedback_types_in_row, row_feedback
+from rlhf_losses.data.rows import (
+    FEEDBACK_COLUMNS,
+    PREPARED_COLUMNS,
+    feedback_types_in_row,
+    row_feedback,
+    rows_feedback,
+)
 from rlhf_losses.data.tokenization import Encoded, cut_prompt
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback import Labels, Mixed, Pairs, Rankings, Ratings, Steps
@@ -128,3 +134,15 @@ def test_the_columns_of_a_batch_are_values_of_feedback_and_tokens():
     assert {"margin", "ranks", "labels", "votes", "chosen_steps", "completion_steps"} <= set(FEEDBACK_COLUMNS)
     assert not {"prompt", "chosen", "completions", "chosen_ids"} & set(FEEDBACK_COLUMNS)
     assert {"text_ids", "feedback_types", "prompt_weight"} <= set(PREPARED_COLUMNS)
+
+
+def test_rows_after_an_unjudged_step_keep_their_scores():
+    """The feedback of a row counts the scores of all its steps, also of those that nobody judged."""
+    rows = [
+        {"completions": ["a", "b", "c"], "labels": [1, 0, None]},
+        {"completions": ["d", "e"], "labels": [-100, 1]},
+    ]
+    assert rows_feedback(rows, (Steps,)).convert_to(Steps).steps.tolist() == [0, 1, 4]
+    both = {"completion": "x", "label": True, "completions": ["a", "b"], "labels": [1, None]}
+    mixed = row_feedback(both, (Steps, Labels))
+    assert mixed.convert_to(Labels).candidates.tolist() == [2]
