@@ -370,3 +370,11 @@ def test_a_conversation_that_the_template_refuses_is_named_before_the_model_is_l
         RewardTrainer(
             language_model, RewardConfig(**settings(**more)), Dataset.from_list(rows), processing_class=other_tokenizer
         )
+
+
+def test_columns_of_the_user_may_have_the_names_of_prepared_columns(settings, language_model):
+    data = rows(prompt=["Q ", "Q "], chosen=["yes", "yes"], rejected=["no", "no!"]).add_column("text_ids", ["a", "b"])
+    data = data.add_column("prompt_weight", [7.0, 8.0]).add_column("length", ["x", "y"])
+    trainer = RewardTrainer(language_model, RewardConfig(**settings(average_over="prompts")), data)
+    assert trainer.train_dataset["prompt_weight"] == [0.5, 0.5]
+    assert all(isinstance(ids, list) for row in trainer.train_dataset for ids in row["text_ids"])

@@ -253,7 +253,8 @@ def add_prompt_weights(dataset: AnyDataset) -> AnyDataset:
         )
     keys = [_prompt_key(row) for row in dataset]
     counts = Counter(keys)
-    return dataset.add_column("prompt_weight", [1.0 / counts[key] for key in keys])
+    others = [name for name in dataset.column_names if name != "prompt_weight"]  # it may be a column of the user
+    return dataset.select_columns(others).add_column("prompt_weight", [1.0 / counts[key] for key in keys])
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,16 @@ PREPARED_COLUMNS = tuple(EncodedRow.__annotations__)
 """Names of the columns of `EncodedRow`."""
 
 
+def is_prepared(columns: Iterable[str]) -> bool:
+    """Return whether a dataset has the columns of `EncodedRow`. One of them may be a column of the user.
+
+    Examples:
+        >>> is_prepared(["prompt", "text_ids"]), is_prepared(PREPARED_COLUMNS)
+        (False, True)
+    """
+    return EncodedRow.__required_keys__ <= set(columns)
+
+
 @dataclass(frozen=True)
 class RowEncoder:
     """Tokenizes rows.

@@ -11,7 +11,7 @@ from rlhf_losses.data import LengthLimit, RowEncoder, check_dataset, prepare, re
 from rlhf_losses.data.answers import row_answers
 from rlhf_losses.data.dataset import AnyDataset, add_prompt_weights, column_names, group_ratings
 from rlhf_losses.data.dataset_argument import require_dataset
-from rlhf_losses.data.rows import EncodedRow, FeedbackTypes, feedback_types_in_row
+from rlhf_losses.data.rows import EncodedRow, FeedbackTypes, feedback_types_in_row, is_prepared
 from rlhf_losses.data.segmentation import infer_segmentation, join_segments
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
 from rlhf_losses.feedback import STEPWISE_TYPES, Feedback
@@ -130,7 +130,7 @@ class TrainingData:
         Raises:
             UnsupportedModelError: a text has a token without an embedding.
         """
-        if "text_ids" in column_names(dataset):
+        if is_prepared(column_names(dataset)):
             return dataset
         if not any(dataset is one for one in self._checked_datasets):
             dataset = self._checked(dataset, name)
