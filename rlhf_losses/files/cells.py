@@ -1,7 +1,6 @@
 """Cells of CSV, TSV and Excel files: a text is the text that is written, and only an empty cell is missing."""
 
 import ast
-import json
 import math
 import re
 import tokenize
@@ -9,7 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from typing import Any, Literal, TypeAlias
 
-from rlhf_losses.feedback import FEEDBACK_TYPES
+from rlhf_losses.files.column_uses import column_uses
+from rlhf_losses.files.value_types import parse_json
 
 LEADING_ZERO = re.compile(r"[+-]?0\d")
 
@@ -44,8 +44,9 @@ def column_kinds(columns: Iterable[str], rows: Iterable[Cells], targets: Mapping
     """Return the kind of each column.
 
     Columns of feedback types have the kind that the feedback needs, and columns with a well-known name of texts contain
-    texts. A column of texts contains conversations if its first text is one. Any other column contains numbers if all
-    of its cells are numbers or booleans without leading zeros, and lists or objects if all of its cells are.
+    texts. A column of texts contains conversations if its first text is one. A column whose values have columns of
+    their own, as in `completion=response.text`, contains objects or lists. Any other column contains numbers if all of
+    its cells are numbers or booleans without leading zeros, and lists or objects if all of its cells are.
 
     Args:
         columns: names of the columns.
@@ -57,8 +58,7 @@ def column_kinds(columns: Iterable[str], rows: Iterable[Cells], targets: Mapping
         >>> column_kinds(["prompt", "score", "id"], rows, targets={})
         {'prompt': 'text', 'score': 'number', 'id': 'text'}
     """
-    names = {column: targets.get(column, column) for column in columns}
-    known = {column: _kind_by_name(name, set(names.values())) for column, name in names.items()}
+    known = known_kinds(columns, targets)
     texts = {column for column, kind in known.items() if kind in (None, "text")}
     first = dict.fromkeys(texts, "")
     numbers = structures = {column for column, kind in known.items() if kind is None}
@@ -68,13 +68,33 @@ def column_kinds(columns: Iterable[str], rows: Iterable[Cells], targets: Mapping
         structures = {column for column in structures if _is_structure(row[column] or "[]")}
         if not numbers and not structures and all(first.values()):
             break
-    conversations = {column for column in texts if is_conversation(first[column])}
+    conversations = {
+        column for column in texts if (known[column] or column in structures) and is_conversation(first[column])
+    }
     inferred: dict[str, CellKind] = {
         **dict.fromkeys(structures, "object"),
         **dict.fromkeys(numbers, "number"),
         **dict.fromkeys(conversations, "list"),
     }
     return {column: inferred.get(column) or kind or "text" for column, kind in known.items()}
+
+
+def known_kinds(columns: Iterable[str], targets: Mapping[str, str]) -> dict[str, CellKind | None]:
+    """Return the kind of each column that its name tells, and None for other columns.
+
+    Args:
+        columns: names of the columns.
+        targets: new names of columns that will be renamed.
+
+    Examples:
+        >>> known_kinds(["prompt", "response", "id"], targets={"response.text": "completion"})
+        {'prompt': 'text', 'response': 'object', 'id': None}
+    """
+    uses = column_uses(tuple(columns), frozenset(targets.items()))
+    return {
+        column: _kind_by_name(paths[()], uses.feedback) if () in paths else "object"
+        for column, paths in uses.names.items()
+    }
 
 
 def read_cell(cell: str, kind: CellKind) -> Any:
@@ -92,6 +112,28 @@ def read_cell(cell: str, kind: CellKind) -> Any:
         ('007', 7, False)
     """
     return _READERS[kind](cell)
+
+
+def read_inferred_cell(cell: str, kind: CellKind) -> Any:
+    """Return the value of a cell that is not empty, in a column whose kind only its first cells tell.
+
+    Args:
+        cell: the text of the cell.
+        kind: kind of the first cells.
+
+    Returns:
+        The value, or the text if it is not of this kind.
+
+    Examples:
+        >>> read_inferred_cell("7", "number"), read_inferred_cell("007", "number"), read_inferred_cell("a", "list")
+        (7, '007', 'a')
+    """
+    if kind == "number" and not _is_number(cell):
+        return cell
+    try:
+        return read_cell(cell, kind)
+    except ValueError:
+        return cell
 
 
 def parse_list(text: str) -> list[Any]:
@@ -127,12 +169,10 @@ def is_conversation(text: str) -> bool:
     return bool(messages) and all(isinstance(message, dict) and "role" in message for message in messages)
 
 
-def _kind_by_name(name: str, names: set[str]) -> CellKind | None:
+def _kind_by_name(name: str, feedback: frozenset[str]) -> CellKind | None:
     if name in TEXT_COLUMNS:
         return "text"
-    matching = [one for one in FEEDBACK_TYPES if one.matches_columns(list(names))]
-    used = {column for one in matching for column in (*one.optional_columns, *(c for cs in one.columns for c in cs))}
-    return STRUCTURED_COLUMNS.get(name) or (FEEDBACK_COLUMNS.get(name) if name in used else None)
+    return STRUCTURED_COLUMNS.get(name) or (FEEDBACK_COLUMNS.get(name) if name in feedback else None)
 
 
 def _is_number(text: str) -> bool:
@@ -170,7 +210,7 @@ def _parse_object(text: str) -> dict[str, Any] | list[Any]:
 
 def _parse_literal(text: str) -> Any:
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError:
         pass
     try:
@@ -193,7 +233,7 @@ def _with_commas(text: str) -> str:
     missing = [
         after.start
         for before, after in pairwise(tokens)
-        if _ends_value(before) and (after.string in ("[", "{", "-") or _is_value(after))
+        if before.end != after.start and _ends_value(before) and (after.string in ("[", "{", "-") or _is_value(after))
     ]
     for row, column in reversed(missing):
         lines[row - 1] = f"{lines[row - 1][:column]},{lines[row - 1][column:]}"

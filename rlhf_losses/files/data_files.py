@@ -2,6 +2,7 @@
 
 import atexit
 import dataclasses
+import glob
 import logging
 import shutil
 import tempfile
@@ -87,7 +88,7 @@ def _files_in_folder(folder: str) -> dict[str, list[str]]:
     """Return the files of a local or remote folder, or of an archive, by the split in their names."""
     every = _resolved({"train": ["**"]}, folder).get("train", [])
     try:
-        files = _resolved(get_data_patterns(folder), folder)
+        files = _resolved(get_data_patterns(_literal(folder)), folder)
     except EmptyDatasetError:
         files = {}
     used = {path for paths in files.values() for path in paths}
@@ -102,9 +103,14 @@ def _files_in_folder(folder: str) -> dict[str, list[str]]:
 
 def _resolved(patterns: Mapping[Any, list[str]], folder: str) -> dict[str, list[str]]:
     """Return the files of each split that can be read."""
-    found = DataFilesDict.from_patterns(dict(patterns), base_path=folder)
+    found = DataFilesDict.from_patterns(dict(patterns), base_path=_literal(folder))
     readable = {str(split): list(filter(_is_readable, dict.fromkeys(paths))) for split, paths in found.items()}
     return {split: paths for split, paths in readable.items() if paths}
+
+
+def _literal(folder: str) -> str:
+    """Return a pattern that matches one folder, whose name can have characters of patterns."""
+    return folder if "://" in folder else glob.escape(folder)
 
 
 def _files_of_builder(path: str, config: str | None) -> dict[str, list[str]] | None:

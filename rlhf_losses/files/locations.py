@@ -1,5 +1,6 @@
 """Where a dataset is: a file, a pattern, a folder or the Hub. The checks here need no large package."""
 
+import glob
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -108,7 +109,7 @@ def locate(name: str) -> Location:
         return Location("folder", str(path))
     if path.exists():
         return _locate_file(path)
-    if any(character in name for character in PATTERN_CHARACTERS):
+    if _has_pattern(name):
         return _locate_pattern(path, name)
     if _is_path(name):
         _refuse_missing_file(path)
@@ -164,14 +165,19 @@ def _locate_file(path: Path) -> Location:
 
 def _locate_pattern(path: Path, name: str) -> Location:
     """Return the location of a pattern: local files, unless nothing is there and it can be a path on the Hub."""
-    first = next((part for part in path.parts if any(character in part for character in PATTERN_CHARACTERS)), "")
-    root = Path(*path.parts[: path.parts.index(first)])
-    if found := [str(file) for file in root.glob(str(path.relative_to(root)))]:
-        require_one_format(found, name)
-        return Location("pattern", str(path))
+    root = next(folder for folder in path.parents if folder.is_dir() or not _has_pattern(str(folder)))
+    pattern = str(path.relative_to(root))
+    if found := [str(file) for file in root.glob(pattern)]:
+        if not any(map(is_archive, found)):
+            require_one_format(found, name)
+        return Location("pattern", str(Path(glob.escape(str(root)), pattern)))
     if not root.is_dir() and name.count("/") > 1 and not name.startswith((".", "/", "~")):
         return _locate_url(f"hf://datasets/{name}")
     raise UnreadableDatasetError(f"No file matches '{name}'. Check the pattern, and put it in quotes.")
+
+
+def _has_pattern(name: str) -> bool:
+    return any(character in name for character in PATTERN_CHARACTERS)
 
 
 def _is_path(name: str) -> bool:
@@ -204,6 +210,11 @@ def _require_dataset(folder: Path) -> None:
             f"The folder '{folder}' contains a model ({model}), not a dataset. Give the folder of a dataset."
         )
     if (folder / "README.md").is_file():
+        if "[" in str(folder.resolve()):  # `datasets` takes it for a pattern
+            raise UnreadableDatasetError(
+                f"The folder '{folder}' has a README.md, whose options for files cannot be read because the path "
+                "contains '['. Rename the folder, or give its files."
+            )
         return
     if any(map(file_format, files)):
         require_one_format(files, str(folder))

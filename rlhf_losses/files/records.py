@@ -6,15 +6,17 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from io import BytesIO, TextIOWrapper
+from io import BufferedReader, BytesIO, TextIOWrapper
 from pathlib import PurePosixPath
 from typing import IO, Any, TypeAlias
 
 import fsspec
 
-from rlhf_losses.errors import UnreadableDatasetError
+from rlhf_losses.errors import RlhfLossesError, UnreadableDatasetError
 from rlhf_losses.files.cells import Cells
-from rlhf_losses.files.locations import file_format, inner_path
+from rlhf_losses.files.locations import COMPRESSIONS, file_format, inner_path
+from rlhf_losses.files.value_types import parse_json
+from rlhf_losses.files.zstandard_reader import ZstandardReader
 from rlhf_losses.optional_packages import require_packages
 
 Record: TypeAlias = Mapping[str, Any]
@@ -53,12 +55,24 @@ def open_binary(path: str) -> Iterator[IO[bytes]]:
         path: path or URL.
 
     Raises:
+        UnreadableDatasetError: the file cannot be decompressed to its end.
         MissingPackageError: the compression or the protocol needs a package that is not installed.
     """
-    if inner_path(path).lower().endswith(".zst"):
+    is_zstandard = inner_path(path).lower().endswith(".zst")
+    if is_zstandard:
         require_packages(["zstandard"], "A file that ends in .zst", extra="files")
-    with fsspec.open(path, "rb", compression="infer") as file:
-        yield file
+    with fsspec.open(path, "rb", compression=None if is_zstandard else "infer") as file:
+        try:
+            yield BufferedReader(ZstandardReader(file)) if is_zstandard else file
+        except (RlhfLossesError, UnicodeDecodeError):
+            raise
+        except Exception as error:  # each compression has its own exception classes
+            if "::" not in path and not path.lower().endswith(COMPRESSIONS):
+                raise
+            raise UnreadableDatasetError(
+                f"'{path}' cannot be decompressed to its end: {str(error) or type(error).__name__}. The file is "
+                "damaged or not complete; copy or compress it again."
+            ) from error
 
 
 def _read_text(path: str, form: str | None) -> Iterator[Record]:
@@ -76,8 +90,22 @@ def _read_csv(file: IO[str], path: str) -> Iterator[Cells]:
     lines = iter(file)
     first = next(lines, "")
     delimiter = "\t" if ".tsv" in PurePosixPath(inner_path(path).lower()).suffixes else max(DELIMITERS, key=first.count)
-    table = csv.reader((line for part in ([first], lines) for line in part), delimiter=delimiter)
+    table = _csv_rows((line for part in ([first], lines) for line in part), delimiter, path)
     yield from _rows_of_table(([cell or None for cell in row] for row in table if row), path)
+
+
+def _csv_rows(lines: Iterable[str], delimiter: str, path: str) -> Iterator[list[str]]:
+    table = csv.reader(lines, delimiter=delimiter, strict=True)
+    start = 1
+    try:
+        for row in table:
+            yield row
+            start = table.line_num + 1
+    except csv.Error as error:
+        raise UnreadableDatasetError(
+            f"The row that begins at line {start} of '{path}' has a quote that is not closed where the cell ends: "
+            f'{error}. Close each quote at the end of its cell, and write a quote within quotes as "".'
+        ) from None
 
 
 def _read_excel(path: str) -> Iterator[Cells]:
@@ -144,7 +172,7 @@ def _objects(text: str, path: str, index: int) -> list[Record]:
     A string in an array is an object with the key `text`.
     """
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except ValueError as error:
         raise UnreadableDatasetError(
             f"Row {index} of '{path}' is not valid JSON: {error}. Write one object per line, or an array of objects."

@@ -1,6 +1,5 @@
 """Loading of datasets: from the Hub, from a folder, or from files in JSON Lines, JSON, CSV, Excel, Parquet or Arrow."""
 
-import glob
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,15 +15,13 @@ from rlhf_losses.errors import (
     did_you_mean,
 )
 from rlhf_losses.files.columns import rename_columns
-from rlhf_losses.files.data_files import decompressed, files_by_split
+from rlhf_losses.files.data_files import files_by_split
 from rlhf_losses.files.locations import Location, locate, require_one_format
 from rlhf_losses.files.media_columns import without_media
 from rlhf_losses.files.table_reading import Rows, read_tables
+from rlhf_losses.files.typed_files import TYPED_FORMATS, read_typed_files
 
 logger = logging.getLogger(__name__)
-
-TYPED_FORMATS = ("parquet", "arrow")
-"""Formats whose columns have types. `datasets` reads them."""
 
 Splits = Mapping[str, Rows]
 
@@ -128,9 +125,7 @@ def _load(location: Location, config: str | None, streaming: bool, targets: Mapp
         return loaded
     form = require_one_format((path for paths in files.values() for path in paths), location.path)
     if form in TYPED_FORMATS:
-        escaped = {split: [glob.escape(decompressed(path)) for path in paths] for split, paths in files.items()}
-        typed: Splits = datasets.load_dataset(form, data_files=escaped, streaming=streaming)
-        return typed
+        return {split: read_typed_files(paths, split, streaming) for split, paths in files.items()}
     return {split: read_tables(paths, targets, streaming) for split, paths in files.items()}
 
 

@@ -9,18 +9,16 @@ from typing import Any, NoReturn, TypeAlias
 from datasets import Dataset, Features, IterableDataset
 
 from rlhf_losses.errors import InvalidFeedbackError, UnreadableDatasetError
-from rlhf_losses.files.cells import CellKind, column_kinds, read_cell
+from rlhf_losses.files.cells import CellKind, column_kinds, known_kinds, read_cell, read_inferred_cell
 from rlhf_losses.files.data_files import stamp
 from rlhf_losses.files.records import Record, has_cells, read_records
-from rlhf_losses.files.value_types import ColumnTypes, numbers_as_text, stored_row
+from rlhf_losses.files.value_requirements import needed_columns, required_values
+from rlhf_losses.files.value_types import ColumnTypes, stored_row
 
 Rows: TypeAlias = Dataset | IterableDataset
 
 INSPECTED_ROWS = 1_000
 """Number of rows from which the kinds of cells are inferred in a stream."""
-
-TEXTS_IN_JSON = ("prompt", "completion", "completions", "chosen", "rejected", "text")
-"""Columns whose JSON values are texts or conversations; a number there is a text."""
 
 CELL_EXAMPLES: Mapping[CellKind, tuple[str, str]] = {
     "number": ("a number", "Write a number, true or false, or leave the cell empty if the value is missing."),
@@ -37,11 +35,13 @@ class TableReader:
     Args:
         targets: new names of columns that will be renamed; a column is read as its new name requires.
         cell_kinds: kinds of the columns of files with cells; empty for JSON.
+        inferred: columns whose kind only their cells tell; a cell that is not of this kind is a text.
         features: all columns with their types, or None in a stream.
     """
 
     targets: Mapping[str, str] = field(default_factory=dict)
     cell_kinds: Mapping[str, CellKind] = field(default_factory=dict)
+    inferred: frozenset[str] = frozenset()
     features: Features | None = None
 
     def rows(self, path: str) -> Iterator[dict[str, Any]]:
@@ -51,30 +51,30 @@ class TableReader:
             path: path or URL.
 
         Raises:
-            InvalidFeedbackError: a cell has not the kind of its column.
+            InvalidFeedbackError: a value cannot be read as its column requires.
         """
         for index, record in enumerate(read_records(path)):
-            row = self._cells(record, index, path) if self.cell_kinds else self._values(record)
+            row = self._cells(record, index, path) if self.cell_kinds else record
+            row = required_values(row, self.targets, f"row {index} of '{path}'")
             yield row if self.features is None else stored_row(row, self.features)
 
-    def _values(self, record: Record) -> dict[str, Any]:
+    def _cells(self, record: Record, index: int, path: str) -> dict[str, Any]:
         return {
-            column: numbers_as_text(value) if self.targets.get(column, column) in TEXTS_IN_JSON else value
-            for column, value in record.items()
+            column: None if cell is None else self._cell(cell, column, f"row {index} of '{path}'")
+            for column, cell in record.items()
         }
 
-    def _cells(self, record: Record, index: int, path: str) -> dict[str, Any]:
-        row = {}
-        for column, cell in record.items():
-            kind = self.cell_kinds[column]
-            try:
-                row[column] = None if cell is None else read_cell(cell, kind)
-            except ValueError:
-                what, remedy = CELL_EXAMPLES[kind]
-                raise InvalidFeedbackError(
-                    f"Column '{column}' of row {index} of '{path}' is {cell!r:.80}, which is not {what}. {remedy}"
-                ) from None
-        return row
+    def _cell(self, cell: str, column: str, place: str) -> Any:
+        kind = self.cell_kinds[column]
+        if column in self.inferred:
+            return read_inferred_cell(cell, kind)
+        try:
+            return read_cell(cell, kind)
+        except ValueError:
+            what, remedy = CELL_EXAMPLES[kind]
+            raise InvalidFeedbackError(
+                f"Column '{column}' of {place} is {cell!r:.80}, which is not {what}. {remedy}"
+            ) from None
 
 
 def read_tables(paths: Sequence[str], targets: Mapping[str, str], streaming: bool = False) -> Rows:
@@ -93,7 +93,9 @@ def read_tables(paths: Sequence[str], targets: Mapping[str, str], streaming: boo
     if paths and has_cells(paths[0]):
         records = (record for path in paths for record in read_records(path))
         inspected = islice(records, INSPECTED_ROWS if streaming else None)
-        reader = replace(reader, cell_kinds=column_kinds(_columns_of_cells(paths), inspected, targets))
+        columns = _columns_of_cells(paths)
+        inferred = frozenset(column for column, kind in known_kinds(columns, targets).items() if kind is None)
+        reader = replace(reader, cell_kinds=column_kinds(columns, inspected, targets), inferred=inferred)
     if streaming:
         next(iter(_rows(paths, reader)), None)  # raises the errors of the first row now
         return IterableDataset.from_generator(_rows, gen_kwargs={"paths": list(paths), "reader": reader})
@@ -104,6 +106,23 @@ def read_tables(paths: Sequence[str], targets: Mapping[str, str], streaming: boo
     versions = (importlib.metadata.version("rlhf-losses"), *map(stamp, paths))
     return Dataset.from_generator(
         _rows, features=reader.features, gen_kwargs={"paths": list(paths), "reader": reader, "versions": versions}
+    )
+
+
+def refuse_other_columns(path: str, columns: Iterable[str], first: str) -> NoReturn:
+    """Refuse a file that has other columns than the first.
+
+    Args:
+        path: path or URL of the file.
+        columns: columns in one of them only.
+        first: path or URL of the first file.
+
+    Raises:
+        UnreadableDatasetError: always.
+    """
+    raise UnreadableDatasetError(
+        f"'{path}' and '{first}' have different columns: {', '.join(columns)} in one of them only. Give one of the "
+        "files, or fix the data; all files need the same columns."
     )
 
 
@@ -118,15 +137,8 @@ def _columns_of_cells(paths: Sequence[str]) -> list[str]:
     first, columns = next(iter(headers.items()), ("", []))
     for path, others in headers.items():
         if set(others) != set(columns):
-            _refuse_other_columns(path, sorted(set(others) ^ set(columns)), first)
+            refuse_other_columns(path, sorted(set(others) ^ set(columns)), first)
     return columns
-
-
-def _refuse_other_columns(path: str, columns: Iterable[str], first: str) -> NoReturn:
-    raise UnreadableDatasetError(
-        f"'{path}' and '{first}' have different columns: {', '.join(columns)} in one of them only. Give one of the "
-        "files, or fix the data; all files need the same columns."
-    )
 
 
 def _column_types(paths: Sequence[str], reader: TableReader) -> Features:
@@ -135,9 +147,10 @@ def _column_types(paths: Sequence[str], reader: TableReader) -> Features:
     known: list[str] = []
     for path in paths:
         for index, row in enumerate(reader.rows(path)):
-            types.add(row, f"row {index} of '{path}'")
+            needed = needed_columns(tuple(row), frozenset(reader.targets.items()))
+            types.add(row, f"row {index} of '{path}'", needed)
         columns = list(types.features())
         if known and len(columns) > len(known):
-            _refuse_other_columns(path, columns[len(known) :], paths[0])
+            refuse_other_columns(path, columns[len(known) :], paths[0])
         known = columns
     return types.features()

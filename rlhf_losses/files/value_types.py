@@ -1,9 +1,9 @@
 """Column types of JSON values. Values are stored as they are written: texts are not parsed, and no key is added."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping
 from functools import reduce
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from datasets import Features, Json, List, Value
 
@@ -24,10 +24,46 @@ class MixedTypesError(ValueError):
     """Values have types that cannot be stored together."""
 
 
+class WrittenNumber(float):
+    """A number that is not written as Python writes it, such as `1.50` or `1e5`.
+
+    Attributes:
+        text: the number as it is written.
+    """
+
+    text: str
+
+    def __new__(cls, text: str) -> Self:
+        """Return the number that a text contains."""
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+    def __reduce__(self) -> tuple[type, tuple[str]]:
+        return type(self), (self.text,)
+
+
+def parse_json(text: str) -> Any:
+    """Return a JSON value, with numbers that know how they are written.
+
+    Args:
+        text: the JSON text.
+
+    Raises:
+        ValueError: the text is not JSON.
+
+    Examples:
+        >>> numbers_as_text(parse_json("[1.50, 2]")), parse_json("[1.50, 2]")
+        (['1.50', '2'], [1.5, 2])
+    """
+    return json.loads(text, parse_float=_parse_float)
+
+
 class ColumnTypes:
     """Types of the columns of rows that are read one after the other.
 
-    Texts and numbers in one column are stored as texts. Objects with different keys are stored as JSON.
+    Texts and numbers in one column are stored as texts. Objects with different keys, and values that have no common
+    type, are stored as JSON.
 
     Examples:
         >>> types = ColumnTypes()
@@ -40,21 +76,25 @@ class ColumnTypes:
     def __init__(self) -> None:
         self._types: dict[str, ValueType] = {}
 
-    def add(self, row: Mapping[str, Any], place: str) -> None:
+    def add(self, row: Mapping[str, Any], place: str, needed: Container[str] = ()) -> None:
         """Add the types of the values of a row.
 
         Args:
             row: the row.
             place: where the row is, for messages.
+            needed: columns whose values must have one type.
 
         Raises:
-            InvalidFeedbackError: a value cannot be stored in one column with the values before it.
+            InvalidFeedbackError: a value of a needed column has another type than the values before it.
         """
         for column, value in row.items():
             earlier = self._types.get(column)
             try:
                 self._types[column] = _merge_columns(earlier, value)
             except MixedTypesError:
+                self._types[column] = Json()
+                if column not in needed:
+                    continue
                 raise InvalidFeedbackError(
                     f"Column '{column}' of {place} is {json.dumps(value, ensure_ascii=False):.80}, which cannot be in "
                     f"one column with the {_describe(earlier)} of earlier rows. Write values of one type."
@@ -74,20 +114,60 @@ def numbers_as_text(value: Any) -> Any:
     """
     if isinstance(value, list):
         return [numbers_as_text(element) for element in value]
+    if isinstance(value, WrittenNumber):
+        return value.text
     return json.dumps(value) if isinstance(value, int | float) else value
 
 
 def stored_row(row: Mapping[str, Any], features: Features) -> dict[str, Any]:
-    """Return a row with all columns, in which numbers are texts where the column contains texts.
+    """Return a row with all columns, in which every value has the type of its column.
 
     Args:
         row: a row.
         features: all columns.
+
+    Examples:
+        >>> stored_row({"x": 7, "labels": [True, None]}, Features({"x": TEXT, "labels": List(INTEGER)}))
+        {'x': '7', 'labels': [1, None]}
     """
-    return {
-        column: numbers_as_text(row.get(column)) if _contains_text(feature) else row.get(column)
-        for column, feature in features.items()
-    }
+    return {column: _stored(row.get(column), feature) for column, feature in features.items()}
+
+
+def _stored(value: Any, value_type: ValueType) -> Any:
+    if value is None:
+        return None
+    if isinstance(value_type, List):
+        return _stored_list(value, value_type.feature)
+    if isinstance(value_type, dict):
+        return {key: _stored(value[key], element) for key, element in value_type.items()}
+    if isinstance(value_type, Json):  # which takes a text for the JSON of a value
+        return json.dumps(value) if isinstance(value, str) else _without_large_integers(value)
+    return _CONVERSIONS[value_type.dtype](value)
+
+
+def _stored_list(values: list[Any], value_type: ValueType) -> list[Any]:
+    if not isinstance(value_type, Value):
+        return [_stored(element, value_type) for element in values]
+    convert = _CONVERSIONS[value_type.dtype]
+    return [None if element is None else convert(element) for element in values]
+
+
+def _without_large_integers(value: Any) -> Any:
+    """Return a value in which integers that JSON columns cannot store are texts."""
+    if isinstance(value, list):
+        return [_without_large_integers(element) for element in value]
+    if isinstance(value, dict):
+        return {key: _without_large_integers(element) for key, element in value.items()}
+    return str(value) if _is_large(value) else value
+
+
+def _is_large(value: Any) -> bool:
+    return isinstance(value, int) and abs(value) >= LARGEST_INTEGER
+
+
+def _parse_float(text: str) -> float:
+    number = float(text)
+    return number if repr(number) == text else WrittenNumber(text)
 
 
 def _merge_columns(earlier: ValueType, value: Any) -> ValueType:
@@ -102,10 +182,7 @@ def _type_of(value: Any, exact: bool = False) -> ValueType:
         return List(reduce(lambda a, b: _merge(a, b, exact), (_type_of(element, exact) for element in value), None))
     if isinstance(value, dict):
         return _object_type(value)
-    if isinstance(value, int) and abs(value) >= LARGEST_INTEGER:
-        return TEXT
-    types: Mapping[type, ValueType] = {str: TEXT, bool: BOOLEAN, int: INTEGER, float: FLOAT}
-    return types.get(type(value))
+    return TEXT if _is_large(value) else _TYPES.get(type(value))
 
 
 def _object_type(value: Mapping[str, Any]) -> ValueType:
@@ -153,10 +230,6 @@ def _texts(value_type: ValueType) -> ValueType:
     return TEXT if isinstance(value_type, Value) else value_type
 
 
-def _contains_text(feature: ValueType) -> bool:
-    return _contains_text(feature.feature) if isinstance(feature, List) else feature == TEXT
-
-
 def _complete(value_type: ValueType) -> ValueType:
     """Return a type in which the type of nothing but nulls is that of `datasets`."""
     if isinstance(value_type, List):
@@ -172,3 +245,15 @@ def _describe(value_type: ValueType) -> str:
     if isinstance(value_type, dict | Json):
         return "objects"
     return "texts" if value_type == TEXT else "numbers"
+
+
+_TYPES: Mapping[type, ValueType] = {str: TEXT, bool: BOOLEAN, int: INTEGER, float: FLOAT, WrittenNumber: FLOAT}
+
+_CONVERSIONS: Mapping[str, Callable[[Any], Any]] = {
+    "string": numbers_as_text,
+    "int64": int,
+    "float64": float,
+    "bool": bool,
+    "null": lambda value: value,
+}
+"""Conversion of a value to the type of its column, by name of the type."""

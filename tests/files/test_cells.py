@@ -49,7 +49,7 @@ def test_lists_are_read_as_datasets_and_pandas_write_them(tmp_path, rows):
         assert list(load_rows(str(tmp_path / f"{name}.csv"))) == rows
 
 
-@pytest.mark.parametrize("text", ["[1 ... 5]", "['a' b]", "[array([1]) array([2])]", "[1 nan]"])
+@pytest.mark.parametrize("text", ["[1 ... 5]", "['a' b]", "[array([1]) array([2])]", "[1 nan]", "[007]", "[1-2]"])
 def test_arrays_that_are_not_complete_are_refused(text):
     with pytest.raises(ValueError, match=r"."):
         parse_list(text)

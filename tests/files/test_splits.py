@@ -460,10 +460,11 @@ def test_json_numbers_in_a_column_of_texts_are_texts(tmp_path):
     assert load_rows(str(tmp_path / "rows.jsonl"))["chosen"][:] == ["4", "four", "true", None]
 
 
-def test_json_values_of_different_types_in_one_column_are_refused(tmp_path):
-    rows = [{"prompt": "Q", "x": "a"}, {"prompt": "Q", "x": [1]}]
+@pytest.mark.parametrize("other", [{}, {"chosen": "a", "rejected": "b"}])
+def test_json_values_of_different_types_in_one_column_of_texts_are_refused(tmp_path, other):
+    rows = [{"prompt": "Q", **other}, {"prompt": [1], **other}]
     (tmp_path / "rows.jsonl").write_bytes(json_lines(rows))
-    message = r"Column 'x' of row 1 of .*rows.jsonl' is \[1\], which cannot be in one column with the texts"
+    message = r"Column 'prompt' of row 1 of .*rows.jsonl' is \[\"1\"\], which cannot be in one column with the texts"
     with pytest.raises(InvalidFeedbackError, match=message):
         load_rows(str(tmp_path / "rows.jsonl"))
 
@@ -510,3 +511,63 @@ def test_an_archive_may_have_any_name(tmp_path, name):
     (tmp_path / name).write_bytes(archive(**{name.removesuffix(".zip"): json.dumps(PAIRS)}))
     (rows,) = load_splits(str(tmp_path / name)).values()
     assert list(rows) == PAIRS
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize(("suffix", "delimiter"), [(".csv", ","), (".csv", ";"), (".tsv", "\t")])
+@pytest.mark.parametrize(
+    ("row", "after"), [('q2,"unclosed,0', "q,b,1"), ('q2,"unclosed,0', 'q,"b",1'), ('q2,"a "quoted" word",0', "q,b,1")]
+)
+def test_quotes_that_are_not_closed_are_refused_with_the_line(tmp_path, suffix, delimiter, row, after, streaming):
+    lines = ["prompt,completion,rating", 'q1,"two', 'lines and ""quotes""",1', row, *[after] * 50]
+    (tmp_path / f"rows{suffix}").write_text("\n".join(lines).replace(",", delimiter) + "\n")
+    message = rf"row that begins at line 4 of .*rows{suffix}' has a quote that is not closed.*Close each quote"
+    with pytest.raises(UnreadableDatasetError, match=message):
+        list(load_splits(str(tmp_path / f"rows{suffix}"), streaming=streaming)["train"])
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("compression", COMPRESS)
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+def test_compressed_files_that_are_not_complete_are_refused(tmp_path, suffix, compression, streaming):
+    rows = [{"prompt": f"{index} + 1 = ", "chosen": str(index + 1), "rejected": "0"} for index in range(20_000)]
+    plain = tmp_path / "plain.parquet"
+    Dataset.from_list(rows).to_parquet(plain)
+    contents = {".jsonl": lambda: json_lines(rows), ".csv": lambda: table(rows), ".parquet": plain.read_bytes}
+    content = COMPRESS[compression](contents[suffix]())
+    file = tmp_path / f"rows{suffix}{compression}"
+    file.write_bytes(content[: len(content) // 2])
+    message = rf"rows{suffix}{compression}' cannot be decompressed to its end: .*The file is damaged or not complete"
+    with pytest.raises(UnreadableDatasetError, match=message):
+        list(load_splits(str(file), streaming=streaming)["train"])
+
+
+@pytest.mark.parametrize("compression", COMPRESS)
+def test_files_that_are_compressed_in_parts_are_read_to_the_end(tmp_path, compression):
+    content, compress = json_lines(PAIRS), COMPRESS[compression]
+    (tmp_path / f"rows.jsonl{compression}").write_bytes(compress(content) + compress(content))
+    assert list(load_rows(str(tmp_path / f"rows.jsonl{compression}"))) == PAIRS + PAIRS
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("name", ["g[1]", "[ab]", "a*", "a?", "[!a]"])
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet", ".zip"])
+def test_folders_may_have_characters_of_patterns_in_their_names(tmp_path, name, suffix, streaming):
+    folder = tmp_path / name / "data"
+    folder.mkdir(parents=True)
+    for split in ("train", "test"):
+        path = folder / f"{split}-00000-of-00001{suffix}"
+        path.write_bytes(archive(**{"rows.jsonl": json_lines(ROWS)})) if suffix == ".zip" else write(path, ROWS)
+    splits = load_splits(str(tmp_path / name), streaming=streaming)
+    assert {split: list(rows) for split, rows in splits.items()} == {"train": ROWS, "test": ROWS}
+    assert list(load_splits(f"{folder}/t*{suffix}", streaming=streaming)["train"]) == ROWS + ROWS
+
+
+def test_a_folder_with_options_for_files_and_brackets_in_its_name_is_refused(tmp_path):
+    folder = tmp_path / "g[1]"
+    folder.mkdir()
+    write(folder / "rows.jsonl", ROWS)
+    (folder / "README.md").write_text("# Rows")
+    with pytest.raises(UnreadableDatasetError, match=r"g\[1\]' has a README.md, whose options.*Rename the folder"):
+        load_rows(str(folder))
+    assert list(load_rows(f"{folder}/*.jsonl")) == ROWS
