@@ -71,7 +71,7 @@ def open_binary(path: str) -> Iterator[IO[bytes]]:
                 raise
             raise UnreadableDatasetError(
                 f"'{path}' cannot be decompressed to its end: {str(error) or type(error).__name__}. The file is "
-                "damaged or not complete; copy or compress it again."
+                "damaged or not complete. Use a complete copy."
             ) from error
 
 

@@ -14,6 +14,9 @@ Conversion: TypeAlias = Callable[[Any], Any]
 TEXTS_IN_VALUES = ("completions", *TEXT_COLUMNS)
 """Columns whose values are texts or conversations; a number there is a text."""
 
+WITHOUT_TEXT = {int, float, bool, type(None)}
+"""Types of values that contain no text."""
+
 
 def required_values(row: Mapping[str, Any], targets: Mapping[str, str], place: str) -> dict[str, Any]:
     """Return a row in which numbers are texts where a text is needed, and no number is too large where one is needed.
@@ -101,6 +104,8 @@ def _convert_at(value: Any, path: ValuePath, convert: Conversion) -> Any:
 
 def _large_integers_as_floats(value: Any) -> Any:
     if isinstance(value, list):
+        if set(map(type, value)) == {int} and max(map(abs, value)) < LARGEST_INTEGER:
+            return value  # fast for tokens
         return [_large_integers_as_floats(element) for element in value]
     if isinstance(value, dict):
         return {key: _large_integers_as_floats(element) for key, element in value.items()}
@@ -117,7 +122,7 @@ def _require_unicode(value: Any, column: str, place: str) -> None:
                 f"Column '{column}' of {place} contains {value[error.start]!a}, which is half of a character and "
                 "not valid Unicode. Remove it, or write the whole character."
             ) from None
-    elif isinstance(value, list):
+    elif isinstance(value, list) and not set(map(type, value)) <= WITHOUT_TEXT:
         for element in value:
             _require_unicode(element, column, place)
     elif isinstance(value, dict):
