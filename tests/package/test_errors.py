@@ -94,11 +94,13 @@ def test_a_message_with_a_remedy_is_accepted(text):
 
 
 def test_the_tree_in_the_docstring_is_the_tree_of_classes():
-    documented = re.findall(r"[├└]── (\w+)(?: \((\w+)\))?", errors.__doc__)
-    assert {name for name, _ in documented} | {"RlhfLossesError"} == set(CLASSES)
-    for name, other_base in documented:
+    documented = re.findall(r"(│   )?[├└]── (\w+)(?: \((\w+)\))?", errors.__doc__)
+    assert {name for _, name, _ in documented} | {"RlhfLossesError"} == set(CLASSES)
+    parent = "RlhfLossesError"
+    for indent, name, other_base in documented:
         bases = [base.__name__ for base in CLASSES[name].__bases__]
-        assert bases == ["RlhfLossesError", *([other_base] if other_base else [])]
+        assert bases == [parent if indent else "RlhfLossesError", *([other_base] if other_base else [])]
+        parent = parent if indent else name
 
 
 def test_all_errors_have_one_base_class():
