@@ -37,7 +37,9 @@ def judged_steps(problem: str | None, steps: list[str], first_wrong: int | None)
 
 
 def labelled_steps(problem: str | None, steps: list[str], labels: list[bool]) -> Row:
-    """Return the row of a solution with one label per step; empty steps, which cannot be scored, are left out.
+    """Return the row of a solution with one label per step; right steps without text are left out.
+
+    A step without text has no token to score. A wrong one cannot be left out: the solution would then be right.
 
     Args:
         problem: the problem.
@@ -45,12 +47,23 @@ def labelled_steps(problem: str | None, steps: list[str], labels: list[bool]) ->
         labels: whether each step is right.
 
     Raises:
-        InvalidFeedbackError: the problem or a step is missing.
+        InvalidFeedbackError: the problem or a step is missing, or a wrong step has no text.
+
+    Examples:
+        >>> labelled_steps("2 + 2?", ["2 + 2", "", " = 4"], [True, True, True])["completions"]
+        ['2 + 2', ' = 4']
     """
     if problem is None or None in steps or not any(map(str.strip, steps)):
         missing = "problem" if problem is None else "text of a step" if None in steps else "solution"
         raise InvalidFeedbackError(f"The {missing} is missing, so the labels belong to no text. Fix or drop the row.")
-    judged = [(step, label) for step, label in zip(steps, labels, strict=True) if step.strip()]
+    numbered = list(enumerate(zip(steps, labels, strict=True)))
+    lost = [index for index, (step, label) in numbered if not label and not step.strip()]
+    if lost:
+        raise InvalidFeedbackError(
+            f"Step {lost[0]}, counted from 0, is wrong and its text is {steps[lost[0]]!r}. A step without text cannot be "
+            "scored, and without it the solution would be right. Write the text of the step, or drop the row."
+        )
+    judged = [(step, label) for _, (step, label) in numbered if step.strip()]
     return {
         "prompt": problem + PROBLEM_SEPARATOR,
         "completions": [step for step, _ in judged],

@@ -151,7 +151,22 @@ def test_a_null_verdict_is_no_feedback():
     assert Solutions().convert(MATH_INSTRUCT | {"is_correct": None}) == []
 
 
-def test_empty_steps_are_left_out_with_their_labels():
-    row = PRM_BENCH | {"modified_process": ["1. a", "", "3. c", " \n"], "error_steps": [2, 3]}
+def test_right_steps_without_text_are_left_out_with_their_labels():
+    row = PRM_BENCH | {"modified_process": ["1. a", "", "3. c", " \n"], "error_steps": [3]}
     (solution,) = PrmBench().convert(row)
     assert (solution["completions"], solution["labels"]) == (["1. a", "3. c"], [True, False])
+
+
+@pytest.mark.parametrize(
+    ("row", "change", "step"),
+    [
+        (PROCESS_BENCH, {"steps": ["a", "", "b"], "label": 1}, 1),
+        (PROCESS_BENCH, {"steps": [" ", "b"], "label": 0}, 0),
+        (BIG_BENCH_MISTAKE, {"steps": ["a", "b", "\n"], "mistake_index": 2}, 2),
+        (PRM_BENCH, {"modified_process": ["a", "b", "", "d"], "error_steps": [2, 3]}, 2),
+    ],
+)
+def test_a_wrong_step_without_text_is_refused(row, change, step):
+    """Without the step, the solution would be right, or wrong at another step only."""
+    with pytest.raises(InvalidFeedbackError, match=rf"Row 1 of data, .*: Step {step}, counted from 0, is wrong"):
+        convert_dataset(Dataset.from_list([row, row | change]))
