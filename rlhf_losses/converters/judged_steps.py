@@ -60,8 +60,8 @@ def labelled_steps(problem: str | None, steps: list[str], labels: list[bool]) ->
     lost = [index for index, (step, label) in numbered if not label and not step.strip()]
     if lost:
         raise InvalidFeedbackError(
-            f"Step {lost[0]}, counted from 0, is wrong and its text is {steps[lost[0]]!r}. A step without text cannot be "
-            "scored, and without it the solution would be right. Write the text of the step, or drop the row."
+            f"Step {lost[0]}, counted from 0, is wrong and its text is {steps[lost[0]]!r}. A step without text cannot "
+            "be scored, and without it the solution would be right. Write the text of the step, or drop the row."
         )
     judged = [(step, label) for _, (step, label) in numbered if step.strip()]
     return {

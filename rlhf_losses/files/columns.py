@@ -31,6 +31,14 @@ SIMILAR_NAMES: Mapping[str, tuple[str, ...]] = {
 }
 """Names that other datasets give to columns of feedback types."""
 
+KNOWN_NAMES = frozenset(
+    name
+    for feedback_type in FEEDBACK_TYPES
+    for columns in (*feedback_type.columns, feedback_type.optional_columns)
+    for name in columns
+)
+"""Columns of this library, each of which has one meaning: `completions` is no `completion`."""
+
 _MARK = "renamed to "
 
 SIMILARITY = 0.6
@@ -141,8 +149,8 @@ def _mean_similarity(columns: Mapping[str, str]) -> float:
 
 
 def _similarity(new: str, old: str) -> float:
-    if new == old:
-        return 1.0
+    if new == old or old in KNOWN_NAMES:
+        return float(new == old)
     words = re.split(r"[^a-z]+", old.lower())
     if new in words or any(other in (old.lower(), *words) for other in SIMILAR_NAMES.get(new, ())):
         return 0.9

@@ -19,7 +19,7 @@ from rlhf_losses.errors import (
     UnknownNameError,
     did_you_mean,
 )
-from rlhf_losses.feedback import IMPLICIT_TYPES, Feedback
+from rlhf_losses.feedback import FEEDBACK_TYPES, IMPLICIT_TYPES, Feedback
 from rlhf_losses.feedback.base import Row
 from rlhf_losses.hooks.contracts import CONVERTERS, ESTIMATES, LOSSES, TRANSFORMS, Contract, LossClass
 from rlhf_losses.hooks.manager import BLOCK, BUILT_IN, build_manager
@@ -172,6 +172,9 @@ class ConverterRegistry(Registry[DatasetConverter]):
         A null or empty value shows no format, so the first other value of its column takes its place. A converter
         matches if it matches one of these rows; if several do, those that match every row.
 
+        Columns of this library match `Native`, unless a matching converter has them in its own `columns`: then it reads
+        the same feedback in a special form, for example `chosen` and `rejected` as transcripts.
+
         Args:
             rows: the first rows of a dataset.
 
@@ -183,6 +186,8 @@ class ConverterRegistry(Registry[DatasetConverter]):
         matching = [converter for converter in others if any(map(converter.matches, filled))]
         if len(matching) > 1:
             matching = [converter for converter in matching if all(map(converter.matches, filled))] or matching
+        if matching and any(_unread_feedback(row, matching) for row in filled):
+            matching = [Native(), *matching]
         if len(matching) > 1:
             names = [converter.name() for converter in matching]
             columns = dict.fromkeys(name for row in rows for name in row)
@@ -366,6 +371,19 @@ def _fill_empty_values(rows: Sequence[Row]) -> list[Row]:
     return [
         row | {name: value for name, value in values.items() if _is_empty(row.get(name))} for row in map(dict, rows)
     ]
+
+
+def _unread_feedback(row: Row, converters: Iterable[DatasetConverter]) -> list[type[Feedback]]:
+    """Return the feedback types in the columns of a row that no converter has in its own columns."""
+    names = {name for name, value in row.items() if value is not None}
+    read = [
+        name
+        for converter in converters
+        for alternative in converter.columns
+        if names.issuperset(alternative)
+        for name in alternative
+    ]
+    return [one for one in FEEDBACK_TYPES if one.matches_columns([*names]) and not one.matches_columns(read)]
 
 
 def _is_empty(value: Any) -> bool:

@@ -12,6 +12,7 @@ from known_formats import (
     MT_BENCH,
     NATIVE,
     PROCESS_BENCH,
+    STACK_EXCHANGE_PAIRED,
     TREE,
     ULTRAFEEDBACK,
     prm,
@@ -150,6 +151,32 @@ def test_two_matching_converters_require_a_choice():
     known = converter_registry()
     with pytest.raises(FeedbackMismatchError, match=r"ultrafeedback_binarized, arena_votes\. .*converter="):
         known.detect({**BINARIZED, "conversation_a": [], "conversation_b": [], "winner": "tie"})
+
+
+VERIFIED = {"question": "2 + 2?", "response": "5", "is_correct": False}
+
+
+@pytest.mark.parametrize(
+    ("native", "other", "converter"),
+    [
+        (NATIVE[1], VERIFIED, "solutions"),
+        (NATIVE[0], VERIFIED, "solutions"),
+        (NATIVE[1], {"solution": "4", "is_correct": False}, "solutions"),
+        (NATIVE[2], PROCESS_BENCH, "process_bench"),
+        (NATIVE[0], STACK_EXCHANGE_PAIRED, "stack_exchange_paired"),
+        (NATIVE[0], JUDGE_BENCH, "judge_bench"),
+        (NATIVE[1], BINARIZED, "ultrafeedback_binarized"),
+        (NATIVE[0], {"chosen_input_ids": [1], "rejected_input_ids": [2]}, "tokenized_pairs"),
+    ],
+)
+def test_native_columns_beside_another_format_require_a_choice(native, other, converter):
+    row = native | other
+    with pytest.raises(FeedbackMismatchError, match=rf"native, {converter}\. .*converter='native'"):
+        converter_registry().detect(row)
+    with pytest.raises(FeedbackMismatchError, match=rf"native, {converter}\."):
+        converter_registry().detect(dict.fromkeys(row), row)
+    without_feedback = dict.fromkeys({"chosen", "rejected", "label", "labels"} - set(other))
+    assert converter_registry().detect(row | without_feedback).name() == converter
 
 
 def test_annotators_and_template_arguments_are_kept():

@@ -5,6 +5,7 @@ from datasets import Dataset
 from known_formats import (
     ASSISTANT,
     BIG_BENCH_MISTAKE,
+    HELPSTEER,
     MATH_INSTRUCT,
     OPEN_R1,
     PRM_BENCH,
@@ -13,10 +14,12 @@ from known_formats import (
     message,
 )
 
-from rlhf_losses.converters import BigBenchMistake, PrmBench, ProcessBench, Solutions
+from rlhf_losses.converters import BigBenchMistake, HelpsteerRatings, Native, PrmBench, ProcessBench, Solutions
 from rlhf_losses.data.conversion import convert_dataset
-from rlhf_losses.errors import InvalidFeedbackError
+from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
 from rlhf_losses.feedback import Steps
+from rlhf_losses.files.columns import rename_columns
+from rlhf_losses.hooks import converter_registry
 
 
 def test_process_bench_steps_after_the_first_wrong_one_are_left_out():
@@ -122,6 +125,85 @@ def test_a_generated_solution_is_judged_and_not_the_reference():
         Solutions().convert(MATH_INSTRUCT | {"solution": "2 + 2 = 4", "generated_solution": None})
 
 
+GENERATED = ["completion", "output", "generation", "model_solution", "response", "generated_solution"]
+
+
+@pytest.mark.parametrize("generated", GENERATED)
+@pytest.mark.parametrize("reference", ["solution", "answer", "expected_answer"])
+def test_the_reference_beside_a_generated_text_is_not_judged(generated, reference):
+    row = {"problem": "2 + 2?", reference: "4", generated: "5", "is_correct": False}
+    (judged,) = convert_dataset(Dataset.from_list([row]))
+    assert (judged["completion"], judged["label"]) == ([message(ASSISTANT, "5")], False)
+
+
+@pytest.mark.parametrize(
+    ("columns", "first", "second"),
+    [
+        ({"solution": "4", "attempt": "5"}, "solution", "attempt"),
+        ({"attempt": "5", "answer": "4"}, "answer", "attempt"),
+        ({"solution": "4", "answer": "5"}, "solution", "answer"),
+        ({"response": "4", "generation": "5"}, "generation", "response"),
+    ],
+)
+def test_a_verdict_that_can_be_on_two_texts_is_refused(columns, first, second):
+    data = Dataset.from_list([{"problem": "2 + 2?", **columns, "is_correct": False}])
+    with pytest.raises(
+        FeedbackMismatchError, match=rf"Row 0 .*'{first}' and '{second}' beside .*'is_correct'"
+    ) as error:
+        convert_dataset(data)
+    assert f"rename_columns(dataset, {{'completion': '{first}'}})" in str(error.value)
+    (judged,) = convert_dataset(rename_columns(data, {"completion": first}))
+    assert judged["completion"] == [message(ASSISTANT, columns[first])]
+
+
+def test_lists_of_two_kinds_are_ambiguous_as_well():
+    with pytest.raises(FeedbackMismatchError, match=r"'solutions' and 'attempts'.*'completions': 'solutions'"):
+        Solutions().convert({"problem": "?", "solutions": ["4"], "attempts": ["5"], "is_correct": [False]})
+
+
+def test_an_instruction_with_an_input_is_no_whole_problem():
+    row = {"instruction": "Add.", "input": "2 + 2", "output": "4", "is_correct": True}
+    with pytest.raises(FeedbackMismatchError, match="'instruction' and 'input'"):
+        Solutions().convert(row)
+    assert Solutions().convert(row | {"input": ""})[0]["prompt"] == [message(USER, "Add.")]
+
+
+@pytest.mark.parametrize(
+    "more", [{"id": "a1", "source": "gsm8k", "problem_type": "sum"}, {"answer": 4}, {"tags": None}]
+)
+def test_columns_that_describe_a_row_are_no_answers(more):
+    (judged,) = Solutions().convert({"problem": "2 + 2?", "solution": "4", "is_correct": True} | more)
+    assert judged["completion"] == [message(ASSISTANT, "4")]
+
+
+@pytest.mark.parametrize(
+    ("problem", "answer"),
+    [("prompt", "completion"), ("question", "answer"), ("query", "output"), ("input", "output")],
+)
+@pytest.mark.parametrize("verdict", ["is_correct", "correct", "correctness"])
+def test_verdicts_are_recognised_beside_problems_and_answers(problem, answer, verdict):
+    (row,) = convert_dataset(Dataset.from_list([{problem: "2 + 2?", answer: "5", verdict: False}]))
+    expected = {"prompt": [message(USER, "2 + 2?")], "completion": [message(ASSISTANT, "5")], "label": False}
+    assert row == expected
+    data = Dataset.from_list([{problem: "2 + 2?", f"{answer}s": ["5", "4"], verdict: [False, True]}])
+    assert convert_dataset(data)[:] == {
+        "prompt": [expected["prompt"]] * 2,
+        "completion": [[message(ASSISTANT, "5")], [message(ASSISTANT, "4")]],
+        "label": [False, True],
+    }
+
+
+def test_an_answer_in_messages_has_one_verdict():
+    row = {"prompt": [message(USER, "2 + 2?")], "completion": [message(ASSISTANT, "5")], "is_correct": False}
+    (judged,) = convert_dataset(Dataset.from_list([row]))
+    assert judged == {"prompt": row["prompt"], "completion": row["completion"], "label": False}
+
+
+def test_ratings_of_the_correctness_are_no_verdicts():
+    assert type(converter_registry().detect(HELPSTEER | {"correctness": 1})) is HelpsteerRatings
+    assert type(converter_registry().detect({"prompt": "?", "response": "4", "correctness": 3})) is Native
+
+
 @pytest.mark.parametrize("problem", ["problem", "question"])
 @pytest.mark.parametrize("answer", ["solution", "response", "generated_solution"])
 @pytest.mark.parametrize(
@@ -161,7 +243,7 @@ def test_right_steps_without_text_are_left_out_with_their_labels():
     ("row", "change", "step"),
     [
         (PROCESS_BENCH, {"steps": ["a", "", "b"], "label": 1}, 1),
-        (PROCESS_BENCH, {"steps": [" ", "b"], "label": 0}, 0),
+        (PROCESS_BENCH, {"steps": ["a", "b", " \n"], "label": 2}, 2),
         (BIG_BENCH_MISTAKE, {"steps": ["a", "b", "\n"], "mistake_index": 2}, 2),
         (PRM_BENCH, {"modified_process": ["a", "b", "", "d"], "error_steps": [2, 3]}, 2),
     ],

@@ -115,6 +115,8 @@ def test_a_second_dataset_may_have_the_new_names_already():
         (["problem", "steps", "step_labels"], "prompt=problem,completions=steps,labels=step_labels"),
         (["prompt", "completion"], "rating=COLUMN"),
         (["id"], "chosen=COLUMN,rejected=COLUMN"),
+        (["prompt", "completions", "is_correct"], "ranks=COLUMN"),
+        (["prompt", "completion", "is_good"], "label=is_good"),
     ],
 )
 def test_the_most_similar_names_are_suggested(names, suggestion):
