@@ -23,6 +23,8 @@ from rlhf_losses.inspection.dataset_report import (
     LabelStatistics,
 )
 
+UNKNOWN = "- (unknown without ids of the annotators)"
+
 WIDTH = 110
 """Width of lists of names, in characters."""
 
@@ -113,21 +115,23 @@ def format_feedback(statistics: FeedbackStatistics) -> str:
 def format_agreement(agreement: AgreementStatistics) -> dict[str, str]:
     """Return the agreement of the annotators and the resulting limits as text, by title."""
     bound = "" if agreement.ceilings_are_exact else " at most"
-    if not agreement.annotated_several_times and not agreement.contradictory:
+    if agreement.annotated_several_times == 0 and not agreement.contradictory:
         bound += " (nothing was annotated twice)"
-    values = {"annotated several times": str(agreement.annotated_several_times)}
+    unknown = UNKNOWN if agreement.unknown_annotators else None
+    values = {"annotated several times": unknown or str(agreement.annotated_several_times)}
     if agreement.repeated_by_annotator:
         values["again by the same annotator"] = str(agreement.repeated_by_annotator)
-    values |= {
-        "contradictory": str(agreement.contradictory),
-        "two annotators agree": format_two_annotators(agreement.with_ties),
-        "Krippendorff's alpha": format_alpha(agreement.with_ties),
-    }
+    values["contradictory"] = str(agreement.contradictory)
+    if unknown and agreement.with_ties is None:
+        values["two annotators agree"] = unknown
+    else:
+        values["two annotators agree"] = format_two_annotators(agreement.with_ties)
+        values["Krippendorff's alpha"] = format_alpha(agreement.with_ties)
     if agreement.without_ties != agreement.with_ties:
         values["two agree, ties left out"] = format_two_annotators(agreement.without_ties)
         values["alpha, ties left out"] = format_alpha(agreement.without_ties)
     return values | {
-        "best agreement with annotators": format_ceiling(agreement.agreement_ceiling) + bound,
+        "best agreement with annotators": unknown or format_ceiling(agreement.agreement_ceiling) + bound,
         "best accuracy in `evaluate`": format_ceiling(agreement.accuracy_ceiling) + bound,
     }
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rlhf_losses.data.answers import row_answers
 from rlhf_losses.data.rows import feedback_types_in_row, join_feedback, row_feedback, tokenized_pair
+from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
 from rlhf_losses.feedback import Feedback, Mixed
 from rlhf_losses.feedback.base import Answer, Messages, Row
 from rlhf_losses.inspection.annotator_ids import annotator_ids
@@ -39,7 +40,7 @@ class AnnotatedTexts:
         step_length: length of the step that ends here; NaN for answers with one part.
         is_answer_end: whether the answer ends here.
         row: index of the row.
-        row_keys: one hash per row; equal rows have equal hashes.
+        row_keys: one hash per row; rows with equal values in the columns that are read have equal hashes.
         annotator: id of the annotator of each row; negative if unknown, and then another one in each row.
     """
 
@@ -74,6 +75,9 @@ def collect_annotations(
         feedback_types: feedback types to use.
         annotator_column: name of the column with the ids of annotators.
     """
+    read = {*TEMPLATE_COLUMNS, annotator_column}
+    for feedback_type in feedback_types:
+        read.update(*feedback_type.columns, feedback_type.optional_columns)
     feedback: list[Feedback] = []
     texts: list[_Text] = []
     text_counts: list[int] = []
@@ -87,7 +91,7 @@ def collect_annotations(
         texts += of_row
         text_counts.append(len(of_row))
         annotators.append(None if annotator_column is None else row.get(annotator_column))
-        row_keys.append(_key({name: value for name, value in row.items() if value is not None}))
+        row_keys.append(_key({name: value for name, value in row.items() if name in read and value is not None}))
     return AnnotatedTexts(
         feedback=join_feedback(feedback, text_counts, feedback_types),
         text=_ids([text.key for text in texts]),

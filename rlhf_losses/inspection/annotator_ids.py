@@ -1,4 +1,4 @@
-"""Annotators: their ids, and what is assumed without ids."""
+"""Annotators: their ids, and what is unknown without ids."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ class Annotators:
         """How rows are counted as annotations, as a sentence."""
         if self.column is None:
             return (
-                "Without a column of annotators, exact duplicate rows count once, and all other rows and votes are "
-                "taken as different annotators. Equal answers within a row count once."
+                "Without a column of annotators, several rows with the same texts can be annotations or copies, so "
+                "only votes within a row are taken as different annotators. Equal answers within a row count once."
             )
         return (
             f"Annotators are those of the column {self.column}. Several annotations of one item by the same annotator "
-            "count once, as their majority or mean. A row without an annotator is taken as another annotator."
+            "count once, as their majority or mean. A row without an annotator is compared with no other row."
         )
 
     def to_dict(self) -> dict[str, Any]:

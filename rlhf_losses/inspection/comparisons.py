@@ -68,9 +68,35 @@ class Comparisons:
         wins, ties, defeats = ((direction == value).astype(float) for value in (1, 0, -1))
         return Comparisons(self.first, self.second, wins, ties, defeats, self.annotator)
 
+    @property
+    def has_annotators(self) -> bool:
+        """Whether the annotators of all comparisons are known."""
+        return self.annotator is not None and bool((self.annotator >= 0).all())
+
+    @property
+    def has_unknown_repetitions(self) -> bool:
+        """Whether several rows compare the same two sides, and the annotator of one of them is unknown."""
+        if self.annotator is None:
+            return False
+        rows = np.unique(np.stack([self.first, self.second, self.annotator]), axis=1)
+        _, item, count = np.unique(rows[:2], axis=1, return_inverse=True, return_counts=True)
+        return bool(((count[item.reshape(-1)] > 1) & (rows[2] < 0)).any())
+
     def merged(self) -> "Comparisons":
         """Return one comparison for each two sides, with the annotations of all comparisons between them."""
         return _merge(np.stack([self.first, self.second]), self)
+
+    def merged_annotators(self) -> "Comparisons":
+        """Return one comparison for each two sides, with the annotations of all known annotators.
+
+        The comparisons of an unknown annotator, who can be one of the others, remain separate; equal ones count once.
+        """
+        if self.annotator is None:
+            return self.merged()
+        sides = np.stack([self.first, self.second])
+        annotated = [*sides, self.wins, self.ties, self.defeats, np.maximum(self.annotator, -1)]
+        kept = np.unique(np.stack(annotated), axis=1, return_index=True)[1]
+        return _merge(np.stack([*sides, np.minimum(self.annotator, 0)])[:, kept], self.select(kept))
 
     def one_per_annotator(self) -> "Comparisons":
         """Return the comparisons with one annotation for each annotator and two sides: the majority, or a tie.
@@ -84,8 +110,8 @@ class Comparisons:
         keys = np.stack([self.first, self.second, self.annotator])
         return _concatenate(_merge(keys[:, by_one], self.select(by_one)).majority(), self.select(~by_one))
 
-    def select(self, mask: BoolVector) -> "Comparisons":
-        """Return the comparisons for which the mask is true."""
+    def select(self, mask: BoolVector | IntVector) -> "Comparisons":
+        """Return the comparisons for which a mask is true, or those at some indices."""
         annotator = None if self.annotator is None else self.annotator[mask]
         return Comparisons(
             self.first[mask], self.second[mask], self.wins[mask], self.ties[mask], self.defeats[mask], annotator

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from datasets import IterableDataset
 from transformers import PreTrainedTokenizerBase
 
 from rlhf_losses.data import RowEncoder, check_dataset
@@ -73,21 +72,27 @@ class ComparisonStatistics:
 class AgreementStatistics:
     """Agreement of the annotators, and the resulting limits for every scorer.
 
-    Exact duplicate rows count once, except in the accuracy ceiling.
+    Annotations of the same texts by the same annotator count once, except in the accuracy ceiling.
 
     Attributes:
-        annotated_several_times: number of comparisons (or labelled texts) with annotations by several annotators.
+        annotated_several_times: number of comparisons (or labelled texts) with annotations by several known annotators,
+            or within a row; `None` with unknown annotators.
         repeated_by_annotator: number of further annotations of the same comparison by an annotator, or within a row.
         contradictory: number of comparisons whose annotations prefer both sides.
-        with_ties: agreement of the annotators; `None` if nobody compared the same texts as somebody else.
+        unknown_annotators: whether several rows have the same texts and the annotator of one of them is unknown. Equal
+            rows can then be copies, or annotators who agree.
+        with_ties: agreement of the known annotators and of the votes within a row; `None` if there are no two on the
+            same texts.
         without_ties: the same without ties.
-        agreement_ceiling: largest share of single annotations that a scorer can match; `None` if all are ties.
+        agreement_ceiling: largest share of single annotations that a scorer can match; `None` if all are ties, and with
+            unknown annotators.
         accuracy_ceiling: largest accuracy in `rlhf-losses evaluate`, which counts the majority of each row once.
     """
 
-    annotated_several_times: int
+    annotated_several_times: int | None
     repeated_by_annotator: int
     contradictory: int
+    unknown_annotators: bool
     with_ties: AnnotatorAgreement | None
     without_ties: AnnotatorAgreement | None
     agreement_ceiling: AgreementCeiling | None
@@ -104,6 +109,7 @@ class AgreementStatistics:
             "annotated_several_times": self.annotated_several_times,
             "repeated_by_annotator": self.repeated_by_annotator,
             "contradictory": self.contradictory,
+            "unknown_annotators": self.unknown_annotators,
             "agreement_of_two_annotators": None if self.with_ties is None else self.with_ties.per_item,
             "agreement": {} if self.with_ties is None else asdict(self.with_ties),
             "agreement_without_ties": {} if self.without_ties is None else asdict(self.without_ties),
@@ -149,7 +155,8 @@ class DatasetReport:
         rows: number of rows.
         columns: names of the columns.
         prompts: number of distinct prompts.
-        duplicate_rows: number of rows that are equal to an earlier row.
+        duplicate_rows: number of rows that are equal to an earlier row in the columns that are read: texts, feedback,
+            arguments of the chat template and annotator.
         annotators: the annotators, and how rows are counted as annotations.
         feedback: statistics by name of the feedback type.
         characters: lengths of `prompt`, `answer` and `step`, as far as the dataset has them.
@@ -208,19 +215,15 @@ def inspect_dataset(
     column = find_annotator_column(column_names(dataset))
     texts = collect_annotations(dataset, feedback_types, column)
     grouped = _group_by_prompt(dataset, texts, feedback_types)
-    distinct_rows = _drop_duplicates(dataset, texts)
-    distinct = texts if distinct_rows is dataset else collect_annotations(distinct_rows, feedback_types, column)
-    distinct_grouped = _group_by_prompt(distinct_rows, distinct, feedback_types)
-    parts = [_parts(*both) for both in ((texts, grouped), (distinct, distinct_grouped))]
     return DatasetReport(
         rows=len(texts.row_keys),
         columns=tuple(column_names(dataset)),
         prompts=len(np.unique(texts.prompt[~np.isnan(texts.prompt_length)])),
-        duplicate_rows=len(texts.row_keys) - len(distinct.row_keys),
+        duplicate_rows=len(texts.row_keys) - len(set(texts.row_keys)),
         annotators=Annotators(column, len(np.unique(texts.annotator[texts.annotator >= 0]))),
         feedback={
-            type(part.feedback).__name__: _feedback_statistics(part, distinct_part)
-            for part, distinct_part in zip(*parts, strict=True)
+            type(part.feedback).__name__: _feedback_statistics(part)
+            for part in _parts(texts, grouped)
             if len(part.feedback)
         },
         characters=_character_lengths(texts),
@@ -257,17 +260,6 @@ def _parts(texts: AnnotatedTexts, grouped: AnnotatedTexts | FeedbackMismatchErro
     return [_Part(texts, feedback, compared, compared_feedback) for feedback, compared_feedback in parts]
 
 
-def _drop_duplicates(dataset: AnyDataset, texts: AnnotatedTexts) -> AnyDataset:
-    """Return the dataset without rows that are equal to an earlier row."""
-    first = {key: index for index, key in reversed(list(enumerate(texts.row_keys)))}
-    if len(first) == len(texts.row_keys):
-        return dataset
-    kept = set(first.values())
-    if isinstance(dataset, IterableDataset):
-        return dataset.filter(lambda _, index: index in kept, with_indices=True)
-    return dataset.select(sorted(kept))
-
-
 def _group_by_prompt(
     dataset: AnyDataset, texts: AnnotatedTexts, feedback_types: Sequence[type[Feedback]]
 ) -> AnnotatedTexts | FeedbackMismatchError:
@@ -279,14 +271,14 @@ def _group_by_prompt(
     return texts if grouped is dataset else collect_annotations(grouped, feedback_types)
 
 
-def _feedback_statistics(part: _Part, distinct: _Part) -> FeedbackStatistics:
+def _feedback_statistics(part: _Part) -> FeedbackStatistics:
     rows, items = len(np.unique(part.texts.row[part.feedback.item_positions.numpy()])), len(part.feedback)
-    ratings = rating_agreement(distinct.texts, distinct.feedback)
+    ratings = rating_agreement(part.texts, part.feedback)
     comparisons = comparisons_in(part.compared_feedback)
     if comparisons is None or not len(comparisons):
         return FeedbackStatistics(rows, items, rating_agreement=ratings)
     values = _value_statistics(part.compared_texts, comparisons)
-    return FeedbackStatistics(rows, items, values, _agreement_statistics(part, distinct), ratings)
+    return FeedbackStatistics(rows, items, values, _agreement_statistics(part, comparisons), ratings)
 
 
 def _value_statistics(texts: AnnotatedTexts, comparisons: Comparisons) -> LabelStatistics | ComparisonStatistics:
@@ -300,31 +292,27 @@ def _value_statistics(texts: AnnotatedTexts, comparisons: Comparisons) -> LabelS
     )
 
 
-def _agreement_statistics(part: _Part, distinct: _Part) -> AgreementStatistics:
-    every, annotations = (_compared_texts(one) for one in (part, distinct))
-    one_each = annotations.one_per_annotator()
-    by_text, by_annotators = annotations.merged(), one_each.merged()
-    has_positions = every.is_label or isinstance(part.feedback, Votes)
+def _agreement_statistics(part: _Part, comparisons: Comparisons) -> AgreementStatistics:
+    annotations = compare_texts(part.compared_texts, comparisons)
+    one_each, is_unknown = annotations.one_per_annotator(), annotations.has_unknown_repetitions
+    by_annotators = one_each.merged_annotators()
+    single = one_each if annotations.has_annotators else annotations
+    has_positions = annotations.is_label or isinstance(part.feedback, Votes)
     # Ratings of single texts are no annotations of pairs: an annotator rated one text, perhaps not the other.
     with_ties, without_ties = (
         annotator_agreement(by_annotators, ties, has_positions) if part.compared_texts is part.texts else None
         for ties in (True, False)
     )
     return AgreementStatistics(
-        annotated_several_times=int((by_annotators.annotations > 1).sum()),
+        annotated_several_times=None if is_unknown else int((by_annotators.annotations > 1).sum()),
         repeated_by_annotator=len(annotations) - len(one_each),
-        contradictory=int(by_text.is_contradictory.sum()),
+        contradictory=int(annotations.merged().is_contradictory.sum()),
+        unknown_annotators=is_unknown,
         with_ties=with_ties,
         without_ties=without_ties,
-        agreement_ceiling=agreement_ceiling(by_text),
-        accuracy_ceiling=agreement_ceiling(every.majority().merged()),
+        agreement_ceiling=None if is_unknown else agreement_ceiling(single.merged()),
+        accuracy_ceiling=agreement_ceiling(annotations.majority().merged()),
     )
-
-
-def _compared_texts(part: _Part) -> Comparisons:
-    comparisons = comparisons_in(part.compared_feedback)
-    assert comparisons is not None
-    return compare_texts(part.compared_texts, comparisons)
 
 
 def _character_lengths(texts: AnnotatedTexts) -> dict[str, LengthSummary]:

@@ -11,21 +11,24 @@ from rlhf_losses.inspection.comparisons import comparisons_in
 def rating_agreement(texts: AnnotatedTexts, feedback: Feedback) -> AnnotatorAgreement | None:
     """Return the agreement on ratings: how often they are equal, and alpha from their squared differences.
 
-    Several ratings of a text by the same annotator are replaced by their mean.
+    Several ratings of a text by the same annotator are replaced by their mean. Ratings of unknown annotators are left
+    out: equal ones can be copies.
 
     Args:
         texts: texts of the dataset.
         feedback: feedback of one type over these texts.
 
     Returns:
-        The agreement, or `None` if no text has two ratings, or if the feedback is not ratings of texts.
+        The agreement, or `None` if no text has ratings of two known annotators, or if the feedback is not ratings of
+        texts.
     """
     ratings = _ratings(feedback)
     if ratings is None:
         return None
-    rated = ~np.isnan(ratings)
-    positions, ratings = feedback.item_positions.numpy()[rated], ratings[rated]
+    positions = feedback.item_positions.numpy()
     annotator = texts.annotator[texts.row[positions]]
+    usable = ~np.isnan(ratings) & (annotator >= 0)
+    positions, ratings, annotator = positions[usable], ratings[usable], annotator[usable]
     keys, index = np.unique(np.stack([texts.text[positions], annotator]), axis=1, return_inverse=True)
     means = np.bincount(index.reshape(-1), weights=ratings) / np.bincount(index.reshape(-1))
     _, item, annotators_of_item = np.unique(keys[0], return_inverse=True, return_counts=True)

@@ -68,16 +68,26 @@ def test_rows_of_one_annotator_are_no_agreement(cli, write_rows):
     again = MT_BENCH | {"question_id": 82}
     out = cli("inspect", "--dataset", write_rows(MT_BENCH, again, MT_BENCH | {"winner": "tie"})).out
     assert "annotators      1 in the column judge\n" in out
-    assert "again by the same annotator     1\n" in out
+    assert "again by the same annotator     2\n" in out
     assert "annotated several times         0\n" in out
     assert "two annotators agree            -\n" in out
 
 
-def test_the_report_says_what_is_assumed_without_annotators(cli, pairs_file):
-    assert "exact duplicate rows count once" in cli("inspect", "--dataset", pairs_file).out
-    found = inspected(cli, "--dataset", pairs_file)["annotators"]
+def test_the_report_says_what_is_unknown_without_annotators(cli, write_rows):
+    """Copies with another id, or annotators who agree: the file does not tell."""
+    row = {"prompt": "2 + 2 = ", "chosen": "4", "rejected": "5"}
+    file = write_rows(*(row | {"id": i} for i in range(3)))
+    out = cli("inspect", "--dataset", file).out
+    assert "duplicate rows  2\n" in out
+    assert "can be annotations or copies" in out
+    lines = [line.split("  - (unknown without ids of the annotators)") for line in out.splitlines()]
+    unknown = [line[0].strip() for line in lines if len(line) == 2]
+    assert unknown == ["annotated several times", "two annotators agree", "best agreement with annotators"]
+    assert "best accuracy in `evaluate`     100.0%\n" in out
+    assert "alpha" not in out
+    found = inspected(cli, "--dataset", file)["annotators"]
     assert (found["column"], found["count"]) == (None, 0)
-    assert "taken as different annotators" in found["assumption"]
+    assert "only votes within a row are taken as different annotators" in found["assumption"]
 
 
 def test_without_krippendorff_the_command_names_the_extra(cli, pairs_file, monkeypatch):

@@ -112,23 +112,78 @@ def pair(chosen, rejected, **more):
     return {"prompt": "2 + 2 = ", "chosen": chosen, "rejected": rejected, **more}
 
 
-def test_exact_duplicates_are_no_annotators():
-    report, pairs = inspected(*[pair("4", "5")] * 143, pair("4", "6"))
-    assert (report["rows"], report["duplicate_rows"], pairs["items"]) == (144, 142, 144)
-    assert pairs["annotated_several_times"] == 0
-    assert pairs["agreement_of_two_annotators"] is None
-    assert pairs["agreement"] == {}
+def rated_by(raters, agreeing, items=100):
+    """Return rows in which all raters agree on the first items, and one of them disagrees on each of the others."""
+    for item in range(items):
+        for rater in range(raters):
+            sides = ("4", "5") if item < agreeing or rater else ("5", "4")
+            yield pair(*sides, prompt=f"{item} = ", index=raters * item + rater), rater
 
 
-def test_duplicates_do_not_change_the_agreement():
-    rows = [pair("4", "5", id=1), pair("5", "4", id=2), pair("4", "6", id=3), pair("4", "6", id=4)]
-    assert inspected(*rows)[1]["agreement"] == inspected(*rows, rows[0], rows[0], rows[3])[1]["agreement"]
-    assert inspected(*rows)[1]["agreement"]["per_item"] == (0 + 1) / 2
+@pytest.mark.parametrize("as_label", [False, True])
+def test_without_ids_the_agreement_is_unknown_and_with_ids_it_is_that_of_the_annotators(as_label):
+    """95 of 100 items have three equal annotations; in the others, one of three pairs of annotations is equal."""
+    rows = []
+    for row, rater in rated_by(3, 95):
+        label = {"prompt": row["prompt"], "completion": "4", "label": row["chosen"] == "4", "index": row["index"]}
+        rows.append((label if as_label else row, rater))
+    _, unknown = inspected(*(row for row, _ in rows))
+    assert (unknown["unknown_annotators"], unknown["annotated_several_times"]) == (True, None)
+    assert (unknown["agreement"], unknown["agreement_without_ties"]) == ({}, {})
+    assert unknown["agreement_of_two_annotators"] is unknown["agreement_ceiling"] is None
+    assert unknown["contradictory"] == 5
+    _, known = inspected(*(row | {"annotator": f"r{rater}"} for row, rater in rows))
+    assert (known["unknown_annotators"], known["annotated_several_times"]) == (False, 100)
+    assert known["agreement"]["per_item"] == pytest.approx((95 + 5 / 3) / 100)
+    assert known["agreement_ceiling"] == pytest.approx((95 * 3 + 5 * 2) / 300)
+    assert unknown["accuracy_ceiling"] == known["accuracy_ceiling"] == known["agreement_ceiling"]
 
 
-def test_rows_that_differ_in_another_column_are_different_annotators():
-    _, pairs = inspected(pair("4", "5", id=1), pair("4", "5", id=2))
-    assert (pairs["annotated_several_times"], pairs["agreement"]["per_item"]) == (1, 1.0)
+def test_ratings_without_ids_have_no_agreement():
+    rows = [{"prompt": "2 + 2 = ", "completion": "4", "rating": rating} for rating in (5.0, 5.0, 4.0)]
+    assert "rating_agreement" not in inspected(*rows)[1]
+
+
+@pytest.mark.parametrize("more", [{}, {"id": True}, {"index": True}, {"source": True}])
+def test_copies_are_duplicates_whatever_their_other_columns_are(more):
+    rows = [pair("4", f"{i % 50 + 5}", **{name: f"{i}" for name in more}) for i in range(150)]
+    report, pairs = inspected(*rows)
+    assert (report["rows"], report["duplicate_rows"], pairs["items"]) == (150, 100, 150)
+    assert (pairs["agreement"], pairs["annotated_several_times"], pairs["unknown_annotators"]) == ({}, None, True)
+
+
+@pytest.mark.parametrize(
+    "more", [{"margin": 1.0}, {"system": "Be brief."}, {"annotator": "Ann"}, {"prompt": "2+2="}, {"chosen": "four"}]
+)
+def test_rows_that_differ_in_a_column_that_is_read_are_no_duplicates(more):
+    row = pair("4", "5", margin=2.0, system="Be right.", annotator="Bob")
+    assert inspected(row, row | more)[0]["duplicate_rows"] == 0
+
+
+def test_columns_without_a_meaning_do_not_change_the_agreement():
+    rows = [pair("4", "5"), pair("5", "4"), pair("4", "6")]
+    with_ids = [row | {"id": i} for i, row in enumerate(rows)]
+    assert inspected(*rows)[1] == inspected(*with_ids)[1]
+    assert inspected(*rows)[1]["unknown_annotators"]
+    assert not inspected(rows[0], rows[2])[1]["unknown_annotators"]
+
+
+def test_copies_by_known_annotators_do_not_change_the_agreement():
+    rows = [pair("4", "5", annotator="Ann"), pair("5", "4", annotator="Bob"), pair("4", "5", annotator="Eve")]
+    once, again = inspected(*rows)[1], inspected(*rows, rows[1], rows[1])[1]
+    assert once["agreement"] == again["agreement"]
+    assert once["agreement"]["per_item"] == pytest.approx(1 / 3)
+    assert once["agreement_ceiling"] == again["agreement_ceiling"] == 2 / 3
+
+
+def test_votes_within_a_row_are_annotators_also_if_there_are_copies_of_the_row():
+    row = {"prompt": "2 + 2 = ", "completions": ["4", "5"], "votes": [2, 1], "ties": 0}
+    other = row | {"prompt": "2 + 3 = ", "votes": [0, 3]}
+    _, once = inspected(row, other)
+    _, copied = inspected(row, other, row)
+    assert once["agreement"] == copied["agreement"]
+    assert once["agreement"]["per_item"] == pytest.approx((1 / 3 + 1) / 2)
+    assert (once["agreement_ceiling"], copied["agreement_ceiling"]) == (5 / 6, None)
 
 
 @pytest.mark.parametrize("column", ["annotator", "annotator_id", "worker", "WorkerId", "rater_id", "labeler", "judge"])
@@ -207,11 +262,12 @@ def test_an_annotator_who_votes_twice_counts_once_with_the_majority():
     assert found["contradictory"] == 1
 
 
-def test_rows_without_an_annotator_are_other_annotators():
-    rows = [vote(1, None, "a"), vote(1, None, "a"), vote(1, "Ann", "b")]
-    _, found = inspected(*({**row, "id": i} for i, row in enumerate(rows)))
-    assert (found["annotated_several_times"], found["repeated_by_annotator"]) == (1, 0)
-    assert found["agreement"]["per_item"] == 1 / 3
+def test_rows_without_an_annotator_are_compared_with_no_other_row():
+    rows = [vote(1, None, "a"), vote(1, None, "a"), vote(1, "Ann", "b"), vote(2, "Ann", "b"), vote(2, "Bob", "b")]
+    _, found = inspected(*rows)
+    assert (found["unknown_annotators"], found["agreement_ceiling"]) == (True, None)
+    assert (found["agreement"]["items"], found["agreement"]["per_item"]) == (1, 1.0)
+    assert not inspected(*rows[3:], rows[0])[1]["unknown_annotators"]
 
 
 def test_labels_have_an_alpha_by_annotator():

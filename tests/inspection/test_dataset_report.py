@@ -19,18 +19,17 @@ def pair(chosen, rejected, prompt="2 + 2 = ", **more):
 
 def test_a_contradiction_is_one_pair_in_both_orders():
     rows = [pair("4", "5"), pair("5", "4"), pair("4", "5"), pair("4", "6")]
-    pairs = report(*(row | {"id": i} for i, row in enumerate(rows)))["feedback"]["Pairs"]
+    pairs = report(*(row | {"annotator": f"r{i}"} for i, row in enumerate(rows)))["feedback"]["Pairs"]
     assert (pairs["items"], pairs["annotated_several_times"], pairs["contradictory"]) == (4, 1, 1)
     assert pairs["agreement_ceiling"] == pairs["accuracy_ceiling"] == (2 + 1) / 4
     assert pairs["agreement_of_two_annotators"] == pytest.approx(1 / 3)
 
 
-def test_duplicate_rows_count_in_the_accuracy_only():
+def test_every_row_counts_in_the_accuracy():
     pairs = report(pair("4", "5"), pair("5", "4"), pair("4", "5"), pair("4", "6"))["feedback"]["Pairs"]
-    assert (pairs["items"], pairs["annotated_several_times"], pairs["contradictory"]) == (4, 1, 1)
-    assert pairs["agreement_ceiling"] == (1 + 1) / 3
+    assert (pairs["items"], pairs["annotated_several_times"], pairs["contradictory"]) == (4, None, 1)
     assert pairs["accuracy_ceiling"] == (2 + 1) / 4
-    assert pairs["agreement_of_two_annotators"] == 0.0
+    assert pairs["agreement_ceiling"] is pairs["agreement_of_two_annotators"] is None
 
 
 def test_the_same_answers_to_another_prompt_are_another_pair():
