@@ -35,11 +35,14 @@ def test_every_file_of_real_feedback_is_inspected(done, file):
         assert (statistics.get("agreement_ceiling") or 0.0) <= (ceiling or 1.0)
 
 
-def test_disagreement_of_annotators_bounds_the_agreement(done):
+def test_annotators_of_a_row_disagree_and_those_of_equal_rows_are_unknown(done):
     answered = done("inspect", "--dataset", DATA / "pandalm" / "votes.train.jsonl", "--json")
-    votes = json.loads(answered.out)["feedback"]["Votes"]
+    found = json.loads(answered.out)
+    votes = found["feedback"]["Votes"]
     assert votes["contradictory"] > 0
-    assert votes["agreement_of_two_annotators"] < votes["agreement_ceiling"] < 1.0
+    assert 0.5 < votes["agreement_of_two_annotators"] < 1.0
+    assert votes["unknown_annotators"] == (votes["agreement_ceiling"] is None)
+    assert votes["unknown_annotators"] >= (found["duplicate_rows"] > 0)
 
 
 @pytest.mark.parametrize("file", TO_TRAIN_ON, ids=lambda file: f"{file.parent.name}/{file.stem}")
