@@ -40,6 +40,41 @@ def test_named_sets_have_the_metrics_that_each_has_alone(language_model, pairs, 
     assert not {name for name in together if not name.startswith(("eval_easy_", "eval_hard_"))} - {"epoch"}
 
 
+def comparisons(form: str) -> Dataset:
+    """Return the preference for a short answer over a longer one, for five prompts, in one of several forms."""
+    rows = []
+    for i in range(5):
+        prompt, better, worse = f"{i}? ", "Yes.", "No" + "!" * i
+        rows.append(
+            {
+                "pairs": {"prompt": prompt, "chosen": better, "rejected": worse},
+                "rankings": {"prompt": prompt, "completions": [worse, better], "ranks": [2, 1]},
+                "ratings": {"prompt": prompt, "completions": [worse, better], "ratings": [0.1, 0.7]},
+                "votes": {"prompt": prompt, "completions": [better, worse], "votes": [3, 0]},
+            }[form]
+        )
+    return Dataset.from_list(rows)
+
+
+@pytest.mark.upstream
+@pytest.mark.parametrize(
+    ("train", "form"), [("pairs", "rankings"), ("pairs", "ratings"), ("pairs", "votes"), ("rankings", "pairs")]
+)
+def test_evaluation_data_may_have_another_feedback_type_than_training_data(language_model, settings, train, form):
+    expected = evaluated(language_model, settings, comparisons("pairs"), comparisons("pairs"))[1]
+    data = comparisons(form)
+    sets = {"rows": data, "stream": data.to_iterable_dataset(num_shards=2), "same": comparisons(train)}
+    changes = {"eval_strategy": "steps", "eval_steps": 1, "max_steps": 2, "learning_rate": 0.0}
+    trainer, named = evaluated(language_model, settings, sets, comparisons(train), **changes)
+    alone, stream = trainer.evaluate(data), trainer.evaluate(data.to_iterable_dataset())
+    trainer.train()
+    logged = {name: value for entry in trainer.state.log_history for name, value in entry.items()}
+    for metric in ("loss", "loss/bradley_terry", "accuracy", "margin"):
+        for found in (named, logged):
+            assert [found[f"eval_{name}_{metric}"] for name in sets] == pytest.approx([expected[f"eval_{metric}"]] * 3)
+        assert alone[f"eval_{metric}"] == stream[f"eval_{metric}"] == pytest.approx(expected[f"eval_{metric}"])
+
+
 def test_the_best_model_is_chosen_by_the_metric_of_one_set(language_model, pairs, settings):
     changes = {
         "eval_strategy": "steps",

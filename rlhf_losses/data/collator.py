@@ -87,7 +87,8 @@ class Collator:
 
     Args:
         layout: arrangement of the texts in a forward pass.
-        feedback_types: feedback types that every batch has, also without items of a type.
+        feedback_types: feedback types that every batch has, also without items of a type; rows with
+            `dataset_feedback_types` have those in their place.
         splitter: divides a batch into forward passes; None makes one pass of a batch.
     """
 
@@ -124,7 +125,7 @@ class Collator:
             # The text columns, by which `row_feedback` finds the types of a row, may have been removed.
             [Mixed.from_row(row, [FEEDBACK_TYPE_BY_NAME[name] for name in row["feedback_types"]]) for row in rows],
             [len(row["feedback_to_score"]) for row in rows],
-            self.feedback_types,
+            self._types_of_dataset(rows),
         )
         scores = _shifted((row["feedback_to_score"] for row in rows), (len(row["score_text"]) for row in rows))
         feedback = joined.reindexed(torch.tensor(scores, dtype=torch.long))
@@ -132,6 +133,10 @@ class Collator:
             return feedback
         lengths = torch.tensor([length for row in rows for length in row["score_length"]], dtype=torch.float32)
         return Mixed.concatenate([feedback, Lengths(torch.arange(len(lengths)), lengths)])
+
+    def _types_of_dataset(self, rows: Sequence[EncodedRow]) -> FeedbackTypes:
+        names = rows[0].get("dataset_feedback_types") if rows else None
+        return self.feedback_types if names is None else [FEEDBACK_TYPE_BY_NAME[name] for name in names]
 
 
 def _shifted(indices: Iterable[Sequence[int]], sizes: Iterable[int]) -> list[int]:

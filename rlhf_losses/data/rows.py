@@ -57,6 +57,8 @@ class EncodedRow(TypedDict):
         row_number: position of the row in its dataset.
         removed: largest number of prompt tokens that were removed from a text, so that the texts fit.
         prompt_weight: 1 / number of rows with the same prompt; only with `average_over="prompts"`.
+        dataset_feedback_types: names of the feedback types of the dataset that the loss uses; only in the data of a
+            run, where the evaluation data may have other types than the training data.
     """
 
     text_ids: list[list[int]]
@@ -69,6 +71,7 @@ class EncodedRow(TypedDict):
     row_number: int
     removed: int
     prompt_weight: NotRequired[float]
+    dataset_feedback_types: NotRequired[list[str]]
 
 
 PREPARED_COLUMNS = tuple(EncodedRow.__annotations__)

@@ -152,7 +152,7 @@ def _divisible_rows(stream: IterableDataset, multiple: int) -> Iterator[EncodedR
 
 def _row_without_scores(row: EncodedRow) -> EncodedRow:
     """Return a row with one token and without scores."""
-    return {
+    without: EncodedRow = {
         "text_ids": [row["text_ids"][0][:1]],
         "score_text": [],
         "score_position": [],
@@ -163,3 +163,6 @@ def _row_without_scores(row: EncodedRow) -> EncodedRow:
         "row_number": row["row_number"],
         "removed": 0,
     }
+    if "dataset_feedback_types" in row:
+        without["dataset_feedback_types"] = row["dataset_feedback_types"]
+    return without

@@ -14,7 +14,7 @@ from rlhf_losses.data.dataset_argument import require_dataset
 from rlhf_losses.data.rows import EncodedRow, FeedbackTypes, feedback_types_in_row, is_prepared
 from rlhf_losses.data.segmentation import infer_segmentation, join_segments
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
-from rlhf_losses.feedback import STEPWISE_TYPES, Feedback
+from rlhf_losses.feedback import IMPLICIT_TYPES, STEPWISE_TYPES, Feedback
 from rlhf_losses.feedback.base import Row
 from rlhf_losses.files.media_columns import without_media
 from rlhf_losses.hooks import loss_registry
@@ -33,7 +33,7 @@ INSPECTED_ROWS = 1_000
 
 @dataclass(frozen=True)
 class EmbeddedRowEncoder(RowEncoder):
-    """Tokenizes rows, and refuses tokens for which the model has no embedding.
+    """Tokenizes rows of a dataset of a run, and refuses tokens for which the model has no embedding.
 
     Args:
         num_embeddings: number of embeddings of the model, or None if it is unknown.
@@ -42,7 +42,7 @@ class EmbeddedRowEncoder(RowEncoder):
     num_embeddings: int | None = None
 
     def encode(self, row: Row, max_length: int | None = None, row_number: int = 0) -> EncodedRow:
-        """Return the tokenized texts of a row, as `RowEncoder.encode` does.
+        """Return the tokenized texts of a row, as `RowEncoder.encode` does, and the feedback types of its dataset.
 
         Raises:
             UnsupportedModelError: a token has no embedding.
@@ -50,7 +50,8 @@ class EmbeddedRowEncoder(RowEncoder):
         encoded = super().encode(row, max_length, row_number)
         for ids in encoded["text_ids"]:
             require_embedded(ids, self.tokenizer, self.num_embeddings, "the model")
-        return encoded
+        names = [one.__name__ for one in self.feedback_types if one not in IMPLICIT_TYPES]
+        return {**encoded, "dataset_feedback_types": names}
 
 
 class TrainingData:
@@ -65,7 +66,8 @@ class TrainingData:
     Attributes:
         train: training data, in which ratings are grouped by prompt if a loss compares answers.
         evaluation: evaluation data, grouped in the same way.
-        feedback_types: the feedback types of the data that the objective uses.
+        feedback_types: the feedback types of the training data that the objective uses. Evaluation data may have other
+            types, which the objective uses by conversion.
         segmentation: how an answer is split into steps: `args.segmentation`, or the segmentation that fits the training
             data; None for data without steps.
 
@@ -136,7 +138,9 @@ class TrainingData:
             dataset = self._checked(dataset, name)
         limits = [(self._args.max_length, "max_length"), (context_length, "the model's context")]
         tokens, source = min((limit for limit in limits if limit[0]), default=(None, "no limit"))
-        encoder = EmbeddedRowEncoder(tokenizer, self.feedback_types, self._args.step_separator, num_embeddings)
+        columns = column_names(dataset)  # a prepared stream of which no row is left has none
+        feedback_types = required_feedback_types(self._objective, columns) if columns else self.feedback_types
+        encoder = EmbeddedRowEncoder(tokenizer, feedback_types, self._args.step_separator, num_embeddings)
         rows = prepare(dataset, encoder, LengthLimit(tokens, source, self._args.overlong), name, self._objective)
         return add_prompt_weights(rows) if self._args.average_over == "prompts" else rows
 
