@@ -1,6 +1,7 @@
 """A folder has one form of a model, merged or adapters, and so has what is pushed to the Hub."""
 
 import fnmatch
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -226,3 +227,49 @@ def test_the_command_line_pushes_the_merged_model(command, language_model, pairs
     downloaded = repository.download(tmp_path / "downloaded")
     assert MERGED <= names(downloaded) <= MERGED | {"generation_config.json"}
     assert (downloaded / "README.md").is_file()
+
+
+@pytest.fixture
+def checkpoint(make_trainer) -> tuple[Any, Path]:
+    """Return a trainer that has trained adapters, and its checkpoint."""
+    trainer = make_trainer(save_strategy="steps", save_steps=2, max_steps=2, learning_rate=1e-2)
+    trainer.train()
+    return trainer, Path(trainer.args.output_dir) / "checkpoint-2"
+
+
+def test_a_checkpoint_keeps_the_form_that_its_run_resumes(checkpoint, make_trainer, tmp_path):
+    trainer, folder = checkpoint
+    expected = outputs(trainer.model)
+    copied = shutil.copytree(folder, tmp_path / "copy")
+    for target in (folder, copied):
+        with pytest.raises(InvalidSettingError, match=r"is a checkpoint with the weights of adapters.*another folder"):
+            trainer.save_merged(target)
+        assert names(target) == ADAPTERS
+    resumed = make_trainer(max_steps=2, output_dir=str(tmp_path / "resumed"))
+    resumed.train(resume_from_checkpoint=str(folder))
+    torch.testing.assert_close(outputs(resumed.model), expected)
+    trainer.save_model(str(folder))  # the same form
+    trainer.save_state()
+    trainer.save_merged()  # the output folder is no checkpoint
+
+
+def test_a_checkpoint_in_the_other_form_is_neither_resumed_nor_replaced_by_adapters(checkpoint, make_trainer, tmp_path):
+    trainer, folder = checkpoint
+    merged = trainer.save_merged(tmp_path / "merged")
+    for name in ADAPTERS:
+        (folder / name).unlink()
+    for name in names(merged):
+        shutil.copy(merged / name, folder)
+    with pytest.raises(InvalidSettingError, match=r"the weights of a whole model, but this run trains.*another checkp"):
+        make_trainer(max_steps=4).train(resume_from_checkpoint=str(folder))
+    with pytest.raises(InvalidSettingError, match=r"is a checkpoint with the weights of a whole model"):
+        trainer.save_model(str(folder))
+    assert MERGED <= names(folder)
+
+
+def test_a_run_replaces_checkpoints_of_an_earlier_run_in_the_other_form(language_model, settings, pairs, tmp_path):
+    changes = {"save_strategy": "steps", "save_steps": 2, "max_steps": 2, "output_dir": str(tmp_path)}
+    RewardTrainer(language_model, RewardConfig(**settings(**changes)), pairs).train()
+    assert MERGED <= names(tmp_path / "checkpoint-2")
+    reward_trainer(language_model, settings, pairs, **changes).train()
+    assert names(tmp_path / "checkpoint-2") == ADAPTERS

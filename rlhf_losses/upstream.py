@@ -40,7 +40,8 @@ UPSTREAM_NAMES: tuple[UpstreamName, ...] = (
     UpstreamName("transformers.Trainer._push_from_checkpoint", "overridden: removes stale weights before the push"),
     UpstreamName("trl.trainer.utils.create_model_from_path", "called: loads a model whose embeddings are resized"),
     UpstreamName(
-        "transformers.Trainer._load_from_checkpoint", "overridden: loads the loss parameters from reward_model.json"
+        "transformers.Trainer._load_from_checkpoint",
+        "overridden: loads the loss parameters from reward_model.json, and refuses a model in another form",
     ),
     UpstreamName("transformers.Trainer.create_optimizer", "overridden: adds the loss parameters to the optimizer"),
     UpstreamName("transformers.Trainer.training_step", "called once per forward pass of a split batch"),

@@ -13,6 +13,8 @@ from peft import PeftModel
 from peft.utils import CONFIG_NAME as ADAPTER_CONFIG
 from peft.utils import SAFETENSORS_WEIGHTS_NAME, WEIGHTS_NAME
 from transformers import PreTrainedTokenizerBase, Trainer
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from rlhf_losses.errors import InvalidSettingError
 from rlhf_losses.models.finite import require_finite_weights
@@ -29,6 +31,12 @@ PICKLED_WEIGHTS = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch
 MODEL_FILES = (*CONFIGURATION_FILES, *WHOLE_WEIGHTS, *SHARDED_WEIGHTS, *PICKLED_WEIGHTS)
 """Patterns of the files of a whole model."""
 
+ADAPTER_WEIGHTS = (SAFETENSORS_WEIGHTS_NAME, WEIGHTS_NAME)
+MODEL_WEIGHTS = (*WHOLE_WEIGHTS, *SHARDED_WEIGHTS, *PICKLED_WEIGHTS)
+
+RESUMED_FILES = ("scheduler.pt", "optimizer*", "rng_state*.pth")
+"""Patterns of files that only checkpoints have; `Trainer.save_state` writes `trainer_state.json` elsewhere too."""
+
 
 def save_merged(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> Any:
     """Save a model with its adapters merged, and its tokenizer, as the only model of a folder.
@@ -42,10 +50,11 @@ def save_merged(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) ->
         The model that was saved.
 
     Raises:
-        InvalidSettingError: the folder has the base of the adapters.
+        InvalidSettingError: the folder has the base of the adapters, or is a checkpoint with adapters.
         NonFiniteError: a weight is NaN or infinite.
     """
     require_other_folder(model, folder)
+    require_form_of_checkpoint(folder, adapters=False)
     merged = merge_adapters(model)
     require_finite_weights(merged, f"'{folder}' is not written")
     merged.save_pretrained(folder)
@@ -107,6 +116,60 @@ def require_other_folder(model: Any, folder: Path) -> None:
             "checkpoint loads. Choose another folder: "
             f"{setting('output_dir', 'FOLDER')}, or trainer.save_merged(FOLDER)."
         )
+
+
+def require_form_of_checkpoint(folder: Path, adapters: bool) -> None:
+    """Raise `InvalidSettingError` for a save that replaces the model of a checkpoint by its other form.
+
+    A run that resumes from the checkpoint trains the form that the checkpoint had.
+
+    Args:
+        folder: the folder to save into.
+        adapters: whether adapters are saved, or a whole model.
+    """
+    if _is_checkpoint(folder) and _has_other_form(folder, adapters):
+        saved, present = _forms(adapters)
+        raise InvalidSettingError(
+            f"'{folder}' is a checkpoint with {present}, and {saved} saved there would replace them, so the run could "
+            f"not be resumed from it. Choose another folder, for example '{folder.parent / 'model'}'."
+        )
+
+
+def require_resumable(model: Any, checkpoint: str | Path) -> None:
+    """Raise `InvalidSettingError` if a checkpoint has the model in the other form than the run that resumes from it.
+
+    transformers would load no adapter and report nothing.
+
+    Args:
+        model: a transformers model, bare or wrapped by PEFT.
+        checkpoint: folder of the checkpoint.
+    """
+    adapters = isinstance(model, PeftModel)
+    if _has_other_form(Path(checkpoint), adapters):
+        trained, present = _forms(adapters)
+        raise InvalidSettingError(
+            f"'{checkpoint}' has {present}, but this run trains {trained}, which would start untrained. Resume from "
+            f"another checkpoint of the run, or {'load the folder as the model' if adapters else 'pass peft_config'}."
+        )
+
+
+def _forms(adapters: bool) -> tuple[str, str]:
+    """Return the name of a form and of the other one."""
+    names = ("the weights of a whole model", "the weights of adapters")
+    return (names[1], names[0]) if adapters else names
+
+
+def _has_other_form(folder: Path, adapters: bool) -> bool:
+    """Return whether a folder has a model, but in the other form."""
+    names = _names(folder) if folder.is_dir() else []
+    own, other = (ADAPTER_WEIGHTS, MODEL_WEIGHTS) if adapters else (MODEL_WEIGHTS, ADAPTER_WEIGHTS)
+    return bool(matching_names(names, other)) and not matching_names(names, own)
+
+
+def _is_checkpoint(folder: Path) -> bool:
+    names = _names(folder) if folder.is_dir() else []
+    is_marked = folder.resolve().name.startswith(PREFIX_CHECKPOINT_DIR) or matching_names(names, RESUMED_FILES)
+    return TRAINER_STATE_NAME in names and bool(is_marked)
 
 
 def matching_names(names: Iterable[str], patterns: Iterable[str]) -> list[str]:

@@ -45,7 +45,9 @@ from rlhf_losses.models.peft import keep_4bit_trainable
 from rlhf_losses.models.saved_files import (
     remove_stale_files,
     remove_stale_files_from_hub,
+    require_form_of_checkpoint,
     require_other_folder,
+    require_resumable,
     save_merged,
 )
 from rlhf_losses.ppo.checkpoints import PPOState
@@ -516,8 +518,10 @@ class PPOTrainer(trl.GRPOTrainer):
         folder = Path(output_dir or self.args.output_dir)
         if _internal_call and folder == self._merged_folder:  # from `push_to_hub`
             self.save_merged(folder)
-        else:
-            super().save_model(output_dir, _internal_call)
+            return
+        if not _internal_call:
+            require_form_of_checkpoint(folder, adapters=isinstance(self._unwrapped_policy, PeftModel))
+        super().save_model(output_dir, _internal_call)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         folder = Path(output_dir or self.args.output_dir)
@@ -531,6 +535,10 @@ class PPOTrainer(trl.GRPOTrainer):
             remove_stale_files(self._unwrapped_policy, folder)
         if folder == self._merged_folder:
             self._merged_folder = None
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        require_resumable(self._unwrapped_policy, resume_from_checkpoint)
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def push_to_hub(self, *args: Any, token: str | None = None, revision: str | None = None, **kwargs: Any) -> Any:
         """Upload the policy as it was saved last: merged after `save_merged`, else adapters without their base.

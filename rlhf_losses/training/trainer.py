@@ -35,7 +35,9 @@ from rlhf_losses.models.peft import keep_4bit_trainable, share_trained_modules
 from rlhf_losses.models.saved_files import (
     remove_stale_files,
     remove_stale_files_from_hub,
+    require_form_of_checkpoint,
     require_other_folder,
+    require_resumable,
     save_merged,
 )
 from rlhf_losses.models.scores import find_head, score_batch
@@ -266,8 +268,10 @@ class RewardTrainer(trl.RewardTrainer):
         folder = Path(output_dir or self.args.output_dir)
         if _internal_call and folder == self._merged_folder:  # from `push_to_hub`
             self.save_merged(folder)
-        else:
-            super().save_model(output_dir, _internal_call)
+            return
+        if not _internal_call:
+            require_form_of_checkpoint(folder, adapters=isinstance(self._unwrapped_model, PeftModel))
+        super().save_model(output_dir, _internal_call)
 
     def prediction_step(
         self,
@@ -421,6 +425,7 @@ class RewardTrainer(trl.RewardTrainer):
             self._signature_columns = [*PREPARED_COLUMNS, *FEEDBACK_COLUMNS]
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
+        require_resumable(self._unwrapped_model, resume_from_checkpoint)
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         saved = RewardModelMetadata.load(resume_from_checkpoint)
         self.loss_parameters.load({} if saved is None else saved.loss_parameters)
