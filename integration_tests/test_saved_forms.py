@@ -264,12 +264,12 @@ def test_a_checkpoint_in_the_other_form_is_neither_resumed_nor_replaced_by_adapt
         make_trainer(max_steps=4).train(resume_from_checkpoint=str(folder))
     with pytest.raises(InvalidSettingError, match=r"is a checkpoint with the weights of a whole model"):
         trainer.save_model(str(folder))
-    assert MERGED <= names(folder)
+    assert names(folder) >= MERGED
 
 
 def test_a_run_replaces_checkpoints_of_an_earlier_run_in_the_other_form(language_model, settings, pairs, tmp_path):
     changes = {"save_strategy": "steps", "save_steps": 2, "max_steps": 2, "output_dir": str(tmp_path)}
     RewardTrainer(language_model, RewardConfig(**settings(**changes)), pairs).train()
-    assert MERGED <= names(tmp_path / "checkpoint-2")
+    assert names(tmp_path / "checkpoint-2") >= MERGED
     reward_trainer(language_model, settings, pairs, **changes).train()
     assert names(tmp_path / "checkpoint-2") == ADAPTERS
