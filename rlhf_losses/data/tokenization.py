@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from transformers import PreTrainedTokenizerBase
 
-from rlhf_losses.data.rendering import Rendered
-from rlhf_losses.errors import UnsupportedModelError
+from rlhf_losses.data.rendering import Rendered, render
+from rlhf_losses.errors import RlhfLossesError, UnsupportedModelError
+from rlhf_losses.feedback.base import Answer
 from rlhf_losses.setting_names import setting
 
 logger = logging.getLogger(__name__)
@@ -118,20 +120,22 @@ def configure_special_tokens(
     """Set the EOS and the padding token of a tokenizer so that padding cannot hide the end of a text.
 
     A sequence classifier uses the score at the last token that is not padding. If there is no padding token, or if it
-    is EOS, another token that no text ends with is chosen, with a warning. In this order it is a token for padding, an
-    unused or reserved one, UNK, a new token with an embedding that no other token uses, BOS, or the token of a byte
-    that is in no UTF-8 text.
+    is EOS or the last token of conversations, another token that no text ends with is chosen, with a warning. In this
+    order it is a token for padding, an unused or reserved one, UNK, a new token with an embedding that no other token
+    uses, BOS, or the token of a byte that is in no UTF-8 text.
 
     Args:
-        tokenizer: the tokenizer to configure; it changes in place.
+        tokenizer: the tokenizer to configure, with its chat template; it changes in place.
         eos_token: a token of the vocabulary, or None to keep the current one.
-        pad_token: the same for padding.
+        pad_token: the same for padding; a new token is added if the model has an embedding for it.
         num_embeddings: number of embeddings of the model, or None if it is unknown; then no token is new.
 
     Raises:
         UnsupportedModelError: a token is not in the vocabulary, there is no EOS token, or no token is safe for padding.
     """
     _set_token(tokenizer, "eos_token", eos_token, EOS_TOKEN_HINTS)
+    if pad_token is not None and pad_token not in tokenizer.get_vocab() and _next_id(tokenizer) < (num_embeddings or 0):
+        tokenizer.add_special_tokens({"pad_token": pad_token})
     _set_token(tokenizer, "pad_token", pad_token, PAD_TOKEN_HINTS)
     if tokenizer.eos_token is None and not adds_final_token(tokenizer):
         raise UnsupportedModelError(
@@ -139,23 +143,49 @@ def configure_special_tokens(
             f"Name a token with {setting('eos_token', 'TOKEN')}, for example "
             f"{_suggestions(tokenizer, EOS_TOKEN_HINTS)}."
         )
-    if tokenizer.pad_token_id is not None and tokenizer.pad_token_id != tokenizer.eos_token_id:
+    final_ids = _final_ids(tokenizer)
+    if tokenizer.pad_token_id is not None and tokenizer.pad_token_id not in final_ids:
         return
-    found = "no pad token" if tokenizer.pad_token_id is None else f"pad = eos = '{tokenizer.eos_token}'"
-    chosen = _safe_pad_token(tokenizer, num_embeddings)
+    problem = _padding_problem(tokenizer, pad_token)
+    chosen = _safe_pad_token(tokenizer, num_embeddings, final_ids)
     if chosen is None:
         raise UnsupportedModelError(
-            f"The tokenizer has {found}. A sequence classifier uses the score at the last token that is not padding, "
-            "so it would skip the EOS token and use an untrained position, and no other token of the vocabulary is "
-            "safe. Add a token and its embedding: tokenizer.add_special_tokens({'pad_token': '<pad>'}) and "
+            f"{problem}. A sequence classifier uses the score at the last token that is not padding, so it would skip "
+            "the end of a text and use an untrained position, and no other token of the vocabulary is safe. Add a "
+            "token and its embedding: tokenizer.add_special_tokens({'pad_token': '<pad>'}) and "
             f"{setting('resize_embeddings', 'true', python='resize_embeddings=True')}."
         )
     tokenizer.add_special_tokens({"pad_token": chosen})
     logger.warning(
-        "The tokenizer has %s. A sequence classifier uses the score at the last token that is not padding, so '%s' "
-        "(id %d), which ends no text, is used for padding. Choose another token with %s.",
-        found, chosen, tokenizer.pad_token_id, setting("pad_token", "TOKEN"),
+        "%s. A sequence classifier uses the score at the last token that is not padding, so '%s' (id %d), which ends "
+        "no text, is used for padding. Choose another token with %s.",
+        problem, chosen, tokenizer.pad_token_id, setting("pad_token", "TOKEN"),
     )  # fmt: skip
+
+
+def _padding_problem(tokenizer: PreTrainedTokenizerBase, pad_token: str | None) -> str:
+    """Return why padding hides the end of a text."""
+    if tokenizer.pad_token_id is None:
+        return "The tokenizer has no pad token"
+    if tokenizer.pad_token_id != tokenizer.eos_token_id:
+        found = (
+            f"The tokenizer has pad = '{tokenizer.pad_token}'" if pad_token is None else setting("pad_token", pad_token)
+        )
+        return f"{found}, and texts end with this token"
+    if pad_token is None:
+        return f"The tokenizer has pad = eos = '{tokenizer.eos_token}'"
+    return f"{setting('pad_token', pad_token)} is the EOS token"
+
+
+def _final_ids(tokenizer: PreTrainedTokenizerBase) -> set[int | None]:
+    """Return the tokens that plain texts and conversations end with."""
+    found = {tokenizer.eos_token_id}
+    prompt, reply = [{"role": "user", "content": "a"}], [{"role": "assistant", "content": "a"}]
+    for answer in [Answer("a", ("a",)), *([Answer(prompt, (reply,))] if tokenizer.chat_template else [])]:
+        with suppress(RlhfLossesError):  # the template may refuse this conversation
+            rendered = render(answer, tokenizer)
+            found |= set(tokenizer(rendered.text, add_special_tokens=rendered.special_tokens)["input_ids"][-1:])
+    return found
 
 
 def adds_final_token(tokenizer: PreTrainedTokenizerBase) -> bool:
@@ -184,19 +214,25 @@ def special_token_candidates(tokenizer: PreTrainedTokenizerBase, hints: Sequence
     return list(dict.fromkeys(fitting))[:3]
 
 
-def _safe_pad_token(tokenizer: PreTrainedTokenizerBase, num_embeddings: int | None) -> str | None:
-    """Return a token that no text ends with and that has an embedding, or None."""
-    ids = tokenizer.get_vocab()
-    next_id = max(ids.values()) + 1
+def _next_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    return int(max(tokenizer.get_vocab().values())) + 1
+
+
+def _safe_pad_token(
+    tokenizer: PreTrainedTokenizerBase, num_embeddings: int | None, final_ids: set[int | None]
+) -> str | None:
+    """Return a token that is not in `final_ids` and that has an embedding, or None."""
+    ids, next_id = tokenizer.get_vocab(), _next_id(tokenizer)
     limit = next_id if num_embeddings is None else num_embeddings
     for token in _pad_tokens(tokenizer, has_free_embedding=next_id < limit):
-        if ids.get(token, next_id) < limit and token != tokenizer.eos_token:
+        number = ids.get(token, next_id)
+        if number < limit and number not in final_ids:
             return token
     return None
 
 
 def _pad_tokens(tokenizer: PreTrainedTokenizerBase, has_free_embedding: bool) -> Iterator[str]:
-    """Return tokens for padding, best first; some may be EOS or have no embedding."""
+    """Return tokens for padding, best first; some may end texts or have no embedding."""
     special = set(tokenizer.all_special_tokens)
     named = special_token_candidates(tokenizer, PAD_TOKEN_HINTS)
     yield from (token for token in named if token in special or token.endswith((">", "]")))
@@ -217,9 +253,11 @@ def _set_token(tokenizer: PreTrainedTokenizerBase, name: str, token: str | None,
     if token is None:
         return
     if token not in tokenizer.get_vocab():
+        resize = setting("resize_embeddings", "true", python="resize_embeddings=True")
         raise UnsupportedModelError(
             f"{name}='{token}' is not in the vocabulary of the tokenizer, so the model has no embedding for it. "
-            f"Name a token of the vocabulary: {_suggestions(tokenizer, hints)}."
+            f"Name a token of the vocabulary: {_suggestions(tokenizer, hints)}"
+            f"{f', or add the token with {resize}' if name == 'pad_token' else ''}."
         )
     setattr(tokenizer, name, token)
 

@@ -143,11 +143,11 @@ class RewardTrainer(trl.RewardTrainer):
         validation.warn_about_longrope(config, args)
         self.context_length = max_context_length(config)
         tokenizer = processing_class or validation.load_tokenizer(model, args)
+        is_final = validation.set_chat_template(tokenizer, args.chat_template_path)
         count = count_embeddings(config if isinstance(model, str) else model)
         room = len(tokenizer) + 1 if args.resize_embeddings else 0  # for a new padding token
         configure_special_tokens(tokenizer, args.eos_token, args.pad_token, max(count or 0, room) or None)
         args.pad_token = None  # deprecated in TRL; the tokenizer has the token now
-        is_final = validation.set_chat_template(tokenizer, args.chat_template_path)
         if args.resize_embeddings:
             model, peft_config = validation.with_embeddings(model, args, tokenizer, peft_config, trl_arguments)
         else:

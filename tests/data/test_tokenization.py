@@ -86,6 +86,65 @@ def test_a_token_outside_the_vocabulary_is_refused(make_character_tokenizer):
         configure_special_tokens(make_character_tokenizer(), pad_token="<none>")
 
 
+MESSAGES = "{% for m in messages %}<|im_start|>{{ m['content'] }}<|im_end|>{% endfor %}"
+
+
+def chat_tokenizer(template: str = MESSAGES, pad_token: str | None = "<|im_end|>") -> PreTrainedTokenizerFast:
+    """Return a tokenizer whose conversations end with another token than EOS."""
+    tokenizer = word_tokenizer(
+        "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<pad>", eos_token="<|endoftext|>", pad_token=pad_token
+    )
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+@pytest.mark.parametrize("named", [None, "<|im_end|>"])
+def test_padding_that_ends_conversations_is_replaced_with_a_warning(named, caplog):
+    tokenizer = chat_tokenizer(pad_token=None if named else "<|im_end|>")
+    configure_special_tokens(tokenizer, pad_token=named)
+    assert tokenizer.pad_token == "<pad>"
+    source = "pad_token='<|im_end|>'" if named else "The tokenizer has pad = '<|im_end|>'"
+    assert f"{source}, and texts end with this token" in caplog.text
+
+
+@pytest.mark.parametrize("template", [None, MESSAGES.replace("<|im_end|>", "<|im_end|>a"), "{{ raise_exception('') }}"])
+def test_padding_that_ends_no_conversation_is_kept(template, caplog):
+    tokenizer = chat_tokenizer(template)
+    configure_special_tokens(tokenizer)
+    assert tokenizer.pad_token == "<|im_end|>"
+    assert not caplog.text
+
+
+def test_the_end_of_conversations_is_not_chosen_for_padding():
+    end = "<|reserved_end|>"
+    tokenizer = word_tokenizer("</s>", end, "<unk>", eos_token="</s>", unk_token="<unk>")
+    tokenizer.add_special_tokens({"additional_special_tokens": [end]})
+    tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}" + end + "{% endfor %}"
+    configure_special_tokens(tokenizer)
+    assert tokenizer.pad_token == "<unk>"
+
+
+def test_a_padding_token_that_is_named_is_added_if_there_is_an_embedding_for_it(caplog):
+    tokenizer = word_tokenizer("</s>", eos_token="</s>")
+    count = len(tokenizer)
+    configure_special_tokens(tokenizer, pad_token="[PAD]", num_embeddings=count + 1)
+    assert (tokenizer.pad_token, tokenizer.pad_token_id) == ("[PAD]", count)
+    assert not caplog.text
+    with pytest.raises(UnsupportedModelError, match=r"'\[NEW\]' is not in the vocabulary.*resize_embeddings=True"):
+        configure_special_tokens(tokenizer, pad_token="[NEW]", num_embeddings=count + 1)
+
+
+def test_a_padding_token_that_is_named_and_is_eos_is_replaced_with_the_name_of_the_setting(
+    make_character_tokenizer, caplog
+):
+    tokenizer = make_character_tokenizer()
+    configure_special_tokens(tokenizer, pad_token="<eos>")
+    assert tokenizer.pad_token == "<pad>"
+    assert "pad_token='<eos>' is the EOS token" in caplog.text
+    assert "The tokenizer has" not in caplog.text
+
+
 def test_a_missing_eos_token_is_refused_unless_the_tokenizer_adds_a_final_token(make_character_tokenizer):
     tokenizer = make_character_tokenizer(eos_token=None)
     assert not adds_final_token(tokenizer)
