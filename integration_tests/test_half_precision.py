@@ -1,5 +1,8 @@
 """Weights in half precision: the same scores in every layout, up to rounding, and a head in float32."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 from peft import LoraConfig
@@ -54,3 +57,33 @@ def test_training_in_half_precision_is_the_same_in_every_layout(
     assert load_file(folder / "model.safetensors")["score.weight"].dtype == torch.float32
     plain = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
     assert plain.config.num_labels == 1
+
+
+@pytest.mark.upstream
+@pytest.mark.parametrize("dtype", HALF_PRECISION, ids=str)
+@pytest.mark.parametrize("adapters", [False, True], ids=["full", "lora"])
+def test_a_trained_model_in_half_precision_can_be_called(language_model, settings, pairs, tokenizer, dtype, adapters):
+    """Such a model is a reward function of TRL's trainers, which call it without autocast."""
+    config = RewardConfig(**settings(max_steps=1, bf16=False, model_init_kwargs={"dtype": str(dtype)[6:]}))
+    lora = LoraConfig(r=4, target_modules="all-linear") if adapters else None
+    trainer = RewardTrainer(language_model, config, pairs, peft_config=lora)
+    trainer.train()
+    text = f"{PROMPTS[0]}{COMPLETIONS[0]}{tokenizer.eos_token}"
+    inputs = tokenizer(text, return_tensors="pt", return_token_type_ids=False)
+    trainer.model.eval()
+    for model in (trainer.model, copy.deepcopy(trainer.model), pickle.loads(pickle.dumps(trainer.model))):
+        with torch.no_grad():
+            logits = model(**inputs).logits
+            hidden = model(**inputs, output_hidden_states=True).hidden_states[-1][:, -1]
+        assert find_head(model).weight.dtype == torch.float32
+        torch.testing.assert_close(logits, hidden.float() @ find_head(model).weight.T)
+
+
+def test_scorers_of_one_model_add_one_hook_to_its_head(reward_model, tokenizer):
+    model = reward_model.bfloat16()
+    for _ in range(3):
+        scorer = Scorer(model, tokenizer, layout="padded")
+    assert len(find_head(model)._forward_pre_hooks) == 1
+    inputs = tokenizer(f"{PROMPTS[0]}{COMPLETIONS[0]}{tokenizer.eos_token}", return_tensors="pt")
+    with torch.no_grad():
+        assert model(**inputs).logits.item() == scorer(PROMPTS[:1], COMPLETIONS[:1])[0]

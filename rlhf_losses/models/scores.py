@@ -22,6 +22,9 @@ from rlhf_losses.shapes import Features, Scores
 HEADS = ("score", "classifier")
 """Names of the score head in the sequence classifiers of transformers."""
 
+CASTS_INPUT = "_rlhf_losses_casts_input"
+"""Attribute of a head that has the hook `cast_input`."""
+
 
 def score_batch(model: nn.Module, batch: TextBatch) -> Scores:
     """Return one float32 score for each entry of `batch.score_index`, in one forward pass.
@@ -92,6 +95,30 @@ def find_head(model: nn.Module) -> nn.Module:
             "AutoModelForSequenceClassification.from_pretrained(..., num_labels=1)."
         )
     return min(named, key=lambda pair: pair[0].count("."))[1]
+
+
+def use_float32_head(model: nn.Module) -> None:
+    """Convert the score head of a sequence classifier to float32, and let it accept hidden states of any dtype.
+
+    Args:
+        model: a sequence classifier, bare or wrapped by PEFT. It changes in place, and can be called, copied and
+            pickled as before.
+    """
+    head = find_head(model).float()
+    if CASTS_INPUT not in vars(head):
+        vars(head)[CASTS_INPUT] = True
+        head.register_forward_pre_hook(cast_input)
+
+
+def cast_input(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the arguments of a module, with the first one in the dtype of its weights; a forward pre-hook.
+
+    Args:
+        module: any module.
+        args: its positional arguments.
+    """
+    weight = next(module.parameters(), None)
+    return args if weight is None or not args else (args[0].to(weight.dtype), *args[1:])
 
 
 def _class_name(model: nn.Module) -> str:

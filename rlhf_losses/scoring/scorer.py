@@ -40,7 +40,7 @@ from rlhf_losses.models.architectures import (
 from rlhf_losses.models.bfloat16 import warn_about_bfloat16
 from rlhf_losses.models.embeddings import count_embeddings, require_embedded, require_embeddings
 from rlhf_losses.models.model_argument import existing_path, require_tokenizer
-from rlhf_losses.models.scores import features_and_scores, find_head, score_batch
+from rlhf_losses.models.scores import features_and_scores, score_batch, use_float32_head
 from rlhf_losses.scoring.aggregation import aggregate_steps
 from rlhf_losses.scoring.canaries import Text, describe_change, require_recorded_scores
 from rlhf_losses.scoring.estimates import Estimator, FittedEstimate, find_estimate, fit_command
@@ -116,7 +116,7 @@ class Scorer:
         require_single_label(model.config, model.config.name_or_path or type(model).__name__)
         self.model = model.eval()
         warn_about_bfloat16(model, autocast=False)
-        find_head(self.model).float()
+        use_float32_head(self.model)
         ensure_pad_token(self.model.config, tokenizer)
         self.num_embeddings = count_embeddings(self.model)
         require_embeddings(tokenizer, self.num_embeddings, model.config.name_or_path or type(model).__name__)

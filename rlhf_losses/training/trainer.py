@@ -40,7 +40,7 @@ from rlhf_losses.models.saved_files import (
     require_resumable,
     save_merged,
 )
-from rlhf_losses.models.scores import find_head, score_batch
+from rlhf_losses.models.scores import score_batch, use_float32_head
 from rlhf_losses.optional_packages import require_reporting
 from rlhf_losses.scoring.metadata import RewardModelMetadata, describe_model
 from rlhf_losses.shapes import Scalar, Scores
@@ -171,7 +171,7 @@ class RewardTrainer(trl.RewardTrainer):
         require_supported_settings(args, self.objective, self._sharded, bool(hidden_state_cache))
         require_other_folder(self._unwrapped_model, Path(args.output_dir))
         warn_about_bfloat16(self.model, args.bf16)
-        find_head(self.model).float()
+        use_float32_head(self.model)
         validation.require_step_scores(self.model, self.loss, self.data.feedback_types)
         keep_4bit_trainable(self.model)
         if not self._sharded:
