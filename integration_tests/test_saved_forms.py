@@ -13,6 +13,7 @@ from peft import AutoPeftModelForCausalLM, LoraConfig
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from rlhf_losses import InvalidSettingError, PPOConfig, PPOTrainer, RewardConfig, RewardTrainer, Scorer
+from rlhf_losses.errors import UnsupportedModelError
 from rlhf_losses.models.saved_files import ADAPTER_FILES, MODEL_FILES, matching_names, remove_stale_files
 
 pytestmark = pytest.mark.upstream
@@ -273,3 +274,26 @@ def test_a_run_replaces_checkpoints_of_an_earlier_run_in_the_other_form(language
     assert names(tmp_path / "checkpoint-2") >= MERGED
     reward_trainer(language_model, settings, pairs, **changes).train()
     assert names(tmp_path / "checkpoint-2") == ADAPTERS
+
+
+def test_a_folder_of_adapters_is_trained_further(language_model, settings, pairs, tmp_path):
+    first = reward_trainer(language_model, settings, pairs, max_steps=2, learning_rate=1e-2)
+    first.train()
+    first.save_model(str(tmp_path / "adapters"))
+    saved, shown = tmp_path / "adapters", outputs(first.model)
+    further = RewardTrainer(saved, RewardConfig(**settings(max_steps=2, learning_rate=1e-2)), pairs)
+    torch.testing.assert_close(outputs(further.model), shown)
+    trained = {name for name, weight in further.model.named_parameters() if weight.requires_grad}
+    assert trained == {name for name, weight in first.model.named_parameters() if weight.requires_grad}
+    further.train()
+    assert not torch.allclose(outputs(further.model), shown)
+    further.save_model(str(tmp_path / "further"))
+    torch.testing.assert_close(load(tmp_path / "further", further), outputs(further.model), rtol=1e-4, atol=1e-4)
+    with pytest.raises(InvalidSettingError, match=r"has adapters, and peft_config describes other ones.*save_merged"):
+        RewardTrainer(saved, RewardConfig(**settings()), pairs, peft_config=lora())
+
+
+def test_adapters_of_a_language_model_are_not_trained_further(language_model, settings, pairs, tmp_path):
+    ppo_trainer(language_model, settings).save_model(str(tmp_path / "policy"))
+    with pytest.raises(UnsupportedModelError, match=r"without a score head.*no head would be trained.*Merge them"):
+        RewardTrainer(tmp_path / "policy", RewardConfig(**settings()), pairs)

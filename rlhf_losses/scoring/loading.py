@@ -64,15 +64,24 @@ def _explain_untrusted_code(path: str | Path) -> Iterator[None]:
         ) from error
 
 
-def require_head_in(adapter: Path) -> None:
-    """Raise `UnsupportedModelError` if a LoRA adapter was saved without a score head.
+def has_head(adapter: Path) -> bool:
+    """Return whether a LoRA adapter was saved with a score head.
 
     Args:
         adapter: folder of the adapter.
     """
     with safe_open(adapter / ADAPTER, "pt") as file:
         names = list(file.keys())
-    if not any(part in HEADS for name in names for part in name.split(".")):
+    return any(part in HEADS for name in names for part in name.split("."))
+
+
+def require_head_in(adapter: Path) -> None:
+    """Raise `UnsupportedModelError` if a LoRA adapter was saved without a score head.
+
+    Args:
+        adapter: folder of the adapter.
+    """
+    if not has_head(adapter):
         raise UnsupportedModelError(
             f"The adapter in '{adapter}' has no score head, so it is the adapter of a language model. "
             "Use a checkpoint of RewardTrainer or of 'rlhf-losses train'."
@@ -102,14 +111,20 @@ def _load_adapter(path: str | Path, **options: Any) -> PreTrainedModel:
         settings.base_model_name_or_path,
         **{"revision": settings.revision, "num_labels": 1, "ignore_mismatched_sizes": True, **options},
     )
-    if (trained := _count_saved_embeddings(folder, settings, base)) > (count_embeddings(base) or 0):
+    if (trained := count_saved_embeddings(folder, settings, base)) > (count_embeddings(base) or 0):
         base.resize_token_embeddings(trained)
     merged: PreTrainedModel = PeftModel.from_pretrained(base, str(path)).merge_and_unload()
     return merged
 
 
-def _count_saved_embeddings(folder: Path, settings: Any, base: PreTrainedModel) -> int:
-    """Return the number of embeddings that an adapter was trained with, or 0 if it has none."""
+def count_saved_embeddings(folder: Path, settings: Any, base: PreTrainedModel) -> int:
+    """Return the number of embeddings that an adapter was trained with, or 0 if it has none.
+
+    Args:
+        folder: folder of the adapter.
+        settings: its configuration.
+        base: its base.
+    """
     chosen = getattr(settings, "trainable_token_indices", None) or {}
     indices = [index for ids in chosen.values() for index in ids] if isinstance(chosen, dict) else list(chosen)
     count = max(indices, default=-1) + 1

@@ -45,6 +45,7 @@ from rlhf_losses.optional_packages import require_reporting
 from rlhf_losses.scoring.metadata import RewardModelMetadata, describe_model
 from rlhf_losses.shapes import Scalar, Scores
 from rlhf_losses.training import validation
+from rlhf_losses.training.adapter_folder import load_adapters
 from rlhf_losses.training.config import RewardConfig, as_reward_config
 from rlhf_losses.training.distributed import (
     choose_splitter,
@@ -72,7 +73,8 @@ class RewardTrainer(trl.RewardTrainer):
     """Trains a reward model with any loss. Arguments that are not listed here are those of TRL's `RewardTrainer`.
 
     Args:
-        model: path of a model, a sequence classifier with one label, or one with adapters.
+        model: path of a model or of adapters, which are trained further, a sequence classifier with one label, or one
+            with adapters.
         args: the configuration; `trl.RewardConfig` is accepted too.
         train_dataset: rows with columns of the feedback types of the loss.
         eval_dataset: the same for evaluation; a dictionary holds several datasets by name.
@@ -138,11 +140,12 @@ class RewardTrainer(trl.RewardTrainer):
         self.loss = validation.choose_loss(loss, args)
         self.objective = self.loss.as_objective()
         self.data = TrainingData(self.objective, args, train_dataset, eval_dataset)
+        path_or_model, model = model, load_adapters(model, args, peft_config, trl_arguments)
         config = validation.load_config(model, args)
         validation.require_scalar_model(model, config)
         validation.warn_about_longrope(config, args)
         self.context_length = max_context_length(config)
-        tokenizer = processing_class or validation.load_tokenizer(model, args)
+        tokenizer = processing_class or validation.load_tokenizer(path_or_model, args)
         is_final = validation.set_chat_template(tokenizer, args.chat_template_path)
         count = count_embeddings(config if isinstance(model, str) else model)
         room = len(tokenizer) + 1 if args.resize_embeddings else 0  # for a new padding token

@@ -154,13 +154,30 @@ def with_embeddings(
         count = count_embeddings(load_config(model, args))
         if count is None or max(tokenizer.get_vocab().values()) < count:
             return model, peft_config
-        set_seed(args.seed)
-        options = {"trust_remote_code": args.trust_remote_code, **(args.model_init_kwargs or {}), "num_labels": 1}
-        if "quantization_config" in trl_arguments:
-            options["quantization_config"] = trl_arguments.pop("quantization_config")
-        model = create_model_from_path(model, AutoModelForSequenceClassification, **options)
-        args.model_init_kwargs = None  # TRL warns about options for a model that is loaded
+        model = create_model(model, args, trl_arguments)
     return model, train_embeddings(peft_config, model, resize_embeddings(model, tokenizer))
+
+
+def create_model(path: str, args: RewardConfig, trl_arguments: dict[str, Any], **options: Any) -> PreTrainedModel:
+    """Return a sequence classifier with one label, loaded as TRL does.
+
+    Args:
+        path: path of the model.
+        args: the configuration; `model_init_kwargs` is used and removed.
+        trl_arguments: further arguments of `trl.RewardTrainer`; `quantization_config` is used and removed.
+        options: arguments of `from_pretrained` with precedence over `model_init_kwargs`.
+    """
+    set_seed(args.seed)
+    options = {
+        "trust_remote_code": args.trust_remote_code,
+        **(args.model_init_kwargs or {}),
+        "num_labels": 1,
+        **options,
+    }
+    if "quantization_config" in trl_arguments:
+        options["quantization_config"] = trl_arguments.pop("quantization_config")
+    args.model_init_kwargs = None  # TRL warns about options for a model that is loaded
+    return create_model_from_path(path, AutoModelForSequenceClassification, **options)
 
 
 def warn_about_longrope(config: Any, args: RewardConfig) -> None:
