@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
 from transformers import PreTrainedTokenizerBase
 
 from rlhf_losses.data.rendering import Rendered, render
@@ -22,6 +24,9 @@ NEW_PAD_TOKEN = "<|pad|>"
 
 BYTE_TOKENS = ("<0xFF>", "ÿ")
 """Tokens of the byte 255, which is in no UTF-8 text, in vocabularies with byte fallback and in byte-level ones."""
+
+BYTE_ALPHABET = tuple(ByteLevel.alphabet())
+"""Characters that stand for bytes in byte-level vocabularies."""
 
 EOS_TOKEN_HINTS = ("eos", "end", "eot", "sep", "</s>", "stop")
 """Parts of the names of tokens that are suitable as EOS."""
@@ -61,14 +66,20 @@ def encode(rendered: Rendered, tokenizer: PreTrainedTokenizerBase) -> Encoded:
         tokenizer: a fast tokenizer; a slow one works for texts without steps.
 
     Raises:
-        UnsupportedModelError: a slow tokenizer, and a text with steps.
+        UnsupportedModelError: a slow tokenizer, and a text with steps; or a tokenizer that drops characters, and the
+            end of a step cannot be found.
     """
     if not tokenizer.is_fast:
         return _encode_without_offsets(rendered, tokenizer)
     encoding = tokenizer(rendered.text, add_special_tokens=rendered.special_tokens, return_offsets_mapping=True)
     ids, offsets = list(encoding["input_ids"]), list(encoding["offset_mapping"])
-    inner = tuple(_last_token(end, offsets) for end in rendered.part_ends[:-1])
     start, stop = _prompt_tokens(rendered.prompt_end, offsets)
+    if _drops_characters(rendered.text, tokenizer):  # the offsets after a dropped character are wrong
+        inner = tuple(_end_of_prefix(rendered, end, ids, tokenizer)[0] for end in rendered.part_ends[:-1])
+        has_prompt = stop and _prefix_ids(rendered, rendered.prompt_end, tokenizer)
+        stop = max(start, _end_of_prefix(rendered, rendered.prompt_end, ids, tokenizer)[1]) if has_prompt else start
+    else:
+        inner = tuple(_last_token(end, offsets) for end in rendered.part_ends[:-1])
     if not rendered.special_tokens:  # the template has written them, so they have characters
         start = min(stop, start + _count_initial(ids[start:], tokenizer))
     return Encoded(ids, (*inner, len(ids) - 1), (start, stop))
@@ -281,6 +292,52 @@ def _count_initial(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> in
     """Return how many tokens at the beginning of a text are those that the tokenizer puts before every plain text."""
     initial = {tokenizer.bos_token_id, tokenizer.cls_token_id, *tokenizer("")["input_ids"]}
     return next((index for index, token in enumerate(ids) if token not in initial), len(ids))
+
+
+def _drops_characters(text: str, tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Return whether a BPE vocabulary without UNK lacks a character of a text, which then has no token."""
+    core = tokenizer.backend_tokenizer
+    if not isinstance(core.model, BPE) or core.model.unk_token is not None:
+        return False
+    if all(core.token_to_id(token) is not None for token in BYTE_ALPHABET):
+        return False
+    if core.model.byte_fallback and core.token_to_id(BYTE_TOKENS[0]) is not None:
+        return False
+    return any(core.token_to_id(character) is None for character in set(text) - {" "})
+
+
+def _prefix_ids(rendered: Rendered, end: int, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Return the tokens of the first `end` characters, without special tokens that the tokenizer appends."""
+    arguments = {"add_special_tokens": rendered.special_tokens, "return_offsets_mapping": True}
+    encoding = tokenizer(rendered.text[:end], **arguments)
+    ids, offsets = list(encoding["input_ids"]), list(encoding["offset_mapping"])
+    while ids and tuple(offsets[len(ids) - 1]) == (0, 0) and ids[-1] != tokenizer.bos_token_id:
+        ids.pop()
+    return ids
+
+
+def _end_of_prefix(rendered: Rendered, end: int, ids: list[int], tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
+    """Return the index of the token with the last character before `end`, and the number of tokens before `end`.
+
+    They differ if this token has characters after `end` too. Characters without a token are skipped.
+    """
+    prefix = _prefix_ids(rendered, end, tokenizer)
+    text = tokenizer.decode(prefix)
+    for index in range(max(_count_common(ids, prefix) - 1, 0), len(ids) if prefix else 0):
+        decoded = tokenizer.decode(ids[: index + 1])
+        if decoded.startswith(text):
+            return index, index + (decoded == text)
+    raise UnsupportedModelError(
+        "The tokenizer has no token for some characters of a text and drops them, so the token at the end of "
+        f"{rendered.text[max(0, end - 40) : end]!r} is unknown. Use a tokenizer with UNK or with tokens of bytes, or "
+        "drop the row."
+    )
+
+
+def _count_common(ids: Sequence[int], other: Sequence[int]) -> int:
+    """Return the number of equal tokens at the beginning of two texts."""
+    differences = (index for index, (one, two) in enumerate(zip(ids, other, strict=False)) if one != two)
+    return next(differences, min(len(ids), len(other)))
 
 
 def _last_token(end: int, offsets: list[tuple[int, int]]) -> int:

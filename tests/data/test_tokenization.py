@@ -1,18 +1,21 @@
 """Padding cannot hide the end of a text, and suggestions name tokens of the vocabulary."""
 
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
+from rlhf_losses.data.rendering import Rendered, render
 from rlhf_losses.data.tokenization import (
     EOS_TOKEN_HINTS,
     NEW_PAD_TOKEN,
     PAD_TOKEN_HINTS,
     adds_final_token,
     configure_special_tokens,
+    encode,
     special_token_candidates,
 )
 from rlhf_losses.errors import UnsupportedModelError
+from rlhf_losses.feedback.base import Answer
 
 
 @pytest.mark.parametrize(("pad_token", "found"), [(None, "no pad token"), ("<eos>", "pad = eos = '<eos>'")])
@@ -158,3 +161,52 @@ def test_candidates_are_special_tokens_that_are_not_in_use(make_character_tokeni
     tokenizer = make_character_tokenizer(pad_token=None)
     assert special_token_candidates(tokenizer, PAD_TOKEN_HINTS) == ["<pad>", "<unk>"]
     assert special_token_candidates(make_character_tokenizer(eos_token=None), EOS_TOKEN_HINTS) == ["<eos>"]
+
+
+def dropping_tokenizer() -> PreTrainedTokenizerFast:
+    """Return a tokenizer without UNK, which drops characters that are not in its vocabulary."""
+    words = ["<s>", "</s>", *"abc.\n\u2581", ".\n", "\u2581b", "\na"]
+    merges = [(".", "\n"), ("\u2581", "b"), ("\n", "a")]
+    core = Tokenizer(models.BPE({word: i for i, word in enumerate(words)}, merges=merges))
+    core.pre_tokenizer = pre_tokenizers.Metaspace(split=False, prepend_scheme="never")
+    core.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    return PreTrainedTokenizerFast(tokenizer_object=core, bos_token="<s>", eos_token="</s>")
+
+
+@pytest.mark.parametrize("dropped", ["", "\\", "\\)", "\u2264\u2265"])
+def test_scores_of_steps_are_at_their_ends_where_the_tokenizer_drops_characters(dropped):
+    steps = (f"a{dropped} b.\n", f"{dropped}{dropped}c b.\n", f"a{dropped}", "\na c")
+    encoded = encode(render(Answer(f"c{dropped}b ", steps), dropping_tokenizer(), separator=""), dropping_tokenizer())
+    tokens = dropping_tokenizer().convert_ids_to_tokens(encoded.ids)
+    assert tokens == [
+        "<s>",
+        "c",
+        "b",
+        "\u2581",
+        "a",
+        "\u2581b",
+        ".\n",
+        "c",
+        "\u2581b",
+        ".\n",
+        "a",
+        "\na",
+        "\u2581",
+        "c",
+        "</s>",
+    ]
+    assert encoded.positions == (6, 9, 10, 14)
+    assert encoded.prompt == (1, 4)
+
+
+def test_a_token_of_two_steps_has_the_score_of_the_first_where_the_tokenizer_drops_characters():
+    encoded = encode(Rendered("b\\c\nab</s>", 0, (4, 11), special_tokens=True), dropping_tokenizer())
+    assert dropping_tokenizer().convert_ids_to_tokens(encoded.ids) == ["<s>", "b", "c", "\na", "b", "</s>"]
+    assert encoded.positions == (3, 5)
+
+
+def test_a_step_without_any_token_is_refused_where_the_tokenizer_drops_characters():
+    tokenizer = dropping_tokenizer()
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(single="$A")
+    with pytest.raises(UnsupportedModelError, match=r"drops them, so the token at the end of '\(\(' is unknown. Use"):
+        encode(Rendered("((ab</s>", 0, (2, 8), special_tokens=True), tokenizer)
