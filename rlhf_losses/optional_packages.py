@@ -42,6 +42,12 @@ def require_reporting(report_to: str | Iterable[str] | None) -> None:
     from transformers.integrations import get_available_reporting_integrations, get_reporting_integration_callbacks
 
     names = [report_to] if isinstance(report_to, str) else list(report_to or [])
+    if joined := next((name for name in names if "," in name), None):
+        separate = joined.replace(",", " ").split()
+        raise InvalidSettingError(
+            f"{setting('report_to', joined)} is one name with commas. Write the names apart: "
+            f"{setting('report_to', ' '.join(separate), python=f'report_to={separate}')}."
+        )
     names = [name for name in names if name not in ("none", "all")]
     try:
         get_reporting_integration_callbacks(names)

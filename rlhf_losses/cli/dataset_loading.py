@@ -40,7 +40,7 @@ def load_training_rows(
         splits = load_splits(name, data.dataset_config, data.dataset_streaming, columns)
     train = rename_columns(select_split(splits, data.dataset_train_split, name), columns, "train data")
     held_out = None
-    if data.eval_dataset:
+    if data.eval_dataset is not None:
         evaluation = load_splits(data.eval_dataset, columns=columns)
         held_out = select_split(evaluation, default_split(evaluation), data.eval_dataset)
     elif evaluates:

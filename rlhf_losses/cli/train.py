@@ -50,6 +50,7 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     """Train a reward model and save it merged."""
     config, data, model, mixture = build_parser().read(argv)
     loss = loss_registry(plugins).parse(config.loss)
+    config.loss = str(loss)
     require_reporting(config.report_to)
     name = str(model.model_name_or_path)
     quantization = quantization_of(model)

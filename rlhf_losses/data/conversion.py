@@ -10,11 +10,11 @@ from datasets import Dataset, IterableDataset
 from rlhf_losses.converters import DatasetConverter, Native
 from rlhf_losses.data.annotator_columns import find_annotator_column
 from rlhf_losses.data.dataset import AnyDataset, column_names
-from rlhf_losses.data.dataset_argument import require_dataset
 from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback import feedback_types_in_columns
 from rlhf_losses.feedback.base import Row
+from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.files.media_columns import without_media
 from rlhf_losses.hooks.registry import converter_registry
 from rlhf_losses.setting_names import setting

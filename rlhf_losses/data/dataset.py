@@ -15,7 +15,6 @@ from torch.utils.data import get_worker_info
 from rlhf_losses.argument_checks import require_choice
 from rlhf_losses.data.answers import row_answers
 from rlhf_losses.data.chat_messages import is_blank
-from rlhf_losses.data.dataset_argument import require_dataset
 from rlhf_losses.data.rows import (
     FEEDBACK_TYPE_BY_NAME,
     EncodedRow,
@@ -41,6 +40,7 @@ from rlhf_losses.feedback import (
 )
 from rlhf_losses.feedback.base import Answer, Row
 from rlhf_losses.files.columns import suggest_columns
+from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.hooks import loss_registry
 from rlhf_losses.losses import AnyLoss, Objective
 from rlhf_losses.setting_names import setting

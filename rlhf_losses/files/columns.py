@@ -8,8 +8,10 @@ from typing import Any, TypeAlias
 
 from datasets import Dataset, Features, IterableDataset, List
 
+from rlhf_losses.argument_checks import require_instance
 from rlhf_losses.errors import InvalidSettingError, UnreadableDatasetError, did_you_mean
 from rlhf_losses.feedback import FEEDBACK_TYPES
+from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.setting_names import setting
 
 logger = logging.getLogger(__name__)
@@ -41,6 +43,8 @@ KNOWN_NAMES = frozenset(
 
 _MARK = "renamed to "
 
+COLUMNS_REMEDY = "Pass {'NEW': 'OLD'} or 'NEW=OLD'."
+
 SIMILARITY = 0.6
 """Smallest similarity of two names that are near, from 0 to 1."""
 
@@ -52,6 +56,7 @@ def parse_columns(text: str | Mapping[str, str] | None) -> dict[str, str]:
         text: `NEW=OLD` pairs with commas between them, or a mapping from new to old names, or None.
 
     Raises:
+        InvalidArgumentError: not a string and not a mapping of strings.
         InvalidSettingError: a part is not such a pair, or a new name occurs twice.
 
     Examples:
@@ -59,7 +64,11 @@ def parse_columns(text: str | Mapping[str, str] | None) -> dict[str, str]:
         {'chosen': 'text_chosen', 'completion': 'response.text'}
     """
     if isinstance(text, Mapping):
-        return {str(new): str(old) for new, old in text.items()}
+        for name in (*text, *text.values()):
+            require_instance(name, str, "columns", "a mapping of strings", COLUMNS_REMEDY)
+        return dict(text)
+    if text is not None:
+        require_instance(text, str, "columns", "a mapping or a string", COLUMNS_REMEDY)
     pairs = [part.partition("=")[::2] for part in (text or "").split(",") if part.strip()]
     columns = {new.strip(): old.strip() for new, old in pairs}
     if not all(new and old for new, old in columns.items()) or len(columns) < len(pairs):
@@ -70,16 +79,17 @@ def parse_columns(text: str | Mapping[str, str] | None) -> dict[str, str]:
     return columns
 
 
-def rename_columns(dataset: AnyDataset, columns: Mapping[str, str], name: str = "data") -> AnyDataset:
+def rename_columns(dataset: AnyDataset, columns: Mapping[str, str] | str, name: str = "data") -> AnyDataset:
     """Return a dataset with renamed columns. Other columns are kept; one that already has a new name is replaced.
 
     Args:
         dataset: a dataset or a stream.
-        columns: old names by new name. `response.text` is the value `text` of the objects in the column `response`; of
+        columns: old names by new name, or the same as a string, `"prompt=question"`. `response.text` is the value `text` of the objects in the column `response`; of
             a list of objects it is the list of their values, and `responses.0` is an element of a list.
         name: name of the dataset in messages.
 
     Raises:
+        InvalidArgumentError: an argument of another type.
         UnreadableDatasetError: the dataset has no such column, or its values have no such key.
 
     Examples:
@@ -87,6 +97,9 @@ def rename_columns(dataset: AnyDataset, columns: Mapping[str, str], name: str = 
         >>> rename_columns(data, {"prompt": "question", "completions": "answers.text"})[0]["completions"]
         ['4', '5']
     """
+    require_dataset(dataset)
+    require_instance(columns, (str, Mapping), "columns", "a mapping or a string", COLUMNS_REMEDY)
+    columns = parse_columns(columns)
     names = list(dataset.column_names or next(iter(dataset), {}))
     for old in columns.values():
         _require_column(old, names, name)

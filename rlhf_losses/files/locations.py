@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 from urllib.parse import urlsplit
 
+from rlhf_losses.argument_checks import require_instance
 from rlhf_losses.errors import InvalidFeedbackError, UnreadableDatasetError, did_you_mean
 
 FORMATS = {
@@ -84,14 +85,16 @@ def is_archive(path: str) -> bool:
     return _suffix(path) == ARCHIVE
 
 
-def locate(name: str) -> Location:
+def locate(name: str | Path) -> Location:
     """Return where a dataset is, without reading it.
 
     Args:
         name: file, pattern, folder, URL or Hub id.
 
     Raises:
-        UnreadableDatasetError: there is no such file, or its suffix is unknown; or a folder has no dataset.
+        InvalidArgumentError: not a name.
+        UnreadableDatasetError: there is no such file, or its suffix is unknown; a folder has no dataset; or the name is
+            empty.
         InvalidFeedbackError: the file is empty.
 
     Examples:
@@ -100,7 +103,12 @@ def locate(name: str) -> Location:
         >>> locate("Anthropic/hh-rlhf/data/train-*.parquet").path
         'hf://datasets/Anthropic/hh-rlhf/data/train-*.parquet'
     """
-    name = name.removeprefix("file://")
+    require_instance(
+        name, (str, Path), "name", "a file, a pattern, a folder, a URL or a Hub id", "Pass for example 'pairs.jsonl'."
+    )
+    name = str(name).removeprefix("file://")
+    if not name.strip():
+        raise UnreadableDatasetError("The name of the dataset is empty. Give a file, a folder, a URL or a Hub id.")
     if "://" in name:
         return _locate_url(name)
     path = Path(name).expanduser()

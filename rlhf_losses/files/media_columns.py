@@ -1,4 +1,7 @@
-"""Columns of images, audio and video, which are not read: a broken image does not end a run on texts."""
+"""Columns of images, audio and video, which are not read: a broken image does not end a run on texts.
+
+Rows are read as Python values, whatever `with_format` of a dataset says.
+"""
 
 import dataclasses
 import logging
@@ -12,7 +15,7 @@ AnyDataset: TypeAlias = Dataset | IterableDataset
 
 
 def without_media(dataset: AnyDataset, name: str = "data") -> AnyDataset:
-    """Return a dataset without its columns of images, audio and video.
+    """Return a dataset without its columns of images, audio and video, whose rows are Python values.
 
     Images within the values of another column are kept, as bytes and path.
 
@@ -28,6 +31,7 @@ def without_media(dataset: AnyDataset, name: str = "data") -> AnyDataset:
         >>> without_media(data)[0]
         {'prompt': 'Q'}
     """
+    dataset = _with_python_values(dataset)
     features = dataset.features or {}
     media = [column for column, value_type in features.items() if _is_media(value_type)]
     if media:
@@ -36,6 +40,12 @@ def without_media(dataset: AnyDataset, name: str = "data") -> AnyDataset:
     kept = Features({column: value_type for column, value_type in features.items() if column not in media})
     undecoded = Features({column: _undecoded(value_type) for column, value_type in kept.items()})
     return dataset if undecoded == kept else dataset.cast(undecoded)
+
+
+def _with_python_values(dataset: AnyDataset) -> AnyDataset:
+    """Return a dataset without a format such as `"pandas"`."""
+    is_formatted = isinstance(dataset, Dataset) and dataset.format["type"] is not None
+    return dataset.with_format(None) if is_formatted or isinstance(dataset, IterableDataset) else dataset
 
 
 def _is_media(value_type: Any) -> bool:

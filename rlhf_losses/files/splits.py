@@ -14,7 +14,7 @@ from rlhf_losses.errors import (
     UnreadableDatasetError,
     did_you_mean,
 )
-from rlhf_losses.files.columns import rename_columns
+from rlhf_losses.files.columns import parse_columns, rename_columns
 from rlhf_losses.files.data_files import files_by_split
 from rlhf_losses.files.locations import Location, locate, require_one_format
 from rlhf_losses.files.media_columns import without_media
@@ -27,7 +27,10 @@ Splits = Mapping[str, Rows]
 
 
 def load_rows(
-    name: str, split: str | None = None, config: str | None = None, columns: Mapping[str, str] | None = None
+    name: str | Path,
+    split: str | None = None,
+    config: str | None = None,
+    columns: Mapping[str, str] | str | None = None,
 ) -> datasets.Dataset:
     """Load one split of a dataset.
 
@@ -40,17 +43,19 @@ def load_rows(
         columns: old names of columns by new name, see `rename_columns`.
 
     Raises:
+        InvalidArgumentError: an argument of another type.
         UnreadableDatasetError: the dataset cannot be loaded, or has no such split or column.
         InvalidFeedbackError: the split has no rows, or a value has not the type of its column.
         MissingPackageError: the format needs a package that is not installed.
     """
-    splits = load_splits(name, config, columns=columns)
-    rows = select_split(splits, split or default_split(splits), name)
-    return rename_columns(rows, columns or {}, name)
+    renamed = parse_columns(columns)
+    splits = load_splits(name, config, columns=renamed)
+    rows = select_split(splits, split or default_split(splits), str(name))
+    return rename_columns(rows, renamed, str(name))
 
 
 def load_splits(
-    name: str, config: str | None = None, streaming: bool = False, columns: Mapping[str, str] | None = None
+    name: str | Path, config: str | None = None, streaming: bool = False, columns: Mapping[str, str] | None = None
 ) -> Splits:
     """Load all splits of a dataset. A file, or a folder with a single dataset, is the split `train`.
 
@@ -65,7 +70,7 @@ def load_splits(
         InvalidFeedbackError: the dataset has no rows, or a value has not the type of its column.
         MissingPackageError: the format needs a package that is not installed.
     """
-    location = locate(name)
+    location, name = locate(name), str(name)
     targets = {old: new for new, old in (columns or {}).items()}
     try:
         splits = _load(location, config, streaming, targets)

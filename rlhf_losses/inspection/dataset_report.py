@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from rlhf_losses.argument_checks import require_instance
 from rlhf_losses.data import RowEncoder, check_dataset
 from rlhf_losses.data.annotator_columns import find_annotator_column
 from rlhf_losses.data.dataset import AnyDataset, column_names, group_ratings
 from rlhf_losses.errors import FeedbackMismatchError
 from rlhf_losses.feedback import Feedback, Votes, feedback_types_in_columns
 from rlhf_losses.feedback.base import Row
+from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.files.media_columns import without_media
 from rlhf_losses.hooks import LossRegistry
 from rlhf_losses.inspection.agreement_ceiling import AgreementCeiling, agreement_ceiling
@@ -25,6 +27,7 @@ from rlhf_losses.inspection.length_bias import LengthBias, length_bias
 from rlhf_losses.inspection.length_statistics import LengthSummary, summarize_lengths
 from rlhf_losses.inspection.rating_agreement import rating_agreement
 from rlhf_losses.losses import AccumulatedPairs, ScoreDecay
+from rlhf_losses.models.model_argument import require_tokenizer
 
 
 @dataclass(frozen=True)
@@ -206,9 +209,15 @@ def inspect_dataset(
         name: name of the dataset in messages.
 
     Raises:
+        InvalidArgumentError: an argument of another type.
         FeedbackMismatchError: no columns of a feedback type.
         InvalidFeedbackError: a row has an invalid value; the message contains the index of the row.
     """
+    require_dataset(dataset)
+    remedy = "Pass rlhf_losses.loss_registry()."
+    require_instance(registry, LossRegistry, "registry", "the registry of losses", remedy)
+    if tokenizer is not None:
+        require_tokenizer(tokenizer, "tokenizer")
     dataset = without_media(dataset, name)
     check_dataset(dataset, ScoreDecay(), name)
     feedback_types = feedback_types_in_columns(column_names(dataset))

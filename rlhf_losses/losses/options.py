@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from rlhf_losses.errors import InvalidLossError, PluginError
+from rlhf_losses.setting_types import plain_number
 
 SMALLEST = 1e-6
 """Smallest value of an option that scores are divided by; a smaller one would make large scores overflow."""
@@ -194,9 +195,10 @@ def format_option(value: Any) -> str:
 
 
 def require_options(expression: Expression) -> None:
-    """Raise `InvalidLossError` if an option is outside its domain."""
+    """Raise `InvalidLossError` if an option is outside its domain; numbers of numpy become numbers of Python."""
     for f in fields(expression):
-        domain, value = f.metadata.get("domain"), getattr(expression, f.name)
+        domain, value = f.metadata.get("domain"), plain_number(getattr(expression, f.name))
+        object.__setattr__(expression, f.name, value)
         if domain is not None and not domain.accepts(value):
             name = expression.name()
             raise InvalidLossError(

@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from peft import PeftConfig, PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf_losses.argument_checks import require_instance
-from rlhf_losses.errors import UnsupportedModelError
+from rlhf_losses.errors import InvalidSettingError, UnsupportedModelError
 
 LOCAL = (".", "/", "~")
 """First characters of paths that are no Hub ids."""
@@ -41,16 +42,46 @@ def existing_path(path: Any) -> str:
 
     Raises:
         InvalidArgumentError: not a path.
-        UnsupportedModelError: it can only be a folder, and there is no such folder.
+        UnsupportedModelError: it is empty or a file, or it can only be a folder, and there is no such folder.
     """
     require_instance(path, (str, Path), "path", "a folder or a Hub id", "Pass for example 'runs/reward_model'.")
     text = str(path)
+    if not text.strip():
+        raise UnsupportedModelError("The path of the model is empty. Pass a folder or a Hub id.")
+    if Path(text).is_file():
+        raise UnsupportedModelError(
+            f"'{text}' is a file, but a model is a folder with config.json or a Hub id. Pass the folder."
+        )
     if (isinstance(path, Path) or text.startswith(LOCAL)) and not Path(text).is_dir():
         raise UnsupportedModelError(
             f"There is no folder '{text}', so no model can be loaded from it. Check the path, or pass a Hub id as a "
             "string."
         )
     return text
+
+
+def require_device(device: Any) -> torch.device:
+    """Return a device of torch.
+
+    Args:
+        device: a device or its name.
+
+    Raises:
+        InvalidSettingError: torch has no such device.
+    """
+    try:
+        return torch.device(device)
+    except (RuntimeError, TypeError):
+        raise InvalidSettingError(
+            f"device={device!r} is no device of torch. Use for example device='cpu' or device='cuda'."
+        ) from None
+
+
+def require_dtype(dtype: Any) -> None:
+    """Raise `InvalidSettingError` unless an argument is a dtype of torch, its name or `"auto"`."""
+    named = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if dtype != "auto" and not isinstance(named, torch.dtype):
+        raise InvalidSettingError(f"dtype={dtype!r} is no dtype of torch. Use for example dtype='bfloat16'.")
 
 
 def require_tokenizer(tokenizer: Any, name: str = "processing_class") -> None:

@@ -2,12 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import trl
+from transformers import TrainingArguments
 
 from rlhf_losses.errors import InvalidSettingError
 from rlhf_losses.layouts import LayoutName, require_layout
+from rlhf_losses.models.bfloat16 import choose_bf16
 from rlhf_losses.ppo.kl import ESTIMATORS
+from rlhf_losses.setting_types import Range, require_ranges, require_setting_types
 
 CLIPPED_SURROGATES = ("dapo", "bnpo", "grpo", "dr_grpo")
 """Loss types of TRL with PPO's clipped objective; they differ in how tokens are averaged."""
@@ -25,7 +29,8 @@ class PPOConfig(trl.GRPOConfig):
 
     Other settings of `GRPOConfig` keep their names and defaults. In PPO the KL penalty is part of the reward of each
     token, not a term of the loss; `beta` is its coefficient. `scale_rewards` and `multi_objective_aggregation` have no
-    effect, because they apply to the group advantages of GRPO.
+    effect, because they apply to the group advantages of GRPO. `bf16` is False by default on a machine without an
+    accelerator for it.
 
     Args:
         num_generations_eval: completions per prompt in evaluation; by default as many as in training.
@@ -168,9 +173,11 @@ class PPOConfig(trl.GRPOConfig):
     loss_type: str = field(default="dapo", metadata={"help": f"Average over tokens: {', '.join(CLIPPED_SURROGATES)}."})
 
     def __post_init__(self) -> None:
-        self._check_ranges()
+        require_setting_types(self, TrainingArguments)
+        require_ranges(self, RANGES)
         self._check_choices()
         self._check_combinations()
+        choose_bf16(self)
         self.num_generations_eval = self.num_generations_eval or self.num_generations
         requested, self.num_generations = self.num_generations, self._num_generations_for_grpo()
         super().__post_init__()
@@ -191,19 +198,6 @@ class PPOConfig(trl.GRPOConfig):
                 "Increase one of them; gradient_accumulation_steps needs no memory."
             )
         return rollout
-
-    def _check_ranges(self) -> None:
-        for name, (low, high, reason) in RANGES.items():
-            value = getattr(self, name)
-            if value is not None and not (value >= low and (high is None or value <= high)):
-                bounds = f"at least {low}" if high is None else f"between {low} and {high}"
-                raise InvalidSettingError(f"{name}={value} is out of range. {reason} Use a number {bounds}.")
-        for name, reason in POSITIVE.items():
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InvalidSettingError(
-                    f"{name}={value} is out of range. {reason} Use a number above 0, or omit the setting."
-                )
 
     def _check_choices(self) -> None:
         if self.loss_type not in CLIPPED_SURROGATES:
@@ -241,24 +235,52 @@ class PPOConfig(trl.GRPOConfig):
             )
 
 
-RANGES: dict[str, tuple[float, float | None, str]] = {
-    "skip_nonfinite": (0, None, "It is a number of steps."),
-    "beta": (0, None, "A negative KL penalty would reward distance from the reference."),
-    "vf_coef": (0, None, "A negative weight would maximize the error of the critic."),
-    "cliprange_value": (0, None, "A clip range is a distance."),
-    "gamma": (0, 1, "A discount factor above 1 gives later tokens a larger weight than the score."),
-    "lam": (0, 1, "With a decay factor above 1 the weights of later errors grow without bound."),
-    "missing_eos_penalty": (0, None, "A negative penalty would reward completions without EOS."),
-    "ptx_coef": (0, None, "A negative weight would maximize the cross-entropy on pretraining texts."),
-    "ptx_max_length": (2, None, "A single token has no next token to predict."),
-    "critic_warmup_steps": (0, None, "A number of steps cannot be negative."),
-}
-"""Minimum, maximum (None: no limit) and reason of each setting."""
+def as_ppo_config(args: Any, model_name: str) -> PPOConfig:
+    """Return the configuration of a run.
 
-POSITIVE: dict[str, str] = {
-    "kl_target": "The KL to the reference is above 0 as soon as the policy changes.",
-    "kl_horizon": "The controller divides by the horizon.",
-    "early_stop_kl": "Every update changes the policy, so each rollout would be used for one step only.",
-    "score_clip": "All clipped scores would be equal.",
+    Args:
+        args: a `PPOConfig`, or None for the defaults.
+        model_name: last part of the path of the policy, for the default output folder.
+
+    Raises:
+        InvalidSettingError: something else, such as the configuration of another trainer.
+    """
+    if args is None:
+        return PPOConfig(f"{model_name}-PPO")
+    if isinstance(args, PPOConfig):
+        return args
+    raise InvalidSettingError(
+        f"args is a {type(args).__name__}, which has no settings for a critic. "
+        "Use rlhf_losses.PPOConfig, which has the same arguments."
+    )
+
+
+_COUNT = "It is a number of steps."
+
+RANGES = {
+    "skip_nonfinite": Range(0, _COUNT),
+    "critic_warmup_steps": Range(0, _COUNT),
+    "num_iterations": Range(1, "Without a PPO epoch, nothing is learned from a rollout."),
+    "num_generations": Range(1, "A prompt without a completion has no reward."),
+    "num_generations_eval": Range(1, "A prompt without a completion has no reward."),
+    "max_completion_length": Range(1, "A completion has at least one token."),
+    "temperature": Range(0, "Completions are sampled, and logits are divided by the temperature.", exclude_low=True),
+    "epsilon": Range(0, "A clip range is a distance, and with 0 nothing is learned.", exclude_low=True),
+    "epsilon_high": Range(0, "A clip range is a distance, and with 0 nothing is learned.", exclude_low=True),
+    "beta": Range(0, "A negative KL penalty would reward distance from the reference."),
+    "vf_coef": Range(0, "A negative weight would maximize the error of the critic."),
+    "cliprange_value": Range(0, "A clip range is a distance."),
+    "gamma": Range(0, "A discount factor above 1 gives later tokens a larger weight than the score.", high=1),
+    "lam": Range(0, "With a decay factor above 1 the weights of later errors grow without bound.", high=1),
+    "kl_target": Range(0, "The KL to the reference is above 0 as soon as the policy changes.", exclude_low=True),
+    "kl_horizon": Range(0, "The controller divides by the horizon.", exclude_low=True),
+    "early_stop_kl": Range(
+        0, "Every update changes the policy, so each rollout would be used for one step only.", exclude_low=True
+    ),
+    "score_clip": Range(0, "All clipped scores would be equal.", exclude_low=True),
+    "missing_eos_penalty": Range(0, "A negative penalty would reward completions without EOS."),
+    "critic_learning_rate": Range(0, "A negative learning rate would maximize the error of the critic."),
+    "ptx_coef": Range(0, "A negative weight would maximize the cross-entropy on pretraining texts."),
+    "ptx_max_length": Range(2, "A single token has no next token to predict."),
 }
-"""Reason of each setting that must be above 0."""
+"""Range of each setting."""

@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import wraps
 from inspect import iscoroutinefunction
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,7 +21,13 @@ from transformers import PreTrainedTokenizerBase
 from rlhf_losses.data.answers import completion_answers
 from rlhf_losses.data.chat_messages import content_text
 from rlhf_losses.data.segmentation import locate_segments
-from rlhf_losses.errors import InvalidFeedbackError, InvalidSettingError, NonFiniteError, UnsupportedModelError
+from rlhf_losses.errors import (
+    InvalidArgumentError,
+    InvalidFeedbackError,
+    InvalidSettingError,
+    NonFiniteError,
+    UnsupportedModelError,
+)
 from rlhf_losses.feedback.base import Answer, Messages
 from rlhf_losses.scoring.ensemble import Ensemble
 from rlhf_losses.scoring.scorer import Scorer
@@ -185,6 +192,30 @@ def check_rewards(function: Any, step: int) -> Any:
         return rewards
 
     return checked
+
+
+def load_reward_functions(reward_funcs: Any, device: torch.device, trust_remote_code: bool) -> Any:
+    """Return reward functions with a `Scorer` in place of each path. TRL would load a missing head at random.
+
+    Args:
+        reward_funcs: one reward function, a list of them, or None.
+        device: device of the reward models.
+        trust_remote_code: whether Python code that comes with a model is executed.
+
+    Raises:
+        InvalidArgumentError: None in a list.
+        UnsupportedModelError: a path is not that of a reward model.
+    """
+    if isinstance(reward_funcs, list):
+        if None in reward_funcs:
+            raise InvalidArgumentError(
+                f"`reward_funcs[{reward_funcs.index(None)}]` is None, but it must be a function, a model or a path. "
+                "Remove it from the list."
+            )
+        return [load_reward_functions(one, device, trust_remote_code) for one in reward_funcs]
+    if not isinstance(reward_funcs, str | Path):
+        return reward_funcs
+    return Scorer.from_pretrained(reward_funcs, device=device, trust_remote_code=trust_remote_code)
 
 
 def find_scorers(reward_funcs: Iterable[Any]) -> list[Scorer]:

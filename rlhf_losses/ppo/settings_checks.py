@@ -15,7 +15,6 @@ from trl.trainer.utils import get_config_model_id
 from rlhf_losses.argument_checks import describe_type
 from rlhf_losses.data.answers import completion_answers
 from rlhf_losses.data.dataset import locate_errors
-from rlhf_losses.data.dataset_argument import require_dataset
 from rlhf_losses.data.rendering import render
 from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
 from rlhf_losses.data.tokenization import encode
@@ -27,6 +26,7 @@ from rlhf_losses.errors import (
     UnsupportedModelError,
 )
 from rlhf_losses.feedback.base import Row
+from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.models.architectures import max_context_length
 from rlhf_losses.models.embeddings import count_embeddings, require_embedded, require_embeddings
 from rlhf_losses.models.model_argument import existing_path
@@ -117,12 +117,7 @@ def short_name(model: Any) -> str:
 
 
 def check_settings(args: PPOConfig, reward_funcs: Any, grpo_arguments: Mapping[str, Any]) -> None:
-    """Raise `InvalidSettingError` for a GRPO configuration, no reward function, or a given learning-rate schedule."""
-    if not isinstance(args, PPOConfig):
-        raise InvalidSettingError(
-            f"args is a {type(args).__name__}, which has no settings for a critic. "
-            "Use rlhf_losses.PPOConfig, which has the same arguments."
-        )
+    """Raise `InvalidSettingError` for no reward function, or a given learning-rate schedule."""
     for one in reward_funcs if isinstance(reward_funcs, list) else [reward_funcs]:
         check_reward_function(one)
     if not reward_funcs and not grpo_arguments.get("environment_factory"):

@@ -51,7 +51,7 @@ from rlhf_losses.models.saved_files import (
     save_merged,
 )
 from rlhf_losses.ppo.checkpoints import PPOState
-from rlhf_losses.ppo.config import PPOConfig
+from rlhf_losses.ppo.config import PPOConfig, as_ppo_config
 from rlhf_losses.ppo.critic import (
     CRITIC_FOLDER,
     Critic,
@@ -75,7 +75,7 @@ from rlhf_losses.ppo.monitoring import PPOMonitor, SanityCheck
 from rlhf_losses.ppo.phase_timer import PhaseTimer, synchronized_time
 from rlhf_losses.ppo.pretraining import PretrainingLoss, tokenize_windows
 from rlhf_losses.ppo.prompts import clean_prompts, has_template_arguments, prompt_tokens
-from rlhf_losses.ppo.reward_functions import TokenLevelReward, check_rewards, standardize_scorers
+from rlhf_losses.ppo.reward_functions import TokenLevelReward, check_rewards, load_reward_functions, standardize_scorers
 from rlhf_losses.ppo.rewards import RawRewards, RewardPipeline
 from rlhf_losses.ppo.rollout import Rollout
 from rlhf_losses.ppo.settings_checks import check_arguments, check_datasets, check_trainer, short_name
@@ -99,7 +99,8 @@ class PPOTrainer(trl.GRPOTrainer):
 
     Args:
         model: policy: a path, a causal language model, or a PEFT model of one.
-        reward_funcs: one or several reward functions, as for `trl.GRPOTrainer`; a `Scorer` is one.
+        reward_funcs: one or several reward functions, as for `trl.GRPOTrainer`; a `Scorer` is one, and a path is loaded as
+            one.
         args: settings of the run.
         train_dataset: rows with a column `prompt`, texts or conversations.
         eval_dataset: the same for evaluation, or a dictionary of datasets.
@@ -176,10 +177,11 @@ class PPOTrainer(trl.GRPOTrainer):
         model = model_or_path(model)
         critic = None if critic is None else model_or_path(critic, "critic")
         require_optional_arguments(processing_class, grpo_arguments.get("peft_config"))
-        args = args or PPOConfig(f"{short_name(model)}-PPO")
+        args = as_ppo_config(args, short_name(model))
         check_datasets([train_dataset, eval_dataset], grpo_arguments)
         train_dataset, eval_dataset = _without_media(train_dataset), _without_media(eval_dataset)
         datasets = [train_dataset, eval_dataset]
+        reward_funcs = load_reward_functions(reward_funcs, args.device, args.trust_remote_code)
         check_arguments(
             model, reward_funcs, args, datasets, processing_class, critic, pretraining_dataset, grpo_arguments
         )

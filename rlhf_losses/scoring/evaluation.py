@@ -11,7 +11,6 @@ from torch import Tensor
 
 from rlhf_losses.data.answers import row_answers
 from rlhf_losses.data.dataset import Overlong, check_dataset, group_ratings, prepare
-from rlhf_losses.data.dataset_argument import require_dataset
 from rlhf_losses.data.rows import (
     FeedbackTypes,
     RowEncoder,
@@ -31,13 +30,14 @@ from rlhf_losses.feedback import (
     feedback_types_in_columns,
 )
 from rlhf_losses.feedback.base import Row
+from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.files.media_columns import without_media
 from rlhf_losses.hooks import as_loss, parse_loss
 from rlhf_losses.losses import AnyLoss, ScoreDecay
 from rlhf_losses.metrics import Tally, agreement, labelled_scores, summarize
 from rlhf_losses.optional_packages import require_packages
 from rlhf_losses.scoring.metadata import RewardModelMetadata
-from rlhf_losses.scoring.scorer import Scorer
+from rlhf_losses.scoring.scorer import Scorer, require_scorer
 from rlhf_losses.shapes import Scores
 from rlhf_losses.transforms import ScoredTexts
 
@@ -71,6 +71,7 @@ def evaluate(
         FeedbackMismatchError: the columns have no known feedback, or none that `loss` can use.
         InvalidFeedbackError: a value is invalid, or no row fits into the context.
     """
+    require_scorer(scorer)
     scorer = scorer.with_overlong(overlong)
     require_dataset(dataset)
     dataset = without_media(dataset, "evaluation data")

@@ -6,19 +6,20 @@ from pathlib import Path
 
 from datasets import Dataset
 
+from rlhf_losses.argument_checks import require_instance
 from rlhf_losses.data.dataset import Overlong, check_dataset, group_ratings
-from rlhf_losses.data.dataset_argument import require_dataset
 from rlhf_losses.data.rows import FeedbackTypes, rows_feedback
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
 from rlhf_losses.feedback import Feedback, Mixed, feedback_types_in_columns, find_source_type
 from rlhf_losses.feedback.base import Row
+from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.files.media_columns import without_media
 from rlhf_losses.hooks import estimate_registry, loss_registry
 from rlhf_losses.losses import ScoreDecay
 from rlhf_losses.scoring.canaries import Text, record_canaries
 from rlhf_losses.scoring.estimates import FittedEstimate
 from rlhf_losses.scoring.evaluation import encode_rows, score_texts, select_rows
-from rlhf_losses.scoring.scorer import Scorer, as_pipeline
+from rlhf_losses.scoring.scorer import Scorer, as_pipeline, require_scorer
 from rlhf_losses.transforms import Evidence, Requirement, ScoredTexts, ScoreEstimate, ScoreTransform, TransformPipeline
 
 ROWS_PER_BATCH = 256
@@ -96,8 +97,11 @@ def fit_estimate(
         InvalidFeedbackError: no row has such feedback, or a value is invalid.
         UnsupportedModelError: the estimate is not defined for the loss or for the head of the model.
     """
+    require_scorer(scorer)
     if isinstance(estimate, str):
         estimate = estimate_registry(plugin_files).parse(estimate)
+    remedy = "Pass its string form, for example 'laplace'."
+    require_instance(estimate, ScoreEstimate, "estimate", "an estimate or its string form", remedy)
     if scorer.metadata.loss != "unknown":
         estimate.require_loss(loss_registry(plugin_files).parse(scorer.metadata.loss))
     limited = scorer.with_overlong(overlong)

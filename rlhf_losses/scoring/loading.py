@@ -42,7 +42,7 @@ def load_reward_model(
         NonFiniteError: a weight is NaN or infinite.
     """
     load = _load_adapter if Path(path, "adapter_config.json").is_file() else _load_model
-    with _explain_untrusted_code(path):
+    with _explain(path):
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
         model = load(path, dtype=dtype, trust_remote_code=trust_remote_code, **options)
     require_single_label(model.config, str(path))
@@ -51,10 +51,15 @@ def load_reward_model(
 
 
 @contextmanager
-def _explain_untrusted_code(path: str | Path) -> Iterator[None]:
-    """Convert the error of transformers about a model with code."""
+def _explain(path: str | Path) -> Iterator[None]:
+    """Convert the errors of transformers about a model with code, and about a model that does not exist."""
     try:
         yield
+    except OSError as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".: ")
+        raise UnsupportedModelError(
+            f"'{path}' cannot be loaded as a model: {reason}. Check the folder or the Hub id."
+        ) from error
     except ValueError as error:
         if "trust_remote_code" not in str(error):
             raise

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from rlhf_losses.argument_checks import require_instance, require_positive
+from rlhf_losses.argument_checks import require_choice, require_instance, require_positive
 from rlhf_losses.data.answers import clean_answer, completion_answers
 from rlhf_losses.data.chat_messages import content_text, is_blank
 from rlhf_losses.data.dataset import LengthLimit, Overlong
@@ -29,7 +29,7 @@ from rlhf_losses.errors import (
 )
 from rlhf_losses.feedback.base import Answer
 from rlhf_losses.hooks import transform_registry
-from rlhf_losses.layouts import LayoutName, PaddedLayout, TextBatch, choose_layout
+from rlhf_losses.layouts import LayoutName, PaddedLayout, TextBatch, choose_layout, require_layout
 from rlhf_losses.layouts.splitting import default_splitter
 from rlhf_losses.models.architectures import (
     ensure_pad_token,
@@ -39,7 +39,7 @@ from rlhf_losses.models.architectures import (
 )
 from rlhf_losses.models.bfloat16 import warn_about_bfloat16
 from rlhf_losses.models.embeddings import count_embeddings, require_embedded, require_embeddings
-from rlhf_losses.models.model_argument import existing_path, require_tokenizer
+from rlhf_losses.models.model_argument import existing_path, require_device, require_dtype, require_tokenizer
 from rlhf_losses.models.scores import features_and_scores, score_batch, use_float32_head
 from rlhf_losses.scoring.aggregation import aggregate_steps
 from rlhf_losses.scoring.canaries import Text, describe_change, require_recorded_scores
@@ -61,6 +61,16 @@ logger = logging.getLogger(__name__)
 
 Forward = Callable[[nn.Module, TextBatch], tuple[Tensor, ...]]
 """One forward pass; each tensor has one row per score."""
+
+
+def require_scorer(scorer: Any) -> None:
+    """Raise `InvalidArgumentError` unless an argument is a `Scorer`; the message has the conversion."""
+    remedy = "Pass Scorer.from_pretrained(PATH)."
+    if isinstance(scorer, str | Path):
+        remedy = f"Load it: Scorer.from_pretrained('{scorer}')."
+    elif hasattr(scorer, "save_merged"):
+        remedy = "Save its model and load it: Scorer.from_pretrained(trainer.save_merged())."
+    require_instance(scorer, Scorer, "scorer", "a Scorer", remedy)
 
 
 class Scorer:
@@ -156,12 +166,19 @@ class Scorer:
             model_options: other arguments of `from_pretrained` of the model class.
 
         Raises:
-            UnsupportedModelError: there is no trained score head, it has several labels, or the model is not the one
+            InvalidArgumentError: an argument of another type.
+            InvalidSettingError: an unknown device, dtype or treatment of texts, or a batch size that is not positive.
+            UnsupportedModelError: there is no such model, no trained score head, it has several labels, or the model is not the one
                 that was saved.
         """
         path = existing_path(path)
+        device = require_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        require_dtype(dtype)
+        require_positive(batch_size, "batch_size")
+        require_layout(layout)
+        if overlong is not None:
+            require_choice(overlong, get_args(Overlong), "overlong")
         model, tokenizer = load_reward_model(path, dtype, trust_remote_code, **model_options)
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         return cls.from_loaded(
             model.to(device), tokenizer, path, batch_size=batch_size, layout=layout, overlong=overlong
         )

@@ -1,20 +1,24 @@
 """Configuration of `RewardTrainer`."""
 
+from copy import copy
 from dataclasses import dataclass, field, fields
-from types import NoneType
-from typing import Any, Literal, get_args, get_origin
+from typing import Literal
 
 import trl
 from transformers import TrainingArguments
 
-from rlhf_losses.argument_checks import describe_type, require_choice, require_instance
-from rlhf_losses.errors import InvalidArgumentError, InvalidSettingError
+from rlhf_losses.argument_checks import describe_type
+from rlhf_losses.errors import InvalidArgumentError
 from rlhf_losses.layouts import LayoutName, require_layout
+from rlhf_losses.models.bfloat16 import choose_bf16
+from rlhf_losses.setting_types import Range, require_ranges, require_setting_types
 
 
 @dataclass
 class RewardConfig(trl.RewardConfig):
     """TRL's `RewardConfig` with additional settings; all other settings keep their names and defaults.
+
+    `bf16` is False by default on a machine without an accelerator for it.
 
     Args:
         loss: string form of the loss, for example `"bradley_terry + 0.01 * centering"`.
@@ -95,30 +99,24 @@ class RewardConfig(trl.RewardConfig):
     )
 
     def __post_init__(self) -> None:
+        require_layout(self.layout)
+        require_setting_types(self, TrainingArguments)
+        require_ranges(self, RANGES)
+        choose_bf16(self)
         # TRL deprecates pad_token, but the command line needs it for tokenizers without a padding token.
         pad_token, self.pad_token = self.pad_token, None
         super().__post_init__()
         self.pad_token = pad_token
-        require_layout(self.layout)
-        for name, annotation in RewardConfig.__annotations__.items():
-            if choices := _choices(annotation):
-                require_choice(getattr(self, name), choices, name)
-        require_instance(self.step_separator, str, "step_separator", "a string", "Pass a string, for example '\\n'.")
-        if self.skip_nonfinite < 0:
-            raise InvalidSettingError(
-                f"skip_nonfinite={self.skip_nonfinite} is negative, but it is a number of steps. Set 0 to stop at the "
-                "first step with NaN or infinity, or a positive number."
-            )
-        if self.hidden_state_cache_gib < 0:
-            raise InvalidSettingError(
-                f"hidden_state_cache_gib={self.hidden_state_cache_gib} is negative, but it is an amount of memory. "
-                "Set a positive number, or 0 for no cache."
-            )
-        if self.max_tokens_per_forward is not None and self.max_tokens_per_forward < 1:
-            raise InvalidSettingError(
-                f"max_tokens_per_forward={self.max_tokens_per_forward} allows no token in a forward pass. "
-                "Set a positive number, or omit it."
-            )
+
+
+RANGES = {
+    "max_length": Range(1, "No text has fewer tokens; None is no limit."),
+    "max_tokens_per_forward": Range(1, "A forward pass has at least one token."),
+    "hidden_state_cache_gib": Range(0, "It is an amount of memory; 0 is no cache."),
+    "loss_parameters_learning_rate": Range(0, "A negative learning rate would maximize the loss."),
+    "skip_nonfinite": Range(0, "It is a number of steps; 0 stops at the first step with NaN or infinity."),
+}
+"""Range of each setting."""
 
 
 def as_reward_config(args: TrainingArguments | None, model_name: str) -> RewardConfig:
@@ -134,7 +132,7 @@ def as_reward_config(args: TrainingArguments | None, model_name: str) -> RewardC
     if args is None:
         return RewardConfig(f"{model_name}-Reward")
     if isinstance(args, RewardConfig):
-        return args
+        return copy(args)  # a run changes it
     accepted = tuple(base for base in RewardConfig.__mro__ if issubclass(base, TrainingArguments))
     if type(args) not in accepted:
         raise InvalidArgumentError(
@@ -142,10 +140,3 @@ def as_reward_config(args: TrainingArguments | None, model_name: str) -> RewardC
             "Pass rlhf_losses.RewardConfig('OUTPUT_DIR', learning_rate=1e-5)."
         )
     return RewardConfig(**{one.name: getattr(args, one.name) for one in fields(args) if one.init})
-
-
-def _choices(annotation: Any) -> list[Any]:
-    """Return the values of a setting of type `Literal[...]` or `Literal[...] | None`; none for other types."""
-    options = [annotation, *get_args(annotation)]
-    choices = [choice for one in options if get_origin(one) is Literal for choice in get_args(one)]
-    return [*choices, None] if choices and NoneType in options else choices

@@ -15,7 +15,7 @@ from peft import PeftConfig, PeftModel
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
-from transformers.trainer_utils import EvalLoopOutput, HubStrategy
+from transformers.trainer_utils import EvalLoopOutput, HubStrategy, PredictionOutput
 
 from rlhf_losses.argument_checks import require_known_arguments
 from rlhf_losses.data import Batch, Collator, ForwardPass
@@ -23,6 +23,7 @@ from rlhf_losses.data.dataset import AnyDataset
 from rlhf_losses.data.rows import FEEDBACK_COLUMNS, PREPARED_COLUMNS
 from rlhf_losses.data.tokenization import configure_special_tokens
 from rlhf_losses.errors import InvalidFeedbackError, NonFiniteError
+from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.layouts import Layout, PaddedLayout, choose_layout, require_same_scores
 from rlhf_losses.losses import AnyLoss
 from rlhf_losses.metrics import Tally, agreement, labelled_scores
@@ -295,6 +296,14 @@ class RewardTrainer(trl.RewardTrainer):
         scores += [loss.new_zeros(0)] * (row_count - len(scores))
         counts = torch.tensor([len(one) for one in scores], device=loss.device)
         return loss.detach(), pad_sequence(scores, batch_first=True, padding_value=float("nan")), counts
+
+    def predict(
+        self, test_dataset: AnyDataset, ignore_keys: list[str] | None = None, metric_key_prefix: str = "test"
+    ) -> PredictionOutput:
+        """Return the scores and the metrics of a dataset, which is checked and tokenized as in evaluation."""
+        require_dataset(test_dataset, "test_dataset")
+        rows = self._prepare_dataset(test_dataset, self.processing_class, self.args, metric_key_prefix)
+        return super().predict(rows, ignore_keys, metric_key_prefix)
 
     def evaluation_loop(
         self,

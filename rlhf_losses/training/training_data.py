@@ -10,12 +10,12 @@ from transformers import PreTrainedTokenizerBase
 from rlhf_losses.data import LengthLimit, RowEncoder, check_dataset, prepare, required_feedback_types
 from rlhf_losses.data.answers import row_answers
 from rlhf_losses.data.dataset import AnyDataset, add_prompt_weights, column_names, group_ratings
-from rlhf_losses.data.dataset_argument import require_dataset
 from rlhf_losses.data.rows import EncodedRow, FeedbackTypes, feedback_types_in_row, is_prepared
 from rlhf_losses.data.segmentation import infer_segmentation, join_segments
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
 from rlhf_losses.feedback import IMPLICIT_TYPES, STEPWISE_TYPES, Feedback
 from rlhf_losses.feedback.base import Row
+from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.files.media_columns import without_media
 from rlhf_losses.hooks import loss_registry
 from rlhf_losses.losses import Objective

@@ -2,6 +2,7 @@
 
 import logging
 from copy import copy
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ HEAD_PARTS_BY_MODEL_TYPE = {"modernbert": ("head",), "modernbert-decoder": ("hea
 
 
 def choose_loss(loss: AnyLoss | str | None, args: RewardConfig) -> AnyLoss:
-    """Return the loss of a run, with a centering term for TRL's `center_rewards_coefficient`.
+    """Return the loss of a run, with a centering term for TRL's `center_rewards_coefficient`; `args.loss` names it.
 
     Args:
         loss: a loss, an objective, or the string form of one; by default `args.loss`.
@@ -53,9 +54,15 @@ def choose_loss(loss: AnyLoss | str | None, args: RewardConfig) -> AnyLoss:
 
     Raises:
         UnknownNameError: the string contains an unknown loss.
-        InvalidLossError: not a loss, or two centering terms.
+        InvalidLossError: not a loss, two different losses, or two centering terms.
     """
     chosen = as_loss(args.loss if loss is None else loss)
+    if args.loss not in (_default_loss(), str(chosen)) and as_loss(args.loss) != chosen:
+        raise InvalidLossError(
+            f"The loss is given twice: args.loss is '{args.loss}' and loss is '{chosen}', but a run has one loss. Omit "
+            "one of them."
+        )
+    args.loss = str(chosen)
     coefficient: float | None = args.center_rewards_coefficient
     if coefficient is None:
         return chosen
@@ -65,6 +72,10 @@ def choose_loss(loss: AnyLoss | str | None, args: RewardConfig) -> AnyLoss:
             "Keep one of them, preferably the term of the loss."
         )
     return chosen + coefficient * centering
+
+
+def _default_loss() -> str:
+    return next(str(one.default) for one in fields(RewardConfig) if one.name == "loss")
 
 
 def model_name(model: str | PreTrainedModel | PeftModel) -> str:
@@ -87,11 +98,17 @@ def load_config(model: str | PreTrainedModel | PeftModel, args: RewardConfig) ->
 
 
 def require_scalar_model(model: str | PreTrainedModel | PeftModel, config: Any) -> None:
-    """Raise `UnsupportedModelError` for a sequence classifier with several labels and for encoder-decoder models.
+    """Raise `UnsupportedModelError` for a classifier with several labels, a language model and an encoder-decoder model.
 
     A path of a language model is accepted: it is loaded with a new head of one label.
     """
     require_single_stack(config)
+    if not isinstance(model, str) and model.get_output_embeddings() is not None:
+        raise UnsupportedModelError(
+            f"The {type(model).__name__} has a language-modelling head, but a reward model has a score head. Pass its "
+            "path, which is loaded with a new head, or load it: "
+            "AutoModelForSequenceClassification.from_pretrained(PATH, num_labels=1)."
+        )
     is_classifier = any("ForSequenceClassification" in name for name in config.architectures or [])
     if is_classifier or not isinstance(model, str):
         require_single_label(config, model_name(model))

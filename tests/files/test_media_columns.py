@@ -36,11 +36,17 @@ def test_the_broken_image_cannot_be_decoded():
         pairs_with_media().select_columns(["photo"])[0]
 
 
-@pytest.mark.parametrize("streaming", [False, True])
-def test_a_dataset_without_media_is_unchanged(streaming):
+def test_a_dataset_without_media_is_unchanged():
     data = Dataset.from_dict({"chosen": ["a"]})
-    data = data.to_iterable_dataset() if streaming else data
     assert without_media(data) is data
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("form", ["pandas", "numpy", "arrow", "torch", None])
+def test_rows_are_python_values_in_every_format(form, streaming):
+    data = Dataset.from_dict({"chosen": ["a", "b"], "ranks": [[1, 2], [2, 1]]})
+    formatted = (data.to_iterable_dataset() if streaming else data).with_format(form)
+    assert list(without_media(formatted)) == list(data)
 
 
 @pytest.mark.parametrize("streaming", [False, True])
