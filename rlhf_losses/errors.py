@@ -79,16 +79,17 @@ class PluginError(RlhfLossesError):
     """A plugin cannot be loaded, or breaks the contract."""
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str], similarity: float = 0.5) -> str:
     """Return `" Did you mean 'x'?"` with the known name that is nearest, or an empty string.
 
     Args:
         name: unknown name.
         known: names to choose from.
+        similarity: smallest similarity of the two names, from 0 to 1.
 
     Examples:
         >>> did_you_mean("bradly_terry", ["hinge", "bradley_terry"])
         " Did you mean 'bradley_terry'?"
     """
-    nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=similarity)
     return f" Did you mean '{nearest[0]}'?" if nearest else ""

@@ -21,6 +21,34 @@ OLD_FLAGS = {
 OLD_VALUES = {"--reward_at": {"end": "completion", "steps": "step", "step_shares": "step_mean"}}
 """Values of earlier versions and their new names, by flag."""
 
+OTHER_FLAGS = {
+    "batch_size": ("per_device_train_batch_size",),
+    "device": ("use_cpu",),
+    "early_stopping": ("load_best_model_at_end",),
+    "epochs": ("num_train_epochs",),
+    "eval_batch_size": ("per_device_eval_batch_size",),
+    "file": ("dataset", "input"),
+    "grad_accum": ("gradient_accumulation_steps",),
+    "lora": ("use_peft",),
+    "lr": ("learning_rate",),
+    "max_len": ("max_length",),
+    "max_tokens": ("max_completion_length", "max_length"),
+    "model_path": ("model",),
+    "num_epochs": ("num_train_epochs",),
+    "output": ("output_dir",),
+    "out": ("output", "output_dir"),
+    "policy": ("model",),
+    "rm": ("reward_model",),
+    "steps": ("max_steps",),
+    "train_batch_size": ("per_device_train_batch_size",),
+    "train_dataset": ("dataset",),
+    "train_file": ("dataset",),
+    "warmup": ("warmup_steps",),
+}
+"""Names of flags of other programs, and flags of the same meaning here; a command may have none of them."""
+
+SIMILARITY = 0.75
+"""Smallest similarity of an unknown flag and the one that a message suggests."""
 
 MISSING = "the following arguments are required: "
 """Beginning of the message of argparse about missing arguments."""
@@ -80,9 +108,10 @@ class ArgumentParser(argparse.ArgumentParser):
             )
         flag = f"--{word.lstrip('-').replace('-', '_')}"
         refuse_old_flag(flag, source)
+        same = next((f" Use '--{one}'." for one in OTHER_FLAGS.get(flag[2:], ()) if f"--{one}" in self.flags()), None)
+        nearest = same or did_you_mean(flag, self.flags(), SIMILARITY)
         raise CommandLineError(
-            f"Unknown argument '{word}'{source}.{did_you_mean(flag, self.flags())} "
-            f"Run '{self.prog} --help' to see all arguments."
+            f"Unknown argument '{word}'{source}.{nearest} Run '{self.prog} --help' to see all arguments."
         )
 
     def flags(self) -> list[str]:

@@ -82,6 +82,16 @@ def _fraction(node: Any, l2tobj: Any) -> str:
     return "\ue003" + "/".join(_operand(_argument(l2tobj, node, index)) for index in (0, 1)) + "\ue004 "
 
 
+def _root(node: Any, l2tobj: Any) -> str:
+    """Return a root; its degree, if it has one, comes before the sign in parentheses."""
+    degree = "" if node.nodeargd.argnlist[0] is None else _argument(l2tobj, node, 0).strip("[]")
+    return f"{degree.translate(_SUPERSCRIPTS) if degree.isdecimal() else degree}√({_argument(l2tobj, node, 1)})"
+
+
+def _brace(node: Any, l2tobj: Any) -> str:
+    return f"({_argument(l2tobj, node, 0)})"
+
+
 def _binomial(node: Any, l2tobj: Any) -> str:
     return f"binom({_argument(l2tobj, node, 0)}, {_argument(l2tobj, node, 1)})"
 
@@ -94,6 +104,7 @@ def _cases(node: Any, l2tobj: Any) -> str:
 def _parser_context() -> Any:
     context = get_parser_context()
     macros = [std_macro("operatorname", "{"), *(std_macro(name, "{{") for name in (*_FRACTIONS, "binom"))]
+    macros += [std_macro("sqrt", "[{"), std_macro("underbrace", "{"), std_macro("overbrace", "{")]
     context.add_context_category("formulas", macros=macros, prepend=True)
     return context
 
@@ -104,6 +115,14 @@ def _converter() -> Any:
     replacements = {
         "binom": _binomial,
         "operatorname": _first_argument,
+        "sqrt": _root,
+        "underbrace": _brace,
+        "overbrace": _brace,
+        "|": "‖",
+        "parallel": " ‖ ",
+        "Vert": "‖",
+        "lVert": "‖",
+        "rVert": "‖",
         "\\": "; ",
         "quad": "\ue002",
         "qquad": "\ue002",

@@ -22,7 +22,10 @@ from rlhf_losses.cli.dataset_loading import load_training_rows
 from rlhf_losses.cli.reward_function_arguments import RewardFunctionArguments, reward_functions
 from rlhf_losses.cli.scorer_arguments import load_scorer
 from rlhf_losses.data import convert_dataset
+from rlhf_losses.data.answers import row_answers
 from rlhf_losses.errors import FeedbackMismatchError
+from rlhf_losses.feedback import Feedback, feedback_types_in_columns
+from rlhf_losses.feedback.base import Messages, Row
 from rlhf_losses.files.splits import load_splits, select_split
 from rlhf_losses.files.table_reading import Rows
 from rlhf_losses.optional_packages import require_reporting
@@ -174,16 +177,26 @@ def pretraining_texts(name: str | None, weight: float | None) -> Rows | None:
     return None if name is None else select_split(load_splits(name), "train", name)
 
 
+def shared_prompt(row: Row, feedback_type: type[Feedback]) -> Messages | None:
+    """Return the messages that all answers of a row share, or None if there are none."""
+    prompt = row_answers(row, feedback_type)[0].prompt
+    return prompt if isinstance(prompt, list) else None
+
+
 def select_prompts(rows: Rows) -> Rows:
-    """Return the column `prompt`; the feedback on other completions is not used.
+    """Return the column `prompt`, or the messages that the answers of a row share; feedback is not used.
 
     Raises:
-        FeedbackMismatchError: there is no such column.
+        FeedbackMismatchError: there is neither such a column nor such messages.
     """
     columns = rows.column_names or list(next(iter(rows)))
+    types = feedback_types_in_columns(columns)
+    if "prompt" not in columns and types and shared_prompt(next(iter(rows)), types[0]) is not None:
+        return rows.map(lambda row: {"prompt": shared_prompt(row, types[0])}, remove_columns=columns)
     if "prompt" not in columns:
         raise FeedbackMismatchError(
-            f"The dataset has the columns {', '.join(columns)} and no column 'prompt', which PPO needs. "
-            "Rename the column with the prompts: --columns prompt=COLUMN."
+            f"The dataset has the columns {', '.join(columns)} and no column 'prompt', which PPO needs, nor "
+            "conversations that begin with the same messages. Rename the column with the prompts: "
+            "--columns prompt=COLUMN."
         )
     return rows.select_columns(["prompt"])

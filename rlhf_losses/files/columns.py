@@ -84,8 +84,9 @@ def rename_columns(dataset: AnyDataset, columns: Mapping[str, str] | str, name: 
 
     Args:
         dataset: a dataset or a stream.
-        columns: old names by new name, or the same as a string, `"prompt=question"`. `response.text` is the value `text` of the objects in the column `response`; of
-            a list of objects it is the list of their values, and `responses.0` is an element of a list.
+        columns: old names by new name, or the same as a string, `"prompt=question"`. `response.text` is the value
+            `text` of the objects in the column `response`; of a list of objects it is the list of their values, and
+            `responses.0` is an element of a list.
         name: name of the dataset in messages.
 
     Raises:

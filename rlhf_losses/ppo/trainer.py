@@ -99,8 +99,8 @@ class PPOTrainer(trl.GRPOTrainer):
 
     Args:
         model: policy: a path, a causal language model, or a PEFT model of one.
-        reward_funcs: one or several reward functions, as for `trl.GRPOTrainer`; a `Scorer` is one, and a path is loaded as
-            one.
+        reward_funcs: one or several reward functions, as for `trl.GRPOTrainer`; a `Scorer` is one, and a path is
+            loaded as one.
         args: settings of the run.
         train_dataset: rows with a column `prompt`, texts or conversations.
         eval_dataset: the same for evaluation, or a dictionary of datasets.

@@ -58,7 +58,7 @@ def _explain(path: str | Path) -> Iterator[None]:
     except OSError as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".: ")
         raise UnsupportedModelError(
-            f"'{path}' cannot be loaded as a model: {reason}. Check the folder or the Hub id."
+            f"'{path}' cannot be loaded as a reward model: {reason}. Check the folder or the Hub id."
         ) from error
     except ValueError as error:
         if "trust_remote_code" not in str(error):

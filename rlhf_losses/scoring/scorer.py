@@ -168,8 +168,8 @@ class Scorer:
         Raises:
             InvalidArgumentError: an argument of another type.
             InvalidSettingError: an unknown device, dtype or treatment of texts, or a batch size that is not positive.
-            UnsupportedModelError: there is no such model, no trained score head, it has several labels, or the model is not the one
-                that was saved.
+            UnsupportedModelError: there is no such model, it has no trained score head or several labels, or it is not
+                the one that was saved.
         """
         path = existing_path(path)
         device = require_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -98,7 +98,7 @@ def load_config(model: str | PreTrainedModel | PeftModel, args: RewardConfig) ->
 
 
 def require_scalar_model(model: str | PreTrainedModel | PeftModel, config: Any) -> None:
-    """Raise `UnsupportedModelError` for a classifier with several labels, a language model and an encoder-decoder model.
+    """Raise `UnsupportedModelError` for several labels, a language-modelling head and an encoder-decoder model.
 
     A path of a language model is accepted: it is loaded with a new head of one label.
     """
