@@ -24,16 +24,22 @@ from rlhf_losses import (
     PPOTrainer,
     RewardConfig,
     RewardTrainer,
+    RlhfLossesError,
     Scorer,
+    UnreadableDatasetError,
     UnsupportedModelError,
     bradley_terry,
     centering,
+    fit_estimate,
     fit_reference,
+    load_rows,
     loss_registry,
     parse_loss,
+    rename_columns,
 )
 from rlhf_losses.data import convert_dataset
 from rlhf_losses.feedback.base import Answer
+from rlhf_losses.inspection import inspect_dataset
 from rlhf_losses.models import bfloat16
 from rlhf_losses.optional_packages import require_reporting
 from rlhf_losses.scoring import best_of, evaluate
@@ -82,6 +88,8 @@ def test_data_of_other_libraries_are_refused_with_the_conversion(
         lambda: PPOTrainer(language_model, scorer, ppo, data),
         lambda: evaluate(scorer, data),
         lambda: convert_dataset(data),
+        lambda: inspect_dataset(data, loss_registry()),
+        lambda: rename_columns(data, "chosen=rejected"),
     ]
     for entry in entries if data is not None else entries[1:]:
         with pytest.raises(InvalidArgumentError) as caught:
@@ -336,3 +344,190 @@ def test_a_missing_chat_template_is_added_by_a_flag_only_where_a_command_has_it(
             scorer.score_answers([Answer([MESSAGE], ([{"role": "assistant", "content": "4"}],))])
         assert advice in str(caught.value)
         assert ("--" in str(caught.value)) is bool(flags)
+
+
+@pytest.mark.parametrize("path_type", [str, Path])
+def test_a_path_of_a_language_model_is_no_reward_function(settings, language_model, pairs, path_type):
+    with pytest.raises(UnsupportedModelError, match="its scores would be random"):
+        PPOTrainer(language_model, [path_type(language_model)], PPOConfig(**settings()), pairs)
+
+
+@pytest.mark.parametrize("path_type", [str, Path])
+def test_a_path_of_a_reward_model_is_loaded_as_a_scorer(settings, language_model, trained, pairs, path_type):
+    folder = trained.save_merged()
+    config = PPOConfig(**settings(max_completion_length=8))
+    trainer = PPOTrainer(language_model, path_type(folder), config, pairs)
+    (loaded,) = trainer.reward_funcs
+    expected = Scorer.from_pretrained(folder)(["2 + 2 = "], ["4"])
+    assert loaded(["2 + 2 = "], ["4"]) == expected
+
+
+def test_none_is_no_reward_function(settings, language_model, scorer, pairs):
+    with pytest.raises(InvalidArgumentError, match=r"`reward_funcs\[1\]` is None"):
+        PPOTrainer(language_model, [scorer, None], PPOConfig(**settings()), pairs)
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_empty_name_is_no_dataset(name):
+    with pytest.raises(UnreadableDatasetError, match="The name of the dataset is empty"):
+        load_rows(name)
+
+
+@pytest.mark.parametrize("name", [ROWS, None, 3, Dataset.from_list(ROWS)], ids=lambda value: type(value).__name__)
+def test_a_dataset_is_loaded_from_a_name(name):
+    with pytest.raises(InvalidArgumentError, match="`name`"):
+        load_rows(name)
+
+
+@pytest.mark.parametrize("columns", ["prompt=question", {"prompt": "question"}])
+def test_columns_are_renamed_with_a_string_or_a_mapping(tmp_path, columns):
+    data = Dataset.from_list([{"question": "2 + 2 = ", "chosen": "4", "rejected": "5"}])
+    file = tmp_path / "rows.jsonl"
+    data.to_json(file)
+    expected = [{"chosen": "4", "rejected": "5", "prompt": "2 + 2 = "}]
+    assert list(rename_columns(data, columns)) == expected
+    assert list(load_rows(file, columns=columns)) == expected
+
+
+@pytest.mark.parametrize("columns", [None, [("prompt", "question")], {"a": None}, {1: "prompt"}, 3])
+def test_other_renamings_are_refused(columns):
+    with pytest.raises(InvalidArgumentError, match="`columns`"):
+        rename_columns(Dataset.from_list(ROWS), columns)
+
+
+def test_a_scorer_is_required_for_evaluation_and_estimates(scorer, trained):
+    data = Dataset.from_list(ROWS)
+    received = [
+        ("runs/rm", r"has the type str.*from_pretrained\('runs/rm'\)"),
+        (trained, r"has the type RewardTrainer.*trainer.save_merged"),
+        (data, "has the type Dataset"),
+        (None, "is None"),
+    ]
+    for value, message in received:
+        for call in (lambda value=value: evaluate(value, data), lambda value=value: fit_estimate(value, data, "x")):
+            with pytest.raises(InvalidArgumentError, match=message):
+                call()
+    with pytest.raises(InvalidArgumentError, match="`estimate` has the type int"):
+        fit_estimate(scorer, data, 3)
+
+
+def test_a_report_needs_the_registry_and_a_tokenizer():
+    data = Dataset.from_list(ROWS)
+    with pytest.raises(InvalidArgumentError, match="`registry` has the type list"):
+        inspect_dataset(data, ["hinge"])
+    with pytest.raises(InvalidArgumentError, match="`tokenizer` has the type str"):
+        inspect_dataset(data, loss_registry(), "model-name")
+
+
+def test_prediction_prepares_a_dataset_as_evaluation_does(settings, language_model, pairs):
+    trained = RewardTrainer(language_model, RewardConfig(**settings()), pairs, loss="bradley_terry")
+    predicted = trained.predict(pairs, metric_key_prefix="eval")
+    evaluated = trained.evaluate(pairs)
+    same = [name for name in evaluated if name in predicted.metrics and "per_second" not in name and "time" not in name]
+    assert "eval_accuracy" in same
+    assert {name: predicted.metrics[name] for name in same} == {name: evaluated[name] for name in same}
+    assert predicted.predictions.shape == (len(pairs), 2)
+    with pytest.raises(InvalidArgumentError, match="`test_dataset` has the type list"):
+        trained.predict(ROWS)
+
+
+@pytest.mark.parametrize("form", ["pandas", "numpy", "torch"])
+def test_the_format_of_a_dataset_does_not_matter(settings, language_model, scorer, pairs, form):
+    formatted = pairs.with_format(form)
+    assert evaluate(scorer, formatted) == evaluate(scorer, pairs)
+    assert inspect_dataset(formatted, loss_registry()) == inspect_dataset(pairs, loss_registry())
+    assert list(rename_columns(formatted, {}).with_format(None)) == list(pairs)
+    trainer = RewardTrainer(language_model, RewardConfig(**settings()), formatted, loss="bradley_terry")
+    assert len(trainer.train_dataset) == len(pairs)
+    PPOTrainer(language_model, scorer, PPOConfig(**settings(max_completion_length=8)), formatted)
+
+
+REWARD_SETTINGS = [
+    *(("max_length", value) for value in ("512", 0, -1, 1.5, True)),
+    *(("max_tokens_per_forward", value) for value in ("2k", 0)),
+    *(("hidden_state_cache_gib", value) for value in ("1", -1, float("nan"), None)),
+    *(("loss_parameters_learning_rate", value) for value in ("a", -1)),
+    *(("check_layout", "maybe"), ("resize_embeddings", "yes"), ("loss", 3), ("step_separator", 1)),
+    *(("skip_nonfinite", "1"), ("overlong", None), ("pad_token", 0)),
+]
+PPO_SETTINGS = [
+    *((name, "1") for name in ("gamma", "beta", "lam", "score_clip", "kl_target", "critic_warmup_steps")),
+    *(("max_completion_length", value) for value in ("32", 0)),
+    *(("critic_learning_rate", "a"), ("missing_eos_score", "a"), ("whiten_rewards", "no")),
+    *(("num_generations", 0), ("num_iterations", 0), ("temperature", 0), ("epsilon", -1), ("gamma", 1.5)),
+]
+
+
+@pytest.mark.parametrize(
+    ("config", "name", "value"),
+    [*((RewardConfig, *one) for one in REWARD_SETTINGS), *((PPOConfig, *one) for one in PPO_SETTINGS)],
+)
+def test_settings_have_types_and_ranges(settings, config, name, value):
+    with pytest.raises(InvalidSettingError, match=f"{name}="):
+        config(**settings(**{name: value}))
+
+
+@pytest.mark.parametrize("config", [RewardConfig, PPOConfig])
+def test_a_layout_is_not_none(settings, config):
+    with pytest.raises(RlhfLossesError, match="layout"):
+        config(**settings(layout=None))
+
+
+def test_numbers_of_numpy_are_numbers(settings):
+    config = RewardConfig(**settings(max_length=np.int64(64), hidden_state_cache_gib=np.float32(0.5)))
+    assert (type(config.max_length), type(config.hidden_state_cache_gib)) == (int, float)
+    assert BradleyTerry(label_smoothing=np.float64(0.1)) == BradleyTerry(label_smoothing=0.1)
+    for value in (np.float32(0.25), np.float64(0.25)):
+        assert str(BradleyTerry(label_smoothing=value)) == "bradley_terry(label_smoothing=0.25)"
+
+
+def test_a_loss_is_not_given_twice(settings, language_model, pairs):
+    with pytest.raises(InvalidLossError, match="args.loss is 'hinge' and loss is 'bradley_terry'"):
+        RewardTrainer("no/such-model", RewardConfig(**settings(loss="hinge")), pairs, loss="bradley_terry")
+    config = RewardConfig(**settings())
+    for loss in ("hinge", centering + bradley_terry):  # a configuration can be used again
+        trainer = RewardTrainer(language_model, config, pairs, loss=loss)
+        assert trainer.args.loss == str(trainer.loss) == str(loss)
+    assert str(RewardTrainer(language_model, RewardConfig(**settings(loss="hinge")), pairs).loss) == "hinge"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"device": "gpu"}, "device='gpu' is no device"),
+        ({"dtype": "float99"}, "dtype='float99' is no dtype"),
+        ({"overlong": "x"}, "overlong='x'"),
+        ({"batch_size": 0}, "batch_size=0"),
+    ],
+)
+def test_options_of_a_scorer_are_refused_before_the_model_is_loaded(options, message):
+    with pytest.raises(InvalidSettingError, match=message):
+        Scorer.from_pretrained("no/such-model", **options)
+
+
+def test_a_model_is_a_folder_or_on_the_hub(tmp_path):
+    file = tmp_path / "pairs.jsonl"
+    file.write_text("{}")
+    for path, message in ((file, "is a file"), ("", "is empty"), ("no-such-model", "cannot be loaded")):
+        with pytest.raises(UnsupportedModelError, match=message):
+            Scorer.from_pretrained(path)
+
+
+def test_a_language_model_in_memory_is_no_reward_model(settings, language_model, pairs):
+    model = transformers.AutoModelForCausalLM.from_pretrained(language_model)
+    with pytest.raises(UnsupportedModelError, match="has a language-modelling head"):
+        RewardTrainer(model, RewardConfig(**settings()), pairs, loss="hinge")
+
+
+@pytest.mark.skipif(transformers.utils.is_torch_bf16_gpu_available(), reason="this machine has bfloat16")
+@pytest.mark.parametrize("config", [RewardConfig, PPOConfig])
+def test_bfloat16_is_the_default_only_where_it_is_available(tmp_path, config):
+    assert config(str(tmp_path)).bf16 is False
+    assert config(str(tmp_path), bf16=True, use_cpu=True).bf16 is True
+    with pytest.raises(InvalidSettingError, match=r"bf16=True needs an accelerator.*bf16=False, or use_cpu=True"):
+        config(str(tmp_path), bf16=True)
+
+
+def test_names_of_trackers_are_not_joined():
+    with pytest.raises(InvalidSettingError, match=r"\['tensorboard', 'trackio'\]"):
+        require_reporting("tensorboard,trackio")

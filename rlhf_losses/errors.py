@@ -91,5 +91,5 @@ def did_you_mean(name: str, known: Iterable[str], similarity: float = 0.5) -> st
         >>> did_you_mean("bradly_terry", ["hinge", "bradley_terry"])
         " Did you mean 'bradley_terry'?"
     """
-    nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=similarity)
+    nearest = difflib.get_close_matches(str(name), list(known), n=1, cutoff=similarity)
     return f" Did you mean '{nearest[0]}'?" if nearest else ""

@@ -119,6 +119,6 @@ def load_scorer(name: str, flag: str = "--model", **options: Any) -> Scorer:
         return Scorer.from_pretrained(name, **options)
     except RlhfLossesError:
         raise
-    except (OSError, ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0].rstrip(".")
         raise CommandLineError(f"'{name}' cannot be loaded as a reward model: {reason}. Check {flag}.") from error

@@ -28,6 +28,11 @@ from rlhf_losses.hooks import loss_registry
         (r"\begin{cases} a & x \le d \\ b & \text{else} \end{cases}", "{ a, x ≤ d; b, else }"),
         (r"\operatorname{cov}(s, n)", "cov(s, n)"),
         (r"\max(0,\; m - y\,s), \qquad n", "max(0, m - y s); n"),
+        (r"\sqrt[3]{x}", "³√x"),
+        (r"\sqrt[n]{x + 1}", "n√(x + 1)"),
+        (r"\mathrm{KL}(p\,\|\,q)", "KL(p ‖ q)"),
+        (r"\|x\|_2^2", "‖x‖_2²"),
+        (r"\underbrace{a + b}_{y}", "(a + b)_y"),
         (r"\binom{K}{2}", "binom(K, 2)"),
     ],
 )

@@ -240,7 +240,7 @@ def test_an_unknown_architecture_is_refused(refuse, model_folder, command):
 def test_a_folder_without_weights_is_refused(refuse, model_folder):
     text = refuse("score --model {model} --dataset {pairs}")
     assert f"'{model_folder}' cannot be loaded as a reward model" in text
-    assert "Check --model." in text
+    assert "Check the folder or the Hub id." in text
 
 
 def test_an_unknown_transform_is_refused_with_the_nearest_name(refuse):
@@ -280,3 +280,33 @@ def test_evaluation_data_need_the_old_or_the_new_names(refuse, write_rows):
     other = write_rows({"prompt": "2 + 2 = ", "winner": "4", "loser": "5"}, name="other.jsonl")
     text = refuse(TRAIN, "--columns", "chosen=rejected,rejected=chosen", "--eval_dataset", str(other))
     assert "The columns of eval data are prompt, winner, loser, and none is 'rejected'" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "flag"),
+    [
+        ("train --batch_size 4", "--per_device_train_batch_size"),
+        ("train --lr 1", "--learning_rate"),
+        ("ppo --epochs 2", "--num_train_epochs"),
+        ("train --device cpu", "--use_cpu"),
+        ("train --learning_rat 1", "--learning_rate"),
+        ("train --foo 1", None),
+        ("score --model {model} --dataset {pairs} --loss hinge", None),
+    ],
+)
+def test_an_unknown_flag_suggests_one_of_the_same_meaning(refuse, words, flag):
+    text = refuse(words)
+    assert "Unknown argument" in text
+    assert f"'{flag}'" in text if flag else "Did you mean" not in text
+
+
+@pytest.mark.parametrize("flag", ["--dataset", "--eval_dataset"])
+def test_an_empty_name_of_a_dataset_is_refused(refuse, flag):
+    words = f"train --model {{model}} --dataset {{pairs}} --loss hinge --output_dir {{out}} {flag}"
+    assert "--dataset is missing" in (text := refuse(words, "")) or "The name of the dataset is empty" in text
+
+
+def test_bfloat16_on_a_cpu_names_the_flags(refuse):
+    text = refuse("train --model {model} --dataset {pairs} --loss hinge --output_dir {out} --bf16")
+    assert "--bf16 false, or" in text
+    assert "--use_cpu" in text
