@@ -482,7 +482,7 @@ def test_numbers_of_numpy_are_numbers(settings):
 
 
 def test_a_loss_is_not_given_twice(settings, language_model, pairs):
-    with pytest.raises(InvalidLossError, match="args.loss is 'hinge' and loss is 'bradley_terry'"):
+    with pytest.raises(InvalidLossError, match=r"args\.loss is 'hinge' and loss is 'bradley_terry'"):
         RewardTrainer("no/such-model", RewardConfig(**settings(loss="hinge")), pairs, loss="bradley_terry")
     config = RewardConfig(**settings())
     for loss in ("hinge", centering + bradley_terry):  # a configuration can be used again

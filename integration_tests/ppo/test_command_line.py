@@ -1,8 +1,11 @@
 """`rlhf-losses ppo` with several reward models, step rewards, reference samples, and one base for all models."""
 
 import pytest
+from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
+from rlhf_losses import FeedbackMismatchError, InvalidFeedbackError
+from rlhf_losses.cli.ppo import select_prompts
 from rlhf_losses.scoring import RewardModelMetadata
 
 FAST = (
@@ -99,6 +102,22 @@ def test_all_models_share_one_base(ppo, done_training, language_model, tmp_path)
     code, output = ppo("--reward_model", done_training / "checkpoint-2", "--share_base", "--no_use_peft", output="full")
     assert code == 2
     assert "--share_base and --no_use_peft exclude each other" in output
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_the_prompt_of_conversations_is_what_they_share(streaming):
+    question = [{"role": "user", "content": "2 + 2 ="}]
+    pair = {
+        name: [*question, {"role": "assistant", "content": text}] for name, text in (("chosen", "4"), ("rejected", "5"))
+    }
+    data = Dataset.from_list([pair, pair])
+    data = data.to_iterable_dataset() if streaming else data
+    assert list(select_prompts(data)) == [{"prompt": question}] * 2
+    other = {**pair, "rejected": [{"role": "user", "content": "3 + 3 ="}, pair["rejected"][1]]}
+    with pytest.raises(InvalidFeedbackError, match="Row 1 has no prompt"):
+        list(select_prompts(Dataset.from_list([pair, other])))
+    with pytest.raises(FeedbackMismatchError, match="no column 'prompt'"):
+        select_prompts(Dataset.from_list([{"chosen": "4", "rejected": "5"}]))
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from rlhf_losses.cli.reward_function_arguments import RewardFunctionArguments, r
 from rlhf_losses.cli.scorer_arguments import load_scorer
 from rlhf_losses.data import convert_dataset
 from rlhf_losses.data.answers import row_answers
-from rlhf_losses.errors import FeedbackMismatchError
+from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
 from rlhf_losses.feedback import Feedback, feedback_types_in_columns
 from rlhf_losses.feedback.base import Messages, Row
 from rlhf_losses.files.splits import load_splits, select_split
@@ -183,16 +183,32 @@ def shared_prompt(row: Row, feedback_type: type[Feedback]) -> Messages | None:
     return prompt if isinstance(prompt, list) else None
 
 
+def require_prompt(row: Row, feedback_type: type[Feedback], index: int) -> Messages:
+    """Return the messages that all answers of a row share, and raise `InvalidFeedbackError` if there are none."""
+    prompt = shared_prompt(row, feedback_type)
+    if prompt is None:
+        raise InvalidFeedbackError(
+            f"Row {index} has no prompt: its conversations begin with different messages. Drop the row, or add a column "
+            "'prompt'."
+        )
+    return prompt
+
+
 def select_prompts(rows: Rows) -> Rows:
     """Return the column `prompt`, or the messages that the answers of a row share; feedback is not used.
 
     Raises:
         FeedbackMismatchError: there is neither such a column nor such messages.
+        InvalidFeedbackError: some rows have such messages, and one has none.
     """
     columns = rows.column_names or list(next(iter(rows)))
     types = feedback_types_in_columns(columns)
     if "prompt" not in columns and types and shared_prompt(next(iter(rows)), types[0]) is not None:
-        return rows.map(lambda row: {"prompt": shared_prompt(row, types[0])}, remove_columns=columns)
+        return rows.map(
+            lambda row, index: {"prompt": require_prompt(row, types[0], index)},
+            with_indices=True,
+            remove_columns=columns,
+        )
     if "prompt" not in columns:
         raise FeedbackMismatchError(
             f"The dataset has the columns {', '.join(columns)} and no column 'prompt', which PPO needs, nor "
