@@ -188,8 +188,8 @@ def require_prompt(row: Row, feedback_type: type[Feedback], index: int) -> Messa
     prompt = shared_prompt(row, feedback_type)
     if prompt is None:
         raise InvalidFeedbackError(
-            f"Row {index} has no prompt: its conversations begin with different messages. Drop the row, or add a column "
-            "'prompt'."
+            f"Row {index} has no prompt: its conversations begin with different messages. Drop the row, or add a "
+            "column 'prompt'."
         )
     return prompt
 

@@ -173,6 +173,7 @@ class PPOConfig(trl.GRPOConfig):
     loss_type: str = field(default="dapo", metadata={"help": f"Average over tokens: {', '.join(CLIPPED_SURROGATES)}."})
 
     def __post_init__(self) -> None:
+        require_layout(self.layout)
         require_setting_types(self, TrainingArguments)
         require_ranges(self, RANGES)
         self._check_choices()
@@ -207,7 +208,6 @@ class PPOConfig(trl.GRPOConfig):
             )
         self._check_name("kl_estimator", ESTIMATORS)
         self._check_name("score_normalization", NORMALIZATIONS)
-        require_layout(self.layout)
         if self.use_liger_kernel:
             raise InvalidSettingError(
                 "use_liger_kernel=True is not supported: Liger's fused GRPO loss has no value loss. "
