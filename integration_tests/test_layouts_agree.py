@@ -374,7 +374,8 @@ def test_training_with_inductor_agrees(reward_model, tokenizer, settings, pairs,
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"), [({"layout": "prefixshared"}, "prefix_shared"), ({"max_tokens_per_forward": 0}, "positive")]
+    ("changes", "message"),
+    [({"layout": "prefixshared"}, "prefix_shared"), ({"max_tokens_per_forward": 0}, "max_tokens_per_forward=0")],
 )
 def test_invalid_settings_are_refused(settings, changes, message):
     with pytest.raises(RlhfLossesError, match=message):

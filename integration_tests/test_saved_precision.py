@@ -78,7 +78,7 @@ def test_adapters_on_bfloat16_weights_are_loaded_in_any_precision(train, archite
     [("float16", False, lora()), ("bfloat16", False, None), ("float32", True, lora()), ("float32", True, None)],
     ids=["float16_adapters", "bfloat16_weights", "mixed_precision_adapters", "mixed_precision_weights"],
 )
-@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
+@pytest.mark.parametrize("architecture", ["llama"])
 def test_other_precisions_are_loaded_in_any_precision(train, architecture, dtype, autocast, peft_config):
     """The scores of a model in mixed precision are recorded as the saved model gives them."""
     folder = train(architecture, 0, peft_config, bf16=autocast, model_init_kwargs={"dtype": dtype})
