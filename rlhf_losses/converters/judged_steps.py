@@ -12,7 +12,7 @@ PROBLEM_SEPARATOR = "\n\n"
 def judged_steps(problem: str | None, steps: list[str], first_wrong: int | None) -> Row:
     """Return a solution up to its first wrong step, with one label per step.
 
-    The steps after the first wrong one are left out, because nobody judged them.
+    The steps after the first wrong one are left out, because they have no label.
 
     Args:
         problem: the problem.

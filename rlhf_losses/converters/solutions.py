@@ -107,7 +107,7 @@ class Solutions(DatasetConverter):
 
 
 def _values(row: Row) -> tuple[Any, Any, Any]:
-    """Return the problem, the judged answers and the verdicts of a row; the verdicts are `None` if nobody judged."""
+    """Return the problem, the judged answers and the verdicts of a row; the verdicts are `None` if there are none."""
     problem, verdict = _first_column(row, PROBLEMS), _first_column(row, VERDICTS)
     if problem == "instruction" and row.get("input"):
         raise _ambiguous("problem", "instruction", "input", verdict, "prompt")

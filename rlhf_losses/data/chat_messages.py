@@ -9,7 +9,7 @@ from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback.base import Messages
 
 ENVELOPE = ("role", "name")
-"""Keys of a message that are not part of what it says."""
+"""Keys of a message other than its content and its tool calls."""
 
 
 def clean_messages(messages: Sequence[Any]) -> Messages:

@@ -22,7 +22,7 @@ from rlhf_losses.feedback.ragged import Ragged
 from rlhf_losses.shapes import PerStep, Sizes, StepIndex
 
 IGNORED_LABEL = -100
-"""Label of a step that nobody judged, as in TRL and PyTorch. Null has the same meaning."""
+"""Label of a step without a judgement, as in TRL and PyTorch. Null has the same meaning."""
 
 _NO_STEPS = "Steps received an answer with 0 steps, which has no items. Drop the row."
 _NO_JUDGED_STEPS = "Steps received an answer with 0 judged steps, which has no items. Add a label, or drop the row."

@@ -68,7 +68,7 @@ def decompressed(path: str) -> str:
 
 
 def stamp(path: str) -> str:
-    """Return what tells a file from a changed file at the same path: size, time of the last change, and the like.
+    """Return the properties of a file that differ after a change: size, time of the last change, and others.
 
     Args:
         path: path or URL.

@@ -37,7 +37,7 @@ def require_finite_weights(model: nn.Module | Mapping[str, Tensor], result: str)
 
     Args:
         model: a model, or its weights by name.
-        result: what is not done because of it, for the message.
+        result: the consequence, for the message.
     """
     found = find_nonfinite(model.named_parameters() if isinstance(model, nn.Module) else model.items())
     if found is not None:
@@ -81,7 +81,7 @@ class NonFiniteGuard:
         """Remember the first problem of the current step.
 
         Args:
-            problem: what is not finite, and where.
+            problem: the value that is not finite, and its place.
         """
         self._problem = self._problem or problem
 

@@ -3,7 +3,8 @@
 transformers loads an adapter wherever it finds one, so an adapter beside merged weights would be added a second time.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,29 @@ def save_merged(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) ->
     tokenizer.save_pretrained(folder)
     remove_stale_files(merged, folder)
     return merged
+
+
+@contextmanager
+def one_form_per_folder(
+    model: Any, folder: Path, state_dict: Mapping[str, Any] | None = None, writes: bool = True
+) -> Iterator[None]:
+    """Check a model before the `with` block saves it, and remove the weights of its other form afterwards.
+
+    Args:
+        model: a transformers model, bare or wrapped by PEFT.
+        folder: the folder that the block writes to.
+        state_dict: the weights to save, if they are not those of `model`.
+        writes: whether this process writes files.
+
+    Raises:
+        InvalidSettingError: the folder has the base of the adapters.
+        NonFiniteError: a weight is NaN or infinite.
+    """
+    require_other_folder(model, folder)
+    require_finite_weights(model if state_dict is None else state_dict, f"'{folder}' is not written")
+    yield
+    if writes:
+        remove_stale_files(model, folder)
 
 
 def remove_stale_files(model: Any, folder: Path) -> None:

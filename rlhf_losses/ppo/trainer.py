@@ -43,6 +43,7 @@ from rlhf_losses.models.finite import NonFiniteGuard, require_finite_weights
 from rlhf_losses.models.model_argument import model_or_path, require_optional_arguments
 from rlhf_losses.models.peft import keep_4bit_trainable
 from rlhf_losses.models.saved_files import (
+    one_form_per_folder,
     remove_stale_files,
     remove_stale_files_from_hub,
     require_form_of_checkpoint,
@@ -527,14 +528,9 @@ class PPOTrainer(trl.GRPOTrainer):
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         folder = Path(output_dir or self.args.output_dir)
-        require_other_folder(self._unwrapped_policy, folder)
-        require_finite_weights(
-            self._unwrapped_policy if state_dict is None else state_dict, f"'{folder}' is not written"
-        )
         require_finite_weights(self._unwrapped_critic, f"'{folder}' is not written")
-        super()._save(output_dir, state_dict)
-        if self.args.should_save:
-            remove_stale_files(self._unwrapped_policy, folder)
+        with one_form_per_folder(self._unwrapped_policy, folder, state_dict, self.args.should_save):
+            super()._save(output_dir, state_dict)
         if folder == self._merged_folder:
             self._merged_folder = None
 

@@ -83,7 +83,7 @@ def evaluate(
     texts = encode_rows(scorer, rows, feedback_types)
     scored = score_texts(scorer, texts, scorer.requires_features)
     joined = rows_feedback(rows, feedback_types)
-    used = torch.unique(joined.positions())  # steps that nobody judged have no feedback
+    used = torch.unique(joined.positions())  # steps without a label have no feedback
     scores, lengths = torch.tensor(scorer.transform(scored))[used], scored.lengths[used]
     new_positions = torch.full((len(scored.scores),), -1).index_copy(0, used, torch.arange(len(used)))
     feedback = Mixed.concatenate([joined.reindexed(new_positions), Lengths(torch.arange(len(used)), lengths)])

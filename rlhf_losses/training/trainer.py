@@ -30,10 +30,11 @@ from rlhf_losses.metrics import Tally, agreement, labelled_scores
 from rlhf_losses.models.architectures import max_context_length
 from rlhf_losses.models.bfloat16 import warn_about_bfloat16
 from rlhf_losses.models.embeddings import count_embeddings, require_embeddings
-from rlhf_losses.models.finite import NonFiniteGuard, require_finite_weights
+from rlhf_losses.models.finite import NonFiniteGuard
 from rlhf_losses.models.model_argument import model_or_path, require_optional_arguments
 from rlhf_losses.models.peft import keep_4bit_trainable, share_trained_modules
 from rlhf_losses.models.saved_files import (
+    one_form_per_folder,
     remove_stale_files,
     remove_stale_files_from_hub,
     require_form_of_checkpoint,
@@ -444,13 +445,9 @@ class RewardTrainer(trl.RewardTrainer):
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         folder = Path(output_dir or self.args.output_dir)
-        require_other_folder(self._unwrapped_model, folder)
-        require_finite_weights(
-            self._unwrapped_model if state_dict is None else state_dict, f"'{folder}' is not written"
-        )
-        super()._save(output_dir, state_dict)
+        with one_form_per_folder(self._unwrapped_model, folder, state_dict, self.args.should_save):
+            super()._save(output_dir, state_dict)
         if self.args.should_save:
-            remove_stale_files(self._unwrapped_model, folder)
             self._metadata(self._unwrapped_model).save(folder)
         if folder == self._merged_folder:
             self._merged_folder = None
