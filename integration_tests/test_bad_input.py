@@ -378,3 +378,10 @@ def test_columns_of_the_user_may_have_the_names_of_prepared_columns(settings, la
     trainer = RewardTrainer(language_model, RewardConfig(**settings(average_over="prompts")), data)
     assert trainer.train_dataset["prompt_weight"] == [0.5, 0.5]
     assert all(isinstance(ids, list) for row in trainer.train_dataset for ids in row["text_ids"])
+
+
+def test_evaluation_refuses_columns_before_the_model_is_loaded(cli, language_model, write_rows, monkeypatch):
+    monkeypatch.setattr("rlhf_losses.scoring.Scorer.from_pretrained", lambda *_, **__: pytest.fail("it is loaded"))
+    result = cli("evaluate", "--model", language_model, "--dataset", write_rows({"question": "a", "good": "b"}))
+    assert result.code == 2
+    assert "hold no known feedback" in result.err

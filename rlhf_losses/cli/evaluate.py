@@ -11,8 +11,9 @@ from rlhf_losses.cli.scorer_arguments import (
     selected_scorer,
 )
 from rlhf_losses.cli.tables import make_table, render_table
-from rlhf_losses.data import convert_dataset
+from rlhf_losses.data import convert_dataset, required_feedback_types
 from rlhf_losses.hooks import loss_registry
+from rlhf_losses.losses import ScoreDecay
 from rlhf_losses.scoring import evaluate
 
 
@@ -31,6 +32,7 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     args = build_parser().parse(argv)
     loss = None if args.loss is None else loss_registry(plugins).parse(args.loss)
     rows = convert_dataset(selected_rows(args), args.converter, "evaluation data", plugins)
+    required_feedback_types(loss or ScoreDecay(), rows.column_names)  # raises before the model is loaded
     metrics = evaluate(selected_scorer(args, plugins), rows, loss=loss, overlong=args.overlong)
     print(json.dumps(metrics, indent=2) if args.json else format_metrics(metrics))
 
