@@ -1,13 +1,11 @@
 """Data with different numbers of items per row, and training on them in one process or several."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
+from forked_processes import printed_by_forks
 from run_script import printed_by
 
 WORDS = ["red", "green", "blue", "round", "square", "small", "large", "old", "new", "kind"]
@@ -163,17 +161,7 @@ def printed_by_processes(code: str, folder: Path, processes: int, *arguments: st
     """Run a script, which imports torch, in several connected processes, and return their output."""
     script = folder / "script.py"
     script.write_text(code + END)
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-    command = [sys.executable, *launcher, str(script), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240, env=_environment())
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def _environment() -> dict[str, str]:
-    """Return the environment of a process that can import the helpers of the tests."""
-    folders = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "tests"), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, folders))}
+    return printed_by_forks(script, processes, *arguments)
 
 
 def results_in(printed: str) -> list[dict]:
