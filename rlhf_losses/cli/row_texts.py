@@ -12,7 +12,7 @@ from rlhf_losses.data.segmentation import join_segments
 from rlhf_losses.data.tokenization import Encoded
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback import Answer
-from rlhf_losses.feedback.base import read_list
+from rlhf_losses.feedback.row_values import read_list
 from rlhf_losses.scoring import RewardModelMetadata, Scorer
 
 WHOLE_COLUMNS = ("text", "messages")

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from rlhf_losses.argument_checks import describe_type
-from rlhf_losses.data.chat_messages import clean_messages
+from rlhf_losses.data.chat_messages import clean_content
 from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS, template_arguments
 from rlhf_losses.errors import InvalidArgumentError, InvalidFeedbackError
 from rlhf_losses.feedback import Answer, Feedback
@@ -83,6 +83,7 @@ def clean_answer(answer: Answer) -> Answer:
     Raises:
         InvalidFeedbackError: a part of the answer is null or no text, or a message has no text.
     """
+    parts = []
     for index, part in enumerate(answer.parts):
         name = f"Step {index}" if len(answer.parts) > 1 else "An answer"
         if part is None or part == []:
@@ -90,9 +91,9 @@ def clean_answer(answer: Answer) -> Answer:
             raise InvalidFeedbackError(
                 f"{name} of the row is {found}, so there is no text to score. Add the text, or drop the row."
             )
-        _require_content(part, f"{name} of the row")
-    _require_content(answer.prompt, "The prompt of the row")
-    return replace(answer, prompt=_clean(answer.prompt), parts=tuple(_clean(part) for part in answer.parts))
+        parts.append(clean_content(part, f"{name} of the row"))
+    prompt = None if answer.prompt is None else clean_content(answer.prompt, "The prompt of the row")
+    return replace(answer, prompt=prompt, parts=tuple(parts))
 
 
 def split_shared_prompt(answers: list[Answer]) -> list[Answer]:
@@ -129,16 +130,3 @@ def _require_one_per_completion(name: str, column: Any, count: int) -> None:
             f"`{name}` has {len(column)} entries for {count} completions, but each completion has one. Pass one entry "
             "per completion, and None for a completion without."
         )
-
-
-def _require_content(content: Any, name: str) -> None:
-    """Raise `InvalidFeedbackError` unless a value is a text or a list of messages; JSON may hold a number as a text."""
-    if content is not None and not isinstance(content, str | list | bool | int | float):
-        raise InvalidFeedbackError(
-            f"{name} is {content!r:.80} of the type {type(content).__name__}, which is neither a text nor a list of "
-            "messages. Write a text, or a list of messages with a role and a content."
-        )
-
-
-def _clean(content: Any) -> Any:
-    return clean_messages(content) if isinstance(content, list) else content

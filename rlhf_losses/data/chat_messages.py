@@ -1,12 +1,17 @@
 """Messages of conversations as they are rendered: without null keys, and with texts as contents."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rlhf_losses.converters.messages import without_nulls
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback.base import Messages
+from rlhf_losses.feedback.row_values import lone_surrogate
+
+PLAIN = {"role", "content"}
+"""Keys of most messages."""
 
 ENVELOPE = ("role", "name")
 """Keys of a message other than its content and its tool calls."""
@@ -31,9 +36,63 @@ def clean_messages(messages: Sequence[Any]) -> Messages:
     return [_clean_message(message, index) for index, message in enumerate(messages)]
 
 
+def clean_content(value: Any, place: str) -> Any:
+    """Return a text, or messages as `clean_messages` returns them. JSON may hold a number as a text.
+
+    Args:
+        value: content of a column, a prompt or an answer.
+        place: where it is, for messages.
+
+    Raises:
+        InvalidFeedbackError: the value is neither a text nor a list of messages, or it is not valid Unicode.
+
+    Examples:
+        >>> clean_content("Why?", "The prompt"), clean_content(4, "Column 'completion'")
+        ('Why?', 4)
+    """
+    if isinstance(value, str):
+        require_unicode(value, place)
+        return value
+    if isinstance(value, list):
+        return _clean_messages_at(value, place)
+    if not isinstance(value, bool | int | float):
+        raise InvalidFeedbackError(
+            f"{place} is {value!r:.80} of the type {type(value).__name__}, which is neither a text nor a list of "
+            "messages. Write a text, or a list of messages with a role and a content."
+        )
+    if not math.isfinite(value):
+        raise InvalidFeedbackError(
+            f"{place} is the number {value}, which stands for a missing text. Add the text, or drop the row."
+        )
+    return value
+
+
+def require_unicode(value: Any, place: str) -> None:
+    """Raise `InvalidFeedbackError` if a text in a value has half of a character that consists of two.
+
+    Args:
+        value: a text, or lists and mappings with texts.
+        place: where it is, for the message.
+    """
+    if isinstance(value, str):
+        half = lone_surrogate(value)
+        if half is not None:
+            raise InvalidFeedbackError(
+                f"{place} contains {half!a}, which is half of a character and not valid Unicode. Remove it, or write "
+                "the whole character."
+            )
+    elif isinstance(value, list | tuple):
+        for element in value:
+            require_unicode(element, place)
+    elif isinstance(value, dict | Mapping):
+        for key, element in value.items():
+            require_unicode(key, place)
+            require_unicode(element, place)
+
+
 def is_message(value: Any) -> bool:
     """Return whether a value is a message: a mapping with a role."""
-    return isinstance(value, Mapping) and isinstance(value.get("role"), str)
+    return isinstance(value, dict | Mapping) and isinstance(value.get("role"), str)  # dict first, because it is fast
 
 
 def content_text(content: str | Messages) -> str:
@@ -59,12 +118,33 @@ def is_blank(content: str | Messages | None) -> bool:
     return content is None or not str(content).strip()
 
 
+def _clean_messages_at(messages: list[Any], place: str) -> Messages:
+    wrong = next((index for index, one in enumerate(messages) if not is_message(one)), None)
+    if wrong is not None:
+        raise InvalidFeedbackError(
+            f"{place} is {messages!r:.80}, which is neither a text nor a list of messages: message {wrong} is "
+            f"{messages[wrong]!r:.80}, which has no role. Write a text, or messages as "
+            '{"role": "user", "content": "..."}; a dataset converter reads other formats.'
+        )
+    try:
+        require_unicode(messages, place)
+        return clean_messages(messages)
+    except InvalidFeedbackError as error:
+        raise InvalidFeedbackError(str(error) if str(error).startswith(place) else f"{place}: {error}") from None
+    except RecursionError:
+        raise InvalidFeedbackError(
+            f"{place} has lists or objects in one another, deeper than Python can read. Correct it, or drop the row."
+        ) from None
+
+
 def _clean_message(message: Any, index: int) -> dict[str, Any]:
     if not is_message(message):
         raise InvalidFeedbackError(
             f"Message {index} is {message!r:.80}, which has no role. Write messages as "
             '{"role": "user", "content": "..."}, or choose a dataset converter.'
         )
+    if message.keys() == PLAIN and isinstance(message["content"], str):
+        return dict(message)
     cleaned: dict[str, Any] = without_nulls(message)
     if set(cleaned) <= set(ENVELOPE):
         raise InvalidFeedbackError(

@@ -15,13 +15,13 @@ from torch.utils.data import get_worker_info
 from rlhf_losses.argument_checks import require_choice
 from rlhf_losses.data.answers import row_answers
 from rlhf_losses.data.chat_messages import is_blank
+from rlhf_losses.data.row_schema import require_valid_row
 from rlhf_losses.data.rows import (
     FEEDBACK_TYPE_BY_NAME,
     EncodedRow,
     FeedbackTypes,
     RowEncoder,
     feedback_types_in_row,
-    require_answers,
     tokenized_pair,
 )
 from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
@@ -142,7 +142,7 @@ def group_ratings(dataset: AnyDataset, user: Objective | FeedbackUser, name: str
     shared = [name for name in ("prompt", *TEMPLATE_COLUMNS) if name in dataset.column_names]
     for number, row in enumerate(dataset):
         with locate_errors(number, name):
-            require_answers(row, (Ratings,))
+            require_valid_row(row, (Ratings,))
             Ratings.from_row(row)
         values = {name: row[name] for name in shared}
         group = groups.setdefault(_key(values), {**values, "completions": [], "ratings": []})
@@ -179,9 +179,9 @@ def check_dataset(dataset: AnyDataset, loss: AnyLoss, name: str = "data") -> Non
     rows: Iterable[Row] = islice(dataset, 1) if isinstance(dataset, IterableDataset) else dataset
     feedback, blank = [], 0
     for number, row in enumerate(rows):
-        found = feedback_types_in_row(row, feedback_types)
         with locate_errors(number, name):
-            require_answers(row, feedback_types)
+            require_valid_row(row, feedback_types)
+            found = feedback_types_in_row(row, feedback_types)
             feedback.append(Mixed.from_row(row, found))
             blank += _count_blank_answers(row, found)
     if not feedback:
@@ -270,9 +270,9 @@ class _Stream:
     def encode(self, row: Row, number: int) -> EncodedRow:
         """Return a tokenized row."""
         feedback_types = self.encoder.feedback_types
-        found = feedback_types_in_row(row, feedback_types)
         with locate_errors(number, self._part_name):
-            require_answers(row, feedback_types)
+            require_valid_row(row, feedback_types)
+            found = feedback_types_in_row(row, feedback_types)
             feedback, blank = Mixed.from_row(row, found), _count_blank_answers(row, found)
             if self.loss is not None:
                 _check_values([feedback], self.loss, feedback_types)

@@ -14,9 +14,9 @@ from transformers import PreTrainedTokenizerBase
 from rlhf_losses.data.answers import row_answers
 from rlhf_losses.data.rendering import render
 from rlhf_losses.data.tokenization import Encoded, encode, fit_prompts
-from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback import FEEDBACK_TYPES, Feedback, Mixed, shift_positions
 from rlhf_losses.feedback.base import Row
+from rlhf_losses.feedback.row_values import read_tokens
 
 FeedbackTypes: TypeAlias = Sequence[type[Feedback]]
 
@@ -24,9 +24,6 @@ FEEDBACK_TYPE_BY_NAME = {feedback_type.__name__: feedback_type for feedback_type
 
 TEXT_COLUMNS = ("prompt", "completion", "completions", "chosen", "rejected", "chosen_ids", "rejected_ids")
 """Columns that hold texts only; they are not needed after tokenization."""
-
-ANSWER_COLUMNS = (*TEXT_COLUMNS[1:], "chosen_steps", "rejected_steps", "completion_steps")
-"""Columns that hold answers: texts, steps or tokens."""
 
 FEEDBACK_COLUMNS = tuple(
     dict.fromkeys(
@@ -132,28 +129,6 @@ def feedback_types_in_row(row: Mapping[str, Any], feedback_types: Iterable[type[
     return tuple(one for one in feedback_types if one.matches_columns(columns) and one.is_annotated(row))
 
 
-def require_answers(row: Row, feedback_types: FeedbackTypes) -> None:
-    """Raise `InvalidFeedbackError` for an answer that is null beside feedback on it.
-
-    Args:
-        row: a row of a dataset.
-        feedback_types: feedback types to use.
-    """
-    present = {name for name, value in row.items() if value is not None}
-    for feedback_type in feedback_types:
-        if feedback_type.matches_columns(list(present)):
-            continue
-        for columns in feedback_type.columns:
-            missing = [column for column in columns if column in row and column not in present]
-            texts = [column for column in missing if column in ANSWER_COLUMNS]
-            given = [column for column in columns if column in present]
-            if texts and given:
-                raise InvalidFeedbackError(
-                    f"Column '{texts[0]}' is null, but '{given[0]}' is not, so there is no text for the "
-                    f"{feedback_type.__name__}. Add the text, or drop the row."
-                )
-
-
 def row_feedback(row: Row, feedback_types: Iterable[type[Feedback]]) -> Mixed:
     """Return the feedback of one row; its score positions count the parts of all answers of the row from 0.
 
@@ -206,17 +181,12 @@ def tokenized_pair(row: Mapping[str, Any]) -> list[Encoded]:
     """Return the texts of a pair with TRL's columns `chosen_ids` and `rejected_ids`, or an empty list.
 
     Raises:
-        InvalidFeedbackError: one of the texts has no tokens.
+        InvalidFeedbackError: one of the texts has no tokens, or an entry that is no token id.
     """
     if "chosen_ids" not in row or "rejected_ids" not in row:
         return []
-    for column in ("chosen_ids", "rejected_ids"):
-        if not row[column]:
-            raise InvalidFeedbackError(
-                f"Column '{column}' is {row[column]}, a text without tokens, but a score is computed at the last token "
-                "of a text. Drop the row, or end texts with EOS before tokenization."
-            )
-    return [Encoded(list(row[column]), (len(row[column]) - 1,)) for column in ("chosen_ids", "rejected_ids")]
+    texts = [read_tokens(row, column) for column in ("chosen_ids", "rejected_ids")]
+    return [Encoded(ids, (len(ids) - 1,)) for ids in texts]
 
 
 def _without_duplicates(texts: list[Encoded], used: set[int], feedback_types: list[str], row_number: int) -> EncodedRow:

@@ -1,24 +1,13 @@
 """Attributes: several ratings per answer, each for a named quality."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 from zlib import crc32
 
 import torch
 
-from rlhf_losses.errors import InvalidFeedbackError
-from rlhf_losses.feedback.base import (
-    Answer,
-    Feedback,
-    Row,
-    per_item,
-    read_list,
-    read_number,
-    require_finite,
-    require_same_length,
-    score_index,
-)
+from rlhf_losses.feedback.base import Answer, Feedback, Row, per_item, require_finite, require_same_length, score_index
+from rlhf_losses.feedback.row_values import read_list, read_named_numbers, read_optional_list
 from rlhf_losses.shapes import CandidateIndex, ItemIndex, PerItem
 
 
@@ -72,14 +61,12 @@ class Attributes(Feedback):
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        several = isinstance(row["attributes"], Sequence) and not isinstance(row["attributes"], str)
-        ratings = list(row["attributes"]) if several else [row["attributes"]]
-        if row.get("completions") is not None:
-            require_same_length("Attributes", completions=row["completions"], attributes=ratings)
+        ratings = read_named_numbers(row, "attributes")
+        require_same_length("Attributes", completions=read_optional_list(row, "completions"), attributes=ratings)
         items = [
-            (position, attribute_id(name), read_number(by_name, name))
-            for position, by_name in enumerate(map(_require_names, ratings))
-            for name in by_name
+            (position, attribute_id(name), value)
+            for position, by_name in enumerate(ratings)
+            for name, value in by_name.items()
         ]
         candidates, attribute_ids, values = zip(*items, strict=True) if items else ((), (), ())
         return cls(torch.tensor(candidates), torch.tensor(attribute_ids), torch.tensor(values))
@@ -88,13 +75,3 @@ class Attributes(Feedback):
 def attribute_id(name: str) -> int:
     """Return the id of an attribute name; it is the same in every process."""
     return crc32(name.encode())
-
-
-def _require_names(ratings: Any) -> Mapping[str, Any]:
-    if not isinstance(ratings, Mapping):
-        raise InvalidFeedbackError(
-            f"Column 'attributes' contains {ratings!r}, which has no attribute names. Write a number for each name, "
-            "like "
-            '{"helpfulness": 4, "verbosity": 2}, or null for a missing one.'
-        )
-    return ratings

@@ -1,7 +1,7 @@
 """Base class of feedback: annotations of texts, as index tensors into one vector of scores."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
+from rlhf_losses.feedback.row_values import Row as Row
 from rlhf_losses.shapes import ItemIndex
 
 Messages = list[dict[str, Any]]
-Row = Mapping[str, Any]
 F = TypeVar("F", bound="Feedback")
 
 
@@ -211,57 +211,6 @@ def require_in_range(owner: str, column: str, values: Tensor | None, low: float,
             f"{owner} received the {column} {invalid:g}, which is outside {low:g} to {high:g}. Rescale the column "
             f"{column}, or drop the row."
         )
-
-
-def read_list(row: Row, column: str) -> list[Any]:
-    """Return a list column; a text, whose characters would be the entries, is not a list.
-
-    Raises:
-        InvalidFeedbackError: the value is not a list.
-    """
-    return _require_list(row[column], f"Column '{column}'")
-
-
-def read_lists(row: Row, column: str) -> list[list[Any]]:
-    """Return a column of lists of lists.
-
-    Raises:
-        InvalidFeedbackError: the value or one of its entries is not a list.
-    """
-    entries = read_list(row, column)
-    return [_require_list(entry, f"Entry {index} of column '{column}'") for index, entry in enumerate(entries)]
-
-
-def _require_list(value: Any, place: str) -> list[Any]:
-    if isinstance(value, str | Mapping) or not isinstance(value, Iterable):
-        raise InvalidFeedbackError(
-            f"{place} is {value!r:.80}, which is not a list. Write a list of texts, or drop the row."
-        )
-    return list(value)
-
-
-def read_numbers(row: Row, column: str) -> list[float]:
-    """Return the numbers of a list column; missing entries become NaN, which `check` refuses."""
-    if isinstance(row[column], str) or not isinstance(row[column], Iterable):
-        raise InvalidFeedbackError(
-            f"Column '{column}' contains {row[column]!r}, which is not a list. Write a list of numbers, like [1.0, "
-            "2.0]."
-        )
-    return [_to_float(column, value) for value in row[column]]
-
-
-def read_number(row: Row, column: str) -> float:
-    """Return the number of a column; a missing value becomes NaN, which `check` refuses."""
-    return _to_float(column, row[column])
-
-
-def _to_float(column: str, value: Any) -> float:
-    try:
-        return float("nan") if value is None else float(value)
-    except (TypeError, ValueError):
-        raise InvalidFeedbackError(
-            f"Column '{column}' contains {value!r}, which is not a number. Write a number, or drop the row."
-        ) from None
 
 
 def _as_vector(owner: str, name: str, value: Any, dtype: torch.dtype) -> Tensor:

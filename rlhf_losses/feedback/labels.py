@@ -5,16 +5,8 @@ from typing import Self
 
 import torch
 
-from rlhf_losses.feedback.base import (
-    Answer,
-    Feedback,
-    Row,
-    per_item,
-    read_number,
-    require_finite,
-    require_same_length,
-    score_index,
-)
+from rlhf_losses.feedback.base import Answer, Feedback, Row, per_item, require_finite, require_same_length, score_index
+from rlhf_losses.feedback.row_values import read_number
 from rlhf_losses.shapes import CandidateIndex, PerCandidate
 
 

@@ -11,12 +11,12 @@ from rlhf_losses.feedback.base import (
     Feedback,
     Row,
     optional_per_item,
-    read_number,
     require_finite,
     require_in_range,
     require_same_length,
     score_index,
 )
+from rlhf_losses.feedback.row_values import read_number
 from rlhf_losses.shapes import PairIndex, PerPair, Scores
 
 

@@ -11,8 +11,6 @@ from rlhf_losses.feedback.base import (
     Feedback,
     Row,
     per_item,
-    read_list,
-    read_numbers,
     require_finite,
     require_matching_sizes,
     require_same_length,
@@ -20,6 +18,7 @@ from rlhf_losses.feedback.base import (
 )
 from rlhf_losses.feedback.pairs import Pairs
 from rlhf_losses.feedback.ragged import Ragged
+from rlhf_losses.feedback.row_values import read_list, read_numbers, read_optional_list
 from rlhf_losses.shapes import CandidateIndex, ItemIndex, PerCandidate, Ranks, Scores, Sizes
 
 
@@ -82,7 +81,7 @@ class Rankings(Feedback):
     @classmethod
     def from_row(cls, row: Row) -> Self:
         ranks = torch.tensor(read_numbers(row, "ranks"))
-        require_same_length("Rankings", completions=row.get("completions", ranks), ranks=ranks)
+        require_same_length("Rankings", completions=read_optional_list(row, "completions"), ranks=ranks)
         require_finite("Rankings", "ranks", ranks)
         # Columns may have any numbers as ranks; their order matters.
         dense = torch.unique(ranks, return_inverse=True)[1] + 1

@@ -11,9 +11,6 @@ from rlhf_losses.feedback.base import (
     Feedback,
     Row,
     per_item,
-    read_list,
-    read_number,
-    read_numbers,
     require_finite,
     require_matching_sizes,
     require_same_length,
@@ -21,6 +18,7 @@ from rlhf_losses.feedback.base import (
 )
 from rlhf_losses.feedback.ragged import Ragged
 from rlhf_losses.feedback.rankings import Rankings
+from rlhf_losses.feedback.row_values import read_list, read_number, read_numbers, read_optional_list
 from rlhf_losses.shapes import CandidateIndex, PerCandidate, Sizes
 
 
@@ -69,8 +67,8 @@ class Ratings(Feedback):
     def from_row(cls, row: Row) -> Self:
         several = row.get("ratings") is not None
         ratings = read_numbers(row, "ratings") if several else [read_number(row, "rating")]
-        if several and row.get("completions") is not None:
-            require_same_length("Ratings", completions=row["completions"], ratings=ratings)
+        if several:
+            require_same_length("Ratings", completions=read_optional_list(row, "completions"), ratings=ratings)
         return cls(torch.arange(len(ratings)), torch.tensor(ratings), sizes=torch.tensor([len(ratings)]))
 
     def _to_coarser(self) -> Rankings:

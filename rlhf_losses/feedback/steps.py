@@ -11,14 +11,13 @@ from rlhf_losses.feedback.base import (
     Feedback,
     Row,
     per_item,
-    read_list,
-    read_numbers,
     require_finite,
     require_matching_sizes,
     require_same_length,
     score_index,
 )
 from rlhf_losses.feedback.ragged import Ragged
+from rlhf_losses.feedback.row_values import read_list, read_numbers, read_optional_list
 from rlhf_losses.shapes import PerStep, Sizes, StepIndex
 
 IGNORED_LABEL = -100
@@ -79,18 +78,18 @@ class Steps(Feedback):
 
     @classmethod
     def num_parts(cls, row: Row) -> int:
-        return len(row["labels"])
+        return len(read_list(row, "labels"))
 
     @classmethod
     def is_annotated(cls, row: Row) -> bool:
-        labels = row["labels"]
+        labels = row["labels"]  # `from_row` refuses a value that is not a list
         return not isinstance(labels, list | tuple) or not labels or any(map(_is_judged, labels))
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
         values = read_numbers(row, "labels")
-        require_same_length("Steps", completions=row.get("completions", values), labels=values)
-        judged = [index for index, label in enumerate(row["labels"]) if _is_judged(label)]
+        require_same_length("Steps", completions=read_optional_list(row, "completions"), labels=values)
+        judged = [index for index, label in enumerate(read_list(row, "labels")) if _is_judged(label)]
         if not judged:
             raise InvalidFeedbackError(_NO_JUDGED_STEPS if values else _NO_STEPS)
         return cls(steps=torch.tensor(judged), values=torch.tensor([values[index] for index in judged]))

@@ -11,9 +11,6 @@ from rlhf_losses.feedback.base import (
     Feedback,
     Row,
     per_item,
-    read_list,
-    read_lists,
-    read_numbers,
     require_finite,
     require_matching_sizes,
     require_same_length,
@@ -21,6 +18,7 @@ from rlhf_losses.feedback.base import (
 )
 from rlhf_losses.feedback.ragged import Ragged
 from rlhf_losses.feedback.rankings import Rankings
+from rlhf_losses.feedback.row_values import read_list, read_lists, read_numbers
 from rlhf_losses.shapes import CandidateIndex, ItemIndex, Ranks, Sizes, StepIndex
 
 

@@ -12,14 +12,12 @@ from rlhf_losses.feedback.base import (
     Row,
     optional_per_item,
     per_item,
-    read_list,
-    read_number,
-    read_numbers,
     require_in_range,
     require_same_length,
     score_index,
 )
 from rlhf_losses.feedback.pairs import Pairs
+from rlhf_losses.feedback.row_values import read_list, read_number, read_numbers, read_optional_list
 from rlhf_losses.shapes import PairIndex, PerPair
 
 _MAX_VOTES = 1e9
@@ -73,7 +71,7 @@ class Votes(Feedback):
     @classmethod
     def from_row(cls, row: Row) -> Self:
         votes = read_numbers(row, "votes")
-        completions = row.get("completions", votes)
+        completions = votes if (given := read_optional_list(row, "completions")) is None else given
         if len(votes) != 2 or len(completions) != 2:
             raise InvalidFeedbackError(
                 f"Votes received {len(votes)} counts for {len(completions)} completions, but a vote is between two "

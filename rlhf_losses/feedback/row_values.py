@@ -1,0 +1,180 @@
+"""Values in the columns of a row: lists, numbers, tokens and ratings by name, or an error that names the column."""
+
+from array import array
+from collections.abc import Iterable, Mapping, Set
+from decimal import Decimal
+from numbers import Real
+from typing import Any
+
+from rlhf_losses.errors import InvalidFeedbackError
+
+Row = Mapping[str, Any]
+
+
+def read_list(row: Row, column: str) -> list[Any]:
+    """Return a list column; a text, whose characters would be the entries, is not a list.
+
+    Raises:
+        InvalidFeedbackError: the value is not a list.
+
+    Examples:
+        >>> read_list({"completions": ("a", "b")}, "completions")
+        ['a', 'b']
+    """
+    return _require_list(row[column], f"Column '{column}'", "texts")
+
+
+def read_optional_list(row: Row, column: str) -> list[Any] | None:
+    """Return a list column, or None if the row has none.
+
+    Raises:
+        InvalidFeedbackError: the value is not a list.
+    """
+    return None if row.get(column) is None else read_list(row, column)
+
+
+def read_lists(row: Row, column: str) -> list[list[Any]]:
+    """Return a column of lists of lists.
+
+    Raises:
+        InvalidFeedbackError: the value or one of its entries is not a list.
+    """
+    entries = read_list(row, column)
+    return [_require_list(entry, f"Entry {index} of column '{column}'", "texts") for index, entry in enumerate(entries)]
+
+
+def read_numbers(row: Row, column: str) -> list[float]:
+    """Return the numbers of a list column; missing entries become NaN, which `check` refuses.
+
+    Raises:
+        InvalidFeedbackError: the value is not a list, or one of its entries is not a number.
+    """
+    values = _require_list(row[column], f"Column '{column}'", "numbers, like [1.0, 2.0]")
+    return [_to_float(value, column) for value in values]
+
+
+def read_number(row: Row, column: str) -> float:
+    """Return the number of a column; a missing value becomes NaN, which `check` refuses.
+
+    Raises:
+        InvalidFeedbackError: the value is not a number.
+
+    Examples:
+        >>> read_number({"rating": "4.5"}, "rating")
+        4.5
+    """
+    return _to_float(row[column], column)
+
+
+def read_tokens(row: Row, column: str) -> list[int]:
+    """Return the token ids of a text.
+
+    Raises:
+        InvalidFeedbackError: there are no tokens, or an entry is not an integer of at least 0.
+    """
+    ids = _require_list(row[column], f"Column '{column}'", "token ids")
+    if not ids:
+        raise InvalidFeedbackError(
+            f"Column '{column}' is {row[column]}, a text without tokens, but a score is computed at the last token "
+            "of a text. Drop the row, or end texts with EOS before tokenization."
+        )
+    if not _are_tokens(ids):
+        position, wrong = next((i, one) for i, one in enumerate(ids) if not _are_tokens([one]))
+        raise InvalidFeedbackError(
+            f"Entry {position} of column '{column}' is {wrong!r:.80}, which is not a token id: those are integers of "
+            "at least 0. Correct the tokens, or drop the row."
+        )
+    return ids
+
+
+def read_named_numbers(row: Row, column: str) -> list[dict[str, float]]:
+    """Return the numbers by name of each answer; a column of one answer contains one mapping.
+
+    Raises:
+        InvalidFeedbackError: the value is neither a mapping nor a list of mappings, a name is not a text, or a value is
+            not a number.
+    """
+    value = row[column]
+    entries = [value] if isinstance(value, Mapping | str) else _as_list(value)
+    return [_named_numbers(entry, column) for entry in ([value] if entries is None else entries)]
+
+
+def lone_surrogate(text: str) -> str | None:
+    """Return the first half of a character that consists of two, as after cutting JSON, or None for valid Unicode.
+
+    Examples:
+        >>> ascii(lone_surrogate("a" + chr(0xD800))), lone_surrogate("né")
+        ("'\\\\ud800'", None)
+    """
+    if text.isascii():
+        return None
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return text[error.start]
+    return None
+
+
+def _named_numbers(value: Any, column: str) -> dict[str, float]:
+    if not isinstance(value, Mapping):
+        raise InvalidFeedbackError(
+            f"Column '{column}' contains {value!r:.80}, which has no attribute names. Write a number for each name, "
+            'like {"helpfulness": 4, "verbosity": 2}, or null for a missing one.'
+        )
+    wrong = next((name for name in value if not isinstance(name, str) or lone_surrogate(name)), None)
+    if wrong is not None:
+        raise InvalidFeedbackError(
+            f"Column '{column}' has the attribute name {wrong!a:.80}, which is not a text in valid Unicode. Rename it."
+        )
+    return {name: _to_float(number, column) for name, number in value.items()}
+
+
+def _are_tokens(ids: list[Any]) -> bool:
+    try:
+        array("q", ids)  # refuses what is no integer of 64 bits, and is fast
+    except (TypeError, OverflowError):
+        return False
+    return not isinstance(ids[0], bool) and min(ids) >= 0
+
+
+def _as_list(value: Any) -> list[Any] | None:
+    """Return the entries of a list, a tuple or an array, and None for other values."""
+    if isinstance(value, list):
+        return value
+    if hasattr(value, "ndim") and hasattr(value, "tolist"):  # an array of numpy or torch
+        return value.tolist() if value.ndim else None
+    if isinstance(value, str | bytes | bytearray | Mapping | Set) or not isinstance(value, Iterable):
+        return None
+    return list(value)
+
+
+def _require_list(value: Any, place: str, content: str) -> list[Any]:
+    entries = _as_list(value)
+    if entries is None:
+        raise InvalidFeedbackError(
+            f"{place} is {value!r:.80}, which is not a list. Write a list of {content}, or drop the row."
+        )
+    return entries
+
+
+def _to_float(value: Any, column: str) -> float:
+    if value is None:
+        return float("nan")
+    try:
+        if isinstance(value, Real | Decimal | str) or getattr(value, "ndim", None) == 0:
+            return float(value)
+    except (TypeError, ValueError):
+        pass
+    except OverflowError:
+        raise InvalidFeedbackError(
+            f"Column '{column}' contains {_shortened(value)}, which is larger than any number that a loss can use. "
+            "Correct the number, or drop the row."
+        ) from None
+    raise InvalidFeedbackError(
+        f"Column '{column}' contains {value!r:.80}, which is not a number. Write a number, or drop the row."
+    )
+
+
+def _shortened(value: Any) -> str:
+    """Return a description of a number; Python writes no integer of more than 4,300 digits."""
+    return f"an integer of {value.bit_length()} bits" if isinstance(value, int) else f"{value!r:.80}"
