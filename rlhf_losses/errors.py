@@ -20,7 +20,9 @@ why it cannot be used, and how to continue.
 """
 
 import difflib
+import reprlib
 from collections.abc import Iterable
+from typing import Any
 
 
 class RlhfLossesError(Exception):
@@ -93,3 +95,38 @@ def did_you_mean(name: str, known: Iterable[str], similarity: float = 0.5) -> st
     """
     nearest = difflib.get_close_matches(str(name), list(known), n=1, cutoff=similarity)
     return f" Did you mean '{nearest[0]}'?" if nearest else ""
+
+
+def shown(value: Any) -> str:
+    """Return a value as a message shows it: its representation, shortened to 80 characters.
+
+    Long and deep values are not written in full before they are shortened.
+
+    Args:
+        value: any value.
+
+    Examples:
+        >>> shown([1, 2]), shown(10**5000)
+        ('[1, 2]', 'a value of the type int')
+    """
+    writer = reprlib.Repr()
+    writer.maxlevel, writer.maxlist, writer.maxdict, writer.maxtuple = 4, 12, 8, 12
+    writer.maxstring, writer.maxother = 76, 80
+    try:
+        return writer.repr(value)[:80]
+    except Exception:  # an object of another library, or an integer with more digits than Python writes
+        return f"a value of the type {type(value).__name__}"
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error of another library, without the full stop; its class if there is no text.
+
+    Args:
+        error: the error.
+
+    Examples:
+        >>> first_line(ValueError("No model.\\nSee the docs.")), first_line(KeyError("r"))
+        ('No model', "KeyError: 'r'")
+    """
+    line = (str(error).strip().splitlines() or [""])[0].rstrip(".: ")[:300]
+    return line if " " in line else f"{type(error).__name__}: {line}".rstrip(": ")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError, plugin_files
 from rlhf_losses.cli.early_checks import check_names
 from rlhf_losses.cli.logging_setup import DEBUG, quiet
-from rlhf_losses.errors import RlhfLossesError, did_you_mean
+from rlhf_losses.errors import RlhfLossesError, did_you_mean, shown
 from rlhf_losses.optional_packages import require_packages
 from rlhf_losses.setting_names import command_flags
 
@@ -42,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 for success, 2 for an error in the input, 130 after Ctrl-C.
     """
     try:
-        return run(list(sys.argv[1:] if argv is None else argv))
+        with explained():
+            return run(list(sys.argv[1:] if argv is None else argv))
     except RlhfLossesError as error:
         if os.environ.get(DEBUG):
             raise
@@ -55,6 +56,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The process at the other end of the pipe has exited. The interpreter flushes stdout once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """Convert errors of the file system, such as a name that is too long or a folder that cannot be read."""
+    try:
+        yield
+    except (RlhfLossesError, BrokenPipeError):
+        raise
+    except OSError as error:
+        if error.strerror is None:
+            raise
+        place = f" '{shown(str(error.filename))[1:-1]}'" if error.filename else ""
+        raise CommandLineError(
+            f"The file system refuses{place}: {error.strerror}. Choose another name or place, or correct its "
+            f"permissions; {DEBUG}=1 shows the traceback."
+        ) from error
 
 
 def run(argv: list[str]) -> int:

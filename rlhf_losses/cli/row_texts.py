@@ -145,10 +145,10 @@ def _of_row(columns: Sequence[str], row: Mapping[str, Any]) -> list[str]:
 
 
 def _steps(row: Mapping[str, Any], location: Location, steps: Any, metadata: RewardModelMetadata) -> Iterator[RowText]:
-    if not steps:
+    parts = tuple(read_list({location.column: [] if steps is None else steps}, location.column))
+    if not parts:
         yield RowText([location], None)
         return
-    parts = tuple(read_list({location.column: steps}, location.column))
     if metadata.segmentation is None:
         is_complete = all(part is not None for part in parts)
         joined = ("".join(join_segments([str(part) for part in parts], metadata.separator)),)

@@ -8,7 +8,7 @@ import torch
 
 from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError
 from rlhf_losses.cli.training_runs import require_model
-from rlhf_losses.errors import RlhfLossesError
+from rlhf_losses.errors import RlhfLossesError, first_line
 from rlhf_losses.files.columns import parse_columns
 from rlhf_losses.files.splits import load_rows
 from rlhf_losses.hooks import transform_registry
@@ -120,5 +120,6 @@ def load_scorer(name: str, flag: str = "--model", **options: Any) -> Scorer:
     except RlhfLossesError:
         raise
     except (ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".")
-        raise CommandLineError(f"'{name}' cannot be loaded as a reward model: {reason}. Check {flag}.") from error
+        raise CommandLineError(
+            f"'{name}' cannot be loaded as a reward model: {first_line(error)}. Check {flag}."
+        ) from error

@@ -16,7 +16,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from rlhf_losses.cli.argument_parser import CommandLineError
 from rlhf_losses.cli.logging_setup import DEBUG
 from rlhf_losses.cli.model_paths import nearest_folder, require_model_path
-from rlhf_losses.errors import OutputExistsError, RlhfLossesError
+from rlhf_losses.errors import OutputExistsError, RlhfLossesError, first_line
 from rlhf_losses.setting_names import has_flag, setting
 
 RESUME = "--resume_from_checkpoint"
@@ -38,8 +38,8 @@ def require_model(name: str, flag: str, **options: Any) -> None:
         if not (path / "adapter_config.json").is_file():
             AutoConfig.from_pretrained(name, **options)
         AutoTokenizer.from_pretrained(name, **options)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".: ")
+    except Exception as error:  # a damaged file fails anywhere in transformers
+        reason = first_line(error)
         problem = "cannot be loaded" if path.is_dir() else "is neither a local folder nor a model on the Hub"
         raise CommandLineError(
             f"'{name}' {problem}: {reason}.{nearest_folder(path)} Check the name after {flag}."
@@ -75,7 +75,11 @@ def checkpoint_to_resume(output_dir: str, resume: str | bool | None) -> str | No
 
 
 def require_writable(folder: Path) -> None:
-    """Raise `CommandLineError` unless a folder exists or can be created, and can be written."""
+    """Raise `CommandLineError` unless a folder has a name, exists or can be created, and can be written."""
+    if not str(folder).strip() or folder.absolute() == Path(folder.absolute().anchor):
+        raise CommandLineError(
+            f"--output_dir is '{folder}', which is no folder for a run. Give a folder: --output_dir runs/reward-model."
+        )
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         reason = "is a file" if existing.is_file() else "is not writable"
@@ -104,9 +108,8 @@ def starting() -> Iterator[None]:
     except RlhfLossesError:
         raise
     except ValueError as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".")
         raise CommandLineError(
-            f"The run cannot start: {reason}. Change the argument; {DEBUG}=1 shows the traceback."
+            f"The run cannot start: {first_line(error)}. Change the argument; {DEBUG}=1 shows the traceback."
         ) from error
 
 

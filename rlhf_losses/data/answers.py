@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 from rlhf_losses.argument_checks import describe_type
-from rlhf_losses.data.chat_messages import clean_content
+from rlhf_losses.data.chat_messages import clean_content, require_unicode
 from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS, template_arguments
-from rlhf_losses.errors import InvalidArgumentError, InvalidFeedbackError
+from rlhf_losses.errors import InvalidArgumentError, InvalidFeedbackError, shown
 from rlhf_losses.feedback import Answer, Feedback
 from rlhf_losses.feedback.base import Messages, Row
 
@@ -69,9 +69,20 @@ def complete_answers(answers: Sequence[Answer], row: Row) -> list[Answer]:
     Raises:
         InvalidFeedbackError: an answer is null, a message has no text, or an argument of the template is invalid.
     """
-    template, system = template_arguments(row), str(row.get("system") or "") or None
+    template, system = template_arguments(row), _system(row)
     shared = split_shared_prompt([clean_answer(answer) for answer in answers])
     return [replace(answer, template=template, system=system) for answer in shared]
+
+
+def _system(row: Row) -> str | None:
+    system = row.get("system")
+    if system is not None and not isinstance(system, str):
+        raise InvalidFeedbackError(
+            f"Column 'system' is {shown(system)} of the type {type(system).__name__}, but it must be a text. Write a "
+            "text, or null for none."
+        )
+    require_unicode(system, "Column 'system'")
+    return system or None
 
 
 def clean_answer(answer: Answer) -> Answer:
@@ -86,7 +97,7 @@ def clean_answer(answer: Answer) -> Answer:
     parts = []
     for index, part in enumerate(answer.parts):
         name = f"Step {index}" if len(answer.parts) > 1 else "An answer"
-        if part is None or part == []:
+        if part is None or (isinstance(part, list) and not part):
             found = "null" if part is None else "a list without messages"
             raise InvalidFeedbackError(
                 f"{name} of the row is {found}, so there is no text to score. Add the text, or drop the row."

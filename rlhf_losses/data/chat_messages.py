@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rlhf_losses.converters.messages import without_nulls
-from rlhf_losses.errors import InvalidFeedbackError
+from rlhf_losses.errors import InvalidFeedbackError, shown
 from rlhf_losses.feedback.base import Messages
 from rlhf_losses.feedback.row_values import lone_surrogate
 
@@ -57,10 +57,10 @@ def clean_content(value: Any, place: str) -> Any:
         return _clean_messages_at(value, place)
     if not isinstance(value, bool | int | float):
         raise InvalidFeedbackError(
-            f"{place} is {value!r:.80} of the type {type(value).__name__}, which is neither a text nor a list of "
+            f"{place} is {shown(value)} of the type {type(value).__name__}, which is neither a text nor a list of "
             "messages. Write a text, or a list of messages with a role and a content."
         )
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise InvalidFeedbackError(
             f"{place} is the number {value}, which stands for a missing text. Add the text, or drop the row."
         )
@@ -102,7 +102,9 @@ def content_text(content: str | Messages) -> str:
         >>> content_text([{"role": "assistant", "content": "4"}])
         '4'
     """
-    return content if isinstance(content, str) else "".join(str(message.get("content") or "") for message in content)
+    if not isinstance(content, list):  # JSON may hold an answer like 4
+        return str(content)
+    return "".join(str(message.get("content") or "") for message in content)
 
 
 def is_blank(content: str | Messages | None) -> bool:
@@ -119,11 +121,12 @@ def is_blank(content: str | Messages | None) -> bool:
 
 
 def _clean_messages_at(messages: list[Any], place: str) -> Messages:
+    """Return messages as `clean_messages` does; the place is in every error."""
     wrong = next((index for index, one in enumerate(messages) if not is_message(one)), None)
     if wrong is not None:
         raise InvalidFeedbackError(
-            f"{place} is {messages!r:.80}, which is neither a text nor a list of messages: message {wrong} is "
-            f"{messages[wrong]!r:.80}, which has no role. Write a text, or messages as "
+            f"{place} is {shown(messages)}, which is neither a text nor a list of messages: message {wrong} is "
+            f"{shown(messages[wrong])}, which has no role. Write a text, or messages as "
             '{"role": "user", "content": "..."}; a dataset converter reads other formats.'
         )
     try:
@@ -140,7 +143,7 @@ def _clean_messages_at(messages: list[Any], place: str) -> Messages:
 def _clean_message(message: Any, index: int) -> dict[str, Any]:
     if not is_message(message):
         raise InvalidFeedbackError(
-            f"Message {index} is {message!r:.80}, which has no role. Write messages as "
+            f"Message {index} is {shown(message)}, which has no role. Write messages as "
             '{"role": "user", "content": "..."}, or choose a dataset converter.'
         )
     if message.keys() == PLAIN and isinstance(message["content"], str):
@@ -204,8 +207,8 @@ def _text_of(content: Any, index: int) -> str:
     if isinstance(content, list):
         return "".join(_texts_of(content, index))
     raise InvalidFeedbackError(
-        f"Message {index} has the content {content!r:.80}, which is neither a text nor a list of text parts. Write the "
-        "content as a string."
+        f"Message {index} has the content {shown(content)}, which is neither a text nor a list of text parts. "
+        "Write the content as a string."
     )
 
 

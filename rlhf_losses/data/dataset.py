@@ -18,6 +18,7 @@ from rlhf_losses.data.chat_messages import is_blank
 from rlhf_losses.data.row_schema import require_valid_row
 from rlhf_losses.data.rows import (
     FEEDBACK_TYPE_BY_NAME,
+    PREPARED_COLUMNS,
     EncodedRow,
     FeedbackTypes,
     RowEncoder,
@@ -214,6 +215,7 @@ def prepare(
             raises it for an invalid row.
     """
     max_length = limit.tokens if limit.overlong == "truncate_prompt" else None
+    dataset = _without_prepared_columns(dataset)
     if isinstance(dataset, IterableDataset):
         stream = _Stream(encoder, limit, max_length, name, loss)
         return dataset.map(stream.encode, with_indices=True).filter(stream.is_usable, with_indices=True)
@@ -237,6 +239,12 @@ def prepare(
     return encoded if len(kept) == len(encoded) else encoded.select(kept)
 
 
+def _without_prepared_columns(dataset: AnyDataset) -> AnyDataset:
+    """Return a dataset without columns of the user that have the names of the columns of `EncodedRow`."""
+    taken = [name for name in column_names(dataset) if name in PREPARED_COLUMNS]
+    return dataset.remove_columns(taken) if taken else dataset
+
+
 def add_prompt_weights(dataset: AnyDataset) -> AnyDataset:
     """Add the column `prompt_weight`, 1 / number of rows with the same prompt.
 
@@ -253,8 +261,7 @@ def add_prompt_weights(dataset: AnyDataset) -> AnyDataset:
         )
     keys = [_prompt_key(row) for row in dataset]
     counts = Counter(keys)
-    others = [name for name in dataset.column_names if name != "prompt_weight"]  # it may be a column of the user
-    return dataset.select_columns(others).add_column("prompt_weight", [1.0 / counts[key] for key in keys])
+    return dataset.add_column("prompt_weight", [1.0 / counts[key] for key in keys])
 
 
 @dataclass(frozen=True)

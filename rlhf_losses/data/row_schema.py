@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from rlhf_losses.data.chat_messages import clean_content, require_unicode
 from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS, template_arguments
-from rlhf_losses.errors import InvalidFeedbackError
+from rlhf_losses.errors import InvalidFeedbackError, shown
 from rlhf_losses.feedback import Feedback
 from rlhf_losses.feedback.base import Row
 from rlhf_losses.feedback.row_values import (
@@ -88,7 +88,7 @@ def read_text(row: Row, column: str) -> None:
     value = row[column]
     if not isinstance(value, str):
         raise InvalidFeedbackError(
-            f"Column '{column}' is {value!r:.80} of the type {type(value).__name__}, but it must be a text. Write a "
+            f"Column '{column}' is {shown(value)} of the type {type(value).__name__}, but it must be a text. Write a "
             "text, or null for none."
         )
     require_unicode(value, f"Column '{column}'")

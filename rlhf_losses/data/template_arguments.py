@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, TemplateSyntaxError, meta
 
 from rlhf_losses.converters.messages import without_nulls
-from rlhf_losses.errors import InvalidFeedbackError
+from rlhf_losses.errors import InvalidFeedbackError, shown
 
 TEMPLATE_COLUMNS = ("tools", "documents", "system", "chat_template_kwargs")
 """Columns with arguments of the chat template; `tools` and `chat_template_kwargs` are those of TRL."""
@@ -19,6 +19,7 @@ RESERVED = (
     "continue_final_message",
     "conversation",
     "max_length",
+    "messages",
     "padding",
     "return_dict",
     "return_tensors",
@@ -44,8 +45,15 @@ def template_arguments(row: Mapping[str, Any]) -> dict[str, Any]:
         >>> template_arguments({"prompt": "Hi", "tools": '[{"name": "search"}]', "documents": None})
         {'tools': [{'name': 'search'}]}
     """
-    own = {name: _parse(name, row[name], list) for name in ("tools", "documents") if row.get(name) not in (None, "")}
-    arguments = _parse("chat_template_kwargs", row.get("chat_template_kwargs") or {}, dict)
+    own = {name: _parse(name, row[name], list) for name in ("tools", "documents") if not _is_missing(row.get(name))}
+    given = row.get("chat_template_kwargs")
+    arguments = {} if _is_missing(given) else _parse("chat_template_kwargs", given, dict)
+    unnamed = next((key for key in arguments if not isinstance(key, str)), None)
+    if unnamed is not None:
+        raise InvalidFeedbackError(
+            f"Column 'chat_template_kwargs' has the key {shown(unnamed)}, but arguments of the chat template have "
+            "texts as names. Correct the row."
+        )
     reserved = sorted(set(arguments) & set(RESERVED))
     if reserved:
         raise InvalidFeedbackError(
@@ -53,7 +61,7 @@ def template_arguments(row: Mapping[str, Any]) -> dict[str, Any]:
             "Remove it; other arguments are passed to the chat template."
         )
     # Some templates render an introduction also for an empty list of tools.
-    return {name: value for name, value in {**own, **arguments}.items() if value not in ([], None)}
+    return {name: value for name, value in {**own, **arguments}.items() if not _is_empty(value)}
 
 
 def with_template_arguments(
@@ -74,7 +82,8 @@ def with_template_arguments(
     completed = [{**row, **{name: row.get(name) or value for name, value in shared.items()}} for row in rows]
     if arguments:
         for row in completed:
-            own = _parse("chat_template_kwargs", row.get("chat_template_kwargs") or {}, dict)
+            given = row.get("chat_template_kwargs")
+            own = {} if _is_missing(given) else _parse("chat_template_kwargs", given, dict)
             row["chat_template_kwargs"] = {**arguments, **own}
     return completed
 
@@ -99,20 +108,33 @@ def has_variable(template: str, name: str) -> bool:
     return name in meta.find_undeclared_variables(parsed)
 
 
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, list) and not value)
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value)
+
+
 def _parse(name: str, value: Any, expected: type) -> Any:
     """Return a value of the expected type; a text is JSON."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidFeedbackError(
-                f"Column '{name}' is the text {value!r:.80}, which is not valid JSON: {error}. Write JSON, or a "
+                f"Column '{name}' is the text {shown(value)}, which is not valid JSON: {error}. Write JSON, or a "
                 f"{expected.__name__}."
             ) from None
     else:
-        value = without_nulls(value)
+        try:
+            value = without_nulls(value)
+        except RecursionError:
+            raise InvalidFeedbackError(
+                f"Column '{name}' has lists or objects in one another, deeper than Python can read. Correct the row."
+            ) from None
     if not isinstance(value, expected):
         raise InvalidFeedbackError(
-            f"Column '{name}' is {value!r:.80}, but the chat template needs a {expected.__name__}. Correct the row."
+            f"Column '{name}' is {shown(value)}, but the chat template needs a {expected.__name__}. Correct the row."
         )
     return value

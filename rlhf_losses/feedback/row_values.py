@@ -6,7 +6,7 @@ from decimal import Decimal
 from numbers import Real
 from typing import Any
 
-from rlhf_losses.errors import InvalidFeedbackError
+from rlhf_losses.errors import InvalidFeedbackError, shown
 
 Row = Mapping[str, Any]
 
@@ -75,13 +75,13 @@ def read_tokens(row: Row, column: str) -> list[int]:
     ids = _require_list(row[column], f"Column '{column}'", "token ids")
     if not ids:
         raise InvalidFeedbackError(
-            f"Column '{column}' is {row[column]}, a text without tokens, but a score is computed at the last token "
-            "of a text. Drop the row, or end texts with EOS before tokenization."
+            f"Column '{column}' is {shown(row[column])}, a text without tokens, but a score is computed at the last "
+            "token of a text. Drop the row, or end texts with EOS before tokenization."
         )
     if not _are_tokens(ids):
         position, wrong = next((i, one) for i, one in enumerate(ids) if not _are_tokens([one]))
         raise InvalidFeedbackError(
-            f"Entry {position} of column '{column}' is {wrong!r:.80}, which is not a token id: those are integers of "
+            f"Entry {position} of column '{column}' is {shown(wrong)}, which is not a token id: those are integers of "
             "at least 0. Correct the tokens, or drop the row."
         )
     return ids
@@ -95,7 +95,7 @@ def read_named_numbers(row: Row, column: str) -> list[dict[str, float]]:
             not a number.
     """
     value = row[column]
-    entries = [value] if isinstance(value, Mapping | str) else _as_list(value)
+    entries = [value] if isinstance(value, Mapping | str) else as_list(value)
     return [_named_numbers(entry, column) for entry in ([value] if entries is None else entries)]
 
 
@@ -118,7 +118,7 @@ def lone_surrogate(text: str) -> str | None:
 def _named_numbers(value: Any, column: str) -> dict[str, float]:
     if not isinstance(value, Mapping):
         raise InvalidFeedbackError(
-            f"Column '{column}' contains {value!r:.80}, which has no attribute names. Write a number for each name, "
+            f"Column '{column}' contains {shown(value)}, which has no attribute names. Write a number for each name, "
             'like {"helpfulness": 4, "verbosity": 2}, or null for a missing one.'
         )
     wrong = next((name for name in value if not isinstance(name, str) or lone_surrogate(name)), None)
@@ -137,8 +137,13 @@ def _are_tokens(ids: list[Any]) -> bool:
     return not isinstance(ids[0], bool) and min(ids) >= 0
 
 
-def _as_list(value: Any) -> list[Any] | None:
-    """Return the entries of a list, a tuple or an array, and None for other values."""
+def as_list(value: Any) -> list[Any] | None:
+    """Return the entries of a list, a tuple, an array or an iterator, and None for other values.
+
+    Examples:
+        >>> as_list((1, 2)), as_list("ab"), as_list({"a": 1})
+        ([1, 2], None, None)
+    """
     if isinstance(value, list):
         return value
     if hasattr(value, "ndim") and hasattr(value, "tolist"):  # an array of numpy or torch
@@ -149,10 +154,10 @@ def _as_list(value: Any) -> list[Any] | None:
 
 
 def _require_list(value: Any, place: str, content: str) -> list[Any]:
-    entries = _as_list(value)
+    entries = as_list(value)
     if entries is None:
         raise InvalidFeedbackError(
-            f"{place} is {value!r:.80}, which is not a list. Write a list of {content}, or drop the row."
+            f"{place} is {shown(value)}, which is not a list. Write a list of {content}, or drop the row."
         )
     return entries
 
@@ -167,14 +172,9 @@ def _to_float(value: Any, column: str) -> float:
         pass
     except OverflowError:
         raise InvalidFeedbackError(
-            f"Column '{column}' contains {_shortened(value)}, which is larger than any number that a loss can use. "
+            f"Column '{column}' contains {shown(value)}, which is larger than any number that a loss can use. "
             "Correct the number, or drop the row."
         ) from None
     raise InvalidFeedbackError(
-        f"Column '{column}' contains {value!r:.80}, which is not a number. Write a number, or drop the row."
+        f"Column '{column}' contains {shown(value)}, which is not a number. Write a number, or drop the row."
     )
-
-
-def _shortened(value: Any) -> str:
-    """Return a description of a number; Python writes no integer of more than 4,300 digits."""
-    return f"an integer of {value.bit_length()} bits" if isinstance(value, int) else f"{value!r:.80}"

@@ -8,7 +8,6 @@ does not average. An objective is a weighted sum of losses, which a trainer mini
 
 import functools
 import inspect
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from torch import Tensor
 from rlhf_losses.argument_checks import describe_type, require_instance
 from rlhf_losses.errors import InvalidArgumentError, InvalidFeedbackError, InvalidLossError, PluginError
 from rlhf_losses.feedback import Feedback, Steps
-from rlhf_losses.losses.options import Expression
+from rlhf_losses.losses.options import LARGEST, Expression
 from rlhf_losses.losses.properties import HOMOGENEOUS, PROPER, LossProperty
 from rlhf_losses.shapes import ItemIndex, PerItem, Scalar, Scores
 
@@ -84,13 +83,15 @@ class LossExpression(ABC):
     def __mul__(self, weight: float) -> "AnyLoss":
         if not isinstance(weight, int | float):
             return NotImplemented
-        summands = tuple(Summand(float(weight) * one.weight, one.expression) for one in _summands(self))
-        invalid = [one.weight for one in summands if not 0 <= one.weight < math.inf]
-        if invalid or isinstance(weight, bool):
+        weights = [weight] if isinstance(weight, bool) else [weight * one.weight for one in _summands(self)]
+        invalid = [one for one in weights if isinstance(one, bool) or not 0 <= one <= LARGEST]
+        if invalid:
             raise InvalidLossError(
-                f"A loss received the weight {[*invalid, weight][0]}, but weights are finite numbers of at least 0: a "
+                f"A loss received the weight {invalid[0]}, but weights are finite numbers of at least 0 and at most "
+                f"{LARGEST:g}: a "
                 "negative weight rewards errors. Write for example 0.01 * centering."
             )
+        summands = tuple(Summand(float(weight) * one.weight, one.expression) for one in _summands(self))
         return summands[0].expression if len(summands) == 1 and summands[0].weight == 1 else WeightedSum(summands)
 
     __rmul__ = __mul__

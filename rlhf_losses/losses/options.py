@@ -6,11 +6,14 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
-from rlhf_losses.errors import InvalidLossError, PluginError
+from rlhf_losses.errors import InvalidLossError, PluginError, shown
 from rlhf_losses.setting_types import plain_number
 
 SMALLEST = 1e-6
 """Smallest value of an option that scores are divided by; a smaller one would make large scores overflow."""
+
+LARGEST = 1e9
+"""Largest absolute value of a number; with a larger one, large scores would overflow."""
 
 LEARNED = "learned"
 """Value of an option that is a trainable parameter instead of a number; see `Loss.loss_parameters`."""
@@ -45,7 +48,7 @@ class Interval(Domain):
     exclude_high: bool = False
 
     def accepts(self, value: Any) -> bool:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not -math.inf < value < math.inf:
             return False
         return (value > self.low if self.exclude_low else value >= self.low) and (
             value < self.high if self.exclude_high else value <= self.high
@@ -65,18 +68,23 @@ class Integer(Domain):
     Attributes:
         low: smallest integer.
         or_none: also accept None, which means all.
+        high: largest integer, or None for no limit.
     """
 
     low: int
     or_none: bool = False
+    high: int | None = None
 
     def accepts(self, value: Any) -> bool:
         if value is None:
             return self.or_none
-        return isinstance(value, int) and not isinstance(value, bool) and value >= self.low
+        if not isinstance(value, int) or isinstance(value, bool):
+            return False
+        return value >= self.low and (self.high is None or value <= self.high)
 
     def __str__(self) -> str:
-        return f"an integer of at least {self.low}{', or None for all' if self.or_none else ''}"
+        high = "" if self.high is None else f" and at most {self.high}"
+        return f"an integer of at least {self.low}{high}{', or None for all' if self.or_none else ''}"
 
 
 @dataclass(frozen=True)
@@ -114,7 +122,7 @@ class NamedWeights(Domain):
             weights = {name.strip(): float(weight) for name, weight in parts}
         except (AttributeError, ValueError):
             return False
-        valid = all(weights) and all(map(math.isfinite, weights.values())) and any(weights.values())
+        valid = all(weights) and all(abs(weight) <= LARGEST for weight in weights.values()) and any(weights.values())
         return valid and len(weights) == len(parts)
 
     def __str__(self) -> str:
@@ -141,9 +149,9 @@ def learnable_number(low: float) -> Any:
     return option(LEARNED, LearnableNumber(low))
 
 
-def integer(default: int | None, low: int) -> Any:
-    """Declare an option that is an integer of at least `low`; with the default None, None means all."""
-    return option(default, Integer(low, or_none=default is None))
+def integer(default: int | None, low: int, high: int | None = None) -> Any:
+    """Declare an option that is an integer from `low` to `high`; with the default None, None means all."""
+    return option(default, Integer(low, default is None, high))
 
 
 def choice(default: str, *others: str) -> Any:
@@ -194,6 +202,10 @@ def format_option(value: Any) -> str:
     return str(value) if isinstance(value, Expression) else repr(value)
 
 
+def _shown_option(value: Any) -> str:
+    return format_option(value) if isinstance(value, Expression | float) else shown(value)
+
+
 def require_options(expression: Expression) -> None:
     """Raise `InvalidLossError` if an option is outside its domain; numbers of numpy become numbers of Python."""
     for f in fields(expression):
@@ -202,8 +214,13 @@ def require_options(expression: Expression) -> None:
         if domain is not None and not domain.accepts(value):
             name = expression.name()
             raise InvalidLossError(
-                f"{name} received {f.name}={format_option(value)}, but this option must be {domain}. "
+                f"{name} received {f.name}={_shown_option(value)}, but this option must be {domain}. "
                 f"Write for example {name}({f.name}={format_option(f.default)})."
+            )
+        if isinstance(value, int | float) and abs(value) > LARGEST:
+            raise InvalidLossError(
+                f"{expression.name()} received {f.name}={shown(value)}, but losses with a number above {LARGEST:g} "
+                "overflow. Use a smaller number."
             )
 
 

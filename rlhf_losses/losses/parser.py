@@ -15,6 +15,7 @@ from rlhf_losses.losses.options import Expression
 
 _MAX_LENGTH = 2_000
 _SYNTAX_ERRORS = (SyntaxError, RecursionError, MemoryError, OverflowError)
+"""Errors of expressions that are not valid, too deep, or have numbers that are too large."""
 
 E = TypeVar("E", bound=Expression)
 LossClasses = Mapping[str, "type[Loss[Any]] | type[NamedObjective]"]
@@ -37,13 +38,8 @@ def parse(text: str, losses: LossClasses) -> AnyLoss:
         >>> print(parse("2 * (bradley_terry + 0.5*centering)", {"bradley_terry": BradleyTerry, "centering": Centering}))
         2 * bradley_terry + centering
     """
-    _require_text(text)
-    if len(text) > _MAX_LENGTH:
-        raise InvalidLossError(
-            f"The string form of the loss has {len(text)} characters, but the limit is {_MAX_LENGTH}. Shorten it."
-        )
     try:
-        return _loss(ast.parse(text.strip(), mode="eval").body, losses)
+        return _loss(syntax_tree(text, InvalidLossError), losses)
     except _SYNTAX_ERRORS:
         raise InvalidLossError(
             f"'{text}' is not a valid loss. Write a sum of losses with numbers as weights and keyword options, for "
@@ -67,20 +63,41 @@ def parse_call(text: str, classes: Mapping[str, type[E]]) -> E:
         >>> parse_call("hinge(margin=2.0)", {"hinge": Hinge}).margin
         2.0
     """
-    _require_text(text)
     try:
-        found: E = _call(ast.parse(text.strip(), mode="eval").body, classes)
+        found: E = _call(syntax_tree(text, InvalidLossError), classes)
         return found
     except _SYNTAX_ERRORS:
         raise InvalidLossError(
-            f"'{text[:_MAX_LENGTH]}' is not a name with options. Write a name and keyword options in parentheses, for "
+            f"'{text}' is not a name with options. Write a name and keyword options in parentheses, for "
             f"example '{next(iter(classes), 'hinge')}(...)'."
         ) from None
 
 
-def _require_text(text: Any) -> None:
+def syntax_tree(text: str, error: type[RlhfLossesError]) -> ast.expr:
+    """Return the expression in a string. Nothing is evaluated.
+
+    Args:
+        text: an expression in Python's syntax.
+        error: error for a string that is too long or not valid Unicode.
+
+    Raises:
+        InvalidArgumentError: not a string.
+        SyntaxError: the string is not an expression.
+    """
     remedy = "Pass a string such as 'bradley_terry'; an object needs no parsing."
     require_instance(text, str, "text", "a string", remedy)
+    if len(text) > _MAX_LENGTH:
+        raise error(
+            f"The expression {text!r:.40}… has {len(text)} characters, but the limit is {_MAX_LENGTH}. Shorten it."
+        )
+    try:
+        return ast.parse(text.strip(), mode="eval").body
+    except UnicodeEncodeError:
+        raise error(
+            f"The expression {text!a:.200} contains bytes that are not valid UTF-8. Write it in UTF-8."
+        ) from None
+    except (ValueError, RecursionError, MemoryError) as problem:  # null bytes, and expressions that are too deep
+        raise SyntaxError(str(problem)) from None
 
 
 def _loss(node: ast.expr, losses: Classes) -> AnyLoss:
@@ -134,7 +151,7 @@ def _construct(found: type[Any], options: dict[str, Any]) -> Any:
 
 def _is_number(node: ast.expr) -> bool:
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        return _is_number(node.operand)
+        node = node.operand
     return isinstance(node, ast.Constant) and type(node.value) in (int, float)
 
 

@@ -10,7 +10,7 @@ from datasets import Dataset
 from torch import Tensor
 
 from rlhf_losses.data.answers import row_answers
-from rlhf_losses.data.dataset import Overlong, check_dataset, group_ratings, prepare
+from rlhf_losses.data.dataset import Overlong, check_dataset, column_names, group_ratings, prepare
 from rlhf_losses.data.rows import (
     FeedbackTypes,
     RowEncoder,
@@ -78,7 +78,7 @@ def evaluate(
     loss = None if loss is None else as_loss(loss)
     dataset = group_ratings(dataset, loss, "evaluation data") if loss else dataset
     check_dataset(dataset, loss or ScoreDecay(), "evaluation data")
-    feedback_types = feedback_types_in_columns(dataset.column_names)
+    feedback_types = feedback_types_in_columns(column_names(dataset))
     rows = select_rows(scorer, dataset, feedback_types, "evaluation data")
     texts = encode_rows(scorer, rows, feedback_types)
     scored = score_texts(scorer, texts, scorer.requires_features)

@@ -7,7 +7,7 @@ from pathlib import Path
 from datasets import Dataset
 
 from rlhf_losses.argument_checks import require_instance
-from rlhf_losses.data.dataset import Overlong, check_dataset, group_ratings
+from rlhf_losses.data.dataset import Overlong, check_dataset, column_names, group_ratings
 from rlhf_losses.data.rows import FeedbackTypes, rows_feedback
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
 from rlhf_losses.feedback import Feedback, Mixed, feedback_types_in_columns, find_source_type
@@ -108,7 +108,7 @@ def fit_estimate(
     require_dataset(dataset)
     dataset = group_ratings(without_media(dataset), estimate, "data")
     check_dataset(dataset, ScoreDecay(), "data")
-    feedback_types = (_source_type(estimate, dataset.column_names),)
+    feedback_types = (_source_type(estimate, column_names(dataset)),)
     rows = select_rows(limited, dataset, feedback_types, "data")
     tensors = dict(estimate.fit(_evidence(limited, rows, feedback_types, estimate)))
     fitted = FittedEstimate(estimate, tensors, record_canaries(scorer.model, scorer.tokenizer))

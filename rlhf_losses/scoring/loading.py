@@ -14,7 +14,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from rlhf_losses.errors import UnsupportedModelError
+from rlhf_losses.errors import RlhfLossesError, UnsupportedModelError, first_line
 from rlhf_losses.models.architectures import require_single_label, require_single_stack
 from rlhf_losses.models.embeddings import count_embeddings
 from rlhf_losses.models.finite import require_finite_weights
@@ -44,6 +44,7 @@ def load_reward_model(
     load = _load_adapter if Path(path, "adapter_config.json").is_file() else _load_model
     with _explain(path):
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
+        tokenizer("A text.")  # some settings of a tokenizer are only read here
         model = load(path, dtype=dtype, trust_remote_code=trust_remote_code, **options)
     require_single_label(model.config, str(path))
     require_finite_weights(model, f"'{path}' gives no scores")
@@ -52,20 +53,20 @@ def load_reward_model(
 
 @contextmanager
 def _explain(path: str | Path) -> Iterator[None]:
-    """Convert the errors of transformers about a model with code, and about a model that does not exist."""
+    """Convert the errors of libraries: about a model with code, and about files that are missing or damaged."""
     try:
         yield
-    except OSError as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".: ")
+    except RlhfLossesError:
+        raise
+    except Exception as error:  # a file that is not what it should be fails anywhere in transformers, PEFT and torch
+        if isinstance(error, ValueError) and "trust_remote_code" in str(error):
+            raise UnsupportedModelError(
+                f"'{path}' comes with Python code, which is not executed unless you trust it. Read the code, and then "
+                f"set {setting('trust_remote_code', python='trust_remote_code=True')}."
+            ) from error
         raise UnsupportedModelError(
-            f"'{path}' cannot be loaded as a reward model: {reason}. Check the folder or the Hub id."
-        ) from error
-    except ValueError as error:
-        if "trust_remote_code" not in str(error):
-            raise
-        raise UnsupportedModelError(
-            f"'{path}' comes with Python code, which is not executed unless you trust it. Read the code, and then set "
-            f"{setting('trust_remote_code', python='trust_remote_code=True')}."
+            f"'{path}' cannot be loaded as a reward model: {first_line(error)}. Check the folder or the Hub id, and "
+            "download or save its files again."
         ) from error
 
 

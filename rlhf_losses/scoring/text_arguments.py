@@ -5,6 +5,7 @@ from typing import Any
 
 from rlhf_losses.argument_checks import describe_type, require_instance
 from rlhf_losses.errors import InvalidArgumentError, InvalidFeedbackError
+from rlhf_losses.feedback.row_values import as_list
 
 
 def paired_texts(prompts: Any, completions: Any) -> tuple[list[Any], list[Any]]:
@@ -72,7 +73,12 @@ def _as_list(texts: Any, name: str) -> list[Any]:
             f"`{name}` {describe_type(texts)}, which is not a list: its keys would be scored, or in no fixed order. "
             f"Pass a list of texts, for example {name}=['A text.']."
         )
-    return list(texts)
+    entries = as_list(texts)
+    if entries is None:
+        raise InvalidArgumentError(
+            f"`{name}` {describe_type(texts)}, but it must be a list of texts. Pass for example {name}=['A text.']."
+        )
+    return entries
 
 
 def _require_text(text: Any, index: int, name: str) -> None:

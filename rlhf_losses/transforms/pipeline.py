@@ -8,7 +8,7 @@ from operator import or_
 from typing import TypeVar
 
 from rlhf_losses.errors import InvalidSettingError, UnknownNameError, did_you_mean
-from rlhf_losses.losses.parser import parse_call
+from rlhf_losses.losses.parser import parse_call, syntax_tree
 from rlhf_losses.shapes import Scores
 from rlhf_losses.transforms.base import Evidence, Fitted, Requirement, ScoredTexts, ScoreTransform
 
@@ -127,8 +127,8 @@ def parse_transforms(text: str, transforms: Mapping[str, type[ScoreTransform]]) 
         standardize | clip(limit=2.0)
     """
     try:
-        calls = _calls(ast.parse(text.strip(), mode="eval").body)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        calls = _calls(syntax_tree(text, InvalidSettingError))
+    except (SyntaxError, RecursionError):
         raise InvalidSettingError(
             f"'{text[:200]}' is not a pipeline of score transforms. Separate transforms by |, for example "
             "'standardize | clip(limit=5)'."

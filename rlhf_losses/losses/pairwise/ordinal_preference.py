@@ -47,7 +47,7 @@ class OrdinalPreference(Loss[Pairs]):
         tensor(0.6931)
     """
 
-    levels: int = integer(3, 1)
+    levels: int = integer(3, 1, high=1_000)
 
     properties = SHIFT_INVARIANT | NON_NEGATIVE | CONVEX | REVERSIBLE | PROPER
 

@@ -26,7 +26,7 @@ class OrdinalRating(Loss[Ratings]):
         Ratings $y$ that are integers from 1 to `levels`; one item per answer.
 
     Args:
-        levels: largest rating, at least 2.
+        levels: largest rating, from 2 to 1,000.
 
     References:
         McCullagh (1980), https://doi.org/10.1111/j.2517-6161.1980.tb01109.x
@@ -37,7 +37,7 @@ class OrdinalRating(Loss[Ratings]):
         tensor(0.3133)
     """
 
-    levels: int = integer(5, 2)
+    levels: int = integer(5, 2, high=1_000)
 
     properties = NON_NEGATIVE | CONVEX | PROPER
 
