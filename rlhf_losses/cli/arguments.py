@@ -14,7 +14,7 @@ from transformers.utils import is_bitsandbytes_available, is_torch_bf16_gpu_avai
 
 from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError, describe_missing, refuse_old_value
 from rlhf_losses.cli.training_help import UPSTREAM, ArgumentGroups, HelpAll, format_groups, type_name
-from rlhf_losses.errors import RlhfLossesError, did_you_mean
+from rlhf_losses.errors import RlhfLossesError, did_you_mean, shown
 
 CONFIG_FILE = " in the --config file"
 
@@ -172,6 +172,7 @@ class TrainingParser(ArgumentParser, trl.TrlParser):
         self.refuse_unknown(unknown)
         require_given(parsed, self.required)
         require_minimum(parsed)
+        require_mappings(parsed)
         return tuple(parsed)
 
     def set_defaults_with_config(self, **values: Any) -> list[str]:
@@ -246,6 +247,20 @@ def require_minimum(parsed: Iterable[Any]) -> None:
         value = next((getattr(one, name) for one in parsed if hasattr(one, name)), minimum)
         if value < minimum:
             raise CommandLineError(f"{name} is {value}, but it must be at least {minimum}. Change --{name}.")
+
+
+def require_mappings(parsed: Iterable[Any]) -> None:
+    """Raise `CommandLineError` for arguments of functions that are no mapping, because a text is not a JSON object.
+
+    Args:
+        parsed: the objects with the arguments.
+    """
+    for name, value in ((name, value) for one in parsed for name, value in vars(one).items()):
+        if name.endswith("_kwargs") and value is not None and not isinstance(value, Mapping):
+            raise CommandLineError(
+                f"--{name} is {shown(value)}, but it must be a JSON object, or a mapping in the --config file. "
+                f"""Write for example --{name} '{{"NAME": "VALUE"}}'."""
+            )
 
 
 def quantization_of(model: trl.ModelConfig) -> Any:

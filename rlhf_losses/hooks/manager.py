@@ -12,6 +12,7 @@ import pluggy
 
 from rlhf_losses.errors import PluginError, did_you_mean
 from rlhf_losses.hooks import builtins, specs
+from rlhf_losses.hooks.plugin_code import plugin_code
 from rlhf_losses.hooks.specs import PROJECT, RENAMED_HOOKS
 
 BLOCK = "RLHF_LOSSES_BLOCK"
@@ -83,8 +84,9 @@ def load_file(path: Path) -> ModuleType:
     Raises:
         PluginError: there is no such file, it is not Python, or its import fails.
     """
-    if not path.is_file():
-        raise PluginError(f"There is no plugin file '{path}'. Give the path of a file that ends in .py.")
+    if not os.path.isfile(path):  # unlike the method of a path, also for a name that no file system accepts
+        found = f"'{path}' is a folder" if os.path.isdir(path) else f"There is no plugin file '{path}'"
+        raise PluginError(f"{found}. Give the path of a file that ends in .py.")
     name = f"rlhf_losses_plugin_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -92,23 +94,20 @@ def load_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        raise PluginError(
-            f"The import of plugin file '{path}' fails: {type(error).__name__}: {error}. Fix the file."
-        ) from error
+        what = f"The import of plugin file '{path}'"
+        with plugin_code(what, f"{what} fails", "Fix the file."):
+            spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
     return module
 
 
 def _load(entry_point: importlib.metadata.EntryPoint) -> object:
-    try:
-        return entry_point.load()
-    except Exception as error:
-        raise PluginError(
-            f"The import of plugin '{entry_point.name}' ({entry_point.value}) fails: {type(error).__name__}: {error}. "
-            f"Fix it, uninstall it, or block it: {BLOCK}={entry_point.name}."
-        ) from error
+    what = f"The import of plugin '{entry_point.name}' ({entry_point.value})"
+    with plugin_code(what, f"{what} fails", f"Fix it, uninstall it, or block it: {BLOCK}={entry_point.name}."):
+        loaded: object = entry_point.load()
+    return loaded
 
 
 def _explain(manager: pluggy.PluginManager, plugin: object, name: str, error: pluggy.PluginValidationError) -> str:

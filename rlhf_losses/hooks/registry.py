@@ -23,6 +23,7 @@ from rlhf_losses.feedback import FEEDBACK_TYPES, IMPLICIT_TYPES, Feedback
 from rlhf_losses.feedback.base import Row
 from rlhf_losses.hooks.contracts import CONVERTERS, ESTIMATES, LOSSES, TRANSFORMS, Contract, LossClass
 from rlhf_losses.hooks.manager import BLOCK, BUILT_IN, build_manager
+from rlhf_losses.hooks.plugin_code import plugin_code
 from rlhf_losses.hooks.specs import PROJECT
 from rlhf_losses.losses.base import AnyLoss, Loss, Objective
 from rlhf_losses.losses.parser import parse, parse_call
@@ -394,16 +395,12 @@ def _provided(manager: pluggy.PluginManager, hook: str, name: str, plugin: objec
     """Return the classes that one plugin provides through a hook."""
     others = [other for other in manager.get_plugins() if other is not plugin]
     implements = any(caller.name == hook for caller in manager.get_hookcallers(plugin) or [])
-    try:
+    failure = f"Plugin '{name}' fails in {hook}"
+    with plugin_code(f"{hook} of plugin '{name}'", failure, f"Fix the plugin, or block it: {BLOCK}={name}."):
         results: list[Any] = manager.subset_hook_caller(hook, others)()
         if implements and not results:
             raise TypeError("it returns None instead of a list of classes")
         return [candidate for result in results for candidate in result]
-    except Exception as error:
-        raise PluginError(
-            f"Plugin '{name}' fails in {hook}: {type(error).__name__}: {error}. "
-            f"Fix the plugin, or block it: {BLOCK}={name}."
-        ) from error
 
 
 def _version(plugin: str) -> str:

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from rlhf_losses.data.tokenization import Encoded
-from rlhf_losses.errors import UnsupportedModelError
+from rlhf_losses.errors import UnsupportedModelError, first_line
 from rlhf_losses.hooks import estimate_registry
 from rlhf_losses.scoring.canaries import Canary, Text
 from rlhf_losses.scoring.metadata import EstimateMetadata
@@ -93,7 +94,13 @@ class Estimator:
             texts: texts from `Scorer.encode`.
         """
         scores, scored = self._score(texts)
-        estimates = self.estimate.predict(scored, self.tensors) * self.scale
+        try:
+            estimates = self.estimate.predict(scored, self.tensors) * self.scale
+        except (LookupError, RuntimeError) as error:
+            raise UnsupportedModelError(
+                f"The fitted values of the score estimate '{self.__name__}' cannot be used: {first_line(error)}. "
+                f"Fit it again: {fit_command(self.__name__)}"
+            ) from error
         return scores, estimates.tolist()
 
 
@@ -134,7 +141,14 @@ def find_estimate(
             f"The file '{file}' of the score estimate '{name}' is missing. Download all files of the folder, or fit "
             f"the estimate again: {fit_command(name)}"
         )
-    return FittedEstimate(estimate, load_file(file), saved[name].canaries)
+    try:
+        tensors = load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise UnsupportedModelError(
+            f"The file '{file}' of the score estimate '{name}' cannot be read: {first_line(error)}. Download it "
+            f"again, or fit the estimate again: {fit_command(name)}"
+        ) from error
+    return FittedEstimate(estimate, tensors, saved[name].canaries)
 
 
 def estimate_file(estimate: ScoreEstimate, folder: Path) -> Path:

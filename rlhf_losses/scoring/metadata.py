@@ -6,15 +6,18 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
+from rlhf_losses.data.chat_messages import clean_content
 from rlhf_losses.data.dataset import Overlong
-from rlhf_losses.errors import UnsupportedModelError, did_you_mean
+from rlhf_losses.data.segmentation import SEGMENTATIONS
+from rlhf_losses.errors import InvalidFeedbackError, InvalidLossError, UnsupportedModelError, did_you_mean, shown
 from rlhf_losses.feedback import Feedback
+from rlhf_losses.json_types import wrong_json_field
 from rlhf_losses.losses import Aggregated, AnyLoss
 from rlhf_losses.scoring.canaries import CANARY_TEXT, Canary, record_canaries
 from rlhf_losses.setting_names import setting
@@ -138,9 +141,11 @@ class RewardModelMetadata:
             content = upgrade(content, source)
             _require_known_keys(content, [*cls.__dataclass_fields__, "schema", "score_position"], source)
             values = {name: value for name, value in content.items() if name in cls.__dataclass_fields__}
-            values["canaries"] = [Canary(**canary) for canary in values.get("canaries", [])]
+            plain = {name: value for name, value in values.items() if name not in ("canaries", "estimates")}
+            _require_types(plain, cls, source)
+            values["canaries"] = _canaries(values.get("canaries", []), source)
             values["estimates"] = {
-                name: EstimateMetadata(**{**saved, "canaries": [Canary(**canary) for canary in saved["canaries"]]})
+                name: EstimateMetadata(**{**saved, "canaries": _canaries(saved["canaries"], source)})
                 for name, saved in values.get("estimates", {}).items()
             }
             metadata = cls(**values)
@@ -149,8 +154,22 @@ class RewardModelMetadata:
                 f"'{source}' is incomplete, or a value has the wrong type: {error}. Save the model again with "
                 "save_merged()."
             ) from error
+        metadata._require_known_values(source)
         _require_score_position(metadata, content.get("score_position"), source)
         return metadata
+
+    def _require_known_values(self, source: str) -> None:
+        """Raise `UnsupportedModelError` for a value that no version of this package writes."""
+        known = {"segmentation": (None, *SEGMENTATIONS), "overlong": (None, *get_args(Overlong))}
+        for name, choices in known.items():
+            if getattr(self, name) not in choices:
+                raise _wrong_value(name, getattr(self, name), source)
+        if self.max_length is not None and self.max_length < 1:
+            raise _wrong_value("max_length", self.max_length, source)
+        try:
+            _ = self.aggregation
+        except InvalidLossError as error:
+            raise UnsupportedModelError(f"'{source}' has another aggregation: {error}") from None
 
     def save(self, folder: str | Path) -> None:
         """Write `reward_model.json` into the folder of a model."""
@@ -171,7 +190,7 @@ class RewardModelMetadata:
             return None
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UnsupportedModelError(f"'{file}' is not valid JSON: {error}. Download the file again.") from error
         return cls.from_dict(content, str(file))
 
@@ -287,6 +306,33 @@ def _from_schema_1(content: Mapping[str, Any], source: str) -> dict[str, Any]:
         for name, saved in content.get("estimates", {}).items()
     }
     return upgraded
+
+
+def _canaries(values: Any, source: str) -> list[Canary]:
+    """Return recorded inputs after a check of their types."""
+    if not isinstance(values, list):
+        raise _wrong_value("canaries", values, source)
+    for value in values:
+        _require_types(value, Canary, source)
+        try:
+            clean_content(value["input"], "The input of a canary")
+        except InvalidFeedbackError as error:
+            raise UnsupportedModelError(f"'{source}' is damaged. {error}") from None
+    return [Canary(**value) for value in values]
+
+
+def _require_types(values: Mapping[str, Any], dataclass_type: type, source: str) -> None:
+    """Raise `UnsupportedModelError` for a value that has not the type of its field."""
+    wrong = wrong_json_field(values, dataclass_type)
+    if wrong is not None:
+        raise _wrong_value(wrong, values[wrong], source)
+
+
+def _wrong_value(name: str, value: Any, source: str) -> UnsupportedModelError:
+    return UnsupportedModelError(
+        f"'{source}' has {name} = {shown(value)}, which this package does not write, so scores could be wrong. "
+        "Download the file again, or save the model again with save_merged()."
+    )
 
 
 def _canary(text: str, score: float) -> dict[str, Any]:

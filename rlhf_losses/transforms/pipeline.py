@@ -1,13 +1,14 @@
 """Pipelines of score transforms, and their string form: `standardize | clip(limit=5)`."""
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
 from typing import TypeVar
 
-from rlhf_losses.errors import InvalidSettingError, UnknownNameError, did_you_mean
+from rlhf_losses.errors import InvalidSettingError, UnknownNameError, UnsupportedModelError, did_you_mean
 from rlhf_losses.losses.parser import parse_call, syntax_tree
 from rlhf_losses.shapes import Scores
 from rlhf_losses.transforms.base import Evidence, Fitted, Requirement, ScoredTexts, ScoreTransform
@@ -92,14 +93,18 @@ class FittedPipeline:
             texts: raw scores, with features and lengths if the pipeline requires them.
         """
         for transform, fitted in zip(self.pipeline.transforms, self.fitted, strict=True):
-            texts = replace(texts, scores=transform.apply(texts, fitted))
+            with _explained(transform):
+                scores = transform.apply(texts, fitted)
+            _require_finite(transform, scores[texts.scores.isfinite()])
+            texts = replace(texts, scores=scores)
         return texts.scores
 
     def affine(self) -> tuple[float, float] | None:
         """Return scale and shift if the pipeline is `scale * score + shift`, else None."""
         scale, shift = 1.0, 0.0
         for transform, fitted in zip(self.pipeline.transforms, self.fitted, strict=True):
-            step = transform.affine(fitted)
+            with _explained(transform):
+                step = transform.affine(fitted)
             if step is None:
                 return None
             scale, shift = step[0] * scale, step[0] * shift + step[1]
@@ -107,6 +112,27 @@ class FittedPipeline:
 
     def __str__(self) -> str:
         return str(self.pipeline)
+
+
+@contextmanager
+def _explained(transform: ScoreTransform) -> Iterator[None]:
+    """Convert errors about fitted values that are missing or damaged."""
+    try:
+        yield
+    except (LookupError, RuntimeError, ZeroDivisionError, ValueError) as error:
+        raise _damaged(transform, f"{type(error).__name__}: {error}") from error
+
+
+def _require_finite(transform: ScoreTransform, scores: Scores) -> None:
+    if not bool(scores.isfinite().all()):
+        raise _damaged(transform, "a score becomes NaN or infinite")
+
+
+def _damaged(transform: ScoreTransform, reason: str) -> UnsupportedModelError:
+    return UnsupportedModelError(
+        f"The fitted values of the score transform '{transform}' cannot be used: {reason}. Fit it again to reference "
+        "samples, or download the files of the model again."
+    )
 
 
 def parse_transforms(text: str, transforms: Mapping[str, type[ScoreTransform]]) -> TransformPipeline:
