@@ -33,11 +33,11 @@ HANG_SECONDS = 10
 SHARES = {
     "rows": 0.40,
     "scorer": 0.10,
-    "expressions": 0.36,
-    "arguments": 0.03,
-    "configs": 0.02,
+    "expressions": 0.40,
+    "arguments": 0.02,
+    "configs": 0.01,
     "data_files": 0.05,
-    "model_files": 0.04,
+    "model_files": 0.02,
 }
 """Share of each target in the inputs."""
 

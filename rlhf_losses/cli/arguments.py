@@ -1,10 +1,10 @@
 """Arguments of training commands: those of TRL's scripts and a few more, also in the `--config` file."""
 
 import argparse
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import trl
@@ -13,6 +13,7 @@ from transformers import AttentionInterface
 from transformers.utils import is_bitsandbytes_available, is_torch_bf16_gpu_available
 
 from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError, describe_missing, refuse_old_value
+from rlhf_losses.cli.config_file import read_config
 from rlhf_losses.cli.training_help import UPSTREAM, ArgumentGroups, HelpAll, format_groups, type_name
 from rlhf_losses.errors import RlhfLossesError, did_you_mean, shown
 
@@ -23,8 +24,16 @@ MINIMUM = {
     "per_device_eval_batch_size": 1,
     "gradient_accumulation_steps": 1,
     "learning_rate": 0,
+    "seed": 0,
+    "data_seed": 0,
 }
 """Smallest valid values of arguments that TRL and transformers check late or not at all."""
+
+MAXIMUM = {"seed": 2**32 - 1, "data_seed": 2**32 - 1}
+"""Largest valid values of such arguments."""
+
+CAN_BE_INFINITE = ("max_grad_norm",)
+"""Numbers for which infinity means no limit."""
 
 
 @dataclass
@@ -163,7 +172,7 @@ class TrainingParser(ArgumentParser, trl.TrlParser):
             *parsed, unknown = self.parse_args_and_config(argv, return_remaining_strings=True)
         except RlhfLossesError:
             raise
-        except (ValueError, TypeError, ImportError) as error:
+        except (ValueError, TypeError, ImportError, OverflowError) as error:
             self.error(str(error))
         except yaml.YAMLError as error:
             raise CommandLineError(
@@ -172,6 +181,7 @@ class TrainingParser(ArgumentParser, trl.TrlParser):
         self.refuse_unknown(unknown)
         require_given(parsed, self.required)
         require_minimum(parsed)
+        require_finite_numbers(parsed)
         require_mappings(parsed)
         return tuple(parsed)
 
@@ -245,8 +255,21 @@ def require_minimum(parsed: Iterable[Any]) -> None:
     """
     for name, minimum in MINIMUM.items():
         value = next((getattr(one, name) for one in parsed if hasattr(one, name)), minimum)
-        if value < minimum:
+        if value is not None and not value >= minimum:
             raise CommandLineError(f"{name} is {value}, but it must be at least {minimum}. Change --{name}.")
+        if value is not None and value > MAXIMUM.get(name, math.inf):
+            raise CommandLineError(f"{name} is {value}, but it must be at most {MAXIMUM[name]}. Change --{name}.")
+
+
+def require_finite_numbers(parsed: Iterable[Any]) -> None:
+    """Raise `CommandLineError` for a number that is NaN or infinite.
+
+    Args:
+        parsed: the objects with the arguments.
+    """
+    for name, value in ((name, value) for one in parsed for name, value in vars(one).items()):
+        if isinstance(value, float) and not math.isfinite(value) and name not in CAN_BE_INFINITE:
+            raise CommandLineError(f"{name} is {value}, but it must be a finite number. Change --{name}.")
 
 
 def require_mappings(parsed: Iterable[Any]) -> None:
@@ -318,8 +341,7 @@ def _separate_config(argv: Sequence[str]) -> list[str]:
         index = words.index("--config") + 1
         if index == len(words):
             raise CommandLineError("--config has no file. Give a YAML file: --config run.yaml.")
-        if not Path(words[index]).is_file():
-            raise CommandLineError(f"There is no file '{words[index]}'. Give a YAML file: --config run.yaml.")
+        read_config(words[index])
     return words
 
 

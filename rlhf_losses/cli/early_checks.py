@@ -1,11 +1,8 @@
 """Checks of the datasets and models of a command line before large packages are imported."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-import yaml
-
+from rlhf_losses.cli.config_file import read_config
 from rlhf_losses.cli.model_paths import require_model_path
 from rlhf_losses.files.locations import locate
 
@@ -22,7 +19,7 @@ def check_names(command: str, argv: Sequence[str]) -> None:
         argv: words after it.
 
     Raises:
-        CommandLineError: a path is not that of a model.
+        CommandLineError: a path is not that of a model, or the `--config` file is not valid.
         UnreadableDatasetError: a dataset does not exist, or has an unknown format.
         InvalidFeedbackError: a dataset is an empty file.
     """
@@ -44,17 +41,13 @@ def _flag_values(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
         else:
             pairs.append((flag, word))
     given = {flag for flag, _ in pairs}
-    for path in (value for flag, value in pairs if flag == "--config" and Path(value).is_file()):
+    for path in (value for flag, value in pairs if flag == "--config"):
         yield from ((flag, value) for flag, value in _config_values(path) if flag not in given)
     yield from pairs
 
 
 def _config_values(path: str) -> Iterator[tuple[str, str]]:
-    """Yield keys of a `--config` file as flags, with their values. An invalid file has no keys here."""
-    try:
-        content: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        return
-    for key, value in content.items() if isinstance(content, Mapping) else ():
+    """Yield keys of a `--config` file as flags, with their values."""
+    for key, value in read_config(path).items():
         values = value if isinstance(value, list) else [value]
         yield from ((f"--{key}", one) for one in values if isinstance(one, str))
