@@ -20,6 +20,12 @@ DEEP = "a"
 for _ in range(3_000):
     DEEP = [DEEP]
 
+
+def each(names, values):
+    """Return the same values for each name."""
+    return {name: values for name in names}
+
+
 VALID = {
     Pairs: {"prompt": "p", "chosen": "a", "rejected": "b", "margin": 1.0, "weight": 1, "preference": 0.5, "tie": 0.1},
     Rankings: {"prompt": "p", "completions": ["a", "b"], "ranks": [1, 2]},
@@ -36,13 +42,13 @@ LISTS = ("completions", "chosen_steps", "rejected_steps", "completion_steps")
 NUMBERS = ("margin", "weight", "preference", "tie", "rating", "label", "ties")
 
 WRONG = {
-    **dict.fromkeys(TEXTS, [[1, 2], [["a"]], b"a", datetime.date(2024, 1, 1), float("nan"), SURROGATE, {"a": 1}, DEEP]),
-    **dict.fromkeys(LISTS, [3, "ab", {"a": 1}, [None], [[1]], [b"a"], [float("nan")], [SURROGATE], DEEP]),
+    **each(TEXTS, [[1, 2], [["a"]], b"a", datetime.date(2024, 1, 1), float("nan"), SURROGATE, {"a": 1}, DEEP]),
+    **each(LISTS, [3, "ab", {"a": 1}, [None], [[1]], [b"a"], [float("nan")], [SURROGATE], DEEP]),
     "completion_steps": [1, [1], ["ab"], [["a"], [None]], [[["a"]]], [["a"], 3]],
-    **dict.fromkeys(NUMBERS, ["x", b"5", [1.0], {"a": 1}, datetime.date(2024, 1, 1), 10**400, 1j]),
-    **dict.fromkeys(("ranks", "ratings", "labels", "votes"), [1, "12", ["x"], [[1]], [b"5"], [10**400], {"a": 1}]),
+    **each(NUMBERS, ["x", b"5", [1.0], {"a": 1}, datetime.date(2024, 1, 1), 10**400, 1j]),
+    **each(("ranks", "ratings", "labels", "votes"), [1, "12", ["x"], [[1]], [b"5"], [10**400], {"a": 1}]),
     "attributes": ["x", 3, [3], {"a": "x"}, {1: 2}, {SURROGATE: 1}],
-    **dict.fromkeys(("chosen_ids", "rejected_ids"), [[], [-1], [1.0], ["a"], [None], [float("nan")], [True], 3, "ab"]),
+    **each(("chosen_ids", "rejected_ids"), [[], [-1], [1.0], ["a"], [None], [float("nan")], [True], 3, "ab"]),
     "system": [3, ["a"], {"a": 1}, SURROGATE],
     "tools": [3, {"a": 1}, "not JSON", "{", DEEP],
     "documents": [3, {"a": 1}, "not JSON", "[" * 5_000],
@@ -96,10 +102,16 @@ def test_arrays_and_tuples_are_lists(array):
 @pytest.mark.parametrize("stream", [False, True])
 def test_the_message_has_the_row_and_the_dataset(stream, character_tokenizer):
     rows = [{"prompt": "p", "chosen": "a", "rejected": "b"}, {"prompt": "p", "chosen": [1], "rejected": "b"}]
-    dataset = IterableDataset.from_generator(lambda: iter(rows)) if stream else Dataset.from_list(rows[1:])
-    with pytest.raises(InvalidFeedbackError, match=rf"^Row {int(stream)} of my data.*: Column 'chosen' is \[1\]"):
-        check_dataset(dataset, BradleyTerry(), "my data")
-        list(prepare(dataset, RowEncoder(character_tokenizer, (Pairs,)), LengthLimit(None, ""), "my data"))
+    encoder, limit = RowEncoder(character_tokenizer, (Pairs,)), LengthLimit(None, "")
+
+    def read():
+        if stream:
+            list(prepare(IterableDataset.from_generator(lambda: iter(rows)), encoder, limit, "my data"))
+        else:
+            check_dataset(Dataset.from_list(rows[1:]), BradleyTerry(), "my data")
+
+    with pytest.raises(InvalidFeedbackError, match=rf"^Row {int(stream)} of my data: Column 'chosen' is \[1\]"):
+        read()
 
 
 @pytest.mark.parametrize("value", ["a text", 3.5, [["a"]], None])

@@ -1,0 +1,46 @@
+"""The --config file: what is no mapping of arguments is refused with a message."""
+
+import pytest
+
+from rlhf_losses.cli.argument_parser import CommandLineError
+from rlhf_losses.cli.config_file import read_config
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"loss: \xff", "is not text in UTF-8"),
+        (b"\0\1\2", "not valid YAML"),
+        (b"", "contains None"),
+        (b"-", r"contains \[None\]"),
+        (b"- loss: hinge", "contains"),
+        (b"hinge", "contains 'hinge'"),
+        (b"1: 2", "the key 1"),
+        (b"? [a]\n: b", "not valid YAML"),
+        (b"loss: hinge\nseed: 1\nloss: bradley_terry", "key 'loss' occurs twice"),
+        (b"a: {b: 1, b: 2}", "key 'b' occurs twice"),
+        (b"loss: !!python/object/apply:os.system ['true']", "not valid YAML"),
+        (b"seed: 2024-99-99", "not valid YAML"),
+        (b"a: *unknown", "not valid YAML"),
+        (b"a: " + b"[" * 5_000, "not valid YAML"),
+        (b"a: 1\n---\nb: 2", "not valid YAML"),
+        (b"#" * 1_000_001, "too large"),
+    ],
+)
+def test_a_file_that_is_no_mapping_of_arguments_is_refused(tmp_path, content, problem):
+    file = tmp_path / "run.yaml"
+    file.write_bytes(content)
+    with pytest.raises(CommandLineError, match=problem):
+        read_config(str(file))
+
+
+def test_a_folder_and_a_missing_file_are_refused(tmp_path):
+    for path in (tmp_path, tmp_path / "nowhere.yaml"):
+        with pytest.raises(CommandLineError, match="There is no file"):
+            read_config(str(path))
+
+
+def test_anchors_and_merges_are_read(tmp_path):
+    file = tmp_path / "run.yaml"
+    file.write_text("base: &b {x: 1}\nother: {<<: *b, y: 2}\nseed: 3\n")
+    assert read_config(str(file)) == {"base": {"x": 1}, "other": {"x": 1, "y": 2}, "seed": 3}

@@ -1,0 +1,33 @@
+"""Command lines with odd values: one message and exit code 2, before a model is loaded."""
+
+import pytest
+
+TRAIN = ("train", "--model", "acme/nowhere", "--loss", "bradley_terry")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("--output_dir", ""), "--output_dir is missing"),
+        (("--output_dir", "   "), "is no folder for a run"),
+        (("--output_dir", "/"), "is no folder for a run"),
+        (("--output_dir", "n" * 300), "File name too long"),
+        (("--output_dir", "out", "--learning_rate", "nan"), "learning_rate is nan"),
+        (("--output_dir", "out", "--learning_rate", "inf"), "learning_rate is inf"),
+        (("--output_dir", "out", "--weight_decay", "nan"), "weight_decay is nan"),
+        (("--output_dir", "out", "--seed", "-1"), "seed is -1"),
+        (("--output_dir", "out", "--seed", str(2**40)), "seed is 1099511627776"),
+        (("--output_dir", "out", "--model_init_kwargs", "x"), "--model_init_kwargs is 'x'"),
+        (("--output_dir", "out", "--loss", "hinge(margin=\udcff)"), "not valid UTF-8"),
+        (("--output_dir", "out", "--loss", "ordinal_rating(levels=99999999999)"), "at most 1000"),
+        (("--output_dir", "out", "--loss", "(" * 900 + "hinge" + ")" * 900), "not a valid loss"),
+    ],
+)
+def test_an_odd_value_is_refused_with_one_message(cli, write_rows, tmp_path, monkeypatch, arguments, problem):
+    monkeypatch.chdir(tmp_path)
+    file = write_rows({"prompt": "a", "chosen": "b", "rejected": "c"})
+    result = cli(*TRAIN, "--dataset", file, *arguments)
+    assert result.code == 2
+    assert problem in result.err
+    assert "Traceback" not in result.err
+    assert not (tmp_path / "out").exists()
