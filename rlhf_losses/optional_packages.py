@@ -41,7 +41,12 @@ def require_reporting(report_to: str | Iterable[str] | None) -> None:
     """
     from transformers.integrations import get_available_reporting_integrations, get_reporting_integration_callbacks
 
-    names = [report_to] if isinstance(report_to, str) else list(report_to or [])
+    names = list(report_to) if isinstance(report_to, list | tuple) else [report_to or "none"]
+    if wrong := next((name for name in names if not isinstance(name, str)), None):
+        raise InvalidSettingError(
+            f"{setting('report_to', wrong)} is not the name of a tracker. Write a name, or "
+            f"{setting('report_to', 'none')}."
+        )
     if joined := next((name for name in names if "," in name), None):
         separate = joined.replace(",", " ").split()
         raise InvalidSettingError(

@@ -140,7 +140,7 @@ class Rows:
 
 def as_dataset(rows: list[fuzz_values.Row], table: bool) -> Dataset | IterableDataset:
     """Return rows as a table, or as a stream if Arrow cannot store them."""
-    if table:
+    if table and not any(is_deep(value) for row in rows for value in row.values()):
         try:
             return Dataset.from_list(rows)
         except (pyarrow.ArrowException, TypeError, ValueError, OverflowError, RecursionError):
@@ -148,6 +148,14 @@ def as_dataset(rows: list[fuzz_values.Row], table: bool) -> Dataset | IterableDa
     columns = list(dict.fromkeys(column for row in rows for column in row))
     complete = [{column: row.get(column) for column in columns} for row in rows]
     return Stream(complete)
+
+
+def is_deep(value: Any, depth: int = 0) -> bool:
+    """Return whether lists or mappings are in one another so often that Arrow takes minutes for them."""
+    if depth > 50:
+        return True
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return any(is_deep(one, depth + 1) for one in inside)
 
 
 class Stream(IterableDataset):

@@ -198,6 +198,8 @@ class TrainingParser(ArgumentParser, trl.TrlParser):
             if not flag.startswith(("--no_", "--no-")) and action.default is not argparse.SUPPRESS
         }
         self.refuse_unknown([f"--{name}" for name in values if name not in actions], source=CONFIG_FILE)
+        for name, value in values.items():
+            _require_number(name, value, actions[name])
         checked = {name: _checked_choice(name, value, actions[name].choices) for name, value in values.items()}
         unused: list[str] = super().set_defaults_with_config(
             **{actions[name].dest: value for name, value in checked.items()}
@@ -343,6 +345,16 @@ def _separate_config(argv: Sequence[str]) -> list[str]:
             raise CommandLineError("--config has no file. Give a YAML file: --config run.yaml.")
         read_config(words[index])
     return words
+
+
+def _require_number(name: str, value: Any, action: argparse.Action) -> None:
+    """Raise `CommandLineError` for a value that argparse would not convert: it converts texts only."""
+    if action.type not in (int, float) or value is None or isinstance(value, str):
+        return
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or (action.type is int and not float(value).is_integer()):
+        needed = "an integer" if action.type is int else "a number"
+        raise CommandLineError(f"The --config file has {name}: {shown(value)}, which is not {needed}. Write {needed}.")
 
 
 def _checked_choice(name: str, value: Any, choices: Iterable[Any] | None) -> Any:

@@ -78,13 +78,14 @@ def read_tokens(row: Row, column: str) -> list[int]:
             f"Column '{column}' is {shown(row[column])}, a text without tokens, but a score is computed at the last "
             "token of a text. Drop the row, or end texts with EOS before tokenization."
         )
-    if not _are_tokens(ids):
-        position, wrong = next((i, one) for i, one in enumerate(ids) if not _are_tokens([one]))
+    found = _integers(ids)
+    if found is None:
+        position, wrong = next((i, one) for i, one in enumerate(ids) if _integers([one]) is None)
         raise InvalidFeedbackError(
             f"Entry {position} of column '{column}' is {shown(wrong)}, which is not a token id: those are integers of "
             "at least 0. Correct the tokens, or drop the row."
         )
-    return ids
+    return found
 
 
 def read_named_numbers(row: Row, column: str) -> list[dict[str, float]]:
@@ -129,12 +130,13 @@ def _named_numbers(value: Any, column: str) -> dict[str, float]:
     return {name: _to_float(number, column) for name, number in value.items()}
 
 
-def _are_tokens(ids: list[Any]) -> bool:
+def _integers(values: list[Any]) -> list[int] | None:
+    """Return values that are integers from 0 to 2^63 − 1, also those of numpy, as integers of Python, or None."""
     try:
-        array("q", ids)  # refuses what is no integer of 64 bits, and is fast
+        integers = array("q", values).tolist()  # refuses what is no integer of 64 bits, and is fast
     except (TypeError, OverflowError):
-        return False
-    return not isinstance(ids[0], bool) and min(ids) >= 0
+        return None
+    return integers if not isinstance(values[0], bool) and min(integers) >= 0 else None
 
 
 def as_list(value: Any) -> list[Any] | None:

@@ -1,9 +1,11 @@
 """Where a dataset is: a file, a pattern, a folder or the Hub. The checks here need no large package."""
 
 import glob
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Literal
 from urllib.parse import urlsplit
@@ -27,6 +29,9 @@ COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
 """Suffixes of compressed files, after the suffix of the format."""
 
 ARCHIVE = ".zip"
+
+LARGEST_FOLDER = 20_000
+"""Largest number of files and folders in the folder of a dataset."""
 
 FILES_OF_FOLDERS = ("config.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
 """JSON files that describe a model or a dataset, and contain no rows."""
@@ -212,7 +217,13 @@ def _require_dataset(folder: Path) -> None:
     """Raise `UnreadableDatasetError` unless a folder contains a dataset."""
     if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
         return
-    files = [str(file) for file in folder.rglob("*") if file.name not in FILES_OF_FOLDERS and file.is_file()]
+    inside = list(islice(folder.rglob("*"), LARGEST_FOLDER + 1))
+    if len(inside) > LARGEST_FOLDER:
+        raise UnreadableDatasetError(
+            f"The folder '{folder}' has more than {LARGEST_FOLDER:,} files and folders, so it is no dataset. "
+            "Give the folder of the dataset, or a pattern such as 'data/*.jsonl'."
+        )
+    files = [str(file) for file in inside if file.name not in FILES_OF_FOLDERS and os.path.isfile(file)]
     if model := next((name for name in ("config.json", "adapter_config.json") if (folder / name).is_file()), None):
         raise UnreadableDatasetError(
             f"The folder '{folder}' contains a model ({model}), not a dataset. Give the folder of a dataset."

@@ -33,8 +33,8 @@ def prompt_tokens(row: Row, tokenizer: PreTrainedTokenizerBase, chat_template: s
             "The prompt is null, so there is nothing to complete. Add the prompt, or drop the row."
         )
     (answer,) = complete_answers([Answer(prompt, ("",))], row)
-    if isinstance(answer.prompt, str):
-        return list(tokenizer(answer.prompt)["input_ids"])
+    if not isinstance(answer.prompt, list):  # JSON may hold a number
+        return list(tokenizer(str(answer.prompt))["input_ids"])
     own = {} if chat_template is None else {"chat_template": chat_template}
     template = ChatTemplate(tokenizer, own | dict(answer.template), answer.system)
     text = template.render(list(answer.prompt or []), generation_prompt=True)
