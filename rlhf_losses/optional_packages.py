@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Iterable
+from typing import Any
 
 from rlhf_losses.errors import InvalidSettingError, MissingPackageError
 from rlhf_losses.setting_names import setting
@@ -41,8 +42,10 @@ def require_reporting(report_to: str | Iterable[str] | None) -> None:
     """
     from transformers.integrations import get_available_reporting_integrations, get_reporting_integration_callbacks
 
-    names = list(report_to) if isinstance(report_to, list | tuple) else [report_to or "none"]
-    if wrong := next((name for name in names if not isinstance(name, str)), None):
+    given: list[Any] = [report_to] if isinstance(report_to, str | int | float) else list(report_to or [])
+    names = [name for name in given if isinstance(name, str)]
+    if len(names) < len(given):
+        wrong = next(name for name in given if not isinstance(name, str))
         raise InvalidSettingError(
             f"{setting('report_to', wrong)} is not the name of a tracker. Write a name, or "
             f"{setting('report_to', 'none')}."
