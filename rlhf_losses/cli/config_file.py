@@ -37,8 +37,8 @@ def read_config(path: str) -> dict[str, Any]:
         )
     if not isinstance(content, dict):
         raise CommandLineError(
-            f"The --config file '{path}' contains {shown(content)}, but it must contain one argument per line, such as "
-            "'learning_rate: 1e-5'. Correct the file."
+            f"The --config file '{path}' contains {shown(content)}, but it must contain a YAML "
+            "mapping, one argument per line, such as 'learning_rate: 1e-5'. Correct the file."
         )
     for key in content:
         if not isinstance(key, str):

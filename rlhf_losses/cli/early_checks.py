@@ -1,7 +1,10 @@
 """Checks of the datasets and models of a command line before large packages are imported."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
 
+from rlhf_losses.cli.argument_parser import CommandLineError
 from rlhf_losses.cli.config_file import read_config
 from rlhf_losses.cli.model_paths import require_model_path
 from rlhf_losses.files.locations import locate
@@ -19,7 +22,7 @@ def check_names(command: str, argv: Sequence[str]) -> None:
         argv: words after it.
 
     Raises:
-        CommandLineError: a path is not that of a model, or the `--config` file is not valid.
+        CommandLineError: a path is not that of a model.
         UnreadableDatasetError: a dataset does not exist, or has an unknown format.
         InvalidFeedbackError: a dataset is an empty file.
     """
@@ -47,7 +50,10 @@ def _flag_values(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _config_values(path: str) -> Iterator[tuple[str, str]]:
-    """Yield keys of a `--config` file as flags, with their values."""
-    for key, value in read_config(path).items():
+    """Yield keys of a `--config` file as flags, with their values. The parser refuses an invalid file."""
+    content: Mapping[str, Any] = {}
+    with suppress(CommandLineError):
+        content = read_config(path)
+    for key, value in content.items():
         values = value if isinstance(value, list) else [value]
         yield from ((f"--{key}", one) for one in values if isinstance(one, str))

@@ -65,8 +65,8 @@ def _explain(path: str | Path) -> Iterator[None]:
                 f"set {setting('trust_remote_code', python='trust_remote_code=True')}."
             ) from error
         raise UnsupportedModelError(
-            f"'{path}' cannot be loaded as a reward model: {first_line(error)}. Check the folder or the Hub id, and "
-            "download or save its files again."
+            f"'{path}' cannot be loaded as a reward model: {first_line(error)}. Check the folder or the Hub id. "
+            "If a file is damaged, download or save it again."
         ) from error
 
 
