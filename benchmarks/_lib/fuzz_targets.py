@@ -116,7 +116,7 @@ class Rows:
         rows = [first, *([fuzz_values.mutated_row(rng, first)] if rng.random() < 0.3 else [])]
         rows[0] = fuzz_values.mutated_row(rng, first) if len(rows) == 1 else first
         dataset = as_dataset(rows, table=rng.random() < 0.3)
-        loss = self._loss(rng, column_names(dataset))
+        loss = fitting_loss(rng, column_names(dataset))
         dataset = group_ratings(dataset, loss.as_objective())
         check_dataset(dataset, loss)
         types = required_feedback_types(loss, column_names(dataset))
@@ -131,11 +131,13 @@ class Rows:
             value.backward()
             require_finite([value.item(), *scores.grad.tolist()])
 
-    def _loss(self, rng: Random, columns: list[str]) -> AnyLoss:
-        found = feedback_types_in_columns(columns)
-        names = [entry.name for one in found for entry in loss_registry().for_feedback(one)]
-        labelled = [name for name in names if loss_registry().parse(name).as_objective().uses_labels]
-        return loss_registry().parse(rng.choice(labelled or ["bradley_terry"]))
+
+def fitting_loss(rng: Random, columns: list[str]) -> AnyLoss:
+    """Return a loss for the feedback in columns, or one that needs pairs."""
+    found = feedback_types_in_columns(columns)
+    names = [entry.name for one in found for entry in loss_registry().for_feedback(one)]
+    labelled = [name for name in names if loss_registry().parse(name).as_objective().uses_labels]
+    return loss_registry().parse(rng.choice(labelled or ["bradley_terry"]))
 
 
 def as_dataset(rows: list[fuzz_values.Row], table: bool) -> Dataset | IterableDataset:
@@ -533,7 +535,7 @@ class DataFiles:
         file.write_bytes(content)
         try:
             dataset = convert_dataset(load_rows(file))
-            loss = Rows._loss(self, rng, dataset.column_names)  # type: ignore[arg-type]
+            loss = fitting_loss(rng, dataset.column_names)
             check_dataset(dataset, loss)
             if rng.random() < 0.3:
                 inspect_dataset(dataset, loss_registry())
