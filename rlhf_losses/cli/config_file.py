@@ -11,6 +11,9 @@ from rlhf_losses.errors import first_line, shown
 LARGEST = 1_000_000
 """Largest number of bytes; a larger file is no list of arguments."""
 
+LARGEST_NESTING = 1_000
+"""Largest number of opening brackets."""
+
 
 def read_config(path: str) -> dict[str, Any]:
     """Return the arguments in a `--config` file.
@@ -23,6 +26,11 @@ def read_config(path: str) -> dict[str, Any]:
             text, or the content is no mapping.
     """
     text = _read_text(Path(path))
+    if (brackets := text.count("[") + text.count("{")) > LARGEST_NESTING:  # the time of PyYAML is quadratic in them
+        raise CommandLineError(
+            f"The --config file '{path}' has {brackets:,} opening brackets, which is no list of arguments. Correct the "
+            "file."
+        )
     try:
         repeated = _repeated_key(yaml.compose(text, yaml.SafeLoader))
         content = yaml.safe_load(text)
