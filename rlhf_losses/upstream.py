@@ -101,6 +101,7 @@ UPSTREAM_NAMES: tuple[UpstreamName, ...] = (
         "accelerate.Accelerator._original_forward",
         "read: forward method of a model before it was prepared for mixed precision",
     ),
+    UpstreamName("datasets.Dataset._indices", "read: the order of the rows of a shuffled dataset, for their hash"),
     UpstreamName(
         "bitsandbytes.nn.Linear4bit.support_avx512bf16_for_cpu", "set to False: 4-bit weights stay trainable on a CPU"
     ),

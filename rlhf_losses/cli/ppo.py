@@ -80,6 +80,7 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     name = str(model.model_name_or_path)
     require_attention(model.attn_implementation)
     checkpoint = training_runs.checkpoint_to_resume(config.output_dir, config.resume_from_checkpoint)
+    config.resume_from_checkpoint = checkpoint  # compared with the run before the model is loaded
     models = [(name, "--model"), *((one, "--reward_model") for one in rewards.names), (data.critic, "--critic")]
     for path, flag in models:
         if path is not None:

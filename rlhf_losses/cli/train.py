@@ -56,6 +56,7 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     quantization = quantization_of(model)
     require_attention(model.attn_implementation)
     checkpoint = training_runs.checkpoint_to_resume(config.output_dir, config.resume_from_checkpoint)
+    config.resume_from_checkpoint = checkpoint  # compared with the run before the model is loaded
     training_runs.require_model(
         name, "--model", revision=model.model_revision, trust_remote_code=config.trust_remote_code
     )

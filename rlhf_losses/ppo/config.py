@@ -58,6 +58,8 @@ class PPOConfig(trl.GRPOConfig):
             critic.
         critic_warmup_steps: number of optimizer steps at the start that train only the critic.
         critic_learning_rate: peak learning rate of the critic; by default 3.3 times `learning_rate`.
+        allow_changed: names of what may differ from the checkpoint when a run resumes, such as
+            `["learning_rate", "train_dataset"]`. By default a difference that changes the result is an error.
         sanity_check: print a breakdown of the first rollout.
         skip_nonfinite: largest number of optimizer steps to skip because a gradient is NaN or infinite; a further one
             stops the run before the optimizer step.
@@ -160,6 +162,10 @@ class PPOConfig(trl.GRPOConfig):
     )
     critic_learning_rate: float | None = field(
         default=None, metadata={"help": "Peak learning rate of the critic; by default 3.3 times learning_rate."}
+    )
+    allow_changed: list[str] | None = field(
+        default=None,
+        metadata={"help": "Names of settings and data that may differ from the checkpoint of a resumed run."},
     )
 
     learning_rate: float = field(default=3e-6, metadata={"help": "Peak learning rate of the policy."})

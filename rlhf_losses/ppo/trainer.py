@@ -33,6 +33,9 @@ from transformers.trainer_utils import HubStrategy
 from trl.models.utils import disable_gradient_checkpointing
 
 from rlhf_losses.argument_checks import require_known_arguments
+from rlhf_losses.checkpoints.compared_run import ComparedRun
+from rlhf_losses.checkpoints.model_content import model_content
+from rlhf_losses.checkpoints.run_identity import record_model
 from rlhf_losses.data.template_arguments import with_template_arguments
 from rlhf_losses.files.media_columns import without_media
 from rlhf_losses.layouts import PackedLayout, PaddedLayout
@@ -51,6 +54,7 @@ from rlhf_losses.models.saved_files import (
     require_resumable,
     save_merged,
 )
+from rlhf_losses.ppo import ppo_run
 from rlhf_losses.ppo.checkpoints import PPOState
 from rlhf_losses.ppo.config import PPOConfig, as_ppo_config
 from rlhf_losses.ppo.critic import (
@@ -95,7 +99,7 @@ OTHER_NAMES = {
 """Right names of arguments that older versions or other trainers have."""
 
 
-class PPOTrainer(trl.GRPOTrainer):
+class PPOTrainer(ComparedRun, trl.GRPOTrainer):
     """Proximal policy optimization (PPO) of a language model with reward functions.
 
     Args:
@@ -179,6 +183,7 @@ class PPOTrainer(trl.GRPOTrainer):
         critic = None if critic is None else model_or_path(critic, "critic")
         require_optional_arguments(processing_class, grpo_arguments.get("peft_config"))
         args = as_ppo_config(args, short_name(model))
+        self.identity = ppo_run.begin(args)
         check_datasets([train_dataset, eval_dataset], grpo_arguments)
         train_dataset, eval_dataset = _without_media(train_dataset), _without_media(eval_dataset)
         datasets = [train_dataset, eval_dataset]
@@ -188,11 +193,15 @@ class PPOTrainer(trl.GRPOTrainer):
         )
         if args.score_normalization == "reference":
             reward_funcs = standardize_scorers(reward_funcs)
+        ppo_run.record_data(self.identity, *datasets, pretraining_dataset, args, grpo_arguments)
+        ppo_run.record_rewards(self.identity, reward_funcs)
         super().__init__(model, reward_funcs, args, train_dataset, eval_dataset, processing_class, **grpo_arguments)
         check_trainer(self, model)
         require_other_folder(self._unwrapped_policy, Path(args.output_dir))
         warn_about_bfloat16(self.model, args.bf16)
         self._build_collaborators(critic, pretraining_dataset)
+        record_model(self.identity, self._unwrapped_policy, self._tokenizer)
+        self.identity.record(content={"critic": model_content(self._unwrapped_critic)})
 
     def __repr__(self) -> str:
         """Return the policy, the reward functions and the number of steps so far."""
@@ -494,6 +503,8 @@ class PPOTrainer(trl.GRPOTrainer):
             state = PPOState.load(checkpoint, self.args.process_index, self.args.device)
             self._step, self._buffered_inputs, self.beta = state.step, state.buffered_inputs, state.beta
             self.reward_pipeline.load_state_dict(state.reward_stats)
+            if self.identity.is_changed("beta"):
+                self.beta = self.args.beta
 
     def save_merged(self, output_dir: str | Path | None = None) -> Path:
         """Save the policy as a plain language model, with adapters merged.

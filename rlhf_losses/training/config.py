@@ -46,6 +46,8 @@ class RewardConfig(trl.RewardConfig):
             new embeddings are trained and saved too.
         pad_token: padding token, for tokenizers without one or with one equal to EOS; by default a token that no text
             ends with.
+        allow_changed: names of what may differ from the checkpoint when a run resumes, such as
+            `["learning_rate", "train_dataset"]`. By default a difference that changes the result is an error.
     """
 
     loss: str = field(default="bradley_terry", metadata={"help": "Loss, like 'bradley_terry + 0.01 * centering'."})
@@ -96,6 +98,10 @@ class RewardConfig(trl.RewardConfig):
     )
     pad_token: str | None = field(
         default=None, metadata={"help": "Padding token, for tokenizers without one or with one equal to EOS."}
+    )
+    allow_changed: list[str] | None = field(
+        default=None,
+        metadata={"help": "Names of settings and data that may differ from the checkpoint of a resumed run."},
     )
 
     def __post_init__(self) -> None:

@@ -18,6 +18,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArgum
 from transformers.trainer_utils import EvalLoopOutput, HubStrategy, PredictionOutput
 
 from rlhf_losses.argument_checks import require_known_arguments
+from rlhf_losses.checkpoints.compared_run import ComparedRun
+from rlhf_losses.checkpoints.run_identity import record_model
 from rlhf_losses.data import Batch, Collator, ForwardPass
 from rlhf_losses.data.dataset import AnyDataset
 from rlhf_losses.data.rows import FEEDBACK_COLUMNS, PREPARED_COLUMNS
@@ -46,7 +48,7 @@ from rlhf_losses.models.scores import score_batch, use_float32_head
 from rlhf_losses.optional_packages import require_reporting
 from rlhf_losses.scoring.metadata import RewardModelMetadata, describe_model
 from rlhf_losses.shapes import Scalar, Scores
-from rlhf_losses.training import validation
+from rlhf_losses.training import reward_run, validation
 from rlhf_losses.training.adapter_folder import load_adapters
 from rlhf_losses.training.config import RewardConfig, as_reward_config
 from rlhf_losses.training.distributed import (
@@ -71,7 +73,7 @@ OTHER_NAMES = {"tokenizer": "processing_class", "dataset": "train_dataset", "dat
 """Right names of arguments that older versions or other trainers have."""
 
 
-class RewardTrainer(trl.RewardTrainer):
+class RewardTrainer(ComparedRun, trl.RewardTrainer):
     """Trains a reward model with any loss. Arguments that are not listed here are those of TRL's `RewardTrainer`.
 
     Args:
@@ -141,7 +143,9 @@ class RewardTrainer(trl.RewardTrainer):
         args.accelerator_config.dispatch_batches = False
         self.loss = validation.choose_loss(loss, args)
         self.objective = self.loss.as_objective()
+        self.identity = reward_run.begin(self.loss, args)
         self.data = TrainingData(self.objective, args, train_dataset, eval_dataset)
+        reward_run.record_data(self.identity, self.data, args, trl_arguments.get("callbacks"))
         path_or_model, model = model, load_adapters(model, args, peft_config, trl_arguments)
         config = validation.load_config(model, args)
         validation.require_scalar_model(model, config)
@@ -182,6 +186,7 @@ class RewardTrainer(trl.RewardTrainer):
         if not self._sharded:
             share_trained_modules(self.model)
         self._build_collaborators(padded, hidden_state_cache)
+        record_model(self.identity, self._unwrapped_model, self.processing_class)
 
     def __repr__(self) -> str:
         """Return the loss, the model and the number of steps so far."""

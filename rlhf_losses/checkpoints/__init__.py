@@ -1,0 +1,1 @@
+"""Checkpoints: what they contain, and which run may resume from them."""

@@ -1,0 +1,109 @@
+"""What decides the result of a run of `PPOTrainer`, for its fingerprint."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from torch import nn
+from xxhash import xxh3_128
+
+from rlhf_losses.checkpoints.code_content import code_content
+from rlhf_losses.checkpoints.content import Content
+from rlhf_losses.checkpoints.data_content import datasets_content
+from rlhf_losses.checkpoints.model_content import model_content
+from rlhf_losses.checkpoints.run_identity import RunIdentity
+from rlhf_losses.checkpoints.run_settings import evaluation_decides
+from rlhf_losses.checkpoints.setting_effects import PPO_EFFECTS
+from rlhf_losses.ppo.config import PPOConfig
+from rlhf_losses.ppo.reward_functions import StepRewards, TokenRewardFunction
+from rlhf_losses.scoring.ensemble import Ensemble
+from rlhf_losses.scoring.scorer import Scorer
+
+NAMES = ("critic", "num_processes", "pretraining_dataset", "reward_funcs")
+"""Names of what this module records besides settings, data and model."""
+
+
+def begin(args: PPOConfig) -> RunIdentity:
+    """Return the identity of a run with its settings.
+
+    Args:
+        args: the configuration.
+
+    Raises:
+        InvalidSettingError: they differ from those of the checkpoint in `args.resume_from_checkpoint`.
+    """
+    identity = RunIdentity(args, PPO_EFFECTS, NAMES)
+    identity.record({"num_processes": args.world_size})
+    return identity
+
+
+def record_data(
+    identity: RunIdentity, train: Any, evaluation: Any, pretraining: Any, args: PPOConfig, arguments: Mapping[str, Any]
+) -> None:
+    """Record prompts and pretraining texts; evaluation data only if they decide the result.
+
+    Args:
+        identity: identity of the run.
+        train: prompts; reward functions get all columns.
+        evaluation: prompts for evaluation, or None.
+        pretraining: pretraining texts, or None.
+        args: the configuration.
+        arguments: further arguments of the trainer, of which `callbacks` can stop early.
+    """
+    content = {"train_dataset": None if train is None else datasets_content(train)}
+    if evaluation is not None and evaluation_decides(args, arguments.get("callbacks")):
+        content["eval_dataset"] = datasets_content(evaluation)
+    if pretraining is not None:
+        content["pretraining_dataset"] = datasets_content(pretraining, ["text"])
+    identity.record(content=content)
+
+
+def record_rewards(identity: RunIdentity, reward_funcs: Any) -> None:
+    """Record the reward functions of a run.
+
+    Args:
+        identity: identity of the run.
+        reward_funcs: one reward function or a list of them.
+    """
+    functions = reward_funcs if isinstance(reward_funcs, list) else [reward_funcs]
+    identity.record(content={"reward_funcs": _together("reward functions", list(map(reward_content, functions)))})
+
+
+def reward_content(function: Any) -> Content | None:
+    """Return the content of a reward function: weights and metadata of reward models, code of other functions.
+
+    Args:
+        function: a reward function of `PPOTrainer`.
+    """
+    if isinstance(function, Scorer):
+        return _scorer_content(function)
+    if isinstance(function, StepRewards):
+        return _together(type(function).__name__, [reward_content(function.scorer)])
+    if isinstance(function, Ensemble):
+        return _together(f"ensemble by {function.combine}", list(map(reward_content, function.members)))
+    if isinstance(function, TokenRewardFunction):
+        return _together("rewards of tokens", [reward_content(function.function)])
+    return model_content(function, trained=False) if isinstance(function, nn.Module) else code_content(function)
+
+
+def _scorer_content(scorer: Scorer) -> Content | None:
+    weights = model_content(scorer.model, trained=False)
+    ignored = ("versions", "canaries", "estimates", "transforms")
+    metadata = {name: value for name, value in asdict(scorer.metadata).items() if name not in ignored}
+    transforms: Any = scorer.transforms
+    fitted = [] if transforms is None else [str(transforms.pipeline), _numbers(transforms.fitted)]
+    text = json.dumps([metadata, fitted, scorer.overlong], sort_keys=True, default=str)
+    return weights and Content(xxh3_128((weights.hash + text).encode()).hexdigest(), f"Scorer '{scorer.__name__}'")
+
+
+def _numbers(fitted: Any) -> list[Any]:
+    return [{name: tensor.tolist() for name, tensor in sorted(one.items())} for one in fitted]
+
+
+def _together(name: str, parts: list[Content | None]) -> Content | None:
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts):
+        return None
+    together = xxh3_128(" ".join([name, *(part.hash for part in known)]).encode())
+    return Content(together.hexdigest(), f"{name}: {', '.join(part.description for part in known)}")

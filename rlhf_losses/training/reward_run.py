@@ -1,0 +1,76 @@
+"""What decides the result of a run of `RewardTrainer`, for its fingerprint."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from xxhash import xxh3_128
+
+from rlhf_losses.checkpoints.code_content import code_content
+from rlhf_losses.checkpoints.content import Content
+from rlhf_losses.checkpoints.data_content import datasets_content
+from rlhf_losses.checkpoints.run_identity import RunIdentity
+from rlhf_losses.checkpoints.run_settings import evaluation_decides
+from rlhf_losses.checkpoints.setting_effects import REWARD_EFFECTS
+from rlhf_losses.data.rows import ANSWER_COLUMNS, FEEDBACK_COLUMNS, PREPARED_COLUMNS, TEXT_COLUMNS
+from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
+from rlhf_losses.losses import AnyLoss
+from rlhf_losses.training.config import RewardConfig
+from rlhf_losses.training.training_data import TrainingData
+
+COLUMNS = (*TEXT_COLUMNS, *ANSWER_COLUMNS, *FEEDBACK_COLUMNS, *TEMPLATE_COLUMNS, *PREPARED_COLUMNS)
+"""Columns of a dataset that training uses."""
+
+NAMES = ("global_batch_size", "loss", "loss_code", "loss_parameters", "segmentation")
+"""Names of what this module records besides settings, data and model."""
+
+
+def begin(loss: AnyLoss, args: RewardConfig) -> RunIdentity:
+    """Return the identity of a run with its settings and its loss.
+
+    Args:
+        loss: the loss or objective of the run.
+        args: the configuration.
+
+    Raises:
+        InvalidSettingError: they differ from those of the checkpoint in `args.resume_from_checkpoint`.
+    """
+    identity = RunIdentity(args, REWARD_EFFECTS, NAMES)
+    terms = [term.loss for term in loss.as_objective().terms]
+    identity.record(
+        {
+            "global_batch_size": args.train_batch_size * args.gradient_accumulation_steps * args.world_size,
+            "loss": str(loss),
+            "loss_parameters": [name for term in terms for name in term.loss_parameters],
+        },
+        {"loss_code": _code_of_plugins(terms)},
+    )
+    return identity
+
+
+def record_data(
+    identity: RunIdentity, data: TrainingData, args: RewardConfig, callbacks: Iterable[Any] | None
+) -> None:
+    """Record the data of a run before they are tokenized; evaluation data only if they decide the result.
+
+    Args:
+        identity: identity of the run.
+        data: its datasets.
+        args: the configuration.
+        callbacks: callbacks of the trainer.
+    """
+    content: dict[str, Content | None] = {"train_dataset": datasets_content(data.train, COLUMNS)}
+    if data.evaluation is not None and evaluation_decides(args, callbacks):
+        content["eval_dataset"] = datasets_content(data.evaluation, COLUMNS)
+    identity.record({"segmentation": data.segmentation}, content)
+
+
+def _code_of_plugins(losses: Iterable[Any]) -> Content | None:
+    """Return the content of the code of losses that are not part of this package; its version is recorded anyway."""
+    classes = sorted({type(loss) for loss in losses}, key=lambda cls: cls.__qualname__)
+    plugins = [cls for cls in classes if not cls.__module__.startswith("rlhf_losses.")]
+    codes = [code_content(cls) for cls in plugins]
+    known = [code for code in codes if code is not None]
+    if len(known) < len(plugins):
+        return None
+    together = xxh3_128(" ".join(code.hash for code in known).encode())
+    return Content(together.hexdigest(), ", ".join(code.description for code in known) or "losses of this package")
