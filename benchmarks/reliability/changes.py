@@ -3,9 +3,9 @@
     python -m benchmarks.reliability.changes
     python -m benchmarks.reliability.changes --only seed "data: other order" --trainers reward
 
-A tiny run of each trainer writes a checkpoint. For each change that decides the result, the changed run tries to resume:
-right is an error with the name and both values. For each change that is permitted, the run resumes, and its result is
-compared with that of the run without an interruption.
+A tiny run of each trainer writes a checkpoint. For each change that decides the result, the changed run tries to
+resume: right is an error with the name and both values. For each change that is permitted, the run resumes, and its
+result is compared with that of the run without an interruption.
 """
 
 import importlib.util
@@ -152,10 +152,13 @@ REWARD_REFUSED = [
     *(
         Change(f"data: {name}", "train_dataset", arguments={"train_dataset": lambda change=change: pairs(change)})
         for name, change in [
-            ("one word", "word"), ("one label", "label"), ("a margin", "margin"), ("a row fewer", "fewer"),
+            ("one word", "word"),
+            ("one label", "label"),
+            ("a margin", "margin"),
+            ("a row fewer", "fewer"),
             ("other order", "order"),
         ]
-    ),  # fmt: skip
+    ),
     Change(
         "data: first rows of a stream",
         "train_dataset",
@@ -177,8 +180,15 @@ REWARD_REFUSED = [
         "tokenizer",
         arguments={"processing_class": lambda: tokenizer((*WORDS[1:], WORDS[0]))},
     ),
-    Change("tokenizer: chat template", "chat_template", arguments={"processing_class": lambda: tokenizer(
-        chat_template="{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}")}),
+    Change(
+        "tokenizer: chat template",
+        "chat_template",
+        arguments={
+            "processing_class": lambda: tokenizer(
+                chat_template="{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}"
+            )
+        },
+    ),
     Change("tokenizer: eos_token", "tokenizer", {"eos_token": "<unk>"}),
     Change("base: other weights", "model", arguments={"model": lambda: llama(seed=1)}),
     Change("base: one weight", "model", arguments={"model": lambda: llama(one_weight=True)}),
@@ -196,14 +206,31 @@ REWARD_REFUSED = [
     *(
         setting_change(name, value)
         for name, value in {
-            "learning_rate": 3e-3, "lr_scheduler_type": "cosine", "warmup_steps": 2, "optim": "adafactor",
-            "weight_decay": 0.1, "adam_beta1": 0.8, "adam_beta2": 0.9, "adam_epsilon": 1e-6, "max_grad_norm": 0.5,
-            "seed": 1, "data_seed": 1, "max_length": 32, "overlong": "error", "step_separator": " ",
-            "average_over": "prompts", "neftune_noise_alpha": 5.0, "label_smoothing_factor": 0.1, "bf16": True,
-            "disable_dropout": False, "dataloader_drop_last": True, "loss_parameters_learning_rate": 0.1,
-            "train_sampling_strategy": "sequential", "max_steps": 3,
+            "learning_rate": 3e-3,
+            "lr_scheduler_type": "cosine",
+            "warmup_steps": 2,
+            "optim": "adafactor",
+            "weight_decay": 0.1,
+            "adam_beta1": 0.8,
+            "adam_beta2": 0.9,
+            "adam_epsilon": 1e-6,
+            "max_grad_norm": 0.5,
+            "seed": 1,
+            "data_seed": 1,
+            "max_length": 32,
+            "overlong": "error",
+            "step_separator": " ",
+            "average_over": "prompts",
+            "neftune_noise_alpha": 5.0,
+            "label_smoothing_factor": 0.1,
+            "bf16": True,
+            "disable_dropout": False,
+            "dataloader_drop_last": True,
+            "loss_parameters_learning_rate": 0.1,
+            "train_sampling_strategy": "sequential",
+            "max_steps": 3,
         }.items()
-    ),  # fmt: skip
+    ),
     Change("batch size", "global_batch_size", {"per_device_train_batch_size": 2}, shown=("4 in", "2 now")),
     Change("accumulation", "global_batch_size", {"gradient_accumulation_steps": 2}, shown=("4 in", "8 now")),
 ]
@@ -266,7 +293,8 @@ PPO_REFUSED = [
            before={"arguments": {"reward_funcs": lambda: scorer(1)}}),
     Change("critic", "critic", arguments={"critic": lambda: llama(seed=2)},
            before={"arguments": {"critic": lambda: llama(seed=1)}}),
-    Change("reward weights", "reward_weights", {"reward_weights": [0.5]}, before={"settings": {"reward_weights": [1.0]}}),
+    Change("reward weights", "reward_weights", {"reward_weights": [0.5]},
+           before={"settings": {"reward_weights": [1.0]}}),
     Change("PPO epochs", "num_iterations", {"num_iterations": 1}),
     Change("pretraining texts", "pretraining_dataset", {"ptx_coef": 0.1},
            {"pretraining_dataset": lambda: Dataset.from_dict({"text": [text(1, 2, 3)] * 4})},

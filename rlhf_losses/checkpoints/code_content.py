@@ -22,9 +22,7 @@ def code_content(code: Any) -> Content | None:
         code: a function, a class, or an object of a class.
 
     Examples:
-        >>> def short(completions, most=5):
-        ...     return [len(text) < most for text in completions]
-        >>> code_content(short)
+        >>> code_content(len)  # has no source in Python
         >>> code_content(textwrap.dedent).description
         'dedent'
     """
@@ -61,11 +59,9 @@ def _values(code: Any) -> list[Any]:
     if isinstance(code, type):
         return _plain_values(vars(code).items())
     if not inspect.isfunction(code):
-        found: list[tuple[str, Any]] = sorted(getattr(code, "__dict__", {}).items())
-    else:
-        closure = inspect.getclosurevars(code).nonlocals
-        found = [*enumerate(code.__defaults__ or ()), *sorted(closure.items())]
-    return _plain_values(found)
+        return _plain_values(sorted(getattr(code, "__dict__", {}).items()))
+    closure = inspect.getclosurevars(code).nonlocals
+    return _plain_values([*enumerate(code.__defaults__ or ()), *sorted(closure.items())])
 
 
 def _plain_values(found: Iterable[tuple[Any, Any]]) -> list[tuple[Any, Any]]:

@@ -23,6 +23,8 @@ WINDOW = 10_000
 STREAM_ROWS = 100
 """Number of rows of a stream that are hashed; further rows are unknown before they are used."""
 
+LIST_TYPES = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+
 AnyDataset: TypeAlias = Dataset | IterableDataset
 
 
@@ -91,37 +93,41 @@ def _stream_content(stream: IterableDataset, columns: Iterable[str] | None) -> C
 
 def _update(hasher: Any, array: Any) -> None:
     """Add the values of an Arrow array to a hash."""
+    array = _without_encoding(array)
+    hasher.update(len(array).to_bytes(8, "little"))
+    if array.null_count:
+        hasher.update(_bytes(pc.is_null(array).cast(pa.uint8())))
+    if pa.types.is_struct(array.type):
+        for name, values in sorted(zip((one.name for one in array.type), array.flatten(), strict=True)):
+            if values.null_count < len(values):
+                hasher.update(name.encode())
+                _update(hasher, values)
+    elif any(is_list(array.type) for is_list in LIST_TYPES):
+        hasher.update(_bytes(pc.fill_null(pc.list_value_length(array), 0).cast(pa.int64())))
+        _update(hasher, array.flatten())
+    else:
+        _update_values(hasher, array)
+
+
+def _without_encoding(array: Any) -> Any:
+    """Return an array without chunks, extension type and dictionary."""
     if isinstance(array, pa.ChunkedArray):
         array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
     if isinstance(array, pa.ExtensionArray):
         array = array.storage
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    hasher.update(len(array).to_bytes(8, "little"))
-    if array.null_count:
-        hasher.update(_bytes(pc.is_null(array).cast(pa.uint8())))
-    _update_values(hasher, array)
+    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
 
 
 def _update_values(hasher: Any, array: Any) -> None:
+    """Add values that are not lists or objects."""
     kind = array.type
-    if pa.types.is_null(kind):
-        return
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        hasher.update(_bytes(pc.fill_null(pc.list_value_length(array), 0).cast(pa.int64())))
-        _update(hasher, array.flatten())
-    elif pa.types.is_struct(kind):
-        for name, values in sorted(zip((one.name for one in kind), array.flatten(), strict=True)):
-            if values.null_count < len(values):
-                hasher.update(name.encode())
-                _update(hasher, values)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        _update_texts(hasher, pc.fill_null(array, "").cast(pa.large_string()))
     elif pa.types.is_boolean(kind):
         hasher.update(_bytes(pc.fill_null(array, False).cast(pa.uint8())))
     elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
         hasher.update(_bytes(pc.fill_null(array.cast(pa.float64(), safe=False), 0.0)))
-    elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        _update_texts(hasher, pc.fill_null(array, "").cast(pa.large_string()))
-    else:
+    elif not pa.types.is_null(kind):
         hasher.update(repr(array.to_pylist()).encode())
 
 

@@ -155,7 +155,8 @@ def _changed_setting(
         return None  # the setting no longer exists
     old, new = saved.get(name, defaults.get(name)), now.get(name)
     missing = "." in name and not (name in saved and name in now)
-    if old == new or (missing and not old and not new) or ("." not in name and name not in saved | defaults):
+    unknown = "." not in name and name not in saved and name not in defaults
+    if old == new or unknown or (missing and not old and not new):
         return None
     return Change(name, old, new)
 

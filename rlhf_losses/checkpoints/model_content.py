@@ -41,15 +41,17 @@ def model_content(model: nn.Module, trained: bool = True) -> Content | None:
         model: a model, bare or wrapped by PEFT, before training.
         trained: whether the run trains it. Then its score head and its adapters are left out: they start at random.
     """
-    hasher, count, dtypes = xxh3_128(), 0, set()
+    dtypes: set[str] = set()
+    hasher, count = xxh3_128(), 0
     for name, weight in _base_weights(model) if trained else _used_weights(model):
         if weight.is_meta or hasattr(weight, "ds_id"):
             return None
         hasher.update(f"{name} {list(weight.shape)} {weight.dtype}".encode())
         hasher.update(_bytes(weight))
         count, dtypes = count + weight.numel(), dtypes | {str(weight.dtype).removeprefix("torch.")}
-    inner = model.get_base_model() if isinstance(model, PeftModel) else model
-    return Content(hasher.hexdigest(), f"{type(inner).__name__} with {count:,} weights in {'/'.join(sorted(dtypes))}")
+    return Content(
+        hasher.hexdigest(), f"{type(_inner(model)).__name__} with {count:,} weights in {'/'.join(sorted(dtypes))}"
+    )
 
 
 def config_settings(model: Any) -> dict[str, Any]:
@@ -68,11 +70,15 @@ def adapter_settings(model: nn.Module) -> dict[str, Any]:
 
 def _base_weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     adapted = isinstance(model, PeftModel)
-    inner: nn.Module = model.get_base_model() if adapted else model
+    inner: nn.Module = _inner(model)
     for name, weight in inner.named_parameters():
         from_adapters = (adapted and weight.requires_grad) or any(part in name for part in ADAPTER_PARTS)
         if not from_adapters and not set(name.split(".")[:-1]) & set(HEADS):
             yield name.replace(".base_layer", ""), weight
+
+
+def _inner(model: Any) -> Any:
+    return model.get_base_model() if isinstance(model, PeftModel) else model
 
 
 def _used_weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -181,13 +181,16 @@ class RunIdentity:
         return f"Resuming for longer: {length}. The schedule '{self._schedule}' {schedule}."
 
 
-def record_model(identity: RunIdentity, model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+def record_model(
+    identity: RunIdentity, model: Any, tokenizer: PreTrainedTokenizerBase, has_weights: bool = True
+) -> None:
     """Record the model that a run starts from, its adapters and its tokenizer.
 
     Args:
         identity: identity of the run.
         model: the model before training, bare or wrapped by PEFT.
         tokenizer: its tokenizer.
+        has_weights: whether this process has loaded the weights; with FSDP only the main process may have them.
     """
     adapters = adapter_settings(model)
     settings = {f"peft_config.{name}": value for name, value in adapters.items()}
@@ -197,7 +200,7 @@ def record_model(identity: RunIdentity, model: Any, tokenizer: PreTrainedTokeniz
         {
             "tokenizer": tokenizer_content(tokenizer),
             "chat_template": template_content(tokenizer),
-            "model": model_content(model),
+            "model": model_content(model) if has_weights else None,
         },
     )
 

@@ -142,5 +142,3 @@ PPO_EFFECTS = SettingEffects(
     elsewhere=_ELSEWHERE,
 )
 """Effects of the settings of `PPOConfig`."""
-
-

@@ -1,7 +1,7 @@
 """What decides the result of a run of `PPOTrainer`, for its fingerprint."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -39,18 +39,18 @@ def begin(args: PPOConfig) -> RunIdentity:
 
 
 def record_data(
-    identity: RunIdentity, train: Any, evaluation: Any, pretraining: Any, args: PPOConfig, arguments: Mapping[str, Any]
+    identity: RunIdentity, datasets: Sequence[Any], pretraining: Any, args: PPOConfig, arguments: Mapping[str, Any]
 ) -> None:
     """Record prompts and pretraining texts; evaluation data only if they decide the result.
 
     Args:
         identity: identity of the run.
-        train: prompts; reward functions get all columns.
-        evaluation: prompts for evaluation, or None.
+        datasets: prompts for training and for evaluation, or None; reward functions get all columns.
         pretraining: pretraining texts, or None.
         args: the configuration.
         arguments: further arguments of the trainer, of which `callbacks` can stop early.
     """
+    train, evaluation = datasets
     content = {"train_dataset": None if train is None else datasets_content(train)}
     if evaluation is not None and evaluation_decides(args, arguments.get("callbacks")):
         content["eval_dataset"] = datasets_content(evaluation)

@@ -193,7 +193,7 @@ class PPOTrainer(ComparedRun, trl.GRPOTrainer):
         )
         if args.score_normalization == "reference":
             reward_funcs = standardize_scorers(reward_funcs)
-        ppo_run.record_data(self.identity, *datasets, pretraining_dataset, args, grpo_arguments)
+        ppo_run.record_data(self.identity, datasets, pretraining_dataset, args, grpo_arguments)
         ppo_run.record_rewards(self.identity, reward_funcs)
         super().__init__(model, reward_funcs, args, train_dataset, eval_dataset, processing_class, **grpo_arguments)
         check_trainer(self, model)

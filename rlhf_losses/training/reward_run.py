@@ -47,9 +47,7 @@ def begin(loss: AnyLoss, args: RewardConfig) -> RunIdentity:
     return identity
 
 
-def record_data(
-    identity: RunIdentity, data: TrainingData, args: RewardConfig, callbacks: Iterable[Any] | None
-) -> None:
+def record_data(identity: RunIdentity, data: TrainingData, args: RewardConfig, callbacks: Iterable[Any] | None) -> None:
     """Record the data of a run before they are tokenized; evaluation data only if they decide the result.
 
     Args:

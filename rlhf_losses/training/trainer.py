@@ -186,7 +186,8 @@ class RewardTrainer(ComparedRun, trl.RewardTrainer):
         if not self._sharded:
             share_trained_modules(self.model)
         self._build_collaborators(padded, hidden_state_cache)
-        record_model(self.identity, self._unwrapped_model, self.processing_class)
+        has_weights = args.process_index == 0 or not self._sharded
+        record_model(self.identity, self._unwrapped_model, self.processing_class, has_weights)
 
     def __repr__(self) -> str:
         """Return the loss, the model and the number of steps so far."""
