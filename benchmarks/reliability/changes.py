@@ -4,10 +4,12 @@
     python -m benchmarks.reliability.changes --only seed "data: other order" --trainers reward
 
 A tiny run of each trainer writes a checkpoint. For each change that decides the result, the changed run tries to
-resume: right is an error with the name and both values. For each change that is permitted, the run resumes, and its
-result is compared with that of the run without an interruption.
+resume: right is an error with the name and both values. With the names that the error suggests in `allow_changed`, the
+run resumes, or an error says what cannot change. For each change that is permitted, the run resumes, and its result is
+compared with that of the run without an interruption.
 """
 
+import ast
 import importlib.util
 import logging
 import re
@@ -359,14 +361,34 @@ class Trainers:
             self.finished[key] = (output / f"checkpoint-{CHECKPOINT}", trainer)
         return self.finished[key]
 
+    def resumed(self, change: Change, **more: Any) -> Any:
+        """Return a changed trainer that has resumed."""
+        checkpoint, _ = self.checkpoint(change.before)
+        settings = {**change.before.get("settings", {}), **change.settings, **more}
+        arguments = {**change.before.get("arguments", {}), **change.arguments}
+        trainer = self.make(Path(tempfile.mkdtemp()), settings, arguments)
+        trainer.train(resume_from_checkpoint=str(checkpoint))
+        return trainer
+
+    def allowed(self, change: Change) -> str:
+        """Return what a changed run does with the names that its refusal suggests."""
+        try:
+            self.resumed(change)
+        except RlhfLossesError as error:
+            suggested = re.search(r"allow_changed=(\[.*\])", str(error))
+            if suggested is None:
+                return "cannot be allowed"
+            names = ast.literal_eval(suggested[1])
+        try:
+            self.resumed(change, allow_changed=names)
+        except Exception as error:
+            return f"fails: {type(error).__name__}: {error}"
+        return "resumes"
+
     def outcome(self, change: Change) -> str:
         """Return what a changed run does when it resumes."""
-        checkpoint, _ = self.checkpoint(change.before)
-        output = Path(tempfile.mkdtemp())
         try:
-            settings = {**change.before.get("settings", {}), **change.settings}
-            trainer = self.make(output, settings, {**change.before.get("arguments", {}), **change.arguments})
-            trainer.train(resume_from_checkpoint=str(checkpoint))
+            trainer = self.resumed(change)
         except RlhfLossesError as error:
             return "refused" if shows(str(error), change) else f"another error: {error}"
         except Exception as error:
@@ -403,15 +425,20 @@ CASES: Mapping[str, tuple[list[Change], list[Change]]] = {
 
 
 def run(kinds: list[str], only: list[str], report: Callable[[str], None]) -> dict[str, list[str]]:
-    """Return the outcomes of refused and permitted changes."""
-    outcomes: dict[str, list[str]] = {"refused": [], "permitted": []}
+    """Return the outcomes of changes that decide the result, without and with permission, and of permitted ones."""
+    outcomes: dict[str, list[str]] = {"refused": [], "allowed": [], "permitted": []}
     for kind in kinds:
         trainers = Trainers(kind)
-        for group, changes in zip(outcomes, CASES[kind], strict=True):
+        for group, changes in zip(("refused", "permitted"), CASES[kind], strict=True):
             for change in changes:
-                if not only or change.name in only:
-                    outcomes[group].append(trainers.outcome(change))
-                    report(f"{kind}: {change.name}: {outcomes[group][-1]}")
+                if only and change.name not in only:
+                    continue
+                outcomes[group].append(trainers.outcome(change))
+                line = f"{kind}: {change.name}: {outcomes[group][-1]}"
+                if outcomes[group][-1] == "refused":
+                    outcomes["allowed"].append(trainers.allowed(change))
+                    line += f"; allowed: {outcomes['allowed'][-1]}"
+                report(line)
     return outcomes
 
 
@@ -427,9 +454,11 @@ def main(arguments: list[str] | None = None) -> None:
     logging.disable(logging.WARNING)
     outcomes = run(args.trainers, args.only, print)
     logging.disable(logging.NOTSET)
-    refused, permitted = outcomes["refused"], outcomes["permitted"]
+    refused, allowed, permitted = outcomes.values()
     print(f"{refused.count('refused')} of {len(refused)} changes are refused with both values")
     print(f"{refused.count('silent')} of {len(refused)} changes are silent")
+    fixed = allowed.count("cannot be allowed")
+    print(f"{allowed.count('resumes')} of {len(allowed)} resume if they are allowed, {fixed} cannot be allowed")
     print(f"{permitted.count('works')} of {len(permitted)} permitted changes work")
 
 

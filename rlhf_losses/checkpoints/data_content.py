@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from datasets import Dataset, IterableDataset
 from xxhash import xxh3_128
 
+from rlhf_losses.checkpoints.code_content import code_content
 from rlhf_losses.checkpoints.content import Content
 
 WINDOW = 10_000
@@ -65,6 +66,8 @@ def data_content(data: AnyDataset, columns: Iterable[str] | None = None) -> Cont
             filled |= {name} if array.null_count < len(array) else set()
             _update(hashes[name], array)
     contents = {name: hashes[name].hexdigest() for name in used if name in filled}
+    transform = code_content(data.format["format_kwargs"].get("transform"))
+    contents |= {} if transform is None else {"transform": transform.hash}
     count = len(data)
     return Content(
         xxh3_128(json.dumps([count, contents]).encode()).hexdigest(), "1 row" if count == 1 else f"{count:,} rows"

@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 MODEL_NAMES = ("adapters", "chat_template", "model", "model_config", "peft_config", "tokenizer")
 """Names that `record_model` records."""
 
-DATA_NAMES = ("train_dataset", "eval_dataset")
-"""Names of the datasets that both trainers have."""
+TRAINER_NAMES = ("train_dataset", "eval_dataset", "early_stopping", "optimizers", "compute_metrics")
+"""Names of what both trainers record of their arguments."""
 
 LIBRARIES = ("rlhf-losses", "torch", "transformers", "trl", "peft", "accelerate", "tokenizers")
 """Libraries whose versions are recorded."""
@@ -36,6 +36,7 @@ UNCHANGEABLE = {
     "optim_target_modules": "the state in the checkpoint is that of other parameters",
     "peft_config.r": "the weights in the checkpoint have another shape",
     "peft_config.target_modules": "the checkpoint has no weights for other modules",
+    "trainer": "its state is that of the other trainer",
     "shared_critic": "the checkpoint has the weights of the other critic",
 }
 """What cannot change in a run that resumes, and why."""
@@ -57,6 +58,7 @@ class RunIdentity:
         args: the configuration.
         effects: effects of its settings.
         names: further names that `record` gets.
+        trainer: name of the trainer.
 
     Attributes:
         fingerprint: what is known so far.
@@ -66,15 +68,20 @@ class RunIdentity:
         InvalidSettingError: `args.allow_changed` has an unknown name, or a setting differs from the checkpoint.
     """
 
-    def __init__(self, args: TrainingArguments, effects: SettingEffects, names: Iterable[str]) -> None:
+    def __init__(
+        self, args: TrainingArguments, effects: SettingEffects, names: Iterable[str], trainer: str = "Trainer"
+    ) -> None:
         self._effects, self._defaults = effects, default_settings(args)
         self._schedule = str(plain(args.lr_scheduler_type))
-        self._allowed = self._allowed_names(args, [*names, *MODEL_NAMES, *DATA_NAMES, *self._defaults, *effects.known])
+        self._allowed = self._allowed_names(
+            args, [*names, *MODEL_NAMES, *TRAINER_NAMES, *self._defaults, *effects.known]
+        )
         self.changes: tuple[Change, ...] = ()
         self.fingerprint = RunFingerprint(versions=_versions())
         checkpoint = args.resume_from_checkpoint
         self._checkpoint = str(checkpoint or "")
         self._saved = RunFingerprint.load(checkpoint) if Path(self._checkpoint, FILE).is_file() else None
+        self.record({"trainer": trainer})
         self.record(result_settings(args, effects))
 
     def record(

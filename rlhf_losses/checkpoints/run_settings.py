@@ -1,7 +1,7 @@
 """The settings of a run that decide its result, as plain values."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from enum import Enum
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 from transformers import EarlyStoppingCallback, TrainingArguments
 from transformers.trainer_utils import SaveStrategy
 
+from rlhf_losses.checkpoints.changed_settings import group_settings
 from rlhf_losses.checkpoints.setting_effects import Effect, SettingEffects
 
 METRIC_SCHEDULES = ("reduce_lr_on_plateau", "greedy")
@@ -41,16 +42,39 @@ def default_settings(args: TrainingArguments) -> dict[str, Any]:
     return {name: plain(value) for name, value in defaults.items()}
 
 
-def evaluation_decides(args: TrainingArguments, callbacks: Iterable[Any] | None) -> bool:
+def argument_settings(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what arguments of a trainer change: early stopping, and an optimizer and a schedule of the user.
+
+    Args:
+        arguments: keyword arguments of a trainer of transformers.
+    """
+    optimizer, schedule = arguments.get("optimizers") or (None, None)
+    named = arguments.get("optimizer_cls_and_kwargs")
+    groups = [] if optimizer is None else group_settings(optimizer)
+    given = [type(one).__name__ for one in (optimizer, schedule) if one is not None]
+    return {
+        "early_stopping": [
+            [one.early_stopping_patience, one.early_stopping_threshold] for one in _early_stopping(arguments)
+        ],
+        "optimizers": plain([*given, *groups, *([named[0].__name__, named[1]] if named else [])]),
+    }
+
+
+def evaluation_decides(args: TrainingArguments, arguments: Mapping[str, Any]) -> bool:
     """Return whether the evaluation data change the result: the best model, early stopping or the learning rate.
 
     Args:
         args: the configuration.
-        callbacks: callbacks of the trainer.
+        arguments: keyword arguments of the trainer, with its callbacks.
     """
-    stops_early = any(isinstance(one, EarlyStoppingCallback) or one is EarlyStoppingCallback for one in callbacks or ())
     by_metric = plain(args.lr_scheduler_type) in METRIC_SCHEDULES
-    return bool(args.load_best_model_at_end or args.save_strategy == SaveStrategy.BEST or by_metric or stops_early)
+    keeps_best = args.load_best_model_at_end or args.save_strategy == SaveStrategy.BEST
+    return bool(keeps_best or by_metric or _early_stopping(arguments))
+
+
+def _early_stopping(arguments: Mapping[str, Any]) -> list[EarlyStoppingCallback]:
+    callbacks = [one() if one is EarlyStoppingCallback else one for one in arguments.get("callbacks") or ()]
+    return [one for one in callbacks if isinstance(one, EarlyStoppingCallback)]
 
 
 def plain(value: Any) -> Any:

@@ -13,28 +13,36 @@ from rlhf_losses.checkpoints.content import Content
 from rlhf_losses.checkpoints.data_content import datasets_content
 from rlhf_losses.checkpoints.model_content import model_content
 from rlhf_losses.checkpoints.run_identity import RunIdentity
-from rlhf_losses.checkpoints.run_settings import evaluation_decides
+from rlhf_losses.checkpoints.run_settings import argument_settings, evaluation_decides
 from rlhf_losses.checkpoints.setting_effects import PPO_EFFECTS
 from rlhf_losses.ppo.config import PPOConfig
 from rlhf_losses.ppo.reward_functions import StepRewards, TokenRewardFunction
 from rlhf_losses.scoring.ensemble import Ensemble
 from rlhf_losses.scoring.scorer import Scorer
 
-NAMES = ("critic", "num_processes", "pretraining_dataset", "reward_funcs")
+CODE_ARGUMENTS = ("rollout_func", "environment_factory", "tools")
+"""Arguments of TRL's trainer that are functions which change completions."""
+
+NAMES = ("critic", "end_tokens", "num_processes", "pretraining_dataset", "reward_funcs", *CODE_ARGUMENTS)
 """Names of what this module records besides settings, data and model."""
 
 
-def begin(args: PPOConfig) -> RunIdentity:
+def begin(args: PPOConfig, arguments: Mapping[str, Any]) -> RunIdentity:
     """Return the identity of a run with its settings.
 
     Args:
         args: the configuration.
+        arguments: further arguments of the trainer.
 
     Raises:
         InvalidSettingError: they differ from those of the checkpoint in `args.resume_from_checkpoint`.
     """
-    identity = RunIdentity(args, PPO_EFFECTS, NAMES)
-    identity.record({"num_processes": args.world_size})
+    identity = RunIdentity(args, PPO_EFFECTS, NAMES, "PPOTrainer")
+    code = {name: arguments[name] for name in CODE_ARGUMENTS if arguments.get(name)}
+    identity.record(
+        {"num_processes": args.world_size, **argument_settings(arguments)},
+        {name: _together(name, list(map(code_content, _as_list(one)))) for name, one in code.items()},
+    )
     return identity
 
 
@@ -52,7 +60,7 @@ def record_data(
     """
     train, evaluation = datasets
     content = {"train_dataset": None if train is None else datasets_content(train)}
-    if evaluation is not None and evaluation_decides(args, arguments.get("callbacks")):
+    if evaluation is not None and evaluation_decides(args, arguments):
         content["eval_dataset"] = datasets_content(evaluation)
     if pretraining is not None:
         content["pretraining_dataset"] = datasets_content(pretraining, ["text"])
@@ -66,8 +74,8 @@ def record_rewards(identity: RunIdentity, reward_funcs: Any) -> None:
         identity: identity of the run.
         reward_funcs: one reward function or a list of them.
     """
-    functions = reward_funcs if isinstance(reward_funcs, list) else [reward_funcs]
-    identity.record(content={"reward_funcs": _together("reward functions", list(map(reward_content, functions)))})
+    contents = list(map(reward_content, _as_list(reward_funcs)))
+    identity.record(content={"reward_funcs": _together("reward functions", contents)})
 
 
 def reward_content(function: Any) -> Content | None:
@@ -95,6 +103,10 @@ def _scorer_content(scorer: Scorer) -> Content | None:
     fitted = [] if transforms is None else [str(transforms.pipeline), _numbers(transforms.fitted)]
     text = json.dumps([metadata, fitted, scorer.overlong], sort_keys=True, default=str)
     return weights and Content(xxh3_128((weights.hash + text).encode()).hexdigest(), f"Scorer '{scorer.__name__}'")
+
+
+def _as_list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def _numbers(fitted: Any) -> list[Any]:

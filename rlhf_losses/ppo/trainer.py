@@ -183,7 +183,7 @@ class PPOTrainer(ComparedRun, trl.GRPOTrainer):
         critic = None if critic is None else model_or_path(critic, "critic")
         require_optional_arguments(processing_class, grpo_arguments.get("peft_config"))
         args = as_ppo_config(args, short_name(model))
-        self.identity = ppo_run.begin(args)
+        self.identity = ppo_run.begin(args, grpo_arguments)
         check_datasets([train_dataset, eval_dataset], grpo_arguments)
         train_dataset, eval_dataset = _without_media(train_dataset), _without_media(eval_dataset)
         datasets = [train_dataset, eval_dataset]
@@ -201,7 +201,8 @@ class PPOTrainer(ComparedRun, trl.GRPOTrainer):
         warn_about_bfloat16(self.model, args.bf16)
         self._build_collaborators(critic, pretraining_dataset)
         record_model(self.identity, self._unwrapped_policy, self._tokenizer)
-        self.identity.record(content={"critic": model_content(self._unwrapped_critic)})
+        end_tokens = sorted(set(self._end_token_ids()))
+        self.identity.record({"end_tokens": end_tokens}, {"critic": model_content(self._unwrapped_critic)})
 
     def __repr__(self) -> str:
         """Return the policy, the reward functions and the number of steps so far."""

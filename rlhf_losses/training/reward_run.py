@@ -1,6 +1,6 @@
 """What decides the result of a run of `RewardTrainer`, for its fingerprint."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from xxhash import xxh3_128
@@ -9,7 +9,7 @@ from rlhf_losses.checkpoints.code_content import code_content
 from rlhf_losses.checkpoints.content import Content
 from rlhf_losses.checkpoints.data_content import datasets_content
 from rlhf_losses.checkpoints.run_identity import RunIdentity
-from rlhf_losses.checkpoints.run_settings import evaluation_decides
+from rlhf_losses.checkpoints.run_settings import argument_settings, evaluation_decides
 from rlhf_losses.checkpoints.setting_effects import REWARD_EFFECTS
 from rlhf_losses.data.rows import ANSWER_COLUMNS, FEEDBACK_COLUMNS, PREPARED_COLUMNS, TEXT_COLUMNS
 from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
@@ -24,41 +24,45 @@ NAMES = ("global_batch_size", "loss", "loss_code", "loss_parameters", "segmentat
 """Names of what this module records besides settings, data and model."""
 
 
-def begin(loss: AnyLoss, args: RewardConfig) -> RunIdentity:
+def begin(loss: AnyLoss, args: RewardConfig, arguments: Mapping[str, Any]) -> RunIdentity:
     """Return the identity of a run with its settings and its loss.
 
     Args:
         loss: the loss or objective of the run.
         args: the configuration.
+        arguments: further arguments of the trainer.
 
     Raises:
         InvalidSettingError: they differ from those of the checkpoint in `args.resume_from_checkpoint`.
     """
-    identity = RunIdentity(args, REWARD_EFFECTS, NAMES)
+    identity = RunIdentity(args, REWARD_EFFECTS, NAMES, "RewardTrainer")
     terms = [term.loss for term in loss.as_objective().terms]
     identity.record(
         {
             "global_batch_size": args.train_batch_size * args.gradient_accumulation_steps * args.world_size,
             "loss": str(loss),
             "loss_parameters": [name for term in terms for name in term.loss_parameters],
+            **argument_settings(arguments),
         },
         {"loss_code": _code_of_plugins(terms)},
     )
     return identity
 
 
-def record_data(identity: RunIdentity, data: TrainingData, args: RewardConfig, callbacks: Iterable[Any] | None) -> None:
+def record_data(identity: RunIdentity, data: TrainingData, args: RewardConfig, arguments: Mapping[str, Any]) -> None:
     """Record the data of a run before they are tokenized; evaluation data only if they decide the result.
 
     Args:
         identity: identity of the run.
         data: its datasets.
         args: the configuration.
-        callbacks: callbacks of the trainer.
+        arguments: further arguments of the trainer.
     """
     content: dict[str, Content | None] = {"train_dataset": datasets_content(data.train, COLUMNS)}
-    if data.evaluation is not None and evaluation_decides(args, callbacks):
+    if data.evaluation is not None and evaluation_decides(args, arguments):
         content["eval_dataset"] = datasets_content(data.evaluation, COLUMNS)
+        if metrics := arguments.get("compute_metrics"):
+            content["compute_metrics"] = code_content(metrics)
     identity.record({"segmentation": data.segmentation}, content)
 
 

@@ -143,9 +143,9 @@ class RewardTrainer(ComparedRun, trl.RewardTrainer):
         args.accelerator_config.dispatch_batches = False
         self.loss = validation.choose_loss(loss, args)
         self.objective = self.loss.as_objective()
-        self.identity = reward_run.begin(self.loss, args)
+        self.identity = reward_run.begin(self.loss, args, trl_arguments)
         self.data = TrainingData(self.objective, args, train_dataset, eval_dataset)
-        reward_run.record_data(self.identity, self.data, args, trl_arguments.get("callbacks"))
+        reward_run.record_data(self.identity, self.data, args, trl_arguments)
         path_or_model, model = model, load_adapters(model, args, peft_config, trl_arguments)
         config = validation.load_config(model, args)
         validation.require_scalar_model(model, config)
