@@ -43,6 +43,7 @@ UNCHANGEABLE = {
 
 REMARKS = {
     "critic": "its weights are those of the checkpoint, so the change has no effect",
+    "model": "the weights that are trained are those of the checkpoint",
     "seed": "the order of rows follows the new seed, and other random numbers continue from the checkpoint",
 }
 """What an allowed change means where it has less effect than its name says."""
