@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ragged import printed_by_processes, results_in
 
 pytestmark = pytest.mark.upstream
 
@@ -46,6 +47,34 @@ def resumed(trainers, kind, settings, arguments=(), before=None):
     trainer = trainers[kind].make(output, {**before.get("settings", {}), **settings}, dict(arguments))
     trainer.train(resume_from_checkpoint=str(checkpoint))
     return trainer
+
+
+TWO_PROCESSES = """
+import json, sys, torch
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from benchmarks.reliability.changes import Trainers
+
+checkpoint = sys.argv[2]
+for size in (4, 2):
+    trainer = Trainers("reward").make(Path(sys.argv[3]), {"per_device_train_batch_size": size}, {})
+    try:
+        trainer.train(resume_from_checkpoint=checkpoint)
+        found = [weight.flatten().tolist() for weight in trainer.accelerator.unwrap_model(trainer.model).parameters()]
+    except ValueError as error:
+        found = str(error)
+    if trainer.is_world_process_zero():
+        print("RESULT" + json.dumps(found), flush=True)
+"""
+
+
+def test_two_processes_continue_with_the_same_global_batch_only(trainers, tmp_path):
+    checkpoint, unbroken = trainers["reward"].checkpoint({})
+    arguments = (str(ROOT), str(checkpoint), str(tmp_path / "run"))
+    refused, weights = results_in(printed_by_processes(TWO_PROCESSES, tmp_path, 2, *arguments))
+    assert "global_batch_size: 4 in the checkpoint, 8 now" in refused
+    for ours, theirs in zip(weights, unbroken.model.parameters(), strict=True):
+        assert ours == pytest.approx(theirs.flatten().tolist(), rel=1e-3, abs=1e-5)
 
 
 def learning_rates(trainer):

@@ -42,6 +42,16 @@ def default_settings(args: TrainingArguments) -> dict[str, Any]:
     return {name: plain(value) for name, value in defaults.items()}
 
 
+def process_count(args: TrainingArguments) -> int:
+    """Return the number of processes of a run.
+
+    Args:
+        args: the configuration.
+    """
+    _ = args.device  # before, transformers returns 1
+    return int(args.world_size)
+
+
 def argument_settings(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return what arguments of a trainer change: early stopping, and an optimizer and a schedule of the user.
 

@@ -13,7 +13,7 @@ from rlhf_losses.checkpoints.content import Content
 from rlhf_losses.checkpoints.data_content import datasets_content
 from rlhf_losses.checkpoints.model_content import model_content
 from rlhf_losses.checkpoints.run_identity import RunIdentity
-from rlhf_losses.checkpoints.run_settings import argument_settings, evaluation_decides
+from rlhf_losses.checkpoints.run_settings import argument_settings, evaluation_decides, process_count
 from rlhf_losses.checkpoints.setting_effects import PPO_EFFECTS
 from rlhf_losses.ppo.config import PPOConfig
 from rlhf_losses.ppo.reward_functions import StepRewards, TokenRewardFunction
@@ -37,10 +37,11 @@ def begin(args: PPOConfig, arguments: Mapping[str, Any]) -> RunIdentity:
     Raises:
         InvalidSettingError: they differ from those of the checkpoint in `args.resume_from_checkpoint`.
     """
+    processes = process_count(args)
     identity = RunIdentity(args, PPO_EFFECTS, NAMES, "PPOTrainer")
     code = {name: arguments[name] for name in CODE_ARGUMENTS if arguments.get(name)}
     identity.record(
-        {"num_processes": args.world_size, **argument_settings(arguments)},
+        {"num_processes": processes, **argument_settings(arguments)},
         {name: _together(name, list(map(code_content, _as_list(one)))) for name, one in code.items()},
     )
     return identity

@@ -9,7 +9,7 @@ from rlhf_losses.checkpoints.code_content import code_content
 from rlhf_losses.checkpoints.content import Content
 from rlhf_losses.checkpoints.data_content import datasets_content
 from rlhf_losses.checkpoints.run_identity import RunIdentity
-from rlhf_losses.checkpoints.run_settings import argument_settings, evaluation_decides
+from rlhf_losses.checkpoints.run_settings import argument_settings, evaluation_decides, process_count
 from rlhf_losses.checkpoints.setting_effects import REWARD_EFFECTS
 from rlhf_losses.data.rows import ANSWER_COLUMNS, FEEDBACK_COLUMNS, PREPARED_COLUMNS, TEXT_COLUMNS
 from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
@@ -35,11 +35,12 @@ def begin(loss: AnyLoss, args: RewardConfig, arguments: Mapping[str, Any]) -> Ru
     Raises:
         InvalidSettingError: they differ from those of the checkpoint in `args.resume_from_checkpoint`.
     """
+    processes = process_count(args)
     identity = RunIdentity(args, REWARD_EFFECTS, NAMES, "RewardTrainer")
     terms = [term.loss for term in loss.as_objective().terms]
     identity.record(
         {
-            "global_batch_size": args.train_batch_size * args.gradient_accumulation_steps * args.world_size,
+            "global_batch_size": args.train_batch_size * args.gradient_accumulation_steps * processes,
             "loss": str(loss),
             "loss_parameters": [name for term in terms for name in term.loss_parameters],
             **argument_settings(arguments),

@@ -6,7 +6,7 @@ import json
 import pytest
 import torch
 from datasets import Dataset, concatenate_datasets
-from transformers import TrainingArguments
+from transformers import EarlyStoppingCallback, TrainingArguments
 
 from rlhf_losses import RewardConfig
 from rlhf_losses.checkpoints.code_content import code_content
@@ -15,6 +15,7 @@ from rlhf_losses.checkpoints.data_content import WINDOW, data_content
 from rlhf_losses.checkpoints.fingerprint import FILE, RunFingerprint
 from rlhf_losses.checkpoints.model_content import model_content
 from rlhf_losses.checkpoints.run_identity import RunIdentity
+from rlhf_losses.checkpoints.run_settings import argument_settings, evaluation_decides
 from rlhf_losses.checkpoints.setting_effects import PPO_EFFECTS, REWARD_EFFECTS, Effect
 from rlhf_losses.errors import InvalidSettingError, UnsupportedModelError
 from rlhf_losses.ppo import PPOConfig
@@ -110,6 +111,37 @@ def test_the_first_rows_of_a_stream_are_compared():
     assert data_content(stream) == data_content(rows().to_iterable_dataset(num_shards=2))
     assert data_content(stream) != data_content(rows(prompt=["a", "b", "", "d"]).to_iterable_dataset())
     assert "the first 4 rows" in data_content(stream).description
+
+
+def test_code_that_changes_rows_when_they_are_read_is_compared():
+    doubled = rows().with_transform(lambda batch: batch | {"rating": [2 for _ in batch["rating"]]})
+    assert data_content(doubled) != data_content(rows())
+
+
+# Arguments
+
+
+def test_early_stopping_and_an_optimizer_of_the_user_are_settings():
+    weight = torch.nn.Parameter(torch.zeros(1))
+    first, second = (torch.optim.SGD([weight], lr=rate) for rate in (0.1, 0.2))
+    assert argument_settings({"optimizers": (first, None)}) != argument_settings({"optimizers": (second, None)})
+    patience = [{"callbacks": [EarlyStoppingCallback(number)]} for number in (1, 2)]
+    assert argument_settings(patience[0]) != argument_settings(patience[1])
+    assert argument_settings({}) == argument_settings({"optimizers": (None, None), "callbacks": None})
+
+
+@pytest.mark.parametrize(
+    ("settings", "arguments", "expected"),
+    [
+        ({}, {}, False),
+        ({"eval_strategy": "steps", "eval_steps": 1}, {}, False),
+        ({"load_best_model_at_end": True, "eval_strategy": "epoch", "save_strategy": "epoch"}, {}, True),
+        ({"lr_scheduler_type": "reduce_lr_on_plateau", "eval_strategy": "epoch"}, {}, True),
+        ({}, {"callbacks": [EarlyStoppingCallback]}, True),
+    ],
+)
+def test_evaluation_data_count_if_they_decide_something(tmp_path, settings, arguments, expected):
+    assert evaluation_decides(RewardConfig(str(tmp_path), **PLAIN | settings), arguments) is expected
 
 
 # Models and code
@@ -218,6 +250,15 @@ def test_allowed_changes_are_logged(saved, caplog):
     assert "Resuming with allowed changes: learning_rate: " in caplog.text
     assert run.is_changed("learning_rate")
     assert not run.is_changed("seed")
+
+
+def test_a_checkpoint_of_the_other_trainer_is_refused(tmp_path):
+    RunIdentity(RewardConfig(str(tmp_path), **PLAIN), REWARD_EFFECTS, [], "RewardTrainer").save(tmp_path)
+    config = PPOConfig(str(tmp_path), **PLAIN, resume_from_checkpoint=str(tmp_path))
+    with pytest.raises(
+        InvalidSettingError, match=r"'RewardTrainer' in the checkpoint, 'PPOTrainer' now.*other trainer"
+    ):
+        RunIdentity(config, PPO_EFFECTS, [], "PPOTrainer")
 
 
 def test_settings_are_refused_before_anything_else_is_known(saved):
