@@ -11,6 +11,7 @@
     ├── InvalidArgumentError (TypeError)       argument of a type that the function does not accept
     ├── InvalidSettingError (ValueError)       setting out of range, or two settings that exclude each other
     ├── NonFiniteError (ArithmeticError)       NaN or infinity in scores, losses, rewards, gradients or weights
+    ├── ProcessError (RuntimeError)            another process of the run has failed or ended
     ├── OutputExistsError (FileExistsError)    output folder or file that exists
     ├── MissingPackageError (ImportError)      optional package that is not installed
     └── PluginError                            plugin that cannot be loaded, or breaks the contract
@@ -67,6 +68,10 @@ class InvalidSettingError(RlhfLossesError, ValueError):
 
 class NonFiniteError(RlhfLossesError, ArithmeticError):
     """A score, a loss, a reward, a gradient or a weight is NaN or infinite."""
+
+
+class ProcessError(RlhfLossesError, RuntimeError):
+    """Another process of the run has failed or ended."""
 
 
 class OutputExistsError(RlhfLossesError, FileExistsError):

@@ -103,6 +103,11 @@ UPSTREAM_NAMES: tuple[UpstreamName, ...] = (
     ),
     UpstreamName("datasets.Dataset._indices", "read: the order of the rows of a shuffled dataset, for their hash"),
     UpstreamName(
+        "transformers.integrations.deepspeed._hf_deepspeed_config_weak_ref",
+        "unset while a reward model is loaded: ZeRO-3 would divide its weights over the processes",
+    ),
+    UpstreamName("peft.utils.integrations.gather_params_ctx", "called: whole weights in a run with ZeRO-3"),
+    UpstreamName(
         "bitsandbytes.nn.Linear4bit.support_avx512bf16_for_cpu", "set to False: 4-bit weights stay trainable on a CPU"
     ),
 )

@@ -12,6 +12,7 @@ from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError, pl
 from rlhf_losses.cli.early_checks import check_names
 from rlhf_losses.cli.logging_setup import DEBUG, quiet
 from rlhf_losses.errors import RlhfLossesError, did_you_mean, shown
+from rlhf_losses.launchers import launched_processes
 from rlhf_losses.optional_packages import require_packages
 from rlhf_losses.setting_names import command_flags
 
@@ -30,6 +31,9 @@ COMMANDS = {
 
 OPTIONAL_PACKAGES = {"demo": ("matplotlib", "scipy"), "evaluate": ("scipy",), "inspect": ("scipy", "krippendorff")}
 """Packages of the extra `report` that commands need."""
+
+ONE_PROCESS = ("inspect", "score", "fit", "evaluate", "demo")
+"""Commands that do their work in one process."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -98,6 +102,8 @@ def run(argv: list[str]) -> int:
         )
     require_packages(OPTIONAL_PACKAGES.get(name, ()), f"rlhf-losses {name}")
     if not {"-h", "--help"} & set(arguments):
+        if name in ONE_PROCESS:
+            require_single_process(name)
         check_names(name, arguments)
     with quiet():
         with loading(name):
@@ -106,6 +112,21 @@ def run(argv: list[str]) -> int:
             command.run(arguments, plugins)
     sys.stdout.flush()
     return 0
+
+
+def require_single_process(name: str) -> None:
+    """Raise `CommandLineError` if a launcher has started several processes of a command that uses one.
+
+    Args:
+        name: name of the command.
+    """
+    launched = launched_processes()
+    if launched is not None:
+        raise CommandLineError(
+            f"{launched.launcher.name} has started {launched.count} processes ({launched.stated}), but 'rlhf-losses "
+            f"{name}' runs in one, and the others would do the same work and write the same file. Run it without the "
+            f"launcher, or without the variable: {launched.without} rlhf-losses {name} ..."
+        )
 
 
 @contextlib.contextmanager

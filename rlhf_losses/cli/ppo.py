@@ -34,7 +34,7 @@ from rlhf_losses.ppo import PPOConfig, PPOTrainer, scorer_on_base
 USAGE = "%(prog)s --model POLICY --reward_model MODEL --dataset PROMPTS --output_dir DIR [--config FILE] [...]"
 DESCRIPTION = """\
 Train a language model with PPO. The arguments are those of TRL's `trl grpo` and those of PPO, also in the --config file
-(YAML). On several processes: accelerate launch -m rlhf_losses ppo ..."""
+(YAML). On several processes: see docs/how-to/many-processes.md; on CPUs with --use_cpu."""
 
 REQUIRED = (
     Required("model_name_or_path", "--model", "Qwen/Qwen3-0.6B"),

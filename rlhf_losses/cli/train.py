@@ -23,7 +23,7 @@ from rlhf_losses.training import RewardConfig, RewardTrainer
 USAGE = "%(prog)s --model MODEL --dataset DATASET --loss LOSS --output_dir DIR [--config FILE] [...]"
 DESCRIPTION = """\
 Train a reward model. The arguments are those of TRL's `trl reward` and a few more, also in the --config file (YAML).
-On several processes: accelerate launch -m rlhf_losses train ..."""
+On several processes: see docs/how-to/many-processes.md; on CPUs with --use_cpu."""
 
 REQUIRED = (
     Required("model_name_or_path", "--model", "Qwen/Qwen3-0.6B"),

@@ -16,7 +16,8 @@ from transformers.trainer_utils import get_last_checkpoint
 from rlhf_losses.cli.argument_parser import CommandLineError
 from rlhf_losses.cli.logging_setup import DEBUG
 from rlhf_losses.cli.model_paths import nearest_folder, require_model_path
-from rlhf_losses.errors import OutputExistsError, RlhfLossesError, first_line
+from rlhf_losses.errors import OutputExistsError, ProcessError, RlhfLossesError, first_line
+from rlhf_losses.folder_claims import require_unclaimed
 from rlhf_losses.setting_names import has_flag, setting
 
 RESUME = "--resume_from_checkpoint"
@@ -58,6 +59,7 @@ def checkpoint_to_resume(output_dir: str, resume: str | bool | None) -> str | No
         CommandLineError: there is no such checkpoint, or the folder cannot be written.
     """
     require_writable(Path(output_dir))
+    require_unclaimed(output_dir)
     if resume in (None, False) or str(resume).lower() in ("false", "no", ""):
         refuse_earlier_run(output_dir)
         return None
@@ -155,12 +157,31 @@ def train(trainer: Any, interruptible: Interruptible, checkpoint: str | None) ->
         KeyboardInterrupt: the run was interrupted; the message states what was saved.
     """
     try:
-        with interruptible:
+        with interruptible, explained_process_errors():
             trainer.train(resume_from_checkpoint=checkpoint)
     except KeyboardInterrupt:
         interruptible.requested = True
     if interruptible.requested:
         raise KeyboardInterrupt(interrupted_message(trainer.args.output_dir, trainer.state.global_step))
+
+
+LOST_PROCESS = ("closed by peer", "reset by peer", "Broken pipe", "Timed out", "timeout", "NCCL")
+"""Parts of torch's errors about processes that have ended or do not answer."""
+
+
+@contextmanager
+def explained_process_errors() -> Iterator[None]:
+    """Convert the error of torch about a process that has ended, or does not answer, to `ProcessError`."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = first_line(error)
+        if isinstance(error, RlhfLossesError) or not any(text in reason for text in LOST_PROCESS):
+            raise
+        raise ProcessError(
+            f"Another process of this run has ended or does not answer ({reason:.120}), so the run stops. Its own "
+            f"message has the reason, or it was killed, for example for lack of memory. Resume with {RESUME}."
+        ) from error
 
 
 def format_steps(trainer: Any) -> str:

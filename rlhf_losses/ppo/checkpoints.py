@@ -37,7 +37,8 @@ class PPOState:
     reward_stats: list[dict[str, float]]
 
     def save(self, folder: str | Path, rank: int) -> None:
-        """Save the state of process `rank` in a checkpoint."""
+        """Save the state of process `rank` in a checkpoint, whose folder another process may not have created yet."""
+        Path(folder).mkdir(parents=True, exist_ok=True)
         content = {field.name: getattr(self, field.name) for field in fields(self)}
         torch.save({"schema": SCHEMA} | content, Path(folder, STATE_FILE.format(rank=rank)))
 

@@ -6,8 +6,10 @@ from typing import Any
 
 import trl
 from transformers import TrainingArguments
+from transformers.training_args import ParallelMode
 
 from rlhf_losses.errors import InvalidSettingError
+from rlhf_losses.launchers import require_connectable, require_connected
 from rlhf_losses.layouts import LayoutName, require_layout
 from rlhf_losses.models.bfloat16 import choose_bf16
 from rlhf_losses.ppo.kl import ESTIMATORS
@@ -185,9 +187,11 @@ class PPOConfig(trl.GRPOConfig):
         self._check_choices()
         self._check_combinations()
         choose_bf16(self)
+        require_connectable()
         self.num_generations_eval = self.num_generations_eval or self.num_generations
         requested, self.num_generations = self.num_generations, self._num_generations_for_grpo()
         super().__post_init__()
+        require_connected(self.world_size, self.parallel_mode != ParallelMode.NOT_PARALLEL)
         self.num_generations = requested
         if self.critic_learning_rate is None:
             self.critic_learning_rate = CRITIC_LEARNING_RATE_RATIO * self.learning_rate

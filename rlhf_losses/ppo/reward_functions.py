@@ -26,6 +26,7 @@ from rlhf_losses.errors import (
     InvalidFeedbackError,
     InvalidSettingError,
     NonFiniteError,
+    ProcessError,
     UnsupportedModelError,
 )
 from rlhf_losses.feedback.base import Answer, Messages
@@ -164,34 +165,73 @@ class TokenRewardFunction(TokenLevelReward):
         return self._latest
 
 
-def check_rewards(function: Any, step: int) -> Any:
-    """Return a reward function that raises an error instead of NaN or infinity.
+def check_rewards(function: Any, step: int, failures: list[Exception]) -> Any:
+    """Return a reward function that records its errors, and NaN or infinity, instead of raising an error.
 
-    Modules and coroutines are returned unchanged, because TRL calls them in another way.
+    If one process alone raised an error, the others would wait for its rewards. Modules and coroutines are returned
+    unchanged, because TRL calls them in another way.
 
     Args:
         function: a reward function.
         step: number of the optimizer step, for the message.
+        failures: a list to which errors are appended; the rewards are 0 then.
 
     Examples:
-        >>> check_rewards(lambda prompts, completions, **_: [None, 1.0], 1)(prompts=["", ""], completions=["", ""])
+        >>> failures = []
+        >>> check_rewards(lambda **_: [None, 1.0], 1, failures)(prompts=["", ""], completions=["", ""])
         [None, 1.0]
+        >>> check_rewards(lambda **_: 1 / 0, 1, failures)(prompts=[""], completions=[""])
+        [0.0]
+        >>> failures
+        [ZeroDivisionError('division by zero')]
     """
     if isinstance(function, nn.Module) or iscoroutinefunction(function):
         return function
 
     @wraps(function, assigned=("__name__", "__doc__"), updated=())
     def checked(prompts: Sequence[Text], completions: Sequence[Text], **columns: Any) -> Any:
-        rewards = function(prompts=prompts, completions=completions, **columns)
-        for index, reward in enumerate(rewards):
-            if reward is not None and not isfinite(reward):
-                raise NonFiniteError(
-                    f"Step {step}: the reward function '{checked.__name__}' returned {reward} for completion {index}, "
-                    f"{content_text(completions[index])!r:.80}. Return a finite number, or None for no reward."
-                )
-        return rewards
+        try:
+            rewards = function(prompts=prompts, completions=completions, **columns)
+            _require_finite(rewards, completions, checked.__name__, step)
+            return rewards
+        except Exception as error:
+            failures.append(error)
+            return [0.0] * len(prompts)
 
     return checked
+
+
+def _require_finite(rewards: Iterable[float | None], completions: Sequence[Text], name: str, step: int) -> None:
+    for index, reward in enumerate(rewards):
+        if reward is not None and not isfinite(reward):
+            raise NonFiniteError(
+                f"Step {step}: the reward function '{name}' returned {reward} for completion {index}, "
+                f"{content_text(completions[index])!r:.80}. Return a finite number, or None for no reward."
+            )
+
+
+def raise_together(
+    failures: Sequence[Exception], all_gather: Callable[[list[str]], Sequence[str]] = lambda texts: texts
+) -> None:
+    """Raise an error in all processes if there is one in any of them.
+
+    Args:
+        failures: errors of this process.
+        all_gather: returns the texts of all processes.
+
+    Raises:
+        Exception: the first error of this process.
+        ProcessError: another process has an error.
+    """
+    own = f"{type(failures[0]).__name__}: {failures[0]}" if failures else ""
+    found = [text for text in all_gather([own]) if text]
+    if failures:
+        raise failures[0]
+    if found:
+        raise ProcessError(
+            f"A reward function failed in another process: {found[0]} All processes stop, because each needs the "
+            "rewards of the others. Correct the function or the data, and resume from the last checkpoint."
+        )
 
 
 def load_reward_functions(reward_funcs: Any, device: torch.device, trust_remote_code: bool) -> Any:

@@ -38,6 +38,7 @@ from rlhf_losses.checkpoints.model_content import model_content
 from rlhf_losses.checkpoints.run_identity import record_model
 from rlhf_losses.data.template_arguments import with_template_arguments
 from rlhf_losses.files.media_columns import without_media
+from rlhf_losses.folder_claims import claim
 from rlhf_losses.layouts import PackedLayout, PaddedLayout
 from rlhf_losses.models.architectures import max_context_length
 from rlhf_losses.models.bfloat16 import warn_about_bfloat16
@@ -80,7 +81,13 @@ from rlhf_losses.ppo.monitoring import PPOMonitor, SanityCheck
 from rlhf_losses.ppo.phase_timer import PhaseTimer, synchronized_time
 from rlhf_losses.ppo.pretraining import PretrainingLoss, tokenize_windows
 from rlhf_losses.ppo.prompts import clean_prompts, has_template_arguments, prompt_tokens
-from rlhf_losses.ppo.reward_functions import TokenLevelReward, check_rewards, load_reward_functions, standardize_scorers
+from rlhf_losses.ppo.reward_functions import (
+    TokenLevelReward,
+    check_rewards,
+    load_reward_functions,
+    raise_together,
+    standardize_scorers,
+)
 from rlhf_losses.ppo.rewards import RawRewards, RewardPipeline
 from rlhf_losses.ppo.rollout import Rollout
 from rlhf_losses.ppo.settings_checks import check_arguments, check_datasets, check_trainer, short_name
@@ -278,6 +285,11 @@ class PPOTrainer(ComparedRun, trl.GRPOTrainer):
             timer=timer,
         )
 
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train, while no other run can train into the folder. The arguments are those of `transformers.Trainer`."""
+        with claim(self.args.output_dir, self.args.should_save, gather_object):
+            return super().train(*args, **kwargs)
+
     # Rollout
 
     def _generate(self, prompts: list[Any]) -> Any:
@@ -299,13 +311,15 @@ class PPOTrainer(ComparedRun, trl.GRPOTrainer):
 
     @contextmanager
     def _checked_reward_functions(self) -> Iterator[None]:
-        """While the context lasts, reward functions raise an error instead of NaN or infinity."""
+        """While the context lasts, record errors of reward functions, NaN and infinity; then raise them together."""
         functions: list[Any] = self.reward_funcs
-        self.reward_funcs = [check_rewards(function, self.state.global_step + 1) for function in functions]
+        failures: list[Exception] = []
+        self.reward_funcs = [check_rewards(function, self.state.global_step + 1, failures) for function in functions]
         try:
             yield
         finally:
             self.reward_funcs = functions
+        raise_together(failures, gather_object)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         """Replace the advantages of GRPO by those of the critic, and add values and returns."""

@@ -19,6 +19,7 @@ from rlhf_losses.models.architectures import require_single_label, require_singl
 from rlhf_losses.models.embeddings import count_embeddings
 from rlhf_losses.models.finite import require_finite_weights
 from rlhf_losses.models.scores import HEADS
+from rlhf_losses.models.whole_weights import load_whole
 from rlhf_losses.setting_names import setting
 
 ADAPTER = "adapter_model.safetensors"
@@ -28,7 +29,7 @@ ADAPTER = "adapter_model.safetensors"
 def load_reward_model(
     path: str | Path, dtype: torch.dtype | str = torch.float32, trust_remote_code: bool = False, **options: Any
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Return a sequence classifier with one trained head, and its tokenizer.
+    """Return a sequence classifier with one trained head, and its tokenizer, in every process with all weights.
 
     Args:
         path: folder or Hub id of a model, or folder of a LoRA adapter.
@@ -42,7 +43,7 @@ def load_reward_model(
         NonFiniteError: a weight is NaN or infinite.
     """
     load = _load_adapter if Path(path, "adapter_config.json").is_file() else _load_model
-    with _explain(path):
+    with _explain(path), load_whole():
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
         tokenizer("A text.")  # some settings of a tokenizer are only read here
         model = load(path, dtype=dtype, trust_remote_code=trust_remote_code, **options)

@@ -6,9 +6,11 @@ from typing import Literal
 
 import trl
 from transformers import TrainingArguments
+from transformers.training_args import ParallelMode
 
 from rlhf_losses.argument_checks import describe_type
 from rlhf_losses.errors import InvalidArgumentError
+from rlhf_losses.launchers import require_connectable, require_connected
 from rlhf_losses.layouts import LayoutName, require_layout
 from rlhf_losses.models.bfloat16 import choose_bf16
 from rlhf_losses.setting_types import Range, require_ranges, require_setting_types
@@ -109,9 +111,11 @@ class RewardConfig(trl.RewardConfig):
         require_setting_types(self, TrainingArguments)
         require_ranges(self, RANGES)
         choose_bf16(self)
+        require_connectable()
         # TRL deprecates pad_token, but the command line needs it for tokenizers without a padding token.
         pad_token, self.pad_token = self.pad_token, None
         super().__post_init__()
+        require_connected(self.world_size, self.parallel_mode != ParallelMode.NOT_PARALLEL)
         self.pad_token = pad_token
 
 

@@ -1,9 +1,12 @@
 """Several processes: sums over them, repeated rows at the end of an epoch, and limits of FSDP and DeepSpeed."""
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import cast
 
+import torch
 from accelerate import Accelerator
-from accelerate.utils import send_to_device
+from accelerate.utils import DistributedType, send_to_device
 from datasets import IterableDataset
 from torch import Tensor
 
@@ -43,25 +46,45 @@ def gather_over_processes(accelerator: Accelerator) -> Callable[[Tensor], Tensor
     return all_gather
 
 
-def divisible_stream(stream: IterableDataset, multiple: int) -> IterableDataset:
-    """Return a stream that every process reads in full, of which accelerate gives each process every n-th batch.
+class DivisibleStream(torch.utils.data.IterableDataset[EncodedRow]):
+    """A stream that every process reads in full, of which accelerate gives each process every n-th batch.
 
     Without it, accelerate divides the shards of a stream among the processes, which then have different numbers of
-    batches and wait for each other, and fills the last batches with rows from the beginning.
+    batches and wait for each other, or fills the last batches with rows from the beginning. One worker of a data loader
+    reads the stream; the others would read parts of it.
 
     Args:
         stream: tokenized rows.
         multiple: number of rows of a batch of all processes; rows without scores are appended up to a multiple of it.
     """
-    return IterableDataset.from_generator(_divisible_rows, gen_kwargs={"stream": stream, "multiple": multiple})
+
+    def __init__(self, stream: IterableDataset, multiple: int) -> None:
+        self.stream, self.multiple = stream, multiple
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the number of the epoch, on which the order of a shuffled stream depends."""
+        self.stream.set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[EncodedRow]:
+        """Yield the rows of the stream, and rows without scores at the end."""
+        worker = torch.utils.data.get_worker_info()
+        if worker is not None and worker.id > 0:
+            return
+        missing = 0
+        for batch in self.stream.iter(batch_size=1):  # in a worker, `iter(self.stream)` skips shards of other workers
+            row = cast(EncodedRow, {name: values[0] for name, values in batch.items()})
+            yield row
+            missing = (missing - 1) % self.multiple
+        if missing:
+            yield from [_row_without_scores(row)] * missing
 
 
 def drop_repeated_rows(batch: Batch, collator: Collator, accelerator: Accelerator) -> Batch:
-    """Return a batch without the rows that were used before in the same epoch.
+    """Return a batch without the rows that fill it up at the end of an epoch.
 
-    With several processes, samplers fill the last batches of an epoch with rows from its beginning. These rows count
-    neither in training nor in evaluation. If no row is left, the batch has one forward pass without scores, because
-    all processes need a forward pass.
+    With several processes, samplers fill the last batches of an epoch with rows from its beginning, and streams with
+    rows without scores. These rows count neither in training nor in evaluation. If no row is left, the batch has one
+    forward pass without scores, because all processes need a forward pass.
 
     Args:
         batch: the latest batch of this process.
@@ -69,10 +92,10 @@ def drop_repeated_rows(batch: Batch, collator: Collator, accelerator: Accelerato
         accelerator: the processes of the run, with the state of the data loader.
     """
     rows = batch["source"].rows
-    count = _count_new_rows(accelerator, len(rows))
-    if count == len(rows):
+    new = [row for row in rows[: _count_new_rows(accelerator, len(rows))] if row["score_text"]]
+    if len(new) == len(rows):
         return batch
-    remaining: Batch = send_to_device(collator(rows[:count] or [_row_without_scores(rows[0])]), accelerator.device)
+    remaining: Batch = send_to_device(collator(new or [_row_without_scores(rows[0])]), accelerator.device)
     return remaining
 
 
@@ -131,6 +154,31 @@ def require_supported_settings(args: RewardConfig, objective: Objective, sharded
         )
 
 
+def require_requested_sharding(
+    args: RewardConfig, accelerator: Accelerator, environment: Mapping[str, str] = os.environ
+) -> None:
+    """Raise `InvalidSettingError` if FSDP or DeepSpeed was requested and accelerate uses neither.
+
+    On CPUs accelerate trains with data parallelism instead, without a message.
+
+    Args:
+        args: the configuration.
+        accelerator: the processes of the run.
+        environment: environment variables, which `accelerate launch` sets.
+    """
+    if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED):
+        return
+    requested = {"FSDP": args.fsdp, "DEEPSPEED": args.deepspeed}
+    for name, value in requested.items():
+        if value or environment.get(f"ACCELERATE_USE_{name}", "").lower() == "true":
+            raise InvalidSettingError(
+                f"{'DeepSpeed' if name == 'DEEPSPEED' else name} was requested, but accelerate trains without it "
+                f"({accelerator.distributed_type.value}): with use_cpu it enables neither. Remove use_cpu; DeepSpeed "
+                "then runs on CPUs with DS_ACCELERATOR=cpu and ddp_backend='gloo', and FSDP needs an accelerator. For "
+                "data parallelism remove the request."
+            )
+
+
 def _count_new_rows(accelerator: Accelerator, count: int) -> int:
     state = accelerator.gradient_state
     if accelerator.num_processes == 1 or not accelerator.even_batches or not state.end_of_dataloader:
@@ -139,15 +187,6 @@ def _count_new_rows(accelerator: Accelerator, count: int) -> int:
         return count
     new: int = state.remainder - accelerator.process_index * count
     return min(max(new, 0), count)
-
-
-def _divisible_rows(stream: IterableDataset, multiple: int) -> Iterator[EncodedRow]:
-    missing = 0
-    for row in stream:
-        yield row
-        missing = (missing - 1) % multiple
-    if missing:
-        yield from [_row_without_scores(row)] * missing
 
 
 def _row_without_scores(row: EncodedRow) -> EncodedRow:

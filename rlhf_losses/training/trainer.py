@@ -26,6 +26,7 @@ from rlhf_losses.data.rows import FEEDBACK_COLUMNS, PREPARED_COLUMNS
 from rlhf_losses.data.tokenization import configure_special_tokens
 from rlhf_losses.errors import InvalidFeedbackError, NonFiniteError
 from rlhf_losses.files.dataset_argument import require_dataset
+from rlhf_losses.folder_claims import claim
 from rlhf_losses.layouts import Layout, PaddedLayout, choose_layout, require_same_scores
 from rlhf_losses.losses import AnyLoss
 from rlhf_losses.metrics import Tally, agreement, labelled_scores
@@ -45,6 +46,7 @@ from rlhf_losses.models.saved_files import (
     save_merged,
 )
 from rlhf_losses.models.scores import score_batch, use_float32_head
+from rlhf_losses.models.whole_weights import gather_weights, whole_copy
 from rlhf_losses.optional_packages import require_reporting
 from rlhf_losses.scoring.metadata import RewardModelMetadata, describe_model
 from rlhf_losses.shapes import Scalar, Scores
@@ -52,10 +54,11 @@ from rlhf_losses.training import reward_run, validation
 from rlhf_losses.training.adapter_folder import load_adapters
 from rlhf_losses.training.config import RewardConfig, as_reward_config
 from rlhf_losses.training.distributed import (
+    DivisibleStream,
     choose_splitter,
-    divisible_stream,
     drop_repeated_rows,
     gather_over_processes,
+    require_requested_sharding,
     require_supported_settings,
     sum_over_processes,
 )
@@ -177,6 +180,7 @@ class RewardTrainer(ComparedRun, trl.RewardTrainer):
             peft_config=validation.complete_peft_config(peft_config, config),
             **trl_arguments,
         )
+        require_requested_sharding(args, self.accelerator)
         require_supported_settings(args, self.objective, self._sharded, bool(hidden_state_cache))
         require_other_folder(self._unwrapped_model, Path(args.output_dir))
         warn_about_bfloat16(self.model, args.bf16)
@@ -230,6 +234,11 @@ class RewardTrainer(ComparedRun, trl.RewardTrainer):
             loss = self.accelerator.num_processes * loss
         return (loss, {"scores": scores}) if return_outputs else loss
 
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train, while no other run can train into the folder. The arguments are those of `transformers.Trainer`."""
+        with claim(self.args.output_dir, self.args.should_save, gather_object):
+            return super().train(*args, **kwargs)
+
     def training_step(self, model: torch.nn.Module, inputs: Batch, num_items_in_batch: Tensor | None = None) -> Tensor:
         """Run one forward and backward pass per pass of the batch; processes exchange gradients after the last one."""
         *earlier, last = [{**inputs, "passes": [one]} for one in inputs["passes"]]
@@ -255,7 +264,8 @@ class RewardTrainer(ComparedRun, trl.RewardTrainer):
     def save_merged(self, output_dir: str | Path | None = None) -> Path:
         """Save the model with adapters merged, as a sequence classifier that `from_pretrained` loads.
 
-        Adapters of an earlier save in the folder are removed. `push_to_hub` then uploads the merged model.
+        Adapters of an earlier save in the folder are removed. `push_to_hub` then uploads the merged model. With
+        FSDP and DeepSpeed, all processes call this method.
 
         Args:
             output_dir: the folder; by default `args.output_dir`.
@@ -264,8 +274,10 @@ class RewardTrainer(ComparedRun, trl.RewardTrainer):
             The folder.
         """
         folder = Path(output_dir or self.args.output_dir)
+        weights = gather_weights(self.model, self.accelerator) if self._sharded else None
         if self.accelerator.is_main_process:
-            merged = save_merged(self._unwrapped_model, self.processing_class, folder)
+            model = self._unwrapped_model if weights is None else whole_copy(self._unwrapped_model, weights)
+            merged = save_merged(model, self.processing_class, folder)
             self._metadata(merged).save(folder)
         self._merged_folder = folder
         return folder
@@ -308,7 +320,8 @@ class RewardTrainer(ComparedRun, trl.RewardTrainer):
         self, test_dataset: AnyDataset, ignore_keys: list[str] | None = None, metric_key_prefix: str = "test"
     ) -> PredictionOutput:
         """Return the scores and the metrics of a dataset, which is checked and tokenized as in evaluation."""
-        require_dataset(test_dataset, "test_dataset")
+        if not isinstance(test_dataset, DivisibleStream):
+            require_dataset(test_dataset, "test_dataset")
         rows = self._prepare_dataset(test_dataset, self.processing_class, self.args, metric_key_prefix)
         return super().predict(rows, ignore_keys, metric_key_prefix)
 
@@ -433,11 +446,15 @@ class RewardTrainer(ComparedRun, trl.RewardTrainer):
         return layout
 
     def _prepare_dataset(self, dataset: Any, processing_class: Any, args: Any, dataset_name: str) -> Any:
+        if isinstance(dataset, DivisibleStream):
+            return dataset
         count = count_embeddings(self.model) if hasattr(self, "model") else self._num_embeddings
         rows = self.data.prepared(dataset, processing_class, self.context_length, f"{dataset_name} data", count)
-        if args.world_size > 1 and isinstance(rows, IterableDataset) and dataset is not self.data.train:
-            return divisible_stream(rows, args.world_size * args.per_device_eval_batch_size)
-        return rows
+        if args.world_size == 1 or not isinstance(rows, IterableDataset):
+            return rows
+        training = dataset is self.data.train
+        size = args.per_device_train_batch_size if training else args.per_device_eval_batch_size
+        return DivisibleStream(rows, args.world_size * size)
 
     def _set_signature_columns_if_needed(self) -> None:
         if self._signature_columns is None:
@@ -454,7 +471,7 @@ class RewardTrainer(ComparedRun, trl.RewardTrainer):
         with one_form_per_folder(self._unwrapped_model, folder, state_dict, self.args.should_save):
             super()._save(output_dir, state_dict)
         if self.args.should_save:
-            self._metadata(self._unwrapped_model).save(folder)
+            self._metadata(None if self._sharded else self._unwrapped_model).save(folder)
         if folder == self._merged_folder:
             self._merged_folder = None
 
@@ -473,11 +490,11 @@ class RewardTrainer(ComparedRun, trl.RewardTrainer):
             remove_stale_files(self._unwrapped_model, Path(self.args.output_dir))
             remove_stale_files_from_hub(self)
 
-    def _metadata(self, model: torch.nn.Module) -> RewardModelMetadata:
+    def _metadata(self, model: torch.nn.Module | None) -> RewardModelMetadata:
         return describe_model(
             self.loss,
             self.data.feedback_types,
-            None if self._sharded else model,
+            model,
             self.processing_class,
             segmentation=self.data.segmentation,
             separator=self.args.step_separator,

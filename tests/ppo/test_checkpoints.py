@@ -17,13 +17,14 @@ SCHEMA_1 = {
 
 def test_saved_state_is_loaded_for_each_process(tmp_path):
     states = [PPOState(number, [{"values": torch.full((2, 2), number)}], 0.1 * number, []) for number in (1, 2)]
+    folder = tmp_path / "checkpoint-1"  # no other process has created it yet
     for rank, state in enumerate(states):
-        state.save(tmp_path, rank)
+        state.save(folder, rank)
     for rank, state in enumerate(states):
-        loaded = PPOState.load(tmp_path, rank, CPU)
+        loaded = PPOState.load(folder, rank, CPU)
         assert (loaded.step, loaded.beta, loaded.reward_stats) == (state.step, state.beta, [])
         assert torch.equal(loaded.buffered_inputs[0]["values"], state.buffered_inputs[0]["values"])
-    content = torch.load(tmp_path / "ppo_state_0.pt", weights_only=True)
+    content = torch.load(folder / "ppo_state_0.pt", weights_only=True)
     assert content["schema"] == 2
 
 

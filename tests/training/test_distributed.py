@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from accelerate.utils import DistributedType
 
 from rlhf_losses import InvalidSettingError, RewardConfig, parse_loss
 from rlhf_losses.data import Collator
@@ -13,6 +14,7 @@ from rlhf_losses.layouts.splitting import ForwardPassSplitter
 from rlhf_losses.training.distributed import (
     choose_splitter,
     drop_repeated_rows,
+    require_requested_sharding,
     require_supported_settings,
     sum_over_processes,
 )
@@ -85,6 +87,17 @@ def objective(text):
 def test_unsupported_settings_are_refused(tmp_path, loss, changes, sharded, found):
     with pytest.raises(InvalidSettingError, match=found):
         require_supported_settings(config(tmp_path, **changes), objective(loss), sharded, uses_cache=False)
+
+
+@pytest.mark.parametrize("name", ["FSDP", "DeepSpeed"])
+def test_sharding_that_accelerate_does_not_enable_is_refused(tmp_path, name):
+    environment = {f"ACCELERATE_USE_{name.upper()}": "true"}
+    on_cpus = SimpleNamespace(distributed_type=DistributedType.MULTI_CPU)
+    with pytest.raises(InvalidSettingError, match=f"{name} was requested, but accelerate trains without it.*MULTI_CPU"):
+        require_requested_sharding(config(tmp_path), on_cpus, environment)
+    require_requested_sharding(config(tmp_path), on_cpus, {})
+    enabled = SimpleNamespace(distributed_type=DistributedType[name.upper()])
+    require_requested_sharding(config(tmp_path), enabled, environment)
 
 
 def test_settings_of_an_unsharded_model_are_accepted(tmp_path):
