@@ -71,6 +71,8 @@ def complete_answers(answers: Sequence[Answer], row: Row) -> list[Answer]:
     """
     template, system = template_arguments(row), _system(row)
     shared = split_shared_prompt([clean_answer(answer) for answer in answers])
+    if not template and system is None:
+        return shared
     return [replace(answer, template=template, system=system) for answer in shared]
 
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from rlhf_losses.data.rows import FEEDBACK_TYPE_BY_NAME, EncodedRow, FeedbackTypes, join_feedback
+from rlhf_losses.data.rows import FEEDBACK_TYPE_BY_NAME, EncodedRow, FeedbackTypes
 from rlhf_losses.feedback import Lengths, Mixed
 from rlhf_losses.layouts import Layout
 from rlhf_losses.layouts.splitting import ForwardPassSplitter
@@ -121,9 +121,10 @@ class Collator:
 
     def _feedback(self, rows: Sequence[EncodedRow]) -> Mixed:
         """Return the feedback of some rows over their scores, with the lengths of answers if a loss needs them."""
-        joined = join_feedback(
+        joined = Mixed.from_rows(
+            rows,
             # The text columns, by which `row_feedback` finds the types of a row, may have been removed.
-            [Mixed.from_row(row, [FEEDBACK_TYPE_BY_NAME[name] for name in row["feedback_types"]]) for row in rows],
+            [[FEEDBACK_TYPE_BY_NAME[name] for name in row["feedback_types"]] for row in rows],
             [len(row["feedback_to_score"]) for row in rows],
             self._types_of_dataset(rows),
         )

@@ -3,9 +3,9 @@
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any, Literal, Protocol, TypeAlias, get_args
 
@@ -14,6 +14,7 @@ from torch.utils.data import get_worker_info
 
 from rlhf_losses.argument_checks import require_choice
 from rlhf_losses.data.answers import row_answers
+from rlhf_losses.data.batches import BatchEncoder, at_row, locate_errors, map_rows, row_batches
 from rlhf_losses.data.chat_messages import is_blank
 from rlhf_losses.data.row_schema import require_valid_row
 from rlhf_losses.data.rows import (
@@ -26,7 +27,7 @@ from rlhf_losses.data.rows import (
     tokenized_pair,
 )
 from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
-from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError, RlhfLossesError
+from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
 from rlhf_losses.feedback import (
     FEEDBACK_TYPES,
     IMPLICIT_TYPES,
@@ -179,12 +180,10 @@ def check_dataset(dataset: AnyDataset, loss: AnyLoss, name: str = "data") -> Non
     feedback_types = required_feedback_types(loss, column_names(dataset))
     rows: Iterable[Row] = islice(dataset, 1) if isinstance(dataset, IterableDataset) else dataset
     feedback, blank = [], 0
-    for number, row in enumerate(rows):
-        with locate_errors(number, name):
-            require_valid_row(row, feedback_types)
-            found = feedback_types_in_row(row, feedback_types)
-            feedback.append(Mixed.from_row(row, found))
-            blank += _count_blank_answers(row, found)
+    for numbers, batch in row_batches(rows, f"Checking {name}"):
+        found, blank_in_batch = at_row(partial(_check_rows, feedback_types=feedback_types), batch, numbers, name)
+        feedback.append(found)
+        blank += blank_in_batch
     if not feedback:
         raise InvalidFeedbackError(f"The dataset {name} is empty, so there is nothing to learn. Give one with rows.")
     if blank:
@@ -193,7 +192,12 @@ def check_dataset(dataset: AnyDataset, loss: AnyLoss, name: str = "data") -> Non
 
 
 def prepare(
-    dataset: AnyDataset, encoder: RowEncoder, limit: LengthLimit, name: str = "data", loss: AnyLoss | None = None
+    dataset: AnyDataset,
+    encoder: RowEncoder,
+    limit: LengthLimit,
+    name: str = "data",
+    loss: AnyLoss | None = None,
+    num_proc: int | None = None,
 ) -> AnyDataset:
     """Tokenize the rows of a dataset, and drop rows that are too long or have none of the feedback types.
 
@@ -206,6 +210,7 @@ def prepare(
         limit: largest number of tokens, and the treatment of longer texts.
         name: name of the dataset in messages.
         loss: loss with which the rows of a stream are checked.
+        num_proc: number of processes that tokenize a dataset; by default only the threads of the tokenizer.
 
     Returns:
         The dataset with the columns of `EncodedRow`.
@@ -219,8 +224,7 @@ def prepare(
     if isinstance(dataset, IterableDataset):
         stream = _Stream(encoder, limit, max_length, name, loss)
         return dataset.map(stream.encode, with_indices=True).filter(stream.is_usable, with_indices=True)
-    arguments = {"encoder": encoder, "max_length": max_length, "name": name}
-    encoded = dataset.map(_encode, with_indices=True, fn_kwargs=arguments, desc=f"Tokenizing {name}")
+    encoded = map_rows(dataset, BatchEncoder(encoder, max_length, name), f"Tokenizing {name}", num_proc)
     lengths: list[int] = list(encoded["length"])
     kept = [index for index, length in enumerate(lengths) if length and not limit.exceeded_by(length)]
     _report_dropped(lengths, limit, name)
@@ -278,9 +282,7 @@ class _Stream:
         """Return a tokenized row."""
         feedback_types = self.encoder.feedback_types
         with locate_errors(number, self._part_name):
-            require_valid_row(row, feedback_types)
-            found = feedback_types_in_row(row, feedback_types)
-            feedback, blank = Mixed.from_row(row, found), _count_blank_answers(row, found)
+            feedback, blank = _check_rows([row], feedback_types)
             if self.loss is not None:
                 _check_values([feedback], self.loss, feedback_types)
             encoded = self.encoder.encode(row, self.max_length, number)
@@ -309,29 +311,19 @@ def _warn_about_blank_answers(count: int, name: str) -> None:
     logger.warning("%s: empty answers (%d) are scored as a prompt followed by the end of the text.", name, count)
 
 
-def _encode(row: Mapping[str, Any], number: int, encoder: RowEncoder, max_length: int | None, name: str) -> EncodedRow:
-    with locate_errors(number, name):
-        return encoder.encode(row, max_length, number)
+def _check_rows(rows: Sequence[Row], feedback_types: FeedbackTypes) -> tuple[Mixed, int]:
+    """Return the feedback of rows, and the number of empty answers to a prompt."""
+    for row in rows:
+        require_valid_row(row, feedback_types)
+    types = [feedback_types_in_row(row, feedback_types) for row in rows]
+    feedback = Mixed.from_rows(rows, types)
+    return feedback, sum(_count_blank_answers(row, found) for row, found in zip(rows, types, strict=True))
 
 
 def _needs_groups(columns: Sequence[str], user: Objective | FeedbackUser) -> bool:
     one_answer_per_row = {"prompt", "completion", "rating"} <= set(columns) and "ratings" not in columns
     used = {term.loss.feedback_type for term in user.terms} if isinstance(user, Objective) else {user.feedback_type}
     return one_answer_per_row and bool({Rankings, Pairs} & used) and len(feedback_types_in_columns(columns)) == 1
-
-
-@contextmanager
-def locate_errors(number: int, name: str) -> Iterator[None]:
-    """Add the number of a row and the name of its dataset to errors that occur in the `with` block.
-
-    Args:
-        number: position of the row, from 0.
-        name: name of the dataset in the message.
-    """
-    try:
-        yield
-    except RlhfLossesError as error:
-        raise type(error)(f"Row {number} of {name}: {error}") from None
 
 
 def _count_blank_answers(row: Row, feedback_types: FeedbackTypes) -> int:

@@ -3,9 +3,9 @@
 Training, evaluation, scoring and PPO use the same function, so they render a text in the same way.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from typing import Any
 
@@ -55,8 +55,34 @@ def render(answer: Answer, tokenizer: PreTrainedTokenizerBase, separator: str = 
         UnsupportedModelError: a conversation, but the tokenizer has no chat template.
         InvalidFeedbackError: the chat template refuses the conversation, or changes the text of the steps.
     """
-    if isinstance(answer.prompt, list) or any(isinstance(part, list) for part in answer.parts):
-        return _render_conversation(answer, ChatTemplate(tokenizer, answer.template, answer.system), separator)
+    return render_all([answer], tokenizer, separator)[0]
+
+
+def render_all(answers: Sequence[Answer], tokenizer: PreTrainedTokenizerBase, separator: str = "\n") -> list[Rendered]:
+    """Render the answers of one row; a prompt that follows a chat template and is shared by them is rendered once.
+
+    Args:
+        answers: answers, see `render`.
+        tokenizer: tokenizer with the EOS token and the chat template.
+        separator: string inserted between two steps if neither has white space at the boundary.
+
+    Raises:
+        UnsupportedModelError: see `render`.
+        InvalidFeedbackError: see `render`.
+    """
+    rendered: list[Rendered] = []
+    template: ChatTemplate | None = None
+    for answer in answers:
+        if not isinstance(answer.prompt, list) and not any(isinstance(part, list) for part in answer.parts):
+            rendered.append(_render_text(answer, tokenizer, separator))
+            continue
+        if template is None or (template.arguments, template.system) != (answer.template, answer.system):
+            template = ChatTemplate(tokenizer, answer.template, answer.system)
+        rendered.append(_render_conversation(answer, template, separator))
+    return rendered
+
+
+def _render_text(answer: Answer, tokenizer: PreTrainedTokenizerBase, separator: str) -> Rendered:
     prompt = "" if answer.prompt is None else str(answer.prompt)  # JSON may hold a number
     parts = join_segments([str(part) for part in answer.parts], separator)
     eos = str(tokenizer.eos_token or "")
@@ -89,6 +115,7 @@ class ChatTemplate:
     tokenizer: PreTrainedTokenizerBase
     arguments: Mapping[str, Any]
     system: str | None = None
+    _last_prompt: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.tokenizer.chat_template and "chat_template" not in self.arguments:
@@ -108,11 +135,11 @@ class ChatTemplate:
             InvalidFeedbackError: the template refuses the conversation.
         """
         arguments = dict(self.arguments)
-        if self.system is not None and has_variable(self._source(), "system"):
+        if self.system is not None and has_variable(self._source, "system"):
             arguments["system"] = self.system
         elif self.system is not None and not (messages and messages[0]["role"] in ("system", "developer")):
             messages = [{"role": "system", "content": self.system}, *messages]
-        if requires_parts(self._source()):
+        if requires_parts(self._source):
             messages = [_with_text_part(message) for message in messages]
         if generation_prompt:
             arguments["add_generation_prompt"] = True
@@ -136,6 +163,20 @@ class ChatTemplate:
                     raise
         return str(self.tokenizer.apply_chat_template(messages, tokenize=False, **arguments))
 
+    def render_prompt(self, prompt: Messages) -> str:
+        """Return the text of a prompt with the beginning of an answer; that of an equal prompt before is kept.
+
+        Args:
+            prompt: messages before the answer.
+
+        Raises:
+            InvalidFeedbackError: the template refuses the conversation.
+        """
+        if not self._last_prompt or self._last_prompt[0] != prompt:
+            self._last_prompt[:] = [prompt, self.render(prompt, generation_prompt=True)]
+        return str(self._last_prompt[1])
+
+    @cached_property
     def _source(self) -> str:
         """Return the text of the template."""
         named, tools = self.arguments.get("chat_template"), self.arguments.get("tools")
@@ -201,7 +242,7 @@ def _prompt_end(prompt: Messages, reply: Messages, text: str, template: ChatTemp
     if not prompt:
         return 0
     try:
-        rendered = template.render(prompt, generation_prompt=True)
+        rendered = template.render_prompt(prompt)
     except InvalidFeedbackError:  # some templates refuse conversations without a user or an assistant
         rendered = template.render([*prompt, {**reply[0], "content": PLACEHOLDER}]).partition(PLACEHOLDER)[0]
     return _common_prefix_length(text, rendered)

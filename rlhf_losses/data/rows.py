@@ -6,16 +6,17 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from functools import cache
+from itertools import chain, islice
 from typing import Any, NotRequired, TypeAlias, TypedDict
 
 from transformers import PreTrainedTokenizerBase
 
 from rlhf_losses.data.answers import row_answers
-from rlhf_losses.data.rendering import render
-from rlhf_losses.data.tokenization import Encoded, encode, fit_prompts
+from rlhf_losses.data.rendering import render_all
+from rlhf_losses.data.tokenization import Encoded, encode_batch, fit_prompts
 from rlhf_losses.feedback import FEEDBACK_TYPES, Feedback, Mixed, shift_positions
-from rlhf_losses.feedback.base import Row
+from rlhf_losses.feedback.base import Answer, Row
 from rlhf_losses.feedback.row_values import read_tokens
 
 FeedbackTypes: TypeAlias = Sequence[type[Feedback]]
@@ -113,20 +114,53 @@ class RowEncoder:
         Raises:
             InvalidFeedbackError: a tokenized text without tokens.
         """
-        found = feedback_types_in_row(row, self.feedback_types)
-        texts = fit_prompts(tokenized_pair(row) or self._encode_answers(row, found), max_length)
-        used = set(Mixed.from_row(row, found).positions().tolist())
-        return _without_duplicates(texts, used, [feedback_type.__name__ for feedback_type in found], row_number)
+        return self.encode_batch([row], max_length, [row_number])[0]
 
-    def _encode_answers(self, row: Row, feedback_types: FeedbackTypes) -> list[Encoded]:
-        answers = [answer for feedback_type in feedback_types for answer in row_answers(row, feedback_type)]
-        return [encode(render(answer, self.tokenizer, self.separator), self.tokenizer) for answer in answers]
+    def encode_batch(
+        self, rows: Sequence[Row], max_length: int | None = None, row_numbers: Sequence[int] | None = None
+    ) -> list[EncodedRow]:
+        """Return the tokenized texts of several rows, see `encode`; the tokenizer reads all texts at once.
+
+        Args:
+            rows: rows with columns of the feedback types.
+            max_length: see `encode`.
+            row_numbers: position of each row in its dataset; by default the one in `rows`.
+
+        Raises:
+            InvalidFeedbackError: a tokenized text without tokens.
+        """
+        numbers = range(len(rows)) if row_numbers is None else row_numbers
+        found = [feedback_types_in_row(row, self.feedback_types) for row in rows]
+        texts = self._encode_answers(rows, found)
+        return [
+            _without_duplicates(fit_prompts(of_row, max_length), set(Mixed.row_positions(row, types)), types, number)
+            for row, types, of_row, number in zip(rows, found, texts, numbers, strict=True)
+        ]
+
+    def _encode_answers(self, rows: Sequence[Row], types_of_rows: Sequence[FeedbackTypes]) -> list[list[Encoded]]:
+        """Return the tokenized texts of each row."""
+        given = [tokenized_pair(row) for row in rows]
+        rendered = [
+            [] if encoded else render_all(_answers(row, types), self.tokenizer, self.separator)
+            for row, types, encoded in zip(rows, types_of_rows, given, strict=True)
+        ]
+        texts = iter(encode_batch(list(chain.from_iterable(rendered)), self.tokenizer))
+        return [encoded or list(islice(texts, len(of_row))) for encoded, of_row in zip(given, rendered, strict=True)]
 
 
 def feedback_types_in_row(row: Mapping[str, Any], feedback_types: Iterable[type[Feedback]]) -> FeedbackTypes:
     """Return those of `feedback_types` that annotate a row: their columns are not null."""
-    columns = [name for name, value in row.items() if value is not None]
-    return tuple(one for one in feedback_types if one.matches_columns(columns) and one.is_annotated(row))
+    matching = _matching_types(tuple([name for name, value in row.items() if value is not None]), tuple(feedback_types))
+    return tuple([one for one in matching if one.is_annotated(row)])
+
+
+@cache
+def _matching_types(columns: tuple[str, ...], feedback_types: tuple[type[Feedback], ...]) -> FeedbackTypes:
+    return tuple(one for one in feedback_types if one.matches_columns(columns))
+
+
+def _answers(row: Row, feedback_types: FeedbackTypes) -> list[Answer]:
+    return [answer for feedback_type in feedback_types for answer in row_answers(row, feedback_type)]
 
 
 def row_feedback(row: Row, feedback_types: Iterable[type[Feedback]]) -> Mixed:
@@ -172,9 +206,7 @@ def rows_feedback(rows: Iterable[Row], feedback_types: FeedbackTypes) -> Mixed:
         feedback_types: feedback types to use; types that a row does not have are skipped.
     """
     rows = list(rows)
-    found = [feedback_types_in_row(row, feedback_types) for row in rows]
-    counts = [sum(one.num_parts(row) for one in types) for row, types in zip(rows, found, strict=True)]
-    return join_feedback([Mixed.from_row(row, types) for row, types in zip(rows, found, strict=True)], counts)
+    return Mixed.from_rows(rows, [feedback_types_in_row(row, feedback_types) for row in rows])
 
 
 def tokenized_pair(row: Mapping[str, Any]) -> list[Encoded]:
@@ -189,7 +221,9 @@ def tokenized_pair(row: Mapping[str, Any]) -> list[Encoded]:
     return [Encoded(ids, (len(ids) - 1,)) for ids in texts]
 
 
-def _without_duplicates(texts: list[Encoded], used: set[int], feedback_types: list[str], row_number: int) -> EncodedRow:
+def _without_duplicates(
+    texts: list[Encoded], used: set[int], feedback_types: FeedbackTypes, row_number: int
+) -> EncodedRow:
     """Return the columns of a row with each distinct text, and each score that the feedback uses, once."""
     text_index: dict[tuple[int, ...], int] = {}
     score_index: dict[tuple[int, int], int] = {}
@@ -210,7 +244,7 @@ def _without_duplicates(texts: list[Encoded], used: set[int], feedback_types: li
         "score_position": [position for _, position in score_index],
         "score_length": lengths,
         "feedback_to_score": feedback_to_score,
-        "feedback_types": feedback_types,
+        "feedback_types": [feedback_type.__name__ for feedback_type in feedback_types],
         "length": max((len(ids) for ids in text_index), default=0),
         "row_number": row_number,
         "removed": max((text.removed for text in texts), default=0),

@@ -1,10 +1,15 @@
 """Tokenization: token ids of rendered texts with score positions, and checks of the special tokens."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import islice, takewhile
+from operator import itemgetter
+from typing import Any
 
+from tokenizers import Encoding
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import PreTrainedTokenizerBase
@@ -69,19 +74,59 @@ def encode(rendered: Rendered, tokenizer: PreTrainedTokenizerBase) -> Encoded:
         UnsupportedModelError: a slow tokenizer, and a text with steps; or a tokenizer that drops characters, and the
             end of a step cannot be found.
     """
+    return encode_batch([rendered], tokenizer)[0]
+
+
+def encode_batch(texts: Sequence[Rendered], tokenizer: PreTrainedTokenizerBase) -> list[Encoded]:
+    """Tokenize several rendered texts at once, with the threads of the tokenizer; see `encode`.
+
+    Args:
+        texts: texts from `render`.
+        tokenizer: a fast tokenizer; a slow one works for texts without steps.
+
+    Raises:
+        UnsupportedModelError: see `encode`.
+    """
     if not tokenizer.is_fast:
-        return _encode_without_offsets(rendered, tokenizer)
-    encoding = tokenizer(rendered.text, add_special_tokens=rendered.special_tokens, return_offsets_mapping=True)
-    ids, offsets = list(encoding["input_ids"]), list(encoding["offset_mapping"])
-    start, stop = _prompt_tokens(rendered.prompt_end, offsets)
-    if _drops_characters(rendered.text, tokenizer):  # the offsets after a dropped character are wrong
+        return [_encode_without_offsets(one, tokenizer) for one in texts]
+    dropped = _dropped_characters((one.text for one in texts), tokenizer)
+    initial = set() if all(one.special_tokens for one in texts) else _initial_tokens(tokenizer)
+    found: dict[int, Encoded] = {}
+    for special_tokens in (True, False):
+        indices = [index for index, one in enumerate(texts) if one.special_tokens is special_tokens]
+        if not indices:
+            continue
+        encoding = tokenizer(
+            [texts[index].text for index in indices],
+            add_special_tokens=special_tokens,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )
+        for index, ids, characters in zip(indices, encoding["input_ids"], encoding.encodings, strict=True):
+            drops_characters = bool(dropped) and not dropped.isdisjoint(texts[index].text)
+            found[index] = _with_positions(texts[index], ids, characters, tokenizer, drops_characters, initial)
+    return [found[index] for index in range(len(texts))]
+
+
+def _with_positions(
+    rendered: Rendered,
+    ids: list[int],
+    characters: Encoding,
+    tokenizer: PreTrainedTokenizerBase,
+    drops_characters: bool,
+    initial: set[int | None],
+) -> Encoded:
+    """Return tokens with the positions of scores and prompt, which the characters of each token tell."""
+    start, stop = _prompt_tokens(rendered.prompt_end, characters)
+    if drops_characters:  # the offsets after a dropped character are wrong
         inner = tuple(_end_of_prefix(rendered, end, ids, tokenizer)[0] for end in rendered.part_ends[:-1])
         has_prompt = stop and _prefix_ids(rendered, rendered.prompt_end, tokenizer)
         stop = max(start, _end_of_prefix(rendered, rendered.prompt_end, ids, tokenizer)[1]) if has_prompt else start
     else:
-        inner = tuple(_last_token(end, offsets) for end in rendered.part_ends[:-1])
+        inner = tuple(_last_token(end, characters) for end in rendered.part_ends[:-1])
     if not rendered.special_tokens:  # the template has written them, so they have characters
-        start = min(stop, start + _count_initial(ids[start:], tokenizer))
+        before = takewhile(initial.__contains__, islice(ids, start, None))
+        start = min(stop, start + sum(1 for _ in before))
     return Encoded(ids, (*inner, len(ids) - 1), (start, stop))
 
 
@@ -288,22 +333,22 @@ def _encode_without_offsets(rendered: Rendered, tokenizer: PreTrainedTokenizerBa
     return Encoded(ids, (len(ids) - 1,))
 
 
-def _count_initial(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return how many tokens at the beginning of a text are those that the tokenizer puts before every plain text."""
-    initial = {tokenizer.bos_token_id, tokenizer.cls_token_id, *tokenizer("")["input_ids"]}
-    return next((index for index, token in enumerate(ids) if token not in initial), len(ids))
+def _initial_tokens(tokenizer: PreTrainedTokenizerBase) -> set[int | None]:
+    """Return the tokens that the tokenizer puts before every plain text."""
+    return {tokenizer.bos_token_id, tokenizer.cls_token_id, *tokenizer("")["input_ids"]}
 
 
-def _drops_characters(text: str, tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Return whether a BPE vocabulary without UNK lacks a character of a text, which then has no token."""
+def _dropped_characters(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase) -> set[str]:
+    """Return the characters of texts that have no token, because a BPE vocabulary without UNK lacks them."""
     core = tokenizer.backend_tokenizer
-    if not isinstance(core.model, BPE) or core.model.unk_token is not None:
-        return False
-    if all(core.token_to_id(token) is not None for token in BYTE_ALPHABET):
-        return False
-    if core.model.byte_fallback and core.token_to_id(BYTE_TOKENS[0]) is not None:
-        return False
-    return any(core.token_to_id(character) is None for character in set(text) - {" "})
+    if (
+        not isinstance(core.model, BPE)
+        or core.model.unk_token is not None
+        or all(core.token_to_id(token) is not None for token in BYTE_ALPHABET)
+        or (core.model.byte_fallback and core.token_to_id(BYTE_TOKENS[0]) is not None)
+    ):
+        return set()
+    return {character for character in set().union(*texts) - {" "} if core.token_to_id(character) is None}
 
 
 def _prefix_ids(rendered: Rendered, end: int, tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -340,10 +385,40 @@ def _count_common(ids: Sequence[int], other: Sequence[int]) -> int:
     return next(differences, min(len(ids), len(other)))
 
 
-def _last_token(end: int, offsets: list[tuple[int, int]]) -> int:
-    return max(i for i, (start, stop) in enumerate(offsets) if start < stop and start < end)
+def _last_token(end: int, characters: Encoding) -> int:
+    """Return the index of the last token with a character before `end`."""
+    return _last_with_characters(bisect_left(_Spans(characters), end, key=itemgetter(0)), characters)
 
 
-def _prompt_tokens(end: int, offsets: list[tuple[int, int]]) -> tuple[int, int]:
-    inside = [i for i, (start, stop) in enumerate(offsets) if start < stop <= end]
-    return (inside[0], inside[-1] + 1) if inside else (0, 0)
+def _prompt_tokens(end: int, characters: Encoding) -> tuple[int, int]:
+    """Return the index of the first token with characters, and of the first token after those that end before `end`."""
+    last = _last_with_characters(bisect_right(_Spans(characters), end, key=itemgetter(1)), characters)
+    first = next((index for index in range(last + 1) if _has_characters(index, characters)), None)
+    return (0, 0) if first is None else (first, last + 1)
+
+
+def _last_with_characters(stop: int, characters: Encoding) -> int:
+    """Return the index of the last token before `stop` that has characters, or −1."""
+    return next((index for index in range(stop - 1, -1, -1) if _has_characters(index, characters)), -1)
+
+
+def _has_characters(index: int, characters: Encoding) -> bool:
+    start, stop = characters.token_to_chars(index) or (0, 0)
+    return start < stop
+
+
+class _Spans(Sequence[tuple[int, int]]):
+    """The characters of each token, up to the last one that has characters, for a binary search.
+
+    `Encoding.offsets` is a list of all spans, which takes longer to make than a text takes to tokenize.
+    """
+
+    def __init__(self, characters: Encoding) -> None:
+        self.characters = characters
+        self.count = _last_with_characters(len(characters), characters) + 1
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.characters.token_to_chars(index) or (0, 0)

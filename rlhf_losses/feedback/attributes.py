@@ -1,12 +1,20 @@
 """Attributes: several ratings per answer, each for a named quality."""
 
 from dataclasses import dataclass
-from typing import Self
 from zlib import crc32
 
 import torch
 
-from rlhf_losses.feedback.base import Answer, Feedback, Row, per_item, require_finite, require_same_length, score_index
+from rlhf_losses.feedback.base import (
+    Answer,
+    Feedback,
+    Row,
+    RowFields,
+    per_item,
+    require_finite,
+    require_same_length,
+    score_index,
+)
 from rlhf_losses.feedback.row_values import read_list, read_named_numbers, read_optional_list
 from rlhf_losses.shapes import CandidateIndex, ItemIndex, PerItem
 
@@ -60,7 +68,7 @@ class Attributes(Feedback):
         return [Answer(row.get("prompt"), (completion,)) for completion in completions]
 
     @classmethod
-    def from_row(cls, row: Row) -> Self:
+    def row_fields(cls, row: Row) -> RowFields:
         ratings = read_named_numbers(row, "attributes")
         require_same_length("Attributes", completions=read_optional_list(row, "completions"), attributes=ratings)
         items = [
@@ -69,7 +77,7 @@ class Attributes(Feedback):
             for name, value in by_name.items()
         ]
         candidates, attribute_ids, values = zip(*items, strict=True) if items else ((), (), ())
-        return cls(torch.tensor(candidates), torch.tensor(attribute_ids), torch.tensor(values))
+        return {"candidates": candidates, "attribute_ids": attribute_ids, "values": values}
 
 
 def attribute_id(name: str) -> int:

@@ -1,8 +1,9 @@
 """Base class of feedback: annotations of texts, as index tensors into one vector of scores."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from itertools import groupby
 from typing import Any, ClassVar, Self, TypeVar
 
 import torch
@@ -13,6 +14,7 @@ from rlhf_losses.feedback.row_values import Row as Row
 from rlhf_losses.shapes import ItemIndex
 
 Messages = list[dict[str, Any]]
+RowFields = Mapping[str, Sequence[float]]
 F = TypeVar("F", bound="Feedback")
 
 
@@ -95,14 +97,38 @@ class Feedback(ABC):
         """Return the texts of one row of a dataset."""
 
     @classmethod
-    @abstractmethod
+    def row_fields(cls, row: Row) -> RowFields:
+        """Return the fields of the feedback of one row by name; positions count the parts of `answers(row)` from 0."""
+        raise NotImplementedError(f"{cls.__name__} must define row_fields.")
+
+    @classmethod
     def from_row(cls, row: Row) -> Self:
         """Return the feedback of one row; its positions count the parts of `answers(row)` from 0."""
+        return cls(**cls.row_fields(row))
+
+    @classmethod
+    def from_fields(cls, rows: Iterable[RowFields], starts: Iterable[int]) -> Self:
+        """Return the feedback of several rows, in one vector per field.
+
+        Args:
+            rows: fields of each row, from `row_fields`.
+            starts: for each row, the position of its first part in the scores.
+        """
+        # Rows with the same fields are joined as lists, because a tensor of one number takes as long as one of many.
+        runs = [list(run) for _, run in groupby(zip(rows, starts, strict=True), key=lambda one: one[0].keys())]
+        parts = [cls(**{f.name: _joined(run, f) for f in fields(cls) if f.name in run[0][0]}) for run in runs]
+        return parts[0] if len(parts) == 1 else cls.concatenate(parts)
+
+    @classmethod
+    def row_positions(cls, row: Row) -> list[int]:
+        """Return the positions that the fields of one row contain."""
+        of_row = cls.row_fields(row)
+        return [int(one) for f in fields(cls) if f.metadata.get("index") for one in of_row[f.name]]
 
     @classmethod
     def num_parts(cls, row: Row) -> int:
         """Return the number of parts of `answers(row)`; the text columns may be missing."""
-        return cls.from_row(row).score_count()
+        return max(cls.row_positions(row), default=-1) + 1
 
     @classmethod
     def matches_columns(cls, columns: Sequence[str]) -> bool:
@@ -228,6 +254,13 @@ def _as_vector(owner: str, name: str, value: Any, dtype: torch.dtype) -> Tensor:
             f"{owner} received {name} of shape {tuple(tensor.shape)}, but a vector is needed. {remedy}"
         )
     return tensor
+
+
+def _joined(rows: Iterable[tuple[RowFields, int]], f: Any) -> list[float]:
+    """Return one field of several rows; positions are shifted by the start of their row."""
+    if f.metadata.get("index"):
+        return [start + value for of_row, start in rows for value in of_row[f.name]]
+    return [value for of_row, _ in rows for value in of_row[f.name]]
 
 
 def _concatenate(values: list[Tensor | None], f: Any, parts: Sequence[Feedback]) -> Tensor | None:

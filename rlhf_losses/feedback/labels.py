@@ -1,11 +1,17 @@
 """Labels: one answer is good or bad."""
 
 from dataclasses import dataclass
-from typing import Self
 
-import torch
-
-from rlhf_losses.feedback.base import Answer, Feedback, Row, per_item, require_finite, require_same_length, score_index
+from rlhf_losses.feedback.base import (
+    Answer,
+    Feedback,
+    Row,
+    RowFields,
+    per_item,
+    require_finite,
+    require_same_length,
+    score_index,
+)
 from rlhf_losses.feedback.row_values import read_number
 from rlhf_losses.shapes import CandidateIndex, PerCandidate
 
@@ -46,5 +52,5 @@ class Labels(Feedback):
         return [Answer(row.get("prompt"), (row["completion"],))]
 
     @classmethod
-    def from_row(cls, row: Row) -> Self:
-        return cls(candidates=torch.tensor([0]), labels=torch.tensor([read_number(row, "label")]))
+    def row_fields(cls, row: Row) -> RowFields:
+        return {"candidates": [0], "labels": [read_number(row, "label")]}

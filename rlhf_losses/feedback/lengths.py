@@ -1,11 +1,17 @@
 """Lengths: the number of tokens of each answer, which the trainer measures."""
 
 from dataclasses import dataclass
-from typing import Self
 
-import torch
-
-from rlhf_losses.feedback.base import Answer, Feedback, Row, per_item, require_finite, require_same_length, score_index
+from rlhf_losses.feedback.base import (
+    Answer,
+    Feedback,
+    Row,
+    RowFields,
+    per_item,
+    require_finite,
+    require_same_length,
+    score_index,
+)
 from rlhf_losses.feedback.row_values import read_numbers
 from rlhf_losses.shapes import CandidateIndex, PerCandidate
 
@@ -43,6 +49,6 @@ class Lengths(Feedback):
         return []
 
     @classmethod
-    def from_row(cls, row: Row) -> Self:
+    def row_fields(cls, row: Row) -> RowFields:
         lengths = read_numbers(row, "lengths")
-        return cls(torch.arange(len(lengths)), torch.tensor(lengths))
+        return {"texts": range(len(lengths)), "lengths": lengths}

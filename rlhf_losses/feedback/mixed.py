@@ -1,6 +1,6 @@
 """Mixed feedback: several feedback types over the same scores."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
-from rlhf_losses.feedback.base import Answer, F, Feedback, Row
+from rlhf_losses.feedback.base import Answer, F, Feedback, Row, RowFields
 from rlhf_losses.feedback.types import feedback_types_of_row, find_source_type
 from rlhf_losses.shapes import ItemIndex
 
@@ -60,8 +60,48 @@ class Mixed(Feedback):
             row: a row of a dataset.
             feedback_types: feedback types to use, all of which the row contains; by default all types of the row.
         """
+        return cls.from_rows([row], [feedback_types_of_row(row) if feedback_types is None else feedback_types])
+
+    @classmethod
+    def from_rows(
+        cls,
+        rows: Iterable[Row],
+        types_of_rows: Iterable[Sequence[type[Feedback]]],
+        score_counts: Iterable[int] | None = None,
+        feedback_types: Iterable[type[Feedback]] = (),
+    ) -> Self:
+        """Return the feedback of several rows over the concatenation of their scores, in one vector per field.
+
+        Args:
+            rows: rows of a dataset.
+            types_of_rows: feedback types to use of each row, all of which the row contains.
+            score_counts: number of scores of each row; by default the number of parts of its answers.
+            feedback_types: feedback types that the result contains also if no row has them.
+
+        Examples:
+            >>> from rlhf_losses.feedback import Pairs
+            >>> pair = {"chosen": "4", "rejected": "5"}
+            >>> Mixed.from_rows([pair, pair], [[Pairs], [Pairs]]).parts[0].chosen
+            tensor([0, 2])
+        """
+        found: dict[type[Feedback], list[tuple[RowFields, int]]] = {one: [] for one in feedback_types}
+        counts = None if score_counts is None else iter(score_counts)
+        start = 0
+        for row, types in zip(rows, types_of_rows, strict=True):
+            for feedback_type, first in _starts(row, types, start):
+                found.setdefault(feedback_type, []).append((feedback_type.row_fields(row), first))
+            start += sum(one.num_parts(row) for one in types) if counts is None else next(counts)
+        parts = (
+            one.from_fields(*zip(*of_type, strict=True)) if of_type else one.concatenate([])
+            for one, of_type in found.items()
+        )
+        return cls(tuple(parts))
+
+    @classmethod
+    def row_positions(cls, row: Row, feedback_types: Sequence[type[Feedback]] | None = None) -> list[int]:
+        """Return the positions that the feedback of one row contains; for the arguments see `from_row`."""
         types = feedback_types_of_row(row) if feedback_types is None else feedback_types
-        return cls(shift_positions([one.from_row(row) for one in types], [one.num_parts(row) for one in types]))
+        return [first + position for one, first in _starts(row, types) for position in one.row_positions(row)]
 
     def convert_to(self, feedback_type: type[F]) -> F:
         if isinstance(self, feedback_type):
@@ -91,6 +131,13 @@ class Mixed(Feedback):
         flat = [inner for part in parts for inner in (part.parts if isinstance(part, Mixed) else (part,))]
         types = list(dict.fromkeys(type(part) for part in flat))
         return cls(tuple(t.concatenate([part for part in flat if type(part) is t]) for t in types))
+
+
+def _starts(row: Row, types: Sequence[type[Feedback]], start: int = 0) -> Iterator[tuple[type[Feedback], int]]:
+    """Yield the feedback types of a row with the position of the first part of each."""
+    for index, feedback_type in enumerate(types):
+        yield feedback_type, start
+        start += feedback_type.num_parts(row) if index + 1 < len(types) else 0
 
 
 def shift_positions(feedback: Iterable[Feedback], score_counts: Iterable[int] | None = None) -> tuple[Feedback, ...]:

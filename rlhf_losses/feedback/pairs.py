@@ -1,7 +1,6 @@
 """Pairs: one of two answers is preferred."""
 
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 
@@ -10,6 +9,7 @@ from rlhf_losses.feedback.base import (
     Answer,
     Feedback,
     Row,
+    RowFields,
     optional_per_item,
     require_finite,
     require_in_range,
@@ -79,13 +79,10 @@ class Pairs(Feedback):
         return [Answer(row.get("prompt"), (row[column],)) for column in ("chosen", "rejected")]
 
     @classmethod
-    def from_row(cls, row: Row) -> Self:
-        optional = {
-            column: torch.tensor([read_number(row, column)])
-            for column in cls.optional_columns[1:]
-            if row.get(column) is not None
-        }
-        return cls(chosen=torch.tensor([0]), rejected=torch.tensor([1]), **optional)
+    def row_fields(cls, row: Row) -> RowFields:
+        optional = cls.optional_columns[1:]
+        given = {column: [read_number(row, column)] for column in optional if row.get(column) is not None}
+        return {"chosen": [0], "rejected": [1], **given}
 
     def score_difference(self, scores: Scores) -> PerPair:
         """Return chosen score − rejected score of each pair, without the margin."""

@@ -1,7 +1,9 @@
 """Rankings: lists of answers to one prompt, ordered by quality, with ties."""
 
+from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from math import isfinite
 
 import torch
 
@@ -10,6 +12,7 @@ from rlhf_losses.feedback.base import (
     Answer,
     Feedback,
     Row,
+    RowFields,
     per_item,
     require_finite,
     require_matching_sizes,
@@ -20,6 +23,27 @@ from rlhf_losses.feedback.pairs import Pairs
 from rlhf_losses.feedback.ragged import Ragged
 from rlhf_losses.feedback.row_values import read_list, read_numbers, read_optional_list
 from rlhf_losses.shapes import CandidateIndex, ItemIndex, PerCandidate, Ranks, Scores, Sizes
+
+
+def dense_ranks(owner: str, numbers: Sequence[float]) -> list[int]:
+    """Return ranks without gaps, from 1, in the order of any numbers; numbers that are equal in float32 are ties.
+
+    Args:
+        owner: feedback type, for messages.
+        numbers: ranks as a column contains them.
+
+    Raises:
+        InvalidFeedbackError: a number is NaN or infinite.
+
+    Examples:
+        >>> dense_ranks("Rankings", [10.0, 0.5, 10.0])
+        [2, 1, 2]
+    """
+    rounded = array("f", numbers)
+    if not all(map(isfinite, rounded)):
+        require_finite(owner, "ranks", torch.tensor(numbers))
+    order = {number: rank for rank, number in enumerate(sorted(set(rounded)), 1)}
+    return [order[number] for number in rounded]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,13 +103,10 @@ class Rankings(Feedback):
         return [Answer(row.get("prompt"), (completion,)) for completion in read_list(row, "completions")]
 
     @classmethod
-    def from_row(cls, row: Row) -> Self:
-        ranks = torch.tensor(read_numbers(row, "ranks"))
+    def row_fields(cls, row: Row) -> RowFields:
+        ranks = read_numbers(row, "ranks")
         require_same_length("Rankings", completions=read_optional_list(row, "completions"), ranks=ranks)
-        require_finite("Rankings", "ranks", ranks)
-        # Columns may have any numbers as ranks; their order matters.
-        dense = torch.unique(ranks, return_inverse=True)[1] + 1
-        return cls(candidates=torch.arange(len(ranks)), ranks=dense, sizes=torch.tensor([len(ranks)]))
+        return {"candidates": range(len(ranks)), "ranks": dense_ranks("Rankings", ranks), "sizes": [len(ranks)]}
 
     def lists(self, scores: Scores) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Return the scores and the ranks of each list."""

@@ -1,7 +1,6 @@
 """Ratings: one number per answer."""
 
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 
@@ -10,6 +9,7 @@ from rlhf_losses.feedback.base import (
     Answer,
     Feedback,
     Row,
+    RowFields,
     per_item,
     require_finite,
     require_matching_sizes,
@@ -64,12 +64,12 @@ class Ratings(Feedback):
         return [Answer(row.get("prompt"), (completion,)) for completion in completions]
 
     @classmethod
-    def from_row(cls, row: Row) -> Self:
+    def row_fields(cls, row: Row) -> RowFields:
         several = row.get("ratings") is not None
         ratings = read_numbers(row, "ratings") if several else [read_number(row, "rating")]
         if several:
             require_same_length("Ratings", completions=read_optional_list(row, "completions"), ratings=ratings)
-        return cls(torch.arange(len(ratings)), torch.tensor(ratings), sizes=torch.tensor([len(ratings)]))
+        return {"candidates": range(len(ratings)), "ratings": ratings, "sizes": [len(ratings)]}
 
     def _to_coarser(self) -> Rankings:
         return self.to_rankings()

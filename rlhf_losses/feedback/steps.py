@@ -1,7 +1,6 @@
 """Steps: each step of one answer has a label or a rating."""
 
 from dataclasses import dataclass, field
-from typing import Self
 
 import torch
 
@@ -10,6 +9,7 @@ from rlhf_losses.feedback.base import (
     Answer,
     Feedback,
     Row,
+    RowFields,
     per_item,
     require_finite,
     require_matching_sizes,
@@ -86,13 +86,13 @@ class Steps(Feedback):
         return not isinstance(labels, list | tuple) or not labels or any(map(_is_judged, labels))
 
     @classmethod
-    def from_row(cls, row: Row) -> Self:
+    def row_fields(cls, row: Row) -> RowFields:
         values = read_numbers(row, "labels")
         require_same_length("Steps", completions=read_optional_list(row, "completions"), labels=values)
         judged = [index for index, label in enumerate(read_list(row, "labels")) if _is_judged(label)]
         if not judged:
             raise InvalidFeedbackError(_NO_JUDGED_STEPS if values else _NO_STEPS)
-        return cls(steps=torch.tensor(judged), values=torch.tensor([values[index] for index in judged]))
+        return {"steps": judged, "values": [values[index] for index in judged], "sizes": [len(judged)]}
 
     def first_steps(self) -> StepIndex:
         """Return the position in the scores of the first step of each answer."""

@@ -1,7 +1,7 @@
 """Stepwise rankings: whole answers are compared, and each answer has several steps."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import torch
 
@@ -10,14 +10,14 @@ from rlhf_losses.feedback.base import (
     Answer,
     Feedback,
     Row,
+    RowFields,
     per_item,
-    require_finite,
     require_matching_sizes,
     require_same_length,
     score_index,
 )
 from rlhf_losses.feedback.ragged import Ragged
-from rlhf_losses.feedback.rankings import Rankings
+from rlhf_losses.feedback.rankings import Rankings, dense_ranks
 from rlhf_losses.feedback.row_values import read_list, read_lists, read_numbers
 from rlhf_losses.shapes import CandidateIndex, ItemIndex, Ranks, Sizes, StepIndex
 
@@ -72,18 +72,12 @@ class StepwiseRankings(Feedback):
         return [Answer(row.get("prompt"), tuple(steps)) for steps in _answers(row)]
 
     @classmethod
-    def from_row(cls, row: Row) -> Self:
+    def row_fields(cls, row: Row) -> RowFields:
         counts = [len(steps) for steps in _answers(row)]
-        ranks = torch.tensor([1.0, 2.0] if row.get("completion_steps") is None else read_numbers(row, "ranks"))
+        ranks = [1.0, 2.0] if row.get("completion_steps") is None else read_numbers(row, "ranks")
         require_same_length("StepwiseRankings", completion_steps=counts, ranks=ranks)
-        require_finite("StepwiseRankings", "ranks", ranks)
-        return cls(
-            steps=torch.arange(sum(counts)),
-            counts=torch.tensor(counts),
-            # Columns may have any numbers as ranks; their order matters.
-            ranks=torch.unique(ranks, return_inverse=True)[1] + 1,
-            sizes=torch.tensor([len(counts)]),
-        )
+        dense = dense_ranks("StepwiseRankings", ranks)
+        return {"steps": range(sum(counts)), "counts": counts, "ranks": dense, "sizes": [len(counts)]}
 
     def first_steps(self) -> StepIndex:
         """Return the position in the scores of the first step of each answer."""

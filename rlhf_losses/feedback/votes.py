@@ -1,7 +1,6 @@
 """Votes: the number of annotators who preferred each of two answers."""
 
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 
@@ -10,6 +9,7 @@ from rlhf_losses.feedback.base import (
     Answer,
     Feedback,
     Row,
+    RowFields,
     optional_per_item,
     per_item,
     require_in_range,
@@ -69,7 +69,7 @@ class Votes(Feedback):
         return [Answer(row.get("prompt"), (completion,)) for completion in read_list(row, "completions")]
 
     @classmethod
-    def from_row(cls, row: Row) -> Self:
+    def row_fields(cls, row: Row) -> RowFields:
         votes = read_numbers(row, "votes")
         completions = votes if (given := read_optional_list(row, "completions")) is None else given
         if len(votes) != 2 or len(completions) != 2:
@@ -77,9 +77,8 @@ class Votes(Feedback):
                 f"Votes received {len(votes)} counts for {len(completions)} completions, but a vote is between two "
                 "answers. Write two completions and two counts per row."
             )
-        ties = None if row.get("ties") is None else torch.tensor([read_number(row, "ties")])
-        first, second = torch.tensor(votes[:1]), torch.tensor(votes[1:])
-        return cls(torch.tensor([0]), torch.tensor([1]), votes_first=first, votes_second=second, ties=ties)
+        ties = {} if row.get("ties") is None else {"ties": [read_number(row, "ties")]}
+        return {"first": [0], "second": [1], "votes_first": votes[:1], "votes_second": votes[1:], **ties}
 
     def _to_coarser(self) -> Pairs:
         return self.to_pairs()

@@ -7,8 +7,8 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from rlhf_losses.data.answers import complete_answers
+from rlhf_losses.data.batches import locate_errors
 from rlhf_losses.data.chat_messages import clean_messages
-from rlhf_losses.data.dataset import locate_errors
 from rlhf_losses.data.rendering import ChatTemplate
 from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS, with_template_arguments
 from rlhf_losses.errors import InvalidFeedbackError

@@ -14,7 +14,7 @@ from trl.trainer.utils import get_config_model_id
 
 from rlhf_losses.argument_checks import describe_type
 from rlhf_losses.data.answers import completion_answers
-from rlhf_losses.data.dataset import locate_errors
+from rlhf_losses.data.batches import locate_errors
 from rlhf_losses.data.rendering import render
 from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
 from rlhf_losses.data.tokenization import encode

@@ -120,6 +120,7 @@ class RewardConfig(trl.RewardConfig):
 
 
 RANGES = {
+    "dataset_num_proc": Range(1, "It is a number of processes; None is one."),
     "max_length": Range(1, "No text has fewer tokens; None is no limit."),
     "max_tokens_per_forward": Range(1, "A forward pass has at least one token."),
     "hidden_state_cache_gib": Range(0, "It is an amount of memory; 0 is no cache."),

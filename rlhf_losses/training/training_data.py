@@ -1,6 +1,7 @@
 """The data of a run: checked before a model is loaded, and tokenized as soon as there is a tokenizer."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeAlias
@@ -41,17 +42,19 @@ class EmbeddedRowEncoder(RowEncoder):
 
     num_embeddings: int | None = None
 
-    def encode(self, row: Row, max_length: int | None = None, row_number: int = 0) -> EncodedRow:
-        """Return the tokenized texts of a row, as `RowEncoder.encode` does, and the feedback types of its dataset.
+    def encode_batch(
+        self, rows: Sequence[Row], max_length: int | None = None, row_numbers: Sequence[int] | None = None
+    ) -> list[EncodedRow]:
+        """Return the tokenized texts of rows, as `RowEncoder.encode_batch` does, and the types of their dataset.
 
         Raises:
             UnsupportedModelError: a token has no embedding.
         """
-        encoded = super().encode(row, max_length, row_number)
-        for ids in encoded["text_ids"]:
+        encoded = super().encode_batch(rows, max_length, row_numbers)
+        for ids in (ids for row in encoded for ids in row["text_ids"]):
             require_embedded(ids, self.tokenizer, self.num_embeddings, "the model")
         names = [one.__name__ for one in self.feedback_types if one not in IMPLICIT_TYPES]
-        return {**encoded, "dataset_feedback_types": names}
+        return [{**row, "dataset_feedback_types": names} for row in encoded]
 
 
 class TrainingData:
@@ -141,7 +144,8 @@ class TrainingData:
         columns = column_names(dataset)  # a prepared stream of which no row is left has none
         feedback_types = required_feedback_types(self._objective, columns) if columns else self.feedback_types
         encoder = EmbeddedRowEncoder(tokenizer, feedback_types, self._args.step_separator, num_embeddings)
-        rows = prepare(dataset, encoder, LengthLimit(tokens, source, self._args.overlong), name, self._objective)
+        limit = LengthLimit(tokens, source, self._args.overlong)
+        rows = prepare(dataset, encoder, limit, name, self._objective, self._args.dataset_num_proc)
         return add_prompt_weights(rows) if self._args.average_over == "prompts" else rows
 
     @property
