@@ -2,18 +2,20 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlhf_losses.data.answers import row_answers
-from rlhf_losses.data.rows import feedback_types_in_row, join_feedback, row_feedback, tokenized_pair
+from rlhf_losses.data.batches import BATCH_SIZE, row_batches
+from rlhf_losses.data.rows import feedback_types_in_row, join_feedback, tokenized_pair
 from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
 from rlhf_losses.feedback import Feedback, Mixed
-from rlhf_losses.feedback.base import Answer, Messages, Row
+from rlhf_losses.feedback.base import Messages, Row
 from rlhf_losses.inspection.annotator_ids import annotator_ids
 
 FloatVector = NDArray[np.float64]
@@ -78,22 +80,24 @@ def collect_annotations(
     read = {*TEMPLATE_COLUMNS, annotator_column}
     for feedback_type in feedback_types:
         read.update(*feedback_type.columns, feedback_type.optional_columns)
-    feedback: list[Feedback] = []
+    feedback: list[Mixed] = []
     texts: list[_Text] = []
     text_counts: list[int] = []
     row_keys: list[bytes] = []
     annotators: list[Any] = []
-    for row in rows:
-        of_row = [
-            text for feedback_type in feedback_types_in_row(row, feedback_types) for text in _texts(row, feedback_type)
+    for numbers, batch in row_batches(rows, "Reading"):
+        types = [feedback_types_in_row(row, feedback_types) for row in batch]
+        of_rows = [_texts_of_row(row, found) for row, found in zip(batch, types, strict=True)]
+        text_counts += map(len, of_rows)
+        feedback.append(Mixed.from_rows(batch, types, text_counts[numbers.start :]))
+        texts += chain.from_iterable(of_rows)
+        annotators += [None if annotator_column is None else row.get(annotator_column) for row in batch]
+        row_keys += [
+            _key({name: value for name, value in row.items() if name in read and value is not None}) for row in batch
         ]
-        feedback.append(row_feedback(row, feedback_types))
-        texts += of_row
-        text_counts.append(len(of_row))
-        annotators.append(None if annotator_column is None else row.get(annotator_column))
-        row_keys.append(_key({name: value for name, value in row.items() if name in read and value is not None}))
+    counts_of_batches = [sum(text_counts[start : start + BATCH_SIZE]) for start in range(0, len(row_keys), BATCH_SIZE)]
     return AnnotatedTexts(
-        feedback=join_feedback(feedback, text_counts, feedback_types),
+        feedback=join_feedback(feedback, counts_of_batches, feedback_types),
         text=_ids([text.key for text in texts]),
         prompt=_ids([text.prompt_key for text in texts]),
         prompt_length=np.array([text.prompt_length for text in texts]),
@@ -118,38 +122,45 @@ def count_characters(content: str | Messages | None) -> int:
     return 0 if content is None else len(str(content))
 
 
-def _texts(row: Row, feedback_type: type[Feedback]) -> list[_Text]:
+def _texts_of_row(row: Row, feedback_types: Sequence[type[Feedback]]) -> list[_Text]:
     """Return the texts of a row in the order of its score positions."""
+    return [text for feedback_type in feedback_types for text in _texts(row, feedback_type)]
+
+
+def _texts(row: Row, feedback_type: type[Feedback]) -> list[_Text]:
     encoded = tokenized_pair(row)
     if encoded:
         return [_Text(_key(("tokens", text.ids)), _key(("prompt", None))) for text in encoded]
-    return [
-        text
-        for answer in row_answers(row, feedback_type)
-        for text in (_text(answer, end) for end in _part_ends(answer))
-    ]
+    texts: list[_Text] = []
+    prompt: tuple[Any, ...] = ()
+    for answer in row_answers(row, feedback_type):
+        if prompt != (answer.prompt, answer.system, answer.template):  # most answers of a row share it
+            prompt = (answer.prompt, answer.system, answer.template)
+            prompt_key = _key(("prompt", prompt))
+            prompt_length = UNKNOWN if answer.prompt is None else count_characters(answer.prompt)
+        texts += _texts_of_answer(answer.parts, prompt_key, prompt_length)
+    return texts
 
 
-def _part_ends(answer: Answer) -> range:
-    return range(1, len(answer.parts) + 1)
+def _texts_of_answer(parts: Sequence[str | Messages], prompt_key: bytes, prompt_length: float) -> Iterator[_Text]:
+    lengths = [count_characters(part) for part in parts]
+    for end in range(1, len(parts) + 1):
+        yield _Text(
+            key=_key(("text", prompt_key.hex(), parts[:end])),
+            prompt_key=prompt_key,
+            prompt_length=prompt_length,
+            answer_length=sum(lengths[:end]),
+            step_length=lengths[end - 1] if len(lengths) > 1 else UNKNOWN,
+            is_answer_end=end == len(lengths),
+        )
 
 
-def _text(answer: Answer, end: int) -> _Text:
-    lengths = [count_characters(part) for part in answer.parts]
-    prompt = (answer.prompt, answer.system, answer.template)
-    return _Text(
-        key=_key((prompt, answer.parts[:end])),
-        prompt_key=_key(("prompt", prompt)),
-        prompt_length=UNKNOWN if answer.prompt is None else count_characters(answer.prompt),
-        answer_length=sum(lengths[:end]),
-        step_length=lengths[end - 1] if len(lengths) > 1 else UNKNOWN,
-        is_answer_end=end == len(lengths),
-    )
+_JSON = json.JSONEncoder(sort_keys=True, default=str)
 
 
 def _key(value: Any) -> bytes:
     """Return a hash of a JSON value."""
-    return hashlib.blake2b(json.dumps(value, sort_keys=True, default=str).encode(), digest_size=12).digest()
+    return hashlib.blake2b(_JSON.encode(value).encode(), digest_size=12).digest()
 
 
 def _ids(keys: Sequence[bytes]) -> IntVector:

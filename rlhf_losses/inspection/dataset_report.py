@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from rlhf_losses.argument_checks import require_instance
 from rlhf_losses.data import RowEncoder, check_dataset
 from rlhf_losses.data.annotator_columns import find_annotator_column
+from rlhf_losses.data.batches import row_batches
 from rlhf_losses.data.dataset import AnyDataset, column_names, group_ratings
 from rlhf_losses.errors import FeedbackMismatchError
 from rlhf_losses.feedback import Feedback, Votes, feedback_types_in_columns
@@ -339,5 +340,6 @@ def _token_lengths(
 ) -> dict[str, LengthSummary]:
     """Return the lengths of the distinct texts of each row, including the prompt."""
     encoder = RowEncoder(tokenizer, feedback_types)
-    summary = summarize_lengths([len(ids) for row in rows for ids in encoder.encode(row)["text_ids"]])
+    batches = (encoder.encode_batch(batch) for _, batch in row_batches(rows, "Tokenizing"))
+    summary = summarize_lengths([len(ids) for batch in batches for row in batch for ids in row["text_ids"]])
     return {} if summary is None else {"text": summary}
