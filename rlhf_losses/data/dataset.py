@@ -225,12 +225,30 @@ def prepare(
         stream = _Stream(encoder, limit, max_length, name, loss)
         return dataset.map(stream.encode, with_indices=True).filter(stream.is_usable, with_indices=True)
     encoded = map_rows(dataset, BatchEncoder(encoder, max_length, name), f"Tokenizing {name}", num_proc)
-    lengths: list[int] = list(encoded["length"])
+    kept = usable_rows(list(encoded["length"]), list(encoded["removed"]), limit, encoder.feedback_types, name)
+    return encoded if len(kept) == len(encoded) else encoded.select(kept)
+
+
+def usable_rows(
+    lengths: Sequence[int], removed: Sequence[int], limit: LengthLimit, feedback_types: FeedbackTypes, name: str
+) -> list[int]:
+    """Return the indices of the rows that have feedback and fit, and report the others and those that are truncated.
+
+    Args:
+        lengths: number of tokens of the longest text of each row; 0 for a row without feedback.
+        removed: number of prompt tokens of each row that were removed, so that the texts fit.
+        limit: largest number of tokens, and the treatment of longer texts.
+        feedback_types: feedback types that are used, for messages.
+        name: name of the dataset in messages.
+
+    Raises:
+        InvalidFeedbackError: no row remains, or a text is too long and `limit.overlong` is `"error"`.
+    """
     kept = [index for index, length in enumerate(lengths) if length and not limit.exceeded_by(length)]
     _report_dropped(lengths, limit, name)
-    _report_truncated(sum(removed > 0 for removed in encoded.select(kept)["removed"]), limit, len(lengths), name)
+    _report_truncated(sum(removed[index] > 0 for index in kept), limit, len(lengths), name)
     if not any(lengths):
-        names = " and ".join(feedback_type.__name__ for feedback_type in encoder.feedback_types)
+        names = " and ".join(feedback_type.__name__ for feedback_type in feedback_types)
         raise InvalidFeedbackError(
             f"No row of {name} has the feedback that the loss needs: in every row a column of {names} is null. "
             "Complete the rows, or choose a loss that uses other columns."
@@ -240,7 +258,7 @@ def prepare(
             f"No row of {name} is left: {len(lengths)} of {len(lengths)} have a text longer than {limit.tokens} tokens "
             f"({limit.source}). Truncate prompts with {setting('overlong', 'truncate_prompt')}, or raise the limit."
         )
-    return encoded if len(kept) == len(encoded) else encoded.select(kept)
+    return kept
 
 
 def _without_prepared_columns(dataset: AnyDataset) -> AnyDataset:

@@ -3,6 +3,9 @@
 import logging
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -10,10 +13,10 @@ from datasets import Dataset
 from torch import Tensor
 
 from rlhf_losses.data.answers import row_answers
-from rlhf_losses.data.dataset import Overlong, check_dataset, column_names, group_ratings, prepare
+from rlhf_losses.data.batches import at_row, row_batches
+from rlhf_losses.data.dataset import Overlong, check_dataset, column_names, group_ratings, usable_rows
 from rlhf_losses.data.rows import (
     FeedbackTypes,
-    RowEncoder,
     feedback_types_in_row,
     rows_feedback,
     tokenized_pair,
@@ -42,6 +45,9 @@ from rlhf_losses.shapes import Scores
 from rlhf_losses.transforms import ScoredTexts
 
 logger = logging.getLogger(__name__)
+
+ScorableText: TypeAlias = tuple[Encoded, bool]
+"""A tokenized text, and whether each step of it has a score."""
 
 
 def evaluate(
@@ -79,8 +85,8 @@ def evaluate(
     dataset = group_ratings(dataset, loss, "evaluation data") if loss else dataset
     check_dataset(dataset, loss or ScoreDecay(), "evaluation data")
     feedback_types = feedback_types_in_columns(column_names(dataset))
-    rows = select_rows(scorer, dataset, feedback_types, "evaluation data")
-    texts = encode_rows(scorer, rows, feedback_types)
+    found = scorable_rows(scorer, dataset, feedback_types, "evaluation data")
+    rows, texts = [one.row for one in found], [text for one in found for text in one.texts]
     scored = score_texts(scorer, texts, scorer.requires_features)
     joined = rows_feedback(rows, feedback_types)
     used = torch.unique(joined.positions())  # steps without a label have no feedback
@@ -119,36 +125,49 @@ def saved_loss_parameters(loss: AnyLoss, metadata: RewardModelMetadata) -> list[
     ]
 
 
-def select_rows(scorer: Scorer, dataset: Dataset, feedback_types: FeedbackTypes, name: str) -> list[Row]:
-    """Return the rows that have feedback of some types and fit the model.
+@dataclass(frozen=True)
+class ScorableRow:
+    """A row that has feedback and fits the model.
+
+    Attributes:
+        row: the row.
+        texts: its tokenized texts, and whether each step of the text has a score.
+    """
+
+    row: Row
+    texts: Sequence[ScorableText]
+
+
+def scorable_rows(scorer: Scorer, dataset: Dataset, feedback_types: FeedbackTypes, name: str) -> list[ScorableRow]:
+    """Return the rows that have feedback of some types and fit the model, with their tokenized texts.
 
     Args:
         scorer: the reward model.
         dataset: rows with feedback.
         feedback_types: feedback types to use.
         name: name of the dataset in messages.
+
+    Raises:
+        InvalidFeedbackError: no row remains, or a text is too long and `overlong` is `"error"`.
     """
-    encoder = RowEncoder(scorer.tokenizer, feedback_types, scorer.metadata.separator)
-    return [dict(row) for row in prepare(dataset, encoder, scorer.length_limit, name)]
+    found: list[ScorableRow] = []
+    for numbers, batch in row_batches(dataset, f"Tokenizing {name}"):
+        found += at_row(partial(_encode_rows, scorer, feedback_types=feedback_types), batch, numbers, name)
+    truncates = scorer.overlong == "truncate_prompt"
+    removed = [max((text.removed for text, _ in one.texts), default=0) for one in found]
+    lengths = [
+        max((len(text.ids) + (0 if truncates else text.removed) for text, _ in one.texts), default=0) for one in found
+    ]
+    kept = usable_rows(lengths, removed, scorer.length_limit, feedback_types, name)
+    return [found[index] for index in kept]
 
 
-def encode_rows(scorer: Scorer, rows: Sequence[Row], feedback_types: FeedbackTypes) -> list[tuple[Encoded, bool]]:
-    """Return the tokenized texts of rows, and whether each step of the text has a score.
-
-    Args:
-        scorer: the reward model.
-        rows: rows from `select_rows`.
-        feedback_types: feedback types to use.
-    """
-    return [text for row in rows for text in _encode_row(scorer, row, feedback_types_in_row(row, feedback_types))]
-
-
-def score_texts(scorer: Scorer, texts: Sequence[tuple[Encoded, bool]], features: bool) -> ScoredTexts:
+def score_texts(scorer: Scorer, texts: Sequence[ScorableText], features: bool) -> ScoredTexts:
     """Return the raw scores of the texts of rows, at the score positions of the joined feedback of the rows.
 
     Args:
         scorer: the reward model.
-        texts: texts from `encode_rows`.
+        texts: texts from `scorable_rows`.
         features: whether to return the input vectors of the score head.
     """
     parts = scorer.score_parts([text for text, _ in texts], features)
@@ -156,15 +175,21 @@ def score_texts(scorer: Scorer, texts: Sequence[tuple[Encoded, bool]], features:
     return ScoredTexts.concatenate([part if stepwise else scorer.aggregate(part) for (_, stepwise), part in scored])
 
 
-def _encode_row(scorer: Scorer, row: Row, feedback_types: FeedbackTypes) -> list[tuple[Encoded, bool]]:
-    if encoded := tokenized_pair(row):
-        return [(text, False) for text in encoded]
-    answers = [(one, kind in STEPWISE_TYPES) for kind in feedback_types for one in row_answers(row, kind)]
-    texts = scorer.encode_row([one if stepwise else scorer.split_steps(one) for one, stepwise in answers])
-    return [(text, stepwise) for text, (_, stepwise) in zip(texts, answers, strict=True)]
+def _encode_rows(scorer: Scorer, rows: Sequence[Row], feedback_types: FeedbackTypes) -> list[ScorableRow]:
+    answers, stepwise = [], []
+    for row in rows:
+        kinds = [] if tokenized_pair(row) else feedback_types_in_row(row, feedback_types)
+        of_row = [(one, kind in STEPWISE_TYPES) for kind in kinds for one in row_answers(row, kind)]
+        answers.append([one if in_steps else scorer.split_steps(one) for one, in_steps in of_row])
+        stepwise.append([in_steps for _, in_steps in of_row])
+    texts = scorer.encode_rows(answers)
+    return [
+        ScorableRow(row, [(text, False) for text in tokenized_pair(row)] or list(zip(encoded, in_steps, strict=True)))
+        for row, encoded, in_steps in zip(rows, texts, stepwise, strict=True)
+    ]
 
 
-def _text_lengths(texts: Sequence[tuple[Encoded, bool]]) -> np.ndarray:
+def _text_lengths(texts: Sequence[ScorableText]) -> np.ndarray:
     """Return, for each score, the number of tokens of its text."""
     return np.array([len(text.ids) for text, stepwise in texts for _ in range(len(text.positions) if stepwise else 1)])
 

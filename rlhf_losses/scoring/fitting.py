@@ -11,14 +11,13 @@ from rlhf_losses.data.dataset import Overlong, check_dataset, column_names, grou
 from rlhf_losses.data.rows import FeedbackTypes, rows_feedback
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
 from rlhf_losses.feedback import Feedback, Mixed, feedback_types_in_columns, find_source_type
-from rlhf_losses.feedback.base import Row
 from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.files.media_columns import without_media
 from rlhf_losses.hooks import estimate_registry, loss_registry
 from rlhf_losses.losses import ScoreDecay
 from rlhf_losses.scoring.canaries import Text, record_canaries
 from rlhf_losses.scoring.estimates import FittedEstimate
-from rlhf_losses.scoring.evaluation import encode_rows, score_texts, select_rows
+from rlhf_losses.scoring.evaluation import ScorableRow, scorable_rows, score_texts
 from rlhf_losses.scoring.scorer import Scorer, as_pipeline, require_scorer
 from rlhf_losses.transforms import Evidence, Requirement, ScoredTexts, ScoreEstimate, ScoreTransform, TransformPipeline
 
@@ -109,7 +108,7 @@ def fit_estimate(
     dataset = group_ratings(without_media(dataset), estimate, "data")
     check_dataset(dataset, ScoreDecay(), "data")
     feedback_types = (_source_type(estimate, column_names(dataset)),)
-    rows = select_rows(limited, dataset, feedback_types, "data")
+    rows = scorable_rows(limited, dataset, feedback_types, "data")
     tensors = dict(estimate.fit(_evidence(limited, rows, feedback_types, estimate)))
     fitted = FittedEstimate(estimate, tensors, record_canaries(scorer.model, scorer.tokenizer))
     scorer.fitted[estimate.name()] = fitted
@@ -134,14 +133,14 @@ def _source_type(estimate: ScoreEstimate, columns: Sequence[str]) -> type[Feedba
 
 
 def _evidence(
-    scorer: Scorer, rows: Sequence[Row], feedback_types: FeedbackTypes, estimate: ScoreEstimate
+    scorer: Scorer, rows: Sequence[ScorableRow], feedback_types: FeedbackTypes, estimate: ScoreEstimate
 ) -> Iterator[Evidence]:
     items = 0
     for first in range(0, len(rows), ROWS_PER_BATCH):
         batch = rows[first : first + ROWS_PER_BATCH]
-        feedback = rows_feedback(batch, feedback_types).convert_to(estimate.feedback_type)
+        feedback = rows_feedback([one.row for one in batch], feedback_types).convert_to(estimate.feedback_type)
         items += len(feedback)
-        texts = score_texts(scorer, encode_rows(scorer, batch, feedback_types), features=True)
+        texts = score_texts(scorer, [text for one in batch for text in one.texts], features=True)
         yield ScoredTexts(texts.scores.float(), texts.features, texts.lengths.float()).with_feedback(feedback)
     if not items:
         raise InvalidFeedbackError(

@@ -5,7 +5,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Self, get_args
 
@@ -18,9 +18,9 @@ from rlhf_losses.argument_checks import require_choice, require_instance, requir
 from rlhf_losses.data.answers import clean_answer, completion_answers
 from rlhf_losses.data.chat_messages import content_text, is_blank
 from rlhf_losses.data.dataset import LengthLimit, Overlong
-from rlhf_losses.data.rendering import render
+from rlhf_losses.data.rendering import render_all
 from rlhf_losses.data.segmentation import split_segments
-from rlhf_losses.data.tokenization import Encoded, encode, fit_prompts
+from rlhf_losses.data.tokenization import Encoded, encode_batch, fit_prompts
 from rlhf_losses.errors import (
     InvalidSettingError,
     NonFiniteError,
@@ -426,11 +426,26 @@ class Scorer:
             InvalidFeedbackError: an answer does not fit, see `encode`.
             UnsupportedModelError: a token has no embedding.
         """
-        rendered = [render(clean_answer(one), self.tokenizer, self.metadata.separator) for one in answers]
-        whole = [encode(one, self.tokenizer) for one in rendered]
+        return [self.require_fit(one) for one in self.encode_rows([answers])[0]]
+
+    def encode_rows(self, rows: Sequence[Sequence[Answer]]) -> list[list[Encoded]]:
+        """Tokenize the answers of several rows at once, and truncate their prompts; `require_fit` checks the result.
+
+        Args:
+            rows: the answers of each row.
+
+        Raises:
+            UnsupportedModelError: a token has no embedding.
+        """
+        rendered = [
+            render_all([clean_answer(one) for one in answers], self.tokenizer, self.metadata.separator)
+            for answers in rows
+        ]
+        whole = encode_batch(list(chain.from_iterable(rendered)), self.tokenizer)
         for text in whole:
             require_embedded(text.ids, self.tokenizer, self.num_embeddings, self.__name__)
-        return [self.require_fit(one) for one in fit_prompts(whole, self.length_limit.tokens)]
+        texts, limit = iter(whole), self.length_limit.tokens
+        return [fit_prompts(list(islice(texts, len(of_row))), limit) for of_row in rendered]
 
     def require_fit(self, text: Encoded) -> Encoded:
         """Return a tokenized text that fits into the context of the model.
