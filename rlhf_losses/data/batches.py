@@ -19,6 +19,9 @@ Result = TypeVar("Result")
 BATCH_SIZE = 1_000
 """Number of rows in a batch."""
 
+PACKAGES = ("rlhf-losses", "transformers", "tokenizers")
+"""Packages whose versions are part of the key of cached tokens."""
+
 
 def row_batches(rows: Dataset | Iterable[Row], description: str) -> Iterator[tuple[range, list[Row]]]:
     """Yield rows in batches with their positions, and show a progress bar where `datasets` shows one.
@@ -81,7 +84,7 @@ class BatchEncoder:
     encoder: RowEncoder
     max_length: int | None
     name: str
-    versions: tuple[str, ...] = field(default_factory=lambda: tuple(map(importlib.metadata.version, _PACKAGES)))
+    versions: tuple[str, ...] = field(default_factory=lambda: tuple(map(importlib.metadata.version, PACKAGES)))
 
     def __call__(self, columns: dict[str, list[Any]], numbers: list[int]) -> dict[str, list[Any]]:
         """Return the columns of `EncodedRow` for a batch.
@@ -100,9 +103,6 @@ class BatchEncoder:
         )
         names = [name for name in PREPARED_COLUMNS if name in encoded[0]]
         return {name: [row[name] for row in encoded] for name in names}
-
-
-_PACKAGES = ("rlhf-losses", "transformers", "tokenizers")
 
 
 def map_rows(dataset: Dataset, encoder: BatchEncoder, description: str, num_proc: int | None = None) -> Dataset:

@@ -1,6 +1,6 @@
 """Rows of a dataset: the token ids of their texts, and their feedback.
 
-`RowEncoder` turns a row into the columns of `EncodedRow`. `row_feedback` returns the feedback of one row, and
+`RowEncoder` turns rows into the columns of `EncodedRow`. `row_feedback` returns the feedback of one row, and
 `join_feedback` joins the feedback of several rows over one vector of scores.
 """
 

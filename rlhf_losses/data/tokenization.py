@@ -415,10 +415,10 @@ class _Spans(Sequence[tuple[int, int]]):
 
     def __init__(self, characters: Encoding) -> None:
         self.characters = characters
-        self.count = _last_with_characters(len(characters), characters) + 1
+        self.size = _last_with_characters(len(characters), characters) + 1
 
     def __len__(self) -> int:
-        return self.count
+        return self.size
 
     def __getitem__(self, index: Any) -> Any:
         return self.characters.token_to_chars(index) or (0, 0)
