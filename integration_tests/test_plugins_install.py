@@ -35,7 +35,8 @@ print(json.dumps({
 
 PRINT_HOOKS = """
 import json
-from rlhf_losses.hooks.manager import BUILT_IN, build_manager
+from rlhf_losses.hooks.installed_plugins import BUILT_IN
+from rlhf_losses.hooks.manager import build_manager
 manager = build_manager()
 used = {
     caller.name: sorted(one.plugin_name for one in caller.get_hookimpls() if one.plugin_name != BUILT_IN)

@@ -24,7 +24,7 @@ from transformers import (
 from rlhf_losses import RewardConfig, RewardTrainer, Scorer, UnsupportedModelError, bradley_terry
 from rlhf_losses.layouts.splitting import CPU_SPLITTER
 from rlhf_losses.scoring import best_of, evaluate, fit_reference
-from rlhf_losses.scoring.canaries import record_canaries, tolerance
+from rlhf_losses.scoring.canaries import record_canaries, rounding_tolerance
 from rlhf_losses.transforms import Clip, Requirement, ScoreTransform
 
 PROMPTS = ["Name a colour. ", "Name a colour. ", "Count. ", "Is it late? "]
@@ -130,7 +130,7 @@ def test_an_adapter_folder_has_the_scores_of_the_merged_model(trained, scorer, t
 
 def test_the_metadata_describe_the_training(merged, scorer, tokenizer):
     content = json.loads((merged / "reward_model.json").read_text())
-    assert content["schema"] == 3
+    assert content["schema"] == 4
     assert content["loss"] == "bradley_terry"
     assert content["feedback_types"] == ["Pairs"]
     assert content["score_position"] == "end_of_text"
@@ -172,8 +172,8 @@ def test_a_changed_chat_template_is_refused(merged, tmp_path):
 
 def test_a_newer_schema_is_refused(merged, tmp_path):
     file = copy_of(merged, tmp_path) / "reward_model.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "schema": 4}))
-    with pytest.raises(UnsupportedModelError, match=r"schema 4.*pip install --upgrade"):
+    file.write_text(json.dumps({**json.loads(file.read_text()), "schema": 5}))
+    with pytest.raises(UnsupportedModelError, match=r"schema 5.*pip install --upgrade"):
         Scorer.from_pretrained(tmp_path)
 
 
@@ -189,7 +189,7 @@ def test_the_tolerance_of_recorded_scores_follows_from_the_dtype(merged, dtype, 
     (copy_of(merged, tmp_path) / "reward_model.json").write_text(json.dumps(content))
     Scorer.from_pretrained(tmp_path)
     for canary in content["canaries"]:
-        canary |= {"dtype": "float32", "score": canary["score"] * (1 + tolerance(name) / 2)}
+        canary |= {"dtype": "float32", "score": canary["score"] * (1 + rounding_tolerance(name) / 2)}
     (tmp_path / "reward_model.json").write_text(json.dumps(content))
     with pytest.raises(UnsupportedModelError, match="canary"):
         Scorer.from_pretrained(tmp_path)

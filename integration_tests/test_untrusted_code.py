@@ -1,12 +1,15 @@
 """Code that comes with a model is not executed unless it is trusted, and nothing asks on a terminal."""
 
+import importlib
 import io
 import json
+from pathlib import Path
 
 import pytest
 
 from rlhf_losses import Scorer
 from rlhf_losses.errors import UnsupportedModelError
+from rlhf_losses.training.validation import set_chat_template
 
 CODE = """
 from pathlib import Path
@@ -54,3 +57,60 @@ def test_no_command_asks_on_the_terminal(model_with_code, cli, write_rows, tmp_p
     # `inspect` loads the tokenizer only, which has no code.
     assert result.code == (0 if command == "inspect" else 2)
     assert command == "inspect" or "rlhf-losses: " in result.err
+
+
+FOLDERS = {
+    "auto_map_tokenizer": ["score", "inspect"],
+    "auto_map_policy_processor": ["doctor"],
+    "adapter_base_with_code": ["score_adapter"],
+    "adapter_auto_mapping": ["score_adapter"],
+    "pickled_adapter": ["score_adapter"],
+    "pickled_weights": ["score"],
+    "pickled_shards_outside": ["score"],
+    "pickle_named_safetensors": ["score"],
+    "custom_generate": ["score"],
+    "jinja_globals": ["score_chat"],
+    "jinja_format": ["score_chat"],
+    "entry_points_in_data": ["plugins"],
+    "arrow_extension_type": ["inspect_arrow"],
+    "yaml_tags": ["train_config"],
+    "segmentation_of_metadata": ["score"],
+    "nested_json": ["score"],
+    "binary_tokenizer": ["inspect"],
+}
+"""Cases of `benchmarks.reliability.malicious_folders` with the commands that are fast."""
+
+
+@pytest.fixture(scope="module")
+def malicious():
+    """Return the benchmark."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parents[1]))
+        yield importlib.import_module("benchmarks.reliability.malicious_folders")
+
+
+@pytest.fixture(scope="module")
+def harmless(malicious, tmp_path_factory):
+    """Return the folder that each case changes."""
+    return malicious.build_folder(tmp_path_factory.mktemp("harmless"), checkpoint=False)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("case", "actions"), FOLDERS.items(), ids=FOLDERS)
+def test_a_malicious_folder_executes_nothing_and_has_no_traceback(malicious, harmless, case, actions):
+    outcomes = list(malicious.run_case(case, harmless, actions))
+    assert {outcome.result for outcome in outcomes} <= {"refused", "ignored"}, outcomes
+
+
+@pytest.mark.upstream
+def test_a_chat_template_of_a_tokenizer_with_code_is_refused_without_a_question(model_with_code, monkeypatch):
+    folder, marker = model_with_code
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    config |= {"tokenizer_class": "Other", "auto_map": {"AutoTokenizer": ["code.Config", None]}}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    answers = io.StringIO("y\ny\n")
+    monkeypatch.setattr("sys.stdin", answers)
+    with pytest.raises(UnsupportedModelError, match="comes with Python code"):
+        set_chat_template(None, str(folder))
+    assert not marker.exists()
+    assert answers.tell() == 0

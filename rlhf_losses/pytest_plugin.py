@@ -27,7 +27,7 @@ def pytest_generate_tests(metafunc: Any) -> None:
         return
     from rlhf_losses.errors import UnknownNameError, did_you_mean
     from rlhf_losses.hooks import loss_registry
-    from rlhf_losses.hooks.manager import BUILT_IN
+    from rlhf_losses.hooks.installed_plugins import BUILT_IN
 
     selected = metafunc.config.getini(_SETTING)
     entries = [entry for entry in loss_registry().entries.values() if entry.plugin != BUILT_IN]

@@ -13,7 +13,7 @@ from rlhf_losses.cli.tables import render_table
 from rlhf_losses.cli.training_runs import refuse_earlier_run, require_writable
 from rlhf_losses.errors import OutputExistsError
 from rlhf_losses.hooks import LossRegistry, loss_registry
-from rlhf_losses.hooks.manager import BUILT_IN
+from rlhf_losses.hooks.installed_plugins import BUILT_IN
 from rlhf_losses.losses import AnyLoss
 from rlhf_losses.sandbox import Sample, build_synthetic_task, feedback_for
 from rlhf_losses.sandbox.loop import run_loop

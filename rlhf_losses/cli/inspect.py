@@ -11,6 +11,7 @@ from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError
 from rlhf_losses.cli.scorer_arguments import add_dataset_arguments, selected_rows
 from rlhf_losses.cli.tables import key_value_table, make_table, render_table
 from rlhf_losses.data import convert_dataset
+from rlhf_losses.errors import first_line
 from rlhf_losses.hooks import loss_registry
 from rlhf_losses.inspection import DatasetReport, inspect_dataset
 from rlhf_losses.inspection.agreement_ceiling import AgreementCeiling
@@ -60,10 +61,9 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".: ")
+    except Exception as error:  # a damaged file can cause any error in any of the libraries
         raise CommandLineError(
-            f"The tokenizer '{name}' cannot be loaded: {reason}. Check the name after --model."
+            f"The tokenizer '{name}' cannot be loaded: {first_line(error)}. Check the name after --model."
         ) from error
     return tokenizer
 

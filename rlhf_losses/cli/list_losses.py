@@ -15,7 +15,7 @@ from rlhf_losses.errors import UnknownNameError, did_you_mean
 from rlhf_losses.feedback import FEEDBACK_TYPES, IMPLICIT_TYPES, Feedback
 from rlhf_losses.hooks import LossRegistry, RegistryEntry, loss_registry
 from rlhf_losses.hooks.contracts import LossClass
-from rlhf_losses.hooks.manager import BUILT_IN
+from rlhf_losses.hooks.installed_plugins import BUILT_IN
 from rlhf_losses.losses.options import Expression
 
 WIDTH = 100

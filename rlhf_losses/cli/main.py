@@ -19,11 +19,13 @@ from rlhf_losses.setting_names import command_flags
 COMMANDS = {
     "list": ("list_losses", "list all losses with their feedback types and properties"),
     "describe": ("describe", "show formula, options, references and examples of a loss"),
+    "plugins": ("plugins", "list plugins without importing them, and write a lock file"),
     "inspect": ("inspect", "show statistics of a dataset and the losses that can be trained on it"),
     "train": ("train", "train a reward model with any loss"),
     "score": ("score", "score texts with a reward model, as JSON Lines"),
     "fit": ("fit", "fit an uncertainty estimate for a reward model"),
     "evaluate": ("evaluate", "evaluate a reward model on held-out feedback"),
+    "doctor": ("doctor", "check a reward model: batch size, padding, precision, tokenizer, chat template"),
     "ppo": ("ppo", "train a language model with PPO on the scores of reward models"),
     "demo": ("demo", "run the whole loop on a synthetic task, without downloads"),
 }
@@ -43,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the command line without the program; by default that of the process.
 
     Returns:
-        The exit code: 0 for success, 2 for an error in the input, 130 after Ctrl-C.
+        The exit code: 0 for success, 1 if a check of `doctor` fails, 2 for an error in the input, 130 after Ctrl-C.
     """
     try:
         with explained():
@@ -109,9 +111,9 @@ def run(argv: list[str]) -> int:
         with loading(name):
             command = importlib.import_module(f"rlhf_losses.cli.{COMMANDS[name][0]}")
         with command_flags(command.build_parser().flags()):
-            command.run(arguments, plugins)
+            code = command.run(arguments, plugins) or 0
     sys.stdout.flush()
-    return 0
+    return int(code)
 
 
 def require_single_process(name: str) -> None:

@@ -28,6 +28,7 @@ from rlhf_losses.feedback import Feedback, feedback_types_in_columns
 from rlhf_losses.feedback.base import Messages, Row
 from rlhf_losses.files.splits import load_splits, select_split
 from rlhf_losses.files.table_reading import Rows
+from rlhf_losses.models.loading_errors import explain_loading
 from rlhf_losses.optional_packages import require_reporting
 from rlhf_losses.ppo import PPOConfig, PPOTrainer, scorer_on_base
 
@@ -155,7 +156,8 @@ def policy_and_rewards(
             "Remove one of them."
         )
     config.model_init_kwargs = None
-    base = AutoModelForCausalLM.from_pretrained(name, quantization_config=quantization, **options)
+    with explain_loading(name, "a policy"):
+        base = AutoModelForCausalLM.from_pretrained(name, quantization_config=quantization, **options)
     return {"model": base, "reward_funcs": reward_functions(rewards, lambda path: scorer_on_base(base, path))}
 
 

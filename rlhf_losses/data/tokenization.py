@@ -15,6 +15,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from transformers import PreTrainedTokenizerBase
 
 from rlhf_losses.data.rendering import Rendered, render
+from rlhf_losses.data.repeated_bos import count_repeated_bos
 from rlhf_losses.errors import RlhfLossesError, UnsupportedModelError
 from rlhf_losses.feedback.base import Answer
 from rlhf_losses.setting_names import setting
@@ -64,7 +65,7 @@ def encode(rendered: Rendered, tokenizer: PreTrainedTokenizerBase) -> Encoded:
 
     The whole text is tokenized at once, because prompt and answer may have other tokens when they are tokenized
     separately. The score of the last part is computed at the last token, and the score of an earlier part at the token
-    that contains its last character.
+    that contains its last character. A text that begins with BOS already gets no second one.
 
     Args:
         rendered: a text from `render`.
@@ -127,7 +128,7 @@ def _with_positions(
     if not rendered.special_tokens:  # the template has written them, so they have characters
         before = takewhile(initial.__contains__, islice(ids, start, None))
         start = min(stop, start + sum(1 for _ in before))
-    return Encoded(ids, (*inner, len(ids) - 1), (start, stop))
+    return _without_repeated_bos(Encoded(ids, (*inner, len(ids) - 1), (start, stop)), tokenizer)
 
 
 def cut_prompt(encoded: Encoded, count: int) -> Encoded:
@@ -330,7 +331,21 @@ def _encode_without_offsets(rendered: Rendered, tokenizer: PreTrainedTokenizerBa
             "found. Load a fast tokenizer: AutoTokenizer.from_pretrained(..., use_fast=True)."
         )
     ids = list(tokenizer(rendered.text, add_special_tokens=rendered.special_tokens)["input_ids"])
-    return Encoded(ids, (len(ids) - 1,))
+    return _without_repeated_bos(Encoded(ids, (len(ids) - 1,)), tokenizer)
+
+
+def _without_repeated_bos(encoded: Encoded, tokenizer: PreTrainedTokenizerBase) -> Encoded:
+    count = count_repeated_bos(encoded.ids, tokenizer)
+    if not count:
+        return encoded
+    start, stop = encoded.prompt
+    start = max(start - count, 1) if stop else 0
+    return replace(
+        encoded,
+        ids=encoded.ids[:1] + encoded.ids[1 + count :],
+        positions=tuple(max(position - count, 0) for position in encoded.positions),
+        prompt=(start, max(stop - count, start)),
+    )
 
 
 def _initial_tokens(tokenizer: PreTrainedTokenizerBase) -> set[int | None]:

@@ -1,10 +1,10 @@
 """The plugin manager: loads the built-in plugin, installed plugins and plugin files."""
 
-import importlib.metadata
 import importlib.util
+import logging
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -12,21 +12,29 @@ import pluggy
 
 from rlhf_losses.errors import PluginError, did_you_mean
 from rlhf_losses.hooks import builtins, specs
+from rlhf_losses.hooks.installed_plugins import (
+    ALLOW,
+    BLOCK,
+    BUILT_IN,
+    PluginSource,
+    installed_plugins,
+    plugin_file,
+    require_distinct,
+    status,
+)
 from rlhf_losses.hooks.plugin_code import plugin_code
+from rlhf_losses.hooks.plugin_lock import require_locked
 from rlhf_losses.hooks.specs import PROJECT, RENAMED_HOOKS
 
-BLOCK = "RLHF_LOSSES_BLOCK"
-"""Environment variable with the names of installed plugins that are not loaded, separated by commas."""
-
-BUILT_IN = "built-in"
-"""Name of the plugin with the losses and converters of this package."""
+logger = logging.getLogger(__name__)
 
 
 def build_manager(plugin_files: Iterable[str | Path] = ()) -> pluggy.PluginManager:
     """Load all plugins: the built-in one, installed ones by name, then files.
 
-    `RLHF_LOSSES_BLOCK` blocks installed plugins before they are imported. A plugin file is loaded even if an installed
-    plugin of the same name is blocked.
+    Installed plugins that `RLHF_LOSSES_BLOCK` names, or that `RLHF_LOSSES_ALLOW` does not name, are not imported. With
+    `RLHF_LOSSES_LOCK`, all plugins must be those of the lock file. A plugin file is named by the user, so it is loaded
+    even if it is not allowed or an installed plugin of the same name is blocked; a lock file must contain it.
 
     Args:
         plugin_files: Python files with plugins that are not installed.
@@ -35,17 +43,25 @@ def build_manager(plugin_files: Iterable[str | Path] = ()) -> pluggy.PluginManag
         The plugin manager.
 
     Raises:
-        PluginError: a plugin cannot be loaded, or breaks the contract.
+        PluginError: a plugin differs from the lock file, cannot be loaded, or breaks the contract.
     """
+    installed = installed_plugins()
+    states = {plugin: status(plugin, installed) for plugin in installed}
+    chosen = [plugin for plugin in installed if states[plugin] == "allowed"]
+    files = [Path(file) for file in plugin_files]
+    _report_not_allowed([plugin for plugin in installed if states[plugin] == "not allowed"])
+    require_distinct(chosen)
+    skipped = [plugin for plugin in installed if plugin not in chosen]
+    require_locked([*chosen, *map(plugin_file, filter(Path.is_file, files))], skipped)
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(specs)
     register(manager, builtins, BUILT_IN)
-    for name in {name.strip() for name in os.environ.get(BLOCK, "").split(",")} - {"", BUILT_IN}:
-        manager.set_blocked(name)
-    for entry_point in sorted(importlib.metadata.entry_points(group=PROJECT), key=lambda e: e.name):
-        if not manager.is_blocked(entry_point.name):
-            register(manager, _load(entry_point), entry_point.name)
-    for file in map(Path, plugin_files):
+    for plugin in skipped:
+        manager.set_blocked(plugin.name)
+    for plugin in chosen:
+        manager.unblock(plugin.name)
+        register(manager, _load(plugin), plugin.name)
+    for file in files:
         manager.unblock(file.stem)
         register(manager, load_file(file), file.stem)
     return manager
@@ -103,10 +119,18 @@ def load_file(path: Path) -> ModuleType:
     return module
 
 
-def _load(entry_point: importlib.metadata.EntryPoint) -> object:
-    what = f"The import of plugin '{entry_point.name}' ({entry_point.value})"
-    with plugin_code(what, f"{what} fails", f"Fix it, uninstall it, or block it: {BLOCK}={entry_point.name}."):
-        loaded: object = entry_point.load()
+def _report_not_allowed(plugins: Sequence[PluginSource]) -> None:
+    if plugins:
+        logger.warning(
+            "Not imported, because %s does not name them: plugins %s. Add a name to use its plugin.",
+            ALLOW, ", ".join(map(str, plugins)),
+        )  # fmt: skip
+
+
+def _load(plugin: PluginSource) -> object:
+    what = f"The import of plugin '{plugin.name}' ({plugin.module}) of {plugin.distribution} {plugin.version}"
+    with plugin_code(what, f"{what} fails", f"Fix it, uninstall it, or block it: {BLOCK}={plugin.name}."):
+        loaded: object = None if plugin.entry_point is None else plugin.entry_point.load()
     return loaded
 
 

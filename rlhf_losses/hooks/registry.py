@@ -22,9 +22,9 @@ from rlhf_losses.errors import (
 from rlhf_losses.feedback import FEEDBACK_TYPES, IMPLICIT_TYPES, Feedback
 from rlhf_losses.feedback.base import Row
 from rlhf_losses.hooks.contracts import CONVERTERS, ESTIMATES, LOSSES, TRANSFORMS, Contract, LossClass
-from rlhf_losses.hooks.manager import BLOCK, BUILT_IN, build_manager
+from rlhf_losses.hooks.installed_plugins import BLOCK, BUILT_IN, installed_plugins, status
+from rlhf_losses.hooks.manager import build_manager
 from rlhf_losses.hooks.plugin_code import plugin_code
-from rlhf_losses.hooks.specs import PROJECT
 from rlhf_losses.losses.base import AnyLoss, Loss, Objective
 from rlhf_losses.losses.parser import parse, parse_call
 from rlhf_losses.setting_names import setting
@@ -406,9 +406,9 @@ def _provided(manager: pluggy.PluginManager, hook: str, name: str, plugin: objec
 def _version(plugin: str) -> str:
     if plugin == BUILT_IN:
         return importlib.metadata.version("rlhf-losses")
-    distributions = {point.name: point.dist for point in importlib.metadata.entry_points(group=PROJECT)}
-    distribution = distributions.get(plugin)
-    return distribution.version if distribution is not None else "file"
+    installed = installed_plugins()
+    versions = {one.name: one.version for one in installed if status(one, installed) == "allowed"}
+    return versions.get(plugin, "file")
 
 
 def _full_name(cls: type[Any]) -> str:

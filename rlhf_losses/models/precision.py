@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import nn
 
 
 def scores_dtype(model: nn.Module) -> str:
-    """Return the dtype in which a model computes: that of its weights, or `"4bit"` for quantized weights.
+    """Return the dtype in which a model computes: that of its weights, or `"4bit"` or `"8bit"` for quantized ones.
 
     Args:
         model: a transformers model, bare or wrapped by PEFT.
@@ -18,6 +19,8 @@ def scores_dtype(model: nn.Module) -> str:
     """
     if any(hasattr(weight, "quant_state") for weight in model.parameters()):
         return "4bit"
+    if any(weight.dtype == torch.int8 for weight in model.parameters()):
+        return "8bit"
     dtype = next(weight.dtype for weight in model.parameters() if weight.is_floating_point())
     return str(dtype).removeprefix("torch.")
 

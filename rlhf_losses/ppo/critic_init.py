@@ -17,6 +17,7 @@ from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from trl.trainer.utils import disable_dropout_in_model
 
 from rlhf_losses.errors import UnsupportedModelError
+from rlhf_losses.models.loading_errors import explain_loading
 from rlhf_losses.models.peft import keep_4bit_trainable, merge_adapters
 from rlhf_losses.ppo.config import PPOConfig
 from rlhf_losses.ppo.critic import Critic, SeparateCritic, SharedCritic
@@ -129,7 +130,9 @@ def critic_from_path(
     path: str, policy: Any, tokenizer: PreTrainedTokenizerBase, trust_remote_code: bool = False
 ) -> SeparateCritic:
     """Return a critic from a reward model on disk or on the Hub, in the policy's precision."""
-    if not has_vocabulary_of(AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code), tokenizer):
+    with explain_loading(path, "a critic"):
+        own = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
+    if not has_vocabulary_of(own, tokenizer):
         raise UnsupportedModelError(
             f"The critic '{path}' has another vocabulary than the policy, so the policy's token ids would have another "
             "meaning for it. Use a critic with the policy's tokenizer. (A reward model can have any tokenizer: it "

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase, TrainerCallback
 
+from rlhf_losses.data.repeated_bos import without_repeated_bos
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
 from rlhf_losses.layouts import Layout
 from rlhf_losses.ppo.formulas import AllReduce, single_process
@@ -133,7 +134,8 @@ def tokenize_windows(texts: Any, tokenizer: PreTrainedTokenizerBase, max_length:
         )
 
     def cut(rows: dict[str, list[str]]) -> dict[str, list[list[int]]]:
-        encoded = [tokenizer(text, truncation=False)["input_ids"] for text in rows["text"]]
+        tokenized = [tokenizer(text, truncation=False)["input_ids"] for text in rows["text"]]
+        encoded = [without_repeated_bos(ids, tokenizer) for ids in tokenized]
         ended = [ids if ids[-1] == tokenizer.eos_token_id else [*ids, tokenizer.eos_token_id] for ids in encoded]
         return {"input_ids": [window for ids in ended for window in cut_windows(ids, max_length)]}
 

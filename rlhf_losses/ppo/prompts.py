@@ -10,6 +10,7 @@ from rlhf_losses.data.answers import complete_answers
 from rlhf_losses.data.batches import locate_errors
 from rlhf_losses.data.chat_messages import clean_messages
 from rlhf_losses.data.rendering import ChatTemplate
+from rlhf_losses.data.repeated_bos import without_repeated_bos
 from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS, with_template_arguments
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback import Answer
@@ -34,11 +35,11 @@ def prompt_tokens(row: Row, tokenizer: PreTrainedTokenizerBase, chat_template: s
         )
     (answer,) = complete_answers([Answer(prompt, ("",))], row)
     if not isinstance(answer.prompt, list):  # JSON may hold a number
-        return list(tokenizer(str(answer.prompt))["input_ids"])
+        return without_repeated_bos(tokenizer(str(answer.prompt))["input_ids"], tokenizer)
     own = {} if chat_template is None else {"chat_template": chat_template}
     template = ChatTemplate(tokenizer, own | dict(answer.template), answer.system)
     text = template.render(list(answer.prompt or []), generation_prompt=True)
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    return without_repeated_bos(tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer)
 
 
 def clean_prompts(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -29,7 +29,9 @@ from rlhf_losses.feedback.base import Row
 from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.models.architectures import max_context_length
 from rlhf_losses.models.embeddings import count_embeddings, require_embedded, require_embeddings
+from rlhf_losses.models.loading_errors import explain_loading
 from rlhf_losses.models.model_argument import existing_path
+from rlhf_losses.models.weight_files import require_readable_weights
 from rlhf_losses.optional_packages import require_reporting
 from rlhf_losses.ppo.config import PPOConfig
 from rlhf_losses.ppo.critic_init import has_vocabulary_of
@@ -166,6 +168,8 @@ def check_datasets(datasets: Sequence[Any], grpo_arguments: Mapping[str, Any]) -
 def check_policy(model: Any, args: PPOConfig) -> None:
     """Raise `UnsupportedModelError` for a policy that is not a decoder-only language model."""
     config = _load_config(model, args) if isinstance(model, str) else model.config
+    if isinstance(model, str):
+        require_readable_weights(model)
     name = (config.architectures or [""])[0] if isinstance(model, str) else type(model).__name__
     architecture: Any = getattr(transformers, name, None) if isinstance(model, str) else model
     if config.is_encoder_decoder:
@@ -235,7 +239,8 @@ def check_single_value(critic: str | PreTrainedModel, trust_remote_code: bool = 
     if isinstance(critic, str) and Path(critic, "adapter_config.json").is_file():
         return  # LoRA adapters are always loaded with one label
     trust = {"trust_remote_code": trust_remote_code}
-    config = AutoConfig.from_pretrained(critic, **trust) if isinstance(critic, str) else critic.config
+    with explain_loading(str(critic), "a critic"):
+        config = AutoConfig.from_pretrained(critic, **trust) if isinstance(critic, str) else critic.config
     if config.num_labels == 1:
         return
     name = (config.architectures or [""])[0] if isinstance(critic, str) else type(critic).__name__
@@ -277,7 +282,10 @@ def check_same_weights(policy: PreTrainedModel, reference: PreTrainedModel) -> N
 def load_tokenizer(model: Any, args: PPOConfig) -> PreTrainedTokenizerBase | None:
     """Return the tokenizer in the folder of a policy, or None for a policy that was created in memory."""
     name = model if isinstance(model, str) else get_config_model_id(model.config)
-    return AutoTokenizer.from_pretrained(name, trust_remote_code=args.trust_remote_code) if name else None
+    if not name:
+        return None
+    with explain_loading(name, "a tokenizer"):
+        return AutoTokenizer.from_pretrained(name, trust_remote_code=args.trust_remote_code)
 
 
 def check_embeddings(
@@ -394,7 +402,8 @@ def _warn_truncated_prompts(scorer: Scorer, limit: int, lengths: Sequence[int], 
 
 
 def _load_config(model: str, args: PPOConfig) -> Any:
-    return AutoConfig.from_pretrained(model, trust_remote_code=args.trust_remote_code)
+    with explain_loading(model, "a policy"):
+        return AutoConfig.from_pretrained(model, trust_remote_code=args.trust_remote_code)
 
 
 def _scored_length(row: Row, scorer: Scorer) -> tuple[int, int]:

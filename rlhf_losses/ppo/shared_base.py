@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf_losses.errors import UnsupportedModelError
+from rlhf_losses.models.loading_errors import explain_loading
 from rlhf_losses.scoring.loading import ADAPTER, require_head_in
 from rlhf_losses.scoring.scorer import Scorer
 
@@ -56,8 +57,9 @@ def scorer_on_base(
     """
     require_adapter(Path(adapter))
     base.requires_grad_(False).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    tokenizer = AutoTokenizer.from_pretrained(adapter, trust_remote_code=False)
-    model = PeftModel.from_pretrained(_classifier(base, tokenizer), str(adapter)).to(base.device)
+    with explain_loading(adapter, "an adapter of a reward model"):
+        tokenizer = AutoTokenizer.from_pretrained(adapter, trust_remote_code=False)
+        model = PeftModel.from_pretrained(_classifier(base, tokenizer), str(adapter)).to(base.device)
     return Scorer.from_loaded(model, tokenizer, adapter, **scorer_options)
 
 

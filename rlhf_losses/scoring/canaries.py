@@ -12,7 +12,6 @@ from transformers import PreTrainedTokenizerBase
 
 from rlhf_losses.data.rendering import render
 from rlhf_losses.data.tokenization import encode
-from rlhf_losses.errors import UnsupportedModelError
 from rlhf_losses.feedback.base import Answer, Messages
 from rlhf_losses.layouts import PaddedLayout
 from rlhf_losses.models.architectures import max_context_length
@@ -30,20 +29,41 @@ CANARY_TEXTS = (
     "No.",
     "I do not know, but 2 + 2 = 4.",
     "Once upon a time there was a girl who read books under a big tree.",
+    "Question: What is the capital of France?\nAnswer: Paris.",
+    "def f(x):\n    return x + 1",
+    "1, 2, 3, 5, 8, 13",
+    "Sorry, I cannot help with that.",
+    "This is wonderful! Thank you so much, you are the best friend.",
+    "The man was sad and cried alone in the dark.",
 )
+"""Texts of several kinds, so that their scores differ: changes are judged by the spread of these scores."""
 CANARY_CONVERSATION: Messages = [
     {"role": "user", "content": "Which bird sang?"},
     {"role": "assistant", "content": "A canary."},
 ]
 
-SMALLEST_TOLERANCE = 1e-3
-"""Tolerance for dtypes without rounding errors of this size: libraries and devices sum in different orders."""
+SPREAD_TOLERANCE = 1e-3
+"""Tolerance in units of the standard deviation of the recorded scores."""
+
+SMALLEST_TOLERANCE = 1e-4
+"""Tolerance relative to the recorded scores: libraries and devices sum in different orders."""
 
 ROUNDING_FACTOR = 32
-"""Tolerance in units of the unit roundoff of a dtype, see `tolerance`."""
+"""Tolerance in units of the unit roundoff of a dtype, see `rounding_tolerance`."""
 
-UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8, "4bit": 2.0**-6}
-"""Largest relative error of rounding to a dtype; for weights of 4 bits, a value that fits the measured changes."""
+UNIT_ROUNDOFF = {
+    "float64": 2.0**-53,
+    "float32": 2.0**-24,
+    "float16": 2.0**-11,
+    "bfloat16": 2.0**-8,
+    "8bit": 2.0**-7,
+    "4bit": 0.75 / 32,
+}
+"""Largest relative error of rounding to a dtype; for quantized weights, values that fit the measured changes."""
+
+
+QUANTIZED = ("4bit", "8bit")
+"""Keys of `UNIT_ROUNDOFF` for quantized weights."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +111,7 @@ def record_canaries(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> lis
 def describe_change(model: nn.Module, tokenizer: PreTrainedTokenizerBase, canaries: Sequence[Canary]) -> str | None:
     """Return a description of the difference to the recorded model, or None if the model is the same.
 
-    The tokens must be equal. The root mean square of the differences of the scores must not be larger than
-    `tolerance(...)` times the root mean square of the recorded scores.
+    The tokens must be equal, and the root mean square of the differences of the scores within `allowed_difference`.
 
     Args:
         model: a sequence classifier with one label.
@@ -109,7 +128,7 @@ def describe_change(model: nn.Module, tokenizer: PreTrainedTokenizerBase, canari
     if not canaries:
         return None
     recorded, current = torch.tensor([one.score for one in canaries]), torch.tensor(_scores(model, tokens))
-    allowed = tolerance(scores_dtype(model), *(one.dtype for one in canaries)) * _root_mean_square(recorded)
+    allowed = allowed_difference(recorded, scores_dtype(model), *(one.dtype for one in canaries))
     differences = (current - recorded).abs()
     if bool(_root_mean_square(differences) <= allowed):
         return None
@@ -119,45 +138,49 @@ def describe_change(model: nn.Module, tokenizer: PreTrainedTokenizerBase, canari
         f"the score of its canary {canaries[largest].form} is {current[largest]:.4f}, but {recorded[largest]:.4f} was "
         f"recorded, so {changed} have changed"
     )
-    if canaries[largest].dtype == "4bit" and scores_dtype(model) != "4bit":
+    if (dtype := scores_dtype(model)) in QUANTIZED:
+        change += f" (quantization to {dtype[0]} bits changes scores by at most {rounding_tolerance(dtype):.0%})"
+    elif canaries[largest].dtype == "4bit":
         change += " (its adapters were trained on 4-bit weights: pass quantization_config, or use save_merged)"
     return change
 
 
-def tolerance(*dtypes: str | None) -> float:
-    r"""Return the largest relative difference of scores that were computed in several dtypes.
+def allowed_difference(recorded: Tensor, *dtypes: str | None) -> float:
+    r"""Return the largest root mean square of the differences to recorded scores.
 
-    It is $\max(10^{-3}, 32 u)$, where $u$ is the unit roundoff of the least precise dtype: 0.125 for bfloat16 and 0.016
-    for float16. Merging adapters into weights of a dtype rounds them, so it is within the tolerance.
+    It is $\max(10^{-3} \sigma, \epsilon r)$ with the standard deviation $\sigma$ and the root mean square $r$ of the
+    recorded scores, and $\epsilon$ from `rounding_tolerance`. In float32 the spread of the scores decides: a change
+    that is small relative to their common level can still reorder them.
+
+    Args:
+        recorded: the recorded scores, shape (canary,).
+        dtypes: names of the dtypes in which scores were computed; None is an unknown dtype, which counts as bfloat16.
+
+    Examples:
+        >>> round(allowed_difference(torch.tensor([-2.0, 2.0]), "float32"), 6)
+        0.002
+    """
+    spread = float(recorded.double().std(correction=0))
+    return max(SPREAD_TOLERANCE * spread, rounding_tolerance(*dtypes) * float(_root_mean_square(recorded.double())))
+
+
+def rounding_tolerance(*dtypes: str | None) -> float:
+    r"""Return the largest relative difference of scores that comes from rounding in several dtypes.
+
+    It is $\max(10^{-4}, 32 u)$, where $u$ is the unit roundoff of the least precise dtype: 0.125 for bfloat16, 0.016
+    for float16, 0.25 for weights of 8 bits and 0.75 for weights of 4 bits. Merging adapters into weights of a dtype
+    rounds them, so it is within the tolerance. A new head changes scores by about their size; with 4 bits, only its
+    hash shows it reliably.
 
     Args:
         dtypes: names of dtypes; None is an unknown dtype, which counts as bfloat16.
 
     Examples:
-        >>> tolerance("float32", "float32"), tolerance("float32", "bfloat16")
-        (0.001, 0.125)
+        >>> rounding_tolerance("float32", "float32"), rounding_tolerance("float32", "bfloat16")
+        (0.0001, 0.125)
     """
     roundoff = max(UNIT_ROUNDOFF.get(dtype or "bfloat16", UNIT_ROUNDOFF["bfloat16"]) for dtype in dtypes)
     return max(SMALLEST_TOLERANCE, ROUNDING_FACTOR * roundoff)
-
-
-def require_recorded_scores(
-    model: nn.Module, tokenizer: PreTrainedTokenizerBase, canaries: Sequence[Canary], source: str
-) -> None:
-    """Raise `UnsupportedModelError` if the model does not give the canaries their recorded tokens and scores.
-
-    Args:
-        model: a sequence classifier with one label.
-        tokenizer: its tokenizer.
-        canaries: recorded tokens and scores.
-        source: name of the model in the message.
-    """
-    change = describe_change(model, tokenizer, canaries)
-    if change is not None:
-        raise UnsupportedModelError(
-            f"'{source}' is not the model that was saved: {change}. Save the model again, or download all files of its "
-            "folder."
-        )
 
 
 def token_ids(text: Text, tokenizer: PreTrainedTokenizerBase) -> list[int]:

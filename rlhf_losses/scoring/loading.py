@@ -1,7 +1,5 @@
 """Loading of reward models from a folder or the Hub: a whole model, or a LoRA adapter that is merged into its base."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +12,15 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from rlhf_losses.errors import RlhfLossesError, UnsupportedModelError, first_line
+from rlhf_losses.errors import UnsupportedModelError
 from rlhf_losses.models.architectures import require_single_label, require_single_stack
 from rlhf_losses.models.embeddings import count_embeddings
 from rlhf_losses.models.finite import require_finite_weights
+from rlhf_losses.models.loading_errors import explain_loading
 from rlhf_losses.models.scores import HEADS
+from rlhf_losses.models.weight_files import MODEL_WEIGHTS, require_readable_weights
 from rlhf_losses.models.whole_weights import load_whole
-from rlhf_losses.setting_names import setting
+from rlhf_losses.scoring.head_weights import restore_head
 
 ADAPTER = "adapter_model.safetensors"
 """File with the weights of a LoRA adapter."""
@@ -33,7 +33,7 @@ def load_reward_model(
 
     Args:
         path: folder or Hub id of a model, or folder of a LoRA adapter.
-        dtype: dtype of the parameters.
+        dtype: dtype of the parameters; the score head is in float32 as it was saved.
         trust_remote_code: whether Python code that comes with the model is executed. Without it, nothing asks.
         options: other arguments of `from_pretrained` of the model class.
 
@@ -42,33 +42,17 @@ def load_reward_model(
             model needs code that is not trusted.
         NonFiniteError: a weight is NaN or infinite.
     """
-    load = _load_adapter if Path(path, "adapter_config.json").is_file() else _load_model
-    with _explain(path), load_whole():
+    is_adapter = Path(path, "adapter_config.json").is_file()
+    load = _load_adapter if is_adapter else _load_model
+    require_readable_weights(path, (ADAPTER, "adapter_model.bin") if is_adapter else MODEL_WEIGHTS)
+    with explain_loading(path, "a reward model"), load_whole():
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
         tokenizer("A text.")  # some settings of a tokenizer are only read here
         model = load(path, dtype=dtype, trust_remote_code=trust_remote_code, **options)
+        restore_head(model, path, options.get("revision"))
     require_single_label(model.config, str(path))
     require_finite_weights(model, f"'{path}' gives no scores")
     return model, tokenizer
-
-
-@contextmanager
-def _explain(path: str | Path) -> Iterator[None]:
-    """Convert the errors of libraries: about a model with code, and about files that are missing or damaged."""
-    try:
-        yield
-    except RlhfLossesError:
-        raise
-    except Exception as error:  # a file that is not what it should be fails anywhere in transformers, PEFT and torch
-        if isinstance(error, ValueError) and "trust_remote_code" in str(error):
-            raise UnsupportedModelError(
-                f"'{path}' comes with Python code, which is not executed unless you trust it. Read the code, and then "
-                f"set {setting('trust_remote_code', python='trust_remote_code=True')}."
-            ) from error
-        raise UnsupportedModelError(
-            f"'{path}' cannot be loaded as a reward model: {first_line(error)}. Check the folder or the Hub id. "
-            "If a file is damaged, download or save it again."
-        ) from error
 
 
 def has_head(adapter: Path) -> bool:

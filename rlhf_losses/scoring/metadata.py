@@ -20,11 +20,12 @@ from rlhf_losses.feedback import Feedback
 from rlhf_losses.json_types import wrong_json_field
 from rlhf_losses.losses import Aggregated, AnyLoss
 from rlhf_losses.scoring.canaries import CANARY_TEXT, Canary, record_canaries
+from rlhf_losses.scoring.head_weights import head_sha256
 from rlhf_losses.setting_names import setting
 from rlhf_losses.transforms import Fitted, FittedPipeline, Requirement, TransformPipeline, standardize
 
 FILE = "reward_model.json"
-SCHEMA = 3
+SCHEMA = 4
 """Version of the format of the file. Files of schema 1 have no key `schema`."""
 
 RENAMED_KEYS = {"feedback": "feedback_types", "learned": "loss_parameters", "score_read_at": "score_position"}
@@ -35,6 +36,13 @@ REPLACED_KEYS = ("canary_text", "canary_score", "reference_mean", "reference_std
 
 POSITIONS = {"end of text": "end_of_text", "ends of steps": "end_of_steps"}
 """Values of `score_position` in schema 1 and in later schemas."""
+
+
+SCORING_SETTINGS = ("segmentation", "separator", "aggregate", "aggregate_temperature")
+"""Attributes by which the score of a text is computed from those of its steps."""
+
+DERIVED_KEYS = ("score_position", "scoring_sha256")
+"""Keys whose values follow from others. They are compared when the file is read, so that a changed value is found."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,8 @@ class RewardModelMetadata:
         loss_parameters: trained parameters of the loss, like cut points, by term and name; scores do not use them.
         canaries: tokens and scores of fixed inputs, which are checked when the model is loaded.
         chat_template_sha256: hash of the chat template; None if the tokenizer has none.
+        head_sha256: hash of the weights of the score head in float32; None if unknown.
+        pad_token_id: id of the padding token; None if unknown.
         transforms: fitted values of score transforms, by the string form of the pipeline up to the transform.
         estimates: fitted score estimates, by name.
         versions: versions of the libraries that saved the model.
@@ -85,6 +95,8 @@ class RewardModelMetadata:
     loss_parameters: dict[str, list[float]] = field(default_factory=dict)
     canaries: list[Canary] = field(default_factory=list)
     chat_template_sha256: str | None = None
+    head_sha256: str | None = None
+    pad_token_id: int | None = None
     transforms: dict[str, dict[str, Any]] = field(default_factory=dict)
     estimates: dict[str, EstimateMetadata] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=lambda: _versions())
@@ -93,6 +105,12 @@ class RewardModelMetadata:
     def score_position(self) -> str:
         """Return where scores are computed: `"end_of_text"` or `"end_of_steps"`."""
         return "end_of_text" if self.segmentation is None else "end_of_steps"
+
+    @property
+    def scoring_sha256(self) -> str:
+        """Return a hash of the settings by which the score of a text is computed from those of its steps."""
+        settings = {name: getattr(self, name) for name in SCORING_SETTINGS}
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
     @property
     def aggregation(self) -> Aggregated:
@@ -124,7 +142,8 @@ class RewardModelMetadata:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of the file."""
-        return {"schema": SCHEMA, **asdict(self), "score_position": self.score_position}
+        derived = {name: getattr(self, name) for name in DERIVED_KEYS}
+        return {"schema": SCHEMA, **asdict(self), **derived}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], source: str = FILE) -> "RewardModelMetadata":
@@ -139,7 +158,7 @@ class RewardModelMetadata:
         """
         try:
             content = upgrade(content, source)
-            _require_known_keys(content, [*cls.__dataclass_fields__, "schema", "score_position"], source)
+            _require_known_keys(content, [*cls.__dataclass_fields__, "schema", *DERIVED_KEYS], source)
             values = {name: value for name, value in content.items() if name in cls.__dataclass_fields__}
             plain = {name: value for name, value in values.items() if name not in ("canaries", "estimates")}
             _require_types(plain, cls, source)
@@ -156,6 +175,7 @@ class RewardModelMetadata:
             ) from error
         metadata._require_known_values(source)
         _require_score_position(metadata, content.get("score_position"), source)
+        _require_scoring_settings(metadata, content.get("scoring_sha256"), source)
         return metadata
 
     def _require_known_values(self, source: str) -> None:
@@ -227,6 +247,8 @@ def describe_model(
         feedback_types=[feedback_type.__name__ for feedback_type in feedback_types],
         canaries=[] if model is None else record_canaries(model, tokenizer),
         chat_template_sha256=chat_template_sha256(tokenizer),
+        head_sha256=None if model is None else head_sha256(model),
+        pad_token_id=tokenizer.pad_token_id,
         segmentation=segmentation,
         separator=separator,
         aggregate=aggregated.by,
@@ -271,11 +293,13 @@ def upgrade(content: Mapping[str, Any], source: str = FILE) -> dict[str, Any]:
         )
     if schema == 1:
         content = _from_schema_1(content, source)
-    return dict(content) if content["schema"] == SCHEMA else _from_schema_2(content)
+    if content["schema"] == 2:
+        content = _from_schema_2(content)
+    return {**content, "schema": SCHEMA}  # schema 3 has no hashes of the head and of the settings
 
 
 def _from_schema_2(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the content in the current schema.
+    """Return the content in schema 3.
 
     Schema 2 recorded the dtype of the weights also for scores that were computed in mixed precision, and one canary for
     each estimate.
@@ -285,7 +309,7 @@ def _from_schema_2(content: Mapping[str, Any]) -> dict[str, Any]:
         for name, saved in content.get("estimates", {}).items()
     }
     canaries = [{**canary, "dtype": None} for canary in content.get("canaries", [])]
-    return {**content, "schema": SCHEMA, "canaries": canaries, "estimates": estimates}
+    return {**content, "schema": 3, "canaries": canaries, "estimates": estimates}
 
 
 def _from_schema_1(content: Mapping[str, Any], source: str) -> dict[str, Any]:
@@ -353,6 +377,15 @@ def _require_score_position(metadata: RewardModelMetadata, recorded: str | None,
         raise UnsupportedModelError(
             f"'{source}' has score_position '{recorded}', but segmentation {metadata.segmentation!r} means "
             f"'{metadata.score_position}'. Restore the segmentation, or save the model again."
+        )
+
+
+def _require_scoring_settings(metadata: RewardModelMetadata, recorded: str | None, source: str) -> None:
+    if recorded not in (None, metadata.scoring_sha256):
+        values = ", ".join(f"{name}={getattr(metadata, name)!r}" for name in SCORING_SETTINGS)
+        raise UnsupportedModelError(
+            f"'{source}' has {values}, which are not the values that were saved (scoring_sha256 differs), so scores "
+            "would be computed in another way than in training. Restore the file, or save the model again."
         )
 
 

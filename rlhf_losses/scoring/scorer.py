@@ -42,8 +42,9 @@ from rlhf_losses.models.embeddings import count_embeddings, require_embedded, re
 from rlhf_losses.models.model_argument import existing_path, require_device, require_dtype, require_tokenizer
 from rlhf_losses.models.scores import features_and_scores, score_batch, use_float32_head
 from rlhf_losses.scoring.aggregation import aggregate_steps
-from rlhf_losses.scoring.canaries import Text, describe_change, require_recorded_scores
+from rlhf_losses.scoring.canaries import Text, describe_change
 from rlhf_losses.scoring.estimates import Estimator, FittedEstimate, find_estimate, fit_command
+from rlhf_losses.scoring.identity import require_saved_model
 from rlhf_losses.scoring.loading import load_reward_model
 from rlhf_losses.scoring.metadata import RewardModelMetadata
 from rlhf_losses.scoring.text_arguments import list_of_texts, paired_texts
@@ -187,7 +188,7 @@ class Scorer:
     def from_loaded(
         cls, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: str | Path, **options: Any
     ) -> Self:
-        """Return the scorer of a model in memory with the metadata in its folder; check the recorded scores.
+        """Return the scorer of a model in memory with the metadata in its folder; check that it is the saved one.
 
         Args:
             model: a sequence classifier with one label.
@@ -200,7 +201,7 @@ class Scorer:
         """
         scorer = cls(model, tokenizer, RewardModelMetadata.load(path), **options)
         scorer.folder, scorer.__name__ = Path(path), Path(path).name
-        require_recorded_scores(scorer.model, tokenizer, scorer.metadata.canaries, str(path))
+        require_saved_model(scorer.model, tokenizer, scorer.metadata, path)
         return scorer
 
     def with_transforms(

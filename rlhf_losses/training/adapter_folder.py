@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from peft import PeftConfig, PeftModel
-from peft.utils import CONFIG_NAME
+from peft.utils import CONFIG_NAME, WEIGHTS_NAME
 from transformers import PreTrainedModel
 
 from rlhf_losses.errors import InvalidSettingError, UnsupportedModelError
 from rlhf_losses.models.embeddings import count_embeddings
+from rlhf_losses.models.loading_errors import explain_loading
+from rlhf_losses.models.weight_files import require_readable_weights
 from rlhf_losses.scoring.loading import ADAPTER, count_saved_embeddings, has_head
 from rlhf_losses.training.config import RewardConfig
 from rlhf_losses.training.validation import create_model
@@ -48,10 +50,14 @@ def load_adapters(
             "trained. Merge them first, and train the folder: "
             f"AutoPeftModelForCausalLM.from_pretrained('{model}').merge_and_unload().save_pretrained(FOLDER)."
         )
-    settings = PeftConfig.from_pretrained(model)
+    with explain_loading(model, "adapters"):
+        settings = PeftConfig.from_pretrained(model)
     # The adapters have their own head, so the head of the base may have another number of labels.
     options = {"revision": settings.revision, "ignore_mismatched_sizes": True}
+    require_readable_weights(model, (ADAPTER, WEIGHTS_NAME))
+    require_readable_weights(str(settings.base_model_name_or_path))
     base = create_model(str(settings.base_model_name_or_path), args, trl_arguments, **options)
     if (trained := count_saved_embeddings(Path(model), settings, base)) > (count_embeddings(base) or 0):
         base.resize_token_embeddings(trained)
-    return PeftModel.from_pretrained(base, model, is_trainable=True)
+    with explain_loading(model, "adapters"):
+        return PeftModel.from_pretrained(base, model, is_trainable=True)

@@ -46,6 +46,7 @@ from rlhf_losses.models.saved_files import (
     save_merged,
 )
 from rlhf_losses.models.scores import score_batch, use_float32_head
+from rlhf_losses.models.weight_files import require_readable_weights
 from rlhf_losses.models.whole_weights import gather_weights, whole_copy
 from rlhf_losses.optional_packages import require_reporting
 from rlhf_losses.scoring.metadata import RewardModelMetadata, describe_model
@@ -152,6 +153,8 @@ class RewardTrainer(ComparedRun, trl.RewardTrainer):
         path_or_model, model = model, load_adapters(model, args, peft_config, trl_arguments)
         config = validation.load_config(model, args)
         validation.require_scalar_model(model, config)
+        if isinstance(model, str):
+            require_readable_weights(model)
         validation.warn_about_longrope(config, args)
         self.context_length = max_context_length(config)
         tokenizer = processing_class or validation.load_tokenizer(path_or_model, args)

@@ -32,6 +32,7 @@ from rlhf_losses.models.architectures import (
     require_single_stack,
 )
 from rlhf_losses.models.embeddings import count_embeddings, resize_embeddings, train_embeddings
+from rlhf_losses.models.loading_errors import explain_loading
 from rlhf_losses.models.scores import HEADS
 from rlhf_losses.setting_names import setting
 from rlhf_losses.training.config import RewardConfig
@@ -92,9 +93,10 @@ def load_config(model: str | PreTrainedModel | PeftModel, args: RewardConfig) ->
         return model.config
     options = args.model_init_kwargs if isinstance(args.model_init_kwargs, dict) else {}
     new_head = {"num_labels": 1} if options.get("ignore_mismatched_sizes") else {}
-    return AutoConfig.from_pretrained(
-        model, revision=options.get("revision"), trust_remote_code=args.trust_remote_code, **new_head
-    )
+    with explain_loading(model, "a reward model"):
+        return AutoConfig.from_pretrained(
+            model, revision=options.get("revision"), trust_remote_code=args.trust_remote_code, **new_head
+        )
 
 
 def require_scalar_model(model: str | PreTrainedModel | PeftModel, config: Any) -> None:
@@ -127,9 +129,10 @@ def load_tokenizer(model: str | PreTrainedModel | PeftModel, args: RewardConfig)
             f"The {type(model).__name__} was created in memory and has no path, so its tokenizer cannot be loaded. "
             "Pass it: RewardTrainer(..., processing_class=tokenizer)."
         )
-    return AutoTokenizer.from_pretrained(
-        path, revision=options.get("revision"), trust_remote_code=args.trust_remote_code
-    )
+    with explain_loading(path, "a tokenizer"):
+        return AutoTokenizer.from_pretrained(
+            path, revision=options.get("revision"), trust_remote_code=args.trust_remote_code
+        )
 
 
 def set_chat_template(tokenizer: PreTrainedTokenizerBase, path: str | None) -> bool:
@@ -140,10 +143,15 @@ def set_chat_template(tokenizer: PreTrainedTokenizerBase, path: str | None) -> b
     Args:
         tokenizer: tokenizer of the model; it changes in place.
         path: `chat_template_path`: a Jinja file, the name of another tokenizer, or None for no change.
+
+    Raises:
+        UnsupportedModelError: the other tokenizer cannot be loaded without executing code.
     """
     if path is None:
         return True
     if not (Path(path).is_file() and path.endswith((".jinja", ".j2"))):
+        with explain_loading(path, "a tokenizer with a chat template"):
+            AutoTokenizer.from_pretrained(path, trust_remote_code=False)  # TRL would ask on the terminal
         return False
     tokenizer.chat_template = Path(path).read_text(encoding="utf-8")
     return True

@@ -9,7 +9,8 @@ from rlhf_losses.data.conversion import convert_dataset
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError, PluginError, UnknownNameError
 from rlhf_losses.hooks import ConverterRegistry, LossRegistry, converter_registry
 from rlhf_losses.hooks.builtins import provide_dataset_converters
-from rlhf_losses.hooks.manager import BLOCK, BUILT_IN, build_manager
+from rlhf_losses.hooks.installed_plugins import BLOCK, BUILT_IN
+from rlhf_losses.hooks.manager import build_manager
 
 ROW = {"winner": "4", "loser": "5"}
 

@@ -5,7 +5,8 @@ from plugin_code import ESTIMATE, ESTIMATE_HOOK, LOSS, LOSS_HOOK
 
 from rlhf_losses.errors import InvalidLossError, PluginError, UnknownNameError
 from rlhf_losses.hooks import EstimateRegistry, LossRegistry, estimate_registry
-from rlhf_losses.hooks.manager import BLOCK, build_manager
+from rlhf_losses.hooks.installed_plugins import BLOCK
+from rlhf_losses.hooks.manager import build_manager
 
 
 def new_registry(*files):

@@ -9,7 +9,8 @@ from plugin_code import LOSS, LOSS_HOOK
 from rlhf_losses.errors import PluginError
 from rlhf_losses.hooks import LossRegistry, hookimpl
 from rlhf_losses.hooks.builtins import provide_losses
-from rlhf_losses.hooks.manager import BLOCK, BUILT_IN, build_manager, load_file
+from rlhf_losses.hooks.installed_plugins import BLOCK, BUILT_IN
+from rlhf_losses.hooks.manager import build_manager, load_file
 from rlhf_losses.hooks.specs import RENAMED_HOOKS
 from rlhf_losses.losses import Centering
 
@@ -109,9 +110,9 @@ def test_two_plugins_of_one_name_are_refused(install, plugin_file):
         ("@hookimpl\ndef provide_losses(registry):\n    return []\n", "wrong arguments"),
         ("def provide_losses():\n    return []\n", "implements no hook"),
         ("", "implements no hook"),
-        ("raise RuntimeError('no luck')", "(acme_acme) fails: RuntimeError: no luck"),
+        ("raise RuntimeError('no luck')", "(acme_acme) of acme-acme 1.2.3 fails: RuntimeError: no luck"),
         ("import acme_nowhere", "fails: ModuleNotFoundError: No module named 'acme_nowhere'"),
-        ("def broken(:", "(acme_acme) fails: SyntaxError"),
+        ("def broken(:", "(acme_acme) of acme-acme 1.2.3 fails: SyntaxError"),
         ("@hookimpl\ndef provide_losses():\n    return 1 / 0\n", "fails in provide_losses: ZeroDivisionError"),
         ("@hookimpl\ndef provide_losses():\n    yield 1 / 0\n", "fails in provide_losses: ZeroDivisionError"),
         ("@hookimpl\ndef provide_losses():\n    pass\n", "returns None instead of a list"),

@@ -6,7 +6,8 @@ from plugin_code import TRANSFORM, TRANSFORM_HOOK
 from rlhf_losses.errors import PluginError, UnknownNameError
 from rlhf_losses.hooks import TransformRegistry, transform_registry
 from rlhf_losses.hooks.builtins import provide_score_transforms
-from rlhf_losses.hooks.manager import BUILT_IN, build_manager
+from rlhf_losses.hooks.installed_plugins import BUILT_IN
+from rlhf_losses.hooks.manager import build_manager
 
 
 def test_built_in_transforms_are_provided_by_a_hook():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rlhf_losses.feedback import FEEDBACK_TYPES, Feedback
 from rlhf_losses.hooks import loss_registry
-from rlhf_losses.hooks.manager import BUILT_IN
+from rlhf_losses.hooks.installed_plugins import BUILT_IN
 from rlhf_losses.losses import Hinge, LossProperty
 from rlhf_losses.testing import check_loss
 from rlhf_losses.testing.property_rules import PROPERTY_RULES

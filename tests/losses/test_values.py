@@ -7,7 +7,7 @@ import torch
 
 from rlhf_losses.feedback import Attributes, Labels, Lengths, Pairs, Rankings, Ratings, Steps, StepwiseRankings, Votes
 from rlhf_losses.hooks import loss_registry, parse_loss
-from rlhf_losses.hooks.manager import BUILT_IN
+from rlhf_losses.hooks.installed_plugins import BUILT_IN
 
 
 def nll(score_difference):

@@ -52,7 +52,7 @@ def test_saved_metadata_are_loaded_unchanged(metadata, tmp_path):
     metadata.save(tmp_path)
     assert RewardModelMetadata.load(tmp_path) == metadata
     content = json.loads((tmp_path / "reward_model.json").read_text(encoding="utf-8"))
-    assert content["schema"] == 3
+    assert content["schema"] == 4
     assert content["score_position"] == ("end_of_steps" if metadata.segmentation else "end_of_text")
 
 
@@ -104,20 +104,25 @@ def test_the_current_schema_needs_no_upgrade():
     [
         ({**SCHEMA_1, "segmentatoin": "lines"}, ["'segmentatoin'", "Did you mean 'segmentation'?", "update"]),
         ({**COMPLETE.to_dict(), "temperature": 1.0}, ["'temperature'", "update"]),
-        ({**COMPLETE.to_dict(), "schema": 4}, ["schema 4", "up to 3", "pip install --upgrade"]),
+        ({**COMPLETE.to_dict(), "schema": 5}, ["schema 5", "up to 4", "pip install --upgrade"]),
         ({**COMPLETE.to_dict(), "schema": "2"}, ["schema '2'"]),
         ({**COMPLETE.to_dict(), "segmentation": None}, ["end_of_steps", "None", "Restore the segmentation"]),
         ({"schema": 3, "loss": "hinge"}, ["feedback_types", "save_merged()"]),
         ({"feedback": ["Pairs"]}, ["loss", "save_merged()"]),
         ({**COMPLETE.to_dict(), "canaries": [{"input": "a"}]}, ["score", "save_merged()"]),
         ({**COMPLETE.to_dict(), "canaries": [3]}, ["wrong type", "save_merged()"]),
+        ({**COMPLETE.to_dict(), "segmentation": "words"}, ["segmentation = 'words'", "save_merged()"]),
+        ({**COMPLETE.to_dict(), "aggregate": "median"}, ["another aggregation", "median"]),
+        ({**COMPLETE.to_dict(), "overlong": "keep"}, ["overlong = 'keep'", "save_merged()"]),
+        ({**COMPLETE.to_dict(), "separator": "|"}, ["separator='|'", "not the values that were saved"]),
         ({**COMPLETE.to_dict(), "estimates": {"laplace": {"text": "laplace"}}}, ["canaries", "save_merged()"]),
         ({**SCHEMA_1, "estimates": {"laplace": {"text": "laplace"}}}, ["canary_score", "save_merged()"]),
         ([1], ["list", "not a JSON object"]),
     ],
     ids=[
         "unknown_key_of_schema_1", "unknown_key", "newer", "text_schema", "lost_segmentation", "missing_key",
-        "missing_loss", "incomplete_canary", "canary_type", "incomplete_estimate", "incomplete_old_estimate", "list",
+        "missing_loss", "incomplete_canary", "canary_type", "segmentation", "aggregate", "overlong",
+        "changed_separator", "incomplete_estimate", "incomplete_old_estimate", "list",
     ],
 )  # fmt: skip
 def test_invalid_files_are_refused(content, parts, tmp_path):

@@ -1,0 +1,91 @@
+"""One check of a reward model, and what the checks have in common: the model, fixed texts and their scores."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from rlhf_losses.data.rendering import render
+from rlhf_losses.data.tokenization import Encoded, encode
+from rlhf_losses.feedback.base import Answer
+from rlhf_losses.models.architectures import max_context_length
+from rlhf_losses.scoring.canaries import CANARY_TEXTS, allowed_difference
+from rlhf_losses.scoring.scorer import Scorer
+
+State = Literal["passed", "failed", "not recorded", "skipped"]
+
+
+@dataclass(frozen=True)
+class ModelCheck:
+    """The result of one check.
+
+    Attributes:
+        name: what was checked.
+        state: `"passed"`, `"failed"`, `"not recorded"` if the folder has nothing to compare with, or `"skipped"` if the
+            check does not apply to the model.
+        found: what was measured, with its number.
+        remedy: what to do; empty unless the check failed.
+    """
+
+    name: str
+    state: State
+    found: str
+    remedy: str = ""
+
+    @classmethod
+    def of(cls, name: str, passed: bool, found: str, remedy: str) -> "ModelCheck":
+        """Return a check that passed or failed.
+
+        Args:
+            name: what was checked.
+            passed: whether it passed.
+            found: what was measured.
+            remedy: what to do if it failed.
+        """
+        return cls(name, "passed" if passed else "failed", found, "" if passed else remedy)
+
+
+@dataclass(frozen=True)
+class ExaminedModel:
+    """A loaded reward model with the scores of fixed texts.
+
+    Attributes:
+        scorer: the model, in the padded layout.
+        path: folder or Hub id.
+        texts: fixed texts that fit into its context.
+        scores: their raw scores in float64, shape (text,).
+    """
+
+    scorer: Scorer
+    path: str | Path
+    texts: list[Encoded]
+    scores: Tensor
+
+    @classmethod
+    def of(cls, scorer: Scorer, path: str | Path) -> "ExaminedModel":
+        """Score the fixed texts, each in its own forward pass."""
+        tokenizer, limit = scorer.tokenizer, max_context_length(scorer.model.config)
+        texts = [encode(render(Answer(None, (text,)), tokenizer), tokenizer) for text in CANARY_TEXTS]
+        fitting = [text for text in texts if limit is None or len(text.ids) <= limit]
+        return cls(scorer, path, fitting, torch.cat([raw_scores(scorer, [text]) for text in fitting]))
+
+    @property
+    def spread(self) -> float:
+        """Return the standard deviation of the scores of the fixed texts."""
+        return float(self.scores.std(correction=0))
+
+    @property
+    def tolerance(self) -> float:
+        """Return the largest difference between scores that are the same up to rounding in float32."""
+        return allowed_difference(self.scores, "float32")
+
+    def in_spreads(self, difference: float) -> str:
+        """Return a difference of scores in units of their spread, as text."""
+        return f"{difference / self.spread:.2g} of the spread" if self.spread else f"{difference:.2g}, spread 0"
+
+
+def raw_scores(scorer: Scorer, texts: list[Encoded]) -> Tensor:
+    """Return the raw score of each text at its last token, in float64, from one call of the scorer."""
+    return torch.cat([part.scores[-1:] for part in scorer.score_parts(texts)])
