@@ -181,7 +181,7 @@ def convert_tool_arguments(messages: Messages) -> Messages:
 def tool_names(message: Mapping[str, Any]) -> list[str]:
     """Return the names of the functions that a message calls."""
     calls = [call.get("function", call) for call in message.get("tool_calls") or [] if isinstance(call, Mapping)]
-    return [str(call["name"]) for call in calls if "name" in call]
+    return [str(call["name"]) for call in calls if isinstance(call, Mapping) and "name" in call]
 
 
 def _convert_call(call: Any) -> Any:

@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from rlhf_losses.data.rendering import Rendered, render
 from rlhf_losses.data.repeated_bos import count_repeated_bos
-from rlhf_losses.errors import RlhfLossesError, UnsupportedModelError
+from rlhf_losses.errors import InvalidFeedbackError, RlhfLossesError, UnsupportedModelError
 from rlhf_losses.feedback.base import Answer
 from rlhf_losses.setting_names import setting
 
@@ -402,7 +402,12 @@ def _count_common(ids: Sequence[int], other: Sequence[int]) -> int:
 
 def _last_token(end: int, characters: Encoding) -> int:
     """Return the index of the last token with a character before `end`."""
-    return _last_with_characters(bisect_left(_Spans(characters), end, key=itemgetter(0)), characters)
+    last = _last_with_characters(bisect_left(_Spans(characters), end, key=itemgetter(0)), characters)
+    if last < 0:
+        raise InvalidFeedbackError(
+            "A step has no tokens, so there is nothing to score. Drop the row, or add the text of the step."
+        )
+    return last
 
 
 def _prompt_tokens(end: int, characters: Encoding) -> tuple[int, int]:

@@ -137,7 +137,10 @@ class RewardModelMetadata:
                     f"'{source}' was fitted to no reference samples, so the values of the score transform '{text}' "
                     f"are unknown. Fit them with {setting('reference_samples', 'FILE', python=call)}."
                 )
-            fitted.append({name: torch.tensor(value, dtype=torch.float64) for name, value in values.items()})
+            try:
+                fitted.append({name: torch.tensor(value, dtype=torch.float64) for name, value in values.items()})
+            except (TypeError, ValueError, RuntimeError):
+                raise _wrong_value("transforms", values, source) from None
         return FittedPipeline(pipeline, tuple(fitted))
 
     def to_dict(self) -> dict[str, Any]:
