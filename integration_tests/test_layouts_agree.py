@@ -108,8 +108,7 @@ def test_the_split_of_a_step_does_not_change_training(language_model, settings, 
         per_device_train_batch_size=rows, **plain,
     )  # fmt: skip
     trainer = train(language_model, settings, ragged_lists(), "bradley_terry", layout=layout, **options)
-    accumulated = "gradient_accumulation_steps" in options  # extremes are means over micro-batches
-    assert_same_training(trainer, expected, SAME if accumulated else SAME + EXTREMES)
+    assert_same_training(trainer, expected, SAME + EXTREMES)
 
 
 RANDOM_LORA = replace(LORA, init_lora_weights=False)  # by default one factor is 0, and so is the gradient of the other

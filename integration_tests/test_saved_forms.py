@@ -257,7 +257,7 @@ def test_a_checkpoint_keeps_the_form_that_its_run_resumes(checkpoint, make_train
 def test_a_checkpoint_in_the_other_form_is_neither_resumed_nor_replaced_by_adapters(checkpoint, make_trainer, tmp_path):
     trainer, folder = checkpoint
     merged = trainer.save_merged(tmp_path / "merged")
-    for name in ADAPTERS:
+    for name in (*ADAPTERS, "manifest.json"):
         (folder / name).unlink()
     for name in names(merged):
         shutil.copy(merged / name, folder)

@@ -2,6 +2,7 @@
 
 from rlhf_losses.converters import DatasetConverter as DatasetConverter
 from rlhf_losses.data.conversion import convert_dataset as convert_dataset
+from rlhf_losses.errors import DamagedCheckpointError as DamagedCheckpointError
 from rlhf_losses.errors import FeedbackMismatchError as FeedbackMismatchError
 from rlhf_losses.errors import InvalidArgumentError as InvalidArgumentError
 from rlhf_losses.errors import InvalidFeedbackError as InvalidFeedbackError
@@ -11,6 +12,7 @@ from rlhf_losses.errors import MissingPackageError as MissingPackageError
 from rlhf_losses.errors import OutputExistsError as OutputExistsError
 from rlhf_losses.errors import PluginError as PluginError
 from rlhf_losses.errors import RlhfLossesError as RlhfLossesError
+from rlhf_losses.errors import RunStoppedError as RunStoppedError
 from rlhf_losses.errors import UnknownNameError as UnknownNameError
 from rlhf_losses.errors import UnreadableDatasetError as UnreadableDatasetError
 from rlhf_losses.errors import UnsupportedModelError as UnsupportedModelError

@@ -13,6 +13,8 @@
     ├── NonFiniteError (ArithmeticError)       NaN or infinity in scores, losses, rewards, gradients or weights
     ├── ProcessError (RuntimeError)            another process of the run has failed or ended
     ├── OutputExistsError (FileExistsError)    output folder or file that exists
+    ├── DamagedCheckpointError (ValueError)    checkpoint of which a file is missing or has other content
+    ├── RunStoppedError (OSError)              run that cannot read a file or write a checkpoint
     ├── MissingPackageError (ImportError)      optional package that is not installed
     └── PluginError                            plugin that cannot be loaded, or breaks the contract
 
@@ -76,6 +78,14 @@ class ProcessError(RlhfLossesError, RuntimeError):
 
 class OutputExistsError(RlhfLossesError, FileExistsError):
     """The output folder or file exists already."""
+
+
+class DamagedCheckpointError(RlhfLossesError, ValueError):
+    """A file of a checkpoint is missing or has other content than was written."""
+
+
+class RunStoppedError(RlhfLossesError, OSError):
+    """A run cannot go on, because a file cannot be read or a checkpoint cannot be written."""
 
 
 class MissingPackageError(RlhfLossesError, ImportError):

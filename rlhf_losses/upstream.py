@@ -37,7 +37,21 @@ UPSTREAM_NAMES: tuple[UpstreamName, ...] = (
         "overridden: stops before a step with NaN or infinity; in PPO the norm is that of policy and critic",
     ),
     UpstreamName("transformers.Trainer._save", "overridden: writes reward_model.json, and removes stale weights"),
-    UpstreamName("transformers.Trainer._push_from_checkpoint", "overridden: removes stale weights before the push"),
+    UpstreamName(
+        "transformers.Trainer._push_from_checkpoint", "overridden: pushes whole checkpoints, without stale weights"
+    ),
+    UpstreamName("transformers.Trainer._save_checkpoint", "overridden: writes a manifest last, and rotates after it"),
+    UpstreamName("transformers.Trainer._get_output_dir", "called: the folder of the checkpoints of a run"),
+    UpstreamName(
+        "transformers.Trainer._init_training_state", "overridden: the position in a stream that is read several times"
+    ),
+    UpstreamName("transformers.Trainer._load_best_model", "overridden: refuses a damaged checkpoint"),
+    UpstreamName("transformers.Trainer._load_rng_state", "overridden: one message for a file that is not readable"),
+    UpstreamName("transformers.Trainer._load_scaler", "overridden: one message for a file that is not readable"),
+    UpstreamName("transformers.Trainer._tr_loss", "saved and restored: sum of the losses since the last log"),
+    UpstreamName("transformers.Trainer._total_loss_scalar", "saved and restored: sum of the logged losses"),
+    UpstreamName("transformers.Trainer._globalstep_last_logged", "saved and restored: step of the last log"),
+    UpstreamName("transformers.trainer_pt_utils.safe_globals", "called: reads the states of random numbers"),
     UpstreamName("trl.trainer.utils.create_model_from_path", "called: loads a model whose embeddings are resized"),
     UpstreamName(
         "transformers.Trainer._load_from_checkpoint",
@@ -81,6 +95,7 @@ UPSTREAM_NAMES: tuple[UpstreamName, ...] = (
     UpstreamName("trl.GRPOTrainer._logs", "extended: the table of completions, with an advantage each"),
     UpstreamName("trl.GRPOTrainer._tokenizer", "read: compared with the tokenizer of the critic"),
     UpstreamName("trl.GRPOTrainer._is_vlm", "read: policies with images raise an error"),
+    UpstreamName("trl.GRPOTrainer._get_train_sampler", "overridden: the order of the prompts after a resume"),
     UpstreamName("trl.GRPOTrainer._name", "set: name of the method on the model card"),
     UpstreamName("trl.GRPOTrainer._tag_names", "set: tags of the model card"),
     UpstreamName("trl.GRPOTrainer._paper", "set: citation on the model card"),

@@ -36,6 +36,15 @@ def steps(trainer):
     return [entry for entry in trainer.state.log_history if "loss" in entry]
 
 
+def logs_without_times(trainer):
+    """Return the log of a trainer without run times."""
+    times = ("runtime", "per_second", "step_time", "time/")
+    return [
+        {name: value for name, value in entry.items() if not any(time in name for time in times)}
+        for entry in trainer.state.log_history
+    ]
+
+
 def weights(module):
     return {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
 

@@ -1,1 +1,1 @@
-"""Checkpoints: what they contain, and which run may resume from them."""
+"""Checkpoints that are whole or none, and which run may resume from them."""

@@ -211,7 +211,10 @@ class TrainingParser(ArgumentParser, trl.TrlParser):
         for action in self._actions:
             if action.dest == "resume_from_checkpoint":
                 action.nargs, action.const = "?", "true"
-                action.help = "Continue from a checkpoint; without a value, from the last one in --output_dir."
+                action.help = (
+                    "Continue from a checkpoint; without a value, from the newest whole one in --output_dir; with "
+                    "auto, from that one, or anew if there is none."
+                )
             elif action.dest == "report_to":
                 action.nargs = "+"
             elif type_name(action) == "string_to_bool" and action.nargs is None:  # a setting that can also be None

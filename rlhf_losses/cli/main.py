@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError, plugin_files
 from rlhf_losses.cli.early_checks import check_names
 from rlhf_losses.cli.logging_setup import DEBUG, quiet
+from rlhf_losses.cli.signals import Interruption
 from rlhf_losses.errors import RlhfLossesError, did_you_mean, shown
 from rlhf_losses.launchers import launched_processes
 from rlhf_losses.optional_packages import require_packages
@@ -45,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the command line without the program; by default that of the process.
 
     Returns:
-        The exit code: 0 for success, 1 if a check of `doctor` fails, 2 for an error in the input, 130 after Ctrl-C.
+        The exit code: 0 for success, 1 if a check of `doctor` fails, 2 for an error in the input, 130 after Ctrl-C, 143
+        after SIGTERM.
     """
     try:
         with explained():
@@ -57,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt as interrupt:
         print(f"\n{str(interrupt) or 'Interrupted. Output that was written is kept.'}", file=sys.stderr)
-        return 130
+        return interrupt.exit_code if isinstance(interrupt, Interruption) else 130
     except BrokenPipeError:
         # The process at the other end of the pipe has exited. The interpreter flushes stdout once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from rlhf_losses.checkpoints.manifest import has_manifest, is_unfinished
+from rlhf_losses.checkpoints.rotation import checkpoint_folders
 from rlhf_losses.cli.argument_parser import CommandLineError
 from rlhf_losses.errors import did_you_mean
 
@@ -41,6 +43,6 @@ def nearest_folder(path: Path) -> str:
 
 
 def _last_checkpoint(folder: Path) -> Path | None:
-    steps = {path: path.name.removeprefix("checkpoint-") for path in folder.glob("checkpoint-*") if path.is_dir()}
-    numbered = {path: int(step) for path, step in steps.items() if step.isdecimal()}
-    return max(numbered, key=lambda path: numbered[path], default=None)
+    """Return the newest whole checkpoint of a run, or the newest one of an earlier version."""
+    found = [one.path for one in checkpoint_folders(folder) if not is_unfinished(one.path)]
+    return next((path for path in found if has_manifest(path)), next(iter(found), None))

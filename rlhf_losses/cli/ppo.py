@@ -21,6 +21,7 @@ from rlhf_losses.cli.arguments import (
 from rlhf_losses.cli.dataset_loading import load_training_rows
 from rlhf_losses.cli.reward_function_arguments import RewardFunctionArguments, reward_functions
 from rlhf_losses.cli.scorer_arguments import load_scorer
+from rlhf_losses.cli.signals import StopSignals
 from rlhf_losses.data import convert_dataset
 from rlhf_losses.data.answers import row_answers
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
@@ -48,7 +49,7 @@ MOST_USED = (
     *(one.name for one in REQUIRED),
     *("eval_dataset", "converter", "max_completion_length", "beta", "learning_rate", "max_steps"),
     *("per_device_train_batch_size", "gradient_accumulation_steps", "num_iterations", "temperature", "use_peft"),
-    *("lora_r", "bf16", "save_steps", "logging_steps", "report_to", "resume_from_checkpoint", "seed"),
+    *("lora_r", "bf16", "save_steps", "logging_steps", "report_to", "resume_from_checkpoint", "stop_after", "seed"),
 )
 
 
@@ -76,6 +77,11 @@ def build_parser() -> TrainingParser:
 
 def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     """Train a policy and save it merged."""
+    with StopSignals() as signals:
+        _run(argv, plugins, signals)
+
+
+def _run(argv: list[str], plugins: tuple[str, ...], signals: StopSignals) -> None:
     config, data, rewards, model, mixture = build_parser().read(argv)
     require_reporting(config.report_to)
     name = str(model.model_name_or_path)
@@ -97,7 +103,6 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     )
     if rewards.reference_samples:
         config.score_normalization = "reference"
-    interruptible = training_runs.Interruptible()
     with training_runs.starting():
         trainer = PPOTrainer(
             args=config,
@@ -106,11 +111,10 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
             peft_config=trl.get_peft_config(model),
             critic=data.critic,
             pretraining_dataset=texts,
-            callbacks=[interruptible],
             **policy_and_rewards(name, config, rewards, model, data.critic),
         )
-    training_runs.train(trainer, interruptible, checkpoint)
-    finish(trainer, rewards.names)
+    if training_runs.train(trainer, signals, checkpoint):
+        finish(trainer, rewards.names)
 
 
 def finish(trainer: PPOTrainer, reward_models: list[str]) -> None:

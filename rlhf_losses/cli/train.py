@@ -15,6 +15,7 @@ from rlhf_losses.cli.arguments import (
     require_attention,
 )
 from rlhf_losses.cli.dataset_loading import load_training_rows
+from rlhf_losses.cli.signals import StopSignals
 from rlhf_losses.data import convert_dataset
 from rlhf_losses.hooks import loss_registry
 from rlhf_losses.optional_packages import require_reporting
@@ -36,7 +37,7 @@ MOST_USED = (
     *(one.name for one in REQUIRED),
     *("eval_dataset", "converter", "max_length", "learning_rate", "num_train_epochs", "max_steps"),
     *("per_device_train_batch_size", "gradient_accumulation_steps", "use_peft", "lora_r", "bf16", "eval_strategy"),
-    *("save_steps", "logging_steps", "report_to", "resume_from_checkpoint", "seed"),
+    *("save_steps", "logging_steps", "report_to", "resume_from_checkpoint", "stop_after", "seed"),
 )
 
 
@@ -48,6 +49,11 @@ def build_parser() -> TrainingParser:
 
 def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     """Train a reward model and save it merged."""
+    with StopSignals() as signals:
+        _run(argv, plugins, signals)
+
+
+def _run(argv: list[str], plugins: tuple[str, ...], signals: StopSignals) -> None:
     config, data, model, mixture = build_parser().read(argv)
     loss = loss_registry(plugins).parse(config.loss)
     config.loss = str(loss)
@@ -64,7 +70,6 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     rows = convert_dataset(rows, data.converter, "train data", plugins)
     held_out = None if held_out is None else convert_dataset(held_out, data.converter, "eval data", plugins)
     config.model_init_kwargs = model_options(model, config)
-    interruptible = training_runs.Interruptible()
     with training_runs.starting():
         trainer = RewardTrainer(
             model=name,
@@ -73,11 +78,10 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
             eval_dataset=held_out,
             quantization_config=quantization,
             peft_config=trl.get_peft_config(model),
-            callbacks=[interruptible],
             loss=loss,
         )
-    training_runs.train(trainer, interruptible, checkpoint)
-    finish(trainer, rows)
+    if training_runs.train(trainer, signals, checkpoint):
+        finish(trainer, rows)
 
 
 def finish(trainer: RewardTrainer, rows: Any) -> None:

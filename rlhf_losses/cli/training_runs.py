@@ -1,21 +1,22 @@
-"""Common parts of training commands: checks of models and output folders, resuming, and Ctrl-C."""
+"""Common parts of training commands: checks of models and output folders, resuming, and signals."""
 
 import os
-import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-import torch
-from transformers import AutoConfig, AutoTokenizer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
+from transformers import AutoConfig, AutoTokenizer
 
+from rlhf_losses.checkpoints.manifest import is_unfinished
+from rlhf_losses.checkpoints.resuming import AUTO, decided_by_main_process, last_whole, resolve_checkpoint
+from rlhf_losses.checkpoints.rotation import checkpoint_folders
+from rlhf_losses.checkpoints.stopping import StopControl
 from rlhf_losses.cli.argument_parser import CommandLineError
 from rlhf_losses.cli.logging_setup import DEBUG
 from rlhf_losses.cli.model_paths import nearest_folder, require_model_path
+from rlhf_losses.cli.signals import Interruption, StopSignals
 from rlhf_losses.errors import OutputExistsError, ProcessError, RlhfLossesError, first_line
 from rlhf_losses.folder_claims import require_unclaimed
 from rlhf_losses.setting_names import has_flag, setting
@@ -52,28 +53,20 @@ def checkpoint_to_resume(output_dir: str, resume: str | bool | None) -> str | No
 
     Args:
         output_dir: output folder of the run.
-        resume: value of `--resume_from_checkpoint`: a checkpoint, true for the last one, or nothing.
+        resume: value of `--resume_from_checkpoint`: a checkpoint; true or last for the newest whole one; auto for that
+            or, without one, a new run; or nothing.
 
     Raises:
         OutputExistsError: the folder contains a run that would be overwritten.
-        CommandLineError: there is no such checkpoint, or the folder cannot be written.
+        DamagedCheckpointError: there is no such checkpoint, or it is damaged.
+        CommandLineError: the folder cannot be written.
     """
     require_writable(Path(output_dir))
     require_unclaimed(output_dir)
-    if resume in (None, False) or str(resume).lower() in ("false", "no", ""):
-        refuse_earlier_run(output_dir)
-        return None
-    if str(resume).lower() not in ("true", "yes", "last"):
-        if not Path(str(resume), "trainer_state.json").is_file():
-            raise CommandLineError(f"'{resume}' is not a checkpoint. Give a folder such as RUN/checkpoint-500.")
-        return str(resume)
-    last: str | None = get_last_checkpoint(output_dir) if Path(output_dir).is_dir() else None
-    if last is None:
-        raise CommandLineError(
-            f"'{output_dir}' has no checkpoint to resume from. Remove {RESUME} to start a new run, or give the folder "
-            "of the run with --output_dir."
-        )
-    return last
+    checkpoint = resolve_checkpoint(resume, Path(output_dir))
+    if checkpoint is None and str(resume).lower() != AUTO:
+        decided_by_main_process(partial(refuse_earlier_run, output_dir))
+    return checkpoint
 
 
 def require_writable(folder: Path) -> None:
@@ -91,15 +84,19 @@ def require_writable(folder: Path) -> None:
 def refuse_earlier_run(output_dir: str) -> None:
     """Raise `OutputExistsError` if a folder contains a model or a checkpoint."""
     folder = Path(output_dir)
-    checkpoint = get_last_checkpoint(output_dir) if folder.is_dir() else None
-    found = [Path(checkpoint).name] if checkpoint else [file for file in RUN_FILES if (folder / file).exists()]
-    if found:
-        can_resume = checkpoint is not None and has_flag("resume_from_checkpoint")
-        resume = f"Resume it with {setting('resume_from_checkpoint')}, or use" if can_resume else "Use"
-        raise OutputExistsError(
-            f"'{output_dir}' contains an earlier run ({found[0]}), which would be overwritten. "
-            f"{resume} another folder: --output_dir {folder.with_name(folder.name + '-2')}."
-        )
+    whole, others = last_whole(folder), [one.path for one in checkpoint_folders(folder)]
+    checkpoint = whole or next(iter(others), None)
+    found = [checkpoint.name] if checkpoint else [file for file in RUN_FILES if (folder / file).exists()]
+    if not found:
+        return
+    resume = "Use"
+    if checkpoint and has_flag("resume_from_checkpoint"):
+        value = "" if whole else AUTO if is_unfinished(checkpoint) else str(checkpoint)
+        resume = f"Resume it with {setting('resume_from_checkpoint', value or None)}, or use"
+    raise OutputExistsError(
+        f"'{output_dir}' contains an earlier run ({found[0]}), which would be overwritten. "
+        f"{resume} another folder: --output_dir {folder.with_name(folder.name + '-2')}."
+    )
 
 
 @contextmanager
@@ -115,54 +112,35 @@ def starting() -> Iterator[None]:
         ) from error
 
 
-class Interruptible(TrainerCallback):
-    """Callback and context manager: Ctrl-C stops after the current step with a checkpoint, a second Ctrl-C at once."""
-
-    def __init__(self) -> None:
-        self.requested = False
-
-    def __enter__(self) -> Self:
-        """Handle Ctrl-C."""
-        self.previous = signal.signal(signal.SIGINT, self._request)
-        return self
-
-    def __exit__(
-        self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Restore the previous handler."""
-        signal.signal(signal.SIGINT, self.previous)
-
-    def _request(self, *_: Any) -> None:
-        if self.requested:
-            raise KeyboardInterrupt
-        self.requested = True
-        print("\nStopping after this step, with a checkpoint. Ctrl-C again stops at once.", file=sys.stderr)
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Save a checkpoint and stop, if requested in any process."""
-        self.requested = _any_process(self.requested, args)
-        if self.requested:
-            control.should_save = control.should_training_stop = True
-
-
-def train(trainer: Any, interruptible: Interruptible, checkpoint: str | None) -> None:
-    """Train.
+def train(trainer: Any, signals: StopSignals, resume: str | None) -> bool:
+    """Train, and return whether the run is complete; a time limit ends it before.
 
     Args:
-        trainer: a trainer with `interruptible` among its callbacks.
-        interruptible: handler of Ctrl-C.
-        checkpoint: checkpoint to resume from.
+        trainer: the trainer.
+        signals: handler of Ctrl-C and SIGTERM.
+        resume: checkpoint to resume from.
 
     Raises:
-        KeyboardInterrupt: the run was interrupted; the message states what was saved.
+        Interruption: a signal stopped the run; the message states what was saved.
     """
+    control: StopControl = trainer.stop_control
+    signals.request = partial(setattr, control, "requested", True)
     try:
-        with interruptible, explained_process_errors():
-            trainer.train(resume_from_checkpoint=checkpoint)
-    except KeyboardInterrupt:
-        interruptible.requested = True
-    if interruptible.requested:
-        raise KeyboardInterrupt(interrupted_message(trainer.args.output_dir, trainer.state.global_step))
+        with explained_process_errors():
+            trainer.train(resume_from_checkpoint=resume)
+    except Interruption as interruption:
+        raise Interruption(
+            interrupted_message(trainer.args.output_dir, trainer.state.global_step), interruption.exit_code - 128
+        ) from None
+    finally:
+        signals.request = None
+    if signals.received is not None:
+        raise Interruption(interrupted_message(trainer.args.output_dir, trainer.state.global_step), signals.received)
+    if control.stopped:
+        reason = f"The time limit of {trainer.args.stop_after} is reached. "
+        trainer.accelerator.print(reason + interrupted_message(trainer.args.output_dir, trainer.state.global_step))
+        trainer.end()
+    return not control.stopped
 
 
 LOST_PROCESS = ("closed by peer", "reset by peer", "Broken pipe", "Timed out", "timeout", "NCCL")
@@ -191,17 +169,14 @@ def format_steps(trainer: Any) -> str:
 
 
 def interrupted_message(output_dir: str, step: int) -> str:
-    """Return the message after an interruption, with the last checkpoint."""
-    saved = get_last_checkpoint(output_dir) if Path(output_dir).is_dir() else None
+    """Return the message after an interruption, with the newest whole checkpoint.
+
+    Args:
+        output_dir: output folder of the run.
+        step: number of optimizer steps.
+    """
+    saved = last_whole(output_dir)
     if saved is None:
         return f"Stopped at step {step}. No checkpoint was saved."
-    return f"Stopped at step {step}. Saved {saved}. To resume, add {RESUME} to the same command."
-
-
-def _any_process(value: bool, args: TrainingArguments) -> bool:
-    """Return whether a value is true in any process, so that all processes stop after the same step."""
-    if args.world_size == 1:
-        return value
-    count = torch.tensor(float(value), device=args.device)
-    torch.distributed.all_reduce(count)
-    return bool(count)
+    kept = "Saved" if saved.name == f"checkpoint-{step}" else "The newest whole checkpoint is"
+    return f"Stopped at step {step}. {kept} {saved}. To resume, add {RESUME} to the same command."

@@ -55,7 +55,8 @@ class PPOState:
                 f"{path} does not exist, so process {rank} cannot continue its rollout: the run had fewer processes, "
                 "or the checkpoint comes from another trainer. Resume with the number of processes of the original run."
             )
-        state = upgrade(torch.load(path, map_location=device, weights_only=True), str(path))
+        place = "cpu" if device.type == "cpu" else device  # torch restores nothing to cpu:0
+        state = upgrade(torch.load(path, map_location=place, weights_only=True), str(path))
         return cls(**state)
 
 

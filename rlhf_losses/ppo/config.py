@@ -8,6 +8,7 @@ import trl
 from transformers import TrainingArguments
 from transformers.training_args import ParallelMode
 
+from rlhf_losses.checkpoints.stopping import parse_duration
 from rlhf_losses.errors import InvalidSettingError
 from rlhf_losses.launchers import require_connectable, require_connected
 from rlhf_losses.layouts import LayoutName, require_layout
@@ -63,6 +64,8 @@ class PPOConfig(trl.GRPOConfig):
         allow_changed: names of what may differ from the checkpoint when a run resumes, such as
             `["learning_rate", "train_dataset"]`. By default a difference that changes the result is an error.
         sanity_check: print a breakdown of the first rollout.
+        stop_after: save a checkpoint and end after this time, for example `"3h30m"`, `"90m"` or a number of seconds,
+            counted from the creation of the trainer; by default never.
         skip_nonfinite: largest number of optimizer steps to skip because a gradient is NaN or infinite; a further one
             stops the run before the optimizer step.
         log_phase_times: log the share of time in generation, scoring, reference, policy, critic and update, and print
@@ -141,6 +144,10 @@ class PPOConfig(trl.GRPOConfig):
         default=0, metadata={"help": "Number of optimizer steps at the start that train only the critic."}
     )
     sanity_check: bool = field(default=True, metadata={"help": "Print a breakdown of the first rollout."})
+    stop_after: str | None = field(
+        default=None,
+        metadata={"help": "Save a checkpoint and end after this time, for example 3h30m; by default never."},
+    )
     skip_nonfinite: int = field(
         default=0,
         metadata={"help": "Largest number of optimizer steps to skip because of NaN or infinity. Default: none."},
@@ -182,6 +189,9 @@ class PPOConfig(trl.GRPOConfig):
 
     def __post_init__(self) -> None:
         require_layout(self.layout)
+        if self.stop_after is not None:
+            self.stop_after = str(self.stop_after)  # YAML reads a number of seconds as a number
+            parse_duration(self.stop_after)
         require_setting_types(self, TrainingArguments)
         require_ranges(self, RANGES)
         self._check_choices()

@@ -15,7 +15,7 @@ loss, and the critic in optimizer, gradient clipping and checkpoints. Each overr
 """
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -29,12 +29,13 @@ from peft import PeftModel
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
-from transformers.trainer_utils import HubStrategy
 from trl.models.utils import disable_gradient_checkpointing
 
 from rlhf_losses.argument_checks import require_known_arguments
+from rlhf_losses.checkpoints.checkpointing import Checkpointing
 from rlhf_losses.checkpoints.compared_run import ComparedRun
 from rlhf_losses.checkpoints.model_content import model_content
+from rlhf_losses.checkpoints.resuming import reading_state
 from rlhf_losses.checkpoints.run_identity import record_model
 from rlhf_losses.data.template_arguments import with_template_arguments
 from rlhf_losses.files.media_columns import without_media
@@ -46,15 +47,7 @@ from rlhf_losses.models.embeddings import count_embeddings, require_embedded
 from rlhf_losses.models.finite import NonFiniteGuard, require_finite_weights
 from rlhf_losses.models.model_argument import model_or_path, require_optional_arguments
 from rlhf_losses.models.peft import keep_4bit_trainable
-from rlhf_losses.models.saved_files import (
-    one_form_per_folder,
-    remove_stale_files,
-    remove_stale_files_from_hub,
-    require_form_of_checkpoint,
-    require_other_folder,
-    require_resumable,
-    save_merged,
-)
+from rlhf_losses.models.saved_files import require_other_folder
 from rlhf_losses.ppo import ppo_run
 from rlhf_losses.ppo.checkpoints import PPOState
 from rlhf_losses.ppo.config import PPOConfig, as_ppo_config
@@ -106,7 +99,7 @@ OTHER_NAMES = {
 """Right names of arguments that older versions or other trainers have."""
 
 
-class PPOTrainer(ComparedRun, trl.GRPOTrainer):
+class PPOTrainer(Checkpointing, ComparedRun, trl.GRPOTrainer):
     """Proximal policy optimization (PPO) of a language model with reward functions.
 
     Args:
@@ -160,9 +153,6 @@ class PPOTrainer(ComparedRun, trl.GRPOTrainer):
     model: PreTrainedModel
     beta: float
 
-    # The folder in which `save_merged` saved last, unless adapters were saved there since.
-    _merged_folder: Path | None = None
-
     _name = "PPO"
     _tag_names: ClassVar[list[str]] = ["trl", "ppo"]
     _paper: ClassVar[dict[str, str]] = {
@@ -204,10 +194,10 @@ class PPOTrainer(ComparedRun, trl.GRPOTrainer):
         ppo_run.record_rewards(self.identity, reward_funcs)
         super().__init__(model, reward_funcs, args, train_dataset, eval_dataset, processing_class, **grpo_arguments)
         check_trainer(self, model)
-        require_other_folder(self._unwrapped_policy, Path(args.output_dir))
+        require_other_folder(self._unwrapped_model, Path(args.output_dir))
         warn_about_bfloat16(self.model, args.bf16)
         self._build_collaborators(critic, pretraining_dataset)
-        record_model(self.identity, self._unwrapped_policy, self._tokenizer)
+        record_model(self.identity, self._unwrapped_model, self._tokenizer)
         end_tokens = sorted(set(self._end_token_ids()))
         self.identity.record({"end_tokens": end_tokens}, {"critic": model_content(self._unwrapped_critic)})
 
@@ -239,6 +229,7 @@ class PPOTrainer(ComparedRun, trl.GRPOTrainer):
         self.monitor = self._build_monitor()
         self.early_stopping = EarlyStopping(args.early_stop_kl or torch.inf, self._discard_rollout)
         self.add_callback(self.early_stopping)
+        self._begin_checkpoints()
 
     def _choose_layouts(self) -> None:
         """Choose how policy, reference and critic arrange sequences."""
@@ -466,17 +457,19 @@ class PPOTrainer(ComparedRun, trl.GRPOTrainer):
             tokenized: Any = ([prompt_tokens(row, self._tokenizer, self.chat_template) for row in rows], None, {})
         else:
             tokenized = super()._tokenize_prompts(prompts)
-        count = count_embeddings(self._unwrapped_policy)
+        count = count_embeddings(self._unwrapped_model)
         for ids in tokenized[0]:
-            require_embedded(ids, self._tokenizer, count, short_name(self._unwrapped_policy), "a prompt")
+            require_embedded(ids, self._tokenizer, count, short_name(self._unwrapped_model), "a prompt")
         return tokenized
 
     # Optimizer and checkpoints
 
-    @property
-    def _unwrapped_policy(self) -> nn.Module:
-        policy: nn.Module = self.accelerator.unwrap_model(self.model)
-        return policy
+    def _get_train_sampler(self, dataset: Any = None) -> Any:
+        """Return the order of the prompts; that of a pass depends on the passes before, also after a resume."""
+        sampler = super()._get_train_sampler(dataset)
+        for _ in range(self._resumed_passes()):
+            next(iter(sampler))
+        return sampler
 
     @property
     def _unwrapped_critic(self) -> Critic:
@@ -514,70 +507,37 @@ class PPOTrainer(ComparedRun, trl.GRPOTrainer):
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
-            self._unwrapped_critic.load(Path(checkpoint) / CRITIC_FOLDER)
-            state = PPOState.load(checkpoint, self.args.process_index, self.args.device)
+            with reading_state(checkpoint):
+                self._unwrapped_critic.load(Path(checkpoint) / CRITIC_FOLDER)
+                state = PPOState.load(checkpoint, self.args.process_index, self.args.device)
             self._step, self._buffered_inputs, self.beta = state.step, state.buffered_inputs, state.beta
             self.reward_pipeline.load_state_dict(state.reward_stats)
             if self.identity.is_changed("beta"):
                 self.beta = self.args.beta
 
-    def save_merged(self, output_dir: str | Path | None = None) -> Path:
-        """Save the policy as a plain language model, with adapters merged.
-
-        Adapters of an earlier save in the folder are removed. `push_to_hub` then uploads the merged model.
-
-        Args:
-            output_dir: folder to write to; `output_dir` of the settings by default.
-
-        Returns:
-            The folder.
-        """
-        folder = Path(output_dir or self.args.output_dir)
-        if self.accelerator.is_main_process:
-            save_merged(self._unwrapped_policy, self.processing_class, folder)
-        self._merged_folder = folder
-        return folder
-
-    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Save the policy as it is trained: adapters without their base. Merged weights in the folder are removed.
-
-        Args:
-            output_dir: folder to write to; `output_dir` of the settings by default.
-        """
-        folder = Path(output_dir or self.args.output_dir)
-        if _internal_call and folder == self._merged_folder:  # from `push_to_hub`
-            self.save_merged(folder)
-            return
-        if not _internal_call:
-            require_form_of_checkpoint(folder, adapters=isinstance(self._unwrapped_policy, PeftModel))
-        super().save_model(output_dir, _internal_call)
-
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         folder = Path(output_dir or self.args.output_dir)
         require_finite_weights(self._unwrapped_critic, f"'{folder}' is not written")
-        with one_form_per_folder(self._unwrapped_policy, folder, state_dict, self.args.should_save):
-            super()._save(output_dir, state_dict)
-        if folder == self._merged_folder:
-            self._merged_folder = None
+        super()._save(output_dir, state_dict)
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        require_resumable(self._unwrapped_policy, resume_from_checkpoint)
-        super()._load_from_checkpoint(resume_from_checkpoint, model)
+    def _measurements(self) -> dict[str, Any]:
+        tables = {name: list(values) for name, values in self._logs.items() if name in ("prompt", "completion")}
+        by_name = {
+            name: {key: list(values) for key, values in self._logs[name].items()} for name in ("rewards", "extra")
+        }
+        metrics = {name: list(values) for name, values in self._metrics["train"].items()}
+        return {"metrics": metrics, "tables": tables, "by_name": by_name, "advantages": list(self._logs["advantages"])}
 
-    def push_to_hub(self, *args: Any, token: str | None = None, revision: str | None = None, **kwargs: Any) -> Any:
-        """Upload the policy as it was saved last: merged after `save_merged`, else adapters without their base.
-
-        Files of an earlier push in the other form are removed. The arguments are those of `transformers.Trainer`.
-        """
-        pushed = super().push_to_hub(*args, token=token, revision=revision, **kwargs)
-        remove_stale_files_from_hub(self, token, revision)
-        return pushed
-
-    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
-        super()._push_from_checkpoint(checkpoint_folder)
-        if self.args.hub_strategy != HubStrategy.END:
-            remove_stale_files(self._unwrapped_policy, Path(self.args.output_dir))
-            remove_stale_files_from_hub(self)
+    def _continue_measurements(self, saved: Sequence[Mapping[str, Any]]) -> None:
+        self._metrics["train"].clear()
+        for one in saved:
+            self._metrics["train"].update(one["metrics"])
+            for name, values in (*one["tables"].items(), ("advantages", one["advantages"])):
+                self._logs[name].clear()
+                self._logs[name].extend(values)
+            for name, columns in one["by_name"].items():
+                for key, values in columns.items():
+                    self._logs[name][key].extend(values)
 
 
 def _without_media(data: Any) -> Any:

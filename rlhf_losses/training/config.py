@@ -9,6 +9,7 @@ from transformers import TrainingArguments
 from transformers.training_args import ParallelMode
 
 from rlhf_losses.argument_checks import describe_type
+from rlhf_losses.checkpoints.stopping import parse_duration
 from rlhf_losses.errors import InvalidArgumentError
 from rlhf_losses.launchers import require_connectable, require_connected
 from rlhf_losses.layouts import LayoutName, require_layout
@@ -42,6 +43,8 @@ class RewardConfig(trl.RewardConfig):
             use again (LoRA on upper layers only). 0 disables the cache.
         loss_parameters_learning_rate: learning rate of the trainable parameters of a loss, such as tie widths and cut
             points. They are few and start far from their optimum, so they need larger steps than weights.
+        stop_after: save a checkpoint and end after this time, for example `"3h30m"`, `"90m"` or a number of seconds,
+            counted from the creation of the trainer; by default never.
         skip_nonfinite: largest number of optimizer steps to skip because a score, a loss or a gradient is NaN or
             infinite; a further one stops the run before the optimizer step.
         resize_embeddings: add embeddings for tokens of the tokenizer that the model has none for. With adapters, the
@@ -95,6 +98,10 @@ class RewardConfig(trl.RewardConfig):
             "help": "Largest number of optimizer steps to skip because of NaN or infinity. By default a run stops."
         },
     )
+    stop_after: str | None = field(
+        default=None,
+        metadata={"help": "Save a checkpoint and end after this time, for example 3h30m; by default never."},
+    )
     resize_embeddings: bool = field(
         default=False, metadata={"help": "Add embeddings for tokens of the tokenizer that the model has none for."}
     )
@@ -108,6 +115,9 @@ class RewardConfig(trl.RewardConfig):
 
     def __post_init__(self) -> None:
         require_layout(self.layout)
+        if self.stop_after is not None:
+            self.stop_after = str(self.stop_after)  # YAML reads a number of seconds as a number
+            parse_duration(self.stop_after)
         require_setting_types(self, TrainingArguments)
         require_ranges(self, RANGES)
         choose_bf16(self)

@@ -1,6 +1,8 @@
 """Metrics of training and evaluation, exact over all batches since the last log."""
 
+import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,6 +28,7 @@ class MetricTotals:
         self._tallies: dict[str, Tally] = {}
         self._labelled: list[LabelledScores] = []
         self._batch_scores: list[Scores] = []
+        self._smallest, self._largest = math.inf, -math.inf
 
     def add(self, tallies: Mapping[str, Tally], scores: Scores, labelled: LabelledScores | None = None) -> None:
         """Add the tallies, the scores and the labelled scores of one forward pass."""
@@ -35,19 +38,12 @@ class MetricTotals:
         self._batch_scores.append(scores.detach())
 
     def end_batch(self) -> None:
-        """Add the scores of the passes since the last batch.
-
-        As in TRL, `min_reward` and `max_reward` are means over batches of the extremes of each batch.
-        """
+        """Add the scores of the passes since the last batch."""
         scores, self._batch_scores = torch.cat(self._batch_scores), []
-        smallest, largest = (scores.min().item(), scores.max().item()) if len(scores) else (0.0, 0.0)
-        batches = min(len(scores), 1)  # a batch without scores counts 0 times, but all processes have the same names
-        own = {
-            "min_reward": Tally(smallest, batches),
-            "max_reward": Tally(largest, batches),
-            "mean_reward": Tally.of(scores),
-        }
-        self._tallies = add_tallies(self._tallies, own)
+        if len(scores):
+            self._smallest = min(self._smallest, scores.min().item())
+            self._largest = max(self._largest, scores.max().item())
+        self._tallies = add_tallies(self._tallies, {"mean_reward": Tally.of(scores)})
 
     def compute(
         self,
@@ -65,8 +61,33 @@ class MetricTotals:
             return {}
         sums = torch.tensor([[self._tallies[name].total, self._tallies[name].count] for name in names])
         tallies = {name: Tally(*pair) for name, pair in zip(names, all_reduce(sums).tolist(), strict=True)}
-        return summarize(tallies, all_gather(torch.cat(self._labelled)) if self._labelled else None)
+        metrics = summarize(tallies, all_gather(torch.cat(self._labelled)) if self._labelled else None)
+        return metrics | self._extremes(all_gather)
 
     def clear(self) -> None:
         """Remove all sums."""
         self._tallies, self._labelled, self._batch_scores = {}, [], []
+        self._smallest, self._largest = math.inf, -math.inf
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sums after the last batch, as plain numbers, lists and tensors."""
+        tallies = {name: [tally.total, tally.count] for name, tally in self._tallies.items()}
+        return {"tallies": tallies, "labelled": list(self._labelled), "extremes": [self._smallest, self._largest]}
+
+    def add_state(self, state: Mapping[str, Any]) -> None:
+        """Add the sums that `state_dict` returned.
+
+        Args:
+            state: sums of the same metrics.
+        """
+        self._tallies = add_tallies(self._tallies, {name: Tally(*pair) for name, pair in state["tallies"].items()})
+        self._labelled += state["labelled"]
+        smallest, largest = state["extremes"]
+        self._smallest, self._largest = min(self._smallest, smallest), max(self._largest, largest)
+
+    def _extremes(self, all_gather: Callable[[Tensor], Tensor]) -> dict[str, float]:
+        """Return the smallest and the largest score of all processes."""
+        own = torch.tensor([[self._smallest, self._largest]])
+        gathered = all_gather(own)
+        smallest, largest = gathered[:, 0].min().item(), gathered[:, 1].max().item()
+        return {"min_reward": smallest, "max_reward": largest} if smallest <= largest else {}

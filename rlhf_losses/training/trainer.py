@@ -1,7 +1,7 @@
 """`RewardTrainer`: TRL's trainer for reward models, with any loss on any feedback type."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from itertools import chain, islice
 from pathlib import Path
@@ -15,9 +15,10 @@ from peft import PeftConfig, PeftModel
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
-from transformers.trainer_utils import EvalLoopOutput, HubStrategy, PredictionOutput
+from transformers.trainer_utils import EvalLoopOutput, PredictionOutput
 
 from rlhf_losses.argument_checks import require_known_arguments
+from rlhf_losses.checkpoints.checkpointing import Checkpointing
 from rlhf_losses.checkpoints.compared_run import ComparedRun
 from rlhf_losses.checkpoints.run_identity import record_model
 from rlhf_losses.data import Batch, Collator, ForwardPass
@@ -36,15 +37,7 @@ from rlhf_losses.models.embeddings import count_embeddings, require_embeddings
 from rlhf_losses.models.finite import NonFiniteGuard
 from rlhf_losses.models.model_argument import model_or_path, require_optional_arguments
 from rlhf_losses.models.peft import keep_4bit_trainable, share_trained_modules
-from rlhf_losses.models.saved_files import (
-    one_form_per_folder,
-    remove_stale_files,
-    remove_stale_files_from_hub,
-    require_form_of_checkpoint,
-    require_other_folder,
-    require_resumable,
-    save_merged,
-)
+from rlhf_losses.models.saved_files import require_other_folder
 from rlhf_losses.models.scores import score_batch, use_float32_head
 from rlhf_losses.models.weight_files import require_readable_weights
 from rlhf_losses.models.whole_weights import gather_weights, whole_copy
@@ -77,7 +70,7 @@ OTHER_NAMES = {"tokenizer": "processing_class", "dataset": "train_dataset", "dat
 """Right names of arguments that older versions or other trainers have."""
 
 
-class RewardTrainer(ComparedRun, trl.RewardTrainer):
+class RewardTrainer(Checkpointing, ComparedRun, trl.RewardTrainer):
     """Trains a reward model with any loss. Arguments that are not listed here are those of TRL's `RewardTrainer`.
 
     Args:
@@ -118,9 +111,6 @@ class RewardTrainer(ComparedRun, trl.RewardTrainer):
 
     args: RewardConfig
     _signature_columns: list[str] | None
-
-    # The folder in which `save_merged` saved last, unless adapters were saved there since.
-    _merged_folder: Path | None = None
 
     # The loss is the share of a micro-batch in the mean over the optimizer step, see `compute_loss`.
     loss_is_scaled_for_ga = True
@@ -214,6 +204,7 @@ class RewardTrainer(ComparedRun, trl.RewardTrainer):
         if cache is None and self.args.hidden_state_cache_gib:
             cache = HiddenStateCache(self.args.hidden_state_cache_gib)
         self.cached_layers = None if cache is None else find_cached_layers(self.model, cache)
+        self._begin_checkpoints()
 
     def compute_loss(
         self,
@@ -263,41 +254,6 @@ class RewardTrainer(ComparedRun, trl.RewardTrainer):
         """Return the number of floating-point operations of all passes of a batch."""
         count = super().floating_point_ops
         return sum(int(count(one.texts.model_inputs)) for one in inputs["passes"])
-
-    def save_merged(self, output_dir: str | Path | None = None) -> Path:
-        """Save the model with adapters merged, as a sequence classifier that `from_pretrained` loads.
-
-        Adapters of an earlier save in the folder are removed. `push_to_hub` then uploads the merged model. With
-        FSDP and DeepSpeed, all processes call this method.
-
-        Args:
-            output_dir: the folder; by default `args.output_dir`.
-
-        Returns:
-            The folder.
-        """
-        folder = Path(output_dir or self.args.output_dir)
-        weights = gather_weights(self.model, self.accelerator) if self._sharded else None
-        if self.accelerator.is_main_process:
-            model = self._unwrapped_model if weights is None else whole_copy(self._unwrapped_model, weights)
-            merged = save_merged(model, self.processing_class, folder)
-            self._metadata(merged).save(folder)
-        self._merged_folder = folder
-        return folder
-
-    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Save the model as it is trained: adapters without their base. Merged weights in the folder are removed.
-
-        Args:
-            output_dir: the folder; by default `args.output_dir`.
-        """
-        folder = Path(output_dir or self.args.output_dir)
-        if _internal_call and folder == self._merged_folder:  # from `push_to_hub`
-            self.save_merged(folder)
-            return
-        if not _internal_call:
-            require_form_of_checkpoint(folder, adapters=isinstance(self._unwrapped_model, PeftModel))
-        super().save_model(output_dir, _internal_call)
 
     def prediction_step(
         self,
@@ -360,11 +316,6 @@ class RewardTrainer(ComparedRun, trl.RewardTrainer):
         super().log(logs, start_time)
 
     @property
-    def _unwrapped_model(self) -> torch.nn.Module:
-        model: torch.nn.Module = self.accelerator.unwrap_model(self.model)
-        return model
-
-    @property
     def _mode(self) -> str:
         return "train" if self.model.training else "eval"
 
@@ -424,6 +375,7 @@ class RewardTrainer(ComparedRun, trl.RewardTrainer):
 
     def _get_num_items_in_batch(self, batch_samples: list[Batch], device: torch.device) -> Tensor | None:
         """Start an optimizer step; transformers calls this method with all its micro-batches."""
+        self._restore_random_state()
         if not batch_samples:
             return None
         batch_samples[-1] = drop_repeated_rows(batch_samples[-1], self.data_collator, self.accelerator)
@@ -464,34 +416,28 @@ class RewardTrainer(ComparedRun, trl.RewardTrainer):
             self._signature_columns = [*PREPARED_COLUMNS, *FEEDBACK_COLUMNS]
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
-        require_resumable(self._unwrapped_model, resume_from_checkpoint)
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         saved = RewardModelMetadata.load(resume_from_checkpoint)
         self.loss_parameters.load({} if saved is None else saved.loss_parameters)
 
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        folder = Path(output_dir or self.args.output_dir)
-        with one_form_per_folder(self._unwrapped_model, folder, state_dict, self.args.should_save):
-            super()._save(output_dir, state_dict)
-        if self.args.should_save:
-            self._metadata(None if self._sharded else self._unwrapped_model).save(folder)
-        if folder == self._merged_folder:
-            self._merged_folder = None
+    def _measurements(self) -> dict[str, Any]:
+        return {"num_tokens": self._total_train_tokens, "totals": self.metric_totals["train"].state_dict()}
 
-    def push_to_hub(self, *args: Any, token: str | None = None, revision: str | None = None, **kwargs: Any) -> Any:
-        """Upload the model as it was saved last: merged after `save_merged`, else adapters without their base.
+    def _continue_measurements(self, saved: Sequence[Mapping[str, Any]]) -> None:
+        self._total_train_tokens = sum(one["num_tokens"] for one in saved)
+        self.metric_totals["train"].clear()
+        for one in saved:
+            self.metric_totals["train"].add_state(one["totals"])
 
-        Files of an earlier push in the other form are removed. The arguments are those of `transformers.Trainer`.
-        """
-        pushed = super().push_to_hub(*args, token=token, revision=revision, **kwargs)
-        remove_stale_files_from_hub(self, token, revision)
-        return pushed
+    def _save_metadata(self, model: torch.nn.Module, folder: Path) -> None:
+        is_sharded = self._sharded and model is self._unwrapped_model
+        self._metadata(None if is_sharded else model).save(folder)
 
-    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
-        super()._push_from_checkpoint(checkpoint_folder)
-        if self.args.hub_strategy != HubStrategy.END:
-            remove_stale_files(self._unwrapped_model, Path(self.args.output_dir))
-            remove_stale_files_from_hub(self)
+    def _model_to_merge(self) -> torch.nn.Module:
+        if not self._sharded:
+            return self._unwrapped_model
+        weights = gather_weights(self.model, self.accelerator)
+        return whole_copy(self._unwrapped_model, weights) if self.accelerator.is_main_process else self._unwrapped_model
 
     def _metadata(self, model: torch.nn.Module | None) -> RewardModelMetadata:
         return describe_model(

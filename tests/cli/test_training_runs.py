@@ -1,20 +1,26 @@
-"""Output folders, checkpoints and Ctrl-C."""
+"""Output folders, checkpoints and signals."""
 
 import json
+import os
 import signal
-from types import SimpleNamespace
 
 import pytest
 
-from rlhf_losses.cli.training_runs import Interruptible, checkpoint_to_resume, interrupted_message
-from rlhf_losses.errors import OutputExistsError
+from rlhf_losses.checkpoints.manifest import MANIFEST, begin_checkpoint, commit_checkpoint
+from rlhf_losses.cli.signals import Interruption, StopSignals
+from rlhf_losses.cli.training_runs import checkpoint_to_resume, interrupted_message
+from rlhf_losses.errors import DamagedCheckpointError, OutputExistsError
 
 
 @pytest.fixture
 def run_with_checkpoints(tmp_path):
     for step in (5, 10):
-        (tmp_path / f"checkpoint-{step}").mkdir()
-        (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(json.dumps({"global_step": step}))
+        folder = tmp_path / f"checkpoint-{step}"
+        begin_checkpoint(folder)
+        (folder / "trainer_state.json").write_text(json.dumps({"global_step": step}))
+        for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
+            (folder / name).write_bytes(name.encode())
+        commit_checkpoint(folder)
     return tmp_path
 
 
@@ -43,37 +49,71 @@ def test_resuming_with_a_path_uses_this_checkpoint(run_with_checkpoints):
     assert checkpoint_to_resume(str(run_with_checkpoints), named) == named
 
 
-def test_ctrl_c_saves_and_stops_at_the_end_of_the_step(capsys):
-    control = SimpleNamespace(should_save=False, should_training_stop=False)
-    alone = SimpleNamespace(world_size=1)
-    with Interruptible() as stop:
-        stop.on_step_end(alone, None, control)
-        assert not control.should_training_stop
-        signal.raise_signal(signal.SIGINT)
-        stop.on_step_end(alone, None, control)
-    assert control.should_save
-    assert control.should_training_stop
-    assert "Ctrl-C again stops at once" in capsys.readouterr().err
+def test_a_damaged_checkpoint_is_skipped_and_named(run_with_checkpoints, caplog):
+    (run_with_checkpoints / "checkpoint-10" / "optimizer.pt").write_bytes(b"optimizer.xx")
+    assert checkpoint_to_resume(str(run_with_checkpoints), True) == str(run_with_checkpoints / "checkpoint-5")
+    (record,) = caplog.records
+    assert "checkpoint-10' is skipped, because optimizer.pt has other content than was written" in record.getMessage()
+    with pytest.raises(DamagedCheckpointError, match=r"optimizer\.pt.*newest whole checkpoint"):
+        checkpoint_to_resume(str(run_with_checkpoints), str(run_with_checkpoints / "checkpoint-10"))
 
 
-def test_a_second_ctrl_c_stops_at_once():
-    with Interruptible():
-        signal.raise_signal(signal.SIGINT)
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
+def test_auto_starts_anew_only_without_a_whole_checkpoint(run_with_checkpoints):
+    run = str(run_with_checkpoints)
+    assert checkpoint_to_resume(run, "auto") == f"{run}/checkpoint-10"
+    for step in (5, 10):
+        (run_with_checkpoints / f"checkpoint-{step}" / MANIFEST).unlink()
+    assert checkpoint_to_resume(run, "auto") is None
+    with pytest.raises(DamagedCheckpointError, match=r"no whole checkpoint.*an earlier version, name its folder"):
+        checkpoint_to_resume(run, True)
+    assert checkpoint_to_resume(run, f"{run}/checkpoint-5") == f"{run}/checkpoint-5"
 
 
-def test_the_previous_signal_handler_is_restored():
-    before = signal.getsignal(signal.SIGINT)
-    with Interruptible():
-        assert signal.getsignal(signal.SIGINT) is not before
-    assert signal.getsignal(signal.SIGINT) is before
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_requests_a_stop_and_the_second_stops_at_once(number, capsys):
+    requests = []
+    with StopSignals() as signals:
+        signals.request = lambda: requests.append(number)
+        signal.raise_signal(number)
+        assert requests == [number]
+        assert "Ctrl-C again stops at once" in capsys.readouterr().err
+        with pytest.raises(Interruption) as stopped:
+            signal.raise_signal(number)
+    assert stopped.value.exit_code == {signal.SIGINT: 130, signal.SIGTERM: 143}[number]
+    assert requests == [number]
 
 
-def test_the_message_after_an_interruption_has_the_last_checkpoint(run_with_checkpoints):
-    text = interrupted_message(str(run_with_checkpoints), 12)
-    assert text.startswith(f"Stopped at step 12. Saved {run_with_checkpoints / 'checkpoint-10'}.")
-    assert "--resume_from_checkpoint" in text
+def test_a_signal_before_the_training_stops_at_once():
+    with StopSignals(), pytest.raises(Interruption):
+        signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM)])
+def test_a_process_that_loads_data_ignores_ctrl_c_and_can_be_terminated(number, code):
+    with StopSignals() as signals:
+        signals.request = lambda: pytest.fail("a worker asked the run to stop")
+        worker = os.fork()
+        if worker == 0:
+            signal.raise_signal(number)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]) == code
+
+
+def test_the_previous_signal_handlers_are_restored():
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with StopSignals():
+        assert signal.getsignal(signal.SIGTERM) is not before[1]
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_the_message_after_an_interruption_has_the_newest_whole_checkpoint(run_with_checkpoints):
+    newest = run_with_checkpoints / "checkpoint-10"
+    assert interrupted_message(str(run_with_checkpoints), 10).startswith(f"Stopped at step 10. Saved {newest}.")
+    later = interrupted_message(str(run_with_checkpoints), 12)
+    assert f"The newest whole checkpoint is {newest}." in later
+    assert "--resume_from_checkpoint" in later
+    begin_checkpoint(run_with_checkpoints / "checkpoint-12")
+    assert interrupted_message(str(run_with_checkpoints), 12) == later
     assert (
         interrupted_message(str(run_with_checkpoints / "nowhere"), 3) == "Stopped at step 3. No checkpoint was saved."
     )

@@ -21,7 +21,7 @@ def test_saved_state_is_loaded_for_each_process(tmp_path):
     for rank, state in enumerate(states):
         state.save(folder, rank)
     for rank, state in enumerate(states):
-        loaded = PPOState.load(folder, rank, CPU)
+        loaded = PPOState.load(folder, rank, torch.device("cpu", rank))  # as accelerate names it
         assert (loaded.step, loaded.beta, loaded.reward_stats) == (state.step, state.beta, [])
         assert torch.equal(loaded.buffered_inputs[0]["values"], state.buffered_inputs[0]["values"])
     content = torch.load(folder / "ppo_state_0.pt", weights_only=True)

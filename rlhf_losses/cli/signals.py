@@ -1,0 +1,72 @@
+"""Ctrl-C and SIGTERM during a command. This file imports no large package."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+STOPPING = "\nStopping after this step, with a checkpoint. Ctrl-C again stops at once."
+
+
+class Interruption(KeyboardInterrupt):
+    """A command ends because of a signal.
+
+    Args:
+        message: what was saved, and how to continue.
+        signal_number: number of the signal.
+
+    Attributes:
+        exit_code: exit code of the command: 130 for Ctrl-C, 143 for SIGTERM.
+    """
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number
+
+
+class StopSignals:
+    """Context manager: Ctrl-C (SIGINT) and SIGTERM stop a run after its step, and else at once.
+
+    While a run trains, the first signal requests a stop and the second stops at once. Before and after, the first one
+    stops at once.
+
+    Attributes:
+        request: asks the run to stop, or None while nothing trains.
+        received: number of the first signal during the training, or None.
+    """
+
+    def __init__(self) -> None:
+        self.request: Callable[[], None] | None = None
+        self.received: int | None = None
+
+    def __enter__(self) -> Self:
+        """Handle the signals."""
+        self._process = os.getpid()
+        self._previous = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(
+        self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Restore the previous handlers."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, *_: Any) -> None:
+        if os.getpid() != self._process:
+            _handle_in_worker(number)
+            return
+        if self.request is None or self.received is not None:
+            raise Interruption("", number)
+        self.received = number
+        self.request()
+        print(STOPPING, file=sys.stderr, flush=True)
+
+
+def _handle_in_worker(number: int) -> None:
+    """In a process that loads data, which inherits the handlers: Ctrl-C is for the process that trains."""
+    if number == signal.SIGTERM:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
