@@ -140,6 +140,55 @@ def test_a_changed_template_fails(copied):
     assert failed(copied) == {"canary conversation", "recorded chat template"}
 
 
+def test_a_template_that_drops_the_answer_fails(tmp_path):
+    template = "<bos>{% for m in messages if m['role'] == 'user' %}{{ m['content'] }}<eos>{% endfor %}"
+    check = results(save(tmp_path, template=template))["content of conversations"]
+    assert (check.state, check.found) == ("failed", "another answer has the same tokens")
+
+
+def test_a_template_that_was_added_fails(tmp_path):
+    save(tmp_path, template=None)
+    assert results(tmp_path)["recorded chat template"].state == "passed"
+    (tmp_path / "chat_template.jinja").write_text(TEMPLATE)
+    assert failed(tmp_path) == {"recorded chat template"}
+
+
+def test_scores_that_do_not_depend_on_the_text_fail(tmp_path):
+    model = tiny_classifier(**SIZES)
+    model.score.weight.data.zero_()
+    assert failed(save(tmp_path, model)) == {"spread of scores"}
+
+
+def test_a_bias_that_the_head_does_not_use_fails(copied):
+    weights = load_file(copied / "model.safetensors") | {"score.bias": torch.ones(1)}
+    save_file(weights, copied / "model.safetensors", metadata={"format": "pt"})
+    (check,) = results(copied).values()
+    assert "'score.bias', which the score head of LlamaForSequenceClassification does not use" in check.found
+
+
+def test_a_configuration_without_padding_token_fails(copied):
+    change_json(copied, "config.json", pad_token_id=None)
+    assert failed(copied) == {"plain classifier", "padding token"}
+
+
+def test_a_tokenizer_that_adds_bos_twice_fails(tmp_path):
+    tokenizer = character_tokenizer()
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<bos> <bos> $A", special_tokens=[("<bos>", 1)]
+    )
+    check = results(save(tmp_path, tokenizer=tokenizer))["double BOS"]
+    assert (check.state, check.found) == (
+        "failed",
+        "the tokenizer puts BOS 2 times before every text; Scorer keeps one",
+    )
+
+
+def test_a_context_in_which_no_text_fits_fails(copied):
+    change_json(copied, "config.json", max_position_embeddings=4)
+    (check,) = results(copied).values()
+    assert "a context of 4 tokens" in check.found
+
+
 def test_texts_without_eos_fail(tmp_path):
     assert "EOS of texts" in failed(save(tmp_path, tokenizer=character_tokenizer(eos_token=None)))
 
@@ -198,5 +247,6 @@ def test_the_command_prints_numbers_and_remedies_and_exits_with_1_if_a_check_fai
     assert main(["doctor", str(copied)]) == 1
     assert "problem_type: Set problem_type to 'regression'" in capsys.readouterr().out
     assert main(["doctor", str(copied), "--json"]) == 1
-    assert {"name": "batch size", "state": "passed"}.items() <= json.loads(capsys.readouterr().out)[1].items()
+    (found,) = [check for check in json.loads(capsys.readouterr().out) if check["name"] == "batch size"]
+    assert found["state"] == "passed"
     assert main(["doctor", str(copied / "nowhere")]) == 2

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeVar
 
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 from datasets.utils import tqdm
 
 from rlhf_losses.data.rows import PREPARED_COLUMNS, RowEncoder
@@ -115,9 +115,17 @@ def map_rows(dataset: Dataset, encoder: BatchEncoder, description: str, num_proc
         num_proc: number of processes; None or 1 is this process.
     """
     processes = num_proc if (num_proc or 1) > 1 else None
-    return dataset.map(
-        encoder, with_indices=True, batched=True, batch_size=BATCH_SIZE, num_proc=processes, desc=description
+    encoded = dataset.map(
+        encoder,
+        with_indices=True,
+        batched=True,
+        batch_size=BATCH_SIZE,
+        remove_columns=dataset.column_names,
+        num_proc=processes,
+        desc=description,
     )
+    # The other columns stay as they are in Arrow: some values, such as large integers, cannot be written back.
+    return concatenate_datasets([dataset, encoded], axis=1)
 
 
 def _lists_of_rows(rows: Dataset | Iterable[Row]) -> Iterator[list[Row]]:

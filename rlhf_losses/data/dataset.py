@@ -16,6 +16,7 @@ from rlhf_losses.argument_checks import require_choice
 from rlhf_losses.data.answers import row_answers
 from rlhf_losses.data.batches import BatchEncoder, at_row, locate_errors, map_rows, row_batches
 from rlhf_losses.data.chat_messages import is_blank
+from rlhf_losses.data.read_columns import with_read_columns
 from rlhf_losses.data.row_schema import require_valid_row
 from rlhf_losses.data.rows import (
     FEEDBACK_TYPE_BY_NAME,
@@ -142,7 +143,7 @@ def group_ratings(dataset: AnyDataset, user: Objective | FeedbackUser, name: str
         )
     groups: dict[str, dict[str, Any]] = {}
     shared = [name for name in ("prompt", *TEMPLATE_COLUMNS) if name in dataset.column_names]
-    for number, row in enumerate(dataset):
+    for number, row in enumerate(with_read_columns(dataset)):
         with locate_errors(number, name):
             require_valid_row(row, (Ratings,))
             Ratings.from_row(row)
@@ -178,7 +179,7 @@ def check_dataset(dataset: AnyDataset, loss: AnyLoss, name: str = "data") -> Non
         InvalidFeedbackError: no rows, an invalid value, or an empty text; the message contains the index of the row.
     """
     feedback_types = required_feedback_types(loss, column_names(dataset))
-    rows: Iterable[Row] = islice(dataset, 1) if isinstance(dataset, IterableDataset) else dataset
+    rows: Iterable[Row] = islice(dataset, 1) if isinstance(dataset, IterableDataset) else with_read_columns(dataset)
     feedback, blank = [], 0
     for numbers, batch in row_batches(rows, f"Checking {name}"):
         found, blank_in_batch = at_row(partial(_check_rows, feedback_types=feedback_types), batch, numbers, name)
@@ -213,14 +214,14 @@ def prepare(
         num_proc: number of processes that tokenize a dataset; by default only the threads of the tokenizer.
 
     Returns:
-        The dataset with the columns of `EncodedRow`.
+        The dataset with the columns of `EncodedRow`, and without those that training does not read.
 
     Raises:
         InvalidFeedbackError: no row remains, or a text is too long and `limit.overlong` is `"error"`. Reading a stream
             raises it for an invalid row.
     """
     max_length = limit.tokens if limit.overlong == "truncate_prompt" else None
-    dataset = _without_prepared_columns(dataset)
+    dataset = _without_prepared_columns(with_read_columns(dataset))
     if isinstance(dataset, IterableDataset):
         stream = _Stream(encoder, limit, max_length, name, loss)
         return dataset.map(stream.encode, with_indices=True).filter(stream.is_usable, with_indices=True)

@@ -9,7 +9,7 @@ import pyarrow
 import pyarrow.parquet
 from datasets import Features, List, Value, load_dataset
 
-from rlhf_losses.errors import UnreadableDatasetError
+from rlhf_losses.errors import InvalidFeedbackError, UnreadableDatasetError
 from rlhf_losses.files.data_files import decompressed
 from rlhf_losses.files.locations import file_format
 from rlhf_losses.files.records import open_binary
@@ -36,11 +36,15 @@ def read_typed_files(paths: Sequence[str], split: str, streaming: bool = False) 
 
     Raises:
         UnreadableDatasetError: a file has other columns than the first, or a column of another type.
+        InvalidFeedbackError: no file has rows.
     """
     files = [decompressed(path) for path in paths]
+    filled = [file for file in files if _has_rows(file)]  # `datasets` raises an error for Parquet files without rows
+    if not filled:
+        raise InvalidFeedbackError(f"{', '.join(map(repr, paths))} has no rows. Use a dataset with at least one row.")
     rows: Rows = load_dataset(
         str(file_format(paths[0])),
-        data_files={split: list(map(glob.escape, files))},
+        data_files={split: list(map(glob.escape, filled))},
         split=split,
         streaming=streaming,
         features=_common_types(files, paths) if len(files) > 1 else None,
@@ -58,6 +62,13 @@ def _common_types(files: Sequence[str], names: Sequence[str]) -> Features:
             refuse_other_columns(name, sorted(set(types) ^ set(common)), names[0])
         common = Features({column: _merge_columns(column, common, types, name) for column in common})
     return common
+
+
+def _has_rows(file: str) -> bool:
+    if file_format(file) != "parquet":
+        return True
+    with open_binary(file) as opened:
+        return bool(pyarrow.parquet.read_metadata(opened).num_rows)
 
 
 def _types_of(file: str) -> Features:

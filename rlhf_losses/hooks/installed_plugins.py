@@ -100,9 +100,8 @@ def status(plugin: PluginSource, installed: Iterable[PluginSource]) -> str:
         plugin: an installed plugin.
         installed: all installed plugins.
     """
-    own = {plugin.name, normalize(plugin.distribution)}
-    blocked = _words(BLOCK) or frozenset()
-    if blocked & own or normalize(plugin.distribution) in map(normalize, blocked):
+    own = {normalize(plugin.name), normalize(plugin.distribution)}
+    if own & {normalize(word) for word in _words(BLOCK) or ()}:
         return "blocked"
     allowed = _words(ALLOW)
     if allowed is None:

@@ -122,7 +122,7 @@ def _read(file: Path) -> list[LockedPlugin]:
         if not isinstance(content, Mapping):
             raise TypeError("it is not a JSON object")
         return [LockedPlugin(**entry) for entry in content["plugins"]]
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise PluginError(
             f"{LOCK}='{file}' cannot be read as a lock file: {error}. No plugin is imported without it. "
             f"Write it: {WRITE_LOCK}."

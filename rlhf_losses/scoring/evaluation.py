@@ -15,6 +15,7 @@ from torch import Tensor
 from rlhf_losses.data.answers import row_answers
 from rlhf_losses.data.batches import at_row, row_batches
 from rlhf_losses.data.dataset import Overlong, check_dataset, column_names, group_ratings, usable_rows
+from rlhf_losses.data.read_columns import with_read_columns
 from rlhf_losses.data.rows import (
     FeedbackTypes,
     feedback_types_in_row,
@@ -151,7 +152,7 @@ def scorable_rows(scorer: Scorer, dataset: Dataset, feedback_types: FeedbackType
         InvalidFeedbackError: no row remains, or a text is too long and `overlong` is `"error"`.
     """
     found: list[ScorableRow] = []
-    for numbers, batch in row_batches(dataset, f"Tokenizing {name}"):
+    for numbers, batch in row_batches(with_read_columns(dataset), f"Tokenizing {name}"):
         found += at_row(partial(_encode_rows, scorer, feedback_types=feedback_types), batch, numbers, name)
     truncates = scorer.overlong == "truncate_prompt"
     removed = [max((text.removed for text, _ in one.texts), default=0) for one in found]

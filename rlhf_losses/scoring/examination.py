@@ -8,6 +8,7 @@ from transformers import AutoTokenizer
 from rlhf_losses.errors import RlhfLossesError
 from rlhf_losses.models.loading_errors import explain_loading
 from rlhf_losses.models.model_argument import existing_path
+from rlhf_losses.scoring.identity import ADAPTER_CONFIG
 from rlhf_losses.scoring.loading import load_reward_model
 from rlhf_losses.scoring.metadata import RewardModelMetadata
 from rlhf_losses.scoring.model_check import ExaminedModel, ModelCheck
@@ -36,8 +37,12 @@ def examine(path: str | Path, policy: str | Path | None = None) -> list[ModelChe
     other = None if policy is None else _load_tokenizer(existing_path(policy))
     try:
         model, tokenizer = load_reward_model(path, torch.float32)
+        pad_token_id = getattr(model.config.get_text_config(), "pad_token_id", None)
         scorer = Scorer(model, tokenizer, RewardModelMetadata.load(path), layout="padded")
-        examined = ExaminedModel.of(scorer, path)
+        scorer.__name__ = str(path)
+        if Path(path, ADAPTER_CONFIG).is_file():  # an adapter has no configuration of its own
+            pad_token_id = scorer.model.config.get_text_config().pad_token_id
+        examined = ExaminedModel.of(scorer, path, pad_token_id)
     except RlhfLossesError as error:
         return [ModelCheck("loads", "failed", str(error), "See the message.")]
     count = sum(weight.numel() for weight in model.parameters())

@@ -42,10 +42,10 @@ def require_saved_model(
 def describe_other_template(tokenizer: PreTrainedTokenizerBase, metadata: RewardModelMetadata) -> str | None:
     """Return how the chat template differs from the recorded one, or None."""
     recorded, current = metadata.chat_template_sha256, chat_template_sha256(tokenizer)
-    if recorded in (None, current):
+    if recorded == current or not metadata.has_recorded_template:
         return None
     found = "there is none" if current is None else f"it has the SHA-256 hash {current[:12]}"
-    return f"its chat template has changed: {found}, but {str(recorded)[:12]} was recorded"
+    return f"its chat template has changed: {found}, but {'none' if recorded is None else recorded[:12]} was recorded"
 
 
 def describe_other_padding(

@@ -82,10 +82,18 @@ def require_head_in(adapter: Path) -> None:
 def _load_model(path: str | Path, **options: Any) -> PreTrainedModel:
     model, info = AutoModelForSequenceClassification.from_pretrained(path, output_loading_info=True, **options)
     require_single_stack(model.config)
+    unused = sorted(info["unexpected_keys"])
     if info["missing_keys"]:
+        others = f" The file has {', '.join(map(repr, unused[:3]))}, which the model does not use." if unused else ""
         raise UnsupportedModelError(
             f"'{path}' has no weights for {', '.join(sorted(info['missing_keys']))}, so its scores would be random: it "
-            "is not a reward model. Train it with 'rlhf-losses train', or give the folder that training wrote."
+            f"is not a reward model.{others} Train it with 'rlhf-losses train', or give the folder that training wrote."
+        )
+    if of_head := [name for name in unused if set(name.split(".")) & set(HEADS)]:
+        raise UnsupportedModelError(
+            f"'{path}' has the weights {', '.join(map(repr, of_head))}, which the score head of {type(model).__name__} "
+            "does not use, so its scores would be others than those of the program that saved it. A bias of the head "
+            "shifts all scores by a constant: remove it from the file, or load the model with that program."
         )
     loaded: PreTrainedModel = model
     return loaded

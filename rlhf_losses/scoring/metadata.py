@@ -107,6 +107,11 @@ class RewardModelMetadata:
         return "end_of_text" if self.segmentation is None else "end_of_steps"
 
     @property
+    def has_recorded_template(self) -> bool:
+        """Return whether the chat template was recorded: its hash, or that there was none."""
+        return self.chat_template_sha256 is not None or self.head_sha256 is not None
+
+    @property
     def scoring_sha256(self) -> str:
         """Return a hash of the settings by which the score of a text is computed from those of its steps."""
         settings = {name: getattr(self, name) for name in SCORING_SETTINGS}

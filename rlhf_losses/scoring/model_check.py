@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rlhf_losses.data.rendering import render
 from rlhf_losses.data.tokenization import Encoded, encode
+from rlhf_losses.errors import UnsupportedModelError
 from rlhf_losses.feedback.base import Answer
 from rlhf_losses.models.architectures import max_context_length
 from rlhf_losses.scoring.canaries import CANARY_TEXTS, allowed_difference
@@ -56,20 +57,32 @@ class ExaminedModel:
         path: folder or Hub id.
         texts: fixed texts that fit into its context.
         scores: their raw scores in float64, shape (text,).
+        pad_token_id: padding token in its configuration, before `Scorer` completes it.
     """
 
     scorer: Scorer
     path: str | Path
     texts: list[Encoded]
     scores: Tensor
+    pad_token_id: int | None
 
     @classmethod
-    def of(cls, scorer: Scorer, path: str | Path) -> "ExaminedModel":
-        """Score the fixed texts, each in its own forward pass."""
+    def of(cls, scorer: Scorer, path: str | Path, pad_token_id: int | None) -> "ExaminedModel":
+        """Score the fixed texts, each in its own forward pass.
+
+        Raises:
+            UnsupportedModelError: fewer than two of the texts fit into the context of the model.
+        """
         tokenizer, limit = scorer.tokenizer, max_context_length(scorer.model.config)
         texts = [encode(render(Answer(None, (text,)), tokenizer), tokenizer) for text in CANARY_TEXTS]
         fitting = [text for text in texts if limit is None or len(text.ids) <= limit]
-        return cls(scorer, path, fitting, torch.cat([raw_scores(scorer, [text]) for text in fitting]))
+        if len(fitting) < 2:
+            raise UnsupportedModelError(
+                f"'{path}' has a context of {limit} tokens, and {len(fitting)} of {len(texts)} short texts fit into "
+                "it, so its scores cannot be compared. Correct max_position_embeddings in config.json."
+            )
+        scores = torch.cat([raw_scores(scorer, [text]) for text in fitting])
+        return cls(scorer, path, fitting, scores, pad_token_id)
 
     @property
     def spread(self) -> float:

@@ -20,6 +20,9 @@ LARGEST_ROUNDING = 0.1
 """Largest root mean square of the differences between bfloat16 and float32, in units of the spread of scores."""
 
 
+ROUNDING = 1e-6
+"""Relative rounding error of a score in float32."""
+
 UNLIMITED = 10**9
 """Limits of tokenizers from this number on mean that there is none."""
 
@@ -30,6 +33,7 @@ def score_checks(model: ExaminedModel) -> Iterator[ModelCheck]:
     Args:
         model: the examined model.
     """
+    yield check_spread(model)
     yield check_batch_size(model)
     yield check_plain_classifier(model)
     yield check_padding_side(model)
@@ -39,6 +43,14 @@ def score_checks(model: ExaminedModel) -> Iterator[ModelCheck]:
     yield check_length_limit(model)
     yield from check_problem_type(model)
     yield from check_recorded(model)
+
+
+def check_spread(model: ExaminedModel) -> ModelCheck:
+    """Check that the score depends on the text by more than rounding."""
+    smallest = ROUNDING * float(model.scores.abs().max())
+    found = f"scores of {len(model.texts)} texts from {model.scores.min():.3g} to {model.scores.max():.3g}"
+    remedy = "The score does not depend on the text: the head or other weights are lost. Download or save them again."
+    return ModelCheck.of("spread of scores", model.spread > smallest, found, remedy)
 
 
 def check_batch_size(model: ExaminedModel) -> ModelCheck:
@@ -51,6 +63,9 @@ def check_batch_size(model: ExaminedModel) -> ModelCheck:
 
 def check_plain_classifier(model: ExaminedModel) -> ModelCheck:
     """Compare the output of the classifier of transformers, padded on the right, with the scores."""
+    if model.pad_token_id is None:
+        found = "AutoModelForSequenceClassification cannot score several texts, because the model has no padding token"
+        return ModelCheck("plain classifier", "failed", found, "Set pad_token_id in config.json.")
     difference = _largest(_plain_scores(model, "right"), model.scores)
     return ModelCheck.of(
         "plain classifier",

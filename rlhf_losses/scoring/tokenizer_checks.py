@@ -14,6 +14,11 @@ from rlhf_losses.scoring.canaries import CANARY_CONVERSATION, CANARY_TEXT, CANAR
 from rlhf_losses.scoring.identity import describe_other_template
 from rlhf_losses.scoring.model_check import ExaminedModel, ModelCheck, raw_scores
 
+QUESTION, REPLY = (str(message["content"]) for message in CANARY_CONVERSATION)
+
+PAIRS_OF_MESSAGES = ((QUESTION, REPLY), (QUESTION, QUESTION), (REPLY, REPLY))
+"""A question with its answer, the same question with another answer, and another question with the same answer."""
+
 OTHER_DATE = "{% macro strftime_now(form) %}01 Jan 2001{% endmacro %}"
 """Beginning of a template that makes the date a day other than today."""
 
@@ -28,8 +33,9 @@ def tokenizer_checks(model: ExaminedModel) -> Iterator[ModelCheck]:
     yield check_bos(model)
     yield check_eos(model.scorer.tokenizer)
     yield check_end_of_conversations(model.scorer.tokenizer)
+    yield check_answers(model.scorer.tokenizer)
     yield check_date(model)
-    if model.scorer.metadata.chat_template_sha256 is None:
+    if not model.scorer.metadata.has_recorded_template:
         yield ModelCheck("recorded chat template", "not recorded", "reward_model.json does not have it")
     else:
         change = describe_other_template(model.scorer.tokenizer, model.scorer.metadata)
@@ -40,7 +46,7 @@ def tokenizer_checks(model: ExaminedModel) -> Iterator[ModelCheck]:
 def check_padding_token(model: ExaminedModel) -> ModelCheck:
     """Check that there is a padding token, the same for model and tokenizer, that ends no text."""
     tokenizer, last = model.scorer.tokenizer, model.texts[0].ids[-1]
-    own, of_model = tokenizer.pad_token_id, model.scorer.model.config.get_text_config().pad_token_id
+    own, of_model = tokenizer.pad_token_id, model.pad_token_id
     found = f"tokenizer {own}, model {of_model}, last token of texts {last}"
     passed = own is not None and own == of_model and own != last
     remedy = "Choose a token that ends no text, for tokenizer and model: pad_token in training does both."
@@ -53,6 +59,10 @@ def check_bos(model: ExaminedModel) -> ModelCheck:
     bos = tokenizer.bos_token or tokenizer.cls_token
     if bos is None:
         return ModelCheck("double BOS", "skipped", "the tokenizer has no BOS")
+    always = count_repeated_bos(tokenizer(CANARY_TEXT)["input_ids"], tokenizer)
+    if always:
+        found = f"the tokenizer puts BOS {1 + always} times before every text; Scorer keeps one"
+        return ModelCheck("double BOS", "failed", found, "Correct the post_processor in tokenizer.json.")
     once = encode(render(Answer(None, (bos + CANARY_TEXT,)), tokenizer), tokenizer)
     repeated = count_repeated_bos(once.ids, tokenizer)
     added = count_repeated_bos(tokenizer(bos + CANARY_TEXT)["input_ids"], tokenizer)
@@ -86,6 +96,20 @@ def check_end_of_conversations(tokenizer: PreTrainedTokenizerBase) -> ModelCheck
     last = [tokenizer.convert_ids_to_tokens(token) for token in ids[-2:]]  # a template may end with a new line
     remedy = "End the messages of the assistant with EOS in chat_template.jinja, and train the model with it."
     return ModelCheck.of(name, bool(added & set(last)), f"the last tokens are {last}", remedy)
+
+
+def check_answers(tokenizer: PreTrainedTokenizerBase) -> ModelCheck:
+    """Check that the chat template inserts the prompt and the answer."""
+    name = "content of conversations"
+    if not tokenizer.chat_template:
+        return ModelCheck(name, "skipped", "there is no chat template")
+    try:
+        ids = [_conversation(tokenizer, question=one, reply=two).ids for one, two in PAIRS_OF_MESSAGES]
+    except RlhfLossesError as error:
+        return ModelCheck(name, "failed", str(error), "Correct chat_template.jinja.")
+    lost = [part for part, other in zip(("answer", "prompt"), ids[1:], strict=True) if ids[0] == other]
+    found = f"another {' and another '.join(lost)} has the same tokens" if lost else "prompt and answer have tokens"
+    return ModelCheck.of(name, not lost, found, "Insert the content of all messages in chat_template.jinja.")
 
 
 def check_date(model: ExaminedModel) -> ModelCheck:
@@ -133,11 +157,13 @@ def policy_checks(tokenizer: PreTrainedTokenizerBase, policy: PreTrainedTokenize
     yield ModelCheck.of("policy round trip", not changed, found, remedy)
 
 
-def _conversation(tokenizer: PreTrainedTokenizerBase, template: str | None = None) -> Encoded:
-    """Return the tokens of a fixed conversation, with another chat template if one is given."""
-    *prompt, reply = CANARY_CONVERSATION
+def _conversation(
+    tokenizer: PreTrainedTokenizerBase, template: str | None = None, question: str = QUESTION, reply: str = REPLY
+) -> Encoded:
+    """Return the tokens of a conversation of two messages, with another chat template if one is given."""
+    prompt, answer = [{"role": "user", "content": question}], [{"role": "assistant", "content": reply}]
     arguments = {} if template is None else {"chat_template": template}
-    return encode(render(Answer(prompt, ([reply],), template=arguments), tokenizer), tokenizer)
+    return encode(render(Answer(prompt, (answer,), template=arguments), tokenizer), tokenizer)
 
 
 def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

@@ -11,14 +11,10 @@ from rlhf_losses.checkpoints.data_content import datasets_content
 from rlhf_losses.checkpoints.run_identity import RunIdentity
 from rlhf_losses.checkpoints.run_settings import argument_settings, evaluation_decides, process_count
 from rlhf_losses.checkpoints.setting_effects import REWARD_EFFECTS
-from rlhf_losses.data.rows import FEEDBACK_COLUMNS, PREPARED_COLUMNS, TEXT_COLUMNS
-from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
+from rlhf_losses.data.read_columns import COLUMNS
 from rlhf_losses.losses import AnyLoss
 from rlhf_losses.training.config import RewardConfig
 from rlhf_losses.training.training_data import TrainingData
-
-COLUMNS = (*TEXT_COLUMNS, *FEEDBACK_COLUMNS, *TEMPLATE_COLUMNS, *PREPARED_COLUMNS)
-"""Columns of a dataset that training uses."""
 
 NAMES = ("global_batch_size", "loss", "loss_code", "loss_parameters", "segmentation")
 """Names of what this module records besides settings, data and model."""

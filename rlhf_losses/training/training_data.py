@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from rlhf_losses.data import LengthLimit, RowEncoder, check_dataset, prepare, required_feedback_types
 from rlhf_losses.data.answers import row_answers
 from rlhf_losses.data.dataset import AnyDataset, add_prompt_weights, column_names, group_ratings
+from rlhf_losses.data.read_columns import with_read_columns
 from rlhf_losses.data.rows import EncodedRow, FeedbackTypes, feedback_types_in_row, is_prepared
 from rlhf_losses.data.segmentation import infer_segmentation, join_segments
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
@@ -157,7 +158,7 @@ class TrainingData:
         dataset = _with_current_columns(without_media(dataset, name), name)
         dataset = group_ratings(dataset, self._objective, name)
         check_dataset(dataset, self._objective, name)
-        return dataset
+        return with_read_columns(dataset)
 
 
 def _with_current_columns(dataset: AnyDataset, name: str) -> AnyDataset:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pyarrow
 import pytest
 from datasets import Dataset, load_from_disk
 from transformers import PreTrainedTokenizerBase
@@ -42,6 +43,25 @@ def test_processes_give_the_rows_of_one_process(character_tokenizer: PreTrainedT
     together = prepare(dataset, encoder, LengthLimit(12, "max_length"), num_proc=2)
     assert together[:] == prepare(dataset, encoder, LengthLimit(12, "max_length"))[:]
     assert 0 < len(together) < 30
+
+
+@pytest.mark.parametrize("num_proc", [None, 2])
+def test_other_columns_are_not_read(character_tokenizer: PreTrainedTokenizerBase, num_proc: int | None) -> None:
+    """No `datetime` can hold the dates, and no signed integer the margins."""
+    table = pyarrow.table(
+        {
+            "chosen": ["yes"] * 3,
+            "rejected": ["no"] * 3,
+            "margin": pyarrow.array([2**64 - 1] * 3, pyarrow.uint64()),
+            "date": pyarrow.array([2**30] * 3, pyarrow.date32()),
+        }
+    )
+    dataset = Dataset(table)
+    check_dataset(dataset, BradleyTerry())
+    prepared = prepare(dataset, RowEncoder(character_tokenizer, (Pairs,)), NO_LIMIT, num_proc=num_proc)
+    assert prepared["margin"][:] == [2**64 - 1] * 3
+    assert {"text_ids", "row_number"} < set(prepared.column_names)
+    assert "date" not in prepared.column_names
 
 
 def test_tokens_of_a_file_are_read_again_until_something_changes(

@@ -5,7 +5,7 @@ import pyarrow.parquet
 import pytest
 from datasets import Dataset
 
-from rlhf_losses.errors import UnreadableDatasetError
+from rlhf_losses.errors import InvalidFeedbackError, UnreadableDatasetError
 from rlhf_losses.files.splits import load_splits
 
 PAIR = {"prompt": "Q", "chosen": "a", "rejected": "b"}
@@ -75,3 +75,13 @@ def test_shards_with_other_columns_are_refused(tmp_path, streaming):
     Dataset.from_list([PAIR | {"id": 1}]).to_parquet(tmp_path / "b.parquet")
     with pytest.raises(UnreadableDatasetError, match=r"b.parquet' and .*a.parquet' have different columns: id in one"):
         load_splits(str(tmp_path), streaming=streaming)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_parquet_files_without_rows_are_left_out(tmp_path, streaming):
+    write_shards(tmp_path, [[1.0], [2.0]])
+    file = tmp_path / "train-00001-of-00002.parquet"
+    write_parquet(pyarrow.parquet.read_table(file).slice(0, 0), file)
+    assert [row["margin"] for row in load_splits(tmp_path, streaming=streaming)["train"]] == [1.0]
+    with pytest.raises(InvalidFeedbackError, match="has no rows"):
+        load_splits(file, streaming=streaming)

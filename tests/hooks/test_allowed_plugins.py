@@ -72,10 +72,11 @@ def test_a_plugin_that_is_not_allowed_is_not_imported_and_named_in_one_line(
     assert [record.getMessage().partition(" Add")[0] for record in caplog.records] == ([] if allowed else [line])
 
 
-def test_a_blocked_plugin_is_not_imported_even_if_it_is_allowed(install, monkeypatch):
+@pytest.mark.parametrize("blocked", ["Acme.Absolute", " ABSOLUTE , other"])
+def test_a_blocked_plugin_is_not_imported_even_if_it_is_allowed(install, monkeypatch, blocked):
     install("absolute", FAILS)
     monkeypatch.setenv(ALLOW, "absolute")
-    monkeypatch.setenv(BLOCK, "Acme.Absolute")
+    monkeypatch.setenv(BLOCK, blocked)
     assert "absolute" not in losses()
 
 
