@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, get_type_hints
 
 import trl
 import yaml
@@ -24,6 +24,7 @@ MINIMUM = {
     "per_device_eval_batch_size": 1,
     "gradient_accumulation_steps": 1,
     "learning_rate": 0,
+    "dataloader_num_workers": 0,
     "seed": 0,
     "data_seed": 0,
 }
@@ -200,11 +201,24 @@ class TrainingParser(ArgumentParser, trl.TrlParser):
         self.refuse_unknown([f"--{name}" for name in values if name not in actions], source=CONFIG_FILE)
         for name, value in values.items():
             _require_number(name, value, actions[name])
+            if value is None:
+                self._require_optional(name, actions[name].dest)
         checked = {name: _checked_choice(name, value, actions[name].choices) for name, value in values.items()}
         unused: list[str] = super().set_defaults_with_config(
             **{actions[name].dest: value for name, value in checked.items()}
         )
         return unused
+
+    def _require_optional(self, name: str, setting: str) -> None:
+        """Raise `CommandLineError` for null in place of a number, a text or a truth value."""
+        cls = next((one for one in self.dataclass_types if setting in one.__dataclass_fields__), None)
+        if cls is None or cls.__dataclass_fields__[setting].default is None:
+            return
+        if {get_type_hints(cls)[setting]} <= {bool, int, float, str}:
+            raise CommandLineError(
+                f"The --config file has {name}: null, but this setting has no value for none. Write a value, or remove "
+                "the line."
+            )
 
     def _adapt_arguments(self) -> None:
         """Allow arguments without a value and lists, as users of TRL write them, and set or remove some defaults."""

@@ -4,6 +4,7 @@ import trl
 
 from rlhf_losses.cli.argument_parser import CommandLineError
 from rlhf_losses.cli.arguments import DataArguments
+from rlhf_losses.errors import UnreadableDatasetError, first_line
 from rlhf_losses.files.columns import applicable_columns, parse_columns, rename_columns
 from rlhf_losses.files.media_columns import without_media
 from rlhf_losses.files.splits import Splits, default_split, load_splits, select_split
@@ -35,7 +36,7 @@ def load_training_rows(
     columns = parse_columns(data.columns)
     name = data.dataset_name or "datasets"
     if mixture.datasets:
-        splits: Splits = {split: without_media(rows) for split, rows in trl.get_dataset(mixture).items()}
+        splits: Splits = _load_mixture(mixture)
     else:
         splits = load_splits(name, data.dataset_config, data.dataset_streaming, columns)
     train = rename_columns(select_split(splits, data.dataset_train_split, name), columns, "train data")
@@ -49,3 +50,14 @@ def load_training_rows(
         names = list(held_out.column_names or next(iter(held_out), {}))
         held_out = rename_columns(held_out, applicable_columns(columns, names), "eval data")
     return train, held_out
+
+
+def _load_mixture(mixture: trl.DatasetMixtureConfig) -> Splits:
+    """Load the splits of TRL's mixture of datasets."""
+    try:
+        return {split: without_media(rows) for split, rows in trl.get_dataset(mixture).items()}
+    except Exception as error:  # the readers of `datasets` and the Hub client have many exception classes
+        raise UnreadableDatasetError(
+            f"The mixture of datasets cannot be loaded: {first_line(error)}. Correct `datasets:` in the --config file: "
+            "a list of mappings such as {path: json, data_files: pairs.jsonl, split: train}."
+        ) from error

@@ -1,6 +1,11 @@
 """Command lines with odd values: one message and exit code 2, before a model is loaded."""
 
 import pytest
+import trl
+
+from rlhf_losses.cli.arguments import DataArguments
+from rlhf_losses.cli.dataset_loading import load_training_rows
+from rlhf_losses.errors import UnreadableDatasetError
 
 TRAIN = ("train", "--model", "acme/nowhere", "--loss", "bradley_terry")
 
@@ -16,6 +21,7 @@ TRAIN = ("train", "--model", "acme/nowhere", "--loss", "bradley_terry")
         (("--output_dir", "out", "--learning_rate", "inf"), "learning_rate is inf"),
         (("--output_dir", "out", "--weight_decay", "nan"), "weight_decay is nan"),
         (("--output_dir", "out", "--seed", "-1"), "seed is -1"),
+        (("--output_dir", "out", "--dataloader_num_workers", "-1"), "dataloader_num_workers is -1"),
         (("--output_dir", "out", "--seed", str(2**40)), "seed is 1099511627776"),
         (("--output_dir", "out", "--model_init_kwargs", "x"), "--model_init_kwargs is 'x'"),
         (("--output_dir", "out", "--loss", "hinge(margin=\udcff)"), "not valid UTF-8"),
@@ -31,3 +37,17 @@ def test_an_odd_value_is_refused_with_one_message(cli, write_rows, tmp_path, mon
     assert problem in result.err
     assert "Traceback" not in result.err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "seed", "logging_steps"])
+def test_null_for_a_setting_that_needs_a_value_is_refused(cli, tmp_path, name):
+    (tmp_path / "run.yaml").write_text(f"loss: bradley_terry\nmax_length: null\n{name}: null\n")
+    result = cli("train", "--config", tmp_path / "run.yaml")
+    assert result.code == 2
+    assert f"{name}: null, but this setting has no value for none" in result.err
+
+
+def test_a_mixture_that_cannot_be_loaded_is_refused_with_one_message():
+    mixture = trl.DatasetMixtureConfig(datasets=[{"path": "acme/nowhere"}])
+    with pytest.raises(UnreadableDatasetError, match="The mixture of datasets cannot be loaded"):
+        load_training_rows(DataArguments(), mixture, evaluates=False)
