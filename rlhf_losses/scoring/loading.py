@@ -93,7 +93,7 @@ def _load_model(path: str | Path, **options: Any) -> PreTrainedModel:
         raise UnsupportedModelError(
             f"'{path}' has the weights {', '.join(map(repr, of_head))}, which the score head of {type(model).__name__} "
             "does not use, so its scores would be others than those of the program that saved it. A bias of the head "
-            "shifts all scores by a constant: remove it from the file, or load the model with that program."
+            "shifts all scores by a constant. Remove it from the file, or load the model with that program."
         )
     loaded: PreTrainedModel = model
     return loaded
