@@ -35,6 +35,9 @@ WORDS = [
 PROMPT_WORDS, ANSWER_WORDS = (10, 60), (20, 120)
 """Smallest and largest number of words."""
 
+SHORT_WORDS = (1, 5)
+"""The same with `--short`."""
+
 NO_LIMIT = LengthLimit(None, "no limit")
 
 
@@ -43,15 +46,16 @@ def draw_text(generator: random.Random, words: tuple[int, int]) -> str:
     return " ".join(generator.choices(WORDS, k=generator.randint(*words))).capitalize() + "."
 
 
-def write_pairs(path: Path, rows: int) -> None:
+def write_pairs(path: Path, rows: int, short: bool = False) -> None:
     """Write pairs of random words as JSON Lines."""
     generator = random.Random(0)
+    prompt, answer = (SHORT_WORDS, SHORT_WORDS) if short else (PROMPT_WORDS, ANSWER_WORDS)
     with path.open("w", encoding="utf-8") as file:
         for _ in range(rows):
             row = {
-                "prompt": draw_text(generator, PROMPT_WORDS),
-                "chosen": f" {draw_text(generator, ANSWER_WORDS)}",
-                "rejected": f" {draw_text(generator, ANSWER_WORDS)}",
+                "prompt": draw_text(generator, prompt),
+                "chosen": f" {draw_text(generator, answer)}",
+                "rejected": f" {draw_text(generator, answer)}",
             }
             file.write(f"{json.dumps(row)}\n")
 
@@ -120,13 +124,14 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="folder of a small language model with its tokenizer")
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--num_proc", type=int, default=2)
-    parser.add_argument("--stream", action="store_true")
+    parser.add_argument("--stream", action="store_true", help="read a stream, and print the memory")
+    parser.add_argument("--short", action="store_true", help="texts of 1 to 5 words")
     args = parser.parse_args()
     logging.getLogger("rlhf_losses").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
         datasets.config.HF_DATASETS_CACHE = Path(folder, "cache")  # so that nothing is read from an earlier run
         path = Path(folder, "pairs.jsonl")
-        write_pairs(path, args.rows)
+        write_pairs(path, args.rows, args.short)
         if not args.stream:
             measure_stages(path, args.rows, args.model, args.num_proc)
             return

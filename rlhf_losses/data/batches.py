@@ -16,7 +16,7 @@ from rlhf_losses.feedback.base import Row
 
 Result = TypeVar("Result")
 
-BATCH_SIZE = 1_000
+BATCH_SIZE = 250
 """Number of rows in a batch."""
 
 PACKAGES = ("rlhf-losses", "transformers", "tokenizers")

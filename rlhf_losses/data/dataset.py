@@ -226,7 +226,7 @@ def prepare(
         stream = _Stream(encoder, limit, max_length, name, loss)
         return dataset.map(stream.encode, with_indices=True).filter(stream.is_usable, with_indices=True)
     encoded = map_rows(dataset, BatchEncoder(encoder, max_length, name), f"Tokenizing {name}", num_proc)
-    kept = usable_rows(list(encoded["length"]), list(encoded["removed"]), limit, encoder.feedback_types, name)
+    kept = usable_rows(encoded["length"][:], encoded["removed"][:], limit, encoder.feedback_types, name)
     return encoded if len(kept) == len(encoded) else encoded.select(kept)
 
 

@@ -23,7 +23,7 @@ PLACEHOLDER = "\ue000"
 """Content with which a template is rendered to find the text around the content. It occurs in no real text."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Rendered:
     """The text of one answer.
 

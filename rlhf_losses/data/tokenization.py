@@ -38,7 +38,7 @@ EOS_TOKEN_HINTS = ("eos", "end", "eot", "sep", "</s>", "stop")
 """Parts of the names of tokens that are suitable as EOS."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Encoded:
     """Token ids of one text with the positions of its scores.
 
@@ -402,7 +402,10 @@ def _count_common(ids: Sequence[int], other: Sequence[int]) -> int:
 
 def _last_token(end: int, characters: Encoding) -> int:
     """Return the index of the last token with a character before `end`."""
-    last = _last_with_characters(bisect_left(_Spans(characters), end, key=itemgetter(0)), characters)
+    stop = _token_from(end, characters)
+    if stop is None:
+        stop = bisect_left(_Spans(characters), end, key=itemgetter(0))
+    last = _last_with_characters(stop, characters)
     if last < 0:
         raise InvalidFeedbackError(
             "A step has no tokens, so there is nothing to score. Drop the row, or add the text of the step."
@@ -412,9 +415,19 @@ def _last_token(end: int, characters: Encoding) -> int:
 
 def _prompt_tokens(end: int, characters: Encoding) -> tuple[int, int]:
     """Return the index of the first token with characters, and of the first token after those that end before `end`."""
-    last = _last_with_characters(bisect_right(_Spans(characters), end, key=itemgetter(1)), characters)
+    stop = _token_from(end, characters)
+    if stop is None:
+        stop = bisect_right(_Spans(characters), end, key=itemgetter(1))
+    last = _last_with_characters(stop, characters)
     first = next((index for index in range(last + 1) if _has_characters(index, characters)), None)
     return (0, 0) if first is None else (first, last + 1)
+
+
+def _token_from(start: int, characters: Encoding) -> int | None:
+    """Return the index of the token whose first character is `start`, or None if no token begins there."""
+    token = characters.char_to_token(start)
+    spans = None if token is None else characters.token_to_chars(token)
+    return token if spans is not None and spans[0] == start else None
 
 
 def _last_with_characters(stop: int, characters: Encoding) -> int:

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from itertools import groupby
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -18,7 +19,7 @@ RowFields = Mapping[str, Sequence[float]]
 F = TypeVar("F", bound="Feedback")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Answer:
     """A text to score: a prompt, then one or more parts, with one score at the end of each part.
 
@@ -123,7 +124,7 @@ class Feedback(ABC):
     def row_positions(cls, row: Row) -> list[int]:
         """Return the positions that the fields of one row contain."""
         of_row = cls.row_fields(row)
-        return [int(one) for f in fields(cls) if f.metadata.get("index") for one in of_row[f.name]]
+        return [int(one) for name in _index_fields(cls) for one in of_row[name]]
 
     @classmethod
     def num_parts(cls, row: Row) -> int:
@@ -191,6 +192,12 @@ class Feedback(ABC):
     def _map(self, function: Callable[[Tensor, Mapping[str, Any]], Tensor]) -> Self:
         values = {f.name: (getattr(self, f.name), f.metadata) for f in fields(self)}
         return replace(self, **{name: function(*value) for name, value in values.items() if value[0] is not None})
+
+
+@cache
+def _index_fields(feedback_type: type[Feedback]) -> tuple[str, ...]:
+    """Return the names of the fields that are positions in the scores."""
+    return tuple(f.name for f in fields(feedback_type) if f.metadata.get("index"))
 
 
 def require_same_length(owner: str, **values: Tensor | Sequence[Any] | None) -> None:
