@@ -1,5 +1,6 @@
 """Checks of the types and ranges of settings in configurations that are dataclasses."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
@@ -8,6 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from rlhf_losses.argument_checks import require_choice
 from rlhf_losses.errors import InvalidSettingError
+from rlhf_losses.setting_names import setting
 
 TYPE_NAMES: Mapping[Any, str] = {
     bool: "True or False",
@@ -17,6 +19,9 @@ TYPE_NAMES: Mapping[Any, str] = {
     NoneType: "None",
 }
 """Types that are checked. A setting with another type, such as a mapping, is not checked here."""
+
+LIMITS = ("max_grad_norm",)
+"""Settings for which infinity means no limit."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,25 @@ def require_ranges(config: Any, ranges: Mapping[str, Range]) -> None:
             raise InvalidSettingError(
                 f"{name}={value} is out of range. {allowed.reason} Use a number {allowed}, or omit {name}."
             )
+
+
+def require_finite_settings(config: Any) -> None:
+    """Raise `InvalidSettingError` for a setting that is NaN, or infinite and not a limit.
+
+    Args:
+        config: a configuration.
+
+    Examples:
+        >>> from types import SimpleNamespace
+        >>> require_finite_settings(SimpleNamespace(learning_rate=1e-4, max_grad_norm=math.inf))
+        >>> require_finite_settings(SimpleNamespace(beta=math.inf))
+        Traceback (most recent call last):
+        rlhf_losses.errors.InvalidSettingError: beta is inf, but it must be a finite number. Change beta.
+    """
+    for name, value in vars(config).items():
+        no_limit = name in LIMITS and value == math.inf
+        if isinstance(value, float) and not math.isfinite(value) and not no_limit:
+            raise InvalidSettingError(f"{name} is {value}, but it must be a finite number. Change {setting(name)}.")
 
 
 def _members(annotation: Any) -> tuple[Any, ...]:

@@ -27,7 +27,7 @@ from rlhf_losses.checkpoints.resuming import (
     require_whole,
     resolve_checkpoint,
 )
-from rlhf_losses.checkpoints.rotation import make_room, remove_old_checkpoints
+from rlhf_losses.checkpoints.rotation import find_best, make_room, remove_old_checkpoints
 from rlhf_losses.checkpoints.stopping import StopControl, parse_duration
 from rlhf_losses.checkpoints.writing import running, writing
 from rlhf_losses.models.saved_files import (
@@ -242,8 +242,10 @@ class Checkpointing(Trainer):
         """
         arguments = max_steps, num_update_steps_per_epoch, num_train_epochs, checkpoint, trial
         passes, micro_batches = super()._init_training_state(*arguments)
-        if checkpoint is not None and isinstance(self.train_dataset, IterableDataset):
-            saved = TrainerState.load_from_json(str(Path(checkpoint, TRAINER_STATE_NAME)))
+        saved = None if checkpoint is None else TrainerState.load_from_json(str(Path(checkpoint, TRAINER_STATE_NAME)))
+        if saved is not None and saved.best_model_checkpoint:
+            self.state.best_model_checkpoint = find_best(saved.best_model_checkpoint, Path(str(checkpoint)))
+        if saved is not None and isinstance(self.train_dataset, IterableDataset):
             fraction, whole = math.modf(saved.epoch or 0.0)
             passes = int(whole)
             if not self.args.ignore_data_skip:

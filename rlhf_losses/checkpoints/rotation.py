@@ -54,6 +54,22 @@ def checkpoint_folders(run: Path) -> list[CheckpointFolder]:
     return sorted(found, key=lambda one: (one.step, not one.path.name.startswith(REPLACED)), reverse=True)
 
 
+def find_best(best: str, checkpoint: Path) -> str | None:
+    """Return the checkpoint of the best model, or None if it does not exist any more.
+
+    The folder of a run can have been moved or copied, so a checkpoint of that name beside the one that the run resumes
+    from has precedence over the recorded path.
+
+    Args:
+        best: the recorded path.
+        checkpoint: the checkpoint that the run resumes from.
+    """
+    names = (Path(best).name, REPLACED + Path(best).name.removeprefix(REPLACED))
+    beside = [path for path in map(checkpoint.absolute().with_name, names) if has_manifest(path)]
+    found = [str(checkpoint.parent / path.name) for path in beside] or [best]
+    return found[0] if Path(found[0]).is_dir() else None
+
+
 def make_room(folder: Path) -> None:
     """Remove a folder of the name of a new checkpoint; a whole checkpoint is kept under another name for now.
 

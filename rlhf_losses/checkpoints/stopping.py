@@ -14,7 +14,7 @@ from rlhf_losses.errors import InvalidSettingError
 
 logger = logging.getLogger(__name__)
 
-DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
+DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 UNITS = (86_400, 3_600, 60, 1)
 
 
@@ -22,7 +22,7 @@ def parse_duration(text: str | float) -> float:
     """Return a duration in seconds.
 
     Args:
-        text: days, hours, minutes and seconds, or a number of seconds.
+        text: days, hours, minutes and seconds, each with its unit, or a number of seconds.
 
     Raises:
         InvalidSettingError: the text is no duration, or the duration is 0.

@@ -16,6 +16,7 @@ from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError, de
 from rlhf_losses.cli.config_file import read_config
 from rlhf_losses.cli.training_help import UPSTREAM, ArgumentGroups, HelpAll, format_groups, type_name
 from rlhf_losses.errors import RlhfLossesError, did_you_mean, shown
+from rlhf_losses.setting_types import require_finite_settings
 
 CONFIG_FILE = " in the --config file"
 
@@ -32,9 +33,6 @@ MINIMUM = {
 
 MAXIMUM = {"seed": 2**32 - 1, "data_seed": 2**32 - 1}
 """Largest valid values of such arguments."""
-
-CAN_BE_INFINITE = ("max_grad_norm",)
-"""Numbers for which infinity means no limit."""
 
 
 @dataclass
@@ -182,7 +180,8 @@ class TrainingParser(ArgumentParser, trl.TrlParser):
         self.refuse_unknown(unknown)
         require_given(parsed, self.required)
         require_minimum(parsed)
-        require_finite_numbers(parsed)
+        for one in parsed:
+            require_finite_settings(one)
         require_mappings(parsed)
         return tuple(parsed)
 
@@ -278,17 +277,6 @@ def require_minimum(parsed: Iterable[Any]) -> None:
             raise CommandLineError(f"{name} is {value}, but it must be at least {minimum}. Change --{name}.")
         if value is not None and value > MAXIMUM.get(name, math.inf):
             raise CommandLineError(f"{name} is {value}, but it must be at most {MAXIMUM[name]}. Change --{name}.")
-
-
-def require_finite_numbers(parsed: Iterable[Any]) -> None:
-    """Raise `CommandLineError` for a number that is NaN or infinite.
-
-    Args:
-        parsed: the objects with the arguments.
-    """
-    for name, value in ((name, value) for one in parsed for name, value in vars(one).items()):
-        if isinstance(value, float) and not math.isfinite(value) and name not in CAN_BE_INFINITE:
-            raise CommandLineError(f"{name} is {value}, but it must be a finite number. Change --{name}.")
 
 
 def require_mappings(parsed: Iterable[Any]) -> None:

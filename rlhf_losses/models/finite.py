@@ -42,8 +42,8 @@ def require_finite_weights(model: nn.Module | Mapping[str, Tensor], result: str)
     found = find_nonfinite(model.named_parameters() if isinstance(model, nn.Module) else model.items())
     if found is not None:
         raise NonFiniteError(
-            f"The weights {found} are NaN or infinite, so {result}. Use an earlier checkpoint, or train again with a "
-            "lower learning rate."
+            f"The weights {found} are NaN or infinite, so {result}. Use another copy of the model or an earlier "
+            "checkpoint, or train again with a lower learning rate."
         )
 
 
@@ -107,7 +107,8 @@ class NonFiniteGuard:
         parameters = list(parameters)
         if not problem and infinite_norm:
             gradients = ((name, one.grad) for name, one in parameters if one.grad is not None)
-            problem = f"the gradient of {find_nonfinite(gradients) or 'the loss parameters'} is NaN or infinite"
+            found = find_nonfinite(gradients)
+            problem = f"the gradient of {found} is NaN or infinite" if found else f"the gradients have the norm {norm}"
         message = "; ".join(filter(None, self._all_gather([problem])))
         if self.skipped >= self.skip:
             already = f" after {self.skipped} skipped steps" if self.skipped else ""

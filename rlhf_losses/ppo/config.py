@@ -14,7 +14,7 @@ from rlhf_losses.launchers import require_connectable, require_connected
 from rlhf_losses.layouts import LayoutName, require_layout
 from rlhf_losses.models.bfloat16 import choose_bf16
 from rlhf_losses.ppo.kl import ESTIMATORS
-from rlhf_losses.setting_types import Range, require_ranges, require_setting_types
+from rlhf_losses.setting_types import Range, require_finite_settings, require_ranges, require_setting_types
 
 CLIPPED_SURROGATES = ("dapo", "bnpo", "grpo", "dr_grpo")
 """Loss types of TRL with PPO's clipped objective; they differ in how tokens are averaged."""
@@ -194,6 +194,7 @@ class PPOConfig(trl.GRPOConfig):
             parse_duration(self.stop_after)
         require_setting_types(self, TrainingArguments)
         require_ranges(self, RANGES)
+        require_finite_settings(self)
         self._check_choices()
         self._check_combinations()
         choose_bf16(self)

@@ -5,17 +5,18 @@ position of each reward.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
 from functools import wraps
 from inspect import iscoroutinefunction
-from math import isfinite
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from rlhf_losses.data.answers import completion_answers
@@ -28,8 +29,10 @@ from rlhf_losses.errors import (
     NonFiniteError,
     ProcessError,
     UnsupportedModelError,
+    shown,
 )
 from rlhf_losses.feedback.base import Answer, Messages
+from rlhf_losses.models.finite import require_finite_weights
 from rlhf_losses.scoring.ensemble import Ensemble
 from rlhf_losses.scoring.scorer import Scorer
 from rlhf_losses.setting_names import setting
@@ -166,48 +169,110 @@ class TokenRewardFunction(TokenLevelReward):
 
 
 def check_rewards(function: Any, step: int, failures: list[Exception]) -> Any:
-    """Return a reward function that records its errors, and NaN or infinity, instead of raising an error.
+    """Return a reward function that records its errors, and values that are no finite number, instead of raising them.
 
-    If one process alone raised an error, the others would wait for its rewards. Modules and coroutines are returned
-    unchanged, because TRL calls them in another way.
+    If one process alone raised an error, the others would wait for its rewards. Modules are returned unchanged, because
+    TRL calls them in another way; see `require_finite_scores`.
 
     Args:
-        function: a reward function.
+        function: a reward function; it can be a coroutine.
         step: number of the optimizer step, for the message.
         failures: a list to which errors are appended; the rewards are 0 then.
 
     Examples:
         >>> failures = []
-        >>> check_rewards(lambda **_: [None, 1.0], 1, failures)(prompts=["", ""], completions=["", ""])
+        >>> check_rewards(lambda **_: [None, 1], 1, failures)(prompts=["", ""], completions=["", ""])
         [None, 1.0]
         >>> check_rewards(lambda **_: 1 / 0, 1, failures)(prompts=[""], completions=[""])
         [0.0]
         >>> failures
         [ZeroDivisionError('division by zero')]
     """
-    if isinstance(function, nn.Module) or iscoroutinefunction(function):
+    if isinstance(function, nn.Module):
         return function
+    name = getattr(function, "__name__", type(function).__name__)
+    keep_name = wraps(function, assigned=("__name__", "__doc__"), updated=())
 
-    @wraps(function, assigned=("__name__", "__doc__"), updated=())
-    def checked(prompts: Sequence[Text], completions: Sequence[Text], **columns: Any) -> Any:
+    @contextmanager
+    def recorded() -> Iterator[None]:
         try:
-            rewards = function(prompts=prompts, completions=completions, **columns)
-            _require_finite(rewards, completions, checked.__name__, step)
-            return rewards
+            yield
         except Exception as error:
             failures.append(error)
-            return [0.0] * len(prompts)
 
-    return checked
+    @keep_name
+    def checked(prompts: Sequence[Text], completions: Sequence[Text], **columns: Any) -> list[float | None]:
+        with recorded():
+            rewards = function(prompts=prompts, completions=completions, **columns)
+            return _finite_rewards(rewards, completions, name, step)
+        return [0.0] * len(prompts)
+
+    @keep_name
+    async def awaited(prompts: Sequence[Text], completions: Sequence[Text], **columns: Any) -> list[float | None]:
+        with recorded():
+            rewards = await function(prompts=prompts, completions=completions, **columns)
+            return _finite_rewards(rewards, completions, name, step)
+        return [0.0] * len(prompts)
+
+    is_coroutine = iscoroutinefunction(function) or iscoroutinefunction(type(function).__call__)
+    return awaited if is_coroutine else checked
 
 
-def _require_finite(rewards: Iterable[float | None], completions: Sequence[Text], name: str, step: int) -> None:
-    for index, reward in enumerate(rewards):
-        if reward is not None and not isfinite(reward):
+def require_finite_scores(rewards: Tensor, functions: Sequence[Any], names: Sequence[str], step: int) -> None:
+    """Raise `NonFiniteError` if a reward model that TRL calls itself gives NaN or infinity.
+
+    Args:
+        rewards: rewards of all processes, one column per function.
+        functions: reward functions.
+        names: their names.
+        step: number of the optimizer step, for the message.
+    """
+    for column, function, name in zip(rewards.T, functions, names, strict=True):
+        wrong = (~torch.isfinite(column)).nonzero().flatten().tolist() if isinstance(function, nn.Module) else []
+        if wrong:
             raise NonFiniteError(
-                f"Step {step}: the reward function '{name}' returned {reward} for completion {index}, "
-                f"{content_text(completions[index])!r:.80}. Return a finite number, or None for no reward."
+                f"Step {step}: the score of the reward model '{name}' is {float(column[wrong[0]])} for completion "
+                f"{wrong[0]}, and for {len(wrong)} of {len(column)} completions in all. Use another checkpoint of it."
             )
+
+
+def _finite_rewards(rewards: Any, completions: Sequence[Text], name: str, step: int) -> list[float | None]:
+    """Return the rewards of a function as Python numbers, which are finite in float32."""
+    returned = f"Step {step}: the reward function '{name}' returned"
+    if not isinstance(rewards, Iterable) or isinstance(rewards, str | bytes | Mapping):
+        raise InvalidFeedbackError(
+            f"{returned} {shown(rewards)}, which is no list of rewards. Return one number for each completion, or None "
+            "for no reward."
+        )
+    rewards = list(rewards)
+    numbers = [_number(reward) for reward in rewards]
+    if len(numbers) != len(completions):
+        raise InvalidFeedbackError(
+            f"{returned} {len(numbers)} rewards for {len(completions)} completions, so it is unknown whose they are. "
+            "Return one number for each completion, or None for no reward."
+        )
+    for index, (reward, number) in enumerate(zip(rewards, numbers, strict=True)):
+        if reward is None or (number is not None and abs(number) <= torch.finfo(torch.float32).max):
+            continue
+        kind = InvalidFeedbackError if number is None else NonFiniteError
+        problem = f"{shown(reward)}, which is no number," if number is None else f"{number}"
+        raise kind(
+            f"{returned} {problem} for completion {index}, {content_text(completions[index])!r:.80}. Return a finite "
+            "number (of at most 3e38, as in float32), or None for no reward."
+        )
+    return numbers
+
+
+def _number(reward: Any) -> float | None:
+    """Return a reward as a number, or None for no reward and for what is no number."""
+    if reward is None or isinstance(reward, str | bytes):
+        return None
+    try:
+        return float(reward)
+    except OverflowError:
+        return inf
+    except (TypeError, ValueError, RuntimeError):
+        return None
 
 
 def raise_together(
@@ -245,6 +310,7 @@ def load_reward_functions(reward_funcs: Any, device: torch.device, trust_remote_
     Raises:
         InvalidArgumentError: None in a list.
         UnsupportedModelError: a path is not that of a reward model.
+        NonFiniteError: a weight of a reward model is NaN or infinite.
     """
     if isinstance(reward_funcs, list):
         if None in reward_funcs:
@@ -253,6 +319,8 @@ def load_reward_functions(reward_funcs: Any, device: torch.device, trust_remote_
                 "Remove it from the list."
             )
         return [load_reward_functions(one, device, trust_remote_code) for one in reward_funcs]
+    if isinstance(reward_funcs, nn.Module):
+        require_finite_weights(reward_funcs, "the reward model gives no scores")
     if not isinstance(reward_funcs, str | Path):
         return reward_funcs
     return Scorer.from_pretrained(reward_funcs, device=device, trust_remote_code=trust_remote_code)

@@ -79,6 +79,7 @@ from rlhf_losses.ppo.reward_functions import (
     check_rewards,
     load_reward_functions,
     raise_together,
+    require_finite_scores,
     standardize_scorers,
 )
 from rlhf_losses.ppo.rewards import RawRewards, RewardPipeline
@@ -193,10 +194,12 @@ class PPOTrainer(Checkpointing, ComparedRun, trl.GRPOTrainer):
         ppo_run.record_data(self.identity, datasets, pretraining_dataset, args, grpo_arguments)
         ppo_run.record_rewards(self.identity, reward_funcs)
         super().__init__(model, reward_funcs, args, train_dataset, eval_dataset, processing_class, **grpo_arguments)
+        require_finite_weights(self._unwrapped_model, "the run does not start")
         check_trainer(self, model)
         require_other_folder(self._unwrapped_model, Path(args.output_dir))
         warn_about_bfloat16(self.model, args.bf16)
         self._build_collaborators(critic, pretraining_dataset)
+        require_finite_weights(self._unwrapped_critic, "the run does not start")
         record_model(self.identity, self._unwrapped_model, self._tokenizer)
         end_tokens = sorted(set(self._end_token_ids()))
         self.identity.record({"end_tokens": end_tokens}, {"critic": model_content(self._unwrapped_critic)})
@@ -292,6 +295,7 @@ class PPOTrainer(Checkpointing, ComparedRun, trl.GRPOTrainer):
         inputs = with_template_arguments(inputs, self.args.chat_template_kwargs or {}, self.tools)
         with self.monitor.phase("scoring"), self._checked_reward_functions():
             gathered: Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids)
+        require_finite_scores(gathered, self.reward_funcs, self.reward_func_names, self.state.global_step + 1)
         start = self.accelerator.process_index * len(prompts)
         token_rewards = [
             function.token_rewards(completion_ids, self._tokenizer) if isinstance(function, TokenLevelReward) else None

@@ -14,7 +14,7 @@ from rlhf_losses.errors import InvalidArgumentError
 from rlhf_losses.launchers import require_connectable, require_connected
 from rlhf_losses.layouts import LayoutName, require_layout
 from rlhf_losses.models.bfloat16 import choose_bf16
-from rlhf_losses.setting_types import Range, require_ranges, require_setting_types
+from rlhf_losses.setting_types import Range, require_finite_settings, require_ranges, require_setting_types
 
 
 @dataclass
@@ -120,6 +120,7 @@ class RewardConfig(trl.RewardConfig):
             parse_duration(self.stop_after)
         require_setting_types(self, TrainingArguments)
         require_ranges(self, RANGES)
+        require_finite_settings(self)
         choose_bf16(self)
         require_connectable()
         # TRL deprecates pad_token, but the command line needs it for tokenizers without a padding token.

@@ -37,7 +37,7 @@ def begin(loss: AnyLoss, args: RewardConfig, arguments: Mapping[str, Any]) -> Ru
     identity.record(
         {
             "global_batch_size": args.train_batch_size * args.gradient_accumulation_steps * processes,
-            "loss": str(loss),
+            "loss": _loss_name(loss),
             "loss_parameters": [name for term in terms for name in term.loss_parameters],
             **argument_settings(arguments),
         },
@@ -61,6 +61,18 @@ def record_data(identity: RunIdentity, data: TrainingData, args: RewardConfig, a
         if metrics := arguments.get("compute_metrics"):
             content["compute_metrics"] = code_content(metrics)
     identity.record({"segmentation": data.segmentation}, content)
+
+
+def _loss_name(loss: AnyLoss) -> str:
+    """Return the terms of a loss, in an order that does not depend on the one in which they are written.
+
+    Examples:
+        >>> from rlhf_losses.losses import bradley_terry, centering
+        >>> _loss_name(0.1 * centering + bradley_terry) == _loss_name(bradley_terry + 0.1 * centering)
+        True
+    """
+    terms = sorted(loss.as_objective().terms, key=lambda term: (str(term.loss), term.weight))
+    return " + ".join(str(term.loss) if term.weight == 1 else f"{term.weight} * {term.loss}" for term in terms)
 
 
 def _code_of_plugins(losses: Iterable[Any]) -> Content | None:

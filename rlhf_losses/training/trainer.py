@@ -34,7 +34,7 @@ from rlhf_losses.metrics import Tally, agreement, labelled_scores
 from rlhf_losses.models.architectures import max_context_length
 from rlhf_losses.models.bfloat16 import warn_about_bfloat16
 from rlhf_losses.models.embeddings import count_embeddings, require_embeddings
-from rlhf_losses.models.finite import NonFiniteGuard
+from rlhf_losses.models.finite import NonFiniteGuard, require_finite_weights
 from rlhf_losses.models.model_argument import model_or_path, require_optional_arguments
 from rlhf_losses.models.peft import keep_4bit_trainable, share_trained_modules
 from rlhf_losses.models.saved_files import require_other_folder
@@ -184,6 +184,8 @@ class RewardTrainer(Checkpointing, ComparedRun, trl.RewardTrainer):
             share_trained_modules(self.model)
         self._build_collaborators(padded, hidden_state_cache)
         has_weights = args.process_index == 0 or not self._sharded
+        if has_weights:
+            require_finite_weights(self._unwrapped_model, "the run does not start")
         record_model(self.identity, self._unwrapped_model, self.processing_class, has_weights)
 
     def __repr__(self) -> str:

@@ -1,7 +1,9 @@
 """The fingerprint of a run: what is compared, and what the messages say."""
 
 import dataclasses
+import importlib.util
 import json
+import textwrap
 
 import pytest
 import torch
@@ -18,6 +20,7 @@ from rlhf_losses.checkpoints.run_identity import RunIdentity
 from rlhf_losses.checkpoints.run_settings import argument_settings, evaluation_decides
 from rlhf_losses.checkpoints.setting_effects import PPO_EFFECTS, REWARD_EFFECTS, Effect
 from rlhf_losses.errors import InvalidSettingError, UnsupportedModelError
+from rlhf_losses.losses import Hinge
 from rlhf_losses.ppo import PPOConfig
 
 PLAIN = {"report_to": "none", "bf16": False}
@@ -186,6 +189,45 @@ def test_code_is_compared_by_its_statements_and_values():
     assert code_content(reward(2)) == code_content(same_reward(2))
     assert code_content(reward(2)) != code_content(reward(3))
     assert code_content(reward(2)) != code_content(other_reward(2))
+
+
+@pytest.mark.parametrize("change", [("FACTOR = 2", "FACTOR = 3"), ("len(text)", "-len(text)"), ("[1, 2]", "[1, 3]")])
+def test_variables_and_functions_of_the_module_that_a_function_uses_are_compared(tmp_path, change):
+    source = """
+        FACTOR = 2
+        TABLE = {"weights": [1, 2]}
+        UNUSED = 5
+
+        def length(text):
+            return len(text)
+
+        def reward(completions, **_):
+            return [sum(FACTOR * weight * length(one) for weight in TABLE["weights"]) for one in completions]
+    """
+
+    def content(name, text):
+        (tmp_path / f"{name}.py").write_text(textwrap.dedent(text))
+        spec = importlib.util.spec_from_file_location(name, tmp_path / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return code_content(module.reward)
+
+    assert content("first", source) == content("second", source.replace("UNUSED = 5", "UNUSED = 6"))
+    assert content("first", source) != content("third", source.replace(*change))
+
+
+def test_the_code_of_a_loss_that_is_a_dataclass_is_known():
+    @dataclasses.dataclass(frozen=True)
+    class Scaled(Hinge):
+        scale: float = 2.0
+
+        def per_item_loss(self, scores, feedback, parameters=None):
+            return self.scale * super().per_item_loss(scores, feedback, parameters)
+
+    first = code_content(Scaled)
+    Scaled.scale = 3.0
+    assert first is not None
+    assert first != code_content(Scaled)
 
 
 class Constant:

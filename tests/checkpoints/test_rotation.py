@@ -3,7 +3,7 @@
 import pytest
 
 from rlhf_losses.checkpoints.manifest import begin_checkpoint, commit_checkpoint, has_manifest
-from rlhf_losses.checkpoints.rotation import checkpoint_folders, make_room, remove_old_checkpoints
+from rlhf_losses.checkpoints.rotation import checkpoint_folders, find_best, make_room, remove_old_checkpoints
 
 
 @pytest.fixture
@@ -39,6 +39,16 @@ def test_the_best_checkpoint_is_kept(save, tmp_path):
     newest = [save(step) for step in (2, 4, 6)][-1]
     remove_old_checkpoints(newest, 1, str(tmp_path / "checkpoint-2"))
     assert names(tmp_path) == ["checkpoint-2", "checkpoint-6"]
+
+
+def test_the_best_checkpoint_is_found_in_a_run_that_was_moved(save, tmp_path):
+    best, newest = save(2), save(4)
+    elsewhere = "/moved/from/checkpoint-2"
+    assert find_best(elsewhere, newest) == str(best)
+    assert find_best(str(best), newest) == str(best)
+    assert find_best("/moved/from/checkpoint-3", newest) is None
+    make_room(best)  # a checkpoint of the same step is being written
+    assert find_best(elsewhere, newest) == str(tmp_path / "replaced-checkpoint-2")
 
 
 def test_folders_without_a_manifest_do_not_count(save, tmp_path):

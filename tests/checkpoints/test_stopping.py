@@ -19,7 +19,9 @@ def test_durations(text, seconds):
     assert parse_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "0", "0h", "-5", "3x", "h", "30m3h", "nan", "inf", "3:30", "1.5h", "True"])
+@pytest.mark.parametrize(
+    "text", ["", "0", "0h", "-5", "3x", "h", "30m3h", "nan", "inf", "3:30", "1.5h", "True", "3h30", "1w", "-5m"]
+)
 def test_other_texts_are_refused(text):
     with pytest.raises(InvalidSettingError, match=r"stop_after is .*3h30m"):
         parse_duration(text)

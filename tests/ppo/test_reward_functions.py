@@ -1,20 +1,26 @@
 """Reward functions with rewards inside completions, and the scorers inside reward functions."""
 
+import asyncio
 import math
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from ppo_runs import byte_tokenizer
 from tiny_llama import tiny_classifier
 
 from rlhf_losses.data.chat_messages import content_text
-from rlhf_losses.errors import InvalidFeedbackError, InvalidSettingError, UnsupportedModelError
+from rlhf_losses.errors import InvalidFeedbackError, InvalidSettingError, NonFiniteError, UnsupportedModelError
 from rlhf_losses.ppo.reward_functions import (
     StepMeanRewards,
     StepRewards,
     TokenRewardFunction,
+    check_rewards,
     find_scorers,
+    load_reward_functions,
+    require_finite_scores,
     standardize_scorers,
 )
 from rlhf_losses.scoring import Ensemble, RewardModelMetadata, Scorer
@@ -253,3 +259,57 @@ def test_reference_normalization_without_a_scorer_is_refused():
 def test_reference_normalization_needs_reference_samples():
     with pytest.raises(UnsupportedModelError, match="fit_reference"):
         standardize_scorers([Lengths(None)])
+
+
+# Values of reward functions
+
+
+TEXTS = {"prompts": ["a", "b"], "completions": ["c", "d"]}
+
+
+@pytest.mark.parametrize(
+    ("rewards", "problem"),
+    [
+        ([0.5, math.nan], "returned nan for completion 1, 'd'"),
+        ([-math.inf, 0.5], "returned -inf for completion 0"),
+        ([1e39, 0.5], "returned 1e[+]39 for completion 0"),
+        ([10**400, 0.5], "returned inf for completion 0"),
+        (["0.5", 0.5], "returned '0.5', which is no number, for completion 0"),
+        ([[0.5], [0.5]], "no number"),
+        ([1j, 0.5], "no number"),
+        ([0.5], "returned 1 rewards for 2 completions"),
+        (None, "returned None, which is no list"),
+        ("ab", "returned 'ab', which is no list"),
+    ],
+)
+def test_a_value_that_is_no_finite_number_is_recorded_with_its_completion(rewards, problem):
+    def function(**_):
+        return rewards
+
+    async def coroutine(**_):
+        return rewards
+
+    failures = []
+    assert check_rewards(function, 7, failures)(**TEXTS) == [0.0, 0.0]
+    assert asyncio.run(check_rewards(coroutine, 7, failures)(**TEXTS)) == [0.0, 0.0]
+    for failure, name in zip(failures, ("function", "coroutine"), strict=True):
+        with pytest.raises((NonFiniteError, InvalidFeedbackError), match=f"Step 7: .*'{name}' .*{problem}"):
+            raise failure
+
+
+@pytest.mark.parametrize("rewards", [torch.tensor([1.0, 2.0]), np.array([1.0, 2.0]), [True, 2], iter([1, 2.0])])
+def test_numbers_of_other_libraries_are_rewards(rewards):
+    failures = []
+    assert check_rewards(lambda **_: rewards, 1, failures)(**TEXTS) == [1.0, 2.0]
+    assert not failures
+
+
+def test_a_reward_model_with_infinite_scores_or_nan_weights_is_named():
+    model, function = tiny_classifier(), len
+    rewards = torch.tensor([[1.0, math.nan], [1.0, 2.0]])
+    require_finite_scores(rewards, [model, function], ["rm", "length"], 3)  # NaN of a function is no reward
+    with pytest.raises(NonFiniteError, match=r"Step 3: .*'rm' is nan for completion 0"):
+        require_finite_scores(rewards, [function, model], ["length", "rm"], 3)
+    model.score.weight.data[0, 0] = math.nan
+    with pytest.raises(NonFiniteError, match=r"score\.weight"):
+        load_reward_functions([model], torch.device("cpu"), trust_remote_code=False)

@@ -18,6 +18,13 @@ def parameter(gradient: float) -> nn.Parameter:
     return made
 
 
+def test_the_norm_is_named_if_all_gradients_are_finite():
+    weight = nn.Parameter(torch.ones(1))
+    weight.grad = torch.full((1,), 1e30)
+    with pytest.raises(NonFiniteError, match="Step 2: the gradients have the norm inf"):
+        NonFiniteGuard().before_step(2, INF, [("weight", weight)])
+
+
 def test_a_step_with_finite_numbers_is_made():
     guard, weight = NonFiniteGuard(), parameter(2.0)
     guard.before_step(1, torch.tensor(3.0), [("weight", weight)])
