@@ -356,6 +356,7 @@ def test_training_of_a_compiled_model_agrees(language_model, settings, pairs):
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning")
 def test_training_with_inductor_agrees(reward_model, tokenizer, settings, pairs, monkeypatch, tmp_path):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
+    monkeypatch.setenv("TORCHINDUCTOR_DEBUG_COMPILE", "1")  # the C++ compiler takes half the time without optimization
 
     def trained(model, **changes):
         trainer = RewardTrainer(model, RewardConfig(**settings(**changes)), pairs, processing_class=tokenizer)
