@@ -1,1 +1,1 @@
-"""Checkpoints that are whole or none, and which run may resume from them."""
+"""Checkpoints that are whole or none, and the choice of the one that a run resumes from."""

@@ -8,13 +8,13 @@ from typing import Any
 from torch import nn
 from xxhash import xxh3_128
 
-from rlhf_losses.checkpoints.code_content import code_content
-from rlhf_losses.checkpoints.content import Content
-from rlhf_losses.checkpoints.data_content import datasets_content
-from rlhf_losses.checkpoints.model_content import model_content
-from rlhf_losses.checkpoints.run_identity import RunIdentity
-from rlhf_losses.checkpoints.run_settings import argument_settings, evaluation_decides, process_count
-from rlhf_losses.checkpoints.setting_effects import PPO_EFFECTS
+from rlhf_losses.fingerprints.code_content import code_content
+from rlhf_losses.fingerprints.content import Content
+from rlhf_losses.fingerprints.data_content import datasets_content
+from rlhf_losses.fingerprints.model_content import model_content
+from rlhf_losses.fingerprints.run_identity import RunIdentity
+from rlhf_losses.fingerprints.run_settings import argument_settings, evaluation_decides, process_count
+from rlhf_losses.fingerprints.setting_effects import PPO_EFFECTS
 from rlhf_losses.ppo.config import PPOConfig
 from rlhf_losses.ppo.reward_functions import StepRewards, TokenRewardFunction
 from rlhf_losses.scoring.ensemble import Ensemble

@@ -33,12 +33,12 @@ from trl.models.utils import disable_gradient_checkpointing
 
 from rlhf_losses.argument_checks import require_known_arguments
 from rlhf_losses.checkpoints.checkpointing import Checkpointing
-from rlhf_losses.checkpoints.compared_run import ComparedRun
-from rlhf_losses.checkpoints.model_content import model_content
 from rlhf_losses.checkpoints.resuming import reading_state
-from rlhf_losses.checkpoints.run_identity import record_model
 from rlhf_losses.data.template_arguments import with_template_arguments
 from rlhf_losses.files.media_columns import without_media
+from rlhf_losses.fingerprints.compared_run import ComparedRun
+from rlhf_losses.fingerprints.model_content import model_content
+from rlhf_losses.fingerprints.run_identity import record_model
 from rlhf_losses.folder_claims import claim
 from rlhf_losses.layouts import PackedLayout, PaddedLayout
 from rlhf_losses.models.architectures import max_context_length

@@ -5,13 +5,13 @@ from typing import Any
 
 from xxhash import xxh3_128
 
-from rlhf_losses.checkpoints.code_content import code_content
-from rlhf_losses.checkpoints.content import Content
-from rlhf_losses.checkpoints.data_content import datasets_content
-from rlhf_losses.checkpoints.run_identity import RunIdentity
-from rlhf_losses.checkpoints.run_settings import argument_settings, evaluation_decides, process_count
-from rlhf_losses.checkpoints.setting_effects import REWARD_EFFECTS
 from rlhf_losses.data.read_columns import COLUMNS
+from rlhf_losses.fingerprints.code_content import code_content
+from rlhf_losses.fingerprints.content import Content
+from rlhf_losses.fingerprints.data_content import datasets_content
+from rlhf_losses.fingerprints.run_identity import RunIdentity
+from rlhf_losses.fingerprints.run_settings import argument_settings, evaluation_decides, process_count
+from rlhf_losses.fingerprints.setting_effects import REWARD_EFFECTS
 from rlhf_losses.losses import AnyLoss
 from rlhf_losses.training.config import RewardConfig
 from rlhf_losses.training.training_data import TrainingData

@@ -19,14 +19,14 @@ from transformers.trainer_utils import EvalLoopOutput, PredictionOutput
 
 from rlhf_losses.argument_checks import require_known_arguments
 from rlhf_losses.checkpoints.checkpointing import Checkpointing
-from rlhf_losses.checkpoints.compared_run import ComparedRun
-from rlhf_losses.checkpoints.run_identity import record_model
 from rlhf_losses.data import Batch, Collator, ForwardPass
 from rlhf_losses.data.dataset import AnyDataset
 from rlhf_losses.data.rows import FEEDBACK_COLUMNS, PREPARED_COLUMNS
 from rlhf_losses.data.tokenization import configure_special_tokens
 from rlhf_losses.errors import InvalidFeedbackError, NonFiniteError
 from rlhf_losses.files.dataset_argument import require_dataset
+from rlhf_losses.fingerprints.compared_run import ComparedRun
+from rlhf_losses.fingerprints.run_identity import record_model
 from rlhf_losses.folder_claims import claim
 from rlhf_losses.layouts import Layout, PaddedLayout, choose_layout, require_same_scores
 from rlhf_losses.losses import AnyLoss

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rlhf_losses.checkpoints.content import Content
-from rlhf_losses.checkpoints.setting_effects import Effect, SettingEffects
 from rlhf_losses.errors import UnsupportedModelError
+from rlhf_losses.fingerprints.content import Content
+from rlhf_losses.fingerprints.setting_effects import Effect, SettingEffects
 
 FILE = "fingerprint.json"
 SCHEMA = 1

@@ -7,7 +7,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 from xxhash import xxh3_128
 
-from rlhf_losses.checkpoints.content import Content
+from rlhf_losses.fingerprints.content import Content
 
 
 def tokenizer_content(tokenizer: PreTrainedTokenizerBase) -> Content:

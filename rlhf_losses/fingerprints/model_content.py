@@ -8,7 +8,7 @@ from peft import PeftModel
 from torch import Tensor, nn
 from xxhash import xxh3_128
 
-from rlhf_losses.checkpoints.content import Content
+from rlhf_losses.fingerprints.content import Content
 from rlhf_losses.models.scores import HEADS
 
 IGNORED_CONFIG = frozenset(

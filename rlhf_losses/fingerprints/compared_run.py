@@ -5,8 +5,8 @@ from typing import Any
 import transformers
 from torch import nn
 
-from rlhf_losses.checkpoints.changed_settings import group_settings, use_settings
-from rlhf_losses.checkpoints.run_identity import RunIdentity
+from rlhf_losses.fingerprints.changed_settings import group_settings, use_settings
+from rlhf_losses.fingerprints.run_identity import RunIdentity
 
 
 class ComparedRun(transformers.Trainer):

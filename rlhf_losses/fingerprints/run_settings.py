@@ -10,8 +10,8 @@ from typing import Any
 from transformers import EarlyStoppingCallback, TrainingArguments
 from transformers.trainer_utils import SaveStrategy
 
-from rlhf_losses.checkpoints.changed_settings import group_settings
-from rlhf_losses.checkpoints.setting_effects import Effect, SettingEffects
+from rlhf_losses.fingerprints.changed_settings import group_settings
+from rlhf_losses.fingerprints.setting_effects import Effect, SettingEffects
 
 METRIC_SCHEDULES = ("reduce_lr_on_plateau", "greedy")
 """Learning-rate schedules that depend on evaluation."""

@@ -11,15 +11,15 @@ from datasets import Dataset, concatenate_datasets
 from transformers import EarlyStoppingCallback, TrainingArguments
 
 from rlhf_losses import RewardConfig
-from rlhf_losses.checkpoints.code_content import code_content
-from rlhf_losses.checkpoints.content import Content
-from rlhf_losses.checkpoints.data_content import WINDOW, data_content
-from rlhf_losses.checkpoints.fingerprint import FILE, RunFingerprint
-from rlhf_losses.checkpoints.model_content import model_content
-from rlhf_losses.checkpoints.run_identity import RunIdentity
-from rlhf_losses.checkpoints.run_settings import argument_settings, evaluation_decides
-from rlhf_losses.checkpoints.setting_effects import PPO_EFFECTS, REWARD_EFFECTS, Effect
 from rlhf_losses.errors import InvalidSettingError, UnsupportedModelError
+from rlhf_losses.fingerprints.code_content import code_content
+from rlhf_losses.fingerprints.content import Content
+from rlhf_losses.fingerprints.data_content import WINDOW, data_content
+from rlhf_losses.fingerprints.fingerprint import FILE, RunFingerprint
+from rlhf_losses.fingerprints.model_content import model_content
+from rlhf_losses.fingerprints.run_identity import RunIdentity
+from rlhf_losses.fingerprints.run_settings import argument_settings, evaluation_decides
+from rlhf_losses.fingerprints.setting_effects import PPO_EFFECTS, REWARD_EFFECTS, Effect
 from rlhf_losses.losses import Hinge
 from rlhf_losses.ppo import PPOConfig
 

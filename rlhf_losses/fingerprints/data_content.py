@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 from datasets import Dataset, IterableDataset
 from xxhash import xxh3_128
 
-from rlhf_losses.checkpoints.code_content import code_content
-from rlhf_losses.checkpoints.content import Content
+from rlhf_losses.fingerprints.code_content import code_content
+from rlhf_losses.fingerprints.content import Content
 
 WINDOW = 10_000
 """Number of rows that are hashed at once."""

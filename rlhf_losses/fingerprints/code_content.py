@@ -10,7 +10,7 @@ from typing import Any
 
 from xxhash import xxh3_128
 
-from rlhf_losses.checkpoints.content import Content
+from rlhf_losses.fingerprints.content import Content
 
 
 def code_content(code: Any) -> Content | None:

@@ -9,13 +9,13 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase, TrainingArguments
 
-from rlhf_losses.checkpoints.content import Content
-from rlhf_losses.checkpoints.fingerprint import FILE, Change, RunFingerprint, changed_length, find_changes, is_longer
-from rlhf_losses.checkpoints.model_content import adapter_settings, config_settings, model_content
-from rlhf_losses.checkpoints.run_settings import METRIC_SCHEDULES, default_settings, plain, result_settings
-from rlhf_losses.checkpoints.setting_effects import SettingEffects
-from rlhf_losses.checkpoints.tokenizer_content import template_content, tokenizer_content
 from rlhf_losses.errors import InvalidSettingError, did_you_mean
+from rlhf_losses.fingerprints.content import Content
+from rlhf_losses.fingerprints.fingerprint import FILE, Change, RunFingerprint, changed_length, find_changes, is_longer
+from rlhf_losses.fingerprints.model_content import adapter_settings, config_settings, model_content
+from rlhf_losses.fingerprints.run_settings import METRIC_SCHEDULES, default_settings, plain, result_settings
+from rlhf_losses.fingerprints.setting_effects import SettingEffects
+from rlhf_losses.fingerprints.tokenizer_content import template_content, tokenizer_content
 from rlhf_losses.setting_names import setting
 
 logger = logging.getLogger(__name__)

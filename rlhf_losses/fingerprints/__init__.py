@@ -1,0 +1,1 @@
+"""What must be the same when a run resumes: its fingerprint, and the comparison."""
