@@ -18,15 +18,20 @@ def make_run(reward_model, tokenizer, settings):
     """Return a function that makes a trainer on ratings, with changed rows, weights and settings."""
 
     def make(rows=ROWS, weight=None, loss="squared_error", **changes):
-        if weight is not None:
-            with torch.no_grad():
-                reward_model.model.layers[0].mlp.down_proj.weight[0, 0] = weight
         plain = {"per_device_train_batch_size": 4, "max_steps": 3, "logging_steps": 1, "save_strategy": "steps"}
         args = RewardConfig(**settings(**plain | {"save_steps": 1} | changes))
         data = Dataset.from_list(rows)
-        return RewardTrainer(reward_model, args, data, data, processing_class=tokenizer, loss=loss)
+        trainer = RewardTrainer(reward_model, args, data, data, processing_class=tokenizer, loss=loss)
+        if weight is not None:
+            destroy(reward_model, weight)
+        return trainer
 
     return make
+
+
+def destroy(model, weight):
+    with torch.no_grad():
+        model.model.layers[0].mlp.down_proj.weight[0, 0] = weight
 
 
 def weights(trainer):
@@ -44,6 +49,12 @@ def test_a_weight_that_is_nan_stops_the_first_step(make_run):
     with pytest.raises(NonFiniteError, match=r"Step 1: the score of row \d+ of train data is nan, and 3 more"):
         trainer.train()
     torch.testing.assert_close(weights(trainer), before, equal_nan=True)
+
+
+def test_a_model_with_nan_is_refused_when_the_run_is_created(make_run, reward_model):
+    destroy(reward_model, math.nan)
+    with pytest.raises(NonFiniteError, match=r"'.*down_proj.weight' \(1 of \d+ numbers\).*does not start"):
+        make_run()
 
 
 @pytest.mark.upstream

@@ -57,11 +57,11 @@ class Launched:
         return f"env -u {self.stated.split('=')[0]}"
 
 
-def launched_processes(environment: Mapping[str, str] = os.environ) -> Launched | None:
+def launched_processes(environment: Mapping[str, str] | None = None) -> Launched | None:
     """Return the largest number of processes that a launcher states, or None for a single process.
 
     Args:
-        environment: environment variables.
+        environment: environment variables; by default those of this process.
 
     Examples:
         >>> launched_processes({"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "0"}).stated
@@ -69,15 +69,16 @@ def launched_processes(environment: Mapping[str, str] = os.environ) -> Launched 
         >>> launched_processes({"SLURM_NTASKS": "8", "SLURM_PROCID": "0"}) is None
         True
     """
-    return max(_stated(environment), key=lambda one: one.count, default=None)
+    return max(_stated(os.environ if environment is None else environment), key=lambda one: one.count, default=None)
 
 
-def require_connectable(environment: Mapping[str, str] = os.environ) -> None:
+def require_connectable(environment: Mapping[str, str] | None = None) -> None:
     """Raise `InvalidSettingError` if processes would wait for each other: no number of their own, or no address.
 
     Args:
-        environment: environment variables, before accelerate connects the processes.
+        environment: environment variables, before accelerate connects the processes; by default those of this process.
     """
+    environment = os.environ if environment is None else environment
     launched = launched_processes(environment)
     if launched is None or not launched.launcher.known or "LOCAL_RANK" in environment:
         return
@@ -96,7 +97,7 @@ def require_connectable(environment: Mapping[str, str] = os.environ) -> None:
         )
 
 
-def require_connected(num_processes: int, synchronized: bool, environment: Mapping[str, str] = os.environ) -> None:
+def require_connected(num_processes: int, synchronized: bool, environment: Mapping[str, str] | None = None) -> None:
     """Raise `InvalidSettingError` if a launcher started more processes than accelerate has connected.
 
     Each of them would train the same model alone, on all data, and write the same files.
@@ -104,8 +105,9 @@ def require_connected(num_processes: int, synchronized: bool, environment: Mappi
     Args:
         num_processes: number of processes that accelerate sees.
         synchronized: whether accelerate averages gradients over these processes.
-        environment: environment variables.
+        environment: environment variables; by default those of this process.
     """
+    environment = os.environ if environment is None else environment
     launched = launched_processes(environment)
     on_cpus = f"On CPUs set {setting('use_cpu', 'true', python='use_cpu=True')}"
     if num_processes > 1 and not synchronized:

@@ -21,6 +21,7 @@ from transformers import (
 )
 
 from rlhf_losses.errors import (
+    DamagedCheckpointError,
     FeedbackMismatchError,
     InvalidFeedbackError,
     RlhfLossesError,
@@ -456,10 +457,14 @@ def test_resume_without_a_saved_critic_is_refused(make_trainer, tmp_path):
     make_trainer(changes=changes).train()
     (tmp_path / "run" / "checkpoint-1" / "critic" / "critic.safetensors").unlink()
 
+    checkpoint = str(tmp_path / "run" / "checkpoint-1")
+    with pytest.raises(DamagedCheckpointError, match=r"critic\.safetensors"):
+        make_trainer(changes=changes).train(resume_from_checkpoint=checkpoint)
+    (tmp_path / "run" / "checkpoint-1" / "manifest.json").unlink()  # as in checkpoints of earlier versions
     with pytest.raises(
         UnsupportedModelError, match=r"critic\.safetensors does not exist.*Resume from a checkpoint of PPOTrainer"
     ):
-        make_trainer(changes=changes).train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-1"))
+        make_trainer(changes=changes).train(resume_from_checkpoint=checkpoint)
 
 
 def test_model_card_cites_ppo(make_trainer, tmp_path):

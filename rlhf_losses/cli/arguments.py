@@ -5,7 +5,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import trl
 import yaml
@@ -200,20 +201,33 @@ class TrainingParser(ArgumentParser, trl.TrlParser):
         self.refuse_unknown([f"--{name}" for name in values if name not in actions], source=CONFIG_FILE)
         for name, value in values.items():
             _require_number(name, value, actions[name])
+            types = self._types(actions[name].dest)
             if value is None:
-                self._require_optional(name, actions[name].dest)
+                self._require_optional(name, actions[name].dest, types)
+            elif actions[name].const is None:  # a setting with a constant, such as the checkpoint, has no text too
+                _require_text(name, value, types - {NoneType})
         checked = {name: _checked_choice(name, value, actions[name].choices) for name, value in values.items()}
         unused: list[str] = super().set_defaults_with_config(
             **{actions[name].dest: value for name, value in checked.items()}
         )
         return unused
 
-    def _require_optional(self, name: str, setting: str) -> None:
+    def _class_with(self, setting: str) -> Any:
+        return next((one for one in self.dataclass_types if setting in one.__dataclass_fields__), None)
+
+    def _types(self, setting: str) -> set[Any]:
+        """Return the types of a setting; `NoneType` is one of them if it can be null."""
+        cls = self._class_with(setting)
+        annotation = None if cls is None else get_type_hints(cls)[setting]
+        is_union = get_origin(annotation) in (Union, UnionType)
+        return set(get_args(annotation) if is_union else [annotation])
+
+    def _require_optional(self, name: str, setting: str, types: set[Any]) -> None:
         """Raise `CommandLineError` for null in place of a number, a text or a truth value."""
-        cls = next((one for one in self.dataclass_types if setting in one.__dataclass_fields__), None)
+        cls = self._class_with(setting)
         if cls is None or cls.__dataclass_fields__[setting].default is None:
             return
-        if {get_type_hints(cls)[setting]} <= {bool, int, float, str}:
+        if types <= {bool, int, float, str}:
             raise CommandLineError(
                 f"The --config file has {name}: null, but this setting has no value for none. Write a value, or remove "
                 "the line."
@@ -360,6 +374,18 @@ def _require_number(name: str, value: Any, action: argparse.Action) -> None:
     if not is_number or (action.type is int and not float(value).is_integer()):
         needed = "an integer" if action.type is int else "a number"
         raise CommandLineError(f"The --config file has {name}: {shown(value)}, which is not {needed}. Write {needed}.")
+
+
+def _require_text(name: str, value: Any, types: set[Any]) -> None:
+    """Raise `CommandLineError` for a value of a setting that is a text or a list of texts and has another type."""
+    is_list = types == {list[str]} and isinstance(value, list)
+    texts = value if is_list else [value]
+    if types in ({str}, {list[str]}) and not all(isinstance(text, str) for text in texts):
+        needed = "a text" if types == {str} else "a list of texts"
+        raise CommandLineError(
+            f"The --config file has {name}: {shown(value)}, which is not {needed}. Write texts that look like another "
+            'value in quotes, for example "5".'
+        )
 
 
 def _checked_choice(name: str, value: Any, choices: Iterable[Any] | None) -> Any:

@@ -10,7 +10,7 @@ from rlhf_losses.data.conversion import SOURCE_ITEM, SOURCE_ROW
 from rlhf_losses.data.rows import tokenized_pair
 from rlhf_losses.data.segmentation import join_segments
 from rlhf_losses.data.tokenization import Encoded
-from rlhf_losses.errors import InvalidFeedbackError
+from rlhf_losses.errors import InvalidFeedbackError, shown
 from rlhf_losses.feedback import Answer
 from rlhf_losses.feedback.row_values import read_list
 from rlhf_losses.scoring import RewardModelMetadata, Scorer
@@ -150,12 +150,23 @@ def _steps(row: Mapping[str, Any], location: Location, steps: Any, metadata: Rew
         yield RowText([location], None)
         return
     if metadata.segmentation is None:
-        is_complete = all(part is not None for part in parts)
-        joined = ("".join(join_segments([str(part) for part in parts], metadata.separator)),)
-        yield RowText([location], Answer(row.get("prompt"), joined if is_complete else parts))
+        yield RowText([location], Answer(row.get("prompt"), _joined(parts, location.column, metadata.separator)))
         return
     locations = [
         replace(location, index=index) if location.index is None else replace(location, step=index)
         for index in range(len(parts))
     ]
     yield RowText(locations, Answer(row.get("prompt"), parts), stepwise=True)
+
+
+def _joined(steps: tuple[Any, ...], column: str, separator: str) -> tuple[Any, ...]:
+    """Return steps as one text; steps with null, which have no score, are returned unchanged."""
+    if None in steps:
+        return steps
+    other = next((step for step in steps if not isinstance(step, str)), None)
+    if other is not None:
+        raise InvalidFeedbackError(
+            f"Column '{column}' has the step {shown(other)}, which is not a text, so it cannot be joined to the other "
+            "steps. Write each step as a text."
+        )
+    return ("".join(join_segments(list(steps), separator)),)

@@ -64,7 +64,7 @@ class Attributes(Feedback):
 
     @classmethod
     def answers(cls, row: Row) -> list[Answer]:
-        completions = read_list(row, "completions") if row.get("completions") is not None else [row["completion"]]
+        completions = read_list(row, "completions") if "completions" in cls.columns_in(row) else [row["completion"]]
         return [Answer(row.get("prompt"), (completion,)) for completion in completions]
 
     @classmethod

@@ -132,6 +132,11 @@ class Feedback(ABC):
         return max(cls.row_positions(row), default=-1) + 1
 
     @classmethod
+    def columns_in(cls, row: Row) -> tuple[str, ...]:
+        """Return the set of columns of this type of which a row has most values; the last one of equal sets."""
+        return max(reversed(cls.columns), key=lambda names: sum(row.get(name) is not None for name in names))
+
+    @classmethod
     def matches_columns(cls, columns: Sequence[str]) -> bool:
         """Return whether a dataset with these columns contains this feedback type."""
         return any(set(alternative) <= set(columns) for alternative in cls.columns)

@@ -60,12 +60,12 @@ class Ratings(Feedback):
 
     @classmethod
     def answers(cls, row: Row) -> list[Answer]:
-        completions = read_list(row, "completions") if row.get("ratings") is not None else [row["completion"]]
+        completions = read_list(row, "completions") if "completions" in cls.columns_in(row) else [row["completion"]]
         return [Answer(row.get("prompt"), (completion,)) for completion in completions]
 
     @classmethod
     def row_fields(cls, row: Row) -> RowFields:
-        several = row.get("ratings") is not None
+        several = "ratings" in cls.columns_in(row)
         ratings = read_numbers(row, "ratings") if several else [read_number(row, "rating")]
         if several:
             require_same_length("Ratings", completions=read_optional_list(row, "completions"), ratings=ratings)

@@ -69,15 +69,21 @@ class StepwiseRankings(Feedback):
 
     @classmethod
     def answers(cls, row: Row) -> list[Answer]:
-        return [Answer(row.get("prompt"), tuple(steps)) for steps in _answers(row)]
+        return [Answer(row.get("prompt"), tuple(steps)) for steps in cls._steps_of_answers(row)]
 
     @classmethod
     def row_fields(cls, row: Row) -> RowFields:
-        counts = [len(steps) for steps in _answers(row)]
-        ranks = [1.0, 2.0] if row.get("completion_steps") is None else read_numbers(row, "ranks")
+        counts = [len(steps) for steps in cls._steps_of_answers(row)]
+        ranks = read_numbers(row, "ranks") if "ranks" in cls.columns_in(row) else [1.0, 2.0]
         require_same_length("StepwiseRankings", completion_steps=counts, ranks=ranks)
         dense = dense_ranks("StepwiseRankings", ranks)
         return {"steps": range(sum(counts)), "counts": counts, "ranks": dense, "sizes": [len(counts)]}
+
+    @classmethod
+    def _steps_of_answers(cls, row: Row) -> list[list[Any]]:
+        if "completion_steps" in cls.columns_in(row):
+            return read_lists(row, "completion_steps")
+        return [read_list(row, "chosen_steps"), read_list(row, "rejected_steps")]
 
     def first_steps(self) -> StepIndex:
         """Return the position in the scores of the first step of each answer."""
@@ -86,9 +92,3 @@ class StepwiseRankings(Feedback):
     def answer_rankings(self) -> Rankings:
         """Return the rankings of whole answers; their positions count the answers."""
         return Rankings(torch.arange(len(self.counts), device=self.counts.device), self.ranks, self.sizes)
-
-
-def _answers(row: Row) -> list[list[Any]]:
-    if row.get("completion_steps") is not None:
-        return read_lists(row, "completion_steps")
-    return [read_list(row, "chosen_steps"), read_list(row, "rejected_steps")]

@@ -95,6 +95,8 @@ class FittedPipeline:
         for transform, fitted in zip(self.pipeline.transforms, self.fitted, strict=True):
             with _explained(transform):
                 scores = transform.apply(texts, fitted)
+            if scores.shape != texts.scores.shape:
+                raise _damaged(transform, f"{len(texts.scores)} scores become a tensor of shape {tuple(scores.shape)}")
             _require_finite(transform, scores[texts.scores.isfinite()])
             texts = replace(texts, scores=scores)
         return texts.scores

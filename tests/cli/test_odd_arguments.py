@@ -51,3 +51,20 @@ def test_a_mixture_that_cannot_be_loaded_is_refused_with_one_message():
     mixture = trl.DatasetMixtureConfig(datasets=[{"path": "acme/nowhere"}])
     with pytest.raises(UnreadableDatasetError, match="The mixture of datasets cannot be loaded"):
         load_training_rows(DataArguments(), mixture, evaluates=False)
+
+
+@pytest.mark.parametrize(
+    "line", ["attn_implementation: true", "run_name: 5", "lora_target_modules: [[q_proj]]", "output_dir: [a]"]
+)
+def test_a_value_that_is_no_text_is_refused_where_texts_are_needed(cli, tmp_path, line):
+    (tmp_path / "run.yaml").write_text(f"loss: bradley_terry\n{line}\n")
+    result = cli("train", "--config", tmp_path / "run.yaml")
+    assert result.code == 2
+    assert f"The --config file has {line.partition(':')[0]}" in result.err
+    assert "in quotes" in result.err
+
+
+def test_texts_and_lists_of_texts_in_the_config_file_are_accepted(cli, tmp_path):
+    (tmp_path / "run.yaml").write_text("resume_from_checkpoint: true\nrun_name: '5'\nlora_target_modules: [q_proj]\n")
+    result = cli("train", "--config", tmp_path / "run.yaml")
+    assert "--model, --dataset, --loss" in result.err or "required" in result.err
