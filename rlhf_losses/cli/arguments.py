@@ -380,7 +380,8 @@ def _require_text(name: str, value: Any, types: set[Any]) -> None:
     """Raise `CommandLineError` for a value of a setting that is a text or a list of texts and has another type."""
     is_list = types == {list[str]} and isinstance(value, list)
     texts = value if is_list else [value]
-    if types in ({str}, {list[str]}) and not all(isinstance(text, str) for text in texts):
+    allowed = (str, Mapping) if types == {str} else str  # a mapping is the other form of some texts, such as columns
+    if types in ({str}, {list[str]}) and not all(isinstance(text, allowed) for text in texts):
         needed = "a text" if types == {str} else "a list of texts"
         raise CommandLineError(
             f"The --config file has {name}: {shown(value)}, which is not {needed}. Write texts that look like another "
