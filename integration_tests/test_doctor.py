@@ -6,6 +6,7 @@ import string
 
 import pytest
 import torch
+from changed_files import change_head, change_json
 from safetensors.torch import load_file, save_file
 from tiny_llama import tiny_classifier
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
@@ -69,17 +70,6 @@ def failed(folder, **options) -> set[str]:
     checks = results(folder, **options).values()
     assert all(check.remedy for check in checks if check.state == "failed")
     return {check.name for check in checks if check.state == "failed"}
-
-
-def change_head(folder, change) -> None:
-    weights = load_file(folder / "model.safetensors")
-    weights["score.weight"] = change(weights["score.weight"])
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-
-
-def change_json(folder, name, **values) -> None:
-    file = folder / name
-    file.write_text(json.dumps(json.loads(file.read_text()) | values))
 
 
 def test_a_healthy_model_passes_every_check(healthy):

@@ -1,11 +1,11 @@
-"""Loading compares a reward model with what was recorded when it was saved, in every precision."""
+"""Loading compares a reward model with the metadata of the saved one, in every precision."""
 
-import json
 import shutil
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from changed_files import change_head, change_json
+from safetensors.torch import load_file
 from transformers import BitsAndBytesConfig
 
 from rlhf_losses import Scorer, bradley_terry
@@ -47,17 +47,6 @@ def refusal_of(folder, **options) -> str:
     with pytest.raises(UnsupportedModelError) as caught:
         Scorer.from_pretrained(folder, **options)
     return str(caught.value)
-
-
-def change_head(folder, change) -> None:
-    weights = load_file(folder / "model.safetensors")
-    weights["score.weight"] = change(weights["score.weight"])
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-
-
-def change_json(folder, name, **values) -> None:
-    file = folder / name
-    file.write_text(json.dumps(json.loads(file.read_text()) | values))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)

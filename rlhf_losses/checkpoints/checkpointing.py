@@ -156,7 +156,7 @@ class Checkpointing(Trainer):
         """Write further files beside a saved model."""
 
     def _measurements(self) -> dict[str, Any]:
-        """Return what was measured since the last log, as plain numbers, lists and tensors."""
+        """Return the measurements since the last log, as plain numbers, lists and tensors."""
         return {}
 
     def _continue_measurements(self, saved: Sequence[Mapping[str, Any]]) -> None:

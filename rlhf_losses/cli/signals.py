@@ -14,7 +14,7 @@ class Interruption(KeyboardInterrupt):
     """A command ends because of a signal.
 
     Args:
-        message: what was saved, and how to continue.
+        message: the checkpoint, and how to continue.
         signal_number: number of the signal.
 
     Attributes:

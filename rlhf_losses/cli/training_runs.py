@@ -121,7 +121,7 @@ def train(trainer: Any, signals: StopSignals, resume: str | None) -> bool:
         resume: checkpoint to resume from.
 
     Raises:
-        Interruption: a signal stopped the run; the message states what was saved.
+        Interruption: a signal stopped the run; the message names the checkpoint.
     """
     control: StopControl = trainer.stop_control
     signals.request = partial(setattr, control, "requested", True)

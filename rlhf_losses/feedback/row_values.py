@@ -133,7 +133,7 @@ def _named_numbers(value: Any, column: str) -> dict[str, float]:
 def _integers(values: list[Any]) -> list[int] | None:
     """Return values that are integers from 0 to 2^63 − 1, also those of numpy, as integers of Python, or None."""
     try:
-        integers = array("q", values).tolist()  # refuses what is no integer of 64 bits, and is fast
+        integers = array("q", values).tolist()  # fast, and raises an error for other values than 64-bit integers
     except (TypeError, OverflowError):
         return None
     return integers if not isinstance(values[0], bool) and min(integers) >= 0 else None

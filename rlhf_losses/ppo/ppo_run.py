@@ -9,7 +9,7 @@ from torch import nn
 from xxhash import xxh3_128
 
 from rlhf_losses.fingerprints.code_content import code_content
-from rlhf_losses.fingerprints.content import Content
+from rlhf_losses.fingerprints.content import Content, join_contents
 from rlhf_losses.fingerprints.data_content import datasets_content
 from rlhf_losses.fingerprints.model_content import model_content
 from rlhf_losses.fingerprints.run_identity import RunIdentity
@@ -42,7 +42,7 @@ def begin(args: PPOConfig, arguments: Mapping[str, Any]) -> RunIdentity:
     code = {name: arguments[name] for name in CODE_ARGUMENTS if arguments.get(name)}
     identity.record(
         {"num_processes": processes, **argument_settings(arguments)},
-        {name: _together(name, list(map(code_content, _as_list(one)))) for name, one in code.items()},
+        {name: join_contents(name, list(map(code_content, _as_list(one)))) for name, one in code.items()},
     )
     return identity
 
@@ -76,7 +76,7 @@ def record_rewards(identity: RunIdentity, reward_funcs: Any) -> None:
         reward_funcs: one reward function or a list of them.
     """
     contents = list(map(reward_content, _as_list(reward_funcs)))
-    identity.record(content={"reward_funcs": _together("reward functions", contents)})
+    identity.record(content={"reward_funcs": join_contents("reward functions", contents)})
 
 
 def reward_content(function: Any) -> Content | None:
@@ -88,11 +88,11 @@ def reward_content(function: Any) -> Content | None:
     if isinstance(function, Scorer):
         return _scorer_content(function)
     if isinstance(function, StepRewards):
-        return _together(type(function).__name__, [reward_content(function.scorer)])
+        return join_contents(type(function).__name__, [reward_content(function.scorer)])
     if isinstance(function, Ensemble):
-        return _together(f"ensemble by {function.combine}", list(map(reward_content, function.members)))
+        return join_contents(f"ensemble by {function.combine}", list(map(reward_content, function.members)))
     if isinstance(function, TokenRewardFunction):
-        return _together("rewards of tokens", [reward_content(function.function)])
+        return join_contents("rewards of tokens", [reward_content(function.function)])
     return model_content(function, trained=False) if isinstance(function, nn.Module) else code_content(function)
 
 
@@ -112,11 +112,3 @@ def _as_list(value: Any) -> list[Any]:
 
 def _numbers(fitted: Any) -> list[Any]:
     return [{name: tensor.tolist() for name, tensor in sorted(one.items())} for one in fitted]
-
-
-def _together(name: str, parts: list[Content | None]) -> Content | None:
-    known = [part for part in parts if part is not None]
-    if len(known) < len(parts):
-        return None
-    together = xxh3_128(" ".join([name, *(part.hash for part in known)]).encode())
-    return Content(together.hexdigest(), f"{name}: {', '.join(part.description for part in known)}")

@@ -264,7 +264,7 @@ def _finite_rewards(rewards: Any, completions: Sequence[Text], name: str, step: 
 
 
 def _number(reward: Any) -> float | None:
-    """Return a reward as a number, or None for no reward and for what is no number."""
+    """Return a reward as a number, or None if it is None or not a number."""
     if reward is None or isinstance(reward, str | bytes):
         return None
     try:

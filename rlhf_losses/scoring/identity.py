@@ -23,7 +23,7 @@ def require_saved_model(
     Args:
         model: a sequence classifier with one label.
         tokenizer: its tokenizer.
-        metadata: what was recorded when the model was saved; what was not recorded is not compared.
+        metadata: metadata of the saved model; fields without a value are not compared.
         path: folder or Hub id that it was loaded from.
     """
     change = (

@@ -23,10 +23,10 @@ class ModelCheck:
     """The result of one check.
 
     Attributes:
-        name: what was checked.
+        name: name of the check.
         state: `"passed"`, `"failed"`, `"not recorded"` if the folder has nothing to compare with, or `"skipped"` if the
             check does not apply to the model.
-        found: what was measured, with its number.
+        found: the measured value, in words.
         remedy: what to do; empty unless the check failed.
     """
 
@@ -40,9 +40,9 @@ class ModelCheck:
         """Return a check that passed or failed.
 
         Args:
-            name: what was checked.
+            name: name of the check.
             passed: whether it passed.
-            found: what was measured.
+            found: the measured value, in words.
             remedy: what to do if it failed.
         """
         return cls(name, "passed" if passed else "failed", found, "" if passed else remedy)

@@ -149,7 +149,7 @@ def check_problem_type(model: ExaminedModel) -> Iterator[ModelCheck]:
 
 
 def check_recorded(model: ExaminedModel) -> Iterator[ModelCheck]:
-    """Compare tokens and scores of the recorded inputs, the head and the padding token with what was recorded."""
+    """Compare tokens and scores of the recorded inputs, the head and the padding token with the recorded ones."""
     scorer, metadata = model.scorer, model.scorer.metadata
     remedy = "Save the model again, or download all files of its folder."
     for form in ("text", "conversation"):

@@ -3,11 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from xxhash import xxh3_128
-
 from rlhf_losses.data.read_columns import COLUMNS
 from rlhf_losses.fingerprints.code_content import code_content
-from rlhf_losses.fingerprints.content import Content
+from rlhf_losses.fingerprints.content import Content, join_contents
 from rlhf_losses.fingerprints.data_content import datasets_content
 from rlhf_losses.fingerprints.run_identity import RunIdentity
 from rlhf_losses.fingerprints.run_settings import argument_settings, evaluation_decides, process_count
@@ -79,9 +77,4 @@ def _code_of_plugins(losses: Iterable[Any]) -> Content | None:
     """Return the content of the code of losses that are not part of this package; its version is recorded anyway."""
     classes = sorted({type(loss) for loss in losses}, key=lambda cls: cls.__qualname__)
     plugins = [cls for cls in classes if not cls.__module__.startswith("rlhf_losses.")]
-    codes = [code_content(cls) for cls in plugins]
-    known = [code for code in codes if code is not None]
-    if len(known) < len(plugins):
-        return None
-    together = xxh3_128(" ".join(code.hash for code in known).encode())
-    return Content(together.hexdigest(), ", ".join(code.description for code in known) or "losses of this package")
+    return join_contents("losses of plugins", [code_content(cls) for cls in plugins])

@@ -1,4 +1,4 @@
-"""The --config file: what is no mapping of arguments is refused with a message."""
+"""A --config file that is not a mapping of arguments is refused with a message."""
 
 import pytest
 
