@@ -31,6 +31,7 @@ def trainers(changes):
     return {kind: changes.Trainers(kind) for kind in changes.CASES}
 
 
+@pytest.mark.filterwarnings("ignore:Could not find a config file")  # PEFT, about the base of adapters in memory
 @pytest.mark.parametrize("kind", REFUSED)
 def test_changes_are_refused_or_work(changes, trainers, kind):
     refused, permitted = changes.CASES[kind]
