@@ -5,6 +5,7 @@ import json
 import pytest
 from datasets import Dataset, IterableDataset
 from known_formats import EXAMPLES, HH, TREE
+from thorough_cases import with_thorough
 
 from rlhf_losses import RewardConfig, RewardTrainer, convert_dataset, loss_registry
 from rlhf_losses.converters import OpenAssistant
@@ -20,10 +21,20 @@ def rows_of(converter):
     return TREE if converter is OpenAssistant else [EXAMPLES[converter]] * 2
 
 
-@pytest.mark.parametrize("converter", EXAMPLES, ids=lambda converter: converter.name())
+def feedback_types_of(converter):
+    return feedback_types_in_columns(convert_dataset(Dataset.from_list(rows_of(converter))).column_names)
+
+
+def one_per_feedback():
+    """Return a converter for each combination of feedback types, and all others."""
+    first = {tuple(feedback_types_of(converter)): converter for converter in reversed(EXAMPLES)}
+    return list(first.values()), [converter for converter in EXAMPLES if converter not in first.values()]
+
+
+@pytest.mark.parametrize("converter", with_thorough(*one_per_feedback()), ids=lambda converter: converter.name())
 def test_every_format_trains_and_is_evaluated(done, write_rows, converter, language_model, tmp_path):
     file = write_rows(*rows_of(converter))
-    feedback_types = feedback_types_in_columns(convert_dataset(Dataset.from_list(rows_of(converter))).column_names)
+    feedback_types = feedback_types_of(converter)
     loss = loss_registry().for_feedback(feedback_types[0])[0].name
     model = ["--model", language_model, "--output_dir", tmp_path / "run"]
     log = done("train", *model, "--dataset", file, "--loss", loss, *FAST.split()).err

@@ -31,7 +31,7 @@ EXTREMES = ("min_reward", "max_reward")
 
 
 def train(model, settings, data, loss, peft_config=None, **changes) -> RewardTrainer:
-    arguments = settings(**{"max_steps": 20, "learning_rate": 3e-3, "check_layout": True} | changes)
+    arguments = settings(**{"max_steps": 10, "learning_rate": 3e-3, "check_layout": True} | changes)
     trainer = RewardTrainer(model, RewardConfig(**arguments), train_dataset=data, loss=loss, peft_config=peft_config)
     trainer.train()
     return trainer
@@ -56,7 +56,7 @@ def cases(pairs):
 
 @pytest.mark.parametrize("peft_config", [None, LORA], ids=["full", "lora"])
 @pytest.mark.parametrize("case", ["pairs", "lists", "steps", "pairs and steps"])
-def test_twenty_steps_agree_in_every_layout(language_model, settings, pairs, case, peft_config):
+def test_ten_steps_agree_in_every_layout(language_model, settings, pairs, case, peft_config):
     data, loss = cases(pairs)[case]
     padded = train(language_model, settings, data, loss, peft_config, layout="padded")
     for layout in ("packed", "prefix_shared"):
@@ -74,7 +74,7 @@ def test_packed_training_of_encoders_agrees_with_padded(tokenizer, settings, pai
             vocab_size=len(tokenizer), hidden_size=16, intermediate_size=32, num_hidden_layers=2,
             num_attention_heads=2, num_labels=1, pad_token_id=0, bos_token_id=1, eos_token_id=2,
         )  # fmt: skip
-        arguments = settings(max_steps=20, learning_rate=3e-3, check_layout=True, **changes)
+        arguments = settings(max_steps=10, learning_rate=3e-3, check_layout=True, **changes)
         trainer = RewardTrainer(
             AutoModelForSequenceClassification.from_config(shape), RewardConfig(**arguments), pairs,
             processing_class=tokenizer,
@@ -352,6 +352,7 @@ def test_training_of_a_compiled_model_agrees(language_model, settings, pairs):
     assert_same_training(compiled, plain)
 
 
+@pytest.mark.thorough  # the C++ compiler takes a minute
 @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning")
 def test_training_with_inductor_agrees(reward_model, tokenizer, settings, pairs, monkeypatch, tmp_path):

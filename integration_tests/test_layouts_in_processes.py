@@ -22,12 +22,12 @@ LAYOUTS = ("packed", "prefix_shared")
 def train(
     model: str, feedback_type: str, trained: str, layout: str, rows: int, folder: str, backend=None
 ) -> RewardTrainer:
-    """Return a trainer after ten steps with `rows` rows per process, in float64 to exclude rounding errors."""
+    """Return a trainer after four steps with `rows` rows per process, in float64 to exclude rounding errors."""
     data, loss, max_tokens = FEEDBACK_TYPES[feedback_type]
     targets = ["q_proj", "v_proj", "up_proj"]
     lora = LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, target_modules=targets, init_lora_weights=False)
     config = RewardConfig(
-        folder, max_steps=10, per_device_train_batch_size=rows, learning_rate=1e-3, logging_steps=1, layout=layout,
+        folder, max_steps=4, per_device_train_batch_size=rows, learning_rate=1e-3, logging_steps=1, layout=layout,
         max_tokens_per_forward=None if layout == "padded" else max_tokens, save_strategy="no", report_to="none",
         bf16=False, gradient_checkpointing=False, use_cpu=True, disable_tqdm=True, ddp_backend=backend, seed=7,
     )  # fmt: skip
@@ -75,7 +75,7 @@ if trainer.is_world_process_zero():
 """
 
 
-def test_ten_steps_of_two_processes_agree_with_one_padded_process(language_model, tmp_path):
+def test_four_steps_of_two_processes_agree_with_one_padded_process(language_model, tmp_path):
     """All cases run in one launch; in some, one process has one pass and the other several."""
     here = str(Path(__file__).parent)
     found = run_in_processes(SCRIPT, tmp_path, 2, here, language_model, str(tmp_path))
@@ -87,7 +87,7 @@ def test_ten_steps_of_two_processes_agree_with_one_padded_process(language_model
                     assert ours[name] == pytest.approx(one[name], rel=1e-4, abs=1e-6), (case, one["epoch"], name)
             assert_same_weights(torch.load(tmp_path / f"{case}.pt"), weights_of(alone), case)
     first, second = found["pairs full prefix_shared"]["passes"]
-    assert len(first) == len(second) == 10
+    assert len(first) == len(second) == 4
     assert first != second
 
 

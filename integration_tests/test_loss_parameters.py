@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import Dataset
+from thorough_cases import with_thorough
 from transformers import AutoModelForSequenceClassification
 
 from rlhf_losses.errors import UnsupportedModelError
@@ -134,7 +135,7 @@ def test_each_term_of_a_sum_has_its_own_parameters():
     ]
 
 
-@pytest.mark.parametrize("name", WITH_PARAMETERS)
+@pytest.mark.parametrize("name", with_thorough(WITH_PARAMETERS[:3], WITH_PARAMETERS[3:]))
 def test_evaluation_uses_the_saved_loss_parameters(language_model, settings, tmp_path, name, caplog):
     run = trainer(language_model, settings, name)
     run.train()

@@ -10,6 +10,7 @@ import pytest
 import torch
 from huggingface_hub import HfApi
 from peft import AutoPeftModelForCausalLM, LoraConfig
+from thorough_cases import with_thorough
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from rlhf_losses import InvalidSettingError, PPOConfig, PPOTrainer, RewardConfig, RewardTrainer, Scorer
@@ -155,8 +156,13 @@ class Repository:
         return folder
 
 
-@pytest.mark.parametrize("saved", ["save_merged", "save_model", None])
-@pytest.mark.parametrize("earlier", ["adapters", "whole", "none"])
+@pytest.mark.parametrize(
+    ("saved", "earlier"),
+    with_thorough(
+        [("save_merged", "adapters"), ("save_model", "whole"), (None, "none")],
+        [("save_merged", "whole"), ("save_merged", "none"), ("save_model", "adapters"), ("save_model", "none")],
+    ),
+)
 def test_a_push_has_the_form_that_was_saved_last_and_no_file_of_an_earlier_push(
     make_trainer, monkeypatch, tmp_path, saved, earlier
 ):

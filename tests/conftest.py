@@ -14,7 +14,7 @@ from hypothesis import settings
 from shared_models import pytest_collection_finish as pytest_collection_finish
 from shared_models import pytest_sessionfinish as pytest_sessionfinish
 
-settings.register_profile("ci", derandomize=True, deadline=None, database=None, max_examples=20)
+settings.register_profile("ci", derandomize=True, deadline=None, database=None, max_examples=12)
 settings.register_profile("fast", settings.get_profile("ci"), max_examples=10)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 

@@ -104,16 +104,16 @@ def test_gradient_equals_that_of_the_padded_layout(make, changes):
     ],
     ids=["full", "lora", "checkpointing", "lora, checkpointing", "shared critic", "accumulation", "truncated"],
 )
-def test_ten_steps_equal_those_of_the_padded_layout(make, arguments):
-    assert_same_steps(*(ten_steps(make, layout, arguments) for layout in ("padded", "prefix_shared")))
+def test_four_steps_equal_those_of_the_padded_layout(make, arguments):
+    assert_same_steps(*(four_steps(make, layout, arguments) for layout in ("padded", "prefix_shared")))
 
 
-def test_ten_packed_steps_equal_those_of_the_padded_layout(make):
-    assert_same_steps(*(ten_steps(make, layout, {}) for layout in ("padded", "packed")))
+def test_four_packed_steps_equal_those_of_the_padded_layout(make):
+    assert_same_steps(*(four_steps(make, layout, {}) for layout in ("padded", "packed")))
 
 
-def ten_steps(make, layout, arguments):
-    changes = arguments.get("changes", {}) | {"max_steps": 10, "beta": 0.2}
+def four_steps(make, layout, arguments):
+    changes = arguments.get("changes", {}) | {"max_steps": 4, "beta": 0.2}
     trainer = trained(make(layout, **arguments | {"changes": changes}))
     chosen = trainer.sequence_forward.layout
     assert (chosen.name if chosen else "padded") == layout
@@ -129,7 +129,7 @@ def assert_same_steps(theirs, ours):
     assert_same(weights(ours.critic), weights(theirs.critic), rtol=1e-2, atol=1e-3)
 
 
-def test_ten_steps_on_one_base_equal_those_of_the_padded_layout(make, language_model, reward_adapter):
+def test_four_steps_on_one_base_equal_those_of_the_padded_layout(make, language_model, reward_adapter):
     trainers = []
     for layout in ("padded", "prefix_shared"):
         base = AutoModelForCausalLM.from_pretrained(language_model)
@@ -138,7 +138,7 @@ def test_ten_steps_on_one_base_equal_those_of_the_padded_layout(make, language_m
             "model": base,
             "peft_config": LoraConfig(**LORA),
         }
-        trainers.append(ten_steps(make, layout, arguments))
+        trainers.append(four_steps(make, layout, arguments))
     assert_same_steps(*trainers)
 
 

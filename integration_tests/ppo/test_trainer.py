@@ -429,8 +429,7 @@ def test_saved_policy_equals_that_of_grpo_without_critic(
     assert {key: value.shape for key, value in ours.items()} == {key: value.shape for key, value in theirs.items()}
 
 
-@pytest.mark.parametrize("peft_config", [None, LoraConfig(**LORA)], ids=["full", "lora"])
-@pytest.mark.parametrize("epochs", [1, 2])
+@pytest.mark.parametrize(("peft_config", "epochs"), [(None, 2), (LoraConfig(**LORA), 1)], ids=["full", "lora"])
 def test_resumed_run_ends_like_an_uninterrupted_one(make_trainer, tmp_path, peft_config, epochs):
     changes = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2, "num_iterations": epochs}
     uninterrupted = make_trainer(changes=changes | {"output_dir": str(tmp_path / "run")}, peft_config=peft_config)

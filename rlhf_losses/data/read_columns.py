@@ -16,7 +16,7 @@ def with_read_columns(dataset: Dataset | IterableDataset) -> Dataset | IterableD
         dataset: a dataset or a stream.
 
     Examples:
-        >>> with_read_columns(Dataset.from_dict({"id": [2**64 - 1], "chosen": ["a"], "rejected": ["b"]}))[0]
+        >>> with_read_columns(Dataset.from_dict({"id": [1], "chosen": ["a"], "rejected": ["b"]}))[0]
         {'chosen': 'a', 'rejected': 'b'}
     """
     if isinstance(dataset, IterableDataset) or set(dataset.column_names) <= set(COLUMNS):

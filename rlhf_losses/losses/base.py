@@ -41,8 +41,7 @@ def explains_calls(call: C) -> C:
     """Decorate `__call__` so that arguments other than scores and feedback raise `InvalidArgumentError`."""
     signature = inspect.signature(call)
 
-    @functools.wraps(call)
-    def checked(self: Any, *args: Any, **options: Any) -> Any:
+    def require_arguments(self: Any, *args: Any, **options: Any) -> None:
         try:
             signature.bind(self, *args, **options)
         except TypeError as error:
@@ -54,7 +53,14 @@ def explains_calls(call: C) -> C:
                 f"'{self}' was called with other arguments than scores and their feedback: {error}. A loss is called "
                 f"as loss(scores, feedback). To set options, construct {constructed}."
             ) from error
-        return call(self, *args, **options)
+
+    @functools.wraps(call)
+    def checked(self: Any, *args: Any, **options: Any) -> Any:
+        try:
+            return call(self, *args, **options)
+        except TypeError:
+            require_arguments(self, *args, **options)
+            raise
 
     return cast(C, checked)
 

@@ -21,8 +21,8 @@ def check_loss(loss: AnyLoss) -> None:
         AssertionError: the loss breaks a rule; the message names the loss, the rule, the observation and a remedy.
 
     Examples:
-        >>> from rlhf_losses.losses import bradley_terry, centering
-        >>> check_loss(bradley_terry + 0.01 * centering)
+        >>> from rlhf_losses.losses import bradley_terry
+        >>> check_loss(bradley_terry)
     """
     check_rules(FORM_RULES, loss)
     if isinstance(loss, Loss):

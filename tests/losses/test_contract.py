@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlhf_losses.feedback import FEEDBACK_TYPES, Feedback
@@ -79,6 +79,7 @@ def test_any_feedback_has_one_finite_value_per_item_and_a_finite_gradient(loss, 
 
 
 @pytest.mark.parametrize(("loss", "feedback_type"), ACCEPTED, ids=str)
+@settings(max_examples=5)
 @given(data=st.data())
 def test_bfloat16_scores_have_the_loss_of_the_same_scores_in_float32(loss, feedback_type, data):
     scores, feedback = data.draw(scores_with(feedback_type))
