@@ -77,7 +77,7 @@ UPSTREAM_NAMES: tuple[UpstreamName, ...] = (
     UpstreamName(
         "trl.GRPOTrainer._generate_and_score_completions", "overridden: replaces the group advantages by the critic's"
     ),
-    UpstreamName("trl.GRPOTrainer._generate", "overridden: measures the time of generation"),
+    UpstreamName("trl.GRPOTrainer._generate", "overridden: its completions get the text that the policy wrote"),
     UpstreamName("trl.GRPOTrainer._compute_loss", "overridden: adds the value loss; accepts one advantage per token"),
     UpstreamName(
         "trl.GRPOTrainer._get_per_token_logps_and_entropies",

@@ -231,6 +231,27 @@ def test_each_prompt_is_completed_once_per_epoch_by_default(make_trainer, prompt
     assert trainer.state.global_step == len(prompts) * 2 // 8
 
 
+@pytest.mark.parametrize("count", [3, 10])
+def test_each_prompt_is_completed_in_every_pass_if_they_do_not_fill_the_rollouts(make_trainer, prompts, count):
+    scored = []
+
+    def record(prompts, **_):
+        scored.append(prompts)
+        return [0.0] * len(prompts)
+
+    changes = {"max_steps": -1, "num_train_epochs": 2, "per_device_train_batch_size": 4}
+    trained(make_trainer(record, changes=changes, train_dataset=prompts.select(range(count))))
+
+    per_pass = math.ceil(count / 4)
+    assert [len(rollout) for rollout in scored] == [4] * 2 * per_pass
+    repeated = []
+    for each in (scored[:per_pass], scored[per_pass:]):
+        counts = Counter(prompt for rollout in each for prompt in rollout)
+        assert counts.keys() == set(prompts["prompt"][:count])
+        repeated.append({prompt for prompt, number in counts.items() if number > 1})
+    assert repeated[0] != repeated[1]
+
+
 def test_each_prompt_is_completed_num_generations_times(make_trainer, prompts):
     scored = []
 

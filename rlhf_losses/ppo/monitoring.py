@@ -22,6 +22,7 @@ from rlhf_losses.ppo.formulas import (
     single_process,
 )
 from rlhf_losses.ppo.phase_timer import PhaseTimer
+from rlhf_losses.ppo.read_tokens import WrittenTexts, describe_reading
 from rlhf_losses.ppo.reward_functions import find_scorers
 from rlhf_losses.ppo.rewards import PerTokenRewards
 from rlhf_losses.ppo.rollout import Rollout
@@ -135,6 +136,16 @@ class PPOMonitor:
         for name, value in metrics.items():
             log[name].append(value.item())
         log.pop("frac_reward_zero_std", None)  # about groups of completions, which PPO does not have
+
+    def record_texts(self, written: WrittenTexts, training: bool) -> None:
+        """Check the texts of the first rollout.
+
+        Args:
+            written: completions that the reward functions have scored.
+            training: the trainer is in training mode.
+        """
+        if self.sanity_check is not None and training:
+            self.sanity_check.check_texts(written)
 
     def record_rollout(
         self, rollout: Rollout, rewards: PerTokenRewards, kl: PerToken, coefficient: float, training: bool
@@ -256,16 +267,25 @@ class SanityCheck:
         self.tokenizer = tokenizer
         self.reward_funcs = reward_funcs
         self.tolerance = tolerance
-        self._printed_rollout = self._printed_ratio = False
+        self._printed_texts = self._printed_rollout = self._printed_ratio = False
+
+    def check_texts(self, written: WrittenTexts) -> None:
+        """Print the tokenizers, and whether reward models read the tokens that were written; the first time only."""
+        if self._printed_texts:
+            return
+        self._printed_texts = True
+        self.print_line("PPO sanity check")
+        lines = describe_tokenizers(self.reward_funcs, self.tokenizer)
+        for scorer in find_scorers(self.reward_funcs):
+            lines += describe_reading(scorer, written, self.tokenizer)
+        for line in lines:
+            self.print_line(f"  {line}")
 
     def check_rollout(self, rollout: Rollout, rewards: PerTokenRewards) -> None:
-        """Print tokenizers and the rewards of some completions; the first time only."""
+        """Print the rewards of some completions; the first time only."""
         if self._printed_rollout:
             return
         self._printed_rollout = True
-        self.print_line("PPO sanity check")
-        for line in describe_tokenizers(self.reward_funcs, self.tokenizer):
-            self.print_line(f"  {line}")
         self.print_line("  Rewards, each after its token (before the KL penalty):")
         mask = rollout.action_mask
         lengths = (mask.cumsum(1) * mask).argmax(1) + 1

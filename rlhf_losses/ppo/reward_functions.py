@@ -33,6 +33,7 @@ from rlhf_losses.errors import (
 )
 from rlhf_losses.feedback.base import Answer, Messages
 from rlhf_losses.models.finite import require_finite_weights
+from rlhf_losses.ppo.completion_text import decoded
 from rlhf_losses.scoring.ensemble import Ensemble
 from rlhf_losses.scoring.scorer import Scorer
 from rlhf_losses.setting_names import setting
@@ -414,7 +415,7 @@ def _last_tokens(ids: Sequence[int], answer: Answer, tokenizer: PreTrainedTokeni
     steps = [content_text(part).rstrip() for part in answer.parts]
     if len(steps) == 1:
         return [len(ids) - 1]
-    ends = locate_segments(steps, tokenizer.decode(ids, skip_special_tokens=True))
+    ends = locate_segments(steps, decoded(ids, tokenizer))
     if ends is None:
         raise InvalidFeedbackError(
             "The decoded tokens of a completion do not contain its steps, so the ends of the steps cannot be located. "
@@ -428,7 +429,7 @@ def _token_at(end: int, ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) 
     low, high = 1, len(ids)
     while low < high:
         middle = (low + high) // 2
-        if len(tokenizer.decode(ids[:middle], skip_special_tokens=True)) >= end:
+        if len(decoded(ids[:middle], tokenizer)) >= end:
             high = middle
         else:
             low = middle + 1

@@ -50,6 +50,7 @@ from rlhf_losses.models.peft import keep_4bit_trainable
 from rlhf_losses.models.saved_files import require_other_folder
 from rlhf_losses.ppo import ppo_run
 from rlhf_losses.ppo.checkpoints import PPOState
+from rlhf_losses.ppo.completion_text import as_written
 from rlhf_losses.ppo.config import PPOConfig, as_ppo_config
 from rlhf_losses.ppo.critic import (
     CRITIC_FOLDER,
@@ -73,7 +74,9 @@ from rlhf_losses.ppo.kl import ESTIMATORS, EarlyStopping, KLController, log_rati
 from rlhf_losses.ppo.monitoring import PPOMonitor, SanityCheck
 from rlhf_losses.ppo.phase_timer import PhaseTimer, synchronized_time
 from rlhf_losses.ppo.pretraining import PretrainingLoss, tokenize_windows
+from rlhf_losses.ppo.prompt_sampler import EveryPrompt
 from rlhf_losses.ppo.prompts import clean_prompts, has_template_arguments, prompt_tokens
+from rlhf_losses.ppo.read_tokens import WrittenTexts
 from rlhf_losses.ppo.reward_functions import (
     TokenLevelReward,
     check_rewards,
@@ -287,8 +290,12 @@ class PPOTrainer(Checkpointing, ComparedRun, trl.GRPOTrainer):
     # Rollout
 
     def _generate(self, prompts: list[Any]) -> Any:
+        """Give reward functions and logs the text that the policy wrote; TRL drops its special tokens."""
         with self.monitor.phase("generation"):
-            return super()._generate(prompts)
+            prompt_ids, completion_ids, tool_mask, completions, *others = super()._generate(prompts)
+        written = as_written(completions, prompt_ids, completion_ids, self._tokenizer, self._end_token_ids())
+        self._prompt_ids = prompt_ids
+        return prompt_ids, completion_ids, tool_mask, written, *others
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids: Any) -> Tensor:
         """Keep the raw rewards of this process; TRL gathers the scores of all processes."""
@@ -302,6 +309,9 @@ class PPOTrainer(Checkpointing, ComparedRun, trl.GRPOTrainer):
             for function in self.reward_funcs
         ]
         self._raw_rewards = RawRewards(gathered[start : start + len(prompts)], token_rewards)
+        ends = self._end_token_ids()
+        written = WrittenTexts.of(inputs, completions, self._prompt_ids, completion_ids, ends)
+        self.monitor.record_texts(written, self.model.training)
         return gathered
 
     @contextmanager
@@ -470,7 +480,9 @@ class PPOTrainer(Checkpointing, ComparedRun, trl.GRPOTrainer):
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
         """Return the order of the prompts; that of a pass depends on the passes before, also after a resume."""
-        sampler = super()._get_train_sampler(dataset)
+        prompts = len(self.train_dataset if dataset is None else dataset)
+        prompts_per_rollout = self.args.generation_batch_size // self.num_generations
+        sampler = EveryPrompt(super()._get_train_sampler, prompts, prompts_per_rollout)
         for _ in range(self._resumed_passes()):
             next(iter(sampler))
         return sampler
