@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from rlhf_losses.checkpoints.resuming import reading_state
 from rlhf_losses.errors import UnsupportedModelError
 
 SCHEMA = 2
@@ -48,6 +49,7 @@ class PPOState:
 
         Raises:
             UnsupportedModelError: the checkpoint has no state of this process, or a state of an unknown schema.
+            DamagedCheckpointError: the file is not one that `save` writes.
         """
         path = Path(folder, STATE_FILE.format(rank=rank))
         if not path.is_file():
@@ -56,7 +58,9 @@ class PPOState:
                 "or the checkpoint comes from another trainer. Resume with the number of processes of the original run."
             )
         place = "cpu" if device.type == "cpu" else device  # torch restores nothing to cpu:0
-        state = upgrade(torch.load(path, map_location=place, weights_only=True), str(path))
+        with reading_state(folder):
+            content = torch.load(path, map_location=place, weights_only=True)
+            state = upgrade(content, str(path))
         return cls(**state)
 
 

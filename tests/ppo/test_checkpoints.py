@@ -1,9 +1,12 @@
 """The state of a run is saved with a schema; older files are upgraded, newer and unknown ones are refused."""
 
+import pickle
+
 import pytest
 import torch
+from transformers import TrainerState
 
-from rlhf_losses.errors import UnsupportedModelError
+from rlhf_losses.errors import DamagedCheckpointError, UnsupportedModelError
 from rlhf_losses.ppo.checkpoints import PPOState, upgrade
 
 CPU = torch.device("cpu")
@@ -55,3 +58,11 @@ def test_missing_and_unknown_keys_are_refused(schema):
 def test_missing_state_of_a_process_is_refused(tmp_path):
     with pytest.raises(UnsupportedModelError, match=r"ppo_state_1\.pt does not exist.*number of processes"):
         PPOState.load(tmp_path, 1, CPU)
+
+
+@pytest.mark.parametrize("content", [b"text", pickle.dumps(print, protocol=2), b""])
+def test_a_file_that_is_no_state_is_one_message(tmp_path, content):
+    TrainerState().save_to_json(str(tmp_path / "trainer_state.json"))
+    (tmp_path / "ppo_state_0.pt").write_bytes(content)
+    with pytest.raises(DamagedCheckpointError, match=r"ppo_state_0\.pt is not a file that a trainer writes"):
+        PPOState.load(tmp_path, 0, CPU)
