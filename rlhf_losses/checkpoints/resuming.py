@@ -211,7 +211,8 @@ def _has(folder: Path, patterns: Sequence[str]) -> bool:
 def _readers(folder: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Yield a function for each state file of a checkpoint that fails if the file is not what it should be."""
     state = folder / TRAINER_STATE_NAME
-    yield state.name, partial(TrainerState.load_from_json, str(state))
+    if state.is_file():
+        yield state.name, partial(TrainerState.load_from_json, str(state))
     for file in sorted([*folder.glob("*.pt"), *folder.glob("*.pth")]):
         yield file.name, partial(_read_mapping, file)
     for file in sorted(folder.rglob("*.safetensors")):

@@ -4,7 +4,6 @@ import pickle
 
 import pytest
 import torch
-from transformers import TrainerState
 
 from rlhf_losses.errors import DamagedCheckpointError, UnsupportedModelError
 from rlhf_losses.ppo.checkpoints import PPOState, upgrade
@@ -62,7 +61,6 @@ def test_missing_state_of_a_process_is_refused(tmp_path):
 
 @pytest.mark.parametrize("content", [b"text", pickle.dumps(print, protocol=2), b""])
 def test_a_file_that_is_no_state_is_one_message(tmp_path, content):
-    TrainerState().save_to_json(str(tmp_path / "trainer_state.json"))
     (tmp_path / "ppo_state_0.pt").write_bytes(content)
     with pytest.raises(DamagedCheckpointError, match=r"ppo_state_0\.pt is not a file that a trainer writes"):
         PPOState.load(tmp_path, 0, CPU)
