@@ -7,7 +7,7 @@ from typing import Any
 from rlhf_losses.cli.argument_parser import ArgumentParser
 from rlhf_losses.cli.tables import make_table, render_table
 from rlhf_losses.hooks.installed_plugins import PluginSource, installed_plugins, plugin_file, status
-from rlhf_losses.hooks.plugin_lock import LOCK, write_lock
+from rlhf_losses.hooks.plugin_lock import LOCK, is_as_locked, write_lock
 
 HASH_LENGTH = 12
 """Number of digits of a hash in the table; `--json` has all."""
@@ -35,6 +35,8 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     states += [(plugin_file(file), "allowed") for file in plugins]
     if args.lock is not None:
         write_lock([plugin for plugin, state in states if state == "allowed"], args.lock)
+    else:
+        states = [(plugin, compared_to_lock(plugin, state)) for plugin, state in states]
     if args.json:
         print(json.dumps([summarize(plugin, state) for plugin, state in states], indent=2))
     elif states:
@@ -43,11 +45,16 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
         print("No plugin is installed.")
 
 
+def compared_to_lock(plugin: PluginSource, state: str) -> str:
+    """Return the state, or `"not as locked"` for an allowed plugin that is not that of the lock file."""
+    return "not as locked" if state == "allowed" and not is_as_locked(plugin) else state
+
+
 def table_rows(states: Sequence[tuple[PluginSource, str]]) -> list[list[str]]:
     """Return the cells of the table.
 
     Args:
-        states: plugins, each with `"allowed"`, `"blocked"` or `"not allowed"`.
+        states: plugins, each with `"allowed"`, `"not as locked"`, `"blocked"` or `"not allowed"`.
     """
     return [
         [one.name, one.distribution, one.version, one.module, state, one.sha256[:HASH_LENGTH]] for one, state in states
@@ -59,7 +66,7 @@ def summarize(plugin: PluginSource, state: str) -> dict[str, Any]:
 
     Args:
         plugin: the plugin.
-        state: `"allowed"`, `"blocked"` or `"not allowed"`.
+        state: `"allowed"`, `"not as locked"`, `"blocked"` or `"not allowed"`.
     """
     return {
         "name": plugin.name,

@@ -1,19 +1,25 @@
-"""Lock files: the plugins that may be imported, with their versions and the hashes of their files."""
+"""Lock files: the plugins that may be imported, with their versions and the hashes of their files.
+
+File format: a JSON object with the keys `schema` and `plugins`, a list of `LockedPlugin`.
+"""
 
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from rlhf_losses.errors import PluginError
+from rlhf_losses.errors import PluginError, first_line
 from rlhf_losses.hooks.installed_plugins import BLOCK, PluginSource, normalize
 
 LOCK = "RLHF_LOSSES_LOCK"
 """Environment variable with the path of a lock file; see `require_locked`."""
 
 WRITE_LOCK = "rlhf-losses plugins --lock FILE"
+
+SCHEMA = 1
+"""Newest schema. Files of the first versions have none, and are read as this one."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ def write_lock(plugins: Iterable[PluginSource], file: str | Path) -> None:
     """
     entries = [asdict(LockedPlugin.of(plugin)) for plugin in plugins]
     try:
-        Path(file).write_text(json.dumps({"plugins": entries}, indent=2) + "\n", encoding="utf-8")
+        Path(file).write_text(json.dumps({"schema": SCHEMA, "plugins": entries}, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise PluginError(
             f"The lock file '{file}' cannot be written: {error.strerror}. Give the path of a file in a folder that "
@@ -81,17 +87,15 @@ def require_locked(plugins: Iterable[PluginSource], skipped: Iterable[PluginSour
     file = os.environ.get(LOCK)
     if file is None:
         return
-    locked = {entry.key: entry for entry in _read(Path(file))}
-    found = [LockedPlugin.of(plugin) for plugin in plugins]
-    for plugin in found:
-        change = _describe_change(plugin, locked.get(plugin.key))
+    locked, plugins = _locked(file), list(plugins)
+    for plugin in plugins:
+        change = _describe_change(LockedPlugin.of(plugin), locked)
         if change is not None:
             raise PluginError(
-                f"Plugin '{plugin.name}' ({plugin.distribution} {plugin.version}) is not imported: {change} the lock "
-                f"file '{file}'. Restore the plugin, block it ({BLOCK}={plugin.distribution}), or lock it again after "
-                f"a review: {WRITE_LOCK}."
+                f"Plugin {plugin} is not imported: {change} the lock file '{file}'. Restore the plugin, block it "
+                f"({BLOCK}={plugin.distribution}), or lock it again after a review: {WRITE_LOCK}."
             )
-    present = {plugin.key for plugin in found} | {(normalize(one.distribution), one.name) for one in skipped}
+    present = {(normalize(one.distribution), one.name) for one in (*plugins, *skipped)}
     missing = next((entry for key, entry in locked.items() if key not in present and entry.version != "file"), None)
     if missing is not None:
         raise PluginError(
@@ -100,8 +104,27 @@ def require_locked(plugins: Iterable[PluginSource], skipped: Iterable[PluginSour
         )
 
 
-def _describe_change(plugin: LockedPlugin, locked: LockedPlugin | None) -> str | None:
+def is_as_locked(plugin: PluginSource) -> bool:
+    """Return whether a plugin is that of the lock file that `RLHF_LOSSES_LOCK` names; True without a lock file.
+
+    Args:
+        plugin: the plugin.
+
+    Raises:
+        PluginError: the file cannot be read.
+    """
+    file = os.environ.get(LOCK)
+    return file is None or _describe_change(LockedPlugin.of(plugin), _locked(file)) is None
+
+
+def _locked(file: str) -> dict[tuple[str, str], LockedPlugin]:
+    """Return the entries of a lock file by their key."""
+    return {entry.key: entry for entry in _read(file)}
+
+
+def _describe_change(plugin: LockedPlugin, entries: Mapping[tuple[str, str], LockedPlugin]) -> str | None:
     """Return how a plugin differs from its entry, as the beginning of a clause that ends with the lock file."""
+    locked = entries.get(plugin.key)
     if locked is None:
         return "it is not in"
     if plugin.version != locked.version:
@@ -116,14 +139,31 @@ def _describe_change(plugin: LockedPlugin, locked: LockedPlugin | None) -> str |
     return None
 
 
-def _read(file: Path) -> list[LockedPlugin]:
+def _read(file: str) -> list[LockedPlugin]:
     try:
-        content: Any = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(content, Mapping):
-            raise TypeError("it is not a JSON object")
-        return [LockedPlugin(**entry) for entry in content["plugins"]]
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        content: Any = json.loads(Path(file).read_text(encoding="utf-8"))
+        return [_parse_entry(entry) for entry in _plugins_of(content)]
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else first_line(error)
         raise PluginError(
-            f"{LOCK}='{file}' cannot be read as a lock file: {error}. No plugin is imported without it. "
+            f"{LOCK}='{file}' cannot be read as a lock file: {reason}. No plugin is imported without it. "
             f"Write it: {WRITE_LOCK}."
         ) from error
+
+
+def _plugins_of(content: Any) -> list[Any]:
+    """Return the list of plugins in the content of a lock file."""
+    if not isinstance(content, Mapping) or not isinstance(content.get("plugins"), list):
+        raise TypeError("it is not a JSON object with a list 'plugins'")
+    schema = content.get("schema", SCHEMA)
+    if schema != SCHEMA:
+        raise ValueError(f"it has schema {schema}, and this version of rlhf-losses reads schema {SCHEMA}")
+    plugins: list[Any] = content["plugins"]
+    return plugins
+
+
+def _parse_entry(entry: Any) -> LockedPlugin:
+    names = [field.name for field in fields(LockedPlugin)]
+    if not isinstance(entry, Mapping) or sorted(entry) != sorted(names) or not isinstance(entry["files"], Mapping):
+        raise TypeError(f"a plugin in it does not have the keys {', '.join(names)}")
+    return LockedPlugin(**entry)

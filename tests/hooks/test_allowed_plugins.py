@@ -155,19 +155,61 @@ def test_a_plugin_with_other_files_than_the_locked_ones_is_not_imported(package,
         ([], "is not imported: it is not in the lock file"),
         ([{"version": "1.2.2"}], "is not imported: it is not version 1.2.2 of the lock file"),
         ([{}, {"name": "gone", "distribution": "acme-gone"}], "'gone' (acme-gone 1.2.3) of the lock file"),
-        ([{"distribution": None}], "cannot be read as a lock file"),
-        ("text", "cannot be read as a lock file"),
+        ([{"distribution": None}], "cannot be read as a lock file: names, versions and hashes must be texts"),
+        ([{"added": "1"}], "cannot be read as a lock file: a plugin in it does not have the keys name, distribution"),
+        ([{"files": []}], "cannot be read as a lock file: a plugin in it does not have the keys"),
+        ({}, "cannot be read as a lock file: it is not a JSON object with a list 'plugins'"),
+        (None, "cannot be read as a lock file: it is not a JSON object with a list 'plugins'"),
     ],
 )
 def test_other_differences_to_the_lock_file_are_refused(package, tmp_path, monkeypatch, entries, reason):
     lock = tmp_path / "lock.json"
     write_lock(installed_plugins(), lock)
     [own] = json.loads(lock.read_text())["plugins"]
-    plugins = entries if isinstance(entries, str) else [own | entry for entry in entries]
+    plugins = [own | entry for entry in entries] if isinstance(entries, list) else entries
     lock.write_text(json.dumps({"plugins": plugins}))
     monkeypatch.setenv(LOCK, str(lock))
     assert reason in error_of()
     assert "acme_absolute" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("", "Expecting value"),
+        ("[]", "it is not a JSON object with a list 'plugins'"),
+        ('{"schema": 2, "plugins": []}', "it has schema 2, and this version of rlhf-losses reads schema 1"),
+    ],
+)
+def test_a_lock_file_that_is_damaged_or_of_another_version_is_refused(package, tmp_path, monkeypatch, content, reason):
+    lock = tmp_path / "lock.json"
+    lock.write_text(content)
+    monkeypatch.setenv(LOCK, str(lock))
+    assert f"{LOCK}='{lock}' cannot be read as a lock file: {reason}" in error_of()
+
+
+def test_a_lock_file_without_a_schema_is_read_as_the_first_one(package, tmp_path, monkeypatch):
+    lock = tmp_path / "lock.json"
+    write_lock(installed_plugins(), lock)
+    content = json.loads(lock.read_text())
+    assert content.pop("schema") == 1
+    lock.write_text(json.dumps(content))
+    monkeypatch.setenv(LOCK, str(lock))
+    assert "absolute" in losses()
+
+
+def test_the_list_shows_a_plugin_that_differs_from_the_lock_file(package, tmp_path, monkeypatch, capsys):
+    lock = tmp_path / "lock.json"
+    write_lock(installed_plugins(), lock)
+    monkeypatch.setenv(LOCK, str(lock))
+    assert main(["plugins"]) == 0
+    assert "  allowed  " in capsys.readouterr().out
+    (package / "data.json").write_text("[]")
+    assert main(["plugins"]) == 0
+    assert "  not as locked  " in capsys.readouterr().out
+    assert main(["plugins", "--lock", str(lock)]) == 0
+    assert "  allowed  " in capsys.readouterr().out
+    assert "absolute" in losses()
 
 
 def test_without_its_lock_file_no_plugin_is_imported(package, tmp_path, monkeypatch):
