@@ -3,9 +3,14 @@
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from rlhf_losses.errors import InvalidSettingError
 from rlhf_losses.setting_names import setting
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,16 @@ def launched_processes(environment: Mapping[str, str] | None = None) -> Launched
     return max(_stated(os.environ if environment is None else environment), key=lambda one: one.count, default=None)
 
 
+def is_first_process(environment: Mapping[str, str] | None = None) -> bool:
+    """Return whether this process is the first one of those that a launcher has started, or runs alone.
+
+    Args:
+        environment: environment variables; by default those of this process.
+    """
+    environment = os.environ if environment is None else environment
+    return not any(_integer(environment.get(launcher.rank)) for launcher in LAUNCHERS)
+
+
 def require_connectable(environment: Mapping[str, str] | None = None) -> None:
     """Raise `InvalidSettingError` if processes would wait for each other: no number of their own, or no address.
 
@@ -95,6 +110,21 @@ def require_connectable(environment: Mapping[str, str] | None = None) -> None:
             "the address of the first one, is not set, so they cannot connect. On one machine: "
             f"mpirun -x MASTER_ADDR=127.0.0.1 ..., {_alone(launched)}"
         )
+
+
+def connect_on_cpus(args: "TrainingArguments", environment: Mapping[str, str] | None = None) -> None:
+    """Connect the processes of a run on CPUs with its `ddp_timeout`, which transformers uses on accelerators only.
+
+    Args:
+        args: settings of the run, before transformers connects the processes.
+        environment: environment variables; by default those of this process.
+    """
+    environment = os.environ if environment is None else environment
+    on_cpu = args.use_cpu or environment.get("ACCELERATE_USE_CPU", "").lower() in ("true", "1")
+    if on_cpu and launched_processes(environment) is not None and args.ddp_backend in (None, "gloo"):
+        from accelerate import PartialState
+
+        PartialState(cpu=True, backend=args.ddp_backend, timeout=timedelta(seconds=args.ddp_timeout))
 
 
 def require_connected(num_processes: int, synchronized: bool, environment: Mapping[str, str] | None = None) -> None:

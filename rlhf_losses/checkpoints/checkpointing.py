@@ -14,10 +14,12 @@ import torch
 from datasets import IterableDataset
 from peft import PeftModel
 from torch import nn
+from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, HubStrategy
 
+from rlhf_losses.checkpoints.loader_workers import leave_signals_to_main_process
 from rlhf_losses.checkpoints.log_state import LogState, load_log_states
 from rlhf_losses.checkpoints.manifest import begin_checkpoint, commit_checkpoint
 from rlhf_losses.checkpoints.resuming import (
@@ -89,6 +91,14 @@ class Checkpointing(Trainer):
             output = super().train(checkpoint, *args, **kwargs)
         return output._replace(training_loss=output.metrics["train_loss"])
 
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Return the data loader of the training; its workers leave signals to this process."""
+        return leave_signals_to_main_process(super().get_train_dataloader())
+
+    def get_eval_dataloader(self, *args: Any, **kwargs: Any) -> DataLoader[Any]:
+        """Return the data loader of an evaluation; its workers leave signals to this process."""
+        return leave_signals_to_main_process(super().get_eval_dataloader(*args, **kwargs))
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log, with the mean loss over all steps of the run and not only over those since it was resumed."""
         if "train_loss" in logs:
@@ -111,7 +121,7 @@ class Checkpointing(Trainer):
         model = self._model_to_merge()
         if self.accelerator.is_main_process:
             with writing(folder):
-                self._save_metadata(save_merged(model, self.processing_class, folder), folder)
+                save_merged(model, self.processing_class, folder, self._save_metadata)
         self._merged_folder = folder
         return folder
 
@@ -167,9 +177,10 @@ class Checkpointing(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         folder = Path(output_dir or self.args.output_dir)
         with one_form_per_folder(self._unwrapped_model, folder, state_dict, self.args.should_save):
+            if self.args.should_save:
+                folder.mkdir(parents=True, exist_ok=True)
+                self._save_metadata(self._unwrapped_model, folder)
             super()._save(output_dir, state_dict)
-        if self.args.should_save:
-            self._save_metadata(self._unwrapped_model, folder)
         if folder == self._merged_folder:
             self._merged_folder = None
 

@@ -17,6 +17,7 @@ from transformers import TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_pt_utils import safe_globals
 
+from rlhf_losses.checkpoints.lost_processes import explained_process_errors
 from rlhf_losses.checkpoints.manifest import find_damage, has_manifest
 from rlhf_losses.checkpoints.rotation import checkpoint_folders
 from rlhf_losses.errors import DamagedCheckpointError, RlhfLossesError
@@ -131,9 +132,11 @@ def reading_state(checkpoint: str | Path) -> Iterator[None]:
 
     Raises:
         DamagedCheckpointError: a file is not what a trainer writes.
+        ProcessError: another process, which reads too, has ended.
     """
     try:
-        yield
+        with explained_process_errors():
+            yield
     except (RlhfLossesError, KeyboardInterrupt):
         raise
     except Exception as error:

@@ -3,7 +3,7 @@
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -61,17 +61,28 @@ class StopControl(TrainerCallback):
         stop_after: seconds from now, or None for no limit.
 
     Attributes:
-        requested: whether the run is asked to stop; a signal handler can set it at any time.
+        requested: whether this process is asked to stop.
         stopped: whether the run has stopped before its end.
+        signal: number of the signal that asked any process to stop, or 0.
     """
 
     def __init__(self, stop_after: float | None = None, now: Callable[[], float] = time.monotonic) -> None:
         self.requested = False
         self.stopped = False
+        self.signal = 0
+        self._own_signal = 0
         self._now = now
         self._deadline = None if stop_after is None else now() + stop_after
         self._training = self._postponed = False
         self._saved_step = -1
+
+    def request(self, signal: int = 0) -> None:
+        """Ask the run to stop; a signal handler can call this at any time.
+
+        Args:
+            signal: number of the signal.
+        """
+        self.requested, self._own_signal = True, signal
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
         """Start."""
@@ -115,8 +126,8 @@ class StopControl(TrainerCallback):
     def _stops(self, args: TrainingArguments, state: TrainerState) -> bool:
         """Return whether any process is asked to stop before the last step."""
         due = self.requested or (self._deadline is not None and self._now() >= self._deadline)
-        due = any_process(due or self.stopped, args)
-        self.stopped = due and state.global_step < state.max_steps
+        stops, self.signal = largest_of_processes([int(due or self.stopped), self._own_signal], args)
+        self.stopped = bool(stops) and state.global_step < state.max_steps
         return self.stopped
 
 
@@ -125,18 +136,18 @@ def ends_epoch(state: TrainerState) -> bool:
     return state.epoch is not None and float(state.epoch).is_integer()
 
 
-def any_process(value: bool, args: TrainingArguments) -> bool:
-    """Return whether a value is true in any process, so that all processes stop after the same step.
+def largest_of_processes(values: Sequence[int], args: TrainingArguments) -> list[int]:
+    """Return the largest value of any process at each place, so that all processes stop after the same step.
 
     Args:
-        value: the value of this process.
+        values: the values of this process.
         args: settings of the run.
     """
     if args.world_size == 1:
-        return value
-    count = torch.tensor(float(value), device=args.device)
-    torch.distributed.all_reduce(count)
-    return bool(count)
+        return list(values)
+    largest = torch.tensor(values, device=args.device)
+    torch.distributed.all_reduce(largest, torch.distributed.ReduceOp.MAX)
+    return [int(value) for value in largest]
 
 
 def _acts_per_epoch(args: TrainingArguments) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
+from rlhf_losses.checkpoints.lost_processes import explained_process_errors
 from rlhf_losses.checkpoints.resuming import last_whole
 from rlhf_losses.errors import RlhfLossesError, RunStoppedError
 from rlhf_losses.setting_names import setting
@@ -28,9 +29,11 @@ def writing(folder: Path, removes: bool = False) -> Iterator[None]:
 
     Raises:
         RunStoppedError: the folder cannot be written.
+        ProcessError: another process, which writes too, has ended.
     """
     try:
-        yield
+        with explained_process_errors():
+            yield
     except Exception as error:
         if removes:
             shutil.rmtree(folder, ignore_errors=True)
@@ -53,9 +56,11 @@ def running(run: Path) -> Iterator[None]:
 
     Raises:
         RunStoppedError: a file cannot be read or written.
+        ProcessError: another process of the run has ended.
     """
     try:
-        yield
+        with explained_process_errors():
+            yield
     except (RlhfLossesError, BrokenPipeError):  # a closed pipe ends a command quietly
         raise
     except OSError as error:

@@ -5,6 +5,7 @@ import contextlib
 import importlib
 import importlib.metadata
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -13,7 +14,7 @@ from rlhf_losses.cli.early_checks import check_names
 from rlhf_losses.cli.logging_setup import DEBUG, quiet
 from rlhf_losses.cli.signals import Interruption
 from rlhf_losses.errors import RlhfLossesError, did_you_mean, shown
-from rlhf_losses.launchers import launched_processes
+from rlhf_losses.launchers import is_first_process, launched_processes
 from rlhf_losses.optional_packages import require_packages
 from rlhf_losses.setting_names import command_flags
 
@@ -58,12 +59,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"rlhf-losses: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
-        print(f"\n{str(interrupt) or 'Interrupted. Output that was written is kept.'}", file=sys.stderr)
+        if argv is None:
+            end_at_next_signal()
+        if is_first_process() or not str(interrupt):
+            print(f"\n{str(interrupt) or 'Interrupted. Output that was written is kept.'}", file=sys.stderr)
         return interrupt.exit_code if isinstance(interrupt, Interruption) else 130
-    except BrokenPipeError:
-        # The process at the other end of the pipe has exited. The interpreter flushes stdout once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the process at the other end of the pipe has exited
         return 0
+    finally:
+        discard_unwritten_output()
+
+
+def end_at_next_signal() -> None:
+    """Let a further signal end this process, in place of an error while the interpreter closes its modules."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def discard_unwritten_output() -> None:
+    """Discard output that cannot be written (a closed pipe, a full disk); the interpreter would try again."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from typing import Any
 import trl
 from transformers import AutoModelForCausalLM
 
+from rlhf_losses.checkpoints.lost_processes import explained_process_errors
 from rlhf_losses.cli import training_runs
 from rlhf_losses.cli.argument_parser import CommandLineError
 from rlhf_losses.cli.arguments import (
@@ -77,7 +78,7 @@ def build_parser() -> TrainingParser:
 
 def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     """Train a policy and save it merged."""
-    with StopSignals() as signals:
+    with StopSignals() as signals, explained_process_errors():
         _run(argv, plugins, signals)
 
 
@@ -113,8 +114,9 @@ def _run(argv: list[str], plugins: tuple[str, ...], signals: StopSignals) -> Non
             pretraining_dataset=texts,
             **policy_and_rewards(name, config, rewards, model, data.critic),
         )
-    if training_runs.train(trainer, signals, checkpoint):
-        finish(trainer, rewards.names)
+    with training_runs.explained_interruption(trainer):
+        if training_runs.train(trainer, signals, checkpoint):
+            finish(trainer, rewards.names)
 
 
 def finish(trainer: PPOTrainer, reward_models: list[str]) -> None:

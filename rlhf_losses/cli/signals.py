@@ -3,9 +3,15 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
+
+from rlhf_losses.launchers import is_first_process, launched_processes
+
+PASSED_ON = 2.0
+"""Seconds within which a launcher passes on a signal that the processes have received too, as with SLURM."""
 
 STOPPING = "\nStopping after this step, with a checkpoint. Ctrl-C again stops at once."
 
@@ -30,16 +36,24 @@ class StopSignals:
     """Context manager: Ctrl-C (SIGINT) and SIGTERM stop a run after its step, and else at once.
 
     While a run trains, the first signal requests a stop and the second stops at once. Before and after, the first one
-    stops at once.
+    stops at once. A signal after one that stops at once ends the process without another word.
+
+    Args:
+        launched: whether a launcher has started this process, so that a signal can arrive twice.
+        now: the clock, in seconds.
 
     Attributes:
-        request: asks the run to stop, or None while nothing trains.
+        request: asks the run to stop because of a signal number, or None while nothing trains.
         received: number of the first signal during the training, or None.
     """
 
-    def __init__(self) -> None:
-        self.request: Callable[[], None] | None = None
+    def __init__(self, launched: bool | None = None, now: Callable[[], float] = time.monotonic) -> None:
+        self.request: Callable[[int], None] | None = None
         self.received: int | None = None
+        self._launched = launched_processes() is not None if launched is None else launched
+        self._now = now
+        self._last = -PASSED_ON
+        self._ending = False
 
     def __enter__(self) -> Self:
         """Handle the signals."""
@@ -58,11 +72,19 @@ class StopSignals:
         if os.getpid() != self._process:
             _handle_in_worker(number)
             return
-        if self.request is None or self.received is not None:
+        last, self._last = self._last, self._now()
+        if self._launched and self._last - last < PASSED_ON:
+            return
+        if self.request is not None and self.received is None:
+            self.received = number
+            self.request(number)
+            if is_first_process():
+                print(STOPPING, file=sys.stderr, flush=True)
+        elif self._ending:
+            os._exit(128 + number)
+        else:
+            self._ending = True
             raise Interruption("", number)
-        self.received = number
-        self.request()
-        print(STOPPING, file=sys.stderr, flush=True)
 
 
 def _handle_in_worker(number: int) -> None:

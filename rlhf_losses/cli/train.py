@@ -4,6 +4,7 @@ from typing import Any
 
 import trl
 
+from rlhf_losses.checkpoints.lost_processes import explained_process_errors
 from rlhf_losses.cli import training_runs
 from rlhf_losses.cli.arguments import (
     Required,
@@ -49,7 +50,7 @@ def build_parser() -> TrainingParser:
 
 def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     """Train a reward model and save it merged."""
-    with StopSignals() as signals:
+    with StopSignals() as signals, explained_process_errors():
         _run(argv, plugins, signals)
 
 
@@ -80,8 +81,9 @@ def _run(argv: list[str], plugins: tuple[str, ...], signals: StopSignals) -> Non
             peft_config=trl.get_peft_config(model),
             loss=loss,
         )
-    if training_runs.train(trainer, signals, checkpoint):
-        finish(trainer, rows)
+    with training_runs.explained_interruption(trainer):
+        if training_runs.train(trainer, signals, checkpoint):
+            finish(trainer, rows)
 
 
 def finish(trainer: RewardTrainer, rows: Any) -> None:

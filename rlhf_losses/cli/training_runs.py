@@ -17,7 +17,7 @@ from rlhf_losses.cli.argument_parser import CommandLineError
 from rlhf_losses.cli.logging_setup import DEBUG
 from rlhf_losses.cli.model_paths import nearest_folder, require_model_path
 from rlhf_losses.cli.signals import Interruption, StopSignals
-from rlhf_losses.errors import OutputExistsError, ProcessError, RlhfLossesError, first_line
+from rlhf_losses.errors import OutputExistsError, RlhfLossesError, first_line
 from rlhf_losses.folder_claims import require_unclaimed
 from rlhf_losses.setting_names import has_flag, setting
 
@@ -112,6 +112,20 @@ def starting() -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def explained_interruption(trainer: Any) -> Iterator[None]:
+    """Name the newest whole checkpoint in the message of an `Interruption`.
+
+    Args:
+        trainer: the trainer that the `with` block uses.
+    """
+    try:
+        yield
+    except Interruption as interruption:
+        message = interrupted_message(trainer.args.output_dir, trainer.state.global_step)
+        raise Interruption(message, interruption.exit_code - 128) from None
+
+
 def train(trainer: Any, signals: StopSignals, resume: str | None) -> bool:
     """Train, and return whether the run is complete; a time limit ends it before.
 
@@ -121,45 +135,21 @@ def train(trainer: Any, signals: StopSignals, resume: str | None) -> bool:
         resume: checkpoint to resume from.
 
     Raises:
-        Interruption: a signal stopped the run; the message names the checkpoint.
+        Interruption: a signal stopped the run.
     """
     control: StopControl = trainer.stop_control
-    signals.request = partial(setattr, control, "requested", True)
+    signals.request = control.request
     try:
-        with explained_process_errors():
-            trainer.train(resume_from_checkpoint=resume)
-    except Interruption as interruption:
-        raise Interruption(
-            interrupted_message(trainer.args.output_dir, trainer.state.global_step), interruption.exit_code - 128
-        ) from None
+        trainer.train(resume_from_checkpoint=resume)
     finally:
         signals.request = None
-    if signals.received is not None:
-        raise Interruption(interrupted_message(trainer.args.output_dir, trainer.state.global_step), signals.received)
+    if signal := signals.received or control.signal:  # this process or another one has received it
+        raise Interruption("", signal)
     if control.stopped:
         reason = f"The time limit of {trainer.args.stop_after} is reached. "
         trainer.accelerator.print(reason + interrupted_message(trainer.args.output_dir, trainer.state.global_step))
         trainer.end()
     return not control.stopped
-
-
-LOST_PROCESS = ("closed by peer", "reset by peer", "Broken pipe", "Timed out", "timeout", "NCCL")
-"""Parts of torch's errors about processes that have ended or do not answer."""
-
-
-@contextmanager
-def explained_process_errors() -> Iterator[None]:
-    """Convert the error of torch about a process that has ended, or does not answer, to `ProcessError`."""
-    try:
-        yield
-    except RuntimeError as error:
-        reason = first_line(error)
-        if isinstance(error, RlhfLossesError) or not any(text in reason for text in LOST_PROCESS):
-            raise
-        raise ProcessError(
-            f"Another process of this run has ended or does not answer ({reason:.120}), so the run stops. Its own "
-            f"message has the reason, or it was killed, for example for lack of memory. Resume with {RESUME}."
-        ) from error
 
 
 def format_steps(trainer: Any) -> str:

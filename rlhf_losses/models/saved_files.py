@@ -3,7 +3,7 @@
 transformers loads an adapter wherever it finds one, so an adapter beside merged weights would be added a second time.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
@@ -39,16 +39,18 @@ RESUMED_FILES = ("scheduler.pt", "optimizer*", "rng_state*.pth")
 """Patterns of files that only checkpoints have; `Trainer.save_state` writes `trainer_state.json` elsewhere too."""
 
 
-def save_merged(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> Any:
+def save_merged(
+    model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path, save_metadata: Callable[[Any, Path], None]
+) -> None:
     """Save a model with its adapters merged, and its tokenizer, as the only model of a folder.
+
+    The weights come last, so a folder with a model is complete even if the process is ended while it writes.
 
     Args:
         model: a transformers model, bare or wrapped by PEFT. It stays unchanged.
         tokenizer: the tokenizer of the model.
         folder: the folder to write to.
-
-    Returns:
-        The model that was saved.
+        save_metadata: writes further files beside the merged model.
 
     Raises:
         InvalidSettingError: the folder has the base of the adapters, or is a checkpoint with adapters.
@@ -58,10 +60,11 @@ def save_merged(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) ->
     require_form_of_checkpoint(folder, adapters=False)
     merged = merge_adapters(model)
     require_finite_weights(merged, f"'{folder}' is not written")
-    merged.save_pretrained(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_metadata(merged, folder)
     tokenizer.save_pretrained(folder)
+    merged.save_pretrained(folder)
     remove_stale_files(merged, folder)
-    return merged
 
 
 @contextmanager

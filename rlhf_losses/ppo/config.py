@@ -10,7 +10,7 @@ from transformers.training_args import ParallelMode
 
 from rlhf_losses.checkpoints.stopping import parse_duration
 from rlhf_losses.errors import InvalidSettingError
-from rlhf_losses.launchers import require_connectable, require_connected
+from rlhf_losses.launchers import connect_on_cpus, require_connectable, require_connected
 from rlhf_losses.layouts import LayoutName, require_layout
 from rlhf_losses.models.bfloat16 import choose_bf16
 from rlhf_losses.ppo.kl import ESTIMATORS
@@ -199,6 +199,7 @@ class PPOConfig(trl.GRPOConfig):
         self._check_combinations()
         choose_bf16(self)
         require_connectable()
+        connect_on_cpus(self)
         self.num_generations_eval = self.num_generations_eval or self.num_generations
         requested, self.num_generations = self.num_generations, self._num_generations_for_grpo()
         super().__post_init__()

@@ -11,7 +11,7 @@ from transformers.training_args import ParallelMode
 from rlhf_losses.argument_checks import describe_type
 from rlhf_losses.checkpoints.stopping import parse_duration
 from rlhf_losses.errors import InvalidArgumentError
-from rlhf_losses.launchers import require_connectable, require_connected
+from rlhf_losses.launchers import connect_on_cpus, require_connectable, require_connected
 from rlhf_losses.layouts import LayoutName, require_layout
 from rlhf_losses.models.bfloat16 import choose_bf16
 from rlhf_losses.setting_types import Range, require_finite_settings, require_ranges, require_setting_types
@@ -123,6 +123,7 @@ class RewardConfig(trl.RewardConfig):
         require_finite_settings(self)
         choose_bf16(self)
         require_connectable()
+        connect_on_cpus(self)
         # TRL deprecates pad_token, but the command line needs it for tokenizers without a padding token.
         pad_token, self.pad_token = self.pad_token, None
         super().__post_init__()

@@ -73,7 +73,7 @@ def test_auto_starts_anew_only_without_a_whole_checkpoint(run_with_checkpoints):
 def test_the_first_signal_requests_a_stop_and_the_second_stops_at_once(number, capsys):
     requests = []
     with StopSignals() as signals:
-        signals.request = lambda: requests.append(number)
+        signals.request = requests.append
         signal.raise_signal(number)
         assert requests == [number]
         assert "Ctrl-C again stops at once" in capsys.readouterr().err
@@ -88,10 +88,33 @@ def test_a_signal_before_the_training_stops_at_once():
         signal.raise_signal(signal.SIGTERM)
 
 
+def test_a_signal_that_the_launcher_passes_on_too_counts_once():
+    times, requests = iter([0.0, 0.1, 5.0]), []
+    with StopSignals(launched=True, now=lambda: next(times)) as signals:
+        signals.request = requests.append
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        assert requests == [signal.SIGTERM]
+        with pytest.raises(Interruption):
+            signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_signal_after_the_one_that_stops_at_once_ends_the_process():
+    command = os.fork()
+    if command == 0:
+        with StopSignals():
+            try:
+                signal.raise_signal(signal.SIGINT)
+            except Interruption:
+                signal.raise_signal(signal.SIGTERM)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(command, 0)[1]) == 143
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM)])
 def test_a_process_that_loads_data_ignores_ctrl_c_and_can_be_terminated(number, code):
     with StopSignals() as signals:
-        signals.request = lambda: pytest.fail("a worker asked the run to stop")
+        signals.request = lambda _: pytest.fail("a worker asked the run to stop")
         worker = os.fork()
         if worker == 0:
             signal.raise_signal(number)

@@ -3,7 +3,13 @@
 import pytest
 
 from rlhf_losses import InvalidSettingError, RewardConfig
-from rlhf_losses.launchers import LAUNCHERS, launched_processes, require_connectable, require_connected
+from rlhf_losses.launchers import (
+    LAUNCHERS,
+    is_first_process,
+    launched_processes,
+    require_connectable,
+    require_connected,
+)
 from rlhf_losses.ppo import PPOConfig
 
 SINGLE = {
@@ -61,6 +67,12 @@ def test_connected_processes_are_accepted(launcher):
 def test_processes_without_an_average_of_gradients_are_refused():
     with pytest.raises(InvalidSettingError, match=r"does not average.*use_cpu=True"):
         require_connected(2, False, {})
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS, ids=lambda one: one.name)
+def test_the_first_process_is_that_of_rank_0(launcher):
+    assert is_first_process({launcher.rank: "0"})
+    assert not is_first_process({launcher.rank: "1"})
 
 
 @pytest.mark.parametrize(
