@@ -4,13 +4,16 @@ import json
 import os
 import signal
 import sys
+import time
 from functools import partial
 
 import pytest
+from accelerate import PartialState
 from datasets import Dataset, IterableDataset
 from ended_processes import run_forked
 
 from rlhf_losses import RewardConfig, RewardTrainer
+from rlhf_losses.checkpoints.manifest import find_damage
 from rlhf_losses.cli.main import main
 from rlhf_losses.ppo import PPOConfig, PPOTrainer
 
@@ -62,27 +65,73 @@ def test_a_stream_with_uneven_shards_trains_two_processes_as_one(language_model,
             assert two.get(name, 0.0) == pytest.approx(one.get(name, 0.0), rel=1e-4, abs=1e-6), (one["epoch"], name)
 
 
-def test_a_killed_process_ends_the_other_one_with_a_message(language_model, tmp_path):
-    rows = tmp_path / "rows.jsonl"
-    rows.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
-    arguments = ["train", "--model", language_model, "--dataset", str(rows), "--loss", "bradley_terry", "--use_cpu"]
-    arguments += ["--output_dir", str(tmp_path / "run"), "--max_steps", "5", "--report_to", "none"]
+@pytest.fixture
+def command(language_model, tmp_path, write_rows):
+    """Return the words of a training command of five steps, with a checkpoint after each of them."""
+    words = ["train", "--model", language_model, "--dataset", write_rows(*ROWS), "--loss", "bradley_terry", "--use_cpu"]
+    words += ["--output_dir", tmp_path / "run", "--max_steps", 5, "--save_steps", 1, "--report_to", "none"]
+    return [str(word) for word in words]
 
+
+def whole_checkpoints(run):
+    return sorted(path.name for path in run.glob("checkpoint-*") if find_damage(path) is None)
+
+
+def test_a_killed_process_ends_the_other_one_with_a_message(command, tmp_path):
     def train(rank):
-        step = RewardTrainer.training_step
+        write = RewardTrainer._log_state
 
-        def killed_in_the_third_step(self, *inputs):
-            if rank == 1 and self.state.global_step == 2:
+        def killed_in_the_third_write(self):
+            if rank == 1 and self.state.global_step == 3:
                 os.kill(os.getpid(), signal.SIGKILL)
-            return step(self, *inputs)
+            return write(self)
 
-        RewardTrainer.training_step = killed_in_the_third_step
-        sys.exit(main(arguments))
+        RewardTrainer._log_state = killed_in_the_third_write
+        sys.exit(main(command))
 
     first, second = run_forked(train, tmp_path / "output")
     assert second.code == -signal.SIGKILL
     assert first.code == 2, first.output
-    assert "Another process of this run has ended" in first.output
+    assert "rlhf-losses: Another process of this run has ended or does not answer" in first.output
+    assert whole_checkpoints(tmp_path / "run") == ["checkpoint-1", "checkpoint-2"]
+
+
+def test_a_signal_to_one_process_stops_both_after_the_same_step(command, tmp_path):
+    def train(rank):
+        step = RewardTrainer.training_step
+
+        def signal_in_the_second_step(self, *inputs):
+            if rank == 1 and self.state.global_step == 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return step(self, *inputs)
+
+        RewardTrainer.training_step = signal_in_the_second_step
+        sys.exit(main(command))
+
+    first, second = run_forked(train, tmp_path / "output")
+    assert (first.code, second.code) == (143, 143), first.output + second.output
+    assert "Stopped at step 2. Saved" in first.output
+    assert "Stopped at" not in second.output
+    assert whole_checkpoints(tmp_path / "run") == ["checkpoint-1", "checkpoint-2"]
+
+
+def test_a_process_that_does_not_answer_in_time_stops_the_run(command, tmp_path):
+    def train(rank):
+        step = RewardTrainer.training_step
+
+        def slow_in_the_second_step(self, *inputs):
+            if rank == 1 and self.state.global_step == 1:
+                time.sleep(3)
+            return step(self, *inputs)
+
+        RewardTrainer.training_step = slow_in_the_second_step
+        PartialState._reset_state()  # that of the process of the tests
+        sys.exit(main([*command, "--ddp_timeout", "1"]))
+
+    ended = run_forked(train, tmp_path / "output")
+    assert [one.code for one in ended] == [2, 2], ended[0].output
+    assert "does not answer (Timed out waiting 1000ms" in ended[0].output
+    assert whole_checkpoints(tmp_path / "run") == ["checkpoint-1"]
 
 
 def test_a_reward_function_that_fails_on_one_process_ends_both(language_model, tmp_path):

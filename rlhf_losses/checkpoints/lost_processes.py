@@ -1,5 +1,6 @@
 """Errors of torch about another process of the run that has ended or does not answer."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,7 +26,7 @@ def explained_process_errors() -> Iterator[None]:
         if isinstance(error, RlhfLossesError) or not is_about_lost_process(error, _connected()):
             raise
         raise ProcessError(
-            f"Another process of this run has ended or does not answer ({first_line(error):.120}), so the run stops. "
+            f"Another process of this run has ended or does not answer ({_reason(error)}), so the run stops. "
             "Its own message has the reason, or it was killed, for example for lack of memory. Continue with "
             f"{setting('resume_from_checkpoint', 'last')}."
         ) from error
@@ -47,6 +48,16 @@ def is_about_lost_process(error: RuntimeError, connected: bool) -> bool:
     """
     message = str(error).lower()
     return isinstance(error, distributed.DistError) or (connected and any(text in message for text in LOST_PROCESS))
+
+
+def _reason(error: RuntimeError) -> str:
+    """Return the first sentence of an error, without the place in gloo's source.
+
+    Examples:
+        >>> _reason(RuntimeError("[gloo/pair.cc:553] Connection closed by peer [10.0.0.1]:23975. This means that"))
+        'Connection closed by peer [10.0.0.1]:23975'
+    """
+    return re.sub(r"^\[[^\]]*\] *", "", first_line(error)).split(". ")[0][:120]
 
 
 def _connected() -> bool:

@@ -7,6 +7,8 @@ import sys
 import warnings
 from collections.abc import Iterator
 
+from rlhf_losses.launchers import is_first_process
+
 DEBUG = "RLHF_LOSSES_DEBUG"
 """Environment variable: if set, errors have a traceback and warnings of other packages are shown."""
 
@@ -25,7 +27,7 @@ def quiet() -> Iterator[None]:
     handler = logging.StreamHandler(sys.stderr)
     logger = logging.getLogger("rlhf_losses")
     previous_level = logger.level
-    if os.environ.get("RANK", "0") == "0":  # one of several processes
+    if is_first_process():
         logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:

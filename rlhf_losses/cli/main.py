@@ -52,7 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         with explained():
-            return run(list(sys.argv[1:] if argv is None else argv))
+            code = run(list(sys.argv[1:] if argv is None else argv))
+            sys.stdout.flush()
+            return code
     except RlhfLossesError as error:
         if os.environ.get(DEBUG):
             raise
@@ -131,9 +133,7 @@ def run(argv: list[str]) -> int:
         with loading(name):
             command = importlib.import_module(f"rlhf_losses.cli.{COMMANDS[name][0]}")
         with command_flags(command.build_parser().flags()):
-            code = command.run(arguments, plugins) or 0
-    sys.stdout.flush()
-    return int(code)
+            return int(command.run(arguments, plugins) or 0)
 
 
 def require_single_process(name: str) -> None:

@@ -95,8 +95,14 @@ def open_output(file: str | None) -> Iterator[TextIO]:
     if file is None:
         yield sys.stdout
         return
-    with open(file, "w", encoding="utf-8") as opened:
-        yield opened
+    try:
+        with open(file, "w", encoding="utf-8") as opened:
+            yield opened
+    except OSError as error:
+        raise CommandLineError(
+            f"The scores could not be written to '{file}': {error.strerror or error}. Its last line may be incomplete. "
+            "Free space on the disk, remove the file and run the command again, or choose another file: --output FILE."
+        ) from error
 
 
 def score_rows(

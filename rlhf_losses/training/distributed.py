@@ -79,7 +79,7 @@ class DivisibleStream(torch.utils.data.IterableDataset[EncodedRow]):
             yield from [_row_without_scores(row)] * missing
 
 
-def drop_repeated_rows(batch: Batch, collator: Collator, accelerator: Accelerator) -> Batch:
+def drop_repeated_rows(batch: Batch, collator: Collator, accelerator: Accelerator, drop_last: bool = False) -> Batch:
     """Return a batch without the rows that fill it up at the end of an epoch.
 
     With several processes, samplers fill the last batches of an epoch with rows from its beginning, and streams with
@@ -90,9 +90,10 @@ def drop_repeated_rows(batch: Batch, collator: Collator, accelerator: Accelerato
         batch: the latest batch of this process.
         collator: makes a batch of the remaining rows.
         accelerator: the processes of the run, with the state of the data loader.
+        drop_last: whether the data loader leaves out a last batch that is not full.
     """
     rows = batch["source"].rows
-    new = [row for row in rows[: _count_new_rows(accelerator, len(rows))] if row["score_text"]]
+    new = [row for row in rows[: _count_new_rows(accelerator, len(rows), drop_last)] if row["score_text"]]
     if len(new) == len(rows):
         return batch
     remaining: Batch = send_to_device(collator(new or [_row_without_scores(rows[0])]), accelerator.device)
@@ -179,14 +180,18 @@ def require_requested_sharding(
             )
 
 
-def _count_new_rows(accelerator: Accelerator, count: int) -> int:
+def _count_new_rows(accelerator: Accelerator, count: int, drop_last: bool) -> int:
+    """Return how many rows of this process are new in the latest batch, which has `count` rows in every process."""
     state = accelerator.gradient_state
-    if accelerator.num_processes == 1 or not accelerator.even_batches or not state.end_of_dataloader:
+    if accelerator.num_processes == 1 or not accelerator.even_batches or drop_last or not state.end_of_dataloader:
         return count
-    if state.remainder <= 0:  # no row is repeated, or the data are a stream of unknown length
+    try:
+        length = len(state.active_dataloader.dataset)
+    except TypeError:  # a stream
         return count
-    new: int = state.remainder - accelerator.process_index * count
-    return min(max(new, 0), count)
+    remainder = length % (accelerator.num_processes * count)  # accelerate does not know it after a resume
+    new = remainder - accelerator.process_index * count
+    return min(max(new, 0), count) if remainder else count
 
 
 def _row_without_scores(row: EncodedRow) -> EncodedRow:

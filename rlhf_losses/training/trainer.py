@@ -266,7 +266,7 @@ class RewardTrainer(Checkpointing, ComparedRun, trl.RewardTrainer):
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """Return the loss, the scores of each row padded with NaN, and the number of scores of each row."""
         row_count = len(inputs["rows"])
-        inputs = drop_repeated_rows(self._to_device(inputs), self.data_collator, self.accelerator)
+        inputs = self._without_repeated_rows(self._to_device(inputs))
         with torch.no_grad(), self.compute_loss_context_manager():
             loss, outputs = self.compute_loss(model, inputs, return_outputs=True)
         self.metric_totals["eval"].end_batch()
@@ -330,6 +330,9 @@ class RewardTrainer(Checkpointing, ComparedRun, trl.RewardTrainer):
         moved: Batch = send_to_device(batch, self.args.device)
         return moved
 
+    def _without_repeated_rows(self, batch: Batch) -> Batch:
+        return drop_repeated_rows(batch, self.data_collator, self.accelerator, self.args.dataloader_drop_last)
+
     def _scores(self, model: torch.nn.Module, one: ForwardPass) -> Scores:
         with self.cached_layers.use(one.texts) if self.cached_layers else nullcontext():
             return score_batch(model, one.texts)
@@ -380,7 +383,7 @@ class RewardTrainer(Checkpointing, ComparedRun, trl.RewardTrainer):
         self._restore_random_state()
         if not batch_samples:
             return None
-        batch_samples[-1] = drop_repeated_rows(batch_samples[-1], self.data_collator, self.accelerator)
+        batch_samples[-1] = self._without_repeated_rows(batch_samples[-1])
         passes = [one for batch in batch_samples for one in batch["passes"]]
         totals = self.step_loss.begin(passes)
         several_passes = len(batch_samples) > 1 or self.data_collator.splitter is not None

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -226,3 +227,31 @@ def test_a_closed_pipe_is_not_an_error():
     command.stdout.close()
     assert command.communicate()[1] == b""
     assert command.returncode == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
+def test_output_that_cannot_be_written_is_one_message():
+    prints = (
+        "import sys; from rlhf_losses.cli import main; main.run = lambda _: print('text') or 0; sys.exit(main.main())"
+    )
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(
+            [sys.executable, "-c", prints], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert result.returncode == 2
+    assert result.stderr.startswith("rlhf-losses: The file system refuses: No space left on device.")
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_a_signal_after_an_interruption_ends_the_process_without_a_traceback():
+    interrupted_twice = """
+import signal
+from rlhf_losses.cli import main
+main.run = lambda _: signal.raise_signal(signal.SIGINT)
+assert main.main() == 130
+signal.raise_signal(signal.SIGINT)
+"""
+    result = subprocess.run([sys.executable, "-c", interrupted_twice], capture_output=True, text=True, check=False)
+    assert result.returncode == -signal.SIGINT
+    assert result.stderr == "\nInterrupted. Output that was written is kept.\n"

@@ -4,7 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from accelerate.data_loader import prepare_data_loader, skip_first_batches
+from accelerate.state import GradientState
 from accelerate.utils import DistributedType
+from torch.utils.data import DataLoader
 
 from rlhf_losses import InvalidSettingError, RewardConfig, parse_loss
 from rlhf_losses.data import Collator
@@ -42,17 +45,23 @@ def batch(count):
 
 
 def process(rank, remainder, count=2, end=True, even=True):
-    """Return process `rank` of `count`, at the end of an epoch whose last global batch has `remainder` new rows."""
+    """Return process `rank` of `count`, at the end of an epoch whose last global batch has `remainder` new rows.
+
+    Without a remainder, the data are a stream.
+    """
+    data = iter(()) if remainder is None else range(16 + remainder)
     return SimpleNamespace(
         num_processes=count,
         process_index=rank,
         even_batches=even,
         device=torch.device("cpu"),
-        gradient_state=SimpleNamespace(end_of_dataloader=end, remainder=remainder),
+        gradient_state=SimpleNamespace(end_of_dataloader=end, active_dataloader=SimpleNamespace(dataset=data)),
     )
 
 
-@pytest.mark.parametrize(("rank", "remainder", "expected"), [(0, 6, 4), (1, 6, 2), (0, 3, 3), (1, 3, 0), (1, -1, 4)])
+@pytest.mark.parametrize(
+    ("rank", "remainder", "expected"), [(0, 6, 4), (1, 6, 2), (0, 3, 3), (1, 3, 0), (1, 0, 4), (1, None, 4)]
+)
 def test_only_the_new_rows_of_the_last_batch_remain(rank, remainder, expected):
     remaining = drop_repeated_rows(batch(4), COLLATOR, process(rank, remainder))
     (one,) = remaining["passes"]
@@ -61,10 +70,31 @@ def test_only_the_new_rows_of_the_last_batch_remain(rank, remainder, expected):
     assert one.texts.model_inputs["input_ids"].numel() >= 1  # every process runs a forward pass
 
 
+@pytest.mark.upstream
+@pytest.mark.parametrize("skipped", [0, 1, 2])
+def test_a_resumed_epoch_ends_with_the_same_rows(skipped):
+    kept = []
+    for rank in range(2):
+        data = DataLoader(range(17), batch_size=3)
+        whole = prepare_data_loader(data, num_processes=2, process_index=rank, put_on_device=False)
+        accelerator = process(rank, 0)
+        accelerator.gradient_state = GradientState()
+        for rows in skip_first_batches(whole, skipped):
+            last = drop_repeated_rows(batch(len(rows)), COLLATOR, accelerator)
+        (one,) = last["passes"]
+        kept.append(len(one.feedback))
+    assert kept == [3, 2]  # rows 12 to 14, and rows 15 and 16 without the row that fills up
+
+
 @pytest.mark.parametrize("changes", [{"end": False}, {"count": 1}, {"even": False}])
 def test_other_batches_are_unchanged(changes):
     whole = batch(4)
     assert drop_repeated_rows(whole, COLLATOR, process(rank=0, remainder=1, **changes)) is whole
+
+
+def test_without_a_last_batch_that_is_not_full_no_row_is_repeated():
+    whole = batch(4)
+    assert drop_repeated_rows(whole, COLLATOR, process(rank=0, remainder=1), drop_last=True) is whole
 
 
 def config(tmp_path, **changes):
