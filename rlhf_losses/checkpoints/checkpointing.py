@@ -31,6 +31,7 @@ from rlhf_losses.checkpoints.resuming import (
 )
 from rlhf_losses.checkpoints.rotation import find_best, make_room, remove_old_checkpoints
 from rlhf_losses.checkpoints.stopping import StopControl, parse_duration
+from rlhf_losses.checkpoints.uploads import uploading, uploading_while_training
 from rlhf_losses.checkpoints.writing import running, writing
 from rlhf_losses.models.saved_files import (
     one_form_per_folder,
@@ -146,9 +147,13 @@ class Checkpointing(Trainer):
         """Upload the model as it was saved last: merged after `save_merged`, else adapters without their base.
 
         Files of an earlier push in the other form are removed. The arguments are those of `transformers.Trainer`.
+
+        Raises:
+            RunStoppedError: the Hub refuses, or cannot be reached.
         """
-        pushed = super().push_to_hub(*args, token=token, revision=revision, **kwargs)
-        remove_stale_files_from_hub(self, token, revision)
+        with uploading(Path(str(self.args.output_dir)), self.args.hub_model_id):
+            pushed = super().push_to_hub(*args, token=token, revision=revision, **kwargs)
+            remove_stale_files_from_hub(self, token, revision)
         return pushed
 
     @property
@@ -219,10 +224,11 @@ class Checkpointing(Trainer):
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
         if self._writes_checkpoint:
             return
-        super()._push_from_checkpoint(checkpoint_folder)
-        if self.args.hub_strategy != HubStrategy.END:
-            remove_stale_files(self._unwrapped_model, Path(self.args.output_dir))
-            remove_stale_files_from_hub(self)
+        with uploading_while_training(self.args.hub_model_id):
+            super()._push_from_checkpoint(checkpoint_folder)
+            if self.args.hub_strategy != HubStrategy.END:
+                remove_stale_files(self._unwrapped_model, Path(self.args.output_dir))
+                remove_stale_files_from_hub(self)
 
     # Resuming
 

@@ -4,10 +4,12 @@ import argparse
 import contextlib
 import importlib
 import importlib.metadata
+import multiprocessing
 import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from typing import NoReturn
 
 from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError, plugin_files
 from rlhf_losses.cli.early_checks import check_names
@@ -65,7 +67,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             end_at_next_signal()
         if is_first_process() or not str(interrupt):
             print(f"\n{str(interrupt) or 'Interrupted. Output that was written is kept.'}", file=sys.stderr)
-        return interrupt.exit_code if isinstance(interrupt, Interruption) else 130
+        code = interrupt.exit_code if isinstance(interrupt, Interruption) else 130
+        if argv is None and isinstance(interrupt, Interruption) and interrupt.at_once:
+            exit_at_once(code)
+        return code
     except BrokenPipeError:  # the process at the other end of the pipe has exited
         return 0
     finally:
@@ -76,6 +81,18 @@ def end_at_next_signal() -> None:
     """Let a further signal end this process, in place of an error while the interpreter closes its modules."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
+
+
+def exit_at_once(code: int) -> NoReturn:
+    """End this process without waiting for threads that upload, and its processes that load data.
+
+    Args:
+        code: the exit code.
+    """
+    for worker in multiprocessing.active_children():
+        worker.kill()
+    discard_unwritten_output()
+    os._exit(code)
 
 
 def discard_unwritten_output() -> None:

@@ -22,14 +22,18 @@ class Interruption(KeyboardInterrupt):
     Args:
         message: the checkpoint, and how to continue.
         signal_number: number of the signal.
-
-    Attributes:
-        exit_code: exit code of the command: 130 for Ctrl-C, 143 for SIGTERM.
+        at_once: whether the process does not wait for anything, such as an upload.
     """
 
-    def __init__(self, message: str, signal_number: int) -> None:
+    def __init__(self, message: str, signal_number: int, at_once: bool = False) -> None:
         super().__init__(message)
-        self.exit_code = 128 + signal_number
+        self.signal_number = signal_number
+        self.at_once = at_once
+
+    @property
+    def exit_code(self) -> int:
+        """Exit code of the command: 130 for Ctrl-C, 143 for SIGTERM."""
+        return 128 + self.signal_number
 
 
 class StopSignals:
@@ -84,7 +88,7 @@ class StopSignals:
             os._exit(128 + number)
         else:
             self._ending = True
-            raise Interruption("", number)
+            raise Interruption("", number, at_once=True)
 
 
 def _handle_in_worker(number: int) -> None:

@@ -13,6 +13,7 @@ from rlhf_losses.checkpoints.manifest import is_unfinished
 from rlhf_losses.checkpoints.resuming import AUTO, decided_by_main_process, last_whole, resolve_checkpoint
 from rlhf_losses.checkpoints.rotation import checkpoint_folders
 from rlhf_losses.checkpoints.stopping import StopControl
+from rlhf_losses.checkpoints.uploads import is_hub_error
 from rlhf_losses.cli.argument_parser import CommandLineError
 from rlhf_losses.cli.logging_setup import DEBUG
 from rlhf_losses.cli.model_paths import nearest_folder, require_model_path
@@ -101,12 +102,14 @@ def refuse_earlier_run(output_dir: str) -> None:
 
 @contextmanager
 def starting() -> Iterator[None]:
-    """Convert errors of TRL, PEFT and transformers about the settings of a run to `CommandLineError`."""
+    """Convert errors of TRL, PEFT, transformers and the Hub about the settings of a run to `CommandLineError`."""
     try:
         yield
     except RlhfLossesError:
         raise
-    except ValueError as error:
+    except Exception as error:
+        if not isinstance(error, ValueError) and not is_hub_error(error):
+            raise
         raise CommandLineError(
             f"The run cannot start: {first_line(error)}. Change the argument; {DEBUG}=1 shows the traceback."
         ) from error
@@ -123,7 +126,7 @@ def explained_interruption(trainer: Any) -> Iterator[None]:
         yield
     except Interruption as interruption:
         message = interrupted_message(trainer.args.output_dir, trainer.state.global_step)
-        raise Interruption(message, interruption.exit_code - 128) from None
+        raise Interruption(message, interruption.signal_number, interruption.at_once) from None
 
 
 def train(trainer: Any, signals: StopSignals, resume: str | None) -> bool:
