@@ -108,7 +108,12 @@ def starting() -> Iterator[None]:
     except RlhfLossesError:
         raise
     except Exception as error:
-        if not isinstance(error, ValueError) and not is_hub_error(error):
+        if is_hub_error(error):
+            raise CommandLineError(
+                f"The repository on the Hub cannot be created: {first_line(error)}. Check the token, the connection "
+                "and --hub_model_id, or remove --push_to_hub."
+            ) from error
+        if not isinstance(error, ValueError):
             raise
         raise CommandLineError(
             f"The run cannot start: {first_line(error)}. Change the argument; {DEBUG}=1 shows the traceback."

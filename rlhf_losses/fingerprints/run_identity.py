@@ -60,6 +60,7 @@ class RunIdentity:
         effects: effects of its settings.
         names: further names that `record` gets.
         trainer: name of the trainer.
+        first: values that are compared before the settings, because a change of them cannot be allowed.
 
     Attributes:
         fingerprint: what is known so far.
@@ -70,7 +71,12 @@ class RunIdentity:
     """
 
     def __init__(
-        self, args: TrainingArguments, effects: SettingEffects, names: Iterable[str], trainer: str = "Trainer"
+        self,
+        args: TrainingArguments,
+        effects: SettingEffects,
+        names: Iterable[str],
+        trainer: str = "Trainer",
+        first: Mapping[str, Any] | None = None,
     ) -> None:
         self._effects, self._defaults = effects, default_settings(args)
         self._schedule = str(plain(args.lr_scheduler_type))
@@ -82,7 +88,7 @@ class RunIdentity:
         checkpoint = args.resume_from_checkpoint
         self._checkpoint = str(checkpoint or "")
         self._saved = RunFingerprint.load(checkpoint) if Path(self._checkpoint, FILE).is_file() else None
-        self.record({"trainer": trainer})
+        self.record({"trainer": trainer, **(first or {})})
         self.record(result_settings(args, effects))
 
     def record(

@@ -38,10 +38,10 @@ def begin(args: PPOConfig, arguments: Mapping[str, Any]) -> RunIdentity:
         InvalidSettingError: they differ from those of the checkpoint in `args.resume_from_checkpoint`.
     """
     processes = process_count(args)
-    identity = RunIdentity(args, PPO_EFFECTS, NAMES, "PPOTrainer")
+    identity = RunIdentity(args, PPO_EFFECTS, NAMES, "PPOTrainer", {"num_processes": processes})
     code = {name: arguments[name] for name in CODE_ARGUMENTS if arguments.get(name)}
     identity.record(
-        {"num_processes": processes, **argument_settings(arguments)},
+        argument_settings(arguments),
         {name: join_contents(name, list(map(code_content, _as_list(one)))) for name, one in code.items()},
     )
     return identity

@@ -303,6 +303,16 @@ def test_a_checkpoint_of_the_other_trainer_is_refused(tmp_path):
         RunIdentity(config, PPO_EFFECTS, [], "PPOTrainer")
 
 
+def test_a_change_that_cannot_be_allowed_is_refused_before_those_that_can(tmp_path):
+    plain = {"per_device_train_batch_size": 4, **PLAIN}
+    names = ["num_processes"]
+    config = PPOConfig(str(tmp_path), **plain, gradient_accumulation_steps=2)
+    RunIdentity(config, PPO_EFFECTS, names, "PPOTrainer", {"num_processes": 1}).save(tmp_path)
+    config = PPOConfig(str(tmp_path), **plain, resume_from_checkpoint=str(tmp_path))
+    with pytest.raises(InvalidSettingError, match="num_processes: 1 in the checkpoint, 2 now, and each process"):
+        RunIdentity(config, PPO_EFFECTS, names, "PPOTrainer", {"num_processes": 2})
+
+
 def test_settings_are_refused_before_anything_else_is_known(saved):
     with pytest.raises(InvalidSettingError, match="seed: 42 in the checkpoint, 7 now"):
         identity(saved, max_steps=10, seed=7, resume_from_checkpoint=str(saved))
