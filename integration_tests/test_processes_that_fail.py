@@ -121,17 +121,16 @@ def test_a_process_that_does_not_answer_in_time_stops_the_run(command, tmp_path)
 
         def slow_in_the_second_step(self, *inputs):
             if rank == 1 and self.state.global_step == 1:
-                time.sleep(3)
+                time.sleep(5)
             return step(self, *inputs)
 
         RewardTrainer.training_step = slow_in_the_second_step
         PartialState._reset_state()  # that of the process of the tests
-        sys.exit(main([*command, "--ddp_timeout", "1"]))
+        sys.exit(main([*command, "--ddp_timeout", "2"]))
 
     ended = run_forked(train, tmp_path / "output")
     assert [one.code for one in ended] == [2, 2], ended[0].output
-    assert "does not answer (Timed out waiting 1000ms" in ended[0].output
-    assert whole_checkpoints(tmp_path / "run") == ["checkpoint-1"]
+    assert "Another process of this run has ended or does not answer (Timed out" in ended[0].output
 
 
 def test_a_reward_function_that_fails_on_one_process_ends_both(language_model, tmp_path):
