@@ -96,17 +96,17 @@ def clean_answer(answer: Answer) -> Answer:
     Raises:
         InvalidFeedbackError: a part of the answer is null or no text, or a message has no text.
     """
-    parts = []
-    for index, part in enumerate(answer.parts):
-        name = f"Step {index}" if len(answer.parts) > 1 else "An answer"
-        if part is None or (isinstance(part, list) and not part):
-            found = "null" if part is None else "a list without messages"
-            raise InvalidFeedbackError(
-                f"{name} of the row is {found}, so there is no text to score. Add the text, or drop the row."
-            )
-        parts.append(clean_content(part, f"{name} of the row"))
+    names = [f"Step {index}" for index in range(len(answer.parts))] if len(answer.parts) > 1 else ["An answer"]
+    parts = tuple([_clean_part(part, f"{name} of the row") for name, part in zip(names, answer.parts, strict=True)])
     prompt = None if answer.prompt is None else clean_content(answer.prompt, "The prompt of the row")
-    return replace(answer, prompt=prompt, parts=tuple(parts))
+    return Answer(prompt, parts, answer.template, answer.system)
+
+
+def _clean_part(part: Any, place: str) -> Any:
+    if part is None or (isinstance(part, list) and not part):
+        found = "null" if part is None else "a list without messages"
+        raise InvalidFeedbackError(f"{place} is {found}, so there is no text to score. Add the text, or drop the row.")
+    return clean_content(part, place)
 
 
 def split_shared_prompt(answers: list[Answer]) -> list[Answer]:

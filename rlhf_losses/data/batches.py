@@ -1,18 +1,19 @@
 """Rows of a dataset in batches: a function of many rows at once, with the number of a wrong row in its error."""
 
 import importlib.metadata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, TypeVar
 
+import pyarrow as pa
 from datasets import Dataset, concatenate_datasets
 from datasets.utils import tqdm
 
-from rlhf_losses.data.rows import PREPARED_COLUMNS, RowEncoder
+from rlhf_losses.data.rows import RowEncoder, encoded_table
 from rlhf_losses.errors import RlhfLossesError
 from rlhf_losses.feedback.base import Row
+from rlhf_losses.iteration import in_batches
 
 Result = TypeVar("Result")
 
@@ -86,7 +87,7 @@ class BatchEncoder:
     name: str
     versions: tuple[str, ...] = field(default_factory=lambda: tuple(map(importlib.metadata.version, PACKAGES)))
 
-    def __call__(self, columns: dict[str, list[Any]], numbers: list[int]) -> dict[str, list[Any]]:
+    def __call__(self, columns: dict[str, list[Any]], numbers: list[int]) -> pa.Table:
         """Return the columns of `EncodedRow` for a batch.
 
         Args:
@@ -95,14 +96,13 @@ class BatchEncoder:
         """
         rows: list[Row] = _rows_of(dict(columns))
         at = dict(zip(map(id, rows), numbers, strict=True))
-        encoded: Sequence[Mapping[str, Any]] = at_row(
+        encoded = at_row(
             lambda batch: self.encoder.encode_batch(batch, self.max_length, [at[id(row)] for row in batch]),
             rows,
             numbers,
             self.name,
         )
-        names = [name for name in PREPARED_COLUMNS if name in encoded[0]]
-        return {name: [row[name] for row in encoded] for name in names}
+        return encoded_table(encoded)
 
 
 def map_rows(dataset: Dataset, encoder: BatchEncoder, description: str, num_proc: int | None = None) -> Dataset:
@@ -132,9 +132,7 @@ def _lists_of_rows(rows: Dataset | Iterable[Row]) -> Iterator[list[Row]]:
     if isinstance(rows, Dataset):
         yield from (_rows_of(batch) for batch in rows.iter(BATCH_SIZE))
         return
-    remaining = iter(rows)
-    while batch := list(islice(remaining, BATCH_SIZE)):
-        yield batch
+    yield from in_batches(rows, BATCH_SIZE)
 
 
 def _rows_of(columns: dict[str, list[Any]]) -> list[Row]:

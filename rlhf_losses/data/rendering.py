@@ -3,7 +3,7 @@
 Training, evaluation, scoring and PPO use the same function, so they render a text in the same way.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import accumulate
@@ -55,14 +55,16 @@ def render(answer: Answer, tokenizer: PreTrainedTokenizerBase, separator: str = 
         UnsupportedModelError: a conversation, but the tokenizer has no chat template.
         InvalidFeedbackError: the chat template refuses the conversation, or changes the text of the steps.
     """
-    return render_all([answer], tokenizer, separator)[0]
+    return next(render_all([answer], tokenizer, separator))
 
 
-def render_all(answers: Sequence[Answer], tokenizer: PreTrainedTokenizerBase, separator: str = "\n") -> list[Rendered]:
-    """Render the answers of one row; a prompt that follows a chat template and is shared by them is rendered once.
+def render_all(
+    answers: Iterable[Answer], tokenizer: PreTrainedTokenizerBase, separator: str = "\n"
+) -> Iterator[Rendered]:
+    """Render answers; a prompt that follows a chat template and is shared by answers in a row is rendered once.
 
     Args:
-        answers: answers, see `render`.
+        answers: answers, see `render`; they are read as they are needed.
         tokenizer: tokenizer with the EOS token and the chat template.
         separator: string inserted between two steps if neither has white space at the boundary.
 
@@ -70,16 +72,14 @@ def render_all(answers: Sequence[Answer], tokenizer: PreTrainedTokenizerBase, se
         UnsupportedModelError: see `render`.
         InvalidFeedbackError: see `render`.
     """
-    rendered: list[Rendered] = []
     template: ChatTemplate | None = None
     for answer in answers:
         if not isinstance(answer.prompt, list) and not any(isinstance(part, list) for part in answer.parts):
-            rendered.append(_render_text(answer, tokenizer, separator))
+            yield _render_text(answer, tokenizer, separator)
             continue
         if template is None or (template.arguments, template.system) != (answer.template, answer.system):
             template = ChatTemplate(tokenizer, answer.template, answer.system)
-        rendered.append(_render_conversation(answer, template, separator))
-    return rendered
+        yield _render_conversation(answer, template, separator)
 
 
 def _render_text(answer: Answer, tokenizer: PreTrainedTokenizerBase, separator: str) -> Rendered:

@@ -4,17 +4,18 @@
 `join_feedback` joins the feedback of several rows over one vector of scores.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import chain, islice
-from typing import Any, NotRequired, TypeAlias, TypedDict
+from itertools import chain, islice, tee
+from typing import Any, NotRequired, TypeAlias, TypedDict, get_args, get_origin, get_type_hints
 
+import pyarrow as pa
 from transformers import PreTrainedTokenizerBase
 
 from rlhf_losses.data.answers import row_answers
 from rlhf_losses.data.rendering import render_all
-from rlhf_losses.data.tokenization import Encoded, encode_batch, fit_prompts
+from rlhf_losses.data.tokenization import Encoded, encode_all, fit_prompts
 from rlhf_losses.feedback import FEEDBACK_TYPES, Feedback, Mixed, shift_positions
 from rlhf_losses.feedback.base import Answer, Row
 from rlhf_losses.feedback.row_values import read_tokens
@@ -76,6 +77,32 @@ PREPARED_COLUMNS = tuple(EncodedRow.__annotations__)
 """Names of the columns of `EncodedRow`."""
 
 
+def encoded_table(rows: Sequence[EncodedRow]) -> pa.Table:
+    """Return the columns of tokenized rows, all of which have the same.
+
+    Args:
+        rows: one or more tokenized rows.
+
+    Examples:
+        >>> row = {"text_ids": [[5, 6], [5, 7]], "length": 2}
+        >>> encoded_table([row, row]).schema.field("text_ids").type
+        ListType(list<item: list<item: int64>>)
+    """
+    columns: Sequence[Mapping[str, Any]] = rows
+    types = {name: one for name, one in _COLUMN_TYPES.items() if name in rows[0]}
+    return pa.table({name: pa.array([row[name] for row in columns], one) for name, one in types.items()})
+
+
+def _arrow_type(annotation: Any) -> pa.DataType:
+    """Return the type of Arrow for a type of Python, for example for `list[int]`."""
+    if get_origin(annotation) is list:
+        return pa.list_(_arrow_type(get_args(annotation)[0]))
+    return {int: pa.int64(), float: pa.float64(), str: pa.string()}[annotation]
+
+
+_COLUMN_TYPES = {name: _arrow_type(annotation) for name, annotation in get_type_hints(EncodedRow).items()}
+
+
 def is_prepared(columns: Iterable[str]) -> bool:
     """Return whether a dataset has the columns of `EncodedRow`. One of them may be a column of the user.
 
@@ -131,21 +158,20 @@ class RowEncoder:
         """
         numbers = range(len(rows)) if row_numbers is None else row_numbers
         found = [feedback_types_in_row(row, self.feedback_types) for row in rows]
-        texts = self._encode_answers(rows, found)
         return [
-            _without_duplicates(fit_prompts(of_row, max_length), set(Mixed.row_positions(row, types)), types, number)
-            for row, types, of_row, number in zip(rows, found, texts, numbers, strict=True)
+            _without_duplicates(fit_prompts(texts, max_length), set(Mixed.row_positions(row, types)), types, number)
+            for row, types, texts, number in zip(rows, found, self._texts(rows, found), numbers, strict=True)
         ]
 
-    def _encode_answers(self, rows: Sequence[Row], types_of_rows: Sequence[FeedbackTypes]) -> list[list[Encoded]]:
-        """Return the tokenized texts of each row."""
+    def _texts(self, rows: Sequence[Row], types_of_rows: Sequence[FeedbackTypes]) -> Iterator[list[Encoded]]:
+        """Yield the tokenized texts of each row, while those of later rows are rendered and tokenized."""
         given = [tokenized_pair(row) for row in rows]
-        rendered = [
-            [] if encoded else render_all(_answers(row, types), self.tokenizer, self.separator)
-            for row, types, encoded in zip(rows, types_of_rows, given, strict=True)
-        ]
-        texts = iter(encode_batch(list(chain.from_iterable(rendered)), self.tokenizer))
-        return [encoded or list(islice(texts, len(of_row))) for encoded, of_row in zip(given, rendered, strict=True)]
+        untokenized = zip(rows, types_of_rows, given, strict=True)
+        answers, again = tee([] if tokens else _answers(row, types) for row, types, tokens in untokenized)
+        rendered = render_all(chain.from_iterable(again), self.tokenizer, self.separator)
+        texts = encode_all(rendered, self.tokenizer)
+        for tokens, of_row in zip(given, answers, strict=True):
+            yield tokens or list(islice(texts, len(of_row)))
 
 
 def feedback_types_in_row(row: Mapping[str, Any], feedback_types: Iterable[type[Feedback]]) -> FeedbackTypes:

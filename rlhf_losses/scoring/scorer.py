@@ -5,7 +5,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self, get_args
 
@@ -20,7 +20,7 @@ from rlhf_losses.data.chat_messages import content_text, is_blank
 from rlhf_losses.data.dataset import LengthLimit, Overlong
 from rlhf_losses.data.rendering import render_all
 from rlhf_losses.data.segmentation import split_segments
-from rlhf_losses.data.tokenization import Encoded, encode_batch, fit_prompts
+from rlhf_losses.data.tokenization import Encoded, encode_all, fit_prompts
 from rlhf_losses.errors import (
     InvalidSettingError,
     NonFiniteError,
@@ -438,15 +438,14 @@ class Scorer:
         Raises:
             UnsupportedModelError: a token has no embedding.
         """
-        rendered = [
-            render_all([clean_answer(one) for one in answers], self.tokenizer, self.metadata.separator)
-            for answers in rows
-        ]
-        whole = encode_batch(list(chain.from_iterable(rendered)), self.tokenizer)
-        for text in whole:
+        answers = (clean_answer(one) for of_row in rows for one in of_row)
+        texts = encode_all(render_all(answers, self.tokenizer, self.metadata.separator), self.tokenizer)
+        return [self._fit(list(islice(texts, len(of_row)))) for of_row in rows]
+
+    def _fit(self, texts: Sequence[Encoded]) -> list[Encoded]:
+        for text in texts:
             require_embedded(text.ids, self.tokenizer, self.num_embeddings, self.__name__)
-        texts, limit = iter(whole), self.length_limit.tokens
-        return [fit_prompts(list(islice(texts, len(of_row))), limit) for of_row in rendered]
+        return fit_prompts(texts, self.length_limit.tokens)
 
     def require_fit(self, text: Encoded) -> Encoded:
         """Return a tokenized text that fits into the context of the model.

@@ -9,7 +9,7 @@ from tokenizers.trainers import BpeTrainer, WordPieceTrainer
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from rlhf_losses.data.rendering import render
-from rlhf_losses.data.tokenization import encode, encode_batch
+from rlhf_losses.data.tokenization import encode, encode_all
 from rlhf_losses.feedback.base import Answer
 
 PIECES = ("The cat", " sat", "\n\n", "  ", "é", "日本", "😀", "ﬁ", "İ", "<eos>", "don't", " 12", " \u0301", "a", "🤷‍♂️")
@@ -80,11 +80,11 @@ def test_a_step_is_scored_at_the_last_token_with_a_character_of_it(tokenizer: Pr
 def test_a_batch_gives_what_single_texts_give(tokenizer: PreTrainedTokenizerBase) -> None:
     answers = [Answer(prompt, (f"a {text}",)) for prompt, text in zip(random_texts(4), random_texts(5), strict=True)]
     rendered = [render(answer, tokenizer) for answer in answers]
-    assert encode_batch(rendered, tokenizer) == [encode(one, tokenizer) for one in rendered]
+    assert list(encode_all(rendered, tokenizer)) == [encode(one, tokenizer) for one in rendered]
 
 
 def test_a_batch_gives_what_single_texts_give_without_some_characters() -> None:
     tokenizer = load(without_bytes())
     answers = [Answer(prompt, (f"a {text}",)) for prompt, text in zip(random_texts(4), random_texts(5), strict=True)]
     rendered = [render(answer, tokenizer) for answer in answers]
-    assert encode_batch(rendered, tokenizer) == [encode(one, tokenizer) for one in rendered]
+    assert list(encode_all(rendered, tokenizer)) == [encode(one, tokenizer) for one in rendered]
