@@ -3,14 +3,14 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import chain, islice
 from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-AHEAD = 2
-"""Number of results that are computed before they are used."""
+THREADS = 2
+"""Number of threads that compute: while one of them waits for the GIL, the other one computes."""
 
 
 def in_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
@@ -30,12 +30,12 @@ def in_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 
 
 def compute_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Yield the results of a function, in order; a thread computes the next ones while the caller uses one.
+    """Yield the results of a function, in order; threads compute the next ones while the caller uses one.
 
     This saves time if the function releases the GIL, as tokenizers do. A single item needs no thread.
 
     Args:
-        function: a function, of which one call runs at a time.
+        function: a function that threads can call at the same time.
         items: its arguments; they are read as they are needed.
 
     Examples:
@@ -43,13 +43,13 @@ def compute_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> 
         ['A', 'B', 'C']
     """
     remaining = iter(items)
-    first = list(islice(remaining, AHEAD))
-    if len(first) < AHEAD:
+    first = list(islice(remaining, 2))
+    if len(first) < 2:
         yield from map(function, first)
         return
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        waiting = deque(thread.submit(function, item) for item in first)
+    with ThreadPoolExecutor(THREADS) as threads:
+        waiting = deque(threads.submit(function, item) for item in chain(first, islice(remaining, THREADS - 1)))
         while waiting:
             result = waiting.popleft().result()
-            waiting.extend(thread.submit(function, item) for item in islice(remaining, 1))
+            waiting.extend(threads.submit(function, item) for item in islice(remaining, 1))
             yield result

@@ -69,10 +69,10 @@ def complete_answers(answers: Sequence[Answer], row: Row) -> list[Answer]:
     Raises:
         InvalidFeedbackError: an answer is null, a message has no text, or an argument of the template is invalid.
     """
+    if row.keys().isdisjoint(TEMPLATE_COLUMNS):
+        return split_shared_prompt([clean_answer(answer) for answer in answers])
     template, system = template_arguments(row), _system(row)
     shared = split_shared_prompt([clean_answer(answer) for answer in answers])
-    if not template and system is None:
-        return shared
     return [replace(answer, template=template, system=system) for answer in shared]
 
 
@@ -96,8 +96,13 @@ def clean_answer(answer: Answer) -> Answer:
     Raises:
         InvalidFeedbackError: a part of the answer is null or no text, or a message has no text.
     """
-    names = [f"Step {index}" for index in range(len(answer.parts))] if len(answer.parts) > 1 else ["An answer"]
-    parts = tuple([_clean_part(part, f"{name} of the row") for name, part in zip(names, answer.parts, strict=True)])
+    steps = len(answer.parts) > 1
+    parts = tuple(
+        [
+            _clean_part(part, f"Step {index} of the row" if steps else "An answer of the row")
+            for index, part in enumerate(answer.parts)
+        ]
+    )
     prompt = None if answer.prompt is None else clean_content(answer.prompt, "The prompt of the row")
     return Answer(prompt, parts, answer.template, answer.system)
 

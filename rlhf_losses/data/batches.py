@@ -17,8 +17,11 @@ from rlhf_losses.iteration import in_batches
 
 Result = TypeVar("Result")
 
-BATCH_SIZE = 250
+BATCH_SIZE = 2_000
 """Number of rows in a batch."""
+
+ROWS_OF_TABLE = 250
+"""Number of rows that are written to Arrow at once, while later ones are tokenized."""
 
 PACKAGES = ("rlhf-losses", "transformers", "tokenizers")
 """Packages whose versions are part of the key of cached tokens."""
@@ -96,13 +99,11 @@ class BatchEncoder:
         """
         rows: list[Row] = _rows_of(dict(columns))
         at = dict(zip(map(id, rows), numbers, strict=True))
-        encoded = at_row(
-            lambda batch: self.encoder.encode_batch(batch, self.max_length, [at[id(row)] for row in batch]),
-            rows,
-            numbers,
-            self.name,
-        )
-        return encoded_table(encoded)
+        return at_row(lambda batch: self._table(batch, [at[id(row)] for row in batch]), rows, numbers, self.name)
+
+    def _table(self, rows: list[Row], numbers: list[int]) -> pa.Table:
+        encoded = self.encoder.encode_rows(rows, self.max_length, numbers)
+        return pa.concat_tables(map(encoded_table, in_batches(encoded, ROWS_OF_TABLE)))
 
 
 def map_rows(dataset: Dataset, encoder: BatchEncoder, description: str, num_proc: int | None = None) -> Dataset:

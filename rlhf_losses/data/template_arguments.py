@@ -48,8 +48,6 @@ def template_arguments(row: Mapping[str, Any]) -> dict[str, Any]:
     own = {name: _parse(name, row[name], list) for name in ("tools", "documents") if not _is_missing(row.get(name))}
     given = row.get("chat_template_kwargs")
     arguments = {} if _is_missing(given) else _parse("chat_template_kwargs", given, dict)
-    if not own and not arguments:
-        return {}
     unnamed = next((key for key in arguments if not isinstance(key, str)), None)
     if unnamed is not None:
         raise InvalidFeedbackError(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice, takewhile
+from itertools import chain, islice, takewhile, tee
 from operator import itemgetter
 from typing import Any
 
@@ -15,7 +15,7 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import PreTrainedTokenizerBase
 
-from rlhf_losses.data.rendering import Rendered, render
+from rlhf_losses.data.rendering import Rendered, render, render_all
 from rlhf_losses.data.repeated_bos import count_repeated_bos
 from rlhf_losses.errors import InvalidFeedbackError, RlhfLossesError, UnsupportedModelError
 from rlhf_losses.feedback.base import Answer
@@ -98,17 +98,39 @@ def encode_all(texts: Iterable[Rendered], tokenizer: PreTrainedTokenizerBase) ->
     if not tokenizer.is_fast:
         yield from (_encode_without_offsets(one, tokenizer) for one in texts)
         return
-    for batch, encodings in compute_ahead(partial(_tokenize, tokenizer=tokenizer), in_batches(texts, TEXTS_AT_ONCE)):
+    for batch, found in compute_ahead(partial(_tokenize, tokenizer=tokenizer), in_batches(texts, TEXTS_AT_ONCE)):
         dropped = _dropped_characters((one.text for one in batch), tokenizer)
         initial = set() if all(one.special_tokens for one in batch) else _initial_tokens(tokenizer)
-        for one, encoding in zip(batch, encodings, strict=True):
+        for one, (ids, characters) in zip(batch, found, strict=True):
             drops_characters = bool(dropped) and not dropped.isdisjoint(one.text)
-            yield _with_positions(one, encoding, tokenizer, drops_characters, initial)
+            yield _with_positions(one, ids, characters, tokenizer, drops_characters, initial)
 
 
-def _tokenize(texts: list[Rendered], tokenizer: PreTrainedTokenizerBase) -> tuple[list[Rendered], list[Encoding]]:
+def encode_answers(
+    rows: Iterable[Sequence[Answer]], tokenizer: PreTrainedTokenizerBase, separator: str
+) -> Iterator[list[Encoded]]:
+    """Yield the tokenized texts of each row, while those of later rows are rendered and tokenized.
+
+    Args:
+        rows: the answers of each row; they are read as they are needed.
+        tokenizer: see `encode_all`.
+        separator: see `render`.
+
+    Raises:
+        UnsupportedModelError: see `encode` and `render`.
+        InvalidFeedbackError: see `render`.
+    """
+    to_return, to_render = tee(rows)
+    texts = encode_all(render_all(chain.from_iterable(to_render), tokenizer, separator), tokenizer)
+    for answers in to_return:
+        yield list(islice(texts, len(answers)))
+
+
+def _tokenize(
+    texts: list[Rendered], tokenizer: PreTrainedTokenizerBase
+) -> tuple[list[Rendered], list[tuple[list[int], Encoding]]]:
     """Return texts with their tokens and the characters of each token."""
-    found: dict[int, Encoding] = {}
+    found: dict[int, tuple[list[int], Encoding]] = {}
     for special_tokens in {one.special_tokens for one in texts}:
         indices = [index for index, one in enumerate(texts) if one.special_tokens is special_tokens]
         encoded = tokenizer(
@@ -117,19 +139,19 @@ def _tokenize(texts: list[Rendered], tokenizer: PreTrainedTokenizerBase) -> tupl
             return_attention_mask=False,
             return_token_type_ids=False,
         )
-        found.update(zip(indices, encoded.encodings, strict=True))
+        found.update(zip(indices, zip(encoded["input_ids"], encoded.encodings, strict=True), strict=True))
     return texts, [found[index] for index in range(len(texts))]
 
 
 def _with_positions(
     rendered: Rendered,
+    ids: list[int],
     characters: Encoding,
     tokenizer: PreTrainedTokenizerBase,
     drops_characters: bool,
     initial: set[int | None],
 ) -> Encoded:
     """Return tokens with the positions of scores and prompt, which the characters of each token tell."""
-    ids = characters.ids
     start, stop = _prompt_tokens(rendered.prompt_end, characters)
     if drops_characters:  # the offsets after a dropped character are wrong
         inner = tuple(_end_of_prefix(rendered, end, ids, tokenizer)[0] for end in rendered.part_ends[:-1])

@@ -137,7 +137,14 @@ def _tables(
     paths: Iterable[str], reader: TableReader, features: Features, versions: Sequence[str]
 ) -> Iterator[pa.Table]:
     for rows in in_batches(_rows(paths, reader), ROWS_OF_TABLE):
-        yield Dataset.from_dict(stored_columns(rows, features), features).with_format("arrow")[:]
+        yield _table(stored_columns(rows, features), features)
+
+
+def _table(columns: dict[str, list[Any]], features: Features) -> pa.Table:
+    try:
+        return pa.Table.from_pydict(columns, schema=features.arrow_schema)
+    except pa.ArrowNotImplementedError:  # columns of JSON, which `datasets` writes
+        return Dataset.from_dict(columns, features).with_format("arrow")[:]
 
 
 def _columns_of_cells(paths: Sequence[str]) -> list[str]:

@@ -18,9 +18,8 @@ from rlhf_losses.argument_checks import require_choice, require_instance, requir
 from rlhf_losses.data.answers import clean_answer, completion_answers
 from rlhf_losses.data.chat_messages import content_text, is_blank
 from rlhf_losses.data.dataset import LengthLimit, Overlong
-from rlhf_losses.data.rendering import render_all
 from rlhf_losses.data.segmentation import split_segments
-from rlhf_losses.data.tokenization import Encoded, encode_all, fit_prompts
+from rlhf_losses.data.tokenization import Encoded, encode_answers, fit_prompts
 from rlhf_losses.errors import (
     InvalidSettingError,
     NonFiniteError,
@@ -427,25 +426,25 @@ class Scorer:
             InvalidFeedbackError: an answer does not fit, see `encode`.
             UnsupportedModelError: a token has no embedding.
         """
-        return [self.require_fit(one) for one in self.encode_rows([answers])[0]]
+        return [self.require_fit(one) for one in next(self.encode_rows([answers]))]
 
-    def encode_rows(self, rows: Sequence[Sequence[Answer]]) -> list[list[Encoded]]:
-        """Tokenize the answers of several rows at once, and truncate their prompts; `require_fit` checks the result.
+    def encode_rows(self, rows: Iterable[Sequence[Answer]]) -> Iterator[list[Encoded]]:
+        """Yield the tokenized answers of each row with truncated prompts; `require_fit` checks the result.
+
+        Threads tokenize the answers of later rows meanwhile.
 
         Args:
-            rows: the answers of each row.
+            rows: the answers of each row; they are read as they are needed.
 
         Raises:
             UnsupportedModelError: a token has no embedding.
         """
-        answers = (clean_answer(one) for of_row in rows for one in of_row)
-        texts = encode_all(render_all(answers, self.tokenizer, self.metadata.separator), self.tokenizer)
-        return [self._fit(list(islice(texts, len(of_row)))) for of_row in rows]
-
-    def _fit(self, texts: Sequence[Encoded]) -> list[Encoded]:
-        for text in texts:
-            require_embedded(text.ids, self.tokenizer, self.num_embeddings, self.__name__)
-        return fit_prompts(texts, self.length_limit.tokens)
+        limit = self.length_limit.tokens
+        cleaned = ([clean_answer(one) for one in answers] for answers in rows)
+        for texts in encode_answers(cleaned, self.tokenizer, self.metadata.separator):
+            for text in texts:
+                require_embedded(text.ids, self.tokenizer, self.num_embeddings, self.__name__)
+            yield fit_prompts(texts, limit)
 
     def require_fit(self, text: Encoded) -> Encoded:
         """Return a tokenized text that fits into the context of the model.
