@@ -17,10 +17,10 @@ from rlhf_losses.iteration import in_batches
 
 Result = TypeVar("Result")
 
-BATCH_SIZE = 2_000
+BATCH_SIZE = 1_000
 """Number of rows in a batch."""
 
-ROWS_OF_TABLE = 250
+ROWS_OF_TABLE = 100
 """Number of rows that are written to Arrow at once, while later ones are tokenized."""
 
 PACKAGES = ("rlhf-losses", "transformers", "tokenizers")

@@ -36,7 +36,7 @@ BYTE_TOKENS = ("<0xFF>", "ÿ")
 BYTE_ALPHABET = tuple(ByteLevel.alphabet())
 """Characters that stand for bytes in byte-level vocabularies."""
 
-TEXTS_AT_ONCE = 256
+TEXTS_AT_ONCE = 64
 """Number of texts that the tokenizer reads at once."""
 
 EOS_TOKEN_HINTS = ("eos", "end", "eot", "sep", "</s>", "stop")

@@ -143,7 +143,7 @@ def _tables(
 def _table(columns: dict[str, list[Any]], features: Features) -> pa.Table:
     try:
         return pa.Table.from_pydict(columns, schema=features.arrow_schema)
-    except pa.ArrowNotImplementedError:  # columns of JSON, which `datasets` writes
+    except (pa.ArrowTypeError, pa.ArrowNotImplementedError):  # values of JSON columns, which `datasets` encodes
         return Dataset.from_dict(columns, features).with_format("arrow")[:]
 
 
