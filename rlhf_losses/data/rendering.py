@@ -12,6 +12,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import render_jinja_template
 
+from rlhf_losses.converters.common_prefix import common_prefix_length
 from rlhf_losses.data.chat_messages import content_text, convert_tool_arguments, tool_names
 from rlhf_losses.data.segmentation import join_segments, locate_segments
 from rlhf_losses.data.template_arguments import has_variable
@@ -245,13 +246,13 @@ def _prompt_end(prompt: Messages, reply: Messages, text: str, template: ChatTemp
         rendered = template.render_prompt(prompt)
     except InvalidFeedbackError:  # some templates refuse conversations without a user or an assistant
         rendered = template.render([*prompt, {**reply[0], "content": PLACEHOLDER}]).partition(PLACEHOLDER)[0]
-    return _common_prefix_length(text, rendered)
+    return common_prefix_length(text, rendered)
 
 
 def _content_end(prompt: Messages, reply: Messages, text: str, template: ChatTemplate) -> int:
     """Return the index after the content of the answer, before the characters that the template adds to it."""
     after = template.render([*prompt, {**reply[0], "content": PLACEHOLDER}]).partition(PLACEHOLDER)[2]
-    return len(text) - _common_prefix_length(text[::-1], after[::-1])
+    return len(text) - common_prefix_length(text[::-1], after[::-1])
 
 
 def _stepwise_reply(first: str | Messages, parts: list[str]) -> dict[str, Any]:
@@ -268,8 +269,3 @@ def _messages(content: str | Messages | None, role: str) -> Messages:
 
 def _part_ends(start: int, parts: list[str]) -> tuple[int, ...]:
     return tuple(accumulate(map(len, parts), initial=start))[1:]
-
-
-def _common_prefix_length(text: str, other: str) -> int:
-    differences = (i for i, (a, b) in enumerate(zip(text, other, strict=False)) if a != b)
-    return next(differences, min(len(text), len(other)))
