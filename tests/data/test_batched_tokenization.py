@@ -37,6 +37,16 @@ def word_piece() -> Tokenizer:
     return core
 
 
+def one_word() -> Tokenizer:
+    """Return a tokenizer like that of Llama, with tokens across the end of a prompt."""
+    core = Tokenizer(BPE(unk_token="<unk>"))
+    core.pre_tokenizer = pre_tokenizers.Metaspace(split=False)
+    core.decoder = decoders.Metaspace()
+    core.train_from_iterator(PIECES, BpeTrainer(vocab_size=120, special_tokens=["<eos>", "<unk>", "<bos>"]))
+    core.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 2)])
+    return core
+
+
 def without_bytes() -> Tokenizer:
     core = Tokenizer(BPE(unk_token=None))
     core.normalizer = normalizers.Replace(" ", "▁")
@@ -49,10 +59,17 @@ def load(core: Tokenizer) -> PreTrainedTokenizerBase:
     return PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<eos>")
 
 
-@pytest.fixture(scope="module", params=["byte_level", "byte_level_trimmed", "word_piece"])
+TOKENIZERS = {
+    "byte_level": lambda: byte_level(trim_offsets=False),
+    "byte_level_trimmed": lambda: byte_level(trim_offsets=True),
+    "one_word": one_word,
+    "word_piece": word_piece,
+}
+
+
+@pytest.fixture(scope="module", params=TOKENIZERS)
 def tokenizer(request: pytest.FixtureRequest) -> PreTrainedTokenizerBase:
-    trim_offsets = request.param == "byte_level_trimmed"
-    return load(word_piece() if request.param == "word_piece" else byte_level(trim_offsets))
+    return load(TOKENIZERS[request.param]())
 
 
 def random_texts(seed: int) -> list[str]:
