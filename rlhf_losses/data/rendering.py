@@ -73,20 +73,20 @@ def render_all(
         UnsupportedModelError: see `render`.
         InvalidFeedbackError: see `render`.
     """
+    eos = str(tokenizer.eos_token or "")
     template: ChatTemplate | None = None
     for answer in answers:
         if not isinstance(answer.prompt, list) and not any(isinstance(part, list) for part in answer.parts):
-            yield _render_text(answer, tokenizer, separator)
+            yield _render_text(answer, eos, separator)
             continue
         if template is None or (template.arguments, template.system) != (answer.template, answer.system):
             template = ChatTemplate(tokenizer, answer.template, answer.system)
         yield _render_conversation(answer, template, separator)
 
 
-def _render_text(answer: Answer, tokenizer: PreTrainedTokenizerBase, separator: str) -> Rendered:
+def _render_text(answer: Answer, eos: str, separator: str) -> Rendered:
     prompt = "" if answer.prompt is None else str(answer.prompt)  # JSON may hold a number
     parts = join_segments([str(part) for part in answer.parts], separator)
-    eos = str(tokenizer.eos_token or "")
     if not parts[-1].endswith(eos):
         parts[-1] += eos
     return Rendered(prompt + "".join(parts), len(prompt), _part_ends(len(prompt), parts), special_tokens=True)
