@@ -1,6 +1,7 @@
 """Tokenization: token ids of rendered texts with score positions, and checks of the special tokens."""
 
 import logging
+import string
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -397,7 +398,9 @@ def _dropped_characters(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase
         or (core.model.byte_fallback and core.token_to_id(BYTE_TOKENS[0]) is not None)
     ):
         return set()
-    return {character for character in set().union(*texts) - {" "} if core.token_to_id(character) is None}
+    frequent = "".join(one for one in string.printable if one == " " or core.token_to_id(one) is not None)
+    others = "".join(texts).translate(str.maketrans("", "", frequent))  # faster than a set of all characters
+    return {character for character in set(others) if core.token_to_id(character) is None}
 
 
 def _prefix_ids(rendered: Rendered, end: int, tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -453,13 +456,20 @@ def _prompt_tokens(end: int, characters: Encoding) -> tuple[int, int]:
     if stop is None:
         stop = bisect_right(_Spans(characters), end, key=itemgetter(1))
     last = _last_with_characters(stop, characters)
-    first = next((index for index in range(last + 1) if _has_characters(index, characters)), None)
-    return (0, 0) if first is None else (first, last + 1)
+    if last < 0:
+        return 0, 0
+    first = 0
+    while not _has_characters(first, characters):
+        first += 1
+    return first, last + 1
 
 
 def _last_with_characters(stop: int, characters: Encoding) -> int:
     """Return the index of the last token before `stop` that has characters, or −1."""
-    return next((index for index in range(stop - 1, -1, -1) if _has_characters(index, characters)), -1)
+    last = stop - 1
+    while last >= 0 and not _has_characters(last, characters):
+        last -= 1
+    return last
 
 
 def _has_characters(index: int, characters: Encoding) -> bool:
