@@ -1,13 +1,15 @@
 """Rows per second of each stage of the preparation of pairs, and what TRL takes to tokenize the same pairs.
 
-`python -m benchmarks.reliability.preparation --model MODEL --rows 200000` writes pairs of random words to a file, and
-reads, checks and tokenizes them, inspects them, and tokenizes them with TRL's `RewardTrainer`. `--stream` prints the
-memory while a stream of the same rows is read instead.
+`python -m benchmarks.reliability.preparation --model MODEL --rows 200000` writes pairs of random words to a file. It
+reads, checks, hashes and tokenizes them as training does, inspects them, prepares them for `evaluate`, converts them
+from transcripts, and tokenizes them with TRL's `RewardTrainer`. `--stream` prints the memory while a stream of the same
+rows is read instead.
 """
 
 import argparse
 import json
 import logging
+import operator
 import random
 import resource
 import tempfile
@@ -20,13 +22,16 @@ import datasets
 import trl
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase
 
-from rlhf_losses.data import LengthLimit, RowEncoder, check_dataset, prepare
+from rlhf_losses.data import LengthLimit, RowEncoder, check_dataset, convert_dataset, prepare
 from rlhf_losses.data.tokenization import configure_special_tokens
 from rlhf_losses.feedback import Pairs
 from rlhf_losses.files.splits import load_splits
+from rlhf_losses.fingerprints.data_content import data_content
 from rlhf_losses.hooks import loss_registry
 from rlhf_losses.inspection import inspect_dataset
-from rlhf_losses.losses import BradleyTerry
+from rlhf_losses.losses import BradleyTerry, ScoreDecay
+from rlhf_losses.scoring import Scorer
+from rlhf_losses.scoring.evaluation import scorable_rows
 
 WORDS = [
     f"{first}{last}" for first in ("", "s", "tr", "m", "pl", "b") for last in ("and", "ell", "ay", "ing", "un", "at")
@@ -85,6 +90,18 @@ def tokenize_with_trl(
         trl.RewardTrainer(classifier, args, train_dataset=pairs, processing_class=tokenizer)
 
 
+def prepare_evaluation(scorer: Scorer, pairs: datasets.Dataset) -> None:
+    """Check and tokenize pairs as `evaluate` does before it scores them."""
+    check_dataset(pairs, ScoreDecay())
+    scorable_rows(scorer, pairs, (Pairs,), "data")
+
+
+def as_transcripts(pairs: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Return pairs in the format of HH-RLHF."""
+    prompts = [f"\n\nHuman: {prompt}\n\nAssistant:" for prompt in pairs["prompt"]]
+    return {name: list(map(operator.add, prompts, pairs[name])) for name in ("chosen", "rejected")}
+
+
 def memory_mib() -> float:
     """Return the memory of this process in MiB."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
@@ -97,13 +114,20 @@ def measure_stages(path: Path, rows: int, model: str, num_proc: int) -> None:
     configure_special_tokens(tokenizer)
     encoder = RowEncoder(tokenizer, (Pairs,))
     pairs = measure("read JSON Lines", rows, lambda: load_splits(path)["train"])
+    pairs.to_csv(path.with_suffix(".csv"))
+    measure("read CSV", rows, lambda: load_splits(path.with_suffix(".csv")))
     measure("check", rows, lambda: check_dataset(pairs, BradleyTerry()))
+    measure("hash", rows, lambda: data_content(pairs))
     datasets.enable_caching()
     measure("tokenize", rows, lambda: prepare(pairs, encoder, NO_LIMIT))
     measure("tokenize again (cached)", rows, lambda: prepare(pairs, encoder, NO_LIMIT))
     datasets.disable_caching()
     measure(f"tokenize, {num_proc} processes", rows, lambda: prepare(pairs, encoder, NO_LIMIT, num_proc=num_proc))
     measure("inspect", rows, lambda: inspect_dataset(pairs, loss_registry()))
+    scorer = Scorer(AutoModelForSequenceClassification.from_pretrained(model, num_labels=1), tokenizer)
+    measure("evaluate, without scores", rows, lambda: prepare_evaluation(scorer, pairs))
+    transcripts = pairs.map(as_transcripts, batched=True, remove_columns=["prompt"])
+    measure("convert", rows, lambda: convert_dataset(transcripts))
     measure("TRL", rows, lambda: tokenize_with_trl(pairs, model, tokenizer, None))
     measure(f"TRL, {num_proc} processes", rows, lambda: tokenize_with_trl(pairs, model, tokenizer, num_proc))
 

@@ -1,6 +1,7 @@
 """Anthropic HH-RLHF: pairs of transcripts."""
 
 from rlhf_losses.converters.base import DatasetConverter
+from rlhf_losses.converters.common_prefix import common_prefix_length
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback.base import Row
 from rlhf_losses.setting_names import setting
@@ -27,8 +28,7 @@ class HhRlhf(DatasetConverter):
 
     def convert(self, row: Row) -> list[Row]:
         chosen, rejected = row["chosen"], row["rejected"]
-        differences = (i for i, (a, b) in enumerate(zip(chosen, rejected, strict=False)) if a != b)
-        last_turn = chosen.rfind(ASSISTANT, 0, next(differences, min(len(chosen), len(rejected))))
+        last_turn = chosen.rfind(ASSISTANT, 0, common_prefix_length(chosen, rejected))
         if last_turn < 0:
             raise InvalidFeedbackError(
                 "The transcripts have no common beginning that ends with an assistant turn, so the prompt cannot be "

@@ -69,10 +69,10 @@ def complete_answers(answers: Sequence[Answer], row: Row) -> list[Answer]:
     Raises:
         InvalidFeedbackError: an answer is null, a message has no text, or an argument of the template is invalid.
     """
+    if row.keys().isdisjoint(TEMPLATE_COLUMNS):
+        return split_shared_prompt([clean_answer(answer) for answer in answers])
     template, system = template_arguments(row), _system(row)
     shared = split_shared_prompt([clean_answer(answer) for answer in answers])
-    if not template and system is None:
-        return shared
     return [replace(answer, template=template, system=system) for answer in shared]
 
 
@@ -96,17 +96,22 @@ def clean_answer(answer: Answer) -> Answer:
     Raises:
         InvalidFeedbackError: a part of the answer is null or no text, or a message has no text.
     """
-    parts = []
-    for index, part in enumerate(answer.parts):
-        name = f"Step {index}" if len(answer.parts) > 1 else "An answer"
-        if part is None or (isinstance(part, list) and not part):
-            found = "null" if part is None else "a list without messages"
-            raise InvalidFeedbackError(
-                f"{name} of the row is {found}, so there is no text to score. Add the text, or drop the row."
-            )
-        parts.append(clean_content(part, f"{name} of the row"))
+    steps = len(answer.parts) > 1
+    parts = tuple(
+        [
+            _clean_part(part, f"Step {index} of the row" if steps else "An answer of the row")
+            for index, part in enumerate(answer.parts)
+        ]
+    )
     prompt = None if answer.prompt is None else clean_content(answer.prompt, "The prompt of the row")
-    return replace(answer, prompt=prompt, parts=tuple(parts))
+    return Answer(prompt, parts, answer.template, answer.system)
+
+
+def _clean_part(part: Any, place: str) -> Any:
+    if part is None or (isinstance(part, list) and not part):
+        found = "null" if part is None else "a list without messages"
+        raise InvalidFeedbackError(f"{place} is {found}, so there is no text to score. Add the text, or drop the row.")
+    return clean_content(part, place)
 
 
 def split_shared_prompt(answers: list[Answer]) -> list[Answer]:

@@ -1,23 +1,27 @@
 """Rows of a dataset in batches: a function of many rows at once, with the number of a wrong row in its error."""
 
 import importlib.metadata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, TypeVar
 
+import pyarrow as pa
 from datasets import Dataset, concatenate_datasets
 from datasets.utils import tqdm
 
-from rlhf_losses.data.rows import PREPARED_COLUMNS, RowEncoder
+from rlhf_losses.data.rows import RowEncoder, encoded_table
 from rlhf_losses.errors import RlhfLossesError
 from rlhf_losses.feedback.base import Row
+from rlhf_losses.iteration import in_batches
 
 Result = TypeVar("Result")
 
-BATCH_SIZE = 250
+BATCH_SIZE = 1_000
 """Number of rows in a batch."""
+
+ROWS_OF_TABLE = 100
+"""Number of rows that are written to Arrow at once, while later ones are tokenized."""
 
 PACKAGES = ("rlhf-losses", "transformers", "tokenizers")
 """Packages whose versions are part of the key of cached tokens."""
@@ -86,7 +90,7 @@ class BatchEncoder:
     name: str
     versions: tuple[str, ...] = field(default_factory=lambda: tuple(map(importlib.metadata.version, PACKAGES)))
 
-    def __call__(self, columns: dict[str, list[Any]], numbers: list[int]) -> dict[str, list[Any]]:
+    def __call__(self, columns: dict[str, list[Any]], numbers: list[int]) -> pa.Table:
         """Return the columns of `EncodedRow` for a batch.
 
         Args:
@@ -95,14 +99,11 @@ class BatchEncoder:
         """
         rows: list[Row] = _rows_of(dict(columns))
         at = dict(zip(map(id, rows), numbers, strict=True))
-        encoded: Sequence[Mapping[str, Any]] = at_row(
-            lambda batch: self.encoder.encode_batch(batch, self.max_length, [at[id(row)] for row in batch]),
-            rows,
-            numbers,
-            self.name,
-        )
-        names = [name for name in PREPARED_COLUMNS if name in encoded[0]]
-        return {name: [row[name] for row in encoded] for name in names}
+        return at_row(lambda batch: self._table(batch, [at[id(row)] for row in batch]), rows, numbers, self.name)
+
+    def _table(self, rows: list[Row], numbers: list[int]) -> pa.Table:
+        encoded = self.encoder.encode_rows(rows, self.max_length, numbers)
+        return pa.concat_tables(map(encoded_table, in_batches(encoded, ROWS_OF_TABLE)))
 
 
 def map_rows(dataset: Dataset, encoder: BatchEncoder, description: str, num_proc: int | None = None) -> Dataset:
@@ -132,9 +133,7 @@ def _lists_of_rows(rows: Dataset | Iterable[Row]) -> Iterator[list[Row]]:
     if isinstance(rows, Dataset):
         yield from (_rows_of(batch) for batch in rows.iter(BATCH_SIZE))
         return
-    remaining = iter(rows)
-    while batch := list(islice(remaining, BATCH_SIZE)):
-        yield batch
+    yield from in_batches(rows, BATCH_SIZE)
 
 
 def _rows_of(columns: dict[str, list[Any]]) -> list[Row]:

@@ -51,7 +51,8 @@ def clean_content(value: Any, place: str) -> Any:
         ('Why?', 4)
     """
     if isinstance(value, str):
-        require_unicode(value, place)
+        if not value.isascii():
+            require_unicode(value, place)
         return value
     if isinstance(value, list):
         return _clean_messages_at(value, place)

@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from datasets import Dataset, IterableDataset
 
 from rlhf_losses.converters import DatasetConverter, Native
 from rlhf_losses.data.annotator_columns import find_annotator_column
+from rlhf_losses.data.batches import row_batches
 from rlhf_losses.data.dataset import AnyDataset, column_names
 from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
 from rlhf_losses.errors import InvalidFeedbackError
@@ -83,7 +84,8 @@ def _convert(converter: DatasetConverter, dataset: AnyDataset, name: str, with_s
             _converted_rows,
             gen_kwargs={"converter": converter, "rows": dataset, "name": name, "with_source": with_source},
         )
-    rows = list(_converted_rows(converter, dataset, name, with_source))
+    given = chain.from_iterable(batch for _, batch in row_batches(dataset, f"Converting {name}"))
+    rows = list(_converted_rows(converter, given, name, with_source))
     if not rows:
         raise InvalidFeedbackError(
             f"{converter.name()} found no feedback in the {len(dataset)} rows of {name}. "

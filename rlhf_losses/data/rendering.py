@@ -3,7 +3,7 @@
 Training, evaluation, scoring and PPO use the same function, so they render a text in the same way.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import accumulate
@@ -12,6 +12,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import render_jinja_template
 
+from rlhf_losses.converters.common_prefix import common_prefix_length
 from rlhf_losses.data.chat_messages import content_text, convert_tool_arguments, tool_names
 from rlhf_losses.data.segmentation import join_segments, locate_segments
 from rlhf_losses.data.template_arguments import has_variable
@@ -55,14 +56,16 @@ def render(answer: Answer, tokenizer: PreTrainedTokenizerBase, separator: str = 
         UnsupportedModelError: a conversation, but the tokenizer has no chat template.
         InvalidFeedbackError: the chat template refuses the conversation, or changes the text of the steps.
     """
-    return render_all([answer], tokenizer, separator)[0]
+    return next(render_all([answer], tokenizer, separator))
 
 
-def render_all(answers: Sequence[Answer], tokenizer: PreTrainedTokenizerBase, separator: str = "\n") -> list[Rendered]:
-    """Render the answers of one row; a prompt that follows a chat template and is shared by them is rendered once.
+def render_all(
+    answers: Iterable[Answer], tokenizer: PreTrainedTokenizerBase, separator: str = "\n"
+) -> Iterator[Rendered]:
+    """Render answers; a prompt that follows a chat template and is shared by answers in a row is rendered once.
 
     Args:
-        answers: answers, see `render`.
+        answers: answers, see `render`; they are read as they are needed.
         tokenizer: tokenizer with the EOS token and the chat template.
         separator: string inserted between two steps if neither has white space at the boundary.
 
@@ -70,22 +73,20 @@ def render_all(answers: Sequence[Answer], tokenizer: PreTrainedTokenizerBase, se
         UnsupportedModelError: see `render`.
         InvalidFeedbackError: see `render`.
     """
-    rendered: list[Rendered] = []
+    eos = str(tokenizer.eos_token or "")
     template: ChatTemplate | None = None
     for answer in answers:
         if not isinstance(answer.prompt, list) and not any(isinstance(part, list) for part in answer.parts):
-            rendered.append(_render_text(answer, tokenizer, separator))
+            yield _render_text(answer, eos, separator)
             continue
         if template is None or (template.arguments, template.system) != (answer.template, answer.system):
             template = ChatTemplate(tokenizer, answer.template, answer.system)
-        rendered.append(_render_conversation(answer, template, separator))
-    return rendered
+        yield _render_conversation(answer, template, separator)
 
 
-def _render_text(answer: Answer, tokenizer: PreTrainedTokenizerBase, separator: str) -> Rendered:
+def _render_text(answer: Answer, eos: str, separator: str) -> Rendered:
     prompt = "" if answer.prompt is None else str(answer.prompt)  # JSON may hold a number
     parts = join_segments([str(part) for part in answer.parts], separator)
-    eos = str(tokenizer.eos_token or "")
     if not parts[-1].endswith(eos):
         parts[-1] += eos
     return Rendered(prompt + "".join(parts), len(prompt), _part_ends(len(prompt), parts), special_tokens=True)
@@ -245,13 +246,13 @@ def _prompt_end(prompt: Messages, reply: Messages, text: str, template: ChatTemp
         rendered = template.render_prompt(prompt)
     except InvalidFeedbackError:  # some templates refuse conversations without a user or an assistant
         rendered = template.render([*prompt, {**reply[0], "content": PLACEHOLDER}]).partition(PLACEHOLDER)[0]
-    return _common_prefix_length(text, rendered)
+    return common_prefix_length(text, rendered)
 
 
 def _content_end(prompt: Messages, reply: Messages, text: str, template: ChatTemplate) -> int:
     """Return the index after the content of the answer, before the characters that the template adds to it."""
     after = template.render([*prompt, {**reply[0], "content": PLACEHOLDER}]).partition(PLACEHOLDER)[2]
-    return len(text) - _common_prefix_length(text[::-1], after[::-1])
+    return len(text) - common_prefix_length(text[::-1], after[::-1])
 
 
 def _stepwise_reply(first: str | Messages, parts: list[str]) -> dict[str, Any]:
@@ -268,8 +269,3 @@ def _messages(content: str | Messages | None, role: str) -> Messages:
 
 def _part_ends(start: int, parts: list[str]) -> tuple[int, ...]:
     return tuple(accumulate(map(len, parts), initial=start))[1:]
-
-
-def _common_prefix_length(text: str, other: str) -> int:
-    differences = (i for i, (a, b) in enumerate(zip(text, other, strict=False)) if a != b)
-    return next(differences, min(len(text), len(other)))

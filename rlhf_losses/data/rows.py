@@ -4,17 +4,17 @@
 `join_feedback` joins the feedback of several rows over one vector of scores.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import chain, islice
-from typing import Any, NotRequired, TypeAlias, TypedDict
+from itertools import chain
+from typing import Any, NotRequired, TypeAlias, TypedDict, get_args, get_origin, get_type_hints
 
+import pyarrow as pa
 from transformers import PreTrainedTokenizerBase
 
 from rlhf_losses.data.answers import row_answers
-from rlhf_losses.data.rendering import render_all
-from rlhf_losses.data.tokenization import Encoded, encode_batch, fit_prompts
+from rlhf_losses.data.tokenization import Encoded, encode_answers, fit_prompts
 from rlhf_losses.feedback import FEEDBACK_TYPES, Feedback, Mixed, shift_positions
 from rlhf_losses.feedback.base import Answer, Row
 from rlhf_losses.feedback.row_values import read_tokens
@@ -76,6 +76,32 @@ PREPARED_COLUMNS = tuple(EncodedRow.__annotations__)
 """Names of the columns of `EncodedRow`."""
 
 
+def encoded_table(rows: Sequence[EncodedRow]) -> pa.Table:
+    """Return the columns of tokenized rows, all of which have the same.
+
+    Args:
+        rows: one or more tokenized rows.
+
+    Examples:
+        >>> row = {"text_ids": [[5, 6], [5, 7]], "length": 2}
+        >>> encoded_table([row, row]).schema.field("text_ids").type
+        ListType(list<item: list<item: int64>>)
+    """
+    columns: Sequence[Mapping[str, Any]] = rows
+    types = {name: one for name, one in _COLUMN_TYPES.items() if name in rows[0]}
+    return pa.table({name: pa.array([row[name] for row in columns], one) for name, one in types.items()})
+
+
+def _arrow_type(annotation: Any) -> pa.DataType:
+    """Return the type of Arrow for a type of Python, for example for `list[int]`."""
+    if get_origin(annotation) is list:
+        return pa.list_(_arrow_type(get_args(annotation)[0]))
+    return {int: pa.int64(), float: pa.float64(), str: pa.string()}[annotation]
+
+
+_COLUMN_TYPES = {name: _arrow_type(annotation) for name, annotation in get_type_hints(EncodedRow).items()}
+
+
 def is_prepared(columns: Iterable[str]) -> bool:
     """Return whether a dataset has the columns of `EncodedRow`. One of them may be a column of the user.
 
@@ -114,12 +140,12 @@ class RowEncoder:
         Raises:
             InvalidFeedbackError: a tokenized text without tokens.
         """
-        return self.encode_batch([row], max_length, [row_number])[0]
+        return next(self.encode_rows([row], max_length, [row_number]))
 
-    def encode_batch(
+    def encode_rows(
         self, rows: Sequence[Row], max_length: int | None = None, row_numbers: Sequence[int] | None = None
-    ) -> list[EncodedRow]:
-        """Return the tokenized texts of several rows, see `encode`; the tokenizer reads all texts at once.
+    ) -> Iterator[EncodedRow]:
+        """Yield the tokenized texts of several rows, see `encode`, while threads tokenize those of later rows.
 
         Args:
             rows: rows with columns of the feedback types.
@@ -131,21 +157,12 @@ class RowEncoder:
         """
         numbers = range(len(rows)) if row_numbers is None else row_numbers
         found = [feedback_types_in_row(row, self.feedback_types) for row in rows]
-        texts = self._encode_answers(rows, found)
-        return [
-            _without_duplicates(fit_prompts(of_row, max_length), set(Mixed.row_positions(row, types)), types, number)
-            for row, types, of_row, number in zip(rows, found, texts, numbers, strict=True)
-        ]
-
-    def _encode_answers(self, rows: Sequence[Row], types_of_rows: Sequence[FeedbackTypes]) -> list[list[Encoded]]:
-        """Return the tokenized texts of each row."""
         given = [tokenized_pair(row) for row in rows]
-        rendered = [
-            [] if encoded else render_all(_answers(row, types), self.tokenizer, self.separator)
-            for row, types, encoded in zip(rows, types_of_rows, given, strict=True)
-        ]
-        texts = iter(encode_batch(list(chain.from_iterable(rendered)), self.tokenizer))
-        return [encoded or list(islice(texts, len(of_row))) for encoded, of_row in zip(given, rendered, strict=True)]
+        answers = ([] if pair else _answers(row, types) for row, types, pair in zip(rows, found, given, strict=True))
+        encoded = encode_answers(answers, self.tokenizer, self.separator)
+        for row, types, pair, texts, number in zip(rows, found, given, encoded, numbers, strict=True):
+            used = set(Mixed.row_positions(row, types))
+            yield _without_duplicates(fit_prompts(pair or texts, max_length), used, types, number)
 
 
 def feedback_types_in_row(row: Mapping[str, Any], feedback_types: Iterable[type[Feedback]]) -> FeedbackTypes:
@@ -225,12 +242,14 @@ def _without_duplicates(
     texts: list[Encoded], used: set[int], feedback_types: FeedbackTypes, row_number: int
 ) -> EncodedRow:
     """Return the columns of a row with each distinct text, and each score that the feedback uses, once."""
-    text_index: dict[tuple[int, ...], int] = {}
+    text_ids: list[list[int]] = []
     score_index: dict[tuple[int, int], int] = {}
     lengths: list[int] = []
     feedback_to_score: list[int] = []
     for text in texts:
-        index = text_index.setdefault(tuple(text.ids), len(text_index))
+        if text.ids not in text_ids:
+            text_ids.append(text.ids)
+        index = text_ids.index(text.ids)
         for position in text.positions:
             if len(feedback_to_score) not in used:
                 feedback_to_score.append(-1)
@@ -239,13 +258,13 @@ def _without_duplicates(
             if len(score_index) > len(lengths):
                 lengths.append(position + 1 - text.prompt[1])
     return {
-        "text_ids": [list(ids) for ids in text_index],
+        "text_ids": text_ids,
         "score_text": [index for index, _ in score_index],
         "score_position": [position for _, position in score_index],
         "score_length": lengths,
         "feedback_to_score": feedback_to_score,
         "feedback_types": [feedback_type.__name__ for feedback_type in feedback_types],
-        "length": max((len(ids) for ids in text_index), default=0),
+        "length": max(map(len, text_ids), default=0),
         "row_number": row_number,
         "removed": max((text.removed for text in texts), default=0),
     }

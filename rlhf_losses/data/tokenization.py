@@ -1,11 +1,13 @@
 """Tokenization: token ids of rendered texts with score positions, and checks of the special tokens."""
 
 import logging
+import string
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import islice, takewhile
+from functools import partial
+from itertools import chain, islice, takewhile, tee
 from operator import itemgetter
 from typing import Any
 
@@ -14,10 +16,11 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import PreTrainedTokenizerBase
 
-from rlhf_losses.data.rendering import Rendered, render
+from rlhf_losses.data.rendering import Rendered, render, render_all
 from rlhf_losses.data.repeated_bos import count_repeated_bos
 from rlhf_losses.errors import InvalidFeedbackError, RlhfLossesError, UnsupportedModelError
 from rlhf_losses.feedback.base import Answer
+from rlhf_losses.iteration import compute_ahead, in_batches
 from rlhf_losses.setting_names import setting
 
 logger = logging.getLogger(__name__)
@@ -33,6 +36,9 @@ BYTE_TOKENS = ("<0xFF>", "ÿ")
 
 BYTE_ALPHABET = tuple(ByteLevel.alphabet())
 """Characters that stand for bytes in byte-level vocabularies."""
+
+TEXTS_AT_ONCE = 64
+"""Number of texts that the tokenizer reads at once."""
 
 EOS_TOKEN_HINTS = ("eos", "end", "eot", "sep", "</s>", "stop")
 """Parts of the names of tokens that are suitable as EOS."""
@@ -75,38 +81,67 @@ def encode(rendered: Rendered, tokenizer: PreTrainedTokenizerBase) -> Encoded:
         UnsupportedModelError: a slow tokenizer, and a text with steps; or a tokenizer that drops characters, and the
             end of a step cannot be found.
     """
-    return encode_batch([rendered], tokenizer)[0]
+    return next(encode_all([rendered], tokenizer))
 
 
-def encode_batch(texts: Sequence[Rendered], tokenizer: PreTrainedTokenizerBase) -> list[Encoded]:
-    """Tokenize several rendered texts at once, with the threads of the tokenizer; see `encode`.
+def encode_all(texts: Iterable[Rendered], tokenizer: PreTrainedTokenizerBase) -> Iterator[Encoded]:
+    """Tokenize rendered texts, with the threads of the tokenizer; see `encode`.
+
+    Further texts are rendered and tokenized while a result is used.
 
     Args:
-        texts: texts from `render`.
+        texts: texts from `render_all`; they are read as they are needed.
         tokenizer: a fast tokenizer; a slow one works for texts without steps.
 
     Raises:
         UnsupportedModelError: see `encode`.
     """
     if not tokenizer.is_fast:
-        return [_encode_without_offsets(one, tokenizer) for one in texts]
-    dropped = _dropped_characters((one.text for one in texts), tokenizer)
-    initial = set() if all(one.special_tokens for one in texts) else _initial_tokens(tokenizer)
-    found: dict[int, Encoded] = {}
-    for special_tokens in (True, False):
+        yield from (_encode_without_offsets(one, tokenizer) for one in texts)
+        return
+    for batch, found in compute_ahead(partial(_tokenize, tokenizer=tokenizer), in_batches(texts, TEXTS_AT_ONCE)):
+        dropped = _dropped_characters((one.text for one in batch), tokenizer)
+        initial = set() if all(one.special_tokens for one in batch) else _initial_tokens(tokenizer)
+        for one, (ids, characters) in zip(batch, found, strict=True):
+            drops_characters = bool(dropped) and not dropped.isdisjoint(one.text)
+            yield _with_positions(one, ids, characters, tokenizer, drops_characters, initial)
+
+
+def encode_answers(
+    rows: Iterable[Sequence[Answer]], tokenizer: PreTrainedTokenizerBase, separator: str
+) -> Iterator[list[Encoded]]:
+    """Yield the tokenized texts of each row, while those of later rows are rendered and tokenized.
+
+    Args:
+        rows: the answers of each row; they are read as they are needed.
+        tokenizer: see `encode_all`.
+        separator: see `render`.
+
+    Raises:
+        UnsupportedModelError: see `encode` and `render`.
+        InvalidFeedbackError: see `render`.
+    """
+    to_return, to_render = tee(rows)
+    texts = encode_all(render_all(chain.from_iterable(to_render), tokenizer, separator), tokenizer)
+    for answers in to_return:
+        yield list(islice(texts, len(answers)))
+
+
+def _tokenize(
+    texts: list[Rendered], tokenizer: PreTrainedTokenizerBase
+) -> tuple[list[Rendered], list[tuple[list[int], Encoding]]]:
+    """Return texts with their tokens and the characters of each token."""
+    found: dict[int, tuple[list[int], Encoding]] = {}
+    for special_tokens in {one.special_tokens for one in texts}:
         indices = [index for index, one in enumerate(texts) if one.special_tokens is special_tokens]
-        if not indices:
-            continue
-        encoding = tokenizer(
+        encoded = tokenizer(
             [texts[index].text for index in indices],
             add_special_tokens=special_tokens,
             return_attention_mask=False,
             return_token_type_ids=False,
         )
-        for index, ids, characters in zip(indices, encoding["input_ids"], encoding.encodings, strict=True):
-            drops_characters = bool(dropped) and not dropped.isdisjoint(texts[index].text)
-            found[index] = _with_positions(texts[index], ids, characters, tokenizer, drops_characters, initial)
-    return [found[index] for index in range(len(texts))]
+        found.update(zip(indices, zip(encoded["input_ids"], encoded.encodings, strict=True), strict=True))
+    return texts, [found[index] for index in range(len(texts))]
 
 
 def _with_positions(
@@ -363,7 +398,9 @@ def _dropped_characters(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase
         or (core.model.byte_fallback and core.token_to_id(BYTE_TOKENS[0]) is not None)
     ):
         return set()
-    return {character for character in set().union(*texts) - {" "} if core.token_to_id(character) is None}
+    frequent = "".join(one for one in string.printable if one == " " or core.token_to_id(one) is not None)
+    others = "".join(texts).translate(str.maketrans("", "", frequent))  # faster than a set of all characters
+    return {character for character in set(others) if core.token_to_id(character) is None}
 
 
 def _prefix_ids(rendered: Rendered, end: int, tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -402,8 +439,8 @@ def _count_common(ids: Sequence[int], other: Sequence[int]) -> int:
 
 def _last_token(end: int, characters: Encoding) -> int:
     """Return the index of the last token with a character before `end`."""
-    stop = _token_from(end, characters)
-    if stop is None:
+    stop = characters.char_to_token(end)
+    if stop is None or _span(stop, characters)[0] < end:
         stop = bisect_left(_Spans(characters), end, key=itemgetter(0))
     last = _last_with_characters(stop, characters)
     if last < 0:
@@ -415,29 +452,34 @@ def _last_token(end: int, characters: Encoding) -> int:
 
 def _prompt_tokens(end: int, characters: Encoding) -> tuple[int, int]:
     """Return the index of the first token with characters, and of the first token after those that end before `end`."""
-    stop = _token_from(end, characters)
+    stop = characters.char_to_token(end)
     if stop is None:
         stop = bisect_right(_Spans(characters), end, key=itemgetter(1))
     last = _last_with_characters(stop, characters)
-    first = next((index for index in range(last + 1) if _has_characters(index, characters)), None)
-    return (0, 0) if first is None else (first, last + 1)
-
-
-def _token_from(start: int, characters: Encoding) -> int | None:
-    """Return the index of the token whose first character is `start`, or None if no token begins there."""
-    token = characters.char_to_token(start)
-    spans = None if token is None else characters.token_to_chars(token)
-    return token if spans is not None and spans[0] == start else None
+    if last < 0:
+        return 0, 0
+    first = 0
+    while not _has_characters(first, characters):
+        first += 1
+    return first, last + 1
 
 
 def _last_with_characters(stop: int, characters: Encoding) -> int:
     """Return the index of the last token before `stop` that has characters, or −1."""
-    return next((index for index in range(stop - 1, -1, -1) if _has_characters(index, characters)), -1)
+    last = stop - 1
+    while last >= 0 and not _has_characters(last, characters):
+        last -= 1
+    return last
 
 
 def _has_characters(index: int, characters: Encoding) -> bool:
-    start, stop = characters.token_to_chars(index) or (0, 0)
+    start, stop = _span(index, characters)
     return start < stop
+
+
+def _span(index: int, characters: Encoding) -> tuple[int, int]:
+    """Return the first character of a token, and the one after its last; both are 0 for a special token."""
+    return characters.token_to_chars(index) or (0, 0)
 
 
 class _Spans(Sequence[tuple[int, int]]):
@@ -454,4 +496,4 @@ class _Spans(Sequence[tuple[int, int]]):
         return self.size
 
     def __getitem__(self, index: Any) -> Any:
-        return self.characters.token_to_chars(index) or (0, 0)
+        return _span(index, self.characters)

@@ -177,7 +177,7 @@ def _objects(text: str, path: str, index: int) -> list[Record]:
         raise UnreadableDatasetError(
             f"Row {index} of '{path}' is not valid JSON: {error}. Write one object per line, or an array of objects."
         ) from None
-    if isinstance(value, dict) and set(value) == {"data"} and isinstance(value["data"], list):
+    if isinstance(value, dict) and len(value) == 1 and isinstance(value.get("data"), list):
         value = value["data"]
     rows = [{"text": row} if isinstance(row, str) else row for row in (value if isinstance(value, list) else [value])]
     for offset, row in enumerate(rows):

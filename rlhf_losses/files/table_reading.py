@@ -3,22 +3,29 @@
 import importlib.metadata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from typing import Any, NoReturn, TypeAlias
 
+import pyarrow as pa
 from datasets import Dataset, Features, IterableDataset
 
 from rlhf_losses.errors import InvalidFeedbackError, UnreadableDatasetError
+from rlhf_losses.files.cached_tables import cached_dataset
 from rlhf_losses.files.cells import CellKind, column_kinds, known_kinds, read_cell, read_inferred_cell
 from rlhf_losses.files.data_files import stamp
 from rlhf_losses.files.records import Record, has_cells, read_records
 from rlhf_losses.files.value_requirements import needed_columns, required_values
-from rlhf_losses.files.value_types import ColumnTypes, stored_row
+from rlhf_losses.files.value_types import ColumnTypes, stored_columns
+from rlhf_losses.iteration import in_batches
 
 Rows: TypeAlias = Dataset | IterableDataset
 
 INSPECTED_ROWS = 1_000
 """Number of rows from which the kinds of cells are inferred in a stream."""
+
+ROWS_OF_TABLE = 1_000
+"""Number of rows that are stored at once."""
 
 CELL_EXAMPLES: Mapping[CellKind, tuple[str, str]] = {
     "number": ("a number", "Write a number, true or false, or leave the cell empty if the value is missing."),
@@ -36,13 +43,11 @@ class TableReader:
         targets: new names of columns that will be renamed; a column is read as its new name requires.
         cell_kinds: kinds of the columns of files with cells; empty for JSON.
         inferred: columns whose kind only their cells tell; a cell that is not of this kind is a text.
-        features: all columns with their types, or None in a stream.
     """
 
     targets: Mapping[str, str] = field(default_factory=dict)
     cell_kinds: Mapping[str, CellKind] = field(default_factory=dict)
     inferred: frozenset[str] = frozenset()
-    features: Features | None = None
 
     def rows(self, path: str) -> Iterator[dict[str, Any]]:
         """Yield the rows of a file.
@@ -55,8 +60,7 @@ class TableReader:
         """
         for index, record in enumerate(read_records(path)):
             row = self._cells(record, index, path) if self.cell_kinds else record
-            row = required_values(row, self.targets, f"row {index} of '{path}'")
-            yield row if self.features is None else stored_row(row, self.features)
+            yield required_values(row, self.targets, f"row {index} of '{path}'")
 
     def _cells(self, record: Record, index: int, path: str) -> dict[str, Any]:
         return {
@@ -99,14 +103,12 @@ def read_tables(paths: Sequence[str], targets: Mapping[str, str], streaming: boo
     if streaming:
         next(iter(_rows(paths, reader)), None)  # raises the errors of the first row now
         return IterableDataset.from_generator(_rows, gen_kwargs={"paths": list(paths), "reader": reader})
-    reader = replace(reader, features=_column_types(paths, reader))
-    if not reader.features:
+    features = _column_types(paths, reader)
+    if not features:
         return Dataset.from_dict({})
     # The stamps and the version are part of the key under which `datasets` caches the rows.
     versions = (importlib.metadata.version("rlhf-losses"), *map(stamp, paths))
-    return Dataset.from_generator(
-        _rows, features=reader.features, gen_kwargs={"paths": list(paths), "reader": reader, "versions": versions}
-    )
+    return cached_dataset(partial(_tables, list(paths), reader, features, versions), features)
 
 
 def refuse_other_columns(path: str, columns: Iterable[str], first: str) -> NoReturn:
@@ -126,9 +128,23 @@ def refuse_other_columns(path: str, columns: Iterable[str], first: str) -> NoRet
     )
 
 
-def _rows(paths: Iterable[str], reader: TableReader, versions: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+def _rows(paths: Iterable[str], reader: TableReader) -> Iterator[dict[str, Any]]:
     for path in paths:
         yield from reader.rows(path)
+
+
+def _tables(
+    paths: Iterable[str], reader: TableReader, features: Features, versions: Sequence[str]
+) -> Iterator[pa.Table]:
+    for rows in in_batches(_rows(paths, reader), ROWS_OF_TABLE):
+        yield _table(stored_columns(rows, features), features)
+
+
+def _table(columns: dict[str, list[Any]], features: Features) -> pa.Table:
+    try:
+        return pa.Table.from_pydict(columns, schema=features.arrow_schema)
+    except (pa.ArrowTypeError, pa.ArrowNotImplementedError):  # values of JSON columns, which `datasets` encodes
+        return Dataset.from_dict(columns, features).with_format("arrow")[:]
 
 
 def _columns_of_cells(paths: Sequence[str]) -> list[str]:

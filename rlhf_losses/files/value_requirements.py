@@ -35,8 +35,10 @@ def required_values(row: Mapping[str, Any], targets: Mapping[str, str], place: s
         {'prompt': '7', 'completion': 'a', 'rating': 1e+20, 'id': 100000000000000000000}
     """
     values = dict(row)
-    conversions = _conversions(tuple(row), frozenset(targets.items()))
-    for column, value in row.items():
+    others = [column for column, value in row.items() if not (isinstance(value, str) and value.isascii())]
+    conversions = _conversions(tuple(row), frozenset(targets.items())) if others else {}
+    for column in others:
+        value = row[column]
         _require_unicode(value, column, place)
         for path, convert in conversions.get(column, ()):
             try:

@@ -1,7 +1,7 @@
 """Column types of JSON values. Values are stored as they are written: texts are not parsed, and no key is added."""
 
 import json
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import reduce
 from typing import Any, Self, TypeAlias
 
@@ -13,6 +13,9 @@ ValueType: TypeAlias = Any
 """A type of `datasets`, a dictionary of types for an object, or None for null, which is stored in every type."""
 
 TEXT, INTEGER, FLOAT, BOOLEAN = (Value(name) for name in ("string", "int64", "float64", "bool"))
+
+TEXT_OR_NULL = {str, type(None)}
+"""Types of the values of most columns of texts."""
 
 NUMBERS = (BOOLEAN, INTEGER, FLOAT)
 """Types of which each can be stored as the next."""
@@ -56,7 +59,10 @@ def parse_json(text: str) -> Any:
         >>> numbers_as_text(parse_json("[1.50, 2]")), parse_json("[1.50, 2]")
         (['1.50', '2'], [1.5, 2])
     """
-    return json.loads(text, parse_float=_parse_float)
+    try:
+        return _DECODER.decode(text)
+    except ValueError:
+        return json.loads(text)  # its message is better for a text that begins with a byte order mark
 
 
 class ColumnTypes:
@@ -89,6 +95,8 @@ class ColumnTypes:
         """
         for column, value in row.items():
             earlier = self._types.get(column)
+            if earlier is TEXT and isinstance(value, str):
+                continue
             try:
                 self._types[column] = _merge_columns(earlier, value)
             except MixedTypesError:
@@ -119,37 +127,39 @@ def numbers_as_text(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, int | float) else value
 
 
-def stored_row(row: Mapping[str, Any], features: Features) -> dict[str, Any]:
-    """Return a row with all columns, in which every value has the type of its column.
+def stored_columns(rows: Sequence[Mapping[str, Any]], features: Features) -> dict[str, list[Any]]:
+    """Return rows by column, in which every value has the type of its column.
 
     Args:
-        row: a row.
+        rows: rows, of which each may lack columns.
         features: all columns.
 
     Examples:
-        >>> stored_row({"x": 7, "labels": [True, None]}, Features({"x": TEXT, "labels": List(INTEGER)}))
-        {'x': '7', 'labels': [1, None]}
+        >>> stored_columns([{"x": 7, "labels": [True, None]}, {}], Features({"x": TEXT, "labels": List(INTEGER)}))
+        {'x': ['7', None], 'labels': [[1, None], None]}
     """
-    return {column: _stored(row.get(column), feature) for column, feature in features.items()}
+    return {column: _stored_values([row.get(column) for row in rows], feature) for column, feature in features.items()}
+
+
+def _stored_values(values: list[Any], value_type: ValueType) -> list[Any]:
+    if not isinstance(value_type, Value):
+        return [_stored(value, value_type) for value in values]
+    if value_type == TEXT and set(map(type, values)) <= TEXT_OR_NULL:
+        return values
+    convert = _CONVERSIONS[value_type.dtype]
+    return [None if value is None else convert(value) for value in values]
 
 
 def _stored(value: Any, value_type: ValueType) -> Any:
     if value is None:
         return None
     if isinstance(value_type, List):
-        return _stored_list(value, value_type.feature)
+        return _stored_values(value, value_type.feature)
     if isinstance(value_type, dict):
         return {key: _stored(value[key], element) for key, element in value_type.items()}
     if isinstance(value_type, Json):  # which takes a text for the JSON of a value
         return json.dumps(value) if isinstance(value, str) else _without_large_integers(value)
     return _CONVERSIONS[value_type.dtype](value)
-
-
-def _stored_list(values: list[Any], value_type: ValueType) -> list[Any]:
-    if not isinstance(value_type, Value):
-        return [_stored(element, value_type) for element in values]
-    convert = _CONVERSIONS[value_type.dtype]
-    return [None if element is None else convert(element) for element in values]
 
 
 def _without_large_integers(value: Any) -> Any:
@@ -168,6 +178,10 @@ def _is_large(value: Any) -> bool:
 def _parse_float(text: str) -> float:
     number = float(text)
     return number if repr(number) == text else WrittenNumber(text)
+
+
+_DECODER = json.JSONDecoder(parse_float=_parse_float)
+"""The decoder of `json.loads` with these arguments, which makes one for every text."""
 
 
 def _merge_columns(earlier: ValueType, value: Any) -> ValueType:

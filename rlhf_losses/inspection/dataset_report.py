@@ -340,6 +340,6 @@ def _token_lengths(
 ) -> dict[str, LengthSummary]:
     """Return the lengths of the distinct texts of each row, including the prompt."""
     encoder = RowEncoder(tokenizer, feedback_types)
-    batches = (encoder.encode_batch(batch) for _, batch in row_batches(rows, "Tokenizing"))
+    batches = (encoder.encode_rows(batch) for _, batch in row_batches(rows, "Tokenizing"))
     summary = summarize_lengths([len(ids) for batch in batches for row in batch for ids in row["text_ids"]])
     return {} if summary is None else {"text": summary}

@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import tee
 from typing import TypeAlias
 
 import numpy as np
@@ -33,7 +34,7 @@ from rlhf_losses.feedback import (
     Steps,
     feedback_types_in_columns,
 )
-from rlhf_losses.feedback.base import Row
+from rlhf_losses.feedback.base import Answer, Row
 from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.files.media_columns import without_media
 from rlhf_losses.hooks import as_loss, parse_loss
@@ -177,17 +178,24 @@ def score_texts(scorer: Scorer, texts: Sequence[ScorableText], features: bool) -
 
 
 def _encode_rows(scorer: Scorer, rows: Sequence[Row], feedback_types: FeedbackTypes) -> list[ScorableRow]:
-    answers, stepwise = [], []
-    for row in rows:
-        kinds = [] if tokenized_pair(row) else feedback_types_in_row(row, feedback_types)
-        of_row = [(one, kind in STEPWISE_TYPES) for kind in kinds for one in row_answers(row, kind)]
-        answers.append([one if in_steps else scorer.split_steps(one) for one, in_steps in of_row])
-        stepwise.append([in_steps for _, in_steps in of_row])
-    texts = scorer.encode_rows(answers)
+    given = [tokenized_pair(row) for row in rows]
+    answers, again = tee(
+        [] if pair else _answers(scorer, row, feedback_types) for row, pair in zip(rows, given, strict=True)
+    )
+    texts = scorer.encode_rows([answer for answer, _ in of_row] for of_row in again)
     return [
-        ScorableRow(row, [(text, False) for text in tokenized_pair(row)] or list(zip(encoded, in_steps, strict=True)))
-        for row, encoded, in_steps in zip(rows, texts, stepwise, strict=True)
+        ScorableRow(
+            row, [(text, False) for text in pair] or [(text, one[1]) for text, one in zip(encoded, of_row, strict=True)]
+        )
+        for row, pair, of_row, encoded in zip(rows, given, answers, texts, strict=True)
     ]
+
+
+def _answers(scorer: Scorer, row: Row, feedback_types: FeedbackTypes) -> list[tuple[Answer, bool]]:
+    """Return the answers of a row, and whether each step of them has a score."""
+    kinds = feedback_types_in_row(row, feedback_types)
+    answers = [(answer, kind in STEPWISE_TYPES) for kind in kinds for answer in row_answers(row, kind)]
+    return [(answer if stepwise else scorer.split_steps(answer), stepwise) for answer, stepwise in answers]
 
 
 def _text_lengths(texts: Sequence[ScorableText]) -> np.ndarray:

@@ -5,7 +5,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self, get_args
 
@@ -18,9 +18,8 @@ from rlhf_losses.argument_checks import require_choice, require_instance, requir
 from rlhf_losses.data.answers import clean_answer, completion_answers
 from rlhf_losses.data.chat_messages import content_text, is_blank
 from rlhf_losses.data.dataset import LengthLimit, Overlong
-from rlhf_losses.data.rendering import render_all
 from rlhf_losses.data.segmentation import split_segments
-from rlhf_losses.data.tokenization import Encoded, encode_batch, fit_prompts
+from rlhf_losses.data.tokenization import Encoded, encode_answers, fit_prompts
 from rlhf_losses.errors import (
     InvalidSettingError,
     NonFiniteError,
@@ -427,26 +426,25 @@ class Scorer:
             InvalidFeedbackError: an answer does not fit, see `encode`.
             UnsupportedModelError: a token has no embedding.
         """
-        return [self.require_fit(one) for one in self.encode_rows([answers])[0]]
+        return [self.require_fit(one) for one in next(self.encode_rows([answers]))]
 
-    def encode_rows(self, rows: Sequence[Sequence[Answer]]) -> list[list[Encoded]]:
-        """Tokenize the answers of several rows at once, and truncate their prompts; `require_fit` checks the result.
+    def encode_rows(self, rows: Iterable[Sequence[Answer]]) -> Iterator[list[Encoded]]:
+        """Yield the tokenized answers of each row with truncated prompts; `require_fit` checks the result.
+
+        Threads tokenize the answers of later rows meanwhile.
 
         Args:
-            rows: the answers of each row.
+            rows: the answers of each row; they are read as they are needed.
 
         Raises:
             UnsupportedModelError: a token has no embedding.
         """
-        rendered = [
-            render_all([clean_answer(one) for one in answers], self.tokenizer, self.metadata.separator)
-            for answers in rows
-        ]
-        whole = encode_batch(list(chain.from_iterable(rendered)), self.tokenizer)
-        for text in whole:
-            require_embedded(text.ids, self.tokenizer, self.num_embeddings, self.__name__)
-        texts, limit = iter(whole), self.length_limit.tokens
-        return [fit_prompts(list(islice(texts, len(of_row))), limit) for of_row in rendered]
+        limit = self.length_limit.tokens
+        cleaned = ([clean_answer(one) for one in answers] for answers in rows)
+        for texts in encode_answers(cleaned, self.tokenizer, self.metadata.separator):
+            for text in texts:
+                require_embedded(text.ids, self.tokenizer, self.num_embeddings, self.__name__)
+            yield fit_prompts(texts, limit)
 
     def require_fit(self, text: Encoded) -> Encoded:
         """Return a tokenized text that fits into the context of the model.

@@ -1,7 +1,7 @@
 """The data of a run: checked before a model is loaded, and tokenized as soon as there is a tokenizer."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeAlias
@@ -43,19 +43,19 @@ class EmbeddedRowEncoder(RowEncoder):
 
     num_embeddings: int | None = None
 
-    def encode_batch(
+    def encode_rows(
         self, rows: Sequence[Row], max_length: int | None = None, row_numbers: Sequence[int] | None = None
-    ) -> list[EncodedRow]:
-        """Return the tokenized texts of rows, as `RowEncoder.encode_batch` does, and the types of their dataset.
+    ) -> Iterator[EncodedRow]:
+        """Yield the tokenized texts of rows, as `RowEncoder.encode_rows` does, and the types of their dataset.
 
         Raises:
             UnsupportedModelError: a token has no embedding.
         """
-        encoded = super().encode_batch(rows, max_length, row_numbers)
-        for ids in (ids for row in encoded for ids in row["text_ids"]):
-            require_embedded(ids, self.tokenizer, self.num_embeddings, "the model")
         names = [one.__name__ for one in self.feedback_types if one not in IMPLICIT_TYPES]
-        return [{**row, "dataset_feedback_types": names} for row in encoded]
+        for row in super().encode_rows(rows, max_length, row_numbers):
+            for ids in row["text_ids"]:
+                require_embedded(ids, self.tokenizer, self.num_embeddings, "the model")
+            yield {**row, "dataset_feedback_types": names}
 
 
 class TrainingData:

@@ -9,7 +9,7 @@ from tokenizers.trainers import BpeTrainer, WordPieceTrainer
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from rlhf_losses.data.rendering import render
-from rlhf_losses.data.tokenization import encode, encode_batch
+from rlhf_losses.data.tokenization import encode, encode_all
 from rlhf_losses.feedback.base import Answer
 
 PIECES = ("The cat", " sat", "\n\n", "  ", "é", "日本", "😀", "ﬁ", "İ", "<eos>", "don't", " 12", " \u0301", "a", "🤷‍♂️")
@@ -37,6 +37,16 @@ def word_piece() -> Tokenizer:
     return core
 
 
+def one_word() -> Tokenizer:
+    """Return a tokenizer like that of Llama, with tokens across the end of a prompt."""
+    core = Tokenizer(BPE(unk_token="<unk>"))
+    core.pre_tokenizer = pre_tokenizers.Metaspace(split=False)
+    core.decoder = decoders.Metaspace()
+    core.train_from_iterator(PIECES, BpeTrainer(vocab_size=120, special_tokens=["<eos>", "<unk>", "<bos>"]))
+    core.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 2)])
+    return core
+
+
 def without_bytes() -> Tokenizer:
     core = Tokenizer(BPE(unk_token=None))
     core.normalizer = normalizers.Replace(" ", "▁")
@@ -49,10 +59,17 @@ def load(core: Tokenizer) -> PreTrainedTokenizerBase:
     return PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<eos>")
 
 
-@pytest.fixture(scope="module", params=["byte_level", "byte_level_trimmed", "word_piece"])
+TOKENIZERS = {
+    "byte_level": lambda: byte_level(trim_offsets=False),
+    "byte_level_trimmed": lambda: byte_level(trim_offsets=True),
+    "one_word": one_word,
+    "word_piece": word_piece,
+}
+
+
+@pytest.fixture(scope="module", params=TOKENIZERS)
 def tokenizer(request: pytest.FixtureRequest) -> PreTrainedTokenizerBase:
-    trim_offsets = request.param == "byte_level_trimmed"
-    return load(word_piece() if request.param == "word_piece" else byte_level(trim_offsets))
+    return load(TOKENIZERS[request.param]())
 
 
 def random_texts(seed: int) -> list[str]:
@@ -80,11 +97,11 @@ def test_a_step_is_scored_at_the_last_token_with_a_character_of_it(tokenizer: Pr
 def test_a_batch_gives_what_single_texts_give(tokenizer: PreTrainedTokenizerBase) -> None:
     answers = [Answer(prompt, (f"a {text}",)) for prompt, text in zip(random_texts(4), random_texts(5), strict=True)]
     rendered = [render(answer, tokenizer) for answer in answers]
-    assert encode_batch(rendered, tokenizer) == [encode(one, tokenizer) for one in rendered]
+    assert list(encode_all(rendered, tokenizer)) == [encode(one, tokenizer) for one in rendered]
 
 
 def test_a_batch_gives_what_single_texts_give_without_some_characters() -> None:
     tokenizer = load(without_bytes())
     answers = [Answer(prompt, (f"a {text}",)) for prompt, text in zip(random_texts(4), random_texts(5), strict=True)]
     rendered = [render(answer, tokenizer) for answer in answers]
-    assert encode_batch(rendered, tokenizer) == [encode(one, tokenizer) for one in rendered]
+    assert list(encode_all(rendered, tokenizer)) == [encode(one, tokenizer) for one in rendered]

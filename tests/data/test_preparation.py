@@ -1,14 +1,17 @@
 """Preparation in batches and in several processes gives what it gives row by row, and is cached by content."""
 
+import copy
 from pathlib import Path
 
 import pyarrow
 import pytest
 from datasets import Dataset, load_from_disk
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerBase
 
 from rlhf_losses import RewardConfig
-from rlhf_losses.data import LengthLimit, RowEncoder, check_dataset, prepare
+from rlhf_losses.data import LengthLimit, RowEncoder, check_dataset, prepare, tokenization
 from rlhf_losses.data.batches import BATCH_SIZE
 from rlhf_losses.errors import InvalidFeedbackError, InvalidSettingError
 from rlhf_losses.feedback import Mixed, Pairs, Steps, shift_positions
@@ -85,6 +88,34 @@ def test_tokens_of_a_file_are_read_again_until_something_changes(
     finally:
         character_tokenizer.chat_template = template
     assert files(encoder) == first
+
+
+TEXTS = st.text("ab .\n", min_size=1, max_size=6)
+MESSAGES = st.builds(lambda content: [{"role": "user", "content": content}], TEXTS)
+ANSWERS = st.builds(lambda content: [{"role": "assistant", "content": content}], TEXTS)
+IDS = st.lists(st.integers(4, 9), min_size=1, max_size=3)
+ROWS = st.one_of(
+    st.fixed_dictionaries({"prompt": TEXTS | st.none(), "chosen": TEXTS, "rejected": TEXTS}),
+    st.fixed_dictionaries({"prompt": MESSAGES, "chosen": ANSWERS, "rejected": ANSWERS}),
+    st.fixed_dictionaries({"chosen_ids": IDS, "rejected_ids": IDS}),
+    st.fixed_dictionaries({"prompt": TEXTS, "chosen": TEXTS, "rejected": st.none()}),
+    st.fixed_dictionaries({"prompt": TEXTS, "completions": st.lists(TEXTS, min_size=2, max_size=3)}).map(
+        lambda row: row | {"labels": [True] * len(row["completions"])}
+    ),
+)
+
+
+@given(rows=st.lists(ROWS, max_size=12), max_length=st.sampled_from([None, 8]))
+def test_rows_that_are_tokenized_ahead_have_the_tokens_of_single_rows(
+    character_tokenizer: PreTrainedTokenizerBase, rows: list[Row], max_length: int | None
+) -> None:
+    tokenizer = copy.deepcopy(character_tokenizer)
+    tokenizer.chat_template = "{% for m in messages %}{{ m.role }}. {{ m.content }}{% endfor %}"
+    encoder = RowEncoder(tokenizer, (Pairs, Steps))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tokenization, "TEXTS_AT_ONCE", 3)
+        together = list(encoder.encode_rows(rows, max_length))
+    assert together == [encoder.encode(row, max_length, number) for number, row in enumerate(rows)]
 
 
 @pytest.mark.parametrize("count", [0, -1])

@@ -13,6 +13,8 @@ import fsspec
 import pytest
 import zstandard
 from datasets import Dataset, DatasetDict
+from hypothesis import given
+from hypothesis import strategies as st
 from openpyxl import Workbook
 
 from rlhf_losses.errors import InvalidFeedbackError, MissingPackageError, UnreadableDatasetError
@@ -571,3 +573,26 @@ def test_a_folder_with_options_for_files_and_brackets_in_its_name_is_refused(tmp
     with pytest.raises(UnreadableDatasetError, match=r"g\[1\]' has a README.md, whose options.*Rename the folder"):
         load_rows(str(folder))
     assert list(load_rows(f"{folder}/*.jsonl")) == ROWS
+
+
+COLUMNS = st.fixed_dictionaries(
+    {
+        "prompt": st.text(max_size=3) | st.none() | st.integers(-3, 3),
+        "chosen": st.text("aé7", max_size=3),
+        "id": st.integers() | st.none(),
+        "numbers": st.lists(st.integers(-9, 9), min_size=1, max_size=2),
+        "object": st.fixed_dictionaries({"a": st.text(max_size=2), "b": st.booleans()}),
+        "json": st.dictionaries(st.sampled_from("ab"), st.integers(0, 9) | st.text(max_size=2), max_size=2),
+    }
+)
+
+
+@given(rows=st.lists(COLUMNS, min_size=1, max_size=5))
+def test_a_stream_and_a_dataset_have_the_values_of_the_file(tmp_path_factory, rows):
+    file = tmp_path_factory.mktemp("rows") / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    texts = [row | {"prompt": None if row["prompt"] is None else str(row["prompt"])} for row in rows]
+    has_large_integers = any(abs(row["id"] or 0) >= 2**63 for row in rows)
+    as_stored = [row | {"id": str(row["id"])} if has_large_integers and row["id"] is not None else row for row in texts]
+    assert list(load_splits(file, streaming=True)["train"]) == texts
+    assert list(load_splits(file)["train"]) == as_stored

@@ -6,7 +6,7 @@ from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlhf_losses.files.value_types import ColumnTypes, numbers_as_text, parse_json, stored_row
+from rlhf_losses.files.value_types import ColumnTypes, numbers_as_text, parse_json, stored_columns
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**62), 2**62) | st.text(max_size=5)
 KEYS = st.sampled_from(["role", "content", "name"])
@@ -18,8 +18,8 @@ def stored(values):
     for index, value in enumerate(values):
         types.add({"x": value}, f"row {index}")
     features = types.features()
-    rows = [stored_row({"x": value}, features) for value in values]
-    return Dataset.from_list(rows, features=features)["x"][:]
+    columns = stored_columns([{"x": value} for value in values], features)
+    return Dataset.from_dict(columns, features=features)["x"][:]
 
 
 @given(st.lists(st.dictionaries(KEYS, SCALARS | st.lists(SCALARS, max_size=2), max_size=3), min_size=1, max_size=4))
