@@ -304,7 +304,7 @@ STUDIES = {
 }
 
 
-@pytest.mark.parametrize("script", STUDIES)
+@pytest.mark.parametrize("script", with_thorough(*(list(STUDIES)[part::2] for part in (1, 0))))
 def test_a_small_study_prints_saves_and_plots(tmp_path, script):
     name = Path(script).name
     with small_synthetic_tasks():

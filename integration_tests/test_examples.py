@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from run_script import printed_by
+from thorough_cases import with_thorough
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("[0-9]*.py"))
 PRINTED = {
@@ -17,7 +18,7 @@ PRINTED = {
 }
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("example", with_thorough(EXAMPLES[:-1], EXAMPLES[-1:]), ids=lambda path: path.stem)
 def test_the_example_runs(example, tmp_path):
     output = printed_by(example, cwd=tmp_path)
     assert PRINTED[example.stem] in output

@@ -247,7 +247,7 @@ def test_epochs_with_cached_hidden_states_agree(language_model, settings, pairs,
     plain = train(language_model, settings, pairs, "bradley_terry", UPPER, layout=layout)
     trainer = train(language_model, settings, pairs, "bradley_terry", UPPER, layout=layout, hidden_state_cache_gib=0.1)
     assert trainer.cached_layers.depth == 1
-    assert trainer.cached_layers.reused_passes == 16  # four of twenty passes had new texts
+    assert trainer.cached_layers.reused_passes == 6  # four of ten passes had new texts
     assert_same_training(trainer, plain, SAME + EXTREMES)
 
 
@@ -255,7 +255,7 @@ def test_texts_beyond_the_cache_size_are_recomputed(language_model, settings, pa
     plain = train(language_model, settings, pairs, "bradley_terry", UPPER)
     trainer = train(language_model, settings, pairs, "bradley_terry", UPPER, hidden_state_cache_gib=2e-5)
     assert 0 < len(trainer.cached_layers.cache.states) < 32
-    assert trainer.cached_layers.reused_passes < 16
+    assert trainer.cached_layers.reused_passes < 6
     assert_same_training(trainer, plain, SAME + EXTREMES)
 
 
@@ -264,11 +264,11 @@ def test_trainers_on_one_base_share_a_cache(language_model, settings, pairs):
     alone = train(language_model, settings, pairs, "hinge", UPPER)
     cache = first.cached_layers.cache
     trainer = RewardTrainer(
-        language_model, RewardConfig(**settings(max_steps=20, learning_rate=3e-3)), train_dataset=pairs, loss="hinge",
+        language_model, RewardConfig(**settings(max_steps=10, learning_rate=3e-3)), train_dataset=pairs, loss="hinge",
         peft_config=UPPER, hidden_state_cache=cache,
     )  # fmt: skip
     trainer.train()
-    assert trainer.cached_layers.reused_passes == 20  # the first trainer cached every text
+    assert trainer.cached_layers.reused_passes == 10  # the first trainer cached every text
     assert_same_training(trainer, alone, SAME + EXTREMES)
 
 
@@ -341,7 +341,6 @@ def test_gradients_agree_with_weights_sharded_over_two_processes(language_model,
     assert found["worst"] < 1e-4
 
 
-@pytest.mark.upstream
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
 def test_training_of_a_compiled_model_agrees(language_model, settings, pairs):
     plain = train(language_model, settings, pairs, "bradley_terry", layout="padded", max_steps=3)

@@ -12,8 +12,8 @@ from rlhf_losses.sandbox.simulated_feedback import rankings
 from rlhf_losses.scoring import evaluate
 
 USUAL = [
-    *("bradley_terry", "davidson", "plackett_luce", "squared_error", "multi_attribute", "cross_entropy"),
-    *("segment_hinge", "step_cross_entropy", "aggregated", "bradley_terry + 0.01 * length_decorrelation"),
+    *("bradley_terry", "plackett_luce", "squared_error", "multi_attribute", "cross_entropy", "segment_hinge"),
+    *("step_cross_entropy", "bradley_terry + 0.01 * length_decorrelation"),
 ]
 """Losses of every feedback type."""
 

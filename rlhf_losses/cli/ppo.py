@@ -33,6 +33,7 @@ from rlhf_losses.files.table_reading import Rows
 from rlhf_losses.models.loading_errors import explain_loading
 from rlhf_losses.optional_packages import require_reporting
 from rlhf_losses.ppo import PPOConfig, PPOTrainer, scorer_on_base
+from rlhf_losses.ppo.run_summary import describe_gain, summarize_run
 
 USAGE = "%(prog)s --model POLICY --reward_model MODEL --dataset PROMPTS --output_dir DIR [--config FILE] [...]"
 DESCRIPTION = """\
@@ -131,6 +132,9 @@ def finish(trainer: PPOTrainer, reward_models: list[str]) -> None:
         f"Saved the policy in {folder}. Its checkpoints are the folders checkpoint-* there.\n"
         f"Next: AutoModelForCausalLM.from_pretrained({str(folder)!r}), or rlhf-losses ppo --model {folder} to continue."
     )
+    summary = summarize_run(trainer.state.log_history)
+    if summary is not None:
+        trainer.accelerator.print(describe_gain(summary))
     trainer.end()
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import trl
+from datasets import Dataset
 
 from rlhf_losses.checkpoints.lost_processes import explained_process_errors
 from rlhf_losses.cli import training_runs
@@ -21,6 +22,7 @@ from rlhf_losses.data import convert_dataset
 from rlhf_losses.hooks import loss_registry
 from rlhf_losses.optional_packages import require_reporting
 from rlhf_losses.training import RewardConfig, RewardTrainer
+from rlhf_losses.training.accuracy_summary import describe_accuracy, summarize_accuracy
 
 USAGE = "%(prog)s --model MODEL --dataset DATASET --loss LOSS --output_dir DIR [--config FILE] [...]"
 DESCRIPTION = """\
@@ -98,7 +100,15 @@ def finish(trainer: RewardTrainer, rows: Any) -> None:
     echo(f"Saved the reward model in {folder}. Its checkpoints are the folders checkpoint-* there.")
     echo(f"Next: rlhf-losses evaluate --model {folder} --dataset HELD_OUT")
     echo(f"      rlhf-losses ppo --model POLICY --reward_model {folder} --dataset PROMPTS --output_dir DIR")
+    for summary in summarize_accuracy(trainer.state.log_history, evaluation_rows(trainer.eval_dataset)):
+        echo(describe_accuracy(summary))
     trainer.end()
+
+
+def evaluation_rows(data: Any) -> dict[str, int]:
+    """Return the number of rows of each evaluation set, by the beginning of its metrics; streams are left out."""
+    sets = {f"eval_{name}_": rows for name, rows in data.items()} if isinstance(data, dict) else {"eval_": data}
+    return {prefix: len(rows) for prefix, rows in sets.items() if isinstance(rows, Dataset)}
 
 
 def describe_rows(trainer: RewardTrainer, rows: Any) -> str:

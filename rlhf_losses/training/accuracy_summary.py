@@ -1,0 +1,107 @@
+"""Whether a reward model ranks better than chance after its training, with the interval of its accuracy."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from statistics import NormalDist, fmean, variance
+from typing import Any
+
+from rlhf_losses.setting_names import setting
+
+Z = NormalDist().inv_cdf(0.975)
+"""Half-width of a 95 % interval, in standard errors."""
+
+SHARE = 5
+"""The training accuracy is the mean of the last fifth of the logs."""
+
+
+@dataclass(frozen=True)
+class AccuracySummary:
+    """The accuracy of a reward model.
+
+    Attributes:
+        name: what the accuracy was measured on.
+        accuracy: the accuracy.
+        low: lower end of its 95 % interval.
+        high: upper end.
+        chance: accuracy without any skill: 0.5 for comparisons, the share of the more frequent label for labels.
+    """
+
+    name: str
+    accuracy: float
+    low: float
+    high: float
+    chance: float
+
+
+def summarize_accuracy(
+    log: Sequence[Mapping[str, Any]], eval_rows: Mapping[str, int] | None = None
+) -> list[AccuracySummary]:
+    """Return the accuracy on each evaluation set, or else that of the last fifth of the training logs.
+
+    Args:
+        log: `trainer.state.log_history`.
+        eval_rows: number of rows of each evaluation set, by the beginning of its metrics, such as `"eval_"`.
+
+    Examples:
+        >>> [summary] = summarize_accuracy([{"eval_accuracy": 0.6}], {"eval_": 100})
+        >>> summary.accuracy, round(summary.low, 2), round(summary.high, 2), summary.chance
+        (0.6, 0.5, 0.69, 0.5)
+    """
+    found = []
+    for prefix, rows in (eval_rows or {}).items():
+        entry = next((entry for entry in reversed(log) if f"{prefix}accuracy" in entry), None)
+        if entry is not None and rows:
+            accuracy, chance = float(entry[f"{prefix}accuracy"]), float(entry.get(f"{prefix}base_rate", 0.5))
+            name = f"Accuracy on {re.sub('^eval_?', '', prefix).rstrip('_') or 'the evaluation data'}"
+            found.append(AccuracySummary(name, accuracy, *wilson_interval(accuracy, rows), chance))
+    return found or _training_accuracy([entry for entry in log if "accuracy" in entry])
+
+
+def wilson_interval(share: float, count: int) -> tuple[float, float]:
+    r"""Return the 95 % interval of a share.
+
+    $\\left(p + \\frac{z^2}{2n} \\pm z \\sqrt{\\frac{p (1 - p)}{n} + \\frac{z^2}{4 n^2}}\\right) / (1 + z^2 / n)$
+
+    Args:
+        share: the share $p$ of `count` items.
+        count: number of items $n$.
+
+    References:
+        Wilson (1927), Journal of the American Statistical Association 22.
+    """
+    middle = share + Z**2 / (2 * count)
+    half = Z * sqrt(share * (1 - share) / count + Z**2 / (4 * count**2))
+    return (middle - half) / (1 + Z**2 / count), (middle + half) / (1 + Z**2 / count)
+
+
+def _training_accuracy(logged: Sequence[Mapping[str, Any]]) -> list[AccuracySummary]:
+    count = len(logged) // SHARE
+    if count < 2:
+        return []
+    last = [float(entry["accuracy"]) for entry in logged[-count:]]
+    mean, half = fmean(last), Z * sqrt(variance(last) / count)
+    chance = fmean(float(entry.get("base_rate", 0.5)) for entry in logged[-count:])
+    name = f"Training accuracy in the last {count} logs"
+    return [AccuracySummary(name, mean, max(mean - half, 0.0), min(mean + half, 1.0), chance)]
+
+
+def describe_accuracy(summary: AccuracySummary) -> str:
+    """Return the accuracy with its interval, and what to do if it is no better than chance.
+
+    Args:
+        summary: an accuracy.
+
+    Examples:
+        >>> print(describe_accuracy(AccuracySummary("Accuracy on math", 0.71, 0.66, 0.76, 0.5)))
+        Accuracy on math: 0.710 (95 % interval 0.660 to 0.760).
+    """
+    found = f"{summary.name}: {summary.accuracy:.3f} (95 % interval {summary.low:.3f} to {summary.high:.3f})."
+    if summary.low > summary.chance:
+        return found
+    rate = setting("learning_rate")
+    return (
+        f"{found} This is no better than chance ({summary.chance:.3f}). Try a {rate} that is 3 to 10 times larger, or "
+        "more epochs, and look for wrong labels with rlhf-losses inspect."
+    )

@@ -1,0 +1,35 @@
+"""The accuracy after a training has the interval of scipy, and chance is named as chance."""
+
+import pytest
+from scipy.stats import binomtest
+
+from rlhf_losses.training.accuracy_summary import describe_accuracy, summarize_accuracy, wilson_interval
+
+
+@pytest.mark.parametrize(("right", "count"), [(0, 7), (5, 9), (70, 100), (100, 100)])
+def test_the_interval_is_that_of_scipy(right, count):
+    expected = binomtest(right, count).proportion_ci(method="wilson")
+    assert wilson_interval(right / count, count) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_each_evaluation_set_counts_and_the_latest_evaluation():
+    log = [{"eval_math_accuracy": 0.1}, {"accuracy": 1.0}, {"eval_math_accuracy": 0.9}, {"eval_code_accuracy": 0.5}]
+    math, code = summarize_accuracy(log, {"eval_math_": 50, "eval_code_": 50})
+    assert (math.name, math.accuracy) == ("Accuracy on math", 0.9)
+    assert describe_accuracy(math).endswith(").")
+    assert "This is no better than chance (0.500). Try a learning_rate that is 3 to 10 times larger" in describe_accuracy(code)
+
+
+def test_training_accuracy_is_the_mean_of_the_last_fifth():
+    log = [{"accuracy": 0.5}] * 16 + [{"accuracy": value} for value in (0.7, 0.8, 0.8, 0.9)] + [{"train_loss": 1.0}]
+    (summary,) = summarize_accuracy(log)
+    assert summary.accuracy == pytest.approx(0.8)
+    half = 1.959964 * (((0.1**2 + 0.1**2) / 3) / 4) ** 0.5
+    assert (summary.low, summary.high) == pytest.approx((0.8 - half, 0.8 + half), abs=1e-6)
+    assert summary.name == "Training accuracy in the last 4 logs"
+    assert summarize_accuracy(log[:9]) == []
+
+
+def test_chance_is_the_share_of_the_more_frequent_label():
+    (summary,) = summarize_accuracy([{"eval_accuracy": 0.87, "eval_base_rate": 0.87}], {"eval_": 200})
+    assert "no better than chance (0.870)" in describe_accuracy(summary)
