@@ -17,7 +17,7 @@ def test_each_evaluation_set_counts_and_the_latest_evaluation():
     math, code = summarize_accuracy(log, {"eval_math_": 50, "eval_code_": 50})
     assert (math.name, math.accuracy) == ("Accuracy on math", 0.9)
     assert describe_accuracy(math).endswith(").")
-    assert "This is no better than chance (0.500). Try a learning_rate that is 3 to 10 times larger" in describe_accuracy(code)
+    assert "no better than chance (0.500). Try a learning_rate that is 3 to 10 times larger" in describe_accuracy(code)
 
 
 def test_training_accuracy_is_the_mean_of_the_last_fifth():
