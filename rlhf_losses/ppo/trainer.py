@@ -290,7 +290,7 @@ class PPOTrainer(Checkpointing, ComparedRun, trl.GRPOTrainer):
     # Rollout
 
     def _generate(self, prompts: list[Any]) -> Any:
-        """Give reward functions and logs the text that the policy wrote; TRL drops its special tokens."""
+        """Give reward functions the text that the policy wrote; TRL drops its special tokens."""
         with self.monitor.phase("generation"):
             prompt_ids, completion_ids, tool_mask, completions, *others = super()._generate(prompts)
         written = as_written(completions, prompt_ids, completion_ids, self._tokenizer, self._end_token_ids())
