@@ -247,6 +247,7 @@ def test_cached_hidden_states_do_not_change_the_loss():
     assert len({line[-2] for line in lines}) == 1
 
 
+@pytest.mark.thorough
 def test_scaling_is_measured_over_prompts_answers_and_tokens(tmp_path):
     run("layouts/scaling", "--size", "tiny", "--points", "1", "--repeats", "1", "--output", str(tmp_path))
     rows = read_table(tmp_path / "scaling.csv")
@@ -304,7 +305,7 @@ STUDIES = {
 }
 
 
-@pytest.mark.parametrize("script", with_thorough(*(list(STUDIES)[part::2] for part in (1, 0))))
+@pytest.mark.parametrize("script", with_thorough([*STUDIES][1:2], [*STUDIES][:1] + [*STUDIES][2:]))
 def test_a_small_study_prints_saves_and_plots(tmp_path, script):
     name = Path(script).name
     with small_synthetic_tasks():
@@ -324,6 +325,7 @@ def test_figures_are_plotted_from_the_committed_results(tmp_path, script):
     assert (tmp_path / f"{name}.png").stat().st_size > 10_000
 
 
+@pytest.mark.thorough
 def test_losses_are_compared_to_models_and_over_lengths(tmp_path):
     printed = run(
         *("losses/runtime", "--rows", "2", "--tokens", "8", "--answers", "16", "--longest", "8", "--repeats", "1"),
@@ -338,6 +340,7 @@ def test_losses_are_compared_to_models_and_over_lengths(tmp_path):
     assert printed.count("compares every two answers") == 3
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not TINYSTORIES.exists(), reason="the pretrained model is not part of the project")
 def test_the_loop_runs_with_a_pretrained_language_model(library, monkeypatch, tmp_path):
     tinystories = library("_lib.tinystories")
@@ -353,6 +356,7 @@ def test_the_loop_runs_with_a_pretrained_language_model(library, monkeypatch, tm
 SMALLEST = ["--hidden_size", "64", "--layers", "1"]
 
 
+@pytest.mark.thorough
 def test_the_run_time_of_ppo_is_relative_to_the_padded_layout():
     steps = ["--longest_prompt", "20", "--completion", "4", "--steps", "1", "--rounds", "1"]
     lines = [line for line in table_lines(run("ppo/layout_runtime", *SMALLEST, *steps)) if line.startswith("| `")]
@@ -360,6 +364,7 @@ def test_the_run_time_of_ppo_is_relative_to_the_padded_layout():
     assert lines[0].endswith("| 1.00 | 1.00 |")
 
 
+@pytest.mark.thorough
 def test_one_base_model_needs_less_memory_than_four_models(library, monkeypatch, capsys):
     memory = library("ppo.memory")
     # In this process: three new ones would import torch for longer than the measurement takes.

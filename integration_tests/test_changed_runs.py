@@ -70,6 +70,7 @@ for size in (4, 2):
 """
 
 
+@pytest.mark.thorough
 def test_two_processes_continue_with_the_same_global_batch_only(trainers, tmp_path):
     checkpoint, unbroken = trainers["reward"].checkpoint({})
     arguments = (str(ROOT), str(checkpoint), str(tmp_path / "run"))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
+from thorough_cases import with_thorough
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from rlhf_losses import Scorer
@@ -341,7 +342,7 @@ def a_few_rows(name: str, tmp_path: Path, count: int = 24) -> Path:
 
 
 @needs_shared
-@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize("name", with_thorough([*REAL][:2], [*REAL][2:]))
 def test_real_datasets_are_trained_on_and_evaluated(done, tmp_path, name):
     (tmp_path / "chat.jinja").write_text(CHAT)
     rows = a_few_rows(name, tmp_path)

@@ -10,6 +10,7 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig
 from ragged import RAGGED, ragged_lists, run_in_processes
+from thorough_cases import with_thorough
 from torch._dynamo import config as dynamo
 from torch._inductor import config as inductor
 from torch._inductor import metrics
@@ -54,8 +55,13 @@ def cases(pairs):
     }
 
 
-@pytest.mark.parametrize("peft_config", [None, LORA], ids=["full", "lora"])
-@pytest.mark.parametrize("case", ["pairs", "lists", "steps", "pairs and steps"])
+@pytest.mark.parametrize(
+    ("case", "peft_config"),
+    with_thorough(
+        [("pairs", LORA), ("lists", None), ("steps", LORA), ("pairs and steps", None)],
+        [("pairs", None), ("lists", LORA), ("steps", None), ("pairs and steps", LORA)],
+    ),
+)
 def test_ten_steps_agree_in_every_layout(language_model, settings, pairs, case, peft_config):
     data, loss = cases(pairs)[case]
     padded = train(language_model, settings, data, loss, peft_config, layout="padded")
@@ -341,6 +347,7 @@ def test_gradients_agree_with_weights_sharded_over_two_processes(language_model,
     assert found["worst"] < 1e-4
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
 def test_training_of_a_compiled_model_agrees(language_model, settings, pairs):
     plain = train(language_model, settings, pairs, "bradley_terry", layout="padded", max_steps=3)

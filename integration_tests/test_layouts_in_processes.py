@@ -75,6 +75,7 @@ if trainer.is_world_process_zero():
 """
 
 
+@pytest.mark.thorough
 def test_four_steps_of_two_processes_agree_with_one_padded_process(language_model, tmp_path):
     """All cases run in one launch; in some, one process has one pass and the other several."""
     here = str(Path(__file__).parent)

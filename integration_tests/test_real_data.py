@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from thorough_cases import with_thorough
 
 SHARED = Path(__file__).parents[2] / "shared"
 DATA = SHARED / "data"
 STORIES = SHARED / "models" / "TinyStories-656K"
 FILES = sorted(DATA.glob("*/*.jsonl"))
+USUAL = FILES[::3]
 TO_TRAIN_ON = [
     file for file in FILES if ".train." in file.name or not file.with_name(file.name.replace("test", "train")).exists()
 ]
@@ -22,7 +24,11 @@ FAST = (
 pytestmark = pytest.mark.skipif(not FILES, reason="the real data are not part of the project")
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
+@pytest.mark.parametrize(
+    "file",
+    with_thorough(USUAL, sorted(set(FILES) - set(USUAL))),
+    ids=lambda file: f"{file.parent.name}/{file.stem}",
+)
 def test_every_file_of_real_feedback_is_inspected(done, file):
     answered = done("inspect", "--dataset", file, "--json")
     found = json.loads(answered.out)

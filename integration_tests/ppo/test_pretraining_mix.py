@@ -5,6 +5,7 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig
 from ppo_runs import assert_same, length, steps, trained, weights
+from thorough_cases import with_thorough
 
 from rlhf_losses.errors import RlhfLossesError
 
@@ -38,8 +39,10 @@ def gradients(trainer, loss):
     return {name: p.grad.clone() for name, p in trainer.model.named_parameters() if p.grad is not None}
 
 
-@pytest.mark.parametrize("layout", ["padded", "prefix_shared"])
-@pytest.mark.parametrize("shared_critic", [False, True])
+@pytest.mark.parametrize(
+    ("layout", "shared_critic"),
+    with_thorough([("padded", True), ("prefix_shared", False)], [("padded", False), ("prefix_shared", True)]),
+)
 def test_ptx_gradient_is_ppo_plus_weighted_cross_entropy(make, layout, shared_critic):
     changes = {"layout": layout, "shared_critic": shared_critic}
     mixed, plain = make(0.5, changes=changes), make(None, changes=changes)
@@ -83,7 +86,7 @@ def test_one_micro_batch_of_eight_equals_four_of_two(make):
         assert ours["loss/pretraining"] == pytest.approx(theirs["loss/pretraining"], rel=1e-3)
 
 
-@pytest.mark.parametrize("interrupted_at", [1, 3])
+@pytest.mark.parametrize("interrupted_at", with_thorough([3], [1]))
 def test_resumed_run_continues_with_the_same_texts(make, tmp_path, interrupted_at):
     changes = {"num_iterations": 2, "gradient_accumulation_steps": 2, "max_steps": 5, "lr_scheduler_type": "linear"}
     changes |= {"save_strategy": "steps", "save_steps": 1}

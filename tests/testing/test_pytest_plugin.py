@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from thorough_cases import with_thorough
 
 from rlhf_losses import pytest_plugin
 
@@ -41,7 +42,7 @@ def _is_installed() -> bool:
     return any(point.value == "rlhf_losses.pytest_plugin" for point in entry_points(group="pytest11"))
 
 
-@pytest.mark.parametrize("setting", ["", "rlhf_losses_plugin = focal"])
+@pytest.mark.parametrize("setting", with_thorough(["rlhf_losses_plugin = focal"], [""]))
 def test_each_loss_of_an_installed_plugin_is_tested(run, setting):
     done = run(setting)
     assert done.returncode == 0, done.stdout
