@@ -82,10 +82,12 @@ def describe_gain(summary: RunSummary) -> str:
 
 def _next_step(summary: RunSummary) -> str:
     read = setting("log_completions", "true", python="log_completions=True")
-    if summary.gain > 2 * (summary.error or 0.0):
+    if summary.error is None:
+        return f"These are too few logs to tell a gain from noise. Read completions with {read}."
+    if summary.gain > 2 * summary.error:
         return f"Read completions before you rely on it, with {read}: a policy can find texts with too high scores."
     rate, beta = setting("learning_rate"), setting("beta")
-    if summary.gain < -2 * (summary.error or 0.0):
+    if summary.gain < -2 * summary.error:
         return f"The reward has fallen. Try a smaller {rate}, and read completions with {read}."
     return (
         f"This is within the noise of the run. Try more steps, a larger {rate} or a smaller {beta}, and read "

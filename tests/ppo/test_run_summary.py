@@ -36,4 +36,5 @@ def test_short_runs_have_no_interval_and_runs_without_rewards_no_summary():
     summary = summarize_run(log([1.0, 2.0, 3.0]))
     assert (summary.logs, summary.error) == (1, None)
     assert describe_gain(summary).startswith("Mean reward: 1 in the first log, 3 in the last log (+2).")
+    assert "too few logs to tell a gain from noise" in describe_gain(summary)
     assert summarize_run(log([1.0])) is None
