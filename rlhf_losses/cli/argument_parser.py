@@ -71,6 +71,14 @@ class ArgumentParser(argparse.ArgumentParser):
             help="Python file with losses, converters, score transforms or score estimates; repeatable",
         )
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse the words, except a flag with the value `--`, which argparse reads as an empty list."""
+        for word in args or ():
+            flag, equals, value = str(word).partition("=")
+            if flag.startswith("-") and equals and value == "--":
+                self.error(f"{flag} has the value '--', which is none. Write a value, as in {flag} VALUE")
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         """Raise `CommandLineError`."""
         if message.startswith(MISSING):
@@ -87,6 +95,7 @@ class ArgumentParser(argparse.ArgumentParser):
         Raises:
             CommandLineError: an argument is unknown, missing or invalid.
         """
+        known: argparse.Namespace
         known, unknown = self.parse_known_args(argv)
         self.refuse_unknown(unknown)
         return known

@@ -161,7 +161,7 @@ def _steps(row: Mapping[str, Any], location: Location, steps: Any, metadata: Rew
 
 def _joined(steps: tuple[Any, ...], column: str, separator: str) -> tuple[Any, ...]:
     """Return steps as one text; steps with null, which have no score, are returned unchanged."""
-    if None in steps:
+    if any(step is None for step in steps):
         return steps
     other = next((step for step in steps if not isinstance(step, str)), None)
     if other is not None:

@@ -427,4 +427,4 @@ def _prompt_key(row: Mapping[str, Any]) -> str:
 
 
 def _key(prompt: Any) -> str:
-    return json.dumps(prompt, sort_keys=True)
+    return json.dumps(prompt, sort_keys=True, default=repr)  # a value of another type is refused by the check of rows

@@ -3,8 +3,10 @@
 import pytest
 import trl
 
+from rlhf_losses.cli.argument_parser import CommandLineError
 from rlhf_losses.cli.arguments import DataArguments
 from rlhf_losses.cli.dataset_loading import load_training_rows
+from rlhf_losses.cli.train import build_parser
 from rlhf_losses.errors import UnreadableDatasetError
 
 TRAIN = ("train", "--model", "acme/nowhere", "--loss", "bradley_terry")
@@ -68,3 +70,10 @@ def test_texts_and_lists_of_texts_in_the_config_file_are_accepted(cli, tmp_path)
     (tmp_path / "run.yaml").write_text("resume_from_checkpoint: true\nrun_name: '5'\nlora_target_modules: [q_proj]\n")
     result = cli("train", "--config", tmp_path / "run.yaml")
     assert "--model, --dataset, --loss and --output_dir are missing" in result.err  # the next check
+
+
+@pytest.mark.parametrize("name", ["seed", "loss", "dataloader_num_workers"])
+def test_two_dashes_are_no_value(name):
+    words = ["--model", "m", "--dataset", "d", "--loss", "hinge", "--output_dir", "run"]
+    with pytest.raises(CommandLineError, match=rf"--{name} has the value '--', which is none. Write a value"):
+        build_parser().read([*words, f"--{name}=--"])

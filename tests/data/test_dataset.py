@@ -1,5 +1,6 @@
 """Datasets are checked without a model, ratings are grouped by prompt, and prompts get weights."""
 
+import datetime
 import logging
 
 import pytest
@@ -133,3 +134,10 @@ def test_prompts_with_other_template_arguments_are_other_prompts(character_token
     rows = [{"prompt": "q", "chosen": "a", "rejected": "b", "system": system} for system in ("x", "x", "y")]
     prepared = prepare(Dataset.from_list(rows), encoder, LengthLimit(None, "no limit"))
     assert list(add_prompt_weights(prepared)["prompt_weight"]) == [0.5, 0.5, 1.0]
+
+
+def test_a_prompt_that_is_a_date_is_refused_with_its_row():
+    day = {"prompt": datetime.date(2024, 1, 2), "completion": "a"}
+    rows = Dataset.from_list([day | {"rating": 1.0}, day | {"rating": 2.0}])
+    with pytest.raises(InvalidFeedbackError, match=r"Row 0 of .*'prompt' is datetime\.date"):
+        check_dataset(group_ratings(rows, bradley_terry.as_objective()), bradley_terry)
