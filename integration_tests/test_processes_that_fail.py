@@ -96,16 +96,22 @@ def test_a_killed_process_ends_the_other_one_with_a_message(command, tmp_path):
     assert whole_checkpoints(tmp_path / "run") == ["checkpoint-1", "checkpoint-2"]
 
 
+def before_the_second_step(action):
+    """Call a function before the second step of the training of this process, which a test has forked."""
+    step = RewardTrainer.training_step
+
+    def with_action(self, *inputs):
+        if self.state.global_step == 1:
+            action()
+        return step(self, *inputs)
+
+    RewardTrainer.training_step = with_action
+
+
 def test_a_signal_to_one_process_stops_both_after_the_same_step(command, tmp_path):
     def train(rank):
-        step = RewardTrainer.training_step
-
-        def signal_in_the_second_step(self, *inputs):
-            if rank == 1 and self.state.global_step == 1:
-                os.kill(os.getpid(), signal.SIGTERM)
-            return step(self, *inputs)
-
-        RewardTrainer.training_step = signal_in_the_second_step
+        if rank == 1:
+            before_the_second_step(lambda: os.kill(os.getpid(), signal.SIGTERM))
         sys.exit(main(command))
 
     first, second = run_forked(train, tmp_path / "output")
@@ -117,14 +123,8 @@ def test_a_signal_to_one_process_stops_both_after_the_same_step(command, tmp_pat
 
 def test_a_process_that_does_not_answer_in_time_stops_the_run(command, tmp_path):
     def train(rank):
-        step = RewardTrainer.training_step
-
-        def slow_in_the_second_step(self, *inputs):
-            if rank == 1 and self.state.global_step == 1:
-                time.sleep(5)
-            return step(self, *inputs)
-
-        RewardTrainer.training_step = slow_in_the_second_step
+        if rank == 1:
+            before_the_second_step(lambda: time.sleep(5))
         PartialState._reset_state()  # that of the process of the tests
         sys.exit(main([*command, "--ddp_timeout", "2"]))
 

@@ -31,10 +31,10 @@ def leave_signals_to_main_process(loader: DataLoader[Any]) -> DataLoader[Any]:
 
 @dataclass(frozen=True)
 class _Worker:
-    """What a worker does first.
+    """The function that a worker of the data loader calls first.
 
     Attributes:
-        init: what it would do otherwise, or None.
+        init: the function that the worker would call without this one, or None.
     """
 
     init: Callable[[int], None] | None

@@ -43,7 +43,7 @@ def is_about_lost_process(error: RuntimeError, connected: bool) -> bool:
         >>> closed = RuntimeError("[gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:4501")
         >>> is_about_lost_process(closed, connected=True)
         True
-        >>> is_about_lost_process(RuntimeError("the judge timed out"), connected=False)
+        >>> is_about_lost_process(RuntimeError("the reward server timed out"), connected=False)
         False
     """
     message = str(error).lower()

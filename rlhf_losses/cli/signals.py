@@ -40,7 +40,7 @@ class StopSignals:
     """Context manager: Ctrl-C (SIGINT) and SIGTERM stop a run after its step, and else at once.
 
     While a run trains, the first signal requests a stop and the second stops at once. Before and after, the first one
-    stops at once. A signal after one that stops at once ends the process without another word.
+    stops at once. A signal after one that stops at once ends the process without a message.
 
     Args:
         launched: whether a launcher has started this process, so that a signal can arrive twice.

@@ -12,7 +12,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from rlhf_losses.converters.common_prefix import common_prefix_length
+from rlhf_losses.common_prefix import common_prefix_length
 from rlhf_losses.data.chat_messages import content_text, convert_tool_arguments, tool_names
 from rlhf_losses.data.segmentation import join_segments, locate_segments
 from rlhf_losses.data.template_arguments import has_variable

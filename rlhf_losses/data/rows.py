@@ -242,14 +242,15 @@ def _without_duplicates(
     texts: list[Encoded], used: set[int], feedback_types: FeedbackTypes, row_number: int
 ) -> EncodedRow:
     """Return the columns of a row with each distinct text, and each score that the feedback uses, once."""
+    text_index: dict[tuple[int, ...], int] = {}
     text_ids: list[list[int]] = []
     score_index: dict[tuple[int, int], int] = {}
     lengths: list[int] = []
     feedback_to_score: list[int] = []
     for text in texts:
-        if text.ids not in text_ids:
+        index = text_index.setdefault(tuple(text.ids), len(text_index))
+        if index == len(text_ids):
             text_ids.append(text.ids)
-        index = text_ids.index(text.ids)
         for position in text.positions:
             if len(feedback_to_score) not in used:
                 feedback_to_score.append(-1)

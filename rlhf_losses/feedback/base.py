@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from itertools import groupby
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from rlhf_losses.feedback.row_values import Row as Row
 from rlhf_losses.shapes import ItemIndex
 
 Messages = list[dict[str, Any]]
+Text: TypeAlias = str | Messages
 RowFields = Mapping[str, Sequence[float]]
 F = TypeVar("F", bound="Feedback")
 

@@ -1,21 +1,19 @@
 """Completions as the policy wrote them: the text that reward functions receive."""
 
 from collections.abc import Collection, Sequence
-from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-Completion = str | list[dict[str, Any]]
-"""A text, or the messages of an answer."""
+from rlhf_losses.feedback.base import Text
 
 
 def as_written(
-    completions: Sequence[Completion],
+    completions: Sequence[Text],
     prompt_ids: Sequence[Sequence[int]],
     completion_ids: Sequence[Sequence[int]],
     tokenizer: PreTrainedTokenizerBase,
     end_tokens: Collection[int],
-) -> list[Completion]:
+) -> list[Text]:
     """Return completions with the text of their tokens: all special tokens but those that end a completion.
 
     Completions that TRL has parsed, for example those with tool calls, stay as they are.
@@ -32,8 +30,8 @@ def as_written(
 
 
 def _as_written(
-    completion: Completion, prompt_ids: Sequence[int], ids: Sequence[int], tokenizer: PreTrainedTokenizerBase
-) -> Completion:
+    completion: Text, prompt_ids: Sequence[int], ids: Sequence[int], tokenizer: PreTrainedTokenizerBase
+) -> Text:
     if isinstance(completion, str):
         return completion_text(prompt_ids, ids, tokenizer)
     if [set(message) for message in completion] == [{"role", "content"}]:

@@ -137,7 +137,7 @@ class PPOMonitor:
             log[name].append(value.item())
         log.pop("frac_reward_zero_std", None)  # about groups of completions, which PPO does not have
 
-    def record_texts(self, written: WrittenTexts, training: bool) -> None:
+    def check_texts(self, written: WrittenTexts, training: bool) -> None:
         """Check the texts of the first rollout.
 
         Args:

@@ -6,10 +6,11 @@ from torch.utils.data import Sampler
 
 
 class EveryPrompt(Sampler[int]):
-    """A sampler of TRL over more indices than there are prompts, so that its last rollout is complete.
+    """A sampler of TRL that uses every prompt in each pass, and some of them twice if they do not fill the rollouts.
 
-    TRL's sampler leaves out the prompts at the end of a pass that do not fill a rollout. Here prompts that were already
-    drawn in the pass fill it: others in each pass, one after another in the order of the dataset.
+    TRL's sampler leaves out the prompts at the end of a pass that do not fill a rollout. Here it draws from as many
+    indices as fill all rollouts; those after the last prompt stand for other prompts in each pass, in the order of the
+    dataset.
 
     Args:
         make_sampler: makes the sampler of TRL for a dataset of some length.

@@ -8,10 +8,9 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
-from rlhf_losses.feedback.base import Row
+from rlhf_losses.feedback.base import Row, Text
 from rlhf_losses.ppo.completion_text import without_end
 from rlhf_losses.ppo.critic_init import has_vocabulary_of
-from rlhf_losses.scoring.canaries import Text
 from rlhf_losses.scoring.scorer import Scorer
 
 SHOWN_TOKENS = 3

@@ -31,14 +31,12 @@ from rlhf_losses.errors import (
     UnsupportedModelError,
     shown,
 )
-from rlhf_losses.feedback.base import Answer, Messages
+from rlhf_losses.feedback.base import Answer, Text
 from rlhf_losses.models.finite import require_finite_weights
 from rlhf_losses.ppo.completion_text import decoded
 from rlhf_losses.scoring.ensemble import Ensemble
 from rlhf_losses.scoring.scorer import Scorer
 from rlhf_losses.setting_names import setting
-
-Text = str | Messages
 
 
 class TokenLevelReward(ABC):

@@ -1,4 +1,4 @@
-"""What a PPO run has gained, from its log."""
+"""The gain of a PPO run in reward, from its log."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class RunSummary:
 def summarize_run(log: Iterable[Mapping[str, Any]]) -> RunSummary | None:
     r"""Compare the rewards at the beginning and at the end of a run.
 
-    The standard error of the difference of two means of $n$ logs is $\\sqrt{(s_1^2 + s_2^2) / n}$.
+    The standard error of the difference of two means of $n$ logs is $\sqrt{(s_1^2 + s_2^2) / n}$.
 
     Args:
         log: `trainer.state.log_history`.
@@ -62,7 +62,7 @@ def summarize_run(log: Iterable[Mapping[str, Any]]) -> RunSummary | None:
 
 
 def describe_gain(summary: RunSummary) -> str:
-    """Return what a run has gained, at which KL, and what to do next.
+    """Return the gain of a run, its KL and a next step as text.
 
     Args:
         summary: the comparison of its beginning and its end.

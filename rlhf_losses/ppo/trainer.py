@@ -309,9 +309,8 @@ class PPOTrainer(Checkpointing, ComparedRun, trl.GRPOTrainer):
             for function in self.reward_funcs
         ]
         self._raw_rewards = RawRewards(gathered[start : start + len(prompts)], token_rewards)
-        ends = self._end_token_ids()
-        written = WrittenTexts.of(inputs, completions, self._prompt_ids, completion_ids, ends)
-        self.monitor.record_texts(written, self.model.training)
+        written = WrittenTexts.of(inputs, completions, self._prompt_ids, completion_ids, self._end_token_ids())
+        self.monitor.check_texts(written, self.model.training)
         return gathered
 
     @contextmanager
@@ -525,7 +524,7 @@ class PPOTrainer(Checkpointing, ComparedRun, trl.GRPOTrainer):
         if checkpoint is not None:
             with reading_state(checkpoint):
                 self._unwrapped_critic.load(Path(checkpoint) / CRITIC_FOLDER)
-                state = PPOState.load(checkpoint, self.args.process_index, self.args.device)
+            state = PPOState.load(checkpoint, self.args.process_index, self.args.device)
             self._step, self._buffered_inputs, self.beta = state.step, state.buffered_inputs, state.beta
             self.reward_pipeline.load_state_dict(state.reward_stats)
             if self.identity.is_changed("beta"):

@@ -4,7 +4,6 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from rlhf_losses.data.rendering import render
 from rlhf_losses.data.tokenization import encode
-from rlhf_losses.feedback.base import Answer, Messages
+from rlhf_losses.feedback.base import Answer, Messages, Text
 from rlhf_losses.layouts import PaddedLayout
 from rlhf_losses.models.architectures import max_context_length
 from rlhf_losses.models.precision import scores_dtype, without_mixed_precision
@@ -20,7 +19,6 @@ from rlhf_losses.models.scores import score_batch
 
 logger = logging.getLogger(__name__)
 
-Text: TypeAlias = str | Messages
 """A plain text, or the messages of a conversation."""
 
 CANARY_TEXT = "The canary sang a short song in the morning."

@@ -11,11 +11,12 @@ from rlhf_losses.data.dataset import Overlong, check_dataset, column_names, grou
 from rlhf_losses.data.rows import FeedbackTypes, rows_feedback
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
 from rlhf_losses.feedback import Feedback, Mixed, feedback_types_in_columns, find_source_type
+from rlhf_losses.feedback.base import Text
 from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.files.media_columns import without_media
 from rlhf_losses.hooks import estimate_registry, loss_registry
 from rlhf_losses.losses import ScoreDecay
-from rlhf_losses.scoring.canaries import Text, record_canaries
+from rlhf_losses.scoring.canaries import record_canaries
 from rlhf_losses.scoring.estimates import FittedEstimate
 from rlhf_losses.scoring.evaluation import ScorableRow, scorable_rows, score_texts
 from rlhf_losses.scoring.scorer import Scorer, as_pipeline, require_scorer

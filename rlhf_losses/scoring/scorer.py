@@ -26,7 +26,7 @@ from rlhf_losses.errors import (
     OverlongTextError,
     UnsupportedModelError,
 )
-from rlhf_losses.feedback.base import Answer
+from rlhf_losses.feedback.base import Answer, Text
 from rlhf_losses.hooks import transform_registry
 from rlhf_losses.layouts import LayoutName, PaddedLayout, TextBatch, choose_layout, require_layout
 from rlhf_losses.layouts.splitting import default_splitter
@@ -41,7 +41,7 @@ from rlhf_losses.models.embeddings import count_embeddings, require_embedded, re
 from rlhf_losses.models.model_argument import existing_path, require_device, require_dtype, require_tokenizer
 from rlhf_losses.models.scores import features_and_scores, score_batch, use_float32_head
 from rlhf_losses.scoring.aggregation import aggregate_steps
-from rlhf_losses.scoring.canaries import Text, describe_change
+from rlhf_losses.scoring.canaries import describe_change
 from rlhf_losses.scoring.estimates import Estimator, FittedEstimate, find_estimate, fit_command
 from rlhf_losses.scoring.identity import require_saved_model
 from rlhf_losses.scoring.loading import load_reward_model

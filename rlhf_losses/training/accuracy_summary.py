@@ -62,7 +62,7 @@ def summarize_accuracy(
 def wilson_interval(share: float, count: int) -> tuple[float, float]:
     r"""Return the 95 % interval of a share.
 
-    $\\left(p + \\frac{z^2}{2n} \\pm z \\sqrt{\\frac{p (1 - p)}{n} + \\frac{z^2}{4 n^2}}\\right) / (1 + z^2 / n)$
+    $\left(p + \frac{z^2}{2n} \pm z \sqrt{\frac{p (1 - p)}{n} + \frac{z^2}{4 n^2}}\right) / (1 + z^2 / n)$
 
     Args:
         share: the share $p$ of `count` items.

@@ -1,4 +1,4 @@
-"""The end of a PPO run says what it has gained, at which KL, and what to do next."""
+"""The last lines of a PPO run are its gain, its KL and a next step."""
 
 import pytest
 from scipy.stats import sem
