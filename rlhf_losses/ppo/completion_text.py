@@ -26,15 +26,21 @@ def as_written(
         end_tokens: tokens that end a completion.
     """
     rows = zip(completions, prompt_ids, completion_ids, strict=True)
-    return [_as_written(one, prompt, without_end(ids, end_tokens), tokenizer) for one, prompt, ids in rows]
+    return [_as_written(one, prompt, ids, tokenizer, end_tokens) for one, prompt, ids in rows]
 
 
 def _as_written(
-    completion: Text, prompt_ids: Sequence[int], ids: Sequence[int], tokenizer: PreTrainedTokenizerBase
+    completion: Text,
+    prompt_ids: Sequence[int],
+    completion_ids: Sequence[int],
+    tokenizer: PreTrainedTokenizerBase,
+    end_tokens: Collection[int],
 ) -> Text:
+    ids = without_end(completion_ids, end_tokens)
     if isinstance(completion, str):
         return completion_text(prompt_ids, ids, tokenizer)
-    if [set(message) for message in completion] == [{"role", "content"}]:
+    content = tokenizer.decode(completion_ids, skip_special_tokens=True)
+    if completion == [{"role": "assistant", "content": content}]:  # not parsed
         return [{**completion[0], "content": decoded(ids, tokenizer)}]
     return completion
 

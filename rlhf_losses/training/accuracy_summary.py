@@ -100,8 +100,8 @@ def describe_accuracy(summary: AccuracySummary) -> str:
     found = f"{summary.name}: {summary.accuracy:.3f} (95 % interval {summary.low:.3f} to {summary.high:.3f})."
     if summary.low > summary.chance:
         return found
-    rate = setting("learning_rate")
+    better, rate = "not clearly" if summary.accuracy > summary.chance else "no", setting("learning_rate")
     return (
-        f"{found} This is no better than chance ({summary.chance:.3f}). Try a {rate} that is 3 to 10 times larger, or "
-        "more epochs, and look for wrong labels with rlhf-losses inspect."
+        f"{found} This is {better} better than chance ({summary.chance:.3f}). Try a {rate} that is 3 to 10 times larger, "
+        "or more epochs, and look for wrong labels with rlhf-losses inspect."
     )

@@ -65,10 +65,11 @@ def test_only_the_tokens_at_the_end_are_dropped(tokenizer):
 
 def test_content_of_a_message_keeps_special_tokens_and_parsed_messages_stay(tokenizer):
     ids = tokenizer("the <think>fox</think> end", add_special_tokens=False)["input_ids"]
-    parsed = [{"role": "assistant", "content": "x", "tool_calls": []}]
-    message = [{"role": "assistant", "content": "TRL's"}]
-    written = as_written([message, parsed], [[], []], [ids, ids], tokenizer, {tokenizer.eos_token_id})
-    assert written == [[{"role": "assistant", "content": "the <think>fox</think> end"}], parsed]
+    with_calls = [{"role": "assistant", "content": "x", "tool_calls": []}]
+    parsed = [{"role": "assistant", "content": "end"}]  # without the reasoning
+    message = [{"role": "assistant", "content": tokenizer.decode(ids, skip_special_tokens=True)}]
+    written = as_written([message, with_calls, parsed], [[]] * 3, [ids] * 3, tokenizer, {tokenizer.eos_token_id})
+    assert written == [[{"role": "assistant", "content": "the <think>fox</think> end"}], with_calls, parsed]
 
 
 def written(tokenizer, prompt, completion, ids=None):

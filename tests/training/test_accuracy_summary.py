@@ -20,6 +20,11 @@ def test_each_evaluation_set_counts_and_the_latest_evaluation():
     assert "no better than chance (0.500). Try a learning_rate that is 3 to 10 times larger" in describe_accuracy(code)
 
 
+def test_an_accuracy_above_chance_on_few_rows_is_not_clearly_better():
+    (summary,) = summarize_accuracy([{"eval_accuracy": 1.0}], {"eval_": 3})
+    assert "This is not clearly better than chance (0.500)" in describe_accuracy(summary)
+
+
 def test_training_accuracy_is_the_mean_of_the_last_fifth():
     log = [{"accuracy": 0.5}] * 16 + [{"accuracy": value} for value in (0.7, 0.8, 0.8, 0.9)] + [{"train_loss": 1.0}]
     (summary,) = summarize_accuracy(log)
