@@ -102,6 +102,6 @@ def describe_accuracy(summary: AccuracySummary) -> str:
         return found
     better, rate = "not clearly" if summary.accuracy > summary.chance else "no", setting("learning_rate")
     return (
-        f"{found} This is {better} better than chance ({summary.chance:.3f}). Try a {rate} that is 3 to 10 times larger, "
-        "or more epochs, and look for wrong labels with rlhf-losses inspect."
+        f"{found} This is {better} better than chance ({summary.chance:.3f}). Try a {rate} that is 3 to 10 times "
+        "larger, or more epochs, and look for wrong labels with rlhf-losses inspect."
     )
