@@ -48,8 +48,8 @@ def _as_written(
 def completion_text(prompt_ids: Sequence[int], ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> str:
     """Return the text that a completion adds to its prompt.
 
-    Tokenizers of SentencePiece drop the space at the beginning of a text, so a completion is decoded with its prompt. If
-    that changes the text of the prompt, the completion is decoded alone.
+    Tokenizers of SentencePiece drop the space at the beginning of a text, so a completion is decoded with its prompt.
+    If that changes the text of the prompt, the completion is decoded alone.
 
     Args:
         prompt_ids: tokens of the prompt.
