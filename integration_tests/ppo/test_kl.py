@@ -11,7 +11,7 @@ def test_objective_uses_the_chosen_kl_estimator(make_trainer, peaked_policy, est
     changes = {"kl_estimator": estimator, "beta": 0.3, "learning_rate": 1e-2, "max_steps": 4}
     trainer = trained(make_trainer(model=peaked_policy, changes=changes))
     for entry in steps(trainer):
-        expected = entry["reward"] - 0.3 * entry["kl_per_completion"]
+        expected = entry["reward"] - entry["kl_coefficient"] * entry["kl_per_completion"]
         assert entry["objective/rlhf_reward"] == pytest.approx(expected, abs=1e-5)
         assert entry["kl_per_completion"] == pytest.approx(entry["kl"] * entry["completions/mean_length"], rel=1e-4)
     assert steps(trainer)[0]["kl"] == pytest.approx(0, abs=1e-6)
@@ -19,7 +19,7 @@ def test_objective_uses_the_chosen_kl_estimator(make_trainer, peaked_policy, est
 
 
 def test_adaptive_coefficient_increases_above_the_target_and_decreases_below(make_trainer, peaked_policy):
-    changes = {"kl_horizon": 8, "beta": 0.1, "learning_rate": 1e-2, "max_steps": 5}
+    changes = {"kl_horizon": 8, "beta": 0.1, "learning_rate": 1e-2, "max_steps": 5, "score_normalization": "none"}
     far = trained(make_trainer(model=peaked_policy, changes=changes | {"kl_target": 1e-6}))
     near = trained(make_trainer(model=peaked_policy, changes=changes | {"kl_target": 1e6}))
     coefficients = [[entry["kl_coefficient"] for entry in steps(trainer)] for trainer in (far, near)]
@@ -45,7 +45,7 @@ def test_rollout_is_discarded_beyond_the_kl_limit(make_trainer, peaked_policy):
         rollouts.append(completion_ids)
         return length(completion_ids)
 
-    changes = {"num_iterations": 4, "max_steps": 4, "learning_rate": 3e-2}
+    changes = {"num_iterations": 4, "max_steps": 4, "learning_rate": 3e-2, "score_normalization": "none"}
     trained(make_trainer(count, model=peaked_policy, changes=changes))
     assert len(rollouts) == 1
     rollouts.clear()

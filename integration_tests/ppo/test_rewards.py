@@ -23,8 +23,8 @@ def fixed_completions(make_trainer, tokenizer):
     """Return a trainer whose completions are `TEXTS`: the first ends with EOS, the second is truncated."""
 
     def make(reward_funcs, **changes):
-        plain = {"beta": 0.0, "gamma": 1.0, "lam": 1.0, "whiten_advantages": False, "max_completion_length": 16}
-        trainer = make_trainer(reward_funcs, changes=plain | changes)
+        plain = {"beta": 0.0, "gamma": 1.0, "lam": 1.0, "whiten_advantages": False, "score_normalization": "none"}
+        trainer = make_trainer(reward_funcs, changes=plain | {"max_completion_length": 16} | changes)
         ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in TEXTS]
         ids[0].append(tokenizer.eos_token_id)
         trainer._generate_single_turn = lambda *_: (ids, None)
@@ -58,7 +58,8 @@ def test_score_is_at_eos_if_padding_is_the_same_token(make_trainer, other_tokeni
     other_tokenizer.pad_token = other_tokenizer.eos_token
     end = other_tokenizer.eos_token_id
     assert other_tokenizer.pad_token_id == end
-    changes = {"beta": 0.0, "gamma": 1.0, "lam": 0.0, "whiten_advantages": False, "missing_eos_penalty": 100.0}
+    changes = {"beta": 0.0, "gamma": 1.0, "lam": 0.0, "value_lam": 0.0, "whiten_advantages": False}
+    changes |= {"score_normalization": "none", "missing_eos_penalty": 100.0}
     trainer = make_trainer(length, changes=changes, processing_class=other_tokenizer)
     trainer._generate_single_turn = lambda *_: ([[72, 105, end], [72, 105, 106, 107, end]], None)
     found, mask, _ = returns(trainer)  # with lambda 0 and values of 0, the return of a token is its reward
@@ -117,7 +118,8 @@ def test_aggregated_scores_are_standardized(reward_model, tokenizer, by):
 
 
 def test_training_with_whitened_rewards_and_clipped_scores(make_trainer):
-    trainer = trained(make_trainer(length, changes={"whiten_rewards": True, "score_clip": 2.0, "max_steps": 2}))
+    clipped = {"whiten_rewards": True, "score_clip": 2.0, "score_normalization": "none"}
+    trainer = trained(make_trainer(length, changes=clipped | {"max_steps": 2}))
     assert all(math.isfinite(entry["loss"]) for entry in steps(trainer))
     assert steps(trainer)[0]["objective/rlhf_reward"] == pytest.approx(2.0, abs=0.01)
 

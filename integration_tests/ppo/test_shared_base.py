@@ -111,7 +111,7 @@ def test_saved_adapters_load_with_peft(make_shared, language_model, tmp_path):
         str(checkpoint / "critic" / "adapter"), num_labels=1
     )
     value = trainer.critic(ids, torch.ones_like(ids), 1)[:, -1:]
-    torch.testing.assert_close(critic(ids).logits, value, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(critic(ids).logits + trainer.critic.shift, value, rtol=1e-4, atol=1e-5)
 
 
 def test_resumed_run_on_one_base_is_bitwise_equal(make_shared, tmp_path, language_model, make_trainer, reward_adapter):

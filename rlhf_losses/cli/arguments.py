@@ -125,6 +125,7 @@ class TrainingParser(ArgumentParser, trl.TrlParser):
         description: text of `--help`.
         most_used: names of the arguments that `--help` shows first.
         required: arguments that have no default on the command line.
+        presets: defaults by the name of a preset, which is the argument `preset`.
     """
 
     def __init__(
@@ -135,10 +136,12 @@ class TrainingParser(ArgumentParser, trl.TrlParser):
         description: str = "",
         most_used: Sequence[str] = (),
         required: Sequence[Required] = (),
+        presets: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         super().__init__(dataclasses, prog=prog, usage=usage, description=description)
         self.groups = ArgumentGroups.of(dataclasses, most_used)
         self.required = required
+        self.presets = presets or {}
         self.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help="YAML file with arguments")
         self.add_argument(
             "--help-all", action=HelpAll, text=self.format_all_help, help="show all arguments, also those of TRL"
@@ -168,6 +171,8 @@ class TrainingParser(ArgumentParser, trl.TrlParser):
         words = [part for word in argv for part in (word.split("=", 1) if word.startswith("--") else [word])]
         for flag, value in pairwise(words):
             refuse_old_value(flag, value)
+            if flag.lstrip("-") == "preset":
+                self.set_defaults(**self.presets.get(value, {}))
         try:
             *parsed, unknown = self.parse_args_and_config(argv, return_remaining_strings=True)
         except RlhfLossesError:
@@ -207,6 +212,7 @@ class TrainingParser(ArgumentParser, trl.TrlParser):
             elif actions[name].const is None:  # a setting with a constant, such as the checkpoint, has no text too
                 _require_text(name, value, types - {NoneType})
         checked = {name: _checked_choice(name, value, actions[name].choices) for name, value in values.items()}
+        self.set_defaults(**self.presets.get(str(checked.get("preset")), {}))
         unused: list[str] = super().set_defaults_with_config(
             **{actions[name].dest: value for name, value in checked.items()}
         )

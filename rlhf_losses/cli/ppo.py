@@ -33,6 +33,7 @@ from rlhf_losses.files.table_reading import Rows
 from rlhf_losses.models.loading_errors import explain_loading
 from rlhf_losses.optional_packages import require_reporting
 from rlhf_losses.ppo import PPOConfig, PPOTrainer, scorer_on_base
+from rlhf_losses.ppo.config import PUBLISHED
 from rlhf_losses.ppo.run_summary import describe_gain, summarize_run
 
 USAGE = "%(prog)s --model POLICY --reward_model MODEL --dataset PROMPTS --output_dir DIR [--config FILE] [...]"
@@ -54,6 +55,9 @@ MOST_USED = (
     *("lora_r", "bf16", "save_steps", "logging_steps", "report_to", "resume_from_checkpoint", "stop_after", "seed"),
 )
 
+N_PLUS = "n_plus"
+PRESETS = {N_PLUS: PUBLISHED}
+
 
 @dataclass
 class PPOArguments(RewardDataArguments):
@@ -69,12 +73,19 @@ class PPOArguments(RewardDataArguments):
             "help": "Dataset of pretraining texts. Their next-token loss is added with the weight --ptx_coef (PPO-ptx)."
         },
     )
+    preset: str | None = field(
+        default=None,
+        metadata={
+            "help": "Other defaults: n_plus for those of the N+ implementation details of PPO (arXiv 2403.17031).",
+            "choices": list(PRESETS),
+        },
+    )
 
 
 def build_parser() -> TrainingParser:
     """Return the parser of the command."""
     dataclasses = (PPOConfig, PPOArguments, RewardFunctionArguments, ModelArguments, trl.DatasetMixtureConfig)
-    return TrainingParser(dataclasses, "rlhf-losses ppo", USAGE, DESCRIPTION, MOST_USED, REQUIRED)
+    return TrainingParser(dataclasses, "rlhf-losses ppo", USAGE, DESCRIPTION, MOST_USED, REQUIRED, PRESETS)
 
 
 def run(argv: list[str], plugins: tuple[str, ...]) -> None:
@@ -85,6 +96,8 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
 
 def _run(argv: list[str], plugins: tuple[str, ...], signals: StopSignals) -> None:
     config, data, rewards, model, mixture = build_parser().read(argv)
+    if data.preset == N_PLUS and config.critic_learning_rate == PUBLISHED["critic_learning_rate"]:
+        config.critic_learning_rate = config.learning_rate  # published: one learning rate for both
     require_reporting(config.report_to)
     name = str(model.model_name_or_path)
     require_attention(model.attn_implementation)

@@ -11,6 +11,9 @@ from rlhf_losses.errors import InvalidArgumentError, InvalidFeedbackError, shown
 from rlhf_losses.feedback import Answer, Feedback
 from rlhf_losses.feedback.base import Messages, Row
 
+CUT_OFF = "completion_cut_off"
+"""Column of reward functions that says which completions were cut off before their end."""
+
 
 def row_answers(row: Row, feedback_type: type[Feedback]) -> list[Answer]:
     """Return the texts of a row with the arguments of the chat template.
@@ -44,7 +47,7 @@ def completion_answers(
     Args:
         prompts: one prompt per completion; None for a whole text or a whole conversation.
         completions: the completions.
-        columns: further columns, with one entry per completion; only those of the chat template are used.
+        columns: further columns, with one entry per completion; only those of the chat template and `CUT_OFF` are used.
 
     Raises:
         InvalidFeedbackError: a completion is null, a message has no text, or an argument of the template is invalid.
@@ -53,9 +56,11 @@ def completion_answers(
     used = {name: column for name in TEMPLATE_COLUMNS if (column := (columns or {}).get(name)) is not None}
     for name, column in used.items():
         _require_one_per_completion(name, column, len(completions))
+    cut_off = (columns or {}).get(CUT_OFF) or [False] * len(completions)
     answers = []
-    for index, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
-        answers += complete_answers([Answer(prompt, (completion,))], {name: each[index] for name, each in used.items()})
+    for index, (prompt, completion, cut) in enumerate(zip(prompts, completions, cut_off, strict=True)):
+        answer = Answer(prompt, (completion,), cut_off=cut)
+        answers += complete_answers([answer], {name: each[index] for name, each in used.items()})
     return answers
 
 
@@ -104,7 +109,7 @@ def clean_answer(answer: Answer) -> Answer:
         ]
     )
     prompt = None if answer.prompt is None else clean_content(answer.prompt, "The prompt of the row")
-    return Answer(prompt, parts, answer.template, answer.system)
+    return replace(answer, prompt=prompt, parts=parts)
 
 
 def _clean_part(part: Any, place: str) -> Any:

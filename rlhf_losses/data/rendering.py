@@ -45,7 +45,7 @@ def render(answer: Answer, tokenizer: PreTrainedTokenizerBase, separator: str = 
     """Render an answer as one text.
 
     Plain text ends with the EOS token; a tokenizer without one, like BERT's, adds its own final token. Conversations
-    follow the chat template.
+    follow the chat template. An answer that was cut off has no EOS, and nothing that the template adds at its end.
 
     Args:
         answer: a prompt, the parts of its answer (one whole answer, or several steps), and template arguments.
@@ -87,7 +87,7 @@ def render_all(
 def _render_text(answer: Answer, eos: str, separator: str) -> Rendered:
     prompt = "" if answer.prompt is None else str(answer.prompt)  # JSON may hold a number
     parts = join_segments([str(part) for part in answer.parts], separator)
-    if not parts[-1].endswith(eos):
+    if not answer.cut_off and not parts[-1].endswith(eos):
         parts[-1] += eos
     return Rendered(prompt + "".join(parts), len(prompt), _part_ends(len(prompt), parts), special_tokens=True)
 
@@ -217,9 +217,12 @@ def _render_conversation(answer: Answer, template: ChatTemplate, separator: str)
     text = template.render(prompt + reply)
     _require_tool_calls(reply, text)
     prompt_end = _prompt_end(prompt, reply, text, template)
+    if answer.cut_off:
+        text = text[: _content_end(prompt, reply, text, template)]
     if not stepwise:
         return Rendered(text, prompt_end, (len(text),), special_tokens=False)
-    ends = locate_segments(parts, text, stop=_content_end(prompt, reply, text, template))
+    stop = len(text) if answer.cut_off else _content_end(prompt, reply, text, template)
+    ends = locate_segments(parts, text, stop=stop)
     if ends is None:
         raise InvalidFeedbackError(
             "The chat template changes the text of the assistant's steps, so the ends of the steps are unknown. "
@@ -251,7 +254,7 @@ def _prompt_end(prompt: Messages, reply: Messages, text: str, template: ChatTemp
 
 def _content_end(prompt: Messages, reply: Messages, text: str, template: ChatTemplate) -> int:
     """Return the index after the content of the answer, before the characters that the template adds to it."""
-    after = template.render([*prompt, {**reply[0], "content": PLACEHOLDER}]).partition(PLACEHOLDER)[2]
+    after = template.render([*prompt, *reply[:-1], {**reply[-1], "content": PLACEHOLDER}]).partition(PLACEHOLDER)[2]
     return len(text) - common_prefix_length(text[::-1], after[::-1])
 
 

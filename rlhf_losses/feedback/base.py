@@ -29,12 +29,14 @@ class Answer:
         parts: one part for a whole answer; one part per step for an answer in steps.
         template: arguments of the chat template, for example `tools`.
         system: system prompt of a conversation that has no system message, or None.
+        cut_off: whether the text was cut off before its end, so that no EOS follows.
     """
 
     prompt: str | Messages | None
     parts: tuple[str | Messages, ...]
     template: Mapping[str, Any] = field(default_factory=dict)
     system: str | None = None
+    cut_off: bool = False
 
 
 def score_index() -> Any:

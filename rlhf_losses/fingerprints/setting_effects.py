@@ -123,7 +123,7 @@ _GRPO_RESULT = _words("""
 
 _GRPO_HARMLESS = _words("""
     cache_implementation ds3_gather_for_generation log_completions log_completions_hub_repo log_multimodal
-    log_unique_prompts multi_objective_aggregation num_completions_to_print num_generations_eval scale_rewards
+    log_unique_prompts num_completions_to_print num_generations_eval scale_rewards
     transformers_continuous_batching_config use_transformers_continuous_batching use_transformers_paged
     vllm_enable_sleep_mode vllm_gpu_memory_utilization vllm_group_port vllm_mode vllm_model_impl vllm_server_base_url
     vllm_server_host vllm_server_port vllm_server_timeout vllm_tensor_parallel_size
@@ -131,8 +131,9 @@ _GRPO_HARMLESS = _words("""
 
 _PPO_RESULT = _words("""
     bootstrap_truncated cliprange_value critic_learning_rate critic_warmup_steps early_stop_kl gamma kl_estimator
-    kl_horizon kl_target lam missing_eos_penalty missing_eos_score ptx_coef ptx_max_length score_clip
-    score_normalization shared_critic vf_coef whiten_advantages whiten_rewards
+    kl_horizon kl_target lam missing_eos_penalty missing_eos_score multi_objective_aggregation ptx_coef ptx_max_length
+    score_clip score_normalization score_truncated_with_eos shared_critic value_lam vf_coef whiten_advantages
+    whiten_rewards
 """)
 
 PPO_EFFECTS = SettingEffects(

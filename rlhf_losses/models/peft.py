@@ -1,12 +1,25 @@
-"""Helpers for 4-bit training and for merging LoRA adapters."""
+"""Helpers for adapters: whether a run trains them, 4-bit training, and merging."""
 
 from collections.abc import Iterator
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
-from peft import PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
-from peft.utils import ModulesToSaveWrapper
+from peft import PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft.utils import CONFIG_NAME, ModulesToSaveWrapper
 from torch import nn
+
+
+def trains_adapters(model: Any, peft_config: PeftConfig | None) -> bool:
+    """Return whether a trainer would train adapters of a model instead of all its weights.
+
+    Args:
+        model: a path or a model, as the argument of a trainer.
+        peft_config: new adapters, or None.
+    """
+    if isinstance(model, str | Path):
+        return peft_config is not None or Path(model, CONFIG_NAME).is_file()
+    return peft_config is not None or isinstance(model, PeftModel)
 
 
 def keep_4bit_trainable(model: nn.Module) -> None:

@@ -1,7 +1,7 @@
 """State of a PPO run in a checkpoint, apart from models and optimizer.
 
-File format, `ppo_state_{rank}.pt`: a dictionary of plain numbers and tensors with the key `schema`. Schema 2 has the
-fields of `PPOState`. Files without the key `schema` (schema 1) are upgraded.
+File format, `ppo_state_{rank}.pt`: a dictionary of plain numbers and tensors with the key `schema`. Schema 3 has the
+fields of `PPOState`. Files of schema 2, and files without the key `schema` (schema 1), are upgraded.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ import torch
 from rlhf_losses.checkpoints.resuming import reading_state
 from rlhf_losses.errors import UnsupportedModelError
 
-SCHEMA = 2
+SCHEMA = 3
 """Newest schema."""
 
 STATE_FILE = "ppo_state_{rank}.pt"
@@ -29,13 +29,15 @@ class PPOState:
         step: number of micro-batches so far.
         buffered_inputs: batches of the current rollout, or None.
         beta: coefficient of the KL penalty.
-        reward_stats: running statistics of the reward functions, see `RewardPipeline.state_dict`.
+        reward_stats: running statistics of the rewards, see `RewardPipeline.state_dict`.
+        value_shift: constant in the values of the critic.
     """
 
     step: int
     buffered_inputs: list[dict[str, Any]] | None
     beta: float
     reward_stats: list[dict[str, float]]
+    value_shift: float = 0.0
 
     def save(self, folder: str | Path, rank: int) -> None:
         """Save the state of process `rank` in a checkpoint, whose folder another process may not have created yet."""
@@ -77,23 +79,26 @@ def upgrade(content: Mapping[str, Any], source: str = "state") -> dict[str, Any]
     Examples:
         >>> old = {"micro_batches": 3, "rollout": None, "coefficient": 0.1, "scales": []}
         >>> upgrade(old)
-        {'step': 3, 'buffered_inputs': None, 'beta': 0.1, 'reward_stats': []}
+        {'step': 3, 'buffered_inputs': None, 'beta': 0.1, 'reward_stats': [], 'value_shift': 0.0}
     """
     state = dict(content)
     schema = state.pop("schema", 1)
-    if schema not in (1, SCHEMA):
+    if schema not in (1, 2, SCHEMA):
         raise UnsupportedModelError(
-            f"{source} has schema {schema}, but this version of rlhf-losses supports schemas 1 and {SCHEMA}. "
+            f"{source} has schema {schema}, but this version of rlhf-losses supports schemas 1 to {SCHEMA}. "
             "Resume with the version that wrote the checkpoint, or a newer one."
         )
-    expected = SCHEMA_1_NAMES.keys() if schema == 1 else {field.name for field in fields(PPOState)}
+    expected = {1: SCHEMA_1_NAMES.keys(), 2: set(SCHEMA_1_NAMES.values())}.get(schema) or {
+        field.name for field in fields(PPOState)
+    }
     if state.keys() != expected:
         different = ", ".join(sorted(state.keys() ^ expected))
         raise UnsupportedModelError(
             f"{source} has missing or unknown keys ({different}), so it is no PPO state of schema {schema}. "
             "Resume from a checkpoint of PPOTrainer."
         )
-    return _from_schema_1(state) if schema == 1 else state
+    state = _from_schema_1(state) if schema == 1 else state
+    return state if schema == SCHEMA else state | {"value_shift": 0.0}
 
 
 SCHEMA_1_NAMES = {

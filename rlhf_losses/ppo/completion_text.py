@@ -1,10 +1,12 @@
 """Completions as the policy wrote them: the text that reward functions receive."""
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from rlhf_losses.feedback.base import Text
+from rlhf_losses.data.answers import CUT_OFF
+from rlhf_losses.feedback.base import Row, Text
 
 
 def as_written(
@@ -88,3 +90,22 @@ def decoded(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> str:
             ids, skip_special_tokens=False, clean_up_tokenization_spaces=False, spaces_between_special_tokens=False
         )
     )
+
+
+def mark_cut_off(
+    rows: Sequence[Row], completion_ids: Sequence[Sequence[int]], end_tokens: Collection[int]
+) -> list[dict[str, Any]]:
+    """Return rows with a column that says which completions were cut off before EOS.
+
+    Args:
+        rows: a row with a prompt for each completion.
+        completion_ids: tokens of the completions.
+        end_tokens: tokens that end a completion.
+
+    Examples:
+        >>> mark_cut_off([{"prompt": "a"}, {"prompt": "b"}], [[5, 2], [5, 6]], end_tokens={2})[1]
+        {'prompt': 'b', 'completion_cut_off': True}
+    """
+    return [
+        {**row, CUT_OFF: not ids or ids[-1] not in end_tokens} for row, ids in zip(rows, completion_ids, strict=True)
+    ]

@@ -1,6 +1,7 @@
 """`PPOConfig`: TRL's `GRPOConfig` with the settings and the defaults of PPO."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ from rlhf_losses.launchers import connect_on_cpus, require_connectable, require_
 from rlhf_losses.layouts import LayoutName, require_layout
 from rlhf_losses.models.bfloat16 import choose_bf16
 from rlhf_losses.ppo.kl import ESTIMATORS
+from rlhf_losses.ppo.rewards import Standardized
 from rlhf_losses.setting_types import Range, require_finite_settings, require_ranges, require_setting_types
 
 CLIPPED_SURROGATES = ("dapo", "bnpo", "grpo", "dr_grpo")
@@ -22,8 +24,33 @@ CLIPPED_SURROGATES = ("dapo", "bnpo", "grpo", "dr_grpo")
 NORMALIZATIONS = ("none", "running", "reference")
 """Values of `score_normalization`."""
 
-CRITIC_LEARNING_RATE_RATIO = 3.3
-"""Ratio of the learning rates of critic and policy in PPO-max (1.65e-6 to 5e-7)."""
+LEARNING_RATE, ADAPTER_LEARNING_RATE = 3e-6, 3e-5
+"""Default learning rates of the policy if all weights or adapters are trained."""
+
+CRITIC_LEARNING_RATE_RATIO = 10.0
+"""Default ratio of the learning rates of critic and policy."""
+
+PUBLISHED: Mapping[str, Any] = {
+    "adam_epsilon": 1e-5,
+    "beta": 0.05,
+    "cliprange_value": 0.2,
+    "critic_learning_rate": 3e-6,
+    "epsilon": 0.2,
+    "gamma": 1.0,
+    "kl_estimator": "k1",
+    "lam": 0.95,
+    "learning_rate": 3e-6,
+    "lr_scheduler_type": "linear",
+    "missing_eos_score": -1.0,
+    "num_iterations": 4,
+    "score_normalization": "none",
+    "temperature": 0.7,
+    "value_lam": 0.95,
+    "vf_coef": 0.1,
+    "whiten_advantages": True,
+    "whiten_rewards": False,
+}
+"""Settings of Huang et al. (2024), https://arxiv.org/abs/2403.17031."""
 
 
 @dataclass
@@ -31,9 +58,8 @@ class PPOConfig(trl.GRPOConfig):
     """Settings of `PPOTrainer`: those of TRL's `GRPOConfig` and the following ones.
 
     Other settings of `GRPOConfig` keep their names and defaults. In PPO the KL penalty is part of the reward of each
-    token, not a term of the loss; `beta` is its coefficient. `scale_rewards` and `multi_objective_aggregation` have no
-    effect, because they apply to the group advantages of GRPO. `bf16` is False by default on a machine without an
-    accelerator for it.
+    token, not a term of the loss; `beta` is its coefficient. `scale_rewards` has no effect, because it applies to the
+    group advantages of GRPO. `bf16` is False by default on a machine without an accelerator for it.
 
     Args:
         num_generations_eval: completions per prompt in evaluation; by default as many as in training.
@@ -42,25 +68,32 @@ class PPOConfig(trl.GRPOConfig):
             rollout has no gradient.
         gamma: discount factor per token; 1 for no discount.
         lam: decay factor of generalized advantage estimation; 1 is the return minus the value, 0 the one-step error.
+        value_lam: the same for the returns that the critic is trained on. With 1 they are the sums of the later
+            rewards, which do not depend on the critic, so a critic without information at the start learns faster.
         kl_estimator: estimator of the KL at a token: `"k1"` is the log ratio, which is unbiased; `"k2"` half its
             square; `"k3"` is unbiased and never negative.
         kl_target: target of the adaptive KL controller, in nats per completion; by default `beta` is fixed.
         kl_horizon: horizon of the adaptive KL controller, in completions.
         early_stop_kl: discard a rollout and generate a new one if `approx_kl` of an optimizer step is larger; by
             default never.
-        score_normalization: `"none"`; `"running"` to standardize each reward function with its running mean and
-            standard deviation; `"reference"` to standardize each reward model with its reference samples (see
-            `fit_reference`).
+        score_normalization: `"running"` to standardize the weighted sum of the rewards of a completion with its running
+            mean and standard deviation, so that `beta` and the settings of the value loss mean the same for any scale
+            and offset of the scores, and to fit the initial values of the critic to the first rollout; with
+            `multi_objective_aggregation="normalize_then_sum"` each reward function is standardized before the sum.
+            `"reference"` to standardize each reward model with its reference samples (see `fit_reference`). `"none"`
+            for neither.
         score_clip: clip scores to plus or minus this value, after normalization.
         missing_eos_penalty: penalty subtracted from the score of a completion that does not end with EOS.
         missing_eos_score: score of a completion that does not end with EOS, in place of its own.
+        score_truncated_with_eos: whether a `Scorer` reads a completion without EOS as if it ended with EOS. Reward
+            functions receive the column `completion_cut_off` if not.
         bootstrap_truncated: for a completion without EOS, add the critic's value after the last token to the return.
         whiten_rewards: scale rewards to variance 1 over all tokens of the rollout; their mean stays.
         whiten_advantages: shift and scale advantages to mean 0 and variance 1 over all tokens of the rollout.
         shared_critic: use a value head on the policy's transformer, which both losses train, instead of a separate
             critic.
         critic_warmup_steps: number of optimizer steps at the start that train only the critic.
-        critic_learning_rate: peak learning rate of the critic; by default 3.3 times `learning_rate`.
+        critic_learning_rate: peak learning rate of the critic; by default 10 times `learning_rate`.
         allow_changed: names of what may differ from the checkpoint when a run resumes, such as
             `["learning_rate", "train_dataset"]`. By default a difference that changes the result is an error.
         sanity_check: print a breakdown of the first rollout.
@@ -75,11 +108,12 @@ class PPOConfig(trl.GRPOConfig):
             the models support. The results are the same.
         ptx_coef: weight of the next-token cross-entropy on pretraining texts (PPO-ptx); with 0 it is logged only.
         ptx_max_length: maximum length of a pretraining text, in tokens; longer texts are cut into several.
-        learning_rate: peak learning rate of the policy.
-        beta: coefficient of the KL penalty in the reward of each token; with 0 no reference is loaded.
+        learning_rate: peak learning rate of the policy; by default 3e-6 if all weights are trained, and 3e-5 for
+            adapters.
+        beta: coefficient of the KL penalty in the reward of each token, in units of the normalized rewards; with 0 no
+            reference is loaded.
         num_iterations: number of PPO epochs per rollout.
         num_generations: completions per prompt; 1 is enough, because PPO compares completions with the critic.
-        adam_epsilon: epsilon of Adam, for policy and critic.
         disable_dropout: disable dropout, which would change log-probabilities between rollout and training.
         loss_type: average over tokens. `"dapo"` is the mean over all tokens of an optimizer step, for any number of
             micro-batches; the value loss always uses it.
@@ -88,12 +122,13 @@ class PPOConfig(trl.GRPOConfig):
         InvalidSettingError: a value is out of range, or not applicable to PPO.
 
     References:
-        Defaults from Huang et al. (2024), https://arxiv.org/abs/2403.17031; learning rate of the critic from
-        Zheng et al. (2023), https://arxiv.org/abs/2307.04964.
+        Huang et al. (2024), https://arxiv.org/abs/2403.17031, whose settings `published` returns. The defaults that
+        differ are in a table of docs/ppo.md. Separate decay factors: Yuan et al. (2025),
+        https://arxiv.org/abs/2503.01491.
 
     Examples:
         >>> PPOConfig.num_generations, PPOConfig.num_iterations, PPOConfig.beta
-        (1, 4, 0.05)
+        (1, 4, 0.01)
     """
 
     num_generations_eval: int | None = field(
@@ -103,6 +138,7 @@ class PPOConfig(trl.GRPOConfig):
     cliprange_value: float = field(default=0.2, metadata={"help": "Clip range of the value loss."})
     gamma: float = field(default=1.0, metadata={"help": "Discount factor per token."})
     lam: float = field(default=0.95, metadata={"help": "Decay factor of generalized advantage estimation."})
+    value_lam: float = field(default=1.0, metadata={"help": "Decay factor in the regression targets of the critic."})
     kl_estimator: str = field(
         default="k1", metadata={"help": f"Estimator of the KL at a token: {', '.join(ESTIMATORS)}."}
     )
@@ -118,7 +154,7 @@ class PPOConfig(trl.GRPOConfig):
         metadata={"help": "Discard a rollout if approx_kl of an optimizer step is larger; by default never."},
     )
     score_normalization: str = field(
-        default="none", metadata={"help": f"Normalization of scores: {', '.join(NORMALIZATIONS)}."}
+        default="running", metadata={"help": f"Normalization of scores: {', '.join(NORMALIZATIONS)}."}
     )
     score_clip: float | None = field(
         default=None, metadata={"help": "Clip scores to plus or minus this value, after normalization."}
@@ -129,6 +165,10 @@ class PPOConfig(trl.GRPOConfig):
     )
     missing_eos_score: float | None = field(
         default=None, metadata={"help": "Score of a completion that does not end with EOS, in place of its own."}
+    )
+    score_truncated_with_eos: bool = field(
+        default=True,
+        metadata={"help": "Whether reward models read a completion without EOS as if it ended with EOS."},
     )
     bootstrap_truncated: bool = field(
         default=False,
@@ -170,22 +210,40 @@ class PPOConfig(trl.GRPOConfig):
         metadata={"help": "Shift and scale advantages to mean 0 and variance 1 over the tokens of a rollout."},
     )
     critic_learning_rate: float | None = field(
-        default=None, metadata={"help": "Peak learning rate of the critic; by default 3.3 times learning_rate."}
+        default=None, metadata={"help": "Peak learning rate of the critic; by default 10 times learning_rate."}
     )
     allow_changed: list[str] | None = field(
         default=None,
         metadata={"help": "Names of settings and data that may differ from the checkpoint of a resumed run."},
     )
 
-    learning_rate: float = field(default=3e-6, metadata={"help": "Peak learning rate of the policy."})
+    learning_rate: float | None = field(
+        default=None,
+        metadata={"help": "Peak learning rate of the policy; by default 3e-6, and 3e-5 for adapters (LoRA)."},
+    )
     beta: float = field(
-        default=0.05, metadata={"help": "Coefficient of the KL penalty in the reward of each token; 0: no reference."}
+        default=0.01, metadata={"help": "Coefficient of the KL penalty in the reward of each token; 0: no reference."}
     )
     num_iterations: int = field(default=4, metadata={"help": "Number of PPO epochs per rollout."})
     num_generations: int | None = field(default=1, metadata={"help": "Completions per prompt."})
-    adam_epsilon: float = field(default=1e-5, metadata={"help": "Epsilon of Adam."})
     disable_dropout: bool = field(default=True, metadata={"help": "Disable dropout."})
     loss_type: str = field(default="dapo", metadata={"help": f"Average over tokens: {', '.join(CLIPPED_SURROGATES)}."})
+
+    @classmethod
+    def published(cls, output_dir: str | None = None, **settings: Any) -> "PPOConfig":
+        """Return the settings of the N+ implementation details of PPO, Huang et al. (2024).
+
+        Args:
+            output_dir: output folder of the run.
+            settings: settings that are not the published ones.
+
+        Examples:
+            >>> config = PPOConfig.published("run", beta=0.1, use_cpu=True)
+            >>> config.lam, config.score_normalization, config.beta
+            (0.95, 'none', 0.1)
+        """
+        rates = {"critic_learning_rate": settings.get("learning_rate", PUBLISHED["learning_rate"])}
+        return cls(output_dir, **{**PUBLISHED, **rates, **settings})
 
     def __post_init__(self) -> None:
         require_layout(self.layout)
@@ -205,6 +263,15 @@ class PPOConfig(trl.GRPOConfig):
         super().__post_init__()
         require_connected(self.world_size, self.parallel_mode != ParallelMode.NOT_PARALLEL)
         self.num_generations = requested
+
+    def choose_learning_rates(self, adapters: bool) -> None:
+        """Set the learning rates of policy and critic to their defaults if there are none.
+
+        Args:
+            adapters: whether the run trains adapters instead of all weights.
+        """
+        if self.learning_rate is None:
+            self.learning_rate = ADAPTER_LEARNING_RATE if adapters else LEARNING_RATE
         if self.critic_learning_rate is None:
             self.critic_learning_rate = CRITIC_LEARNING_RATE_RATIO * self.learning_rate
 
@@ -257,6 +324,13 @@ class PPOConfig(trl.GRPOConfig):
             )
 
 
+def standardized_rewards(args: PPOConfig) -> Standardized | None:
+    """Return which rewards the settings standardize with running statistics."""
+    if args.score_normalization != "running":
+        return None
+    return "each" if args.multi_objective_aggregation == "normalize_then_sum" else "sum"
+
+
 def as_ppo_config(args: Any, model_name: str) -> PPOConfig:
     """Return the configuration of a run.
 
@@ -270,7 +344,7 @@ def as_ppo_config(args: Any, model_name: str) -> PPOConfig:
     if args is None:
         return PPOConfig(f"{model_name}-PPO")
     if isinstance(args, PPOConfig):
-        return args
+        return copy(args)  # a run changes it
     raise InvalidSettingError(
         f"args is a {type(args).__name__}, which has no settings for a critic. "
         "Use rlhf_losses.PPOConfig, which has the same arguments."
@@ -294,6 +368,7 @@ RANGES = {
     "cliprange_value": Range(0, "A clip range is a distance."),
     "gamma": Range(0, "A discount factor above 1 gives later tokens a larger weight than the score.", high=1),
     "lam": Range(0, "With a decay factor above 1 the weights of later errors grow without bound.", high=1),
+    "value_lam": Range(0, "With a decay factor above 1 the weights of later errors grow without bound.", high=1),
     "kl_target": Range(0, "The KL to the reference is above 0 as soon as the policy changes.", exclude_low=True),
     "kl_horizon": Range(0, "The controller divides by the horizon.", exclude_low=True),
     "early_stop_kl": Range(

@@ -46,9 +46,11 @@ class Critic(nn.Module, ABC):
     Attributes:
         sequence_forward: forward passes of the critic's transformer; padded by default.
         shared_backbone: the policy's transformer if the critic has no separate transformer, else None.
+        shift: constant that is added to the output of the head.
     """
 
     shared_backbone: PreTrainedModel | None = None
+    shift: float = 0.0
 
     def __init__(self, head: nn.Linear) -> None:
         super().__init__()
@@ -77,7 +79,15 @@ class Critic(nn.Module, ABC):
         hidden = self.hidden_states(input_ids, attention_mask, num_tokens, policy_states)
         with torch.autocast(hidden.device.type, enabled=False):
             values: Tensor = self.head(hidden.float()).squeeze(-1)
-        return values
+        return values + self.shift
+
+    @torch.no_grad()
+    def rescale(self, slope: float, intercept: float) -> None:
+        """Replace all values $V$ by `slope` times $V$ plus `intercept`."""
+        self.head.weight.mul_(slope)
+        if self.head.bias is not None:
+            self.head.bias.mul_(slope)
+        self.shift = slope * self.shift + intercept
 
     @abstractmethod
     def hidden_states(
@@ -159,8 +169,8 @@ class SeparateCritic(Critic):
     The transformer has the same name as inside its model, so that LoRA settings of the policy match the same layers.
 
     A critic with adapters saves adapters and head as a PEFT adapter of a sequence classifier. The head of a classifier
-    has no bias. The head of a critic that was initialized from a standardized reward model has one; it is saved in
-    `reward_model.json` as the mean of `standardize`, so that
+    has no bias. The head of a critic that was initialized from a standardized reward model has one; it is saved, with
+    `shift`, in `reward_model.json` as the mean of `standardize`, so that
     `Scorer.from_pretrained(folder).with_transforms("standardize")` returns the values of the critic.
 
     Args:
@@ -226,8 +236,9 @@ class SeparateCritic(Critic):
         settings.task_type, settings.modules_to_save, settings.inference_mode = "SEQ_CLS", ["score"], True
         settings.base_model_name_or_path = self.backbone.name_or_path
         settings.save_pretrained(adapter_folder)
-        if self.head.bias is not None:
-            transforms = {"standardize": {"mean": -self.head.bias.item(), "std": 1.0}}
+        constant = self.shift + (0.0 if self.head.bias is None else self.head.bias.item())
+        if constant:
+            transforms = {"standardize": {"mean": -constant, "std": 1.0}}
             RewardModelMetadata("PPO's value loss", [], transforms=transforms).save(adapter_folder)
         if tokenizer is not None:
             tokenizer.save_pretrained(adapter_folder)

@@ -174,6 +174,37 @@ def explained_variance(
     return 1 - residual / torch.where(variance > 0, variance, torch.nan)
 
 
+def least_squares_line(
+    values: PerToken, returns: PerToken, mask: Mask, all_reduce: AllReduce = single_process
+) -> tuple[float, float]:
+    r"""Return slope and intercept of the line through values that is closest to returns in squared error.
+
+    $$\min_{a \ge 0,\, b} \sum_t (a V_t + b - R_t)^2$$
+
+    Args:
+        values: values of the critic.
+        returns: regression targets.
+        mask: 1 at tokens that the policy generated.
+        all_reduce: sums a tensor over all processes.
+
+    Returns:
+        Slope $a$, 0 if the values are constant or decrease with the returns, and intercept $b$.
+
+    Examples:
+        >>> values = torch.tensor([[1.0, 2.0, 3.0]])
+        >>> least_squares_line(values, 10 * values - 4, torch.ones(1, 3))
+        (10.0, -4.0)
+        >>> least_squares_line(torch.zeros(1, 3), values, torch.ones(1, 3))
+        (0.0, 2.0)
+    """
+    mean_value, mean_return = (masked_mean(one, mask, all_reduce) for one in (values, returns))
+    deviations = values - mean_value
+    variance = masked_mean(deviations.square(), mask, all_reduce)
+    covariance = masked_mean(deviations * (returns - mean_return), mask, all_reduce)
+    slope = torch.where(variance > 0, covariance / variance, 0.0).clamp(min=0)
+    return slope.item(), (mean_return - slope * mean_value).item()
+
+
 def masked_variance(values: PerToken, mask: Mask, all_reduce: AllReduce = single_process) -> Float[Tensor, ""]:
     """Return the mean squared deviation from the mean, over all unmasked tokens."""
     return masked_mean((values - masked_mean(values, mask, all_reduce)).square(), mask, all_reduce)

@@ -154,9 +154,10 @@ class PPOMonitor:
 
         Args:
             rollout: completions with values, returns and advantages.
-            rewards: rewards before the KL penalty.
+            rewards: rewards before the KL penalty, in units of the scores.
             kl: KL estimate of each token.
-            coefficient: coefficient of the KL penalty; with 0 there is no reference and KL is not recorded.
+            coefficient: coefficient of the KL penalty, in the same units; with 0 there is no reference and KL is not
+                recorded.
             training: the trainer is in training mode.
 
         Returns:

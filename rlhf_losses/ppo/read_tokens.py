@@ -7,6 +7,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from rlhf_losses.data.answers import CUT_OFF
 from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
 from rlhf_losses.feedback.base import Row, Text
 from rlhf_losses.ppo.completion_text import without_end
@@ -24,7 +25,7 @@ class WrittenTexts:
     Attributes:
         prompts: the prompts.
         completions: the completions, as reward functions receive them.
-        columns: arguments of the chat template, one per row.
+        columns: arguments of the chat template, one per row, and which completions are scored as cut off.
         ids: tokens of each prompt and its completion, without those that end it.
         cut_off: number of completions without EOS.
     """
@@ -53,7 +54,7 @@ class WrittenTexts:
             completion_ids: tokens of the completions.
             end_tokens: tokens that end a completion.
         """
-        names = [name for name in TEMPLATE_COLUMNS if any(name in row for row in rows)]
+        names = [name for name in (*TEMPLATE_COLUMNS, CUT_OFF) if any(name in row for row in rows)]
         return cls(
             [row["prompt"] for row in rows],
             completions,
@@ -75,9 +76,10 @@ def describe_reading(scorer: Scorer, written: WrittenTexts, tokenizer: PreTraine
     """
     lines = []
     if written.cut_off:
+        manner = "without EOS" if CUT_OFF in written.columns else "as if they ended with EOS"
         lines.append(
-            f"{scorer.__name__} scores {written.cut_off} of {len(written.ids)} completions as if they ended with EOS: "
-            "the policy reached max_completion_length first."
+            f"{scorer.__name__} scores {written.cut_off} of {len(written.ids)} completions {manner}: the policy "
+            "reached max_completion_length first."
         )
     if not has_vocabulary_of(scorer.tokenizer, tokenizer):
         return lines

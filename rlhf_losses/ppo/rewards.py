@@ -1,17 +1,19 @@
 """Rewards per token: placement of scores, running normalization, and the pipeline from raw to final rewards.
 
-The pipeline applies, in this order: placement at tokens, normalization, clipping, weighted sum over reward functions,
-missing EOS, KL penalty, whitening.
+The pipeline applies, in this order: placement at tokens, weighted sum over reward functions, missing EOS,
+normalization, clipping, KL penalty, whitening. Where each reward function is normalized, that and clipping precede the
+sum.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from rlhf_losses.errors import UnsupportedModelError
 from rlhf_losses.ppo.formulas import (
     AllReduce,
     Mask,
@@ -23,6 +25,12 @@ from rlhf_losses.ppo.formulas import (
     whiten,
 )
 from rlhf_losses.ppo.rollout import Rollout
+
+Standardized = Literal["sum", "each"]
+"""What is standardized: the weighted sum of the reward functions, or each of them."""
+
+ROUNDING = 1e-6
+"""Relative error of a sum in float32."""
 
 
 @dataclass(frozen=True)
@@ -145,20 +153,21 @@ def clip_rewards(rewards: PerTokenRewards, limit: float) -> PerTokenRewards:
 
 @dataclass
 class RunningMeanStd:
-    """Running mean and variance of all rewards of a run, over all processes.
+    """Running mean and variance of the rewards of all completions of a run, over all processes.
 
-    Batches are merged with the formulas of Chan et al. (1979), which are accurate for large means.
+    The reward of a completion is the sum over its tokens. Batches are merged with the formulas of Chan et al. (1979),
+    which are accurate for large means.
 
     Attributes:
-        count: number of rewards so far.
-        mean: their mean.
-        m2: sum of their squared deviations from the mean.
+        count: number of completions with a reward so far.
+        mean: mean of their rewards.
+        m2: sum of the squared deviations from the mean.
 
     Examples:
         >>> stats = RunningMeanStd()
-        >>> assigned = torch.ones(1, 2, dtype=torch.bool)
-        >>> stats.update(PerTokenRewards(torch.tensor([[1.0, 3.0]]), assigned))
-        >>> stats.update(PerTokenRewards(torch.tensor([[5.0, 7.0]]), assigned))
+        >>> assigned = torch.ones(2, 2, dtype=torch.bool)
+        >>> stats.update(PerTokenRewards(torch.tensor([[0.5, 0.5], [1.0, 2.0]]), assigned))
+        >>> stats.update(PerTokenRewards(torch.tensor([[5.0, 0.0], [0.0, 7.0]]), assigned))
         >>> stats.mean, stats.variance
         (4.0, 5.0)
     """
@@ -172,23 +181,39 @@ class RunningMeanStd:
         """Population variance; 0 before the first update."""
         return self.m2 / max(self.count, 1.0)
 
+    @property
+    def scale(self) -> float:
+        """Standard deviation; 1 if all rewards are equal but for rounding."""
+        deviation: float = self.variance**0.5
+        return deviation if deviation > ROUNDING * abs(self.mean) else 1.0
+
     def update(self, rewards: PerTokenRewards, all_reduce: AllReduce = single_process) -> None:
-        """Merge the assigned rewards of a batch into the statistics."""
-        values = rewards.values[rewards.assigned].float()
-        total, count = all_reduce(torch.stack([values.sum(), values.new_tensor(float(len(values)))])).tolist()
+        """Merge the rewards of a batch of completions into the statistics; those without a reward do not count."""
+        totals = rewards.values.sum(1)[rewards.assigned.any(1)].float()
+        total, count = all_reduce(torch.stack([totals.sum(), totals.new_tensor(float(len(totals)))])).tolist()
         if not count:
             return
         mean = total / count
-        deviations = all_reduce((values - mean).square().sum()).item()
+        deviations = all_reduce((totals - mean).square().sum()).item()
         new_count, difference = self.count + count, mean - self.mean
         self.m2 += deviations + difference**2 * self.count * count / new_count
         self.mean += difference * count / new_count
         self.count = new_count
 
-    def standardize(self, rewards: PerTokenRewards) -> PerTokenRewards:
-        """Return rewards minus the mean, divided by the standard deviation if it is not 0."""
-        scaled = (rewards.values - self.mean) / (self.variance**0.5 or 1.0)
-        return replace(rewards, values=torch.where(rewards.assigned, scaled, 0.0))
+    def standardize(self, rewards: PerTokenRewards, mask: Mask) -> PerTokenRewards:
+        r"""Return rewards whose sum over a completion is standardized.
+
+        $$\sum_t \hat r_t = \Big(\sum_t r_t - \mu\Big) / \sigma$$
+
+        The mean is subtracted at the last token, so that more tokens with a reward do not change the sum.
+
+        Args:
+            rewards: rewards; completions without a reward stay so.
+            mask: 1 at tokens that the policy generated.
+        """
+        shifted = last_token(mask) & rewards.assigned.any(1, keepdim=True)
+        values = rewards.values - torch.where(shifted, self.mean, 0.0)
+        return PerTokenRewards(values / self.scale, rewards.assigned | shifted)
 
 
 class RewardPipeline:
@@ -196,7 +221,8 @@ class RewardPipeline:
 
     Args:
         weights: weight of each reward function.
-        running_normalization: standardize each reward function with its running mean and standard deviation.
+        standardized: `"sum"` to standardize the weighted sum of the reward functions with its running mean and standard
+            deviation, `"each"` for each reward function before the sum, None for neither.
         score_clip: clip rewards to plus or minus this value after normalization; None for no clipping.
         missing_eos_penalty: see `apply_missing_eos`.
         missing_eos_score: see `apply_missing_eos`.
@@ -204,14 +230,14 @@ class RewardPipeline:
         all_reduce: sums a tensor over all processes.
 
     Attributes:
-        stats: running statistics of each reward function; empty without running normalization.
+        stats: running statistics of the sum or of each reward function; empty without standardization.
     """
 
     def __init__(
         self,
         weights: Float[Tensor, "function"],
         *,
-        running_normalization: bool = False,
+        standardized: Standardized | None = None,
         score_clip: float | None = None,
         missing_eos_penalty: float | None = None,
         missing_eos_score: float | None = None,
@@ -219,12 +245,14 @@ class RewardPipeline:
         all_reduce: AllReduce = single_process,
     ) -> None:
         self.weights = weights
+        self.standardized = standardized
         self.score_clip = score_clip
         self.missing_eos_penalty = missing_eos_penalty
         self.missing_eos_score = missing_eos_score
         self.whiten_rewards = whiten_rewards
         self.all_reduce = all_reduce
-        self.stats = [RunningMeanStd() for _ in weights] if running_normalization else []
+        counts = {"sum": 1, "each": len(weights), None: 0}
+        self.stats = [RunningMeanStd() for _ in range(counts[standardized])]
 
     def process(self, raw: RawRewards, rollout: Rollout, *, update_stats: bool = True) -> PerTokenRewards:
         """Return the normalized, clipped and weighted rewards of each token, before the KL penalty.
@@ -236,16 +264,43 @@ class RewardPipeline:
         """
         mask = rollout.action_mask
         rewards = raw.place(mask)
-        if update_stats:
-            for stats, one in zip(self.stats, rewards, strict=False):
-                stats.update(one, self.all_reduce)
-        if self.stats:
-            rewards = [stats.standardize(one) for stats, one in zip(self.stats, rewards, strict=True)]
-        if self.score_clip is not None:
-            rewards = [clip_rewards(one, self.score_clip) for one in rewards]
+        if self.standardized == "each":
+            rewards = self._standardize(rewards, mask, update_stats)
+        if self.standardized != "sum":
+            rewards = self._clip(rewards)
         total = weighted_sum_of_rewards(rewards, self.weights.to(mask.device))
         values = apply_missing_eos(total.values, mask, rollout.ended, self.missing_eos_penalty, self.missing_eos_score)
-        return PerTokenRewards(values, total.assigned | (values != 0))
+        total = PerTokenRewards(values, total.assigned | (values != 0))
+        if self.standardized == "sum":
+            [total] = self._clip(self._standardize([total], mask, update_stats))
+        return total
+
+    @property
+    def is_new(self) -> bool:
+        """Whether rewards are standardized, and none has been processed yet."""
+        return bool(self.stats) and all(stats.count == 0 for stats in self.stats)
+
+    @property
+    def unit(self) -> float:
+        """One unit of the rewards of `process`, in units of the weighted sum of the scores."""
+        return self.stats[0].scale if self.standardized == "sum" else 1.0
+
+    def in_units_of_scores(self, rewards: PerTokenRewards, rollout: Rollout) -> PerTokenRewards:
+        """Return rewards of `process` in units of the weighted sum of the scores."""
+        if self.standardized != "sum":
+            return rewards
+        shifted = last_token(rollout.action_mask) & rewards.assigned.any(1, keepdim=True)
+        values = rewards.values * self.unit + torch.where(shifted, self.stats[0].mean, 0.0)
+        return replace(rewards, values=values)
+
+    def _standardize(self, rewards: list[PerTokenRewards], mask: Mask, update_stats: bool) -> list[PerTokenRewards]:
+        if update_stats:
+            for stats, one in zip(self.stats, rewards, strict=True):
+                stats.update(one, self.all_reduce)
+        return [stats.standardize(one, mask) for stats, one in zip(self.stats, rewards, strict=True)]
+
+    def _clip(self, rewards: list[PerTokenRewards]) -> list[PerTokenRewards]:
+        return rewards if self.score_clip is None else [clip_rewards(one, self.score_clip) for one in rewards]
 
     def subtract_penalty(self, rewards: PerTokenRewards, penalty: PerToken, rollout: Rollout) -> PerToken:
         r"""Return rewards minus the KL penalty of each token, whitened if configured.
@@ -272,5 +327,15 @@ class RewardPipeline:
         return [asdict(stats) for stats in self.stats]
 
     def load_state_dict(self, state: Sequence[Mapping[str, Any]]) -> None:
-        """Load running statistics from `state_dict`."""
+        """Load running statistics from `state_dict`.
+
+        Raises:
+            UnsupportedModelError: they are those of other rewards.
+        """
+        if len(state) != len(self.stats):
+            raise UnsupportedModelError(
+                f"The checkpoint has running statistics of {len(state)} rewards, and this run standardizes "
+                f"{len(self.stats)}. Resume with the score_normalization and multi_objective_aggregation of the run; "
+                "earlier versions standardized each reward function, as 'normalize_then_sum' does."
+            )
         self.stats = [RunningMeanStd(**stats) for stats in state]

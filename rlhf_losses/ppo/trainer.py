@@ -46,12 +46,12 @@ from rlhf_losses.models.bfloat16 import warn_about_bfloat16
 from rlhf_losses.models.embeddings import count_embeddings, require_embedded
 from rlhf_losses.models.finite import NonFiniteGuard, require_finite_weights
 from rlhf_losses.models.model_argument import model_or_path, require_optional_arguments
-from rlhf_losses.models.peft import keep_4bit_trainable
+from rlhf_losses.models.peft import keep_4bit_trainable, trains_adapters
 from rlhf_losses.models.saved_files import require_other_folder
 from rlhf_losses.ppo import ppo_run
 from rlhf_losses.ppo.checkpoints import PPOState
-from rlhf_losses.ppo.completion_text import as_written
-from rlhf_losses.ppo.config import PPOConfig, as_ppo_config
+from rlhf_losses.ppo.completion_text import as_written, mark_cut_off
+from rlhf_losses.ppo.config import PPOConfig, as_ppo_config, standardized_rewards
 from rlhf_losses.ppo.critic import (
     CRITIC_FOLDER,
     Critic,
@@ -67,6 +67,7 @@ from rlhf_losses.ppo.formulas import (
     generalized_advantages,
     lambda_returns,
     last_token,
+    least_squares_line,
     whiten,
 )
 from rlhf_losses.ppo.forward import SequenceForward, choose_policy_layout, choose_sequence_layout
@@ -131,10 +132,11 @@ class PPOTrainer(Checkpointing, ComparedRun, trl.GRPOTrainer):
 
     Metrics in addition to those of `trl.GRPOTrainer`, as means over all processes:
 
-    * `objective/rlhf_reward`: reward per completion after normalization, minus `kl_coefficient` times its KL. PPO
+    * `objective/rlhf_reward`: reward per completion after clipping, minus `kl_coefficient` times its KL. PPO
       maximizes it. TRL's `reward` is the weighted sum of the raw scores.
     * `kl`, `kl_per_completion`: KL to the reference at rollout, per token and per completion, in nats.
-    * `kl_coefficient`: coefficient of the KL penalty at rollout.
+    * `kl_coefficient`: coefficient of the KL penalty at rollout, in units of the scores: `beta` times the standard
+      deviation of the scores that `score_normalization` divides by.
     * `value/mean`: value of the critic at rollout, per token.
     * `value/explained_variance`: share of the variance of the returns that the critic explains at rollout.
     * `value/clip_ratio`: share of tokens whose value has moved by more than `cliprange_value` since the rollout.
@@ -184,6 +186,7 @@ class PPOTrainer(Checkpointing, ComparedRun, trl.GRPOTrainer):
         critic = None if critic is None else model_or_path(critic, "critic")
         require_optional_arguments(processing_class, grpo_arguments.get("peft_config"))
         args = as_ppo_config(args, short_name(model))
+        args.choose_learning_rates(trains_adapters(model, grpo_arguments.get("peft_config")))
         self.identity = ppo_run.begin(args, grpo_arguments)
         check_datasets([train_dataset, eval_dataset], grpo_arguments)
         train_dataset, eval_dataset = _without_media(train_dataset), _without_media(eval_dataset)
@@ -223,7 +226,7 @@ class PPOTrainer(Checkpointing, ComparedRun, trl.GRPOTrainer):
         self.pretraining_loss = self._build_pretraining_loss(pretraining_dataset)
         self.reward_pipeline = RewardPipeline(
             self.reward_weights,
-            running_normalization=args.score_normalization == "running",
+            standardized=standardized_rewards(args),
             score_clip=args.score_clip,
             missing_eos_penalty=args.missing_eos_penalty,
             missing_eos_score=args.missing_eos_score,
@@ -300,6 +303,8 @@ class PPOTrainer(Checkpointing, ComparedRun, trl.GRPOTrainer):
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids: Any) -> Tensor:
         """Keep the raw rewards of this process; TRL gathers the scores of all processes."""
         inputs = with_template_arguments(inputs, self.args.chat_template_kwargs or {}, self.tools)
+        if not self.args.score_truncated_with_eos:
+            inputs = mark_cut_off(inputs, completion_ids, self._end_token_ids())
         with self.monitor.phase("scoring"), self._checked_reward_functions():
             gathered: Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids)
         require_finite_scores(gathered, self.reward_funcs, self.reward_func_names, self.state.global_step + 1)
@@ -335,16 +340,30 @@ class PPOTrainer(Checkpointing, ComparedRun, trl.GRPOTrainer):
     def _add_advantages(self, data: dict[str, Any]) -> dict[str, Any]:
         rollout, training, beta = Rollout.view(data, self._end_token_ids()), self.model.training, self.beta
         kl = ESTIMATORS[self.args.kl_estimator](self._log_ratios(rollout))
-        rewards = self.reward_pipeline.process(self._raw_rewards, rollout, update_stats=training)
-        penalized = self.reward_pipeline.subtract_penalty(rewards, beta * kl, rollout)
+        pipeline = self.reward_pipeline
+        first = training and pipeline.is_new
+        rewards = pipeline.process(self._raw_rewards, rollout, update_stats=training)
+        penalized = pipeline.subtract_penalty(rewards, beta * kl, rollout)
         with self.monitor.phase("critic"):
             state_values = predict_values(self.critic, rollout, self._batch_size())
+            if first:
+                state_values = self._fit_values(state_values, penalized, rollout)
         data |= self._advantages(penalized, state_values, rollout)
-        kl_per_completion = self.monitor.record_rollout(rollout, rewards, kl, beta, training)
+        scores = pipeline.in_units_of_scores(rewards, rollout)
+        kl_per_completion = self.monitor.record_rollout(rollout, scores, kl, beta * pipeline.unit, training)
         if training and beta:
             completions = len(kl) * self.accelerator.num_processes
             self.beta = self.kl_controller.update(beta, kl_per_completion, completions)
         return data
+
+    def _fit_values(self, state_values: StateValues, rewards: PerToken, rollout: Rollout) -> StateValues:
+        """Scale and shift the values of an initial critic so that they are closest to the returns of a rollout."""
+        mask, values = rollout.action_mask, state_values[:, :-1]
+        zeros = torch.zeros_like(values)
+        returns = generalized_advantages(rewards, zeros, mask, self.args.gamma, lam=1.0)
+        slope, intercept = least_squares_line(values, returns, mask, self._all_reduce)
+        self._unwrapped_critic.rescale(slope, intercept)
+        return slope * state_values + intercept
 
     def _advantages(self, rewards: PerToken, state_values: StateValues, rollout: Rollout) -> dict[str, PerToken]:
         """Return advantages, returns and values of a rollout."""
@@ -353,7 +372,8 @@ class PPOTrainer(Checkpointing, ComparedRun, trl.GRPOTrainer):
             at_truncation = last_token(mask) & ~rollout.ended.unsqueeze(1)
             bootstrap_value = torch.where(at_truncation, state_values[:, 1:], 0.0).sum(1)
         advantages = generalized_advantages(rewards, values, mask, args.gamma, args.lam, bootstrap_value)
-        returns = lambda_returns(advantages, values, mask)
+        for_critic = generalized_advantages(rewards, values, mask, args.gamma, args.value_lam, bootstrap_value)
+        returns = lambda_returns(for_critic, values, mask)
         whitened = whiten(advantages, mask, self._all_reduce) if args.whiten_advantages else advantages
         return {"advantages": whitened, "returns": returns, "values": values}
 
@@ -502,7 +522,11 @@ class PPOTrainer(Checkpointing, ComparedRun, trl.GRPOTrainer):
         return optimizer
 
     def _clip_grad_norm(self, model: nn.Module) -> Any:
-        return super()._clip_grad_norm(nn.ModuleList([model, self.critic]))
+        """Clip the gradients of the policy and of the critic, each to `max_grad_norm`; return their joint norm."""
+        policy_norm = super()._clip_grad_norm(model)
+        # Not with accelerate, which can remove the scale of fp16 gradients only once.
+        critic_norm = nn.utils.clip_grad_norm_(self.critic.parameters(), self.args.max_grad_norm)
+        return (policy_norm**2 + critic_norm**2) ** 0.5
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         """Return the norm, and stop before an optimizer step with NaN or infinity."""
@@ -516,7 +540,8 @@ class PPOTrainer(Checkpointing, ComparedRun, trl.GRPOTrainer):
         super()._save_optimizer_and_scheduler(output_dir)
         if self.args.should_save:
             self._unwrapped_critic.save(Path(output_dir) / CRITIC_FOLDER, self.processing_class)
-        state = PPOState(self._step, self._buffered_inputs, self.beta, self.reward_pipeline.state_dict())
+        statistics, shift = self.reward_pipeline.state_dict(), self._unwrapped_critic.shift
+        state = PPOState(self._step, self._buffered_inputs, self.beta, statistics, shift)
         state.save(output_dir, self.args.process_index)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
@@ -527,6 +552,7 @@ class PPOTrainer(Checkpointing, ComparedRun, trl.GRPOTrainer):
             state = PPOState.load(checkpoint, self.args.process_index, self.args.device)
             self._step, self._buffered_inputs, self.beta = state.step, state.buffered_inputs, state.beta
             self.reward_pipeline.load_state_dict(state.reward_stats)
+            self._unwrapped_critic.shift = state.value_shift
             if self.identity.is_changed("beta"):
                 self.beta = self.args.beta
 

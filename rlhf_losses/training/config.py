@@ -16,6 +16,9 @@ from rlhf_losses.layouts import LayoutName, require_layout
 from rlhf_losses.models.bfloat16 import choose_bf16
 from rlhf_losses.setting_types import Range, require_finite_settings, require_ranges, require_setting_types
 
+LEARNING_RATE, ADAPTER_LEARNING_RATE = 1e-4, 1e-3
+"""Default learning rates if all weights or adapters are trained."""
+
 
 @dataclass
 class RewardConfig(trl.RewardConfig):
@@ -53,6 +56,7 @@ class RewardConfig(trl.RewardConfig):
             ends with.
         allow_changed: names of what may differ from the checkpoint when a run resumes, such as
             `["learning_rate", "train_dataset"]`. By default a difference that changes the result is an error.
+        learning_rate: peak learning rate; by default 1e-4 if all weights are trained, and 1e-3 for adapters.
     """
 
     loss: str = field(default="bradley_terry", metadata={"help": "Loss, like 'bradley_terry + 0.01 * centering'."})
@@ -113,6 +117,10 @@ class RewardConfig(trl.RewardConfig):
         metadata={"help": "Names of settings and data that may differ from the checkpoint of a resumed run."},
     )
 
+    learning_rate: float | None = field(
+        default=None, metadata={"help": "Peak learning rate; by default 1e-4, and 1e-3 for adapters (LoRA)."}
+    )
+
     def __post_init__(self) -> None:
         require_layout(self.layout)
         if self.stop_after is not None:
@@ -129,6 +137,15 @@ class RewardConfig(trl.RewardConfig):
         super().__post_init__()
         require_connected(self.world_size, self.parallel_mode != ParallelMode.NOT_PARALLEL)
         self.pad_token = pad_token
+
+    def choose_learning_rate(self, adapters: bool) -> None:
+        """Set the learning rate to its default if there is none.
+
+        Args:
+            adapters: whether the run trains adapters instead of all weights.
+        """
+        if self.learning_rate is None:
+            self.learning_rate = ADAPTER_LEARNING_RATE if adapters else LEARNING_RATE
 
 
 RANGES = {

@@ -36,7 +36,7 @@ from rlhf_losses.models.bfloat16 import warn_about_bfloat16
 from rlhf_losses.models.embeddings import count_embeddings, require_embeddings
 from rlhf_losses.models.finite import NonFiniteGuard, require_finite_weights
 from rlhf_losses.models.model_argument import model_or_path, require_optional_arguments
-from rlhf_losses.models.peft import keep_4bit_trainable, share_trained_modules
+from rlhf_losses.models.peft import keep_4bit_trainable, share_trained_modules, trains_adapters
 from rlhf_losses.models.saved_files import require_other_folder
 from rlhf_losses.models.scores import score_batch, use_float32_head
 from rlhf_losses.models.weight_files import require_readable_weights
@@ -131,6 +131,7 @@ class RewardTrainer(Checkpointing, ComparedRun, trl.RewardTrainer):
         require_known_arguments(trl_arguments, TRL_ARGUMENTS, "RewardTrainer", OTHER_NAMES)
         model = model_or_path(model)
         args = as_reward_config(args, Path(validation.model_name(model)).name)
+        args.choose_learning_rate(trains_adapters(model, peft_config))
         require_reporting(args.report_to)
         require_optional_arguments(processing_class, peft_config)
         # Batches stay in their process: accelerate can concatenate batches of tensors only.

@@ -34,7 +34,7 @@ def test_all_arguments_of_trl_reward_exist_with_their_defaults():
     ours = {f.name: f for cls in classes for f in dataclasses.fields(cls)}
     theirs = [f for cls in (trl.RewardConfig, trl.ScriptArguments, trl.ModelConfig) for f in dataclasses.fields(cls)]
     changed = {f.name for f in theirs if ours[f.name].default != f.default}
-    assert changed == {"use_peft", "lora_task_type"}
+    assert changed == {"use_peft", "lora_task_type", "learning_rate"}
 
 
 def test_short_flags_are_aliases_of_the_flags_of_trl(read):

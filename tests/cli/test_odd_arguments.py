@@ -41,7 +41,7 @@ def test_an_odd_value_is_refused_with_one_message(cli, write_rows, tmp_path, mon
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", ["learning_rate", "seed", "logging_steps"])
+@pytest.mark.parametrize("name", ["weight_decay", "seed", "logging_steps"])
 def test_null_for_a_setting_that_needs_a_value_is_refused(cli, tmp_path, name):
     (tmp_path / "run.yaml").write_text(f"loss: bradley_terry\nmax_length: null\n{name}: null\n")
     result = cli("train", "--config", tmp_path / "run.yaml")

@@ -200,3 +200,20 @@ def test_cut_prompts_keep_the_bos_token_of_the_template(templated, bos):
     (cut,) = fit_prompts([whole], len(whole.ids) - 3)
     assert "".join(tokenizer.convert_ids_to_tokens(cut.ids)) == bos + "def<eos>yes<eos>"
     assert cut.removed == 3
+
+
+@pytest.mark.upstream
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_an_answer_that_was_cut_off_ends_with_its_text(templated, template):
+    tokenizer = templated(TEMPLATES[template])
+    reply = [{"role": "assistant", "content": "4, and 6 and"}]
+    whole, cut = (render(Answer(QUESTION, (reply,), cut_off=cut_off), tokenizer) for cut_off in (False, True))
+    assert cut.text.endswith("4, and 6 and")
+    assert whole.text.startswith(cut.text)
+    assert cut.part_ends == (len(cut.text),)
+
+
+def test_a_text_that_was_cut_off_has_no_eos(templated):
+    tokenizer = templated(None)
+    ended, cut = (render(Answer("Say", (" it",), cut_off=cut_off), tokenizer).text for cut_off in (False, True))
+    assert (ended, cut) == (f"Say it{tokenizer.eos_token}", "Say it")

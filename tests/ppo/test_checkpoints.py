@@ -27,7 +27,7 @@ def test_saved_state_is_loaded_for_each_process(tmp_path):
         assert (loaded.step, loaded.beta, loaded.reward_stats) == (state.step, state.beta, [])
         assert torch.equal(loaded.buffered_inputs[0]["values"], state.buffered_inputs[0]["values"])
     content = torch.load(folder / "ppo_state_0.pt", weights_only=True)
-    assert content["schema"] == 2
+    assert content["schema"] == 3
 
 
 def test_state_of_schema_1_is_upgraded(tmp_path):
@@ -38,15 +38,21 @@ def test_state_of_schema_1_is_upgraded(tmp_path):
     assert state.buffered_inputs[0]["num_items_in_batch"] == 6
 
 
+def test_state_of_schema_2_is_upgraded(tmp_path):
+    content = {"schema": 2, "step": 1, "buffered_inputs": None, "beta": 0.1, "reward_stats": []}
+    torch.save(content, tmp_path / "ppo_state_0.pt")
+    assert PPOState.load(tmp_path, 0, CPU) == PPOState(1, None, 0.1, [], value_shift=0.0)
+
+
 def test_state_of_a_newer_schema_is_refused():
-    content = {"schema": 3, "step": 1, "buffered_inputs": None, "beta": 0.1, "reward_stats": []}
-    with pytest.raises(UnsupportedModelError, match=r"a file has schema 3.*supports schemas 1 and 2.*Resume with"):
+    content = {"schema": 4, "step": 1, "buffered_inputs": None, "beta": 0.1, "reward_stats": []}
+    with pytest.raises(UnsupportedModelError, match=r"a file has schema 4.*supports schemas 1 to 3.*Resume with"):
         upgrade(content, "a file")
 
 
-@pytest.mark.parametrize("schema", [1, 2])
+@pytest.mark.parametrize("schema", [1, 3])
 def test_missing_and_unknown_keys_are_refused(schema):
-    known = SCHEMA_1 if schema == 1 else {"schema": 2} | upgrade(SCHEMA_1)
+    known = SCHEMA_1 if schema == 1 else {"schema": 3} | upgrade(SCHEMA_1)
     first = next(name for name in known if name != "schema")
     for content in (known | {"surplus": 1}, {name: value for name, value in known.items() if name != first}):
         name = "surplus" if "surplus" in content else first

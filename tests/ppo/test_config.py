@@ -5,6 +5,7 @@ from transformers import HfArgumentParser
 
 from rlhf_losses.errors import RlhfLossesError
 from rlhf_losses.ppo import PPOConfig
+from rlhf_losses.ppo.config import PUBLISHED
 
 pytestmark = pytest.mark.upstream
 
@@ -68,8 +69,27 @@ def test_several_completions_per_prompt_are_checked_as_in_grpo(tmp_path):
 
 
 def test_critic_learning_rate_is_a_multiple_of_the_policys_by_default(tmp_path):
-    assert config(tmp_path, learning_rate=1e-5).critic_learning_rate == pytest.approx(3.3 * 1e-5)
-    assert config(tmp_path, learning_rate=1e-5, critic_learning_rate=2e-5).critic_learning_rate == 2e-5
+    args = config(tmp_path, learning_rate=1e-5)
+    args.choose_learning_rates(adapters=True)
+    assert (args.learning_rate, args.critic_learning_rate) == (1e-5, pytest.approx(10 * 1e-5))
+    args = config(tmp_path, learning_rate=1e-5, critic_learning_rate=2e-5)
+    args.choose_learning_rates(adapters=False)
+    assert args.critic_learning_rate == 2e-5
+
+
+def test_adapters_have_a_larger_learning_rate_by_default(tmp_path):
+    full, lora = config(tmp_path), config(tmp_path)
+    full.choose_learning_rates(adapters=False)
+    lora.choose_learning_rates(adapters=True)
+    assert lora.learning_rate == pytest.approx(10 * full.learning_rate)
+    assert lora.critic_learning_rate == pytest.approx(10 * full.critic_learning_rate)
+
+
+def test_published_settings_are_those_of_the_paper_and_can_be_changed(tmp_path):
+    args = PPOConfig.published(str(tmp_path), beta=0.1, use_cpu=True, bf16=False)
+    published = {name: getattr(args, name) for name in PUBLISHED}
+    assert published == {**PUBLISHED, "beta": 0.1}
+    assert (PUBLISHED["lam"], PUBLISHED["adam_epsilon"], PUBLISHED["missing_eos_score"]) == (0.95, 1e-5, -1.0)
 
 
 def test_settings_are_command_line_options(tmp_path):

@@ -138,7 +138,7 @@ def test_running_statistics_equal_those_of_all_rewards(rollouts):
     stats = RunningMeanStd()
     for rewards in rollouts:
         stats.update(rewards)
-    everything = torch.cat([rewards.values[rewards.assigned] for rewards in rollouts]).double()
+    everything = torch.cat([one.values.sum(1)[one.assigned.any(1)] for one in rollouts]).double()
     assert stats.count == len(everything)
     if len(everything):
         assert stats.mean == pytest.approx(everything.mean().item(), rel=1e-5, abs=1e-5)
@@ -151,7 +151,7 @@ def test_running_statistics_on_two_processes_equal_those_on_one():
     other = iter([tensor([theirs.sum(), 3.0]), (theirs - both.mean()).square().sum()])
     stats = RunningMeanStd()
     stats.update(
-        PerTokenRewards(ours.unsqueeze(0), torch.ones(1, 2, dtype=torch.bool)), lambda sums: sums + next(other)
+        PerTokenRewards(ours.unsqueeze(1), torch.ones(2, 1, dtype=torch.bool)), lambda sums: sums + next(other)
     )
     assert stats.mean == pytest.approx(both.mean().item())
     assert stats.variance == pytest.approx(both.var(correction=0).item())
@@ -163,7 +163,7 @@ def test_empty_batches_change_nothing_and_equal_rewards_become_zero():
     assert (stats.count, stats.variance) == (0.0, 0.0)
     equal = PerTokenRewards(torch.full((1, 2), 3.0), torch.ones(1, 2, dtype=torch.bool))
     stats.update(equal)
-    assert_close(stats.standardize(equal).values, torch.zeros(1, 2))
+    assert_close(stats.standardize(equal, torch.ones(1, 2)).values.sum(1), torch.zeros(1))
 
 
 def test_clipping_changes_only_rewards_beyond_the_limit():
@@ -196,15 +196,36 @@ def returns(pipeline, raw, completions):
     return lambda_returns(generalized_advantages(rewards, zeros, mask, gamma=1.0, lam=1.0), zeros, mask)
 
 
-def test_pipeline_standardizes_then_clips_then_weights():
-    pipeline = RewardPipeline(tensor([4.0]), running_normalization=True, score_clip=0.5)
+def test_each_reward_function_is_standardized_then_clipped_then_weighted():
+    pipeline = RewardPipeline(tensor([4.0]), standardized="each", score_clip=0.5)
     rewards = pipeline.process(scores([0.0, 10.0]), rollout(SHORT))
     assert_close(rewards.values, tensor([[0.0, -0.5 * 4], [0.5 * 4, 0.0]]))
     assert rewards.assigned.tolist() == [[False, True], [True, False]]
 
 
+def test_the_weighted_sum_is_standardized_then_clipped():
+    pipeline = RewardPipeline(tensor([4.0, 1.0]), standardized="sum", score_clip=0.5)
+    completions = rollout(SHORT)
+    rewards = pipeline.process(scores([0.0, 10.0], [3.0, 7.0]), completions)
+    assert_close(rewards.values, tensor([[0.0, -0.5], [0.5, 0.0]]))
+    mean, spread = (3.0 + 47.0) / 2, (47.0 - 3.0) / 2
+    assert pipeline.unit == spread
+    assert_close(pipeline.in_units_of_scores(rewards, completions).values.sum(1), mean + spread * tensor([-0.5, 0.5]))
+
+
+def test_rewards_of_steps_are_standardized_by_their_sum():
+    mask = torch.ones(2, 3)
+    rows = [[1.0, 2.0, 5.0], [nan, 4.0, 0.0]]
+    completions = rollout(mask.long())
+    pipeline = RewardPipeline(tensor([1.0]), standardized="sum")
+    rewards = pipeline.process(RawRewards(tensor([[8.0], [4.0]]), [rows]), completions)
+    mean, spread = 6.0, 2.0
+    assert_close(rewards.values, (tensor([[1.0, 2.0, 5.0], [0.0, 4.0, 0.0]]) - mean * tensor([0.0, 0.0, 1.0])) / spread)
+    assert_close(pipeline.in_units_of_scores(rewards, completions).values, tensor(rows).nan_to_num(0.0))
+
+
 def test_evaluation_does_not_update_running_statistics():
-    pipeline = RewardPipeline(tensor([1.0]), running_normalization=True)
+    pipeline = RewardPipeline(tensor([1.0]), standardized="sum")
     pipeline.process(scores([0.0, 10.0]), rollout(SHORT))
     before = pipeline.state_dict()
     pipeline.process(scores([70.0, 10.0]), rollout(SHORT), update_stats=False)
@@ -212,7 +233,7 @@ def test_evaluation_does_not_update_running_statistics():
 
 
 def test_each_reward_function_has_its_own_statistics():
-    pipeline = RewardPipeline(tensor([1.0, 1.0]), running_normalization=True)
+    pipeline = RewardPipeline(tensor([1.0, 1.0]), standardized="each")
     rewards = pipeline.process(scores([0.0, 1.0], [0.0, 100.0]), rollout(SHORT))
     assert_close(rewards.values, tensor([[0.0, -2.0], [2.0, 0.0]]))
 
@@ -220,7 +241,7 @@ def test_each_reward_function_has_its_own_statistics():
 @given(seed=st.integers(0, 2**16))
 def test_running_normalization_removes_scale_and_offset(seed):
     generator = torch.Generator().manual_seed(seed)
-    plain, large = (RewardPipeline(tensor([1.0]), running_normalization=True) for _ in range(2))
+    plain, large = (RewardPipeline(tensor([1.0]), standardized="sum") for _ in range(2))
     for number in range(3):
         mask = torch.arange(4) < torch.randint(1, 5, (8, 1), generator=generator)
         raw = torch.rand(8, 1, generator=generator)
@@ -246,10 +267,15 @@ def test_completion_without_scores_has_the_kl_penalty_only():
     assert_close(pipeline.subtract_penalty(rewards, penalty, completions), torch.where(SHORT.bool(), -penalty, 0.0))
 
 
-def test_missing_eos_penalty_applies_after_normalization():
-    pipeline = RewardPipeline(tensor([1.0]), running_normalization=True, missing_eos_penalty=3.0)
-    rewards = pipeline.process(scores([5.0, 5.0]), rollout(SHORT, ended=[True, False]))
-    assert_close(rewards.values, tensor([[0.0, 0.0], [-3.0, 0.0]]))
+def test_missing_eos_penalty_is_in_units_of_the_scores():
+    scale, penalized = 2.0, (7.0, 4.0 - 3.0)
+    mean, spread = sum(penalized) / 2, (penalized[0] - penalized[1]) / 2
+    for weight in (1.0, scale):
+        pipeline = RewardPipeline(tensor([weight]), standardized="sum", missing_eos_penalty=3.0 * weight)
+        completions = rollout(SHORT, ended=[True, False])
+        rewards = pipeline.process(scores([7.0, 4.0]), completions)
+        assert_close(rewards.values.sum(1), (tensor(penalized) - mean) / spread)
+        assert_close(pipeline.in_units_of_scores(rewards, completions).values.sum(1), weight * tensor(penalized))
 
 
 def test_completions_without_eos_are_penalized_or_rescored():
@@ -288,7 +314,7 @@ def test_whitened_rewards_keep_their_mean_and_have_variance_one(seed):
 
 
 def test_restored_pipeline_has_the_saved_statistics():
-    saved, restored = (RewardPipeline(tensor([1.0]), running_normalization=True) for _ in range(2))
+    saved, restored = (RewardPipeline(tensor([1.0]), standardized="sum") for _ in range(2))
     saved.process(scores([0.0, 10.0]), rollout(SHORT))
     restored.load_state_dict(saved.state_dict())
     assert restored.state_dict() == saved.state_dict()
