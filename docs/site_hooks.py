@@ -46,7 +46,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         if files.get_file_from_path(uri):
             new = posixpath.relpath(uri, posixpath.dirname(page.file.src_uri) or ".")
         elif target.exists():
-            new = f"{config.repo_url}/{'tree' if target.is_dir() else 'blob'}/main/{path}"
+            new = f"{config.extra['repository']}/{'tree' if target.is_dir() else 'blob'}/main/{path}"
         else:
             return link[0]  # reported by mkdocs
         return f"{link['start']}{new}{link['anchor'] or ''})"
