@@ -271,7 +271,8 @@ trainer.train()
 ```
 
 ```console
-rlhf-losses train --model my-model --dataset rows.jsonl --loss "{loss}" --output_dir reward
+rlhf-losses train --model my-model --dataset rows.jsonl \\
+  --loss "{loss}" --output_dir reward
 ```"""
 
 

@@ -230,22 +230,22 @@ def drawing(loss: LossClass) -> str:
         "svg.fonttype": "none",
         "svg.hashsalt": loss.name(),
         "font.family": "sans-serif",
-        "font.size": 9,
+        "font.size": 11,
         **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), GREY),
         **dict.fromkeys(("axes.spines.top", "axes.spines.right"), False),
         "axes.prop_cycle": plt.cycler(color=COLORS),
     }
     shown = picture_of(loss)
     with plt.rc_context(style):
-        figure, panels = plt.subplots(1, 2, figsize=(7, 2.6), layout="constrained")
+        figure, panels = plt.subplots(1, 2, figsize=(7, 2.9), layout="constrained")
         for label, lines in data_of(loss).items():
             for panel, numbers in zip(panels, lines, strict=True):
                 panel.plot(POINTS.tolist(), numbers, label=label, linewidth=1.8)
         for panel, title in zip(panels, ("loss", "gradient"), strict=True):
-            panel.set_title(title, fontsize=10)
+            panel.set_title(title, fontsize=12)
             panel.axhline(0, color=GREY, linewidth=0.5)
             panel.axvline(0, color=GREY, linewidth=0.5)
-        figure.supxlabel(shown.axis, fontsize=9)
+        figure.supxlabel(shown.axis, fontsize=11)
         if len(shown.curves) > 1:
             handles, labels = panels[0].get_legend_handles_labels()
             figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)

@@ -19,7 +19,8 @@ PAGES = ("SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md")
 """Pages of the site that are files beside docs/."""
 
 _FORMULA = re.compile(
-    r'<(?P<tag>span|div) class="arithmatex">\\[(\[](?P<tex>.*?)\\[)\]]</(?P=tag)>|\$<code>(?P<code>.*?)</code>\$',
+    r'(?:<(?P<tag>span|div) class="arithmatex">\\[(\[](?P<tex>.*?)\\[)\]]</(?P=tag)>|\$<code>(?P<code>.*?)</code>\$)'
+    r"(?P<mark>[.,;:)]*)",
     re.DOTALL,
 )
 _LINK = re.compile(r"(?P<start>\]\()(?P<path>(?!\w+:)[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
@@ -61,4 +62,10 @@ def on_page_content(html_text: str, **_: object) -> str:
 
 def _as_mathml(formula: re.Match[str]) -> str:
     tex = html.unescape(formula["tex"] or formula["code"])
-    return str(convert(tex, display="block" if formula["tag"] == "div" else "inline"))
+    is_block = formula["tag"] == "div"
+    # latex2mathml has align* in place of aligned, which is the same inside of a formula.
+    mathml = convert(tex.replace("{aligned}", "{align*}"), display="block" if is_block else "inline")
+    if "\\" in mathml or "<mi>&</mi>" in mathml:
+        raise PluginError(f"latex2mathml does not know a part of the formula {tex}. Write it with other commands.")
+    # A full stop after a formula stays on its line.
+    return mathml if is_block else f'<span class="formula">{mathml}{formula["mark"]}</span>'

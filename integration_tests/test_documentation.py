@@ -35,7 +35,7 @@ def test_the_tutorial_runs_word_for_word(parts, done, tmp_path, monkeypatch):
             if language == "python":
                 run_python(code, page, namespace)
                 continue
-            for line in code.strip().splitlines():
+            for line in code.replace("\\\n", " ").strip().splitlines():
                 program, *words = shlex.split(line)
                 assert program == "rlhf-losses"
                 done(*words)

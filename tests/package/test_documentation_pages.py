@@ -77,7 +77,7 @@ def test_relative_links_have_a_target_and_an_anchor(page):
 def console_lines(page: Path) -> list[str]:
     """Return the commands of the blocks of shell commands of a page, without prompts and without their output."""
     found = re.findall(r"^```(?:console|bash)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    lines = [line for block in found for line in block.splitlines()]
+    lines = [line for block in found for line in block.replace("\\\n", " ").splitlines()]
     return [
         line.removeprefix("$ ") for line in lines if line.startswith(("$ ", *STARTS)) or re.match(r"[A-Z_]+=", line)
     ]
