@@ -1,6 +1,7 @@
-"""Generate the documentation of losses: a page for each loss, and the tables of choosing-a-loss.md.
+"""Generate the documentation of losses: a page and a picture for each loss, the gallery, and the tables of
+choosing-a-loss.md.
 
-python docs/generate_losses.py
+python docs/generate_losses.py [--check]
 """
 
 import csv
@@ -13,10 +14,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from rlhf_losses.cli.describe import describe_columns
+from loss_pictures import drawing, hash_of, picture_of
+
 from rlhf_losses.cli.docstring import Docstring, parse_docstring
 from rlhf_losses.cli.list_losses import convertible_types
-from rlhf_losses.feedback import FEEDBACK_TYPES, IMPLICIT_TYPES, Feedback
+from rlhf_losses.feedback import FEEDBACK_TYPES, IMPLICIT_TYPES, Feedback, Pairs, Rankings, StepwiseRankings
 from rlhf_losses.hooks.builtins import provide_losses
 from rlhf_losses.hooks.contracts import LossClass
 from rlhf_losses.losses import NamedObjective
@@ -25,17 +27,104 @@ from rlhf_losses.losses.options import format_option
 DOCS = Path(__file__).parent
 CHOOSING = DOCS / "choosing-a-loss.md"
 PAGES = DOCS / "reference" / "losses"
+PICTURES = PAGES / "pictures"
 RUNTIME = DOCS.parent / "benchmarks" / "results" / "losses" / "runtime.csv"
+
+COLUMN_WORDS = {
+    "`margin`": r"\b[Mm]argins?\b",
+    "`preference`": r"\b[Pp]references?\b",
+    "ties": r"\b[Tt]i(e|es|ed)\b|equal grades",
+    "`weight`": r"\b[Ww]eights?\b",
+}
+"""Words by which a clause of a docstring is about a column of pairs, or about ties."""
+
+PROMPT = "Legs of a spider? "
+PAIR_ROWS = (
+    {"prompt": PROMPT, "chosen": "Eight.", "rejected": "Six."},
+    {"prompt": "Is ice lighter than water? ", "chosen": "Yes, it floats.", "rejected": "No."},
+)
+ROWS = {
+    "Pairs": PAIR_ROWS,
+    "Feedback": PAIR_ROWS,
+    "Lengths": PAIR_ROWS,
+    "rao_kupper": (*PAIR_ROWS, {"prompt": PROMPT, "chosen": "Eight.", "rejected": "It has 8.", "tie": 1.0}),
+    "davidson": (*PAIR_ROWS, {"prompt": PROMPT, "chosen": "Eight.", "rejected": "It has 8.", "tie": 1.0}),
+    "ordinal_preference": (
+        {"prompt": PROMPT, "chosen": "Eight.", "rejected": "Six.", "margin": 3},
+        {"prompt": PROMPT, "chosen": "Eight.", "rejected": "More than six.", "margin": 1},
+        {"prompt": PROMPT, "chosen": "Eight.", "rejected": "It has 8.", "margin": 0},
+    ),
+    "Rankings": (
+        {"prompt": PROMPT, "completions": ["Eight.", "More than six.", "Six."], "ranks": [1, 2, 3]},
+        {"prompt": PROMPT, "completions": ["It has 8.", "Eight.", "Ten."], "ranks": [1, 1, 2]},
+    ),
+    "Ratings": (
+        {"prompt": PROMPT, "completion": "Eight.", "rating": 0.9},
+        {"prompt": PROMPT, "completion": "More than six.", "rating": 0.2},
+        {"prompt": PROMPT, "completion": "Six.", "rating": -1.0},
+    ),
+    "ordinal_rating": (
+        {"prompt": PROMPT, "completion": "Eight.", "rating": 5},
+        {"prompt": PROMPT, "completion": "More than six.", "rating": 3},
+        {"prompt": PROMPT, "completion": "Six.", "rating": 1},
+    ),
+    "Attributes": (
+        {"prompt": PROMPT, "completion": "Eight.", "attributes": {"helpfulness": 4, "correctness": 4}},
+        {"prompt": PROMPT, "completion": "Six.", "attributes": {"helpfulness": 1, "correctness": 0}},
+    ),
+    "Labels": (
+        {"prompt": PROMPT, "completion": "Eight.", "label": True},
+        {"prompt": PROMPT, "completion": "Six.", "label": False},
+    ),
+    "Steps": (
+        {"prompt": "2 * 3 + 4 = ", "completions": ["2 * 3 = 6.", " 6 + 4 = 10."], "labels": [True, True]},
+        {"prompt": "2 * 3 + 4 = ", "completions": ["2 * 3 = 6.", " 6 + 4 = 11."], "labels": [True, False]},
+    ),
+    "segment_rating": (
+        {"prompt": "2 * 3 + 4 = ", "completions": ["2 * 3 = 6.", " 6 + 4 = 10."], "labels": [0.5, 1.0]},
+        {"prompt": "2 * 3 + 4 = ", "completions": ["2 * 3 = 6.", " 6 + 4 = 11."], "labels": [0.5, -1.0]},
+    ),
+    "StepwiseRankings": (
+        {"prompt": "2 * 3 + 4 = ", "chosen_steps": ["2 * 3 = 6.", " 6 + 4 = 10."], "rejected_steps": ["11."]},
+        {"prompt": "1 + 1 = ", "chosen_steps": ["2."], "rejected_steps": ["1 and 1.", " So 11."]},
+    ),
+}
+"""Rows of the snippets, by name of the loss or of its feedback type."""
 
 
 def main() -> None:
-    """Write all generated files, and delete pages of losses that no longer exist."""
-    generated = files()
-    PAGES.mkdir(parents=True, exist_ok=True)
-    for path in set(PAGES.glob("*.md")) - set(generated):
+    """Write what differs from the generated files, and delete pages and pictures of losses that no longer exist.
+
+    With `--check`, exit with 1 and the names of these files instead.
+    """
+    generated, pictures = files(), stale_pictures()
+    stale = [path for path, text in generated.items() if not path.exists() or path.read_text("utf-8") != text]
+    known = {*generated, *(picture_path(cls) for cls in provide_losses())}
+    surplus = [path for path in (*PAGES.glob("*.md"), *PICTURES.glob("*.svg")) if path not in known]
+    if sys.argv[1:] == ["--check"]:
+        sys.exit("\n".join(f"{path} is stale." for path in (*stale, *map(picture_path, pictures), *surplus)) or 0)
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    for path in surplus:
         path.unlink()
-    for path, text in generated.items():
-        path.write_text(text, encoding="utf-8")
+    for path in stale:
+        path.write_text(generated[path], encoding="utf-8")
+    for cls in pictures:
+        picture_path(cls).write_text(drawing(cls()), encoding="utf-8")
+
+
+def picture_path(cls: type[LossClass]) -> Path:
+    """Return the file of the picture of a loss."""
+    return PICTURES / f"{cls.name()}.svg"
+
+
+def stale_pictures() -> list[type[LossClass]]:
+    """Return the losses whose picture is missing, or was drawn from other numbers."""
+
+    def is_stale(cls: type[LossClass]) -> bool:
+        path = picture_path(cls)
+        return not path.is_file() or hash_of(cls()) not in path.read_text(encoding="utf-8")
+
+    return [cls for cls in provide_losses() if is_stale(cls)]
 
 
 def files() -> dict[Path, str]:
@@ -44,39 +133,147 @@ def files() -> dict[Path, str]:
     parts = {"feedback types": feedback_table(), "runtime": runtime_summary(), "list lengths": list_length_table()}
     for name, part in parts.items():
         choosing = replace_part(choosing, name, part)
-    return {CHOOSING: choosing} | {PAGES / f"{cls.name()}.md": page(cls) for cls in provide_losses()}
+    pages = {PAGES / f"{cls.name()}.md": page(cls) for cls in provide_losses()}
+    return {CHOOSING: choosing, PAGES / "index.md": gallery()} | pages
 
 
 def page(cls: type[LossClass]) -> str:
     """Return the page of a loss."""
     loss, docstring = cls(), parse_docstring(cls)
+    explanation, use = split_use(docstring.text)
     parts = [
         f"# {cls.name()}",
         markdown(docstring.summary, cls),
         f"```math\n{docstring.formula}\n```",
-        markdown(docstring.text, cls),
+        markdown(explanation, cls),
         f"Equals `{loss.expand()}`." if isinstance(loss, NamedObjective) else "",
-        f"## Feedback\n\n{feedback(cls, docstring)}",
+        f"![{picture_text(loss)}](pictures/{cls.name()}.svg)",
+        f"## When to use it, and when not\n\n{markdown(use, cls)}",
+        f"## Requirements\n\n{requirements(cls, docstring)}",
+        f"## Train with it\n\n{snippet(cls)}",
         f"## Options\n\n{options(cls, docstring)}" if fields(cls) else "",
         f"## Loss parameters\n\n{loss_parameters(loss)}" if loss_parameters(loss) else "",
         f"## Properties\n\n{', '.join(loss.active_properties().words()) or 'none'}; see "
         "[the definitions](../../choosing-a-loss.md#properties)",
         f"## References\n\n{links(docstring.sections['References'])}",
-        f"## Examples\n\n```python\n{docstring.sections['Examples']}\n```",
+        f"## Example\n\n```python\n{docstring.sections['Examples']}\n```",
+        f"[Source]({source(cls)})",
         f"<!-- Generated by docs/generate_losses.py from the docstring of {cls.__name__}. -->",
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def feedback(cls: type[LossClass], docstring: Docstring) -> str:
-    """Return the use of feedback, the columns, and the types that convert to the feedback type."""
-    others = ", ".join(f"`{name}`" for name in convertible_types(cls))
-    lines = [
-        markdown(docstring.sections["Feedback"], cls),
-        f"Columns: {describe_columns(cls.feedback_type)}." if cls.feedback_type in FEEDBACK_TYPES else "",
-        f"Also accepted, by conversion to `{cls.feedback_type.__name__}`: {others}." if others else "",
+def source(cls: type[LossClass]) -> str:
+    """Return the path of the source of a loss, relative to its page."""
+    return f"../../../{cls.__module__.replace('.', '/')}.py"
+
+
+def split_use(text: str) -> tuple[str, str]:
+    """Return the paragraphs that explain the formula, and those that say when to use the loss."""
+    paragraphs = text.split("\n\n")
+    first = next(i for i, one in enumerate(paragraphs) if re.search(r"\b[Uu]se it\b|standard loss", one))
+    return "\n\n".join(paragraphs[:first]), "\n\n".join(paragraphs[first:])
+
+
+def picture_text(loss: LossClass) -> str:
+    """Return a description of the picture of a loss."""
+    return f"Value and gradient of {loss.name()}; horizontal: {picture_of(loss).axis}"
+
+
+def gallery() -> str:
+    """Return a page with the pictures of all losses by feedback type."""
+    parts = [
+        "# Losses",
+        "Value (left) and gradient (right) of each loss with its default options, for the simplest feedback of its "
+        "type. A click opens the page of the loss. [Choosing a loss](../../choosing-a-loss.md) compares them.",
     ]
-    return "\n\n".join(filter(None, lines))
+    for feedback_type in (*FEEDBACK_TYPES, Feedback):
+        types = IMPLICIT_TYPES if feedback_type is Feedback else (feedback_type,)
+        losses = [cls for cls in provide_losses() if cls.feedback_type in types]
+        if losses:
+            pictures = "\n".join(
+                f"[**{cls.name()}** ![{picture_text(cls())}](pictures/{cls.name()}.svg)]({cls.name()}.md)"
+                for cls in losses
+            )
+            title = "Regularizers" if feedback_type is Feedback else feedback_type.__name__
+            parts += [
+                f"## {title}",
+                f"{description(feedback_type)}.",
+                '<div class="gallery" markdown>',
+                pictures,
+                "</div>",
+            ]
+    return "\n\n".join([*parts, "<!-- Generated by docs/generate_losses.py. -->"]) + "\n"
+
+
+def requirements(cls: type[LossClass], docstring: Docstring) -> str:
+    """Return a table of what a loss needs and what each column does, from the section Feedback of its docstring."""
+    others = ", ".join(f"`{name}`" for name in convertible_types(cls))
+    stated = stated_by_column(cls, docstring)
+    rows = [("feedback", in_one_cell(markdown(stated.pop("feedback"), cls)))]
+    if cls.feedback_type in FEEDBACK_TYPES:
+        rows.append(("columns", columns(cls.feedback_type)))
+    if others:
+        rows.append((f"converted to `{cls.feedback_type.__name__}`", others))
+    rows += [(name, in_one_cell(markdown(text, cls))) for name, text in stated.items()]
+    if cls.feedback_type is not Pairs and cls.feedback_type in FEEDBACK_TYPES:
+        rows.append(("`margin`, `weight`, `preference`", "columns of pairs only"))
+    return table(("", ""), rows)
+
+
+def stated_by_column(cls: type[LossClass], docstring: Docstring) -> dict[str, str]:
+    """Return the clauses about the feedback as a whole, and those about each column and about ties."""
+    clauses = re.split(r"(?<=[.;]) ", " ".join(docstring.sections["Feedback"].split()))
+    topics = COLUMN_WORDS if cls.feedback_type is Pairs else {"ties": COLUMN_WORDS["ties"]}
+    general = [one for one in clauses if not any(re.search(word, one) for word in topics.values())]
+    name = cls.feedback_type.__name__
+    names = ("Any", name, re.sub(r"(?<=.)([A-Z])", lambda upper: f" {upper[0].lower()}", name))
+    described = description(Feedback if cls.feedback_type in IMPLICIT_TYPES else cls.feedback_type)
+    stated = {"feedback": [f"{described}.", *(one for one in general if one[:-1] not in names)]}
+    stated |= {topic: [one for one in clauses if re.search(word, one)] for topic, word in topics.items()}
+    needs_all = cls.feedback_type in (Pairs, Rankings, StepwiseRankings)
+    missing = [topic for topic, texts in stated.items() if not texts and needs_all]
+    if missing:
+        sys.exit(f"The section Feedback of {cls.__name__} does not state what {missing[0]} does. Add a sentence.")
+    topics_of_text: dict[str, list[str]] = {}
+    for topic, texts in stated.items():
+        if texts:
+            text = " ".join(f"{one[0].upper()}{one[1:-1]}." for one in texts)
+            topics_of_text.setdefault(text, []).append(topic)
+    return {", ".join(topics): text for text, topics in topics_of_text.items()}
+
+
+def in_one_cell(text: str) -> str:
+    """Return text without line breaks."""
+    return " ".join(text.split())
+
+
+def snippet(cls: type[LossClass]) -> str:
+    """Return the code that trains with a loss, in Python and on the command line."""
+    name = cls.name()
+    loss, imported = (name, name) if cls().uses_labels else (f"bradley_terry + 0.01 * {name}", f"bradley_terry, {name}")
+    rows = ROWS.get(name) or ROWS[cls.feedback_type.__name__]
+    listed = "".join(f"    {row!r},\n" for row in rows).replace("'", '"')
+    return f"""```python
+from datasets import Dataset
+
+from rlhf_losses import RewardConfig, RewardTrainer, {imported}
+
+rows = [
+{listed}]
+trainer = RewardTrainer(
+    model="my-model",
+    args=RewardConfig("reward", bf16=False),
+    train_dataset=Dataset.from_list(rows),
+    loss={loss},
+)
+trainer.train()
+```
+
+```console
+rlhf-losses train --model my-model --dataset rows.jsonl \\
+  --loss "{loss}" --output_dir reward
+```"""
 
 
 def options(cls: type[LossClass], docstring: Docstring) -> str:

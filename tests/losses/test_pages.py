@@ -1,15 +1,22 @@
 """The generated pages are up to date, and the statements about the scale of scores are true."""
 
+import ast
 import re
 import runpy
+import shlex
+import sys
 from math import exp, log
 from pathlib import Path
 
 import pytest
 import torch
+from datasets import Dataset
 from scipy.optimize import brentq
 
+from rlhf_losses.cli import train
+from rlhf_losses.data import check_dataset
 from rlhf_losses.feedback import Labels, Pairs, Rankings, Ratings, Steps
+from rlhf_losses.hooks import parse_loss
 from rlhf_losses.hooks.builtins import provide_losses
 from rlhf_losses.losses import (
     BradleyTerry,
@@ -29,8 +36,15 @@ from rlhf_losses.losses import (
 
 DOCS = Path(__file__).parents[2] / "docs"
 CHOOSING = (DOCS / "choosing-a-loss.md").read_text(encoding="utf-8")
-GENERATED = runpy.run_path(str(DOCS / "generate_losses.py"))["files"]()
+sys.path.insert(0, str(DOCS))
+GENERATOR = runpy.run_path(str(DOCS / "generate_losses.py"))
+sys.path.remove(str(DOCS))
+GENERATED = GENERATOR["files"]()
 PAGES = DOCS / "reference" / "losses"
+LOSSES = list(provide_losses())
+PAIRWISE = [cls for cls in LOSSES if cls.feedback_type is Pairs]
+each_loss = pytest.mark.parametrize("cls", LOSSES, ids=lambda cls: cls.name())
+each_pairwise_loss = pytest.mark.parametrize("cls", PAIRWISE, ids=lambda cls: cls.name())
 
 
 @pytest.mark.parametrize("path", GENERATED, ids=lambda path: path.stem)
@@ -42,9 +56,126 @@ def test_generated_documentation_is_up_to_date(path):
 
 
 def test_every_loss_and_named_objective_has_a_page_and_nothing_else_has_one():
-    pages = {path.stem for path in PAGES.glob("*.md")}
+    pages = {path.stem for path in PAGES.glob("*.md")} - {"index"}
     assert pages == {cls.name() for cls in provide_losses()}, "Run: python docs/generate_losses.py"
     assert {"eurus", "centered_bradley_terry"} < pages
+
+
+@each_loss
+def test_the_picture_was_drawn_from_the_values_of_the_loss(cls):
+    picture = (PAGES / "pictures" / f"{cls.name()}.svg").read_text(encoding="utf-8")
+    assert GENERATOR["hash_of"](cls()) in picture, "The formula has changed. Run: python docs/generate_losses.py"
+
+
+def test_the_hash_of_a_picture_changes_with_the_formula():
+    hash_of = GENERATOR["hash_of"]
+    assert hash_of(BradleyTerry()) != hash_of(BradleyTerry(temperature=1.001))
+    assert hash_of(BradleyTerry()) == hash_of(BradleyTerry())
+
+
+def test_a_picture_shows_the_formula_and_its_derivative():
+    values, gradients = runpy.run_path(str(DOCS / "loss_pictures.py"))["data_of"](BradleyTerry())[""]
+    differences = [-4 + i / 10 for i in range(81)]
+    assert values == pytest.approx([log(1 + exp(-x)) for x in differences], abs=1e-5)
+    assert gradients == pytest.approx([-1 / (1 + exp(x)) for x in differences], abs=1e-5)
+
+
+def test_there_are_no_pictures_of_other_losses():
+    assert {path.stem for path in (PAGES / "pictures").glob("*")} == {cls.name() for cls in LOSSES}
+
+
+def test_the_gallery_has_the_picture_of_each_loss_with_a_link_to_its_page():
+    found = re.findall(r"\[\*\*(\w+)\*\* !\[.*?\]\(pictures/\1\.svg\)\]\(\1\.md\)", GENERATED[PAGES / "index.md"])
+    assert sorted(found) == sorted(cls.name() for cls in LOSSES)
+
+
+def stated(cls, topic):
+    """Return the cell of the requirements on the page of a loss that is about a column."""
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", GENERATED[PAGES / f"{cls.name()}.md"], re.MULTILINE)
+    return next(text for name, text in rows if topic in name.split(", "))
+
+
+def pair_value(cls, scores=(0.75, 0.25), **columns):
+    """Return the loss of a pair."""
+    return float(cls()(torch.tensor(scores, dtype=torch.float64), Pairs(chosen=[0], rejected=[1], **columns)))
+
+
+GRADES = {"ordinal_preference": {"margin": [1.0]}}
+
+
+@each_pairwise_loss
+def test_what_the_page_states_about_weights_is_true(cls):
+    base = GRADES.get(cls.name(), {})
+    factor = pair_value(cls, weight=[3.0], **base) / pair_value(cls, **base)
+    text = stated(cls, "`weight`")
+    if "ignored" in text:
+        assert factor == pytest.approx(1)
+    elif "first term" in text:
+        assert 1 < factor < 3
+    else:
+        assert re.search(r"multiplies|apply as in|apply to both", text)
+        assert factor == pytest.approx(3)
+
+
+@each_pairwise_loss
+def test_what_the_page_states_about_margins_is_true(cls):
+    text, with_margin = stated(cls, "`margin`"), pair_value(cls, margin=[1.0])
+    if cls.name() in GRADES:
+        assert "grade" in text
+        return
+    without, shifted = pair_value(cls), pair_value(cls, scores=(-0.25, 0.25))
+    if "ignored" in text:
+        assert with_margin == pytest.approx(without)
+    elif "first term" in text:
+        assert with_margin != pytest.approx(without)
+        assert with_margin != pytest.approx(shifted)
+    else:
+        assert re.search(r"is subtracted|is added", text)
+        assert with_margin == pytest.approx(shifted)
+
+
+@each_pairwise_loss
+def test_what_the_page_states_about_ties_is_true(cls):
+    text, tie = stated(cls, "ties"), pair_value(cls, tie=[1.0], **GRADES.get(cls.name(), {}))
+    win, defeat = (pair_value(cls, preference=[p], **GRADES.get(cls.name(), {})) for p in (1.0, 0.0))
+    if "ignored" in text:
+        assert tie == pytest.approx(win)
+    elif re.search(r"p = 0.5|as in", text):
+        assert tie == pytest.approx((win + defeat) / 2)
+    else:
+        assert "outcomes" in text
+        half = pair_value(cls, preference=[0.75], tie=[0.5], **GRADES.get(cls.name(), {}))
+        assert half == pytest.approx((win + tie) / 2)
+
+
+def code_block(cls, language):
+    """Return the first block of a language on the page of a loss."""
+    return re.search(rf"```{language}\n(.*?)```", GENERATED[PAGES / f"{cls.name()}.md"], re.DOTALL)[1]
+
+
+def snippet_parts(cls):
+    """Return the rows and the loss of the snippet of a page."""
+    tree = ast.parse(code_block(cls, "python"))
+    assigned = {node.targets[0].id: node.value for node in tree.body if isinstance(node, ast.Assign)}
+    (loss,) = [one.value for one in assigned["trainer"].keywords if one.arg == "loss"]
+    return ast.literal_eval(assigned["rows"]), parse_loss(ast.unparse(loss))
+
+
+@each_loss
+def test_the_rows_of_the_snippet_are_feedback_for_its_loss(cls):
+    rows, loss = snippet_parts(cls)
+    assert cls.name() in str(loss)
+    check_dataset(Dataset.from_list(rows), loss, "rows")
+    assert any(term.loss.name() == cls.name() for term in loss.as_objective().terms) or loss == cls()
+
+
+def test_the_commands_of_the_snippets_are_valid():
+    parser = train.build_parser()
+    for cls in LOSSES:
+        words = shlex.split(code_block(cls, "console"))
+        assert words[:2] == ["rlhf-losses", "train"]
+        config, *_ = parser.read(words[2:])
+        assert parse_loss(config.loss) == snippet_parts(cls)[1]
 
 
 def test_the_page_of_a_named_objective_has_its_options_and_the_equivalent_sum():

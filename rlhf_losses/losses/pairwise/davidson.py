@@ -27,9 +27,9 @@ class Davidson(TieLoss):
     than in `rao_kupper`. Without ties and with $\kappa$ near 0 the loss is `bradley_terry`.
 
     Feedback:
-        Pairs, or votes. The outcomes have the probabilities of `Pairs.outcomes`: a `tie` is the probability of a tie,
-        and a preference of exactly 0.5 without `tie` is a tie. The margin $m$ is subtracted from the score difference,
-        and the weight multiplies the loss of the pair.
+        Pairs. The outcomes have the probabilities of `Pairs.outcomes`: a `tie` is the probability of a tie,
+        and a preference of exactly 0.5 without `tie` is a tie. The margin $m$ is subtracted from the score difference.
+        The weight multiplies the loss of the pair.
 
     Args:
         tie_odds: odds $\kappa$ of a tie against a win of one answer at equal scores, at least 1e-6; or 'learned', a

@@ -31,10 +31,10 @@ class OrdinalPreference(Loss[Pairs]):
     the loss is `rao_kupper`.
 
     Feedback:
-        Pairs whose margin is the strength $k$ of the preference: 0 for a tie, 1 for the weakest preference, and so on
-        up to `levels`. A preference of 0 swaps the answers. Other preferences and `tie` give the mean over the outcomes
-        of `Pairs.outcomes`, and the weight multiplies the loss of the pair. If only some pairs of a batch have a
-        margin, the others are ties.
+        Pairs whose margin is the grade $k$ of the preference: 1 for the weakest, and so on up to `levels`. A tie has
+        the grade 0. If only some pairs of a batch have a margin, the others are ties. A preference of 0 swaps the
+        answers; other preferences and values of `tie` give the mean over the outcomes of `Pairs.outcomes`. The weight
+        multiplies the loss of the pair.
 
     Args:
         levels: largest strength, at least 1.

@@ -28,9 +28,9 @@ class RaoKupper(TieLoss):
     in `davidson`. Without ties and with $w$ near 0 the loss is `bradley_terry`.
 
     Feedback:
-        Pairs, or votes. The outcomes have the probabilities of `Pairs.outcomes`: a `tie` is the probability of a tie,
-        and a preference of exactly 0.5 without `tie` is a tie. The margin $m$ is subtracted from the score difference,
-        and the weight multiplies the loss of the pair.
+        Pairs. The outcomes have the probabilities of `Pairs.outcomes`: a `tie` is the probability of a tie,
+        and a preference of exactly 0.5 without `tie` is a tie. The margin $m$ is subtracted from the score difference.
+        The weight multiplies the loss of the pair.
 
     Args:
         tie_width: width $w$ in score units, at least 1e-6; at equal scores a tie has the probability $\tanh(w / 2)$. Or
