@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import venv
 from pathlib import Path
 
@@ -150,6 +151,19 @@ def test_the_wheel_contains_only_the_package(wheels, tmp_path):
     assert (tmp_path / "rlhf_losses/cli/plugin_templates/loss/module.py.jinja").is_file()
     assert (tmp_path / "rlhf_losses/py.typed").is_file()
     assert (about / "licenses/LICENSE").is_file()
+
+
+def test_the_source_archive_has_every_file_that_git_tracks(tmp_path):
+    done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip("there is no git repository")
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as opened:
+        names = {name.partition("/")[2] for name in opened.getnames()}
+    tracked = {name for name in done.stdout.split("\0") if name and (ROOT / name).exists()}
+    assert tracked - names == set()
 
 
 @pytest.mark.parametrize("plugin", PLUGINS, ids=lambda path: path.name)
