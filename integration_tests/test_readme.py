@@ -6,13 +6,13 @@ import re
 import shlex
 import shutil
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from run_script import printed_by
 
-from rlhf_losses.cli.tables import render_table
-from rlhf_losses.sandbox.results import LoopResult, results_table
+from rlhf_losses.sandbox.results import CompletionPair, LoopResult, format_completions
 from rlhf_losses.testing import check_loss
 
 ROOT = Path(__file__).parents[1]
@@ -68,9 +68,11 @@ def test_the_first_python_block_trains_and_scores(folder):
     assert list(folder.glob("**/*-Reward/model.safetensors"))
 
 
-def test_the_result_of_the_demo_is_printed_like_that():
-    result = LoopResult("bradley_terry", 0.99, -0.14, 0.96, gold_gain_ci=(1.02, 1.18), kl=4.4, seconds=55, seed=0)
-    assert f"```text\n{render_table(results_table([result])).strip()}\n```" in README
+def test_the_completions_are_printed_as_the_demo_does():
+    (block,) = re.findall(r"```text\n(.*?)\n```", README, re.DOTALL)
+    completions = CompletionPair(*re.findall(r"^(?: +\w+: +)?(.*)$", block, re.MULTILINE))
+    result = LoopResult("bradley_terry", 0.99, -0.14, 0.96, (1.02, 1.18), kl=4.4, seconds=60, seed=0)
+    assert format_completions(replace(result, completions=[completions])) == block
 
 
 def test_the_loss_of_the_readme_is_a_plugin_that_keeps_the_contract(folder):

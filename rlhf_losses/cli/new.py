@@ -41,7 +41,7 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     package = PluginPackage(args.kind, args.name)
     require_free_name(package, plugins)
     package.require_valid_name()
-    folder = Path(args.output_dir or package.distribution)
+    folder = new_folder(package, args.output_dir)
     write_package(package, folder)
     print(next_steps(package, folder))
 
@@ -80,20 +80,36 @@ def require_free_name(package: PluginPackage, plugins: tuple[str, ...]) -> None:
         )
 
 
-def write_package(package: PluginPackage, folder: Path) -> None:
-    """Write the files of a package to a new folder.
+def new_folder(package: PluginPackage, requested: str | None) -> Path:
+    """Return the folder of a new package, which does not exist or is empty.
 
     Args:
         package: the package.
-        folder: the folder, which must not exist, or be empty.
+        requested: the folder that the command names, or None for the name of the distribution.
 
     Raises:
+        CommandLineError: the folder has no name.
         OutputExistsError: the folder has files.
     """
+    if requested is not None and not requested.strip():
+        raise CommandLineError(
+            f"--output_dir is '{requested}', which names no folder. Give a folder: --output_dir {package.distribution}."
+        )
+    folder = Path(requested or package.distribution)
     if folder.is_symlink() or folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise OutputExistsError(
             f"'{folder}' exists, and nothing is overwritten. Choose another folder (--output_dir FOLDER), or remove it."
         )
+    return folder
+
+
+def write_package(package: PluginPackage, folder: Path) -> None:
+    """Write the files of a package.
+
+    Args:
+        package: the package.
+        folder: its folder.
+    """
     files = package.files()
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():

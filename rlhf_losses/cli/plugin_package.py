@@ -73,6 +73,11 @@ class PluginPackage:
                 f"The class of '{name}' would be {self.class_name}, whose name in strings is "
                 f"'{snake_case(self.class_name)}'. Write that name, or join no words of one letter or of digits."
             )
+        if self.class_name.startswith("Test"):
+            raise CommandLineError(
+                f"The class of '{name}' would be {self.class_name}, which pytest takes for a group of tests. "
+                f"Choose {others}."
+            )
         if hasattr(builtins, self.class_name) or hasattr(rlhf_losses, self.class_name) or self.class_name in IMPORTED:
             raise CommandLineError(
                 f"The class of '{name}' would be {self.class_name}, which would hide a class that exists. "

@@ -97,6 +97,7 @@ def test_classes_that_the_templates_import_are_reserved(kind):
         ("transform", "if", "is a keyword of Python", "Choose my_if"),
         ("loss", "a_b", "would be AB, whose name in strings is 'ab'", "Write that name"),
         ("converter", "set_2", "would be Set2, whose name in strings is 'set2'", "Write that name"),
+        ("loss", "test_margin", "would be TestMargin, which pytest takes for", "Choose my_test_margin"),
         ("loss", "pairs", "would be Pairs, which would hide", "Choose my_pairs"),
         ("converter", "tensor", "would be Tensor, which would hide", "Choose my_tensor"),
         ("transform", "value_error", "would be ValueError, which would hide", "Choose my_value_error"),
@@ -157,3 +158,20 @@ def test_an_empty_folder_is_used(done, here):
     (here / "new").mkdir()
     done("new", "loss", "wide_margin", "--output_dir", "new")
     assert (here / "new/pyproject.toml").is_file()
+
+
+@pytest.mark.parametrize(
+    ("folder", "problem"),
+    [
+        ("", "names no folder"),
+        ("  ", "names no folder"),
+        ("file/new", "Not a directory"),
+        ("n" * 300, "File name too long"),
+    ],
+)
+def test_a_folder_that_cannot_be_made_is_refused(cli, here, folder, problem):
+    (here / "file").write_text("kept")
+    result = cli("new", "loss", "wide_margin", "--output_dir", folder)
+    assert result.code == 2
+    assert problem in result.err
+    assert [file.name for file in here.iterdir()] == ["file"]
