@@ -1,5 +1,6 @@
 """Each benchmark runs with the smallest model and prints its table; committed results reproduce tables and figures."""
 
+import ast
 import doctest
 import importlib
 import json
@@ -283,15 +284,31 @@ def test_results_on_the_pages_exist(path):
     assert (ROOT / path).is_file()
 
 
-@pytest.mark.parametrize("module", sorted(set(re.findall(r"-m\s+(benchmarks[\w.]+)", PAGES))))
-def test_commands_on_the_pages_exist(module):
-    assert (ROOT / module.replace(".", "/")).with_suffix(".py").is_file()
+SCRIPTS = {
+    ".".join(file.relative_to(ROOT).with_suffix("").parts): ast.get_docstring(ast.parse(file.read_text("utf-8")))
+    for file in sorted(BENCHMARKS.glob("[!_]*/[!_]*.py"))
+}
+"""The documentation of each script, by module."""
 
 
-@pytest.mark.parametrize("script", sorted(BENCHMARKS.glob("[!_]*/[!_]*.py")), ids=lambda file: file.stem)
-def test_every_script_documents_its_command(script):
-    module = ".".join(script.relative_to(ROOT).with_suffix("").parts)
-    assert f"python -m {module}" in script.read_text(encoding="utf-8").split('"""')[1]
+@pytest.mark.parametrize("module", SCRIPTS)
+def test_a_script_documents_its_command_and_the_page_that_has_its_result(module):
+    assert f"python -m {module}" in SCRIPTS[module]
+    (name,) = set(re.findall(r"page docs/([\w/-]+\.md)", SCRIPTS[module]))
+    assert f"python -m {module}" in page(name)
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.glob("docs/**/*.md")), ids=lambda file: file.stem)
+def test_commands_on_the_pages_are_documented_by_their_scripts(file):
+    for command, module in re.findall(r"(python\s+-m\s+(benchmarks[\w.]+)[^`\n]*)", file.read_text(encoding="utf-8")):
+        words = " ".join(command.partition("#")[0].split())
+        assert words in " ".join(SCRIPTS[module].split())
+
+
+@pytest.mark.parametrize("place", ["docs/**/*.md", "*.md", "examples/**/*.*", "plugins/**/*.md", "benchmarks/**/*.py"])
+def test_nothing_needs_a_folder_beside_the_repository(place):
+    beside = re.compile(r"(?<![\w/.])(?:\.\./)+shared/|(?<!\w)/(?:work|root|home)/")
+    assert not [file for file in ROOT.glob(place) if file.is_file() and beside.search(file.read_text(errors="ignore"))]
 
 
 STUDIES = {

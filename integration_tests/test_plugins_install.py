@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import venv
 from pathlib import Path
 
@@ -143,11 +144,45 @@ def test_the_wheel_contains_only_the_package(wheels, tmp_path):
     shutil.unpack_archive(wheels[ROOT], tmp_path, format="zip")
     (about,) = tmp_path.glob("*.dist-info")
     assert {path.name for path in tmp_path.iterdir()} == {"rlhf_losses", about.name}
+    tracked = {file.relative_to(ROOT) for file in (ROOT / "rlhf_losses").rglob("*") if file.suffix != ".pyc"}
+    assert {file.relative_to(tmp_path) for file in (tmp_path / "rlhf_losses").rglob("*")} == {
+        file for file in tracked if file.name != "__pycache__"
+    }
+    assert (tmp_path / "rlhf_losses/cli/plugin_templates/loss/module.py.jinja").is_file()
     assert (tmp_path / "rlhf_losses/py.typed").is_file()
     assert (about / "licenses/LICENSE").is_file()
+
+
+def test_the_source_archive_has_every_file_that_git_tracks(tmp_path):
+    done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip("there is no git repository")
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as opened:
+        names = {name.partition("/")[2] for name in opened.getnames()}
+    tracked = {name for name in done.stdout.split("\0") if name and (ROOT / name).exists()}
+    assert tracked - names == set()
 
 
 @pytest.mark.parametrize("plugin", PLUGINS, ids=lambda path: path.name)
 def test_the_wheel_of_a_plugin_contains_no_tests(plugin, wheels, tmp_path):
     shutil.unpack_archive(wheels[plugin], tmp_path, format="zip")
     assert [path.name for path in tmp_path.glob("*.py")] == [plugin.name.replace("-", "_") + ".py"]
+
+
+@pytest.mark.thorough
+def test_new_packages_are_installed_editable_and_their_tests_pass(tmp_path, wheels):
+    environment = Environment(tmp_path / "environment")
+    environment.install(wheels[ROOT])
+    for kind, name in (("loss", "wide_margin"), ("converter", "our_data"), ("transform", "squash")):
+        done = environment.run("rlhf-losses", "new", kind, name)
+        assert done.returncode == 0, done.stderr
+        folder = environment.folder / f"rlhf-losses-{name.replace('_', '-')}"
+        python = ("--python", environment.folder / "bin/python")
+        pip(*python, "install", "--no-deps", "--no-index", "--no-build-isolation", "-e", folder)
+        done = environment.run("python", "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", cwd=folder)
+        assert done.returncode == 0, done.stdout + done.stderr
+    done = environment.run("rlhf-losses", "describe", "wide_margin(margin=2.0)")
+    assert "wide_margin 0.1.0" in done.stdout, done.stderr

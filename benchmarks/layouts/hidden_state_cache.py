@@ -5,6 +5,8 @@
 One model with random weights and LoRA on its last layers is trained with several losses, each for some epochs: without
 a cache, with a cache per loss (`hidden_state_cache_gib`), and with one cache for all losses. The table has the seconds
 of `trainer.train()` for each loss. The loss values of the three runs are equal.
+
+The ratios of the times are on the page docs/layouts.md.
 """
 
 import argparse

@@ -6,6 +6,8 @@
 A batch is one forward pass in every layout. The size of a batch is the number of tokens of its texts; the column
 `tokens` has the number that the layout computes. A point is the median of its repeats after one step that is not
 measured.
+
+The figure is on the page docs/layouts.md.
 """
 
 import argparse

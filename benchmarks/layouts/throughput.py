@@ -1,9 +1,13 @@
 """Speed and memory of training and scoring in each layout, compared to TRL on the same data, model and machine.
 
-    python -m benchmarks.layouts.throughput                                           # synthetic data
-    python -m benchmarks.layouts.throughput --pairs pairs.jsonl --lists lists.jsonl   # any supported dataset format
-    python -m benchmarks.layouts.throughput --only scoring --bf16 --rounds 1
-    python -m benchmarks.layouts.throughput --size 0.5B --bf16 --attention flash_attention_2   # on a GPU
+    python -m benchmarks.layouts.throughput                     # synthetic data
+    python -m benchmarks.layouts.throughput --only pairs --rounds 3
+    python -m benchmarks.layouts.throughput --only lists --list_steps 2 --rounds 1 --lists rankings.train.jsonl
+    python -m benchmarks.layouts.throughput --only scoring --rounds 2 --lists rankings.train.jsonl
+    python -m benchmarks.layouts.throughput --only pairs --rounds 1 --bf16
+    python -m benchmarks.layouts.throughput --size 1.5B --bf16 --attention flash_attention_2    # on a GPU
+
+`--lists` and `--pairs` take a file in any supported dataset format.
 
 Each method trains a new copy of one model with one `trainer.train()` per round. Rounds are interleaved, and the table
 has the median. One more run, which is not timed, counts tokens and operations. Columns:
@@ -25,6 +29,8 @@ the matrix rate (HFU), compared to that of the first method.
 
 The results are in benchmarks/results/layouts/throughput.csv. A run replaces the rows of an earlier run with the same
 work, workload, size, precision and device.
+
+The tables are on the page docs/layouts.md.
 """
 
 import argparse

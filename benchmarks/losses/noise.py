@@ -16,6 +16,8 @@ Studies:
 Accuracy is the share of held-out pairs of stories that the scores order as the gold reward does. The length correlation
 is the partial correlation of the scores with the number of words among the stories of one prompt, given the gold
 reward.
+
+The tables and the figure are on the page docs/measured.md.
 """
 
 import tempfile

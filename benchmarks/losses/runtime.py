@@ -7,6 +7,8 @@ Each time is the shortest of several forward and backward passes. The feedback o
 repeated until the batch is full. The model computes texts of one length, and its time is that of as many texts as the
 rows have. In the second table a batch has 8,192 answers in lists of one length. The exponent is the slope of the
 logarithm of the time per list over that of the length, for the four longest lists.
+
+The tables are on the page docs/choosing-a-loss.md, where docs/generate_losses.py writes them from the CSV file.
 """
 
 import argparse

@@ -2,13 +2,15 @@
 
     python -m benchmarks.ppo.all_losses --seeds 5                 # every built-in loss, results/ppo/all_losses.csv
     python -m benchmarks.ppo.all_losses --losses hinge "bradley_terry + 0.01 * centering" --seeds 2
-    python -m benchmarks.ppo.all_losses --model ../shared/models/TinyStories-656K --steps 24   # a pretrained model
+    python -m benchmarks.ppo.all_losses --model raincandy-u/TinyStories-656K --steps 24   # a pretrained model
     python -m benchmarks.ppo.all_losses --draw                    # the table from the CSV file
 
 The task is the synthetic task, or with `--model` that of `_lib/tinystories.py` (all_losses_tinystories.csv). The table
 has the accuracy of the reward model on held-out pairs, the gold reward of the policy on held-out prompts, its mean gain
 with a 95 % t-interval over seeds, the number of seeds in which the interval over prompts is above zero, and the KL
 divergence to the reference in nats per completion.
+
+The tables of both tasks are on the page docs/measured.md.
 """
 
 import tempfile

@@ -6,6 +6,8 @@ For each number of prompts with feedback (sixteen stories per prompt), a reward 
 and scores `--completions` stories of held-out prompts. The table has the expected proxy and gold reward of the best of
 n by score, estimated from all stories without drawing, and the fitted law d (alpha − beta d) of the gain of the gold
 reward, where d is the square root of the KL divergence.
+
+The page docs/measured.md has the same curves for several losses, as benchmarks.ppo.overoptimization prints them.
 """
 
 import argparse

@@ -7,6 +7,8 @@ alternate for some rounds in one process. Seconds are those of the trainer (`log
 CPU time, which other processes hardly affect. `forward` are the forward passes of policy, reference and critic over
 rollouts; `update` are losses, gradients and the optimizer. The last two columns are the time of the padded layout
 divided by that of the layout, for the update, and for the update with the forward passes over rollouts.
+
+The table is on the page docs/ppo.md.
 """
 
 import argparse

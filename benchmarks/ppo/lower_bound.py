@@ -9,6 +9,8 @@ to the training pairs. The table has the expected gold reward of the best of n s
 minus weight × standard deviation, and the change compared to weight 0 with the same seed, as mean ± half a 95 %
 t-interval over seeds. The error correlation is the rank correlation, within prompts, of the standard deviation with
 the distance of the score from the regression line on the gold reward.
+
+The table is on the page docs/measured.md.
 """
 
 import argparse

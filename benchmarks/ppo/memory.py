@@ -1,7 +1,7 @@
 """Memory of the four models of PPO: adapters on one base model, a separate reward model, or four full models.
 
     python -m benchmarks.ppo.memory --hidden_size 512 --layers 8
-    python -m benchmarks.ppo.memory --trl_1_12_python ~/trl-1.12/bin/python
+    python -m benchmarks.ppo.memory --trl_1_12_python PYTHON
 
 Each configuration runs in its own process: a Llama with random weights, three rollouts with 16 completions of at most
 32 tokens, two epochs on each. `weights` is the size of the weights of policy, critic, reward model and reference, each
@@ -11,6 +11,8 @@ steps; without a GPU it is CPU time, which other processes hardly affect.
 
 `--trl_1_12_python` is the Python interpreter of an environment with TRL 1.12.0, the last version with a PPO trainer,
 and this package. That trainer is measured with the same models, prompts and batches.
+
+The table is on the page docs/ppo.md.
 """
 
 import argparse

@@ -7,6 +7,8 @@ For each loss and number of prompts with feedback (sixteen stories per prompt), 
 epochs for less feedback (2 to `--epochs`). A policy is trained on its scores for a long time without a KL penalty, and
 evaluated on held-out prompts. Best-of-n selects among 1,024 stories. The scaling laws of `_lib/scaling_laws.py` are
 fitted to the gains of the gold reward of all seeds.
+
+The table and the figure are on the page docs/measured.md.
 """
 
 import argparse

@@ -12,6 +12,8 @@ logged with weight 0.
 The tables have the mean gold reward of the completions of five consecutive rollouts, the paired difference with a 95 %
 t-interval over seeds, and the ratio of the completions needed to reach a gold reward: the geometric mean over seeds,
 by step to at the end, with its interval.
+
+The tables and the figure are on the page docs/measured.md.
 """
 
 import argparse

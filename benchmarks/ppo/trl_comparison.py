@@ -8,6 +8,8 @@ two optimizer steps per rollout. The learning rate and the KL coefficient of eac
 the mean gold reward over a run with seed 0; the table has the seeds from 1. Gold reward, proxy reward and KL divergence
 are measured on held-out prompts. The KL coefficients are not equivalent: PPO and RLOO subtract the penalty from the
 score, and GRPO adds it to a loss whose advantages have variance 1.
+
+The table and the figure are on the page docs/measured.md.
 """
 
 import argparse

@@ -7,6 +7,8 @@ A tiny run of each trainer writes a checkpoint. For each change that decides the
 resume: right is an error with the name and both values. With the names that the error suggests in `allow_changed`, the
 run resumes, or an error says what cannot change. For each change that is permitted, the run resumes, and its result is
 compared with that of the run without an interruption.
+
+The table is on the page docs/reliability.md.
 """
 
 import ast

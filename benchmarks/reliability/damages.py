@@ -6,6 +6,8 @@ A run with two checkpoints continues after each damage, from the newest whole ch
 damaged one, with and without the manifest, as in checkpoints of earlier versions. `exact` are the runs that end with
 the weights and logs of an undamaged run, `refused` those with an error of this package, `silent` those that end with
 other weights or logs, and `traceback` those with any other error. The last two are faults.
+
+The table is on the page docs/reliability.md.
 """
 
 import os

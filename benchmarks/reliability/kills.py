@@ -7,6 +7,8 @@ Each run is killed several times with SIGKILL and started again with `resume_fro
 a script on a preempted machine does. It keeps one checkpoint (`save_total_limit=1`). In the table, `during a write` are
 the kills that left an unfinished checkpoint, `resumed` those after which the next start continued without an error, and
 `identical` those of runs whose final weights and logs are bit for bit those of a run that was not killed.
+
+The table is on the page docs/reliability.md.
 """
 
 import random

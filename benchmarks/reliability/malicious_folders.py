@@ -6,6 +6,8 @@
 Each case is a folder with code that writes a marker file. Commands read the folder while "y" waits on the standard
 input. The result of a command is `executed` if the marker exists, `asked` if it read the standard input, `refused` if
 it failed with a message of this package, `ignored` if it succeeded, and `traceback` for any other error.
+
+The table is on the page docs/reliability.md.
 """
 
 import contextlib

@@ -5,6 +5,8 @@
 
 The same model trains on the same pairs with and without the checks, one after the other in each round. The result is
 the median of the ratios of the rounds; 1.00 means no cost.
+
+The ratios are on the page docs/reliability.md.
 """
 
 import statistics

@@ -4,6 +4,8 @@
 reads, checks, hashes and tokenizes them as training does, inspects them, prepares them for `evaluate`, converts them
 from transcripts, and tokenizes them with TRL's `RewardTrainer`. `--stream` prints the memory while a stream of the same
 rows is read instead.
+
+The table is on the page docs/reliability.md.
 """
 
 import argparse

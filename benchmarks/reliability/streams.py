@@ -5,6 +5,8 @@
 
 Each process reads its part of the stream with the data loader that `RewardTrainer` trains with; nothing is trained. The
 processes are read one after the other in this process.
+
+The result is on the page docs/how-to/many-processes.md.
 """
 
 import resource

@@ -23,6 +23,7 @@ from rlhf_losses.setting_names import command_flags
 COMMANDS = {
     "list": ("list_losses", "list all losses with their feedback types and properties"),
     "describe": ("describe", "show formula, options, references and examples of a loss"),
+    "new": ("new", "write a plugin package: a loss, a converter or a transform"),
     "plugins": ("plugins", "list plugins without importing them, and write a lock file"),
     "inspect": ("inspect", "show statistics of a dataset and the losses that can be trained on it"),
     "train": ("train", "train a reward model with any loss"),

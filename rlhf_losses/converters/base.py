@@ -1,11 +1,11 @@
 """The interface of a dataset converter."""
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import ClassVar
 
+from rlhf_losses.class_names import snake_case
 from rlhf_losses.errors import InvalidFeedbackError, RlhfLossesError
 from rlhf_losses.feedback.base import Row
 from rlhf_losses.setting_names import setting
@@ -47,7 +47,7 @@ class DatasetConverter(ABC):
             >>> DatasetConverter.name()
             'dataset_converter'
         """
-        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+        return snake_case(cls.__name__)
 
     def matches(self, row: Row) -> bool:
         """Return whether a row has this format. The default implementation compares the columns.

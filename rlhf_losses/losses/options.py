@@ -1,11 +1,11 @@
 """Options of losses: dataclass fields with a domain, and the string form of an instance with options."""
 
 import math
-import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
+from rlhf_losses.class_names import snake_case
 from rlhf_losses.errors import InvalidLossError, PluginError, shown
 from rlhf_losses.setting_types import plain_number
 
@@ -188,7 +188,7 @@ class Expression(ABC):  # noqa: B024
             >>> BradleyTerry.name()
             'bradley_terry'
         """
-        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+        return snake_case(cls.__name__)
 
     def __str__(self) -> str:
         """Return the string form, without the options that have their default value."""

@@ -1,4 +1,4 @@
-"""Helpers of `check_estimate` and `check_transform`: they apply rules, and compare numbers."""
+"""Helpers of the contract tests: they apply rules, and compare numbers."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -8,23 +8,24 @@ from torch import Tensor
 
 from rlhf_losses.transforms import ScoredTexts
 
-Rule = Callable[[Any], None]
+Rule = Callable[..., None]
 """A rule raises `AssertionError` with its observation if an instance breaks it. Its docstring states the rule."""
 
 
-def check_rules(rules: Iterable[Rule], candidate: Any) -> None:
+def check_rules(rules: Iterable[Rule], candidate: Any, *inputs: Any) -> None:
     """Apply rules to an instance, one after the other.
 
     Args:
         rules: the rules of a contract.
         candidate: the instance to check.
+        inputs: further arguments of the rules.
 
     Raises:
         AssertionError: the instance breaks a rule; the message names its class, the rule, the observation and a remedy.
     """
     for rule in rules:
         try:
-            rule(candidate)
+            rule(candidate, *inputs)
         except Exception as error:
             name = candidate.__name__ if isinstance(candidate, type) else type(candidate).__name__
             observed = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from command_line import cli as cli
+from command_line import done as done
 from command_line import write_rows as write_rows
 
 PAIR = {"prompt": "2 + 2 = ", "chosen": "4", "rejected": "5"}

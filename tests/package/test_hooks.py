@@ -9,6 +9,7 @@ import plugin_code
 import pytest
 import torch
 
+from rlhf_losses.class_names import snake_case
 from rlhf_losses.feedback import Pairs
 from rlhf_losses.hooks import builtins, converter_registry, estimate_registry, loss_registry, specs, transform_registry
 from rlhf_losses.testing import check_estimate, check_loss, check_transform
@@ -110,3 +111,15 @@ def test_plugins_import_only_public_modules(file):
         modules = [node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in getattr(node, "names", [])]
         for module in modules if isinstance(node, ast.Import | ast.ImportFrom) else []:
             assert not (module or "").startswith("rlhf_losses.") or module == "rlhf_losses.testing"
+
+
+def test_the_page_lists_the_plugins_of_the_repository_with_what_they_provide():
+    page = (ROOT / "docs/how-to/write-a-plugin.md").read_text(encoding="utf-8").partition("\n## Known plugins\n")[2]
+    listed = dict(re.findall(r"^\| \[`([\w-]+)`\]\([^)]+\) \| the \w+ `(\w+)` \|", page, re.MULTILINE))
+    files = {file.parent.name: file for file in ROOT.glob("plugins/*/rlhf_losses_*.py")}
+    assert set(listed) == set(files)
+    for plugin, name in listed.items():
+        classes = [
+            node for node in ast.parse(files[plugin].read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)
+        ]
+        assert name in [snake_case(cls.name) for cls in classes]
