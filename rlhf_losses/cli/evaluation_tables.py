@@ -20,16 +20,16 @@ def format_evaluation(evaluation: Evaluation) -> str:
     agreements = evaluation.agreements
     intervals = {name: estimate for one in reversed(agreements) for name, estimate in one.estimates.items()}
     blocks = [
-        format_metrics(evaluation, intervals),
-        format_counts(evaluation.dropped, evaluation.ties),
-        *(format_slices(one.slices) for one in agreements),
-        *(format_calibration(one.calibration) for one in agreements if one.calibration is not None),
-        *(format_length(one.length) for one in agreements if one.length is not None),
-        format_best_of_n(evaluation),
-        format_spread(evaluation),
-        "" if evaluation.edits is None else format_edits(evaluation.edits),
+        ("", format_metrics(evaluation, intervals)),
+        ("left out", format_counts(evaluation.dropped, evaluation.ties)),
+        *(("slices", format_slices(one.slices)) for one in agreements),
+        *(("calibration", format_calibration(one.calibration)) for one in agreements if one.calibration is not None),
+        *(("length", format_length(one.length)) for one in agreements if one.length is not None),
+        ("best of n", format_best_of_n(evaluation)),
+        ("spread", format_spread(evaluation)),
+        ("edits that keep the content", "" if evaluation.edits is None else format_edits(evaluation.edits)),
     ]
-    return "\n\n".join(filter(None, blocks))
+    return "\n".join(f"── {title} ──\n{text}" if title else text for title, text in blocks if text)
 
 
 def format_metrics(metrics: Mapping[str, float], intervals: Mapping[str, Estimate]) -> str:
@@ -98,7 +98,7 @@ def format_length(length: LengthDependence) -> str:
         "accuracy where the shorter one is better": length.accuracy_shorter_better,
     }
     rows = [[name, *_cells(one)] for name, one in estimates.items() if one is not None and one.count]
-    return _table(rows, ["LENGTH", "", "95 % INTERVAL"], right=[1])
+    return _table(rows, ["OF", "VALUE", "95 % INTERVAL"], right=[1])
 
 
 def format_best_of_n(evaluation: Evaluation) -> str:

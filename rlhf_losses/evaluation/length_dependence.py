@@ -1,6 +1,6 @@
 """Length dependence: how much scores follow the length of the answer, and what this costs in accuracy."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -101,8 +101,8 @@ def _of_pairs(data: ScoredData, pairs: ComparedPairs) -> LengthDependence:
         for name, mask in (("longer", is_longer), ("shorter", longer < 0))
     }
     return LengthDependence(
-        pearson(differences, lengths, clusters),
-        partial_correlation(differences, lengths, both_orders, clusters),
+        replace(pearson(differences, lengths, clusters), count=len(pairs)),
+        replace(partial_correlation(differences, lengths, both_orders, clusters), count=len(pairs)),
         share_estimate(is_longer[different].astype(float), pairs.cluster[different]),
         accuracy["longer"],
         accuracy["shorter"],
