@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from rlhf_losses.argument_checks import require_positive
 from rlhf_losses.data.rows import FeedbackTypes, tokenized_pair
@@ -112,8 +111,7 @@ def _edited(answer: Answer, edit: Callable[[str], str]) -> Answer:
 def _score(scorer: Scorer, answers: Sequence[Answer]) -> FloatVector:
     """Return the score of each answer; NaN where the text is too long."""
     encoded = [texts[0] for texts in scorer.encode_rows([scorer.split_steps(answer)] for answer in answers)]
-    fits = torch.tensor([not scorer.length_limit.exceeded_by(length_of(scorer, text)) for text in encoded])
+    fits = np.array([not scorer.length_limit.exceeded_by(length_of(scorer, text)) for text in encoded], dtype=bool)
     scores = np.full(len(answers), np.nan)
-    kept = [text for text, fit in zip(encoded, fits.tolist(), strict=True) if fit]
-    scores[fits.numpy()] = scorer.score_texts(kept) if kept else []
+    scores[fits] = scorer.score_texts([text for text, fit in zip(encoded, fits, strict=True) if fit])
     return scores
