@@ -20,7 +20,7 @@ from rlhf_losses.evaluation.intervals import (
 from rlhf_losses.evaluation.rank_statistics import pearson, rank_correlation
 from rlhf_losses.evaluation.scored_data import ScoredData
 from rlhf_losses.feedback import Feedback, Labels, Pairs, Ragged, Ratings, Steps, StepwiseRankings
-from rlhf_losses.metrics import agreement, classification_metrics, labelled_scores, summarize
+from rlhf_losses.metrics import agreement, answer_verdicts, classification_metrics, labelled_scores, summarize
 
 
 class Items(Protocol):
@@ -194,10 +194,31 @@ class LabelledItems:
         return share_estimate(self.outcome, self.cluster)
 
     def estimates(self) -> dict[str, Estimate]:
-        """Return the accuracy, the balanced accuracy and the area under the ROC curve with their intervals."""
+        """Return the metrics that have intervals, by name."""
         names = [name for name in ("balanced_accuracy", "auc") if name in classification_metrics(self._tensor())]
-        return {"accuracy": self.estimate()} | {
+        found = {"accuracy": self.estimate()} | {
             name: bootstrap_estimate(partial(self._classification, name), self.cluster) for name in names
+        }
+        return found if isinstance(self.feedback, Labels) else found | self._estimates_of_answers(self.feedback)
+
+    def _estimates_of_answers(self, steps: Steps) -> dict[str, Estimate]:
+        """Return the answer accuracy and the F1 of ProcessBench with their intervals."""
+        assert steps.sizes is not None
+        answers = answer_verdicts(self.scores, steps)
+        clusters = self.cluster[Ragged(steps.sizes).starts.numpy()]
+        right, is_wrong = answers.first_error_found.numpy(), answers.is_wrong.numpy()
+
+        def harmonic_mean(chosen: IntVector) -> float:
+            error, correct = (right[chosen][is_wrong[chosen] == side] for side in (True, False))
+            if not len(error) or not len(correct):
+                return np.nan
+            total = error.mean() + correct.mean()
+            return float(2 * error.mean() * correct.mean() / total) if total else 0.0
+
+        agrees = (answers.is_wrong == answers.called_wrong).double().numpy()
+        return {
+            "answer_accuracy": share_estimate(agrees, clusters),
+            "processbench_f1": bootstrap_estimate(harmonic_mean, clusters),
         }
 
     def _classification(self, name: str, items: IntVector) -> float:
