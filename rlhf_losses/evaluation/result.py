@@ -11,7 +11,7 @@ from rlhf_losses.evaluation.best_of_n_curve import BestOfN, best_of_n_curve
 from rlhf_losses.evaluation.calibration import Calibration, calibration
 from rlhf_losses.evaluation.edit_effects import EditEffects
 from rlhf_losses.evaluation.intervals import Estimate
-from rlhf_losses.evaluation.items import ComparedPairs, Items, count_ties, items_of
+from rlhf_losses.evaluation.items import ComparedPairs, Items, RatedItems, count_ties, items_of
 from rlhf_losses.evaluation.length_dependence import LengthDependence, length_dependence
 from rlhf_losses.evaluation.score_spread import ScoreSpread, score_spread
 from rlhf_losses.evaluation.scored_data import DroppedRows, ScoredData
@@ -196,6 +196,8 @@ def _further_metrics(agreements: tuple[Agreement, ...]) -> dict[str, float]:
     """Return the metrics that summarize the parts of the first agreement that has them."""
     metrics: dict[str, float] = {}
     for agreement in reversed(agreements):
+        if agreement.kind == RatedItems.kind:
+            metrics |= {name: estimate.value for name, estimate in agreement.estimates.items()}
         if agreement.ceiling is not None:
             metrics["accuracy_ceiling"] = agreement.ceiling.share
         if agreement.calibration is not None:

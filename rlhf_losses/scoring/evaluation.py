@@ -18,7 +18,7 @@ from rlhf_losses.errors import InvalidLossError, UnknownNameError
 from rlhf_losses.evaluation.result import Evaluation
 from rlhf_losses.evaluation.scored_data import DroppedRows, ScoredData
 from rlhf_losses.evaluation.slices import require_slice_columns, require_slice_values
-from rlhf_losses.feedback import Lengths, Mixed, Rankings, Ratings, Steps, feedback_types_in_columns
+from rlhf_losses.feedback import Lengths, Mixed, Rankings, Steps, feedback_types_in_columns
 from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.files.media_columns import without_media
 from rlhf_losses.hooks import as_loss, parse_loss
@@ -77,6 +77,7 @@ def evaluate(
     scorer = scorer.with_overlong(overlong)
     require_dataset(dataset)
     require_instance(by, (list, tuple), "by", "a list of columns", "Pass for example by=['subset'].")
+    by = list(dict.fromkeys(by))
     dataset = without_media(dataset, "evaluation data")
     loss = None if loss is None else as_loss(loss)
     grouped = group_ratings(dataset, loss, "evaluation data") if loss else dataset
@@ -166,7 +167,7 @@ def _metrics(data: ScoredData, loss: AnyLoss | None, metadata: RewardModelMetada
     scores = data.scores[used]
     feedback = Mixed.concatenate([data.feedback.reindexed(new_positions), lengths])
     metrics = summarize(agreement(scores, feedback, rated), labelled_scores(scores, feedback, rated))
-    metrics |= _rank_correlations(scores, feedback)
+    metrics["kendall_tau"] = _kendall_tau(scores, feedback)
     if loss is not None:
         parameters = saved_loss_parameters(loss, metadata)
         metrics["loss"] = float(loss.as_objective()(scores, feedback, parameters))
@@ -215,21 +216,17 @@ def _rates_steps(loss: AnyLoss | None, metadata: RewardModelMetadata, feedback: 
         return False
 
 
-def _rank_correlations(scores: Scores, feedback: Mixed) -> dict[str, float]:
+def _kendall_tau(scores: Scores, feedback: Mixed) -> float:
+    """Return the mean rank correlation of scores and ranks over lists; NaN without lists."""
     from scipy import stats
 
-    correlations: dict[str, float] = {}
     taus = Tally()
     for part in feedback.parts:
         if isinstance(part, Rankings):
             for values, ranks in part.lists(scores):
                 tau = float(stats.kendalltau(values.numpy(), -ranks.numpy()).statistic)
                 taus += Tally() if math.isnan(tau) else Tally(tau, 1)
-        if isinstance(part, Ratings) and len(part) > 1:
-            values_and_ratings = (scores[part.candidates].numpy(), part.ratings.numpy())
-            correlations["spearman"] = float(stats.spearmanr(*values_and_ratings).statistic)
-            correlations["pearson"] = float(stats.pearsonr(*values_and_ratings).statistic)
-    return correlations | {"kendall_tau": taus.mean}
+    return taus.mean
 
 
 def _distribution(scores: np.ndarray, lengths: np.ndarray) -> dict[str, float]:
