@@ -397,7 +397,7 @@ def test_one_base_model_needs_less_memory_than_four_models(library, monkeypatch,
 
 MODULES_WITH_EXAMPLES = [
     *("_lib.operation_count", "_lib.workload_files", "_lib.scaling_laws", "_lib.tables", "_lib.tinystories"),
-    *("_lib.policy_evaluation", "_lib.best_of_n_estimator", "losses.noise", "losses.runtime", "ppo.step_rewards"),
+    *("_lib.policy_evaluation", "losses.noise", "losses.runtime", "ppo.step_rewards"),
 ]
 
 
@@ -411,3 +411,8 @@ def test_the_examples_of_a_module_hold(module, library):
 def test_the_cost_of_checks_for_nan_is_printed(library, capsys):
     library("reliability.nonfinite_cost").main(["--steps", "2", "--rounds", "1"])
     assert "median ratio" in capsys.readouterr().out
+
+
+def test_the_run_time_of_evaluate_is_printed_per_row(library, capsys):
+    library("evaluation.runtime").main(["--rows", "8", "16"])
+    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == ["8 rows", "16 rows"]

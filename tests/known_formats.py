@@ -10,9 +10,12 @@ from rlhf_losses.converters import (
     HelpsteerRatings,
     HhRlhf,
     JudgeBench,
+    LlmBar,
     MathShepherd,
     Nectar,
     OpenAssistant,
+    PpeBestOfK,
+    PpePreference,
     Prm800k,
     PrmBench,
     ProcessBench,
@@ -288,6 +291,32 @@ RM_BENCH = {
     "domain": "chat",
 }
 
+LLM_BAR = {"input": "Name a colour.", "output_1": "A car.", "output_2": "Red.", "label": 2}
+
+PPE_PREFERENCE = {
+    "question_id": "0a1b",
+    "model_a": "gpt-4o",
+    "model_b": "claude-3-opus",
+    "prompt": "Name a colour.",
+    "response_1": "A car.",
+    "response_2": "Red.",
+    "winner": "model_b",
+    "language": "English",
+    "hard_prompt": False,
+}
+
+PPE_BEST_OF_K = {
+    "question_id": "mmlu_pro_1",
+    "prompt": "What is 2 + 2?",
+    "response_1": "It is 5.",
+    "response_2": "It is 4.",
+    "response_3": "It is 3.",
+    "scores": [False, True, False],
+    "parsed_outputs": ["5", "4", "3"],
+    "sampled_conflict_pairs": [[0, 1], [1, 2]],
+    "category": "math",
+}
+
 JUDGE_BENCH = {
     "pair_id": "81ec",
     "original_id": "10646",
@@ -436,6 +465,9 @@ EXAMPLES = {
     RewardBench2: REWARD_BENCH2,
     RmBench: RM_BENCH,
     JudgeBench: JUDGE_BENCH,
+    LlmBar: LLM_BAR,
+    PpePreference: PPE_PREFERENCE,
+    PpeBestOfK: PPE_BEST_OF_K,
     Nectar: NECTAR,
     StackExchangePreferences: STACK_EXCHANGE,
     StackExchangePaired: STACK_EXCHANGE_PAIRED,

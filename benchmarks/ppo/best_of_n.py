@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks._lib.best_of_n_estimator import expected_best_of_n
 from benchmarks._lib.scaling_laws import fit_scaling_law
 from benchmarks._lib.study import argument_parser
 from benchmarks._lib.tables import print_markdown
 from rlhf_losses import parse_loss
+from rlhf_losses.evaluation.best_of_n_curve import expected_best_of_n
 from rlhf_losses.sandbox import Sample, SyntheticTask, build_synthetic_task
 from rlhf_losses.sandbox.loop import train_reward_model
 from rlhf_losses.scoring import kl_of_best_of

@@ -24,10 +24,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from benchmarks._lib.best_of_n_estimator import expected_best_of_n
 from benchmarks._lib.study import add_study_arguments, argument_parser, run_study
 from benchmarks._lib.tables import format_mean, print_markdown
 from rlhf_losses import bradley_terry, fit_estimate
+from rlhf_losses.evaluation.best_of_n_curve import expected_best_of_n
 from rlhf_losses.sandbox import Sample, SyntheticTask, build_synthetic_task
 from rlhf_losses.sandbox.loop import train_on_feedback
 

@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks._lib.best_of_n_estimator import expected_best_of_n
 from benchmarks._lib.policy_evaluation import PolicyEvaluation, log_spaced_steps
 from benchmarks._lib.policy_training import STEPS_PER_ROLLOUT, train_policy
 from benchmarks._lib.scaling_laws import ScalingLaw, fit_scaling_law
 from benchmarks._lib.study import Rows, add_study_arguments, argument_parser, run_study
 from benchmarks._lib.tables import print_markdown, seed_matrix
 from rlhf_losses import parse_loss
+from rlhf_losses.evaluation.best_of_n_curve import expected_best_of_n
 from rlhf_losses.sandbox import Sample, SyntheticTask, build_synthetic_task
 from rlhf_losses.sandbox.loop import train_on_feedback
 from rlhf_losses.scoring import Scorer, kl_of_best_of

@@ -33,7 +33,7 @@ from rlhf_losses.hooks import loss_registry
 from rlhf_losses.inspection import inspect_dataset
 from rlhf_losses.losses import BradleyTerry, ScoreDecay
 from rlhf_losses.scoring import Scorer
-from rlhf_losses.scoring.evaluation import scorable_rows
+from rlhf_losses.scoring.scorable_rows import scorable_rows
 
 WORDS = [
     f"{first}{last}" for first in ("", "s", "tr", "m", "pl", "b") for last in ("and", "ell", "ay", "ing", "un", "at")

@@ -1,49 +1,138 @@
-"""`rlhf-losses evaluate`: agreement of a reward model with held-out feedback."""
+"""`rlhf-losses evaluate`: agreement of a reward model with held-out feedback, or its numbers on a public suite."""
 
+import argparse
 import json
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
-from rlhf_losses.cli.argument_parser import ArgumentParser
+from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError
+from rlhf_losses.cli.evaluation_tables import format_evaluation, format_suite
 from rlhf_losses.cli.scorer_arguments import (
     add_overlong_argument,
     add_transforms_argument,
+    positive_integer,
     scorer_parser,
     selected_rows,
     selected_scorer,
 )
-from rlhf_losses.cli.tables import make_table, render_table
-from rlhf_losses.data import convert_dataset, required_feedback_types
+from rlhf_losses.data import required_feedback_types
+from rlhf_losses.data.conversion import convert_rows
+from rlhf_losses.evaluation.output_folder import require_new_folder, write_evaluation
+from rlhf_losses.evaluation.scored_rows import ScoredRow
+from rlhf_losses.evaluation.slices import require_slice_columns, require_slice_values
+from rlhf_losses.evaluation.suites import SUITES
+from rlhf_losses.files.locations import file_format
 from rlhf_losses.hooks import loss_registry
 from rlhf_losses.losses import ScoreDecay
 from rlhf_losses.scoring import evaluate
+from rlhf_losses.scoring.suite_evaluation import evaluate_suite, find_suite
 
 
 def build_parser() -> ArgumentParser:
     """Return the parser of the command."""
-    parser = scorer_parser("rlhf-losses evaluate", "Evaluate a reward model on held-out feedback.")
+    parser = scorer_parser("rlhf-losses evaluate", "Evaluate a reward model on held-out feedback.", several=True)
     parser.add_argument("--loss", help="also report the value of this loss, e.g. bradley_terry")
+    parser.add_argument(
+        "--by", action="append", default=[], metavar="COLUMN", help="also report each value of a column; repeatable"
+    )
+    parser.add_argument(
+        "--edits",
+        type=positive_integer,
+        metavar="ROWS",
+        help="also score the answers of some rows in reverse order, and longer, as a list, in bold, with a greeting "
+        "and hedged",
+    )
+    parser.add_argument(
+        "--suite",
+        help=f"aggregate as the authors of a suite do: {', '.join(SUITES)}; --dataset has its files (default: the Hub)",
+    )
     add_transforms_argument(parser)
     add_overlong_argument(parser)
     parser.add_argument("--json", action="store_true", help="print a JSON object")
+    parser.add_argument("--output_dir", metavar="DIR", help="write metrics.json, and scores.jsonl with one line a row")
     return parser
 
 
 def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     """Print the metrics of a reward model as a table or as JSON."""
     args = build_parser().parse(argv)
+    if args.output_dir is not None:
+        require_new_folder(Path(args.output_dir))
+    if args.suite is None:
+        run_dataset(args, plugins)
+    else:
+        run_suite(args, plugins)
+
+
+def run_dataset(args: argparse.Namespace, plugins: tuple[str, ...]) -> None:
+    """Evaluate a model on one dataset."""
+    if len(args.dataset or ()) != 1:
+        raise CommandLineError(
+            f"{len(args.dataset or ())} datasets are given, but without --suite an evaluation has one. Set --dataset "
+            "FILE, and evaluate several datasets one after the other."
+        )
     loss = None if args.loss is None else loss_registry(plugins).parse(args.loss)
-    rows = convert_dataset(selected_rows(args), args.converter, "evaluation data", plugins)
-    required_feedback_types(loss or ScoreDecay(), rows.column_names)  # raises before the model is loaded
-    metrics = evaluate(selected_scorer(args, plugins), rows, loss=loss, overlong=args.overlong)
-    print(json.dumps(metrics, indent=2) if args.json else format_metrics(metrics))
+    rows = selected_rows(with_dataset(args, args.dataset[0]))
+    conversion = convert_rows(rows, args.converter, "evaluation data", plugins, keep=args.by)
+    require_slice_columns(conversion.rows.column_names, args.by)  # these raise before the model is loaded
+    for name in args.by:
+        require_slice_values(name, conversion.rows[name][:])
+    required_feedback_types(loss or ScoreDecay(), conversion.rows.column_names)
+    scorer = selected_scorer(args, plugins)
+    found = evaluate(
+        scorer, conversion.rows, loss=loss, overlong=args.overlong, by=args.by, edited_rows=args.edits or 0
+    )
+    found = replace(found, dropped=found.dropped.with_unconverted(conversion.dropped))
+    show(args, {"model": args.model, "dataset": args.dataset[0], **found.to_dict()}, format_evaluation(found), found)
 
 
-def format_metrics(metrics: dict[str, float]) -> str:
-    """Return the metrics as a table with two columns.
+def run_suite(args: argparse.Namespace, plugins: tuple[str, ...]) -> None:
+    """Evaluate a model on the files of a suite."""
+    suite = find_suite(args.suite)
+    unused = [flag for flag in ("loss", "by", "edits", "converter") if getattr(args, flag)]
+    if unused:
+        raise CommandLineError(
+            f"--{unused[0]} has no effect with --suite {suite.name}, whose authors define what is computed. Leave one "
+            "of both out."
+        )
+    if args.dataset is None:
+        args = argparse.Namespace(**{**vars(args), "split": args.split or suite.split})
+    files = dict(suite_files(args.dataset or [suite.dataset]))
+    parts = {name: selected_rows(with_dataset(args, file)) for name, file in files.items()}
+    found = evaluate_suite(selected_scorer(args, plugins), suite.name, parts, overlong=args.overlong)
+    content = {"model": args.model, "dataset": list(files.values()), **found.to_dict()}
+    show(args, content, format_suite(found.result), found)
 
-    Examples:
-        >>> print(format_metrics({"rows": 8, "accuracy": 0.75}))
-        rows           8
-        accuracy  0.7500
+
+def with_dataset(args: argparse.Namespace, name: str) -> argparse.Namespace:
+    """Return the arguments with one dataset."""
+    return argparse.Namespace(**{**vars(args), "dataset": name})
+
+
+def suite_files(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield a name and the path of each file; the files of a folder are separate, because their subsets can differ.
+
+    Args:
+        names: files, folders, URLs or Hub ids.
     """
-    rows = [(name, f"{value:.4f}" if isinstance(value, float) else str(value)) for name, value in metrics.items()]
-    return render_table(make_table(rows, right=[1]))
+    for name in names:
+        path = Path(name)
+        if not path.is_dir():
+            yield name, name
+            continue
+        files = sorted(file for file in path.rglob("*") if file.is_file() and file_format(str(file)) is not None)
+        if not files:
+            raise CommandLineError(
+                f"The folder '{name}' has no data files. Name files, or another folder: --dataset DIR."
+            )
+        yield from ((str(Path(path.resolve().name) / file.relative_to(path)), str(file)) for file in files)
+
+
+def show(args: argparse.Namespace, content: dict[str, Any], table: str, found: Any) -> None:
+    """Print the result, and write it to the output folder."""
+    if args.output_dir is not None:
+        rows: Iterable[ScoredRow] = found.rows
+        write_evaluation(Path(args.output_dir), content, rows)
+    print(json.dumps(content, indent=2, allow_nan=False) if args.json else table)

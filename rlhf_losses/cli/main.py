@@ -30,16 +30,22 @@ COMMANDS = {
     "score": ("score", "score texts with a reward model, as JSON Lines"),
     "fit": ("fit", "fit an uncertainty estimate for a reward model"),
     "evaluate": ("evaluate", "evaluate a reward model on held-out feedback"),
+    "compare": ("compare", "compare evaluations of the same data"),
     "doctor": ("doctor", "check a reward model: batch size, padding, precision, tokenizer, chat template"),
     "ppo": ("ppo", "train a language model with PPO on the scores of reward models"),
     "demo": ("demo", "run the whole loop on a synthetic task, without downloads"),
 }
 """Module of each command in this folder, and its summary."""
 
-OPTIONAL_PACKAGES = {"demo": ("matplotlib", "scipy"), "evaluate": ("scipy",), "inspect": ("scipy", "krippendorff")}
+OPTIONAL_PACKAGES = {
+    "compare": ("scipy",),
+    "demo": ("matplotlib", "scipy"),
+    "evaluate": ("scipy",),
+    "inspect": ("scipy", "krippendorff"),
+}
 """Packages of the extra `report` that commands need."""
 
-ONE_PROCESS = ("inspect", "score", "fit", "evaluate", "demo")
+ONE_PROCESS = ("inspect", "score", "fit", "evaluate", "compare", "demo")
 """Commands that do their work in one process."""
 
 

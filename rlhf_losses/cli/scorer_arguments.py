@@ -21,16 +21,17 @@ COLUMNS_HELP = "rename columns, e.g. chosen=text_chosen,rejected=text_rejected o
 OVERLONG_HELP = "treatment of texts longer than the model allows (default: as in the training of the model)"
 
 
-def scorer_parser(prog: str, description: str) -> ArgumentParser:
+def scorer_parser(prog: str, description: str, several: bool = False) -> ArgumentParser:
     """Return a parser with the common arguments.
 
     Args:
         prog: command, for messages.
         description: text of `--help`.
+        several: whether `--dataset` takes any number of datasets; they are None if it is missing.
     """
     parser = ArgumentParser(prog=prog, description=description)
     parser.add_argument("--model", "--model_name_or_path", required=True, help="folder or Hub id of a reward model")
-    add_dataset_arguments(parser)
+    add_dataset_arguments(parser, several)
     parser.add_argument(
         "--batch_size", type=positive_integer, default=32, help="number of texts per forward pass (default: 32)"
     )
@@ -43,9 +44,16 @@ def scorer_parser(prog: str, description: str) -> ArgumentParser:
     return parser
 
 
-def add_dataset_arguments(parser: ArgumentParser) -> None:
-    """Add the arguments that select rows."""
-    parser.add_argument("--dataset", "--dataset_name", required=True, help=DATASET_HELP)
+def add_dataset_arguments(parser: ArgumentParser, several: bool = False) -> None:
+    """Add the arguments that select rows.
+
+    Args:
+        parser: the parser.
+        several: whether `--dataset` takes any number of datasets.
+    """
+    parser.add_argument(
+        "--dataset", "--dataset_name", required=not several, nargs="+" if several else None, help=DATASET_HELP
+    )
     parser.add_argument("--dataset_config", help="configuration of a dataset on the Hub")
     parser.add_argument("--split", help="split to load (default: the only one, or test)")
     parser.add_argument("--columns", metavar="NEW=OLD,...", help=COLUMNS_HELP)

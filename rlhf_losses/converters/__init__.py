@@ -8,10 +8,13 @@ from rlhf_losses.converters.helpsteer_preference import Helpsteer2Preference, He
 from rlhf_losses.converters.helpsteer_ratings import HelpsteerRatings
 from rlhf_losses.converters.hh_rlhf import HhRlhf
 from rlhf_losses.converters.judge_bench import JudgeBench
+from rlhf_losses.converters.llm_bar import LlmBar
 from rlhf_losses.converters.math_shepherd import MathShepherd
 from rlhf_losses.converters.native import Native
 from rlhf_losses.converters.nectar import Nectar
 from rlhf_losses.converters.open_assistant import OpenAssistant
+from rlhf_losses.converters.ppe_best_of_k import PpeBestOfK
+from rlhf_losses.converters.ppe_preference import PpePreference
 from rlhf_losses.converters.prm800k import Prm800k
 from rlhf_losses.converters.prm_bench import PrmBench
 from rlhf_losses.converters.process_bench import ProcessBench
@@ -40,10 +43,13 @@ __all__ = [
     "HelpsteerRatings",
     "HhRlhf",
     "JudgeBench",
+    "LlmBar",
     "MathShepherd",
     "Native",
     "Nectar",
     "OpenAssistant",
+    "PpeBestOfK",
+    "PpePreference",
     "Prm800k",
     "PrmBench",
     "ProcessBench",

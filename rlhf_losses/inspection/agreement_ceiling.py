@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from rlhf_losses.inspection.comparisons import Comparisons
 
@@ -56,6 +54,9 @@ def agreement_ceiling(comparisons: Comparisons) -> AgreementCeiling | None:
 
 def _violated_by_cycles(comparisons: Comparisons) -> tuple[float, bool]:
     """Return the weight of majorities that every order violates, and whether all cycles were searched."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     vote_difference = comparisons.wins - comparisons.defeats
     decided = vote_difference != 0
     better = np.where(vote_difference > 0, comparisons.first, comparisons.second)[decided]

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from scipy import stats
-
 from rlhf_losses.inspection.annotations import AnnotatedTexts
 from rlhf_losses.inspection.comparisons import LABEL_THRESHOLD, Comparisons
 
@@ -35,6 +33,8 @@ def length_bias(texts: AnnotatedTexts, comparisons: Comparisons) -> LengthBias |
     Returns:
         The length bias, or `None` if all comparisons are ties or between answers of equal length.
     """
+    from scipy import stats
+
     direction = comparisons.direction
     usable = (comparisons.second != LABEL_THRESHOLD) & (direction != 0)
     first, second = comparisons.first[usable], comparisons.second[usable]

@@ -1,10 +1,13 @@
 """Agreement of scores with feedback: accuracy, mean margin, and labels with their scores."""
 
+from dataclasses import dataclass
+
 import torch
+from torch import Tensor
 
 from rlhf_losses.feedback import Feedback, Labels, Mixed, Pairs, Ragged, Steps, StepwiseRankings
 from rlhf_losses.metrics.tally import Tally, add_tallies
-from rlhf_losses.shapes import LabelledScores, PerItem, PerStep, Scores, Sizes
+from rlhf_losses.shapes import LabelledScores, PerItem, Scores, Sizes
 
 
 def agreement(scores: Scores, feedback: Feedback, rated_steps: bool = False) -> dict[str, Tally]:
@@ -17,7 +20,8 @@ def agreement(scores: Scores, feedback: Feedback, rated_steps: bool = False) -> 
 
     For labels and labelled steps, `accuracy` is the share of items whose score has the sign of the label: positive for
     a probability above 0.5, negative below. A score of 0 counts 0.5, and items with the label 0.5 do not count. Steps
-    also have the two accuracies of ProcessBench (https://arxiv.org/abs/2412.06559): `processbench_error` is the share
+    also have `answer_accuracy`, the share of answers that have a negative score if and only if they have a negative
+    label, and the two accuracies of ProcessBench (https://arxiv.org/abs/2412.06559): `processbench_error` is the share
     of the answers with a negative label in which the first negative score is at the first negative label, and
     `processbench_correct` is the share of the other answers without a negative score. Labels are used only if no
     feedback compares answers.
@@ -70,6 +74,47 @@ def labelled_scores(scores: Scores, feedback: Feedback, rated_steps: bool = Fals
     return torch.cat([rows[rows[:, 1] != 0] for rows in items]) if items else None
 
 
+@dataclass(frozen=True)
+class AnswerVerdicts:
+    """What labels and scores of steps say about whole answers; each tensor has one entry per answer.
+
+    Attributes:
+        is_judged: whether a step has a label other than 0.5.
+        is_wrong: whether a label is negative.
+        called_wrong: whether the score of a step with a label is negative.
+        first_error_found: whether the first negative score is at the first negative label, or there is neither.
+    """
+
+    is_judged: Tensor
+    is_wrong: Tensor
+    called_wrong: Tensor
+    first_error_found: Tensor
+
+
+def answer_verdicts(scores: Scores, feedback: Steps) -> AnswerVerdicts:
+    """Return the verdicts of labels and scores of steps on whole answers.
+
+    Args:
+        scores: vector of scores.
+        feedback: labels of steps.
+
+    Examples:
+        >>> found = answer_verdicts(torch.tensor([2.0, -1.0]), Steps(steps=[0, 1], values=[1.0, 0.0]))
+        >>> found.is_wrong, found.first_error_found
+        (tensor([True]), tensor([True]))
+    """
+    assert feedback.sizes is not None
+    answers, signs = Ragged(feedback.sizes), _signs(feedback)
+    negative = (scores[feedback.steps] < 0) & (signs != 0)
+    first_error, first_found = _first(answers, signs < 0), _first(answers, negative)
+    return AnswerVerdicts(
+        is_judged=answers.sum(signs.abs()) > 0,
+        is_wrong=first_error < feedback.sizes,
+        called_wrong=first_found < feedback.sizes,
+        first_error_found=first_error == first_found,
+    )
+
+
 def _parts(feedback: Feedback) -> tuple[Feedback, ...]:
     return feedback.parts if isinstance(feedback, Mixed) else (feedback,)
 
@@ -94,12 +139,10 @@ def _compare(scores: Scores, feedback: Feedback) -> dict[str, Tally]:
 
 
 def _classify(scores: Scores, feedback: Labels | Steps) -> dict[str, Tally]:
-    scores, signs = scores[feedback.item_positions], _signs(feedback)
-    tallies = {"accuracy": _sign_accuracy(scores, signs)}
+    tallies = {"accuracy": _sign_accuracy(scores[feedback.item_positions], _signs(feedback))}
     if isinstance(feedback, Labels):
         return tallies
-    assert feedback.sizes is not None
-    return tallies | _first_errors(scores, signs, feedback.sizes)
+    return tallies | _tallies_of_answers(answer_verdicts(scores, feedback))
 
 
 def _signs(feedback: Pairs | Labels | Steps) -> PerItem:
@@ -116,18 +159,15 @@ def _sign_accuracy(values: PerItem, signs: PerItem) -> Tally:
     return Tally.of((1 + torch.sign(values) * signs) / 2, signs.abs())
 
 
-def _first_errors(scores: PerStep, signs: PerStep, sizes: Sizes) -> dict[str, Tally]:
-    """Return the share of wrong answers whose first error is found, and of correct answers in which none is found."""
-    answers = Ragged(sizes)
-    first_error, first_found = (_first(answers, mask) for mask in (signs < 0, (scores < 0) & (signs != 0)))
-    is_right, is_wrong_answer = (first_error == first_found).float(), (first_error < sizes).float()
-    has_labels = (answers.sum(signs.abs()) > 0).float()
+def _tallies_of_answers(answers: AnswerVerdicts) -> dict[str, Tally]:
+    is_right, is_wrong, judged = answers.first_error_found.float(), answers.is_wrong.float(), answers.is_judged.float()
     return {
-        "processbench_error": Tally.of(is_right, is_wrong_answer),
-        "processbench_correct": Tally.of(is_right, has_labels - is_wrong_answer),
+        "answer_accuracy": Tally.of((answers.is_wrong == answers.called_wrong).float(), judged),
+        "processbench_error": Tally.of(is_right, is_wrong),
+        "processbench_correct": Tally.of(is_right, judged - is_wrong),
     }
 
 
-def _first(answers: Ragged, mask: torch.Tensor) -> Sizes:
+def _first(answers: Ragged, mask: Tensor) -> Sizes:
     """Return the index of the first step of each answer for which `mask` is true; without one, the number of steps."""
     return -answers.max(-torch.where(mask, answers.positions, answers.sizes[answers.segment_ids]))

@@ -18,7 +18,7 @@ from rlhf_losses.hooks import estimate_registry, loss_registry
 from rlhf_losses.losses import ScoreDecay
 from rlhf_losses.scoring.canaries import record_canaries
 from rlhf_losses.scoring.estimates import FittedEstimate
-from rlhf_losses.scoring.evaluation import ScorableRow, scorable_rows, score_texts
+from rlhf_losses.scoring.scorable_rows import ScorableRow, scorable_rows, score_texts
 from rlhf_losses.scoring.scorer import Scorer, as_pipeline, require_scorer
 from rlhf_losses.transforms import Evidence, Requirement, ScoredTexts, ScoreEstimate, ScoreTransform, TransformPipeline
 
@@ -109,7 +109,7 @@ def fit_estimate(
     dataset = group_ratings(without_media(dataset), estimate, "data")
     check_dataset(dataset, ScoreDecay(), "data")
     feedback_types = (_source_type(estimate, column_names(dataset)),)
-    rows = scorable_rows(limited, dataset, feedback_types, "data")
+    rows = scorable_rows(limited, dataset, feedback_types, "data").rows
     tensors = dict(estimate.fit(_evidence(limited, rows, feedback_types, estimate)))
     fitted = FittedEstimate(estimate, tensors, record_canaries(scorer.model, scorer.tokenizer))
     scorer.fitted[estimate.name()] = fitted

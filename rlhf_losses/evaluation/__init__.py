@@ -1,0 +1,1 @@
+"""Statistics of scored rows: accuracy with intervals and by slice, calibration, length dependence, suites."""

@@ -1,0 +1,220 @@
+"""The result of an evaluation."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from rlhf_losses.evaluation.annotated_agreement import accuracy_ceiling
+from rlhf_losses.evaluation.best_of_n_curve import BestOfN, best_of_n_curve
+from rlhf_losses.evaluation.calibration import Calibration, calibration
+from rlhf_losses.evaluation.edit_effects import EditEffects
+from rlhf_losses.evaluation.intervals import Estimate
+from rlhf_losses.evaluation.items import ComparedPairs, Items, RatedItems, count_ties, items_of
+from rlhf_losses.evaluation.length_dependence import LengthDependence, length_dependence
+from rlhf_losses.evaluation.score_spread import ScoreSpread, score_spread
+from rlhf_losses.evaluation.scored_data import DroppedRows, ScoredData
+from rlhf_losses.evaluation.scored_rows import ScoredRow, scored_rows
+from rlhf_losses.evaluation.slices import Slice, slices_of
+from rlhf_losses.inspection.agreement_ceiling import AgreementCeiling
+
+MANY_DROPPED = 0.05
+"""Share of dropped rows from which there is a warning."""
+
+SMALL_SPREAD = 0.05
+"""Share of the variance within prompts below which there is a warning."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Agreement of scores with annotations of one kind.
+
+    Attributes:
+        kind: `comparisons`, `labels`, `steps` or `ratings`.
+        items: number of annotations, without ties.
+        estimates: metrics with intervals, by name.
+        ceiling: largest accuracy that one score per text can have; None for ratings.
+        calibration: calibration of the scores; None for ratings.
+        length: dependence of the scores on lengths; None with fewer than two items.
+        slices: the same metric by column, margin, length ratio, prompt length and agreement of annotators.
+    """
+
+    kind: str
+    items: int
+    estimates: Mapping[str, Estimate]
+    ceiling: AgreementCeiling | None
+    calibration: Calibration | None
+    length: LengthDependence | None
+    slices: tuple[Slice, ...]
+
+    @classmethod
+    def of(cls, data: ScoredData, items: Items) -> "Agreement":
+        """Return the agreement with items of one kind.
+
+        Args:
+            data: the scored dataset.
+            items: the items.
+        """
+        return cls(
+            items.kind,
+            len(items),
+            items.estimates(),
+            accuracy_ceiling(data, items),
+            calibration(items),
+            length_dependence(data, items),
+            tuple(slices_of(data, items)),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        return {
+            "kind": self.kind,
+            "items": self.items,
+            "estimates": {name: estimate.to_dict() for name, estimate in self.estimates.items()},
+            "accuracy_ceiling": None if self.ceiling is None else self.ceiling.share,
+            "ceiling_exact": None if self.ceiling is None else self.ceiling.is_exact,
+            "calibration": None if self.calibration is None else self.calibration.to_dict(),
+            "length": None if self.length is None else self.length.to_dict(),
+            "slices": [one.to_dict() for one in self.slices],
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation(Mapping[str, float]):
+    """The result of an evaluation: a mapping of the names of metrics to their values, with further parts.
+
+    Attributes:
+        metrics: the metrics by name, see `evaluate`.
+        dropped: rows that were not evaluated.
+        ties: number of comparisons that the annotators call ties, which have no accuracy.
+        agreements: agreement with each kind of annotation.
+        best_of_n: quality of the best of n answers; empty without lists.
+        spread: spread of the scores within prompts; None if no prompt has two answers.
+        edits: effects of edits that do not change the content; None if they were not scored.
+        data: the scored dataset.
+        kinds: its items, by kind.
+    """
+
+    metrics: Mapping[str, float]
+    dropped: DroppedRows
+    ties: int
+    agreements: tuple[Agreement, ...]
+    best_of_n: tuple[BestOfN, ...]
+    spread: ScoreSpread | None
+    edits: EditEffects | None
+    data: ScoredData
+    kinds: tuple[Items, ...]
+
+    @classmethod
+    def of(
+        cls,
+        data: ScoredData,
+        dropped: DroppedRows,
+        metrics: Mapping[str, float],
+        rated_steps: bool,
+        edits: EditEffects | None = None,
+    ) -> "Evaluation":
+        """Return the result for a scored dataset.
+
+        Args:
+            data: the scored dataset.
+            dropped: rows that were not evaluated.
+            metrics: metrics of the whole dataset by name.
+            rated_steps: whether the values of `Steps` are ratings.
+            edits: effects of edits.
+        """
+        kinds = items_of(data, rated_steps)
+        agreements = tuple(Agreement.of(data, items) for items in kinds)
+        defined = {**metrics, **_further_metrics(agreements)}
+        return cls(
+            {name: value for name, value in defined.items() if not math.isnan(value)},
+            dropped,
+            count_ties(data),
+            agreements,
+            best_of_n_curve(data),
+            score_spread(data),
+            edits,
+            data,
+            tuple(kinds),
+        )
+
+    def __getitem__(self, name: str) -> float:
+        return self.metrics[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.metrics)
+
+    def __len__(self) -> int:
+        return len(self.metrics)
+
+    @cached_property
+    def rows(self) -> tuple[ScoredRow, ...]:
+        """The scored rows."""
+        return tuple(scored_rows(self.data, self.kinds))
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences about what makes the metrics misleading."""
+        dropped = self.dropped
+        found = []
+        if dropped.total > MANY_DROPPED * dropped.given:
+            found.append(
+                f"Dropped rows: {dropped.total} of {dropped.given} rows ({dropped.total / dropped.given:.0%}) are not "
+                "part of the metrics."
+            )
+        for agreement in self.agreements:
+            length = None if agreement.length is None else agreement.length.warning
+            found += [one for one in (_no_better_than_constant(self, agreement), length) if one and one not in found]
+        if self.metrics.get("processbench_f1") == 0:
+            found.append(
+                "The ProcessBench F1 is 0: the first error is never found, or no correct answer is free of negative "
+                "scores."
+            )
+        if self.spread is not None and self.spread.share_within < SMALL_SPREAD:
+            found.append(
+                f"Small spread: {self.spread.share_within:.1%} of the variance of the scores is within prompts, so a "
+                "policy hardly learns from them."
+            )
+        return tuple(found)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON object, which `metrics.json` contains."""
+        return {
+            **self.metrics,
+            "dropped": self.dropped.to_dict(),
+            "ties": self.ties,
+            "agreements": [one.to_dict() for one in self.agreements],
+            "best_of_n": [one.to_dict() for one in self.best_of_n],
+            "spread": None if self.spread is None else self.spread.to_dict(),
+            "edits": None if self.edits is None else self.edits.to_dict(),
+            "warnings": list(self.warnings),
+        }
+
+
+def _further_metrics(agreements: tuple[Agreement, ...]) -> dict[str, float]:
+    """Return the metrics that summarize the parts of the first agreement that has them."""
+    metrics: dict[str, float] = {}
+    for agreement in reversed(agreements):
+        if agreement.kind == RatedItems.kind:
+            metrics |= {name: estimate.value for name, estimate in agreement.estimates.items()}
+        if agreement.ceiling is not None:
+            metrics["accuracy_ceiling"] = agreement.ceiling.share
+        if agreement.calibration is not None:
+            metrics["calibration_error"] = agreement.calibration.calibration_error
+            metrics["brier"] = agreement.calibration.brier
+        if agreement.length is not None:
+            metrics["partial_length_correlation"] = agreement.length.partial_correlation.value
+    return metrics
+
+
+def _no_better_than_constant(evaluation: Evaluation, agreement: Agreement) -> str | None:
+    base = 0.5 if agreement.kind == ComparedPairs.kind else evaluation.metrics.get("base_rate")
+    accuracy = agreement.estimates.get("accuracy")
+    if base is None or accuracy is None or math.isnan(accuracy.low) or accuracy.low > base:
+        return None
+    return (
+        f"Not clearly better than a constant: the accuracy of {accuracy.value:.3f} (95 % interval {accuracy.low:.3f} "
+        f"to {accuracy.high:.3f}) is not clearly above {base:.3f}, that of "
+        + ("guessing." if agreement.kind == ComparedPairs.kind else "the more frequent label.")
+    )

@@ -1,0 +1,98 @@
+"""Comparison of the output folders of two evaluations."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from scipy import stats
+
+from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError, OutputExistsError, UnreadableDatasetError
+from rlhf_losses.evaluation.output_folder import read_evaluation, require_new_folder, write_evaluation
+from rlhf_losses.evaluation.paired_comparison import compare_evaluations, mcnemar
+from rlhf_losses.evaluation.scored_rows import ScoredRow
+
+
+def row(number, outcome, prompt=None):
+    return ScoredRow(
+        number, f"key {number}", prompt or f"{number}?", ("a\u2028b", "c"), (outcome, 0.25), (3, 1), 2, (0,), (1,),
+        outcomes=(outcome,), columns={"subset": "x"},
+    )  # fmt: skip
+
+
+def folder(path, rows):
+    write_evaluation(path, {"accuracy": 0.5}, rows)
+    return read_evaluation(path)
+
+
+def test_rows_are_read_as_they_were_written(tmp_path):
+    rows = (row(0, 1.0), row(1, 0.5))
+    found = folder(tmp_path / "new" / "run", rows)
+    assert found.rows == rows
+    assert found.metrics == {"accuracy": 0.5}
+    with pytest.raises(OutputExistsError, match="exists"):
+        require_new_folder(tmp_path / "new" / "run")
+
+
+def test_a_comparison_is_paired_and_uses_the_common_rows(tmp_path):
+    outcomes = [(1.0, 1.0)] * 5 + [(1.0, 0.0)] * 2 + [(0.0, 1.0)] * 7 + [(0.0, 0.5)]
+    first = [row(i, one) for i, (one, _) in enumerate(outcomes)]
+    second = [row(i, other) for i, (_, other) in enumerate(outcomes)]
+    found = compare_evaluations(
+        folder(tmp_path / "a", [*first, row(100, 1.0)]), folder(tmp_path / "b", [row(200, 0.0), *second[::-1]])
+    )
+    assert (found.rows, found.only_in_one, found.metric) == (15, 2, "accuracy")
+    assert (found.only_first_right, found.only_second_right) == (2, 7)
+    assert found.p_value == pytest.approx(stats.binomtest(2, 9).pvalue)
+    differences = [other - one for one, other in outcomes]
+    assert found.difference.value == pytest.approx(sum(differences) / 15)
+    interval = stats.ttest_1samp(differences, 0).confidence_interval()
+    assert (found.difference.low, found.difference.high) == pytest.approx(tuple(interval))
+    assert found.first.value == pytest.approx(7 / 15)
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_rows_of_one_prompt_are_one_cluster(tmp_path):
+    first, second = ([row(i, float((i // 4 + shift) % 3 > 0), f"{i // 4}?") for i in range(32)] for shift in (0, 1))
+    clustered = compare_evaluations(folder(tmp_path / "a", first), folder(tmp_path / "b", second))
+    apart = [[replace(one, prompt=f"{one.row}?") for one in rows] for rows in (first, second)]
+    independent = compare_evaluations(folder(tmp_path / "c", apart[0]), folder(tmp_path / "d", apart[1]))
+    assert clustered.difference.value == independent.difference.value
+    assert clustered.difference.low < independent.difference.low
+
+
+def test_ratings_are_compared_by_their_rank_correlation(tmp_path):
+    ratings = [1.0, 5.0, 3.0, 4.0, 2.0, 2.0]
+    scores = ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], ratings)
+    rows = [
+        [
+            replace(row(i, 0.0), scores=(one, 0.0), outcomes=(), labelled=(0,), labels=(ratings[i],))
+            for i, one in enumerate(of)
+        ]
+        for of in scores
+    ]
+    found = compare_evaluations(folder(tmp_path / "a", rows[0]), folder(tmp_path / "b", rows[1]))
+    assert (found.metric, found.p_value) == ("spearman", None)
+    assert found.second.value == pytest.approx(1.0)
+    assert found.first.value == pytest.approx(stats.spearmanr(scores[0], ratings).statistic)
+
+
+def test_without_discordant_items_there_is_no_evidence():
+    assert mcnemar(0, 0) == 1.0
+
+
+def test_evaluations_of_other_data_are_refused(tmp_path):
+    first, second = folder(tmp_path / "a", [row(0, 1.0)]), folder(tmp_path / "b", [row(1, 1.0)])
+    with pytest.raises(FeedbackMismatchError, match="no row in common"):
+        compare_evaluations(first, second)
+
+
+def test_damaged_folders_are_refused_with_their_file(tmp_path):
+    with pytest.raises(UnreadableDatasetError, match=r"metrics\.json' cannot be read"):
+        read_evaluation(tmp_path)
+    folder(tmp_path / "a", [row(0, 1.0)])
+    (tmp_path / "a" / "scores.jsonl").write_text('{"row": 0}\n')
+    with pytest.raises(InvalidFeedbackError, match=r"Line 1 of .*scores\.jsonl.*no valid 'scores'"):
+        read_evaluation(tmp_path / "a")
+    (tmp_path / "a" / "scores.jsonl").write_text('{"row":\n')
+    with pytest.raises(UnreadableDatasetError, match=r"Line 1 of .*is no JSON object"):
+        read_evaluation(tmp_path / "a")

@@ -1,0 +1,222 @@
+"""Calibration, length dependence, best of n, spread, slices and agreement of scored datasets."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+from scored_datasets import pair, scored_data
+from sklearn.metrics import brier_score_loss
+from torchmetrics.functional.classification import binary_calibration_error
+
+from rlhf_losses.errors import InvalidArgumentError
+from rlhf_losses.evaluation.annotated_agreement import accuracy_ceiling, agreement_of_pairs
+from rlhf_losses.evaluation.best_of_n_curve import best_of_n_curve, expected_best_of_n
+from rlhf_losses.evaluation.calibration import calibration
+from rlhf_losses.evaluation.items import compared_pairs, items_of
+from rlhf_losses.evaluation.length_dependence import length_dependence
+from rlhf_losses.evaluation.score_spread import score_spread
+from rlhf_losses.evaluation.slices import require_slice_columns, require_slice_values, slices_of
+from rlhf_losses.metrics import agreement
+
+
+def labelled(scores, labels):
+    rows = [{"prompt": f"{i}?", "completion": "a", "label": label} for i, label in enumerate(labels)]
+    (items,) = items_of(scored_data(rows, scores), rated_steps=False)
+    return items
+
+
+def test_calibration_of_labels_is_that_of_torchmetrics_and_scikit_learn():
+    random = np.random.default_rng(0)
+    scores = random.normal(size=200) * 2
+    labels = random.random(200) < 1 / (1 + np.exp(-scores / 2))
+    found = calibration(labelled(scores.tolist(), labels.tolist()))
+    probabilities = torch.sigmoid(torch.tensor(scores))
+    expected = binary_calibration_error(probabilities, torch.tensor(labels).long(), n_bins=10, norm="l1")
+    assert found.calibration_error == pytest.approx(float(expected), abs=1e-6)
+    assert found.brier == pytest.approx(brier_score_loss(labels, probabilities.numpy()), abs=1e-6)
+    assert sum(one.observed.count for one in found.bins) == 200
+    assert found.temperature == pytest.approx(2, rel=0.5)
+    assert found.calibration_error_at_temperature < found.calibration_error
+
+
+def test_pairs_are_calibrated_if_differences_are_log_odds():
+    """Three of four pairs with a difference of ln 3 are right."""
+    rows = [pair(f"{i}?", "a", "b") for i in range(4)]
+    difference = float(np.log(3))
+    items = compared_pairs(scored_data(rows, [difference, 0, difference, 0, difference, 0, 0, difference]))
+    found = calibration(items)
+    assert found.calibration_error == pytest.approx(0, abs=1e-6)
+    assert found.brier == pytest.approx(0.75 * 0.25)
+    assert found.temperature == pytest.approx(1, abs=1e-4)
+    assert [(one.probability, one.observed.value) for one in found.bins] == [pytest.approx((0.75, 0.75))]
+
+
+def test_scores_that_contradict_the_annotations_have_an_infinite_temperature():
+    found = calibration(compared_pairs(scored_data([pair("1?", "a", "b"), pair("2?", "a", "b")], [0.0, 2.0, 0.0, 1.0])))
+    assert found.temperature == np.inf
+    assert found.to_dict()["temperature"] is None
+
+
+def pairs_by_length(count, weight, seed=0):
+    """Return pairs of which half have the longer answer as the better one, with score = quality + weight * length."""
+    random = np.random.default_rng(seed)
+    rows, scores = [], []
+    for i in range(count):
+        lengths = random.integers(5, 50, size=2)
+        rows.append(pair(f"{i}?", "a" * lengths[0], "b" * lengths[1]))
+        scores += [1 + random.normal() + weight * lengths[0], random.normal() + weight * lengths[1]]
+    return scored_data(rows, scores)
+
+
+def test_a_length_bias_has_a_warning_and_an_honest_model_has_none():
+    biased, honest = (pairs_by_length(150, weight) for weight in (0.2, 0.0))
+    found, clean = (length_dependence(data, compared_pairs(data)) for data in (biased, honest))
+    assert "Length bias: at equal annotations longer answers" in found.warning
+    assert found.accuracy_longer_better.value > found.accuracy_shorter_better.value + 0.5
+    assert clean.warning is None
+    assert abs(clean.partial_correlation.value) < 0.2
+    assert clean.accuracy_longer_better.count + clean.accuracy_shorter_better.count == clean.longer_is_better.count
+
+
+def test_lengths_that_the_annotations_explain_are_no_bias():
+    """Annotators prefer longer answers; the scores are those of the annotators alone."""
+    random = np.random.default_rng(0)
+    rows, scores = [], []
+    for i in range(200):
+        short = int(random.integers(5, 20))
+        rows.append(pair(f"{i}?", "a" * (short + int(random.integers(10, 20))), "b" * short))
+        scores += [1 + 0.3 * random.normal(), 0.3 * random.normal()]
+    data = scored_data(rows, scores)
+    found = length_dependence(data, compared_pairs(data))
+    assert found.correlation.value > 0.8
+    assert abs(found.partial_correlation.value) < 0.2
+    assert found.longer_is_better.value == 1
+    assert found.warning is None
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_the_best_of_n_is_the_mean_over_all_choices(n):
+    random = np.random.default_rng(4)
+    scores, values = random.integers(0, 3, size=(4, 5)).astype(float), random.normal(size=(4, 5))
+
+    def best(row, chosen):
+        highest = max(scores[row, i] for i in chosen)
+        return np.mean([values[row, i] for i in chosen if scores[row, i] == highest])
+
+    expected = [np.mean([best(row, chosen) for chosen in combinations(range(5), n)]) for row in range(4)]
+    assert expected_best_of_n(scores, values, n) == pytest.approx(expected)
+
+
+def test_the_curve_goes_from_chance_to_the_choice_of_the_model():
+    rows = [{"prompt": "1?", "completions": ["a", "b", "c"], "ranks": [1, 2, 3]}]
+    rows.append({"prompt": "2?", "completions": ["a", "b"], "ranks": [1, 2]})
+    rows.append({"prompt": "3?", "completions": ["a", "b"], "ranks": [1, 1]})  # equally good: no choice
+    curve = best_of_n_curve(scored_data(rows, [0.0, 2.0, 1.0, 5.0, 4.0, 1.0, 2.0]))
+    assert [one.n for one in curve] == [1, 2, 3]
+    assert [one.quality.value for one in curve] == pytest.approx([0.5, (0.5 * 2 / 3 + 0 + 1) / 2, (0.5 + 1) / 2])
+    assert [one.oracle for one in curve] == pytest.approx([0.5, ((1 + 1 + 0.5) / 3 + 1) / 2, 1])
+    assert curve[-1].best_chosen.value == 0.5
+    assert {one.chance for one in curve} == {0.5}
+
+
+def test_the_spread_is_divided_into_within_and_between_prompts():
+    rows = [pair("1?", "a", "b"), pair("1?", "a", "c"), pair("2?", "a", "b"), pair("3?", "a", "b")]
+    found = score_spread(scored_data(rows, [1.0, 3.0, 1.0, 2.0, 5.0, 5.0, 0.0, 4.0]))
+    scores = np.array([1.0, 3.0, 2.0, 5.0, 5.0, 0.0, 4.0])  # the answer "a" to the first prompt counts once
+    within = (np.var([1, 3, 2]) * 3 + 0 * 2 + np.var([0, 4]) * 2) / 7
+    assert (found.prompts, found.equal) == (3, pytest.approx(1 / 3))
+    assert found.within == pytest.approx(within**0.5)
+    assert found.share_within == pytest.approx(within / np.var(scores))
+
+
+def test_slices_by_column_margin_and_length_divide_the_items():
+    rows = [pair("1?", "aa", "b", margin=1.0, subset="x"), pair("2?", "a", "bbb", margin=2.0, subset="y")]
+    rows.append(pair("3?", "a", "b", margin=2.0, subset=None))
+    data = scored_data(rows, [1.0, 0.0, 0.0, 1.0, 1.0, 0.0], by=["subset"])
+    found = {(one.by, one.value): one.estimate.value for one in slices_of(data, compared_pairs(data))}
+    assert found == {
+        ("subset", "x"): 1.0,
+        ("subset", "y"): 0.0,
+        ("subset", "null"): 1.0,
+        ("margin", "1"): 1.0,
+        ("margin", "2"): 0.5,
+        ("length_ratio", "0 to 0.5"): 0.0,
+        ("length_ratio", "0.8 to 1.25"): 1.0,
+        ("length_ratio", "1.25 to 2"): 1.0,
+    }
+
+
+def test_many_numbers_are_divided_at_their_quartiles():
+    rows = [pair(f"{i}?", "a", "b", year=2000 + i) for i in range(20)]
+    data = scored_data(rows, [1.0, 0.0] * 20, by=["year"])
+    found = [one for one in slices_of(data, compared_pairs(data)) if one.by == "year"]
+    assert [(one.value, one.items) for one in found] == [
+        ("up to 2004", 5), ("2004 to 2009", 5), ("2009 to 2014", 5), ("above 2014", 5),
+    ]  # fmt: skip
+
+
+def test_slices_of_steps_have_the_metrics_of_steps():
+    rows = [
+        {"prompt": f"{i}?", "completions": ["a", "b"], "labels": [True, i > 1], "category": "xxyy"[i]} for i in range(4)
+    ]
+    data = scored_data(rows, [1.0, -1.0, 1.0, 1.0, 1.0, 1.0, -1.0, 1.0], by=["category"])
+    (items,) = items_of(data, rated_steps=False)
+    found = {one.value: one.metrics for one in slices_of(data, items) if one.by == "category"}
+    assert found["x"]["processbench_error"] == 0.5
+    assert found["y"]["processbench_correct"] == 0.5
+    assert found["x"]["negative_f1"] == pytest.approx(2 / 3)
+    whole = agreement(data.scores, items.feedback)["accuracy"].mean
+    assert whole == pytest.approx(np.mean([found["x"]["accuracy"], found["y"]["accuracy"]]))
+
+
+def test_columns_that_have_no_slices_are_refused():
+    with pytest.raises(InvalidArgumentError, match="'subset' is no column of the data, which have prompt, chosen"):
+        require_slice_columns(["prompt", "chosen"], ["subset"])
+    with pytest.raises(InvalidArgumentError, match="neither a text nor a number"):
+        require_slice_values("meta", ["a", {"x": 1}])
+    with pytest.raises(InvalidArgumentError, match="500 different texts"):
+        require_slice_values("id", [f"id {i}" for i in range(500)])
+    require_slice_values("year", list(range(500)))
+
+
+def test_contradictory_rows_bound_the_accuracy():
+    """Three of four annotators prefer the first answer, so no scorer agrees with more than 3 of these 4 rows."""
+    rows = [pair("1?", "a", "b")] * 3 + [pair("1?", "b", "a"), pair("2?", "c", "d")]
+    data = scored_data(rows, [1.0, 0.0] * 3 + [0.0, 1.0] + [1.0, 0.0])
+    items = compared_pairs(data)
+    assert accuracy_ceiling(data, items).share == pytest.approx(4 / 5)
+    assert items.metrics()["accuracy"] == pytest.approx(4 / 5)
+    assert agreement_of_pairs(data, items).tolist() == [0.75, 0.75, 0.75, 0.75, 1.0]
+
+
+def test_the_preferred_answer_of_a_preference_below_one_half_is_the_rejected_one():
+    rows = [
+        pair("1?", "a", "b", preference=0.2),
+        pair("2?", "a", "b", preference=0.5),
+        pair("3?", "a", "b", preference=0.9),
+    ]
+    items = compared_pairs(scored_data(rows, [0.0, 1.0, 0.0, 1.0, 2.0, 1.0]))
+    assert items.outcome.tolist() == [1.0, 1.0]
+    assert items.preference.tolist() == pytest.approx([0.8, 0.9])
+
+
+def test_answers_in_steps_are_compared_by_the_mean_over_their_steps():
+    row = {"prompt": "1?", "chosen_steps": ["a", "b"], "rejected_steps": ["c"]}
+    items = compared_pairs(scored_data([row], [4.0, 0.0, 1.0]))
+    assert items.difference.tolist() == [1.0]
+
+
+def test_steps_have_intervals_of_whole_answers():
+    """The answers are found wrong, missed, called wrong although right, and right."""
+    cases = [([1.0, -1.0], True), ([1.0, 1.0], True), ([-1.0, 1.0], False), ([1.0, 1.0], False)] * 20
+    rows = [
+        {"prompt": f"{i}?", "completions": ["a", "b"], "labels": [True, not wrong]}
+        for i, (_, wrong) in enumerate(cases)
+    ]
+    (items,) = items_of(scored_data(rows, [score for scores, _ in cases for score in scores]), rated_steps=False)
+    found = items.estimates()
+    assert (found["answer_accuracy"].value, found["answer_accuracy"].count) == (0.5, 80)
+    assert found["processbench_f1"].value == items.metrics()["processbench_f1"] == 0.5
+    assert 0 < found["processbench_f1"].low < 0.5 < found["processbench_f1"].high < 1
+    assert items.metrics()["answer_accuracy"] == 0.5

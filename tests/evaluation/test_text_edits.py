@@ -1,0 +1,46 @@
+"""Edits keep the words of an answer."""
+
+import re
+
+import numpy as np
+import pytest
+
+from rlhf_losses.evaluation.edit_effects import EditedScores, edit_effects
+from rlhf_losses.evaluation.text_edits import EDITS
+
+TEXT = "It rains. Take a coat, please! Or stay at home?"
+
+
+def words(text):
+    return re.findall(r"\w+", text)
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_an_edit_changes_the_text_and_keeps_its_words_in_order(name):
+    edited = EDITS[name](TEXT)
+    assert edited != TEXT
+    remaining = iter(words(edited))
+    assert all(word in remaining for word in words(TEXT))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("list", "- a.\n- b."), ("list", "One."), ("bold", "**a** b"), ("length", " ")]
+)
+def test_a_text_that_has_the_form_already_stays_as_it_is(name, text):
+    assert EDITS[name](text) == text
+
+
+def test_effects_are_changes_in_standard_deviations_and_flipped_pairs():
+    """The edit adds 2 to each score; the first pair flips because the worse answer then has 3 > 2."""
+    scores = np.array([2.0, 1.0, 9.0, 0.0])
+    scored = EditedScores(
+        scores, np.array([2.0, 1.0, 9.0, 1e-3]), {"bold": np.array([4.0, 3.0, 11.0, np.nan])},
+        np.array([0, 2]), np.array([1, 3]), np.array([0, 0, 1, 1]), rows=2,
+    )  # fmt: skip
+    found = edit_effects(scored)
+    (effect,) = found.edits
+    assert effect.answers == 3
+    assert effect.change.value == pytest.approx(2 / scores.std())
+    assert (effect.raised.value, effect.flipped.value, effect.flipped.count) == (1.0, 1.0, 1)
+    assert found.largest_change_by_order == pytest.approx(1e-3)
+    assert found.same_by_order.value == 1.0
