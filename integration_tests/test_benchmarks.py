@@ -312,7 +312,6 @@ def test_nothing_needs_a_folder_beside_the_repository(place):
 
 
 STUDIES = {
-    "ppo/trl_comparison": ["--seeds", "1", "--rollouts", "1", "--learning_rates", "1e-3", "--betas", "0.1"],
     "ppo/overoptimization": [
         *["--seeds", "1", "--rollouts", "2", "--losses", "hinge", "--prompts", "4"],
         *["--epochs", "1", "--completions", "8"],
@@ -335,7 +334,7 @@ def test_a_small_study_prints_saves_and_plots(tmp_path, script):
     assert (tmp_path / f"{name}.png").stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("script", [*STUDIES, "layouts/scaling"])
+@pytest.mark.parametrize("script", [*STUDIES, "layouts/scaling", "ppo/suite"])
 def test_figures_are_plotted_from_the_committed_results(tmp_path, script):
     name = Path(script).name
     (tmp_path / f"{name}.csv").write_text((RESULTS / f"{script}.csv").read_text(encoding="utf-8"))
@@ -372,6 +371,22 @@ def test_the_loop_runs_with_a_pretrained_language_model(library, monkeypatch, tm
 
 
 SMALLEST = ["--hidden_size", "64", "--layers", "1"]
+
+
+@pytest.mark.thorough
+@pytest.mark.skipif(not TINYSTORIES.exists(), reason="the pretrained model is not part of the project")
+def test_the_suite_continues_with_the_missing_runs(tmp_path):
+    small = ["--model", str(TINYSTORIES), "--tasks", "letter", "--rollouts", "2", "--seeds", "2", "--jobs", "1"]
+    folder = ["--output", str(tmp_path)]
+    run("ppo/suite", *small, *folder, "--methods", "GRPO", "RLOO")
+    first = read_table(tmp_path / "suite.csv")
+    assert len(first) == 2 * (3 + 2)
+    printed = run("ppo/suite", *small, *folder, "--methods", "PPO", "GRPO", "RLOO")
+    rows = read_table(tmp_path / "suite.csv")
+    assert rows[: len(first)] == first
+    assert {row["method"] for row in rows[len(first) :]} == {"PPO"}
+    assert "| letter s, 16 tokens, × 0.01 |" in printed
+    assert (tmp_path / "suite.png").stat().st_size > 10_000
 
 
 @pytest.mark.thorough

@@ -1,8 +1,8 @@
 """A picture of the table of completions that PPO prints with `log_completions=True`.
 
-    python -m benchmarks.ppo.completions_table    # results/ppo/completions_table.svg, on the page docs/ppo.md
+    python -m benchmarks.ppo.completions_table    # results/ppo/completions_table.svg
 
-The run is that of the demo: a reward model of the synthetic task, and PPO on its scores.
+The picture is on the page docs/ppo.md. The run is that of the demo: a reward model of the synthetic task, and PPO on its scores.
 """
 
 import io

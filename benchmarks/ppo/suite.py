@@ -7,6 +7,8 @@
 The choice of the defaults has other tasks, one learning rate and the gain in units of that of GRPO with as many
 optimizer steps as PPO.
 
+The tables are on the page docs/measured.md.
+
 `FOLDER` has a pretrained language model of short stories. Every trainer generates 32 completions per rollout (PPO: one
 for each prompt; GRPO and RLOO: groups of eight), and has its defaults but for the learning rate. That is the best of
 three, the same for all trainers, with one seed; the table has five other seeds. A run that was stopped continues with
@@ -120,6 +122,9 @@ def main() -> None:
     if not args.draw:
         run_missing(args, file)
     results = read_results(file)
+    if not args.tuning and set(METHODS) - set(results.method):
+        print(f"{file} has no table yet: it needs runs of {', '.join(METHODS)}.")
+        return
     if args.tuning:
         report_tuning(results)
         return
