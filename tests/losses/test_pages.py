@@ -172,7 +172,7 @@ def test_the_rows_of_the_snippet_are_feedback_for_its_loss(cls):
 def test_the_commands_of_the_snippets_are_valid():
     parser = train.build_parser()
     for cls in LOSSES:
-        words = shlex.split(code_block(cls, "console"))
+        words = shlex.split(code_block(cls, "console").replace("\\\n", " "))
         assert words[:2] == ["rlhf-losses", "train"]
         config, *_ = parser.read(words[2:])
         assert parse_loss(config.loss) == snippet_parts(cls)[1]
