@@ -28,7 +28,7 @@ _LINK = re.compile(r"(?P<start>\]\()(?P<path>(?!\w+:)[^)#\s]+)(?P<anchor>#[^)\s]
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages beside docs/, and the figures of the benchmarks."""
-    figures = (path.relative_to(ROOT).as_posix() for path in ROOT.glob("benchmarks/results/*/*.png"))
+    figures = (path.relative_to(ROOT).as_posix() for path in ROOT.glob("benchmarks/results/*/*.[ps][nv]g"))
     for path in (*PAGES, *figures):
         files.append(File(path, str(ROOT), config.site_dir, config.use_directory_urls))
     return files

@@ -7,6 +7,7 @@ The picture is on the page docs/ppo.md. The run is that of the demo: a reward mo
 
 import io
 import os
+import re
 import tempfile
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -54,12 +55,13 @@ def main() -> None:
 
 
 def save_picture(printed: str, file: Path) -> None:
-    """Save what was printed to a terminal as an SVG picture."""
-    table = printed[printed.index("╭") : printed.rindex("╯") + 1]
+    """Save the first table that was printed to a terminal as an SVG picture, which loads no fonts."""
+    table = printed[printed.index("╭") : printed.index("╯") + 1]
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
     console.print(Text.from_ansi(table))
     file.parent.mkdir(parents=True, exist_ok=True)
-    console.save_svg(str(file), title="rlhf-losses ppo --log_completions")
+    picture = console.export_svg(title="rlhf-losses ppo --log_completions")
+    file.write_text(re.sub(r"@font-face {.*?}\n", "", picture, flags=re.DOTALL), encoding="utf-8")
 
 
 if __name__ == "__main__":
