@@ -3,9 +3,9 @@
     python -m benchmarks.losses.learning_rates --model FOLDER --data TRAIN TEST --loss LOSS --loss LOSS ...
 
 `FOLDER` has a language model. Each `--data` names a file of feedback for training and one for evaluation, for example
-pairs or votes, and each `--loss` the loss for it. The table has the accuracy on the training and the evaluation data at
-the end of three epochs, as means over seeds. Results are in results/losses/learning_rates.csv, and the table is on the page
-docs/measured.md.
+pairs or votes, and each `--loss` the loss for it. The table has the accuracy on the training and the evaluation data
+at the end of three epochs, as means over seeds. Results are in results/losses/learning_rates.csv. The table is on the
+page docs/measured.md.
 """
 
 import argparse

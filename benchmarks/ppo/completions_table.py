@@ -2,7 +2,8 @@
 
     python -m benchmarks.ppo.completions_table    # results/ppo/completions_table.svg
 
-The picture is on the page docs/ppo.md. The run is that of the demo: a reward model of the synthetic task, and PPO on its scores.
+The picture is on the page docs/ppo.md. The run is that of the demo: a reward model of the synthetic task, and PPO on
+its scores.
 """
 
 import io
