@@ -126,7 +126,7 @@ def test_the_command_refuses_before_the_model_is_loaded(cli, done, language_mode
     (model / "model.safetensors").unlink()
     refused = cli(*common, 2, "--resume_from_checkpoint", "--learning_rate", 0.01, "--seed", 3)
     assert refused.code == 2
-    assert "learning_rate: 0.0001 in the checkpoint, 0.01 now; seed: 42 in the checkpoint, 3 now" in refused.err
+    assert "learning_rate: 0.001 in the checkpoint, 0.01 now; seed: 42 in the checkpoint, 3 now" in refused.err
     assert "--allow_changed learning_rate seed" in refused.err
     misspelled = cli(*common, 2, "--resume_from_checkpoint", "--allow_changed", "learnin_rate")
     assert "Did you mean 'learning_rate'" in misspelled.err
