@@ -70,7 +70,11 @@ def format_counts(dropped: DroppedRows, ties: int) -> str:
 def format_slices(slices: Iterable[Slice]) -> str:
     """Return slices as a table, or an empty text without slices."""
     rows = [[one.by, one.value, str(one.items), *_cells(one.estimate), *_further(one.metrics)] for one in slices]
-    return _table(rows, ["BY", "VALUE", "ITEMS", "METRIC", "95 % INTERVAL", "BASE RATE", "AUC"], right=[2, 3, 5, 6])
+    return _table(
+        rows,
+        ["BY", "VALUE", "ITEMS", "METRIC", "95 % INTERVAL", "BASE RATE", "AUC", "LONGER IS BETTER"],
+        right=[2, 3, 5, 6, 7],
+    )
 
 
 def format_calibration(calibration: Calibration) -> str:
@@ -185,7 +189,7 @@ def _shares(*estimates: Estimate) -> list[str]:
 
 
 def _further(metrics: Mapping[str, float]) -> list[str]:
-    return [f"{metrics[name]:.4f}" if name in metrics else "" for name in ("base_rate", "auc")]
+    return [f"{metrics[name]:.4f}" if name in metrics else "" for name in ("base_rate", "auc", "longer_is_better")]
 
 
 def _table(rows: Sequence[Sequence[str]], header: Sequence[str], right: Sequence[int]) -> str:

@@ -34,7 +34,8 @@ class Slice:
         items: number of items.
         metric: name of the metric.
         estimate: the metric with its interval.
-        metrics: further metrics of the items.
+        metrics: all metrics of the items; of pairs also `longer_is_better`, the accuracy of a model that prefers the
+            longer answer.
     """
 
     by: str
@@ -112,11 +113,20 @@ def slices_of(data: ScoredData, items: Items) -> list[Slice]:
         groups.append(("length_ratio", _of_ranges(lengths, RATIOS)))
         groups.append(("annotator_agreement", _of_numbers(agreement_of_pairs(data, items))))
     groups.append(("prompt_tokens", _of_numbers(data.prompt_tokens[items.position].astype(float))))
-    return [_slice(by, value, items.select(mask)) for by, masks in groups if len(masks) > 1 for value, mask in masks]
+    return [
+        _slice(data, by, value, items.select(mask)) for by, masks in groups if len(masks) > 1 for value, mask in masks
+    ]
 
 
-def _slice(by: str, value: str, items: Items) -> Slice:
-    return Slice(by, value, len(items), items.main, items.estimate(), items.metrics())
+def _slice(data: ScoredData, by: str, value: str, items: Items) -> Slice:
+    further = _longer_is_better(data, items) if isinstance(items, ComparedPairs) else {}
+    return Slice(by, value, len(items), items.main, items.estimate(), {**items.metrics(), **further})
+
+
+def _longer_is_better(data: ScoredData, pairs: ComparedPairs) -> dict[str, float]:
+    """Return the accuracy of a model that prefers the longer answer; equal lengths count 0.5."""
+    longer = data.answer_tokens[pairs.better] - data.answer_tokens[pairs.worse]
+    return {"longer_is_better": float((1 + np.sign(longer)).mean() / 2)} if len(pairs) else {}
 
 
 def _of_values(values: Sequence[Any]) -> list[tuple[str, BoolVector]]:

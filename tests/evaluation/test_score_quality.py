@@ -134,7 +134,9 @@ def test_slices_by_column_margin_and_length_divide_the_items():
     rows = [pair("1?", "aa", "b", margin=1.0, subset="x"), pair("2?", "a", "bbb", margin=2.0, subset="y")]
     rows.append(pair("3?", "a", "b", margin=2.0, subset=None))
     data = scored_data(rows, [1.0, 0.0, 0.0, 1.0, 1.0, 0.0], by=["subset"])
-    found = {(one.by, one.value): one.estimate.value for one in slices_of(data, compared_pairs(data))}
+    slices = slices_of(data, compared_pairs(data))
+    assert [one.metrics["longer_is_better"] for one in slices if one.by == "subset"] == [0.5, 1.0, 0.0]  # null, x, y
+    found = {(one.by, one.value): one.estimate.value for one in slices}
     assert found == {
         ("subset", "x"): 1.0,
         ("subset", "y"): 0.0,
