@@ -14,9 +14,9 @@ for each prompt; GRPO and RLOO: groups of eight), and has its defaults but for t
 three, the same for all trainers, with one seed; the table has five other seeds. A run that was stopped continues with
 the next cell.
 
-The table has the mean reward over a run, as a gain over the first rollout. `difference` is PPO minus the better
-of GRPO and RLOO in percent of the latter's gain, with the lower end of its paired 90 % interval over seeds; PPO is at
-least as good if that is above −5 %. A run collapses if its last tenth is below its start.
+The table has the mean reward over a run, as a gain over the first rollout. `difference` is PPO minus the better of
+GRPO and RLOO, with the lower end of its paired 90 % interval over seeds. PPO is better if that is above 0, and as good
+if it is above −5 % of the gain of the other. A run collapses if its last tenth is below its start.
 """
 
 import argparse
@@ -86,6 +86,7 @@ REFERENCE = "GRPO, 4 iterations"
 """The unit of the tuning: GRPO with as many optimizer steps per rollout as PPO."""
 
 BASELINES = ("GRPO", "RLOO")
+BETTER, AS_GOOD, NOT_SHOWN = "better", "as good", "not shown to be as good"
 TOLERANCE = 0.05
 """PPO is as good as a baseline if it loses less than this share of the gain."""
 
@@ -249,7 +250,7 @@ class Comparison:
         start: mean reward of the first rollouts.
         gains: mean reward over a run minus the start, for each method.
         baseline: the better baseline.
-        difference: gain of PPO minus that of the baseline, divided by the latter.
+        difference: gain of PPO minus that of the baseline.
         lower: lower end of the paired 90 % interval of the difference.
         collapsed: number of runs of PPO whose last tenth is below the start or not finite.
     """
@@ -263,10 +264,10 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """Whether PPO is better, at least as good, or worse."""
+        """Whether PPO is better, at least as good, or neither is shown."""
         if self.lower > 0:
-            return "better"
-        return "as good" if self.lower > -TOLERANCE else "worse"
+            return BETTER
+        return AS_GOOD if self.lower > -TOLERANCE * max(self.gains[self.baseline], 0) else NOT_SHOWN
 
 
 def compare(of_task: pd.DataFrame) -> Comparison:
@@ -275,7 +276,7 @@ def compare(of_task: pd.DataFrame) -> Comparison:
     first = np.mean([rewards[0] for rewards in of_task.rewards])
     gains = (means.mean() - first).to_dict()
     baseline = max(BASELINES, key=lambda name: gains.get(name, -np.inf))
-    differences = (means["PPO"] - means[baseline]) / gains[baseline]
+    differences = means["PPO"] - means[baseline]
     half = stats.t.ppf(0.95, len(differences) - 1) * stats.sem(differences)
     ends = [rewards[-max(len(rewards) // 10, 1) :].mean() for rewards in of_task[of_task.method == "PPO"].rewards]
     collapsed = sum(not end >= first for end in ends)
@@ -289,7 +290,7 @@ def report(results: pd.DataFrame) -> None:
     columns = ["task", "start", *METHODS, "difference", "lower end", "PPO is"]
     print_markdown(columns, [_line(task, one) for task, one in comparisons.items()])
     verdicts = [one.verdict for one in comparisons.values()]
-    counts = ", ".join(f"{name} on {verdicts.count(name)}" for name in ("better", "as good", "worse"))
+    counts = ", ".join(f"{name} on {verdicts.count(name)}" for name in (BETTER, AS_GOOD, NOT_SHOWN))
     collapsed = sum(one.collapsed for one in comparisons.values())
     print(f"\nPPO is {counts} of {len(verdicts)} tasks; {collapsed} of its runs collapsed.\n")
     for name in AFFINE:
@@ -302,7 +303,7 @@ def report(results: pd.DataFrame) -> None:
 
 def _line(task: str, comparison: Comparison) -> list[object]:
     gains = [f"{comparison.gains[name]:+.3g}" for name in METHODS]
-    found = [f"{100 * comparison.difference:+.0f} %", f"{100 * comparison.lower:+.0f} %", comparison.verdict]
+    found = [f"{comparison.difference:+.3g}", f"{comparison.lower:+.3g}", comparison.verdict]
     return [task, f"{comparison.start:.3g}", *gains, *found]
 
 
