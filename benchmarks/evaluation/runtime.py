@@ -5,6 +5,8 @@
 
 A tiny model scores synthetic pairs. The time is that of the whole evaluation, with slices by one column, and that of
 writing the output folder. Time that is linear in the number of rows has equal milliseconds per row.
+
+The result is on the page docs/how-to/evaluate.md.
 """
 
 import tempfile
