@@ -66,12 +66,12 @@ def main() -> None:
     """Train, score, print the table, and plot."""
     parser = argument_parser(__doc__)
     parser.add_argument(
-        "--losses", type=parse_loss, nargs="+", default=["bradley_terry", "plackett_luce", "squared_error"]
+        "--losses", type=parse_loss, nargs="+", default=["bradley_terry", "hinge", "plackett_luce", "squared_error"]
     )
-    parser.add_argument("--prompts", type=int, nargs="+", default=[4, 16, 192], help="prompts with feedback")
+    parser.add_argument("--prompts", type=int, nargs="+", default=[16], help="prompts with feedback")
     parser.add_argument("--epochs", type=int, default=20, help="largest number of epochs of a reward model")
-    parser.add_argument("--seeds", type=int, default=1, help="number of seeds")
-    parser.add_argument("--rollouts", type=int, default=60, help="rollouts of 32 completions")
+    parser.add_argument("--seeds", type=int, default=5, help="number of seeds")
+    parser.add_argument("--rollouts", type=int, default=40, help="rollouts of 32 completions")
     parser.add_argument("--completions", type=int, default=1024, help="the largest n")
     parser.add_argument("--beta", type=float, default=0.0, help="KL coefficient")
     add_study_arguments(parser, "ppo")
