@@ -192,8 +192,8 @@ def least_squares_line(
 
     Examples:
         >>> values = torch.tensor([[1.0, 2.0, 3.0]])
-        >>> least_squares_line(values, 10 * values - 4, torch.ones(1, 3))
-        (10.0, -4.0)
+        >>> [round(number, 3) for number in least_squares_line(values, 10 * values - 4, torch.ones(1, 3))]
+        [10.0, -4.0]
         >>> least_squares_line(torch.zeros(1, 3), values, torch.ones(1, 3))
         (0.0, 2.0)
     """
