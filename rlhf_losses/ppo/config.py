@@ -24,7 +24,7 @@ CLIPPED_SURROGATES = ("dapo", "bnpo", "grpo", "dr_grpo")
 NORMALIZATIONS = ("none", "running", "reference")
 """Values of `score_normalization`."""
 
-LEARNING_RATE, ADAPTER_LEARNING_RATE = 3e-6, 3e-5
+LEARNING_RATE, ADAPTER_LEARNING_RATE = 3e-6, 1e-5
 """Default learning rates of the policy if all weights or adapters are trained."""
 
 CRITIC_LEARNING_RATE_RATIO = 10.0
@@ -108,7 +108,7 @@ class PPOConfig(trl.GRPOConfig):
             the models support. The results are the same.
         ptx_coef: weight of the next-token cross-entropy on pretraining texts (PPO-ptx); with 0 it is logged only.
         ptx_max_length: maximum length of a pretraining text, in tokens; longer texts are cut into several.
-        learning_rate: peak learning rate of the policy; by default 3e-6 if all weights are trained, and 3e-5 for
+        learning_rate: peak learning rate of the policy; by default 3e-6 if all weights are trained, and 1e-5 for
             adapters.
         beta: coefficient of the KL penalty in the reward of each token, in units of the normalized rewards; with 0 no
             reference is loaded.
@@ -219,7 +219,7 @@ class PPOConfig(trl.GRPOConfig):
 
     learning_rate: float | None = field(
         default=None,
-        metadata={"help": "Peak learning rate of the policy; by default 3e-6, and 3e-5 for adapters (LoRA)."},
+        metadata={"help": "Peak learning rate of the policy; by default 3e-6, and 1e-5 for adapters (LoRA)."},
     )
     beta: float = field(
         default=0.01, metadata={"help": "Coefficient of the KL penalty in the reward of each token; 0: no reference."}
