@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import trl
 from transformers import AutoModelForCausalLM
@@ -73,11 +73,10 @@ class PPOArguments(RewardDataArguments):
             "help": "Dataset of pretraining texts. Their next-token loss is added with the weight --ptx_coef (PPO-ptx)."
         },
     )
-    preset: str | None = field(
+    preset: Literal["n_plus"] | None = field(
         default=None,
         metadata={
-            "help": "Other defaults: n_plus for those of the N+ implementation details of PPO (arXiv 2403.17031).",
-            "choices": list(PRESETS),
+            "help": "Other defaults: n_plus for those of the N+ implementation details of PPO (arXiv 2403.17031)."
         },
     )
 

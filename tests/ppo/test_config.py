@@ -3,6 +3,8 @@
 import pytest
 from transformers import HfArgumentParser
 
+from rlhf_losses.cli.argument_parser import CommandLineError
+from rlhf_losses.cli.ppo import build_parser
 from rlhf_losses.errors import RlhfLossesError
 from rlhf_losses.ppo import PPOConfig
 from rlhf_losses.ppo.config import PUBLISHED
@@ -102,3 +104,15 @@ def test_settings_are_command_line_options(tmp_path):
     (args,) = HfArgumentParser(PPOConfig).parse_args_into_dataclasses(typed)
     assert (args.gamma, args.lam, args.vf_coef, args.cliprange_value) == (0.9, 0.8, 0.5, 0.3)
     assert (args.critic_learning_rate, args.whiten_advantages, args.num_generations) == (1e-4, False, 1)
+
+
+def test_a_preset_changes_defaults_and_explicit_arguments_win(tmp_path):
+    given = ["--model", "m", "--reward_model", "r", "--dataset", "d", "--output_dir", str(tmp_path), "--use_cpu"]
+    config, *_ = build_parser().read([*given, "--preset", "n_plus", "--beta", "0.2", "--bf16", "false"])
+    assert {name: getattr(config, name) for name in PUBLISHED} == {**PUBLISHED, "beta": 0.2}
+    file = tmp_path / "run.yaml"
+    file.write_text("preset: n_plus\nlam: 0.9\n")
+    config, *_ = build_parser().read([*given, "--config", str(file), "--bf16", "false"])
+    assert (config.lam, config.score_normalization) == (0.9, "none")
+    with pytest.raises(CommandLineError, match=r"--preset: invalid choice: 'nplus'"):
+        build_parser().read([*given, "--preset", "nplus"])
