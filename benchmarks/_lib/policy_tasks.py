@@ -8,9 +8,9 @@ chooses defaults, so that no default is tuned on a task on which it is shown.
 import copy
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,14 @@ from peft import PeftConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf_losses import bradley_terry, segment_hinge
-from rlhf_losses.losses import AnyLoss
+from rlhf_losses.losses import Loss
 from rlhf_losses.ppo import StepMeanRewards
 from rlhf_losses.sandbox import SyntheticTask, build_synthetic_task
 from rlhf_losses.sandbox.loop import lora_config, train_reward_model
 from rlhf_losses.scoring import Scorer
 
-TextReward = Callable[[str], float]
-"""Returns the reward of the text of a completion."""
+Reward = Callable[[str, Sequence[int]], float]
+"""Returns the reward of a completion from its text and its token ids."""
 
 NAMES = ("Lily", "Tom", "Ben", "Anna", "Sam", "Mia", "Max", "Sue", "Tim", "Sara", "Jack", "Lucy")
 OPENINGS = (
@@ -38,6 +38,9 @@ OPENINGS = (
 )
 STORIES = tuple(opening.format(name, name) for name, opening in product(NAMES, OPENINGS))
 """Prompts for a language model of short stories."""
+
+ANIMALS = ("dog", "cat", "bird", "fish", "frog", "bear", "bunny")
+FEELINGS = ("happy", "sad", "glad", "scared", "proud", "angry")
 
 FULL_RATES, LORA_RATES = (1e-4, 3e-4, 1e-3), (5e-4, 1.5e-3, 4.5e-3)
 """Learning rates of the grid."""
@@ -58,33 +61,38 @@ def share(found: Sequence[object], of: Sequence[object]) -> float:
     return len(found) / max(len(of), 1)
 
 
-def count_words(*wanted: str) -> TextReward:
-    """Return a reward that counts some words."""
-    return lambda text: float(sum(word in wanted for word in words(text)))
+def count_words(wanted: Collection[str], text: str, _: Sequence[int]) -> float:
+    """Return how often some words occur."""
+    return float(sum(word in wanted for word in words(text)))
 
 
-def letter_share(letter: str) -> TextReward:
-    """Return the share of a letter among all letters of a text."""
-    return lambda text: share(re.findall(letter, text.lower()), re.findall("[a-z]", text.lower()))
+def letter_share(letter: str, text: str, _: Sequence[int]) -> float:
+    """Return the share of a letter among all letters."""
+    return share(re.findall(letter, text.lower()), re.findall("[a-z]", text.lower()))
 
 
-def short_sentences(text: str) -> float:
+def ends_within(tokens: int, _: str, ids: Sequence[int]) -> float:
+    """Return 1 for a completion with more than ten and fewer than `tokens` tokens, and otherwise 0."""
+    return float(10 < len(ids) < tokens)
+
+
+def short_sentences(text: str, _: Sequence[int]) -> float:
     """Return a tenth of the mean number of words per sentence, below 0."""
     sentences = [one for one in re.split(r"[.!?]", text) if words(one)]
     return -share(words(text), sentences) / 10 if sentences else -3.0
 
 
-def long_words(text: str) -> float:
+def long_words(text: str, _: Sequence[int]) -> float:
     """Return the mean number of letters per word."""
     return share(re.findall("[a-z']", text.lower()), words(text))
 
 
-def distinct_words(text: str) -> float:
+def distinct_words(text: str, _: Sequence[int]) -> float:
     """Return the share of distinct words."""
     return share(sorted(set(words(text))), words(text))
 
 
-def questions(text: str) -> float:
+def questions(text: str, _: Sequence[int]) -> float:
     """Return the number of question marks."""
     return float(text.count("?"))
 
@@ -96,9 +104,7 @@ class PolicyTask:
     Attributes:
         name: name in tables.
         max_completion_length: largest number of tokens of a completion.
-        reward: reward of the text of a completion; without one, a reward model of `loss` gives the reward.
-        finished_by: number of tokens within which a completion has to end with EOS; with a reward of 1 if it does.
-        loss: loss of the reward model.
+        reward: reward of a completion, or the loss of a reward model that scores it.
         steps: whether the reward model scores steps.
         scale, offset: the trainers get `scale * reward + offset`.
         lora: train adapters instead of all weights.
@@ -106,9 +112,7 @@ class PolicyTask:
 
     name: str
     max_completion_length: int
-    reward: TextReward | None = None
-    finished_by: int | None = None
-    loss: AnyLoss | None = None
+    reward: Reward | Loss[Any]
     steps: bool = False
     scale: float = 1.0
     offset: float = 0.0
@@ -120,21 +124,22 @@ class PolicyTask:
         return LORA_RATES if self.lora else FULL_RATES
 
     @property
-    def reward_funcs(self) -> Any:
-        """The reward functions for the trainers."""
-        if self.loss is not None:
-            scorer = reward_model(self.loss)
+    def reward_function(self) -> Any:
+        """The reward function for the trainers."""
+        if isinstance(self.reward, Loss):
+            scorer = reward_model(self.reward)
             return StepMeanRewards(scorer) if self.steps else scaled(scorer, self.scale, self.offset)
         return self.score
 
     def score(self, completions: list[str], completion_ids: list[list[int]], **_: Any) -> list[float]:
         """Return the rewards of completions, as a reward function of TRL."""
-        if self.reward is not None:
-            rewards = [self.reward(text) for text in completions]
-        else:
-            assert self.finished_by is not None
-            rewards = [float(10 < len(ids) < self.finished_by) for ids in completion_ids]
+        assert not isinstance(self.reward, Loss)
+        rewards = map(self.reward, completions, completion_ids)
         return [self.scale * reward + self.offset for reward in rewards]
+
+    def with_affine_reward(self, scale: float, offset: float) -> "PolicyTask":
+        """Return the task with another scale and offset of its reward."""
+        return replace(self, scale=scale * self.scale, offset=scale * self.offset + offset)
 
 
 def scaled(scorer: Scorer, scale: float, offset: float) -> Any:
@@ -149,30 +154,25 @@ def scaled(scorer: Scorer, scale: float, offset: float) -> Any:
 
 
 SUITE = (
-    PolicyTask("animals, 40 tokens, sparse", 40, count_words("dog", "cat", "bird", "fish", "frog", "bear", "bunny")),
-    PolicyTask("letter s, 16 tokens, × 0.01", 16, letter_share("s"), scale=0.01),
+    PolicyTask("animals, 40 tokens, sparse", 40, partial(count_words, ANIMALS)),
+    PolicyTask("letter s, 16 tokens, × 0.01", 16, partial(letter_share, "s"), scale=0.01),
     PolicyTask("long words, 64 tokens, × 100, − 100", 64, long_words, scale=100.0, offset=-100.0),
-    PolicyTask("ends within 48 of 80 tokens", 80, finished_by=48),
+    PolicyTask("ends within 48 of 80 tokens", 80, partial(ends_within, 48)),
     PolicyTask("distinct words, 160 tokens, × 10, + 100", 160, distinct_words, scale=10.0, offset=100.0),
     PolicyTask("questions, 96 tokens, sparse", 96, questions),
-    PolicyTask("reward model, 48 tokens, LoRA", 48, loss=bradley_terry, lora=True),
-    PolicyTask("step rewards, 48 tokens, LoRA", 48, loss=segment_hinge, steps=True, lora=True),
+    PolicyTask("reward model, 48 tokens, LoRA", 48, bradley_terry, lora=True),
+    PolicyTask("step rewards, 48 tokens, LoRA", 48, segment_hinge, steps=True, lora=True),
 )
 """Tasks that compare trainers."""
 
 TUNING = (
-    PolicyTask("feelings, 40 tokens, sparse", 40, count_words("happy", "sad", "glad", "scared", "proud", "angry")),
+    PolicyTask("feelings, 40 tokens, sparse", 40, partial(count_words, FEELINGS)),
     PolicyTask("short sentences, 40 tokens", 40, short_sentences),
-    PolicyTask("letter e, 40 tokens", 40, letter_share("e")),
-    PolicyTask("ends within 64 of 100 tokens", 100, finished_by=64),
-    PolicyTask("reward model × 5, 48 tokens, LoRA", 48, loss=bradley_terry, scale=5.0, lora=True),
+    PolicyTask("letter e, 40 tokens", 40, partial(letter_share, "e")),
+    PolicyTask("ends within 64 of 100 tokens", 100, partial(ends_within, 64)),
+    PolicyTask("reward model × 5, 48 tokens, LoRA", 48, bradley_terry, scale=5.0, lora=True),
 )
 """Tasks that choose defaults."""
-
-
-def with_affine_reward(task: PolicyTask, scale: float, offset: float) -> PolicyTask:
-    """Return a task with another scale and offset of its reward."""
-    return replace(task, scale=scale * task.scale, offset=scale * task.offset + offset)
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ class Policy:
 
 def initial_policy(task: PolicyTask, stories_model: Path) -> Policy:
     """Return a new policy of a task."""
-    if task.loss is not None:
+    if isinstance(task.reward, Loss):
         synthetic = synthetic_task()
         return Policy(synthetic.policy(), synthetic.tokenizer, synthetic.train_prompts, lora_config())
     model, tokenizer = story_teller(stories_model)
@@ -208,7 +208,7 @@ def synthetic_task() -> SyntheticTask:
 
 
 @cache
-def reward_model(loss: AnyLoss) -> Scorer:
+def reward_model(loss: Loss[Any]) -> Scorer:
     """Return a reward model of the synthetic task."""
     with tempfile.TemporaryDirectory() as folder:
         return train_reward_model(synthetic_task(), loss, Path(folder))

@@ -55,8 +55,7 @@ MOST_USED = (
     *("lora_r", "bf16", "save_steps", "logging_steps", "report_to", "resume_from_checkpoint", "stop_after", "seed"),
 )
 
-N_PLUS = "n_plus"
-PRESETS = {N_PLUS: PUBLISHED}
+PRESETS = {"n_plus": PUBLISHED}
 
 
 @dataclass
@@ -95,8 +94,6 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
 
 def _run(argv: list[str], plugins: tuple[str, ...], signals: StopSignals) -> None:
     config, data, rewards, model, mixture = build_parser().read(argv)
-    if data.preset == N_PLUS and config.critic_learning_rate == PUBLISHED["critic_learning_rate"]:
-        config.critic_learning_rate = config.learning_rate  # published: one learning rate for both
     require_reporting(config.report_to)
     name = str(model.model_name_or_path)
     require_attention(model.attn_implementation)

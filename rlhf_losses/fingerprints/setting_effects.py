@@ -130,10 +130,10 @@ _GRPO_HARMLESS = _words("""
 """)
 
 _PPO_RESULT = _words("""
-    bootstrap_truncated cliprange_value critic_learning_rate critic_warmup_steps early_stop_kl gamma kl_estimator
-    kl_horizon kl_target lam missing_eos_penalty missing_eos_score multi_objective_aggregation ptx_coef ptx_max_length
-    score_clip score_normalization score_truncated_with_eos shared_critic value_lam vf_coef whiten_advantages
-    whiten_rewards
+    bootstrap_truncated cliprange_value critic_learning_rate critic_learning_rate_ratio critic_warmup_steps
+    early_stop_kl gamma kl_estimator kl_horizon kl_target lam missing_eos_penalty missing_eos_score
+    multi_objective_aggregation ptx_coef ptx_max_length score_clip score_normalization score_truncated_with_eos
+    shared_critic value_lam vf_coef whiten_advantages whiten_rewards
 """)
 
 PPO_EFFECTS = SettingEffects(

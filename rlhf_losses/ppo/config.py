@@ -27,14 +27,11 @@ NORMALIZATIONS = ("none", "running", "reference")
 LEARNING_RATE, ADAPTER_LEARNING_RATE = 3e-6, 1e-5
 """Default learning rates of the policy if all weights or adapters are trained."""
 
-CRITIC_LEARNING_RATE_RATIO = 10.0
-"""Default ratio of the learning rates of critic and policy."""
-
 PUBLISHED: Mapping[str, Any] = {
     "adam_epsilon": 1e-5,
     "beta": 0.05,
     "cliprange_value": 0.2,
-    "critic_learning_rate": 3e-6,
+    "critic_learning_rate_ratio": 1.0,
     "epsilon": 0.2,
     "gamma": 1.0,
     "kl_estimator": "k1",
@@ -93,7 +90,9 @@ class PPOConfig(trl.GRPOConfig):
         shared_critic: use a value head on the policy's transformer, which both losses train, instead of a separate
             critic.
         critic_warmup_steps: number of optimizer steps at the start that train only the critic.
-        critic_learning_rate: peak learning rate of the critic; by default 10 times `learning_rate`.
+        critic_learning_rate: peak learning rate of the critic; by default `critic_learning_rate_ratio` times
+            `learning_rate`.
+        critic_learning_rate_ratio: learning rate of the critic divided by that of the policy.
         allow_changed: names of what may differ from the checkpoint when a run resumes, such as
             `["learning_rate", "train_dataset"]`. By default a difference that changes the result is an error.
         sanity_check: print a breakdown of the first rollout.
@@ -210,7 +209,10 @@ class PPOConfig(trl.GRPOConfig):
         metadata={"help": "Shift and scale advantages to mean 0 and variance 1 over the tokens of a rollout."},
     )
     critic_learning_rate: float | None = field(
-        default=None, metadata={"help": "Peak learning rate of the critic; by default 10 times learning_rate."}
+        default=None, metadata={"help": "Peak learning rate of the critic; by default the ratio times learning_rate."}
+    )
+    critic_learning_rate_ratio: float = field(
+        default=10.0, metadata={"help": "Learning rate of the critic divided by that of the policy."}
     )
     allow_changed: list[str] | None = field(
         default=None,
@@ -242,8 +244,7 @@ class PPOConfig(trl.GRPOConfig):
             >>> config.lam, config.score_normalization, config.beta
             (0.95, 'none', 0.1)
         """
-        rates = {"critic_learning_rate": settings.get("learning_rate", PUBLISHED["learning_rate"])}
-        return cls(output_dir, **{**PUBLISHED, **rates, **settings})
+        return cls(output_dir, **{**PUBLISHED, **settings})
 
     def __post_init__(self) -> None:
         require_layout(self.layout)
@@ -273,7 +274,7 @@ class PPOConfig(trl.GRPOConfig):
         if self.learning_rate is None:
             self.learning_rate = ADAPTER_LEARNING_RATE if adapters else LEARNING_RATE
         if self.critic_learning_rate is None:
-            self.critic_learning_rate = CRITIC_LEARNING_RATE_RATIO * self.learning_rate
+            self.critic_learning_rate = self.critic_learning_rate_ratio * self.learning_rate
 
     def _num_generations_for_grpo(self) -> int | None:
         """Return a value that GRPO accepts: it needs groups and rejects 1, so a whole rollout replaces 1."""
@@ -377,6 +378,7 @@ RANGES = {
     "score_clip": Range(0, "All clipped scores would be equal.", exclude_low=True),
     "missing_eos_penalty": Range(0, "A negative penalty would reward completions without EOS."),
     "critic_learning_rate": Range(0, "A negative learning rate would maximize the error of the critic."),
+    "critic_learning_rate_ratio": Range(0, "A negative learning rate would maximize the error of the critic."),
     "ptx_coef": Range(0, "A negative weight would maximize the cross-entropy on pretraining texts."),
     "ptx_max_length": Range(2, "A single token has no next token to predict."),
 }

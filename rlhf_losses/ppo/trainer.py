@@ -7,6 +7,7 @@ loss, and the critic in optimizer, gradient clipping and checkpoints. Each overr
 | collaborator | task |
 |---|---|
 | `RewardPipeline` | outputs of reward functions → reward of each token |
+| `AdvantageEstimator` | rewards and values → advantages and returns |
 | `SequenceForward` | log-probabilities and hidden states, padded or packed |
 | `Critic` | values, parameters, files |
 | `KLController`, `EarlyStopping` | coefficient of the KL penalty; end of a rollout |
@@ -49,6 +50,7 @@ from rlhf_losses.models.model_argument import model_or_path, require_optional_ar
 from rlhf_losses.models.peft import keep_4bit_trainable, trains_adapters
 from rlhf_losses.models.saved_files import require_other_folder
 from rlhf_losses.ppo import ppo_run
+from rlhf_losses.ppo.advantage_estimation import AdvantageEstimator
 from rlhf_losses.ppo.checkpoints import PPOState
 from rlhf_losses.ppo.completion_text import as_written, mark_cut_off
 from rlhf_losses.ppo.config import PPOConfig, as_ppo_config, standardized_rewards
@@ -56,20 +58,11 @@ from rlhf_losses.ppo.critic import (
     CRITIC_FOLDER,
     Critic,
     SeparateCritic,
-    StateValues,
     ZeroCriticGradients,
     predict_values,
 )
 from rlhf_losses.ppo.critic_init import build_critic
-from rlhf_losses.ppo.formulas import (
-    PerToken,
-    clipped_value_error,
-    generalized_advantages,
-    lambda_returns,
-    last_token,
-    least_squares_line,
-    whiten,
-)
+from rlhf_losses.ppo.formulas import PerToken, clipped_value_error
 from rlhf_losses.ppo.forward import SequenceForward, choose_policy_layout, choose_sequence_layout
 from rlhf_losses.ppo.kl import ESTIMATORS, EarlyStopping, KLController, log_ratio_to_reference
 from rlhf_losses.ppo.monitoring import PPOMonitor, SanityCheck
@@ -233,6 +226,14 @@ class PPOTrainer(Checkpointing, ComparedRun, trl.GRPOTrainer):
             whiten_rewards=args.whiten_rewards,
             all_reduce=self._all_reduce,
         )
+        self.advantage_estimator = AdvantageEstimator(
+            gamma=args.gamma,
+            lam=args.lam,
+            value_lam=args.value_lam,
+            whiten_advantages=args.whiten_advantages,
+            bootstrap_truncated=args.bootstrap_truncated,
+            all_reduce=self._all_reduce,
+        )
         self.guard = NonFiniteGuard(args.skip_nonfinite, self._all_reduce, gather_object)
         self.kl_controller = KLController(args.kl_target, args.kl_horizon)
         self.monitor = self._build_monitor()
@@ -346,36 +347,17 @@ class PPOTrainer(Checkpointing, ComparedRun, trl.GRPOTrainer):
         penalized = pipeline.subtract_penalty(rewards, beta * kl, rollout)
         with self.monitor.phase("critic"):
             state_values = predict_values(self.critic, rollout, self._batch_size())
-            if first:
-                state_values = self._fit_values(state_values, penalized, rollout)
-        data |= self._advantages(penalized, state_values, rollout)
+            if first:  # an initial critic has values on another scale
+                slope, intercept = self.advantage_estimator.line_to_returns(penalized, state_values, rollout)
+                self._unwrapped_critic.rescale(slope, intercept)
+                state_values = slope * state_values + intercept
+        data |= self.advantage_estimator.estimate(penalized, state_values, rollout)
         scores = pipeline.in_units_of_scores(rewards, rollout)
         kl_per_completion = self.monitor.record_rollout(rollout, scores, kl, beta * pipeline.unit, training)
         if training and beta:
             completions = len(kl) * self.accelerator.num_processes
             self.beta = self.kl_controller.update(beta, kl_per_completion, completions)
         return data
-
-    def _fit_values(self, state_values: StateValues, rewards: PerToken, rollout: Rollout) -> StateValues:
-        """Scale and shift the values of an initial critic so that they are closest to the returns of a rollout."""
-        mask, values = rollout.action_mask, state_values[:, :-1]
-        zeros = torch.zeros_like(values)
-        returns = generalized_advantages(rewards, zeros, mask, self.args.gamma, lam=1.0)
-        slope, intercept = least_squares_line(values, returns, mask, self._all_reduce)
-        self._unwrapped_critic.rescale(slope, intercept)
-        return slope * state_values + intercept
-
-    def _advantages(self, rewards: PerToken, state_values: StateValues, rollout: Rollout) -> dict[str, PerToken]:
-        """Return advantages, returns and values of a rollout."""
-        args, mask, values, bootstrap_value = self.args, rollout.action_mask, state_values[:, :-1], None
-        if args.bootstrap_truncated:
-            at_truncation = last_token(mask) & ~rollout.ended.unsqueeze(1)
-            bootstrap_value = torch.where(at_truncation, state_values[:, 1:], 0.0).sum(1)
-        advantages = generalized_advantages(rewards, values, mask, args.gamma, args.lam, bootstrap_value)
-        for_critic = generalized_advantages(rewards, values, mask, args.gamma, args.value_lam, bootstrap_value)
-        returns = lambda_returns(for_critic, values, mask)
-        whitened = whiten(advantages, mask, self._all_reduce) if args.whiten_advantages else advantages
-        return {"advantages": whitened, "returns": returns, "values": values}
 
     @torch.no_grad()
     def _log_ratios(self, rollout: Rollout) -> PerToken:

@@ -92,6 +92,8 @@ def test_published_settings_are_those_of_the_paper_and_can_be_changed(tmp_path):
     args = PPOConfig.published(str(tmp_path), beta=0.1, use_cpu=True, bf16=False)
     published = {name: getattr(args, name) for name in PUBLISHED}
     assert published == {**PUBLISHED, "beta": 0.1}
+    args.choose_learning_rates(adapters=True)
+    assert args.critic_learning_rate == args.learning_rate == 3e-6
     assert (PUBLISHED["lam"], PUBLISHED["adam_epsilon"], PUBLISHED["missing_eos_score"]) == (0.95, 1e-5, -1.0)
 
 
