@@ -109,12 +109,13 @@ class ArgumentParser(argparse.ArgumentParser):
         """
         if not words:
             return
-        word = next((word for word in words if word.startswith("--")), words[0]).split("=")[0]
+        word = next((word for word in words if word.startswith("--")), words[0])
         if not word.startswith("-"):
             raise CommandLineError(
                 f"Unexpected argument '{word}'{source}. Put quotes around values with spaces. "
                 f"Run '{self.prog} --help' to see all arguments."
             )
+        word = word.split("=")[0]
         flag = f"--{word.lstrip('-').replace('-', '_')}"
         refuse_old_flag(flag, source)
         same = next((f" Use '--{one}'." for one in OTHER_FLAGS.get(flag[2:], ()) if f"--{one}" in self.flags()), None)
