@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -89,6 +90,13 @@ class ModelArguments(trl.ModelConfig):
     use_peft: bool = field(
         default=True, metadata={"help": "Whether to train a LoRA adapter instead of all parameters."}
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # TRL makes a text of a list of one module, and PEFT takes a text for a pattern of whole module paths.
+        modules = self.lora_target_modules
+        if isinstance(modules, str) and modules != "all-linear" and re.fullmatch(r"[\w.]+", modules):
+            self.lora_target_modules = [modules]
 
 
 @dataclass

@@ -2,8 +2,10 @@
 
 import dataclasses
 
+import peft
 import pytest
 import trl
+from transformers import LlamaConfig, LlamaForSequenceClassification
 
 from rlhf_losses.cli.argument_parser import OLD_FLAGS, OLD_VALUES, CommandLineError
 from rlhf_losses.cli.arguments import RewardDataArguments, RewardModelArguments, TrainingParser, require_attention
@@ -46,6 +48,30 @@ def test_lora_is_the_default_and_can_be_disabled(read):
     assert read()[2].use_peft is True
     assert read("--no_use_peft")[2].use_peft is False
     assert read("--use_peft", "false")[2].use_peft is False
+
+
+@pytest.mark.parametrize(
+    ("modules", "adapted"),
+    [
+        (["q_proj"], {"q_proj"}),
+        (["q_proj", "v_proj"], {"q_proj", "v_proj"}),
+        (["self_attn.q_proj"], {"q_proj"}),
+        ([r".*\.(q|v)_proj"], {"q_proj", "v_proj"}),
+        (["all-linear"], {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}),
+    ],
+)
+def test_one_module_of_lora_is_a_name_unless_it_is_a_pattern(read, modules, adapted):
+    config = trl.get_peft_config(read("--lora_target_modules", *modules)[2])
+    sizes = {
+        "hidden_size": 8,
+        "intermediate_size": 8,
+        "num_attention_heads": 1,
+        "num_hidden_layers": 1,
+        "vocab_size": 8,
+    }
+    model = peft.get_peft_model(LlamaForSequenceClassification(LlamaConfig(**sizes, num_labels=1)), config)
+    found = {name.split(".")[-2] for name, _ in model.named_modules() if name.endswith(".lora_A")}
+    assert found == adapted
 
 
 @pytest.mark.parametrize("write", ["--config {}", "--config={}"])
