@@ -1,13 +1,14 @@
 """`evaluate`, the suites and `compare`: from a model and published files to numbers, tables and folders."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 from scored_datasets import pair
 
-from rlhf_losses.errors import FeedbackMismatchError, InvalidArgumentError, UnknownNameError
+from rlhf_losses.errors import FeedbackMismatchError, InvalidArgumentError, InvalidFeedbackError, UnknownNameError
 from rlhf_losses.evaluation.output_folder import read_evaluation
 from rlhf_losses.evaluation.text_edits import EDITS
 from rlhf_losses.scoring import Scorer, evaluate
@@ -50,6 +51,21 @@ def test_slices_and_lines_have_the_scores_of_the_scorer(scorer):
         assert (line.prompt, line.answers) == (row["prompt"], (row["chosen"], row["rejected"]))
         assert line.columns == {"subset": row["subset"], "id": row["id"]}  # and not the mapping
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["accuracy"] == found["accuracy"]
+
+
+def _nested(depth):
+    return [_nested(depth - 1)] if depth else 1
+
+
+def _row_with(make):
+    yield {**pair("Colour? ", "Red.", "Blue."), "note": make()}
+
+
+@pytest.mark.parametrize("make", [partial(chr, 0xD800), partial(_nested, 600), object])
+def test_a_stream_with_a_value_that_no_table_holds_is_refused(scorer, make):
+    stream = IterableDataset.from_generator(_row_with, gen_kwargs={"make": make})
+    with pytest.raises(InvalidFeedbackError, match="values that a table cannot hold"):
+        evaluate(scorer, stream)
 
 
 def test_dropped_rows_are_counted_by_reason(scorer, reward_model):

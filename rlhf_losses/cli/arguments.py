@@ -91,10 +91,15 @@ class ModelArguments(trl.ModelConfig):
         default=True, metadata={"help": "Whether to train a LoRA adapter instead of all parameters."}
     )
 
+    lora_target_modules: list[str] | None = field(
+        default=None,
+        metadata={"help": "Modules that get LoRA adapters: names, one pattern of whole paths, or `all-linear`."},
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
-        # TRL makes a text of a list of one module, and PEFT takes a text for a pattern of whole module paths.
-        modules = self.lora_target_modules
+        # TRL makes a text of a list of one module, and PEFT takes a text for a pattern of whole paths.
+        modules: object = self.lora_target_modules
         if isinstance(modules, str) and modules != "all-linear" and re.fullmatch(r"[\w.]+", modules):
             self.lora_target_modules = [modules]
 

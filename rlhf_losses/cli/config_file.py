@@ -1,12 +1,14 @@
 """The `--config` file: a YAML mapping of arguments, checked before anything uses it."""
 
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import yaml
 
 from rlhf_losses.cli.argument_parser import CommandLineError
 from rlhf_losses.errors import first_line, shown
+from rlhf_losses.unicode_text import lone_surrogate
 
 LARGEST = 1_000_000
 """Largest number of bytes; a larger file is no list of arguments."""
@@ -23,7 +25,7 @@ def read_config(path: str) -> dict[str, Any]:
 
     Raises:
         CommandLineError: there is no such file, it is too large, not UTF-8 or not YAML, a key occurs twice or is no
-            text, or the content is no mapping.
+            text, a value is neither a number nor a text, or the content is no mapping.
     """
     text = _read_text(Path(path))
     if (brackets := text.count("[") + text.count("{")) > LARGEST_NESTING:  # the time of PyYAML is quadratic in them
@@ -48,12 +50,39 @@ def read_config(path: str) -> dict[str, Any]:
             f"The --config file '{path}' contains {shown(content)}, but it must contain a YAML "
             "mapping, one argument per line, such as 'learning_rate: 1e-5'. Correct the file."
         )
-    for key in content:
-        if not isinstance(key, str):
-            raise CommandLineError(
-                f"The --config file '{path}' has the key {shown(key)}, which is no name of an argument. Correct it."
-            )
+    for key, value in content.items():
+        _require_argument(path, key, value)
     return content
+
+
+def _require_argument(path: str, key: Any, value: Any) -> None:
+    if not isinstance(key, str):
+        raise CommandLineError(
+            f"The --config file '{path}' has the key {shown(key)}, which is no name of an argument. Correct it."
+        )
+    if problem := _problem_of(value):
+        raise CommandLineError(f"The --config file '{path}' has for {key} {problem}")
+
+
+def _problem_of(root: Any) -> str | None:
+    """Return why a value of a YAML document, or a value in it, is no value of an argument."""
+    values, visited = [root], set()
+    while values:
+        value = values.pop()
+        if id(value) in visited:
+            continue
+        visited.add(id(value))
+        if isinstance(value, list | dict):
+            values += [*value, *value.values()] if isinstance(value, dict) else value
+        elif isinstance(value, str):
+            if lone_surrogate(value) or "\0" in value:
+                return f"{value!a:.80}, which is not a text in valid Unicode without zero bytes. Correct it."
+        elif not isinstance(value, bool | int | float | NoneType):
+            return (
+                f"{shown(value)}, of the type {type(value).__name__}, but values are numbers, texts, true, false, "
+                "null, lists and mappings. Write a text in quotes."
+            )
+    return None
 
 
 def _read_text(file: Path) -> str:

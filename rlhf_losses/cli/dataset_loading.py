@@ -6,7 +6,7 @@ from rlhf_losses.cli.argument_parser import CommandLineError
 from rlhf_losses.cli.arguments import DataArguments
 from rlhf_losses.errors import UnreadableDatasetError, first_line
 from rlhf_losses.files.columns import applicable_columns, parse_columns, rename_columns
-from rlhf_losses.files.media_columns import without_media
+from rlhf_losses.files.readable_rows import readable_rows
 from rlhf_losses.files.splits import Splits, default_split, load_splits, select_split
 from rlhf_losses.files.table_reading import Rows
 
@@ -55,7 +55,7 @@ def load_training_rows(
 def _load_mixture(mixture: trl.DatasetMixtureConfig) -> Splits:
     """Load the splits of TRL's mixture of datasets."""
     try:
-        return {split: without_media(rows) for split, rows in trl.get_dataset(mixture).items()}
+        return {split: readable_rows(rows) for split, rows in trl.get_dataset(mixture).items()}
     except Exception as error:  # the readers of `datasets` and the Hub client have many exception classes
         raise UnreadableDatasetError(
             f"The mixture of datasets cannot be loaded: {first_line(error)}. Correct `datasets:` in the --config file: "

@@ -8,7 +8,7 @@ from typing import Any
 from rlhf_losses.converters.messages import without_nulls
 from rlhf_losses.errors import InvalidFeedbackError, shown
 from rlhf_losses.feedback.base import Messages
-from rlhf_losses.feedback.row_values import lone_surrogate
+from rlhf_losses.unicode_text import require_unicode
 
 PLAIN = {"role", "content"}
 """Keys of most messages."""
@@ -66,29 +66,6 @@ def clean_content(value: Any, place: str) -> Any:
             f"{place} is the number {value}, which stands for a missing text. Add the text, or drop the row."
         )
     return value
-
-
-def require_unicode(value: Any, place: str) -> None:
-    """Raise `InvalidFeedbackError` if a text in a value has half of a character that consists of two.
-
-    Args:
-        value: a text, or lists and mappings with texts.
-        place: where it is, for the message.
-    """
-    if isinstance(value, str):
-        half = lone_surrogate(value)
-        if half is not None:
-            raise InvalidFeedbackError(
-                f"{place} contains {half!a}, which is half of a character and not valid Unicode. Remove it, or write "
-                "the whole character."
-            )
-    elif isinstance(value, list | tuple):
-        for element in value:
-            require_unicode(element, place)
-    elif isinstance(value, dict | Mapping):
-        for key, element in value.items():
-            require_unicode(key, place)
-            require_unicode(element, place)
 
 
 def is_message(value: Any) -> bool:

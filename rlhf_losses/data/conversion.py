@@ -18,7 +18,7 @@ from rlhf_losses.errors import InvalidArgumentError, InvalidFeedbackError
 from rlhf_losses.feedback import feedback_types_in_columns
 from rlhf_losses.feedback.base import Row
 from rlhf_losses.files.dataset_argument import require_dataset
-from rlhf_losses.files.media_columns import without_media
+from rlhf_losses.files.readable_rows import readable_rows
 from rlhf_losses.hooks.registry import converter_registry
 from rlhf_losses.setting_names import setting
 
@@ -105,7 +105,7 @@ def convert_rows(
         InvalidArgumentError: a column to keep has a name that converted rows use for feedback.
     """
     require_dataset(dataset)
-    dataset = without_media(dataset, name)
+    dataset = readable_rows(dataset, name)
     registry = converter_registry(plugin_files)
     chosen = registry.detect(*islice(dataset, DETECTION_ROWS)) if converter is None else registry.lookup(converter)()
     if isinstance(chosen, Native):

@@ -8,7 +8,7 @@ from functools import cache
 from itertools import chain
 from typing import Any, TypeAlias
 
-from rlhf_losses.data.chat_messages import clean_content, require_unicode
+from rlhf_losses.data.chat_messages import clean_content
 from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS, template_arguments
 from rlhf_losses.errors import InvalidFeedbackError, shown
 from rlhf_losses.feedback import Feedback
@@ -21,6 +21,7 @@ from rlhf_losses.feedback.row_values import (
     read_numbers,
     read_tokens,
 )
+from rlhf_losses.unicode_text import require_unicode
 
 Reader: TypeAlias = Callable[[Row, str], object]
 """A function of a row and a column that raises `InvalidFeedbackError` for a value of another type."""
@@ -105,7 +106,6 @@ def read_template_argument(row: Row, column: str) -> None:
         InvalidFeedbackError: the value has another type, or is not valid JSON or Unicode.
     """
     template_arguments({column: row[column]})
-    require_unicode(row[column], f"Column '{column}'")
 
 
 READERS: Mapping[str, Reader] = {

@@ -10,6 +10,7 @@ from jinja2 import Environment, TemplateSyntaxError, meta
 
 from rlhf_losses.converters.messages import without_nulls
 from rlhf_losses.errors import InvalidFeedbackError, shown
+from rlhf_losses.unicode_text import require_unicode
 
 TEMPLATE_COLUMNS = ("tools", "documents", "system", "chat_template_kwargs")
 """Columns with arguments of the chat template; `tools` and `chat_template_kwargs` are those of TRL."""
@@ -39,7 +40,7 @@ def template_arguments(row: Mapping[str, Any]) -> dict[str, Any]:
             mapping or its JSON text, which takes precedence.
 
     Raises:
-        InvalidFeedbackError: a column has another type, or is not valid JSON.
+        InvalidFeedbackError: a column has another type, or is not valid JSON or Unicode.
 
     Examples:
         >>> template_arguments({"prompt": "Hi", "tools": '[{"name": "search"}]', "documents": None})
@@ -137,4 +138,5 @@ def _parse(name: str, value: Any, expected: type) -> Any:
         raise InvalidFeedbackError(
             f"Column '{name}' is {shown(value)}, but the chat template needs a {expected.__name__}. Correct the row."
         )
+    require_unicode(value, f"Column '{name}'")
     return value

@@ -7,6 +7,7 @@ from numbers import Real
 from typing import Any
 
 from rlhf_losses.errors import InvalidFeedbackError, shown
+from rlhf_losses.unicode_text import lone_surrogate
 
 Row = Mapping[str, Any]
 
@@ -98,22 +99,6 @@ def read_named_numbers(row: Row, column: str) -> list[dict[str, float]]:
     value = row[column]
     entries = [value] if isinstance(value, Mapping | str) else as_list(value)
     return [_named_numbers(entry, column) for entry in ([value] if entries is None else entries)]
-
-
-def lone_surrogate(text: str) -> str | None:
-    """Return the first half of a character that consists of two, as after cutting JSON, or None for valid Unicode.
-
-    Examples:
-        >>> ascii(lone_surrogate("a" + chr(0xD800))), lone_surrogate("né")
-        ("'\\\\ud800'", None)
-    """
-    if text.isascii():
-        return None
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        return text[error.start]
-    return None
 
 
 def _named_numbers(value: Any, column: str) -> dict[str, float]:

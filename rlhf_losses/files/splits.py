@@ -17,7 +17,7 @@ from rlhf_losses.errors import (
 from rlhf_losses.files.columns import parse_columns, rename_columns
 from rlhf_losses.files.data_files import files_by_split
 from rlhf_losses.files.locations import Location, locate, require_one_format
-from rlhf_losses.files.media_columns import without_media
+from rlhf_losses.files.readable_rows import readable_rows
 from rlhf_losses.files.table_reading import Rows, read_tables
 from rlhf_losses.files.typed_files import TYPED_FORMATS, read_typed_files
 
@@ -74,7 +74,7 @@ def load_splits(
     targets = {old: new for new, old in (columns or {}).items()}
     try:
         splits = _load(location, config, streaming, targets)
-        return {str(split): without_media(rows, name) for split, rows in splits.items()}
+        return {str(split): readable_rows(rows, name) for split, rows in splits.items()}
     except RlhfLossesError:
         raise
     except ImportError as error:

@@ -8,14 +8,12 @@ from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.files.cells import FEEDBACK_COLUMNS, TEXT_COLUMNS
 from rlhf_losses.files.column_uses import ValuePath, column_uses
 from rlhf_losses.files.value_types import LARGEST_INTEGER, numbers_as_text
+from rlhf_losses.unicode_text import require_unicode
 
 Conversion: TypeAlias = Callable[[Any], Any]
 
 TEXTS_IN_VALUES = ("completions", *TEXT_COLUMNS)
 """Columns whose values are texts or conversations; a number there is a text."""
-
-WITHOUT_TEXT = {int, float, bool, type(None)}
-"""Types of values that contain no text."""
 
 
 def required_values(row: Mapping[str, Any], targets: Mapping[str, str], place: str) -> dict[str, Any]:
@@ -39,7 +37,7 @@ def required_values(row: Mapping[str, Any], targets: Mapping[str, str], place: s
     conversions = _conversions(tuple(row), frozenset(targets.items())) if others else {}
     for column in others:
         value = row[column]
-        _require_unicode(value, column, place)
+        require_unicode(value, f"Column '{column}' of {place}")
         for path, convert in conversions.get(column, ()):
             try:
                 values[column] = _convert_at(values[column], path, convert)
@@ -112,22 +110,3 @@ def _large_integers_as_floats(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _large_integers_as_floats(element) for key, element in value.items()}
     return float(value) if isinstance(value, int) and abs(value) >= LARGEST_INTEGER else value
-
-
-def _require_unicode(value: Any, column: str, place: str) -> None:
-    """Raise `InvalidFeedbackError` if a text has half of a character that consists of two, as after cutting JSON."""
-    if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            raise InvalidFeedbackError(
-                f"Column '{column}' of {place} contains {value[error.start]!a}, which is half of a character and "
-                "not valid Unicode. Remove it, or write the whole character."
-            ) from None
-    elif isinstance(value, list) and not set(map(type, value)) <= WITHOUT_TEXT:
-        for element in value:
-            _require_unicode(element, column, place)
-    elif isinstance(value, dict):
-        for key, element in value.items():
-            _require_unicode(key, column, place)
-            _require_unicode(element, column, place)

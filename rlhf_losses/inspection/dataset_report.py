@@ -16,7 +16,7 @@ from rlhf_losses.errors import FeedbackMismatchError
 from rlhf_losses.feedback import Feedback, Votes, feedback_types_in_columns
 from rlhf_losses.feedback.base import Row
 from rlhf_losses.files.dataset_argument import require_dataset
-from rlhf_losses.files.media_columns import without_media
+from rlhf_losses.files.readable_rows import readable_rows
 from rlhf_losses.hooks import LossRegistry
 from rlhf_losses.inspection.agreement_ceiling import AgreementCeiling, agreement_ceiling
 from rlhf_losses.inspection.annotations import AnnotatedTexts, collect_annotations
@@ -219,7 +219,7 @@ def inspect_dataset(
     require_instance(registry, LossRegistry, "registry", "the registry of losses", remedy)
     if tokenizer is not None:
         require_tokenizer(tokenizer, "tokenizer")
-    dataset = without_media(dataset, name)
+    dataset = readable_rows(dataset, name)
     check_dataset(dataset, ScoreDecay(), name)
     feedback_types = feedback_types_in_columns(column_names(dataset))
     column = find_annotator_column(column_names(dataset))

@@ -36,7 +36,7 @@ from rlhf_losses.argument_checks import require_known_arguments
 from rlhf_losses.checkpoints.checkpointing import Checkpointing
 from rlhf_losses.checkpoints.resuming import reading_state
 from rlhf_losses.data.template_arguments import with_template_arguments
-from rlhf_losses.files.media_columns import without_media
+from rlhf_losses.files.readable_rows import readable_rows
 from rlhf_losses.fingerprints.compared_run import ComparedRun
 from rlhf_losses.fingerprints.model_content import model_content
 from rlhf_losses.fingerprints.run_identity import record_model
@@ -182,7 +182,7 @@ class PPOTrainer(Checkpointing, ComparedRun, trl.GRPOTrainer):
         args.choose_learning_rates(trains_adapters(model, grpo_arguments.get("peft_config")))
         self.identity = ppo_run.begin(args, grpo_arguments)
         check_datasets([train_dataset, eval_dataset], grpo_arguments)
-        train_dataset, eval_dataset = _without_media(train_dataset), _without_media(eval_dataset)
+        train_dataset, eval_dataset = _readable_rows(train_dataset), _readable_rows(eval_dataset)
         datasets = [train_dataset, eval_dataset]
         reward_funcs = load_reward_functions(reward_funcs, args.device, args.trust_remote_code)
         check_arguments(
@@ -563,8 +563,8 @@ class PPOTrainer(Checkpointing, ComparedRun, trl.GRPOTrainer):
                     self._logs[name][key].extend(values)
 
 
-def _without_media(data: Any) -> Any:
+def _readable_rows(data: Any) -> Any:
     """Return a dataset, or several by name, without columns of images; TRL reads all columns of a row."""
     if isinstance(data, dict):
-        return {name: _without_media(one) for name, one in data.items()}
-    return without_media(data) if isinstance(data, Dataset | IterableDataset) else data
+        return {name: _readable_rows(one) for name, one in data.items()}
+    return readable_rows(data) if isinstance(data, Dataset | IterableDataset) else data

@@ -21,7 +21,7 @@ from rlhf_losses.evaluation.scored_data import DroppedRows, ScoredData
 from rlhf_losses.evaluation.slices import require_slice_columns, require_slice_values
 from rlhf_losses.feedback import Lengths, Mixed, Rankings, Steps, feedback_types_in_columns
 from rlhf_losses.files.dataset_argument import require_dataset
-from rlhf_losses.files.media_columns import without_media
+from rlhf_losses.files.readable_rows import readable_rows
 from rlhf_losses.hooks import as_loss, parse_loss
 from rlhf_losses.inspection.annotations import collect_annotations
 from rlhf_losses.losses import AnyLoss, ScoreDecay
@@ -79,7 +79,7 @@ def evaluate(
     require_dataset(dataset)
     require_instance(by, (list, tuple), "by", "a list of columns", "Pass for example by=['subset'].")
     by = list(dict.fromkeys(by))
-    dataset = without_media(dataset, "evaluation data")
+    dataset = readable_rows(dataset, "evaluation data")
     loss = None if loss is None else as_loss(loss)
     if isinstance(dataset, IterableDataset):
         dataset = _in_memory(dataset, loss)
@@ -108,9 +108,10 @@ def evaluate(
 def _in_memory(stream: IterableDataset, loss: AnyLoss | None) -> Dataset:
     """Return the rows of a stream as a dataset, after a check of each row."""
     check_dataset(stream, loss or ScoreDecay(), "evaluation data")
+    rows = list(stream)
     try:
-        return Dataset.from_list(list(stream))
-    except (pyarrow.ArrowException, OverflowError) as error:
+        return Dataset.from_list(rows)
+    except (pyarrow.ArrowException, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise InvalidFeedbackError(
             f"The rows of the stream have values that a table cannot hold: {error}. Give the values of a column one "
             "type, or leave the column out."

@@ -13,7 +13,7 @@ from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
 from rlhf_losses.feedback import Feedback, Mixed, feedback_types_in_columns, find_source_type
 from rlhf_losses.feedback.base import Text
 from rlhf_losses.files.dataset_argument import require_dataset
-from rlhf_losses.files.media_columns import without_media
+from rlhf_losses.files.readable_rows import readable_rows
 from rlhf_losses.hooks import estimate_registry, loss_registry
 from rlhf_losses.losses import ScoreDecay
 from rlhf_losses.scoring.canaries import record_canaries
@@ -106,7 +106,7 @@ def fit_estimate(
         estimate.require_loss(loss_registry(plugin_files).parse(scorer.metadata.loss))
     limited = scorer.with_overlong(overlong)
     require_dataset(dataset)
-    dataset = group_ratings(without_media(dataset), estimate, "data")
+    dataset = group_ratings(readable_rows(dataset), estimate, "data")
     check_dataset(dataset, ScoreDecay(), "data")
     feedback_types = (_source_type(estimate, column_names(dataset)),)
     rows = scorable_rows(limited, dataset, feedback_types, "data").rows

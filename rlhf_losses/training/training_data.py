@@ -18,7 +18,7 @@ from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
 from rlhf_losses.feedback import IMPLICIT_TYPES, STEPWISE_TYPES, Feedback
 from rlhf_losses.feedback.base import Row
 from rlhf_losses.files.dataset_argument import require_dataset
-from rlhf_losses.files.media_columns import without_media
+from rlhf_losses.files.readable_rows import readable_rows
 from rlhf_losses.hooks import loss_registry
 from rlhf_losses.losses import Objective
 from rlhf_losses.models.embeddings import require_embedded
@@ -155,7 +155,7 @@ class TrainingData:
         return [self.train, *held_out]
 
     def _checked(self, dataset: AnyDataset, name: str) -> AnyDataset:
-        dataset = _with_current_columns(without_media(dataset, name), name)
+        dataset = _with_current_columns(readable_rows(dataset, name), name)
         dataset = group_ratings(dataset, self._objective, name)
         check_dataset(dataset, self._objective, name)
         return with_read_columns(dataset)

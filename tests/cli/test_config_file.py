@@ -26,6 +26,13 @@ from rlhf_losses.cli.config_file import read_config
         (b"a: " + b"{" * 900, "not valid YAML"),
         (b"a: 1\n---\nb: 2", "not valid YAML"),
         (b"#" * 1_000_001, "too large"),
+        (b"seed: !!binary aGVsbG8=", "has for seed b'hello', of the type bytes"),
+        (b"run_name: 2024-01-02", "has for run_name .* of the type date.* in quotes"),
+        (b"report_to: [none, 2024-01-02 03:04:05]", "has for report_to .* of the type datetime"),
+        (b"a: {b: !!set {x}}", "has for a {'x'}, of the type set"),
+        (b'output_dir: "out\\uDCBB"', "has for output_dir .* not a text in valid Unicode"),
+        (b'output_dir: "out\\0"', "has for output_dir .* not a text in valid Unicode"),
+        (b'a: {"\\uD800": 1}', "has for a .* not a text in valid Unicode"),
     ],
 )
 def test_a_file_that_is_no_mapping_of_arguments_is_refused(tmp_path, content, problem):
@@ -39,6 +46,13 @@ def test_a_folder_and_a_missing_file_are_refused(tmp_path):
     for path in (tmp_path, tmp_path / "nowhere.yaml"):
         with pytest.raises(CommandLineError, match="There is no file"):
             read_config(str(path))
+
+
+def test_a_value_that_contains_itself_is_read_once(tmp_path):
+    file = tmp_path / "run.yaml"
+    file.write_text("a: &a [1, *a]\n")
+    value = read_config(str(file))["a"]
+    assert value[1] is value
 
 
 def test_anchors_and_merges_are_read(tmp_path):

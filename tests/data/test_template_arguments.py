@@ -35,6 +35,10 @@ def test_arguments_are_read_from_the_columns_of_trl(row, arguments):
         ({"tools": '{"name": "search"}'}, "Column 'tools' .* needs a list"),
         ({"documents": 3}, "Column 'documents' is 3"),
         ({"chat_template_kwargs": [1]}, "Column 'chat_template_kwargs' .* needs a dict"),
+        ({"chat_template_kwargs": {"style": "a\udfff"}}, "Column 'chat_template_kwargs' .* half of a character"),
+        ({"chat_template_kwargs": '{"style": "a\\udfff"}'}, "Column 'chat_template_kwargs' .* half of a character"),
+        ({"tools": [{"name": "\ud800"}]}, "Column 'tools' .* half of a character"),
+        ({"documents": [{"\ud800": "text"}]}, "Column 'documents' .* half of a character"),
     ],
 )
 def test_arguments_of_another_type_are_refused(row, message):
