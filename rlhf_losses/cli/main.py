@@ -31,6 +31,7 @@ COMMANDS = {
     "fit": ("fit", "fit an uncertainty estimate for a reward model"),
     "evaluate": ("evaluate", "evaluate a reward model on held-out feedback"),
     "compare": ("compare", "compare evaluations of the same data"),
+    "report": ("report", "show training runs and evaluations in one HTML file"),
     "doctor": ("doctor", "check a reward model: batch size, padding, precision, tokenizer, chat template"),
     "ppo": ("ppo", "train a language model with PPO on the scores of reward models"),
     "demo": ("demo", "run the whole loop on a synthetic task, without downloads"),
@@ -42,10 +43,11 @@ OPTIONAL_PACKAGES = {
     "demo": ("matplotlib", "scipy"),
     "evaluate": ("scipy",),
     "inspect": ("scipy", "krippendorff"),
+    "report": ("plotly",),
 }
 """Packages of the extra `report` that commands need."""
 
-ONE_PROCESS = ("inspect", "score", "fit", "evaluate", "compare", "demo")
+ONE_PROCESS = ("inspect", "score", "fit", "evaluate", "compare", "report", "demo")
 """Commands that do their work in one process."""
 
 

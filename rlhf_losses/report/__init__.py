@@ -1,0 +1,1 @@
+"""Reports: logs of training runs and evaluations as one HTML file."""
