@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from rlhf_losses.cli.argument_parser import ArgumentParser
-from rlhf_losses.report.report_file import build_report, require_replaceable
+from rlhf_losses.report.report_file import require_replaceable
+from rlhf_losses.report.report_paths import read_report
 
 
 def build_parser() -> ArgumentParser:
@@ -25,7 +26,5 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     args = build_parser().parse(argv)
     file = Path(args.output)
     require_replaceable(file)
-    page = build_report([Path(path) for path in args.paths])
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(page, encoding="utf-8")
+    read_report([Path(path) for path in args.paths]).write(file)
     print(f"{file} has the report. Open it in a browser.")

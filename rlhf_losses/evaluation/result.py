@@ -25,6 +25,9 @@ MANY_DROPPED = 0.05
 SMALL_SPREAD = 0.05
 """Share of the variance within prompts below which there is a warning."""
 
+AT_CHANCE = "Not clearly better than a constant"
+"""Beginning of the warning about an accuracy at chance."""
+
 
 @dataclass(frozen=True)
 class Agreement:
@@ -214,7 +217,7 @@ def _no_better_than_constant(evaluation: Evaluation, agreement: Agreement) -> st
     if base is None or accuracy is None or math.isnan(accuracy.low) or accuracy.low > base:
         return None
     return (
-        f"Not clearly better than a constant: the accuracy of {accuracy.value:.3f} (95 % interval {accuracy.low:.3f} "
+        f"{AT_CHANCE}: the accuracy of {accuracy.value:.3f} (95 % interval {accuracy.low:.3f} "
         f"to {accuracy.high:.3f}) is not clearly above {base:.3f}, that of "
         + ("guessing." if agreement.kind == ComparedPairs.kind else "the more frequent label.")
     )

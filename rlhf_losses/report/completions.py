@@ -8,6 +8,7 @@ import pyarrow
 import pyarrow.parquet
 
 from rlhf_losses.errors import first_line
+from rlhf_losses.report.findings import problem
 from rlhf_losses.report.page import Cell, LongText, Section, Table
 
 MOMENTS = 3
@@ -29,18 +30,18 @@ def completion_section(name: str, folder: Path) -> Section:
     files = sorted(folder.glob("*.parquet"))
     last = len(files) - 1
     chosen = sorted({round(last * index / (MOMENTS - 1)) for index in range(MOMENTS)}) if files else []
-    tables, warnings = [], []
+    tables, damaged = [], []
     for file in (files[index] for index in chosen):
         try:
             tables.append(pyarrow.parquet.read_table(file).to_pylist())
         except (OSError, pyarrow.ArrowException) as error:
-            warnings.append(f"{file.name} cannot be read: {first_line(error)}.")
+            damaged.append(problem(f"{file.name} cannot be read: {first_line(error)}."))
     shown = [row for rows in tables for row in _select(rows, _common_prompts(tables))]
     names = [name for name in dict.fromkeys(name for row in shown for name in row) if name not in TEXTS]
     count = sum(map(len, tables))
     note = f"{len(shown)} of {count} completions of {len(tables)} of {len(files)} saved steps."
     table = Table("Completions", [*TEXTS, *names], [_cells(row, names) for row in shown])
-    return Section(f"Completions of {name}", [table] if shown else [], [note], warnings)
+    return Section(f"Completions of {name}", [table] if shown else [], [note], damaged)
 
 
 def _common_prompts(tables: Sequence[Sequence[Mapping[str, Any]]]) -> set[str]:

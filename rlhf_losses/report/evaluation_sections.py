@@ -2,23 +2,26 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 from typing import Any
 
-import numpy as np
-
-from rlhf_losses.evaluation.intervals import FloatVector
+from rlhf_losses.errors import FeedbackMismatchError
 from rlhf_losses.evaluation.output_folder import EvaluationFolder
+from rlhf_losses.evaluation.paired_comparison import compare_evaluations
 from rlhf_losses.evaluation.scored_rows import ScoredRow
 from rlhf_losses.report.completions import text_of
-from rlhf_losses.report.page import Cell, Chart, LongText, Section, Table, Trace
-from rlhf_losses.report.run_sections import COLORS
+from rlhf_losses.report.evaluation_charts import (
+    best_of_n,
+    calibrations,
+    difference_histogram,
+    edit_chart,
+    reliability,
+    score_by_length,
+    score_histogram,
+    slice_charts,
+    slices_by,
+)
+from rlhf_losses.report.page import Cell, LongText, Section, Table
 
-HISTOGRAM_BINS = 40
-MAX_SCATTER = 2000
-"""Number of answers above which score and length are shown for every second one, every third and so on."""
-LABEL = 24
-"""Largest number of characters of a label of an axis; the table has the whole value."""
 WORST = 20
 """Number of pairs that are shown."""
 
@@ -29,13 +32,16 @@ def evaluation_sections(evaluations: Sequence[EvaluationFolder]) -> Iterator[Sec
     Args:
         evaluations: the evaluations.
     """
-    warnings = [f"{one.name}: {text}" for one in evaluations for text in one.metrics.get("warnings", [])]
-    yield Section("Evaluations", [metrics_table(evaluations), *suite_tables(evaluations)], warnings=warnings)
-    yield Section("Scores", [chart for one in evaluations for chart in score_histogram(one)])
-    yield Section("Calibration", reliability(evaluations))
+    yield Section("Evaluations", [metrics_table(evaluations), *comparison_tables(evaluations),
+                                  *suite_tables(evaluations)])  # fmt: skip
+    histograms = [[*score_histogram(one), *difference_histogram(one)] for one in evaluations]
+    yield Section("Scores", [chart for charts in histograms for chart in charts])
+    yield Section("Calibration", [*reliability(evaluations), *calibration_tables(evaluations)])
     yield Section("Slices", [*slice_charts(evaluations), *slice_tables(evaluations)])
-    yield Section("Length", [chart for one in evaluations for chart in score_by_length(one)])
+    yield Section("Length", [*(chart for one in evaluations for chart in score_by_length(one)),
+                             *length_tables(evaluations)])  # fmt: skip
     yield Section("Best of n", best_of_n(evaluations))
+    yield Section("Edits", [*edit_chart(evaluations), *edit_tables(evaluations)])
     for one in evaluations:
         yield worst_pairs(one)
         yield contradictions(one)
@@ -73,6 +79,26 @@ def _interval(estimate: Mapping[str, Any]) -> str:
     return "" if estimate.get("low") is None else f"[{estimate['low']:.4f}, {estimate['high']:.4f}]"
 
 
+def comparison_tables(evaluations: Sequence[EvaluationFolder]) -> list[Table]:
+    """Return the comparison of each evaluation with the first one, as far as they have rows in common.
+
+    Args:
+        evaluations: the evaluations.
+    """
+    rows: list[list[Cell]] = []
+    for one in evaluations[1:]:
+        try:
+            found = compare_evaluations(evaluations[0], one)
+        except FeedbackMismatchError:
+            continue
+        rows.append([one.name, found.metric, found.rows, found.first.value, found.second.value,
+                     found.difference.value, _interval(found.difference.to_dict()), found.p_value])  # fmt: skip
+    first = evaluations[0].name
+    header = ("evaluation", "metric", "common rows", f"value of {first}", "value", "difference", "95 % interval",
+              "p (McNemar)")  # fmt: skip
+    return [Table(f"Compared with {first} on the same rows", header, rows)] if rows else []
+
+
 def suite_tables(evaluations: Sequence[EvaluationFolder]) -> list[Table]:
     """Return the scores of each public suite.
 
@@ -91,143 +117,19 @@ def suite_tables(evaluations: Sequence[EvaluationFolder]) -> list[Table]:
     return tables
 
 
-def compared_scores(rows: Sequence[ScoredRow]) -> tuple[FloatVector, FloatVector]:
-    """Return the scores of the better and of the worse answers of all comparisons.
-
-    Args:
-        rows: the scored rows.
-    """
-    pairs = [(row.scores[i], row.scores[j]) for row in rows for i, j in zip(row.better, row.worse, strict=True)]
-    found = np.array(pairs, dtype=float).reshape(-1, 2)
-    return found[:, 0], found[:, 1]
-
-
-def score_histogram(evaluation: EvaluationFolder) -> list[Chart]:
-    """Return histograms of the scores of better and worse answers and of their differences; of labels by their sign.
-
-    Args:
-        evaluation: the evaluation.
-    """
-    better, worse = compared_scores(evaluation.rows)
-    labelled = [
-        (row.scores[i], label) for row in evaluation.rows for i, label in zip(row.labelled, row.labels, strict=True)
-    ]
-    signs = {label for _, label in labelled}
-    charts = []
-    if len(better):
-        charts.append(histogram(f"Scores: {evaluation.name}", {"better answer": better, "worse answer": worse}, "score",
-                                "The less the two overlap, the better the model tells them apart."))  # fmt: skip
-        difference = {"better − worse": better - worse}
-        charts.append(histogram(f"Score differences: {evaluation.name}", difference, "score difference",
-                                "Pairs left of 0 are ranked wrong."))  # fmt: skip
-    if labelled and signs <= {-1.0, 1.0}:
-        groups = {name: np.array([score for score, label in labelled if label == sign])
-                  for name, sign in (("positive label", 1.0), ("negative label", -1.0))}  # fmt: skip
-        charts.append(histogram(f"Scores by label: {evaluation.name}", groups, "score"))
-    elif labelled:
-        step = len(labelled) // MAX_SCATTER + 1
-        points = labelled[::step]
-        trace = {"type": "scatter", "mode": "markers", "marker": {"color": COLORS[0], "opacity": 0.5},
-                 "x": [label for _, label in points], "y": [score for score, _ in points]}  # fmt: skip
-        charts.append(Chart(f"Scores by rating: {evaluation.name}", [trace], "rating", "score"))
-    return charts
-
-
-def histogram(title: str, groups: Mapping[str, FloatVector], x: str, note: str = "") -> Chart:
-    """Return a histogram of several groups with the same bins.
-
-    Args:
-        title: title of the chart.
-        groups: values by name.
-        x: what the values are.
-        note: how to read it.
-    """
-    edges = np.histogram_bin_edges(np.concatenate(list(groups.values())), HISTOGRAM_BINS)
-    centres = ((edges[1:] + edges[:-1]) / 2).tolist()
-    traces = []
-    for index, (name, values) in enumerate(groups.items()):
-        counts = np.histogram(values, edges)[0].tolist()
-        pattern = {"shape": ["", "/"][index % 2], "solidity": 0.4}
-        traces.append({"type": "bar", "name": name, "x": centres, "y": counts, "opacity": 0.6,
-                       "marker": {"color": COLORS[index], "pattern": pattern}})  # fmt: skip
-    return Chart(title, traces, x, "number", note, {"barmode": "overlay", "bargap": 0, "showlegend": True})
-
-
-def reliability(evaluations: Sequence[EvaluationFolder]) -> list[Chart | Table]:
-    """Return the reliability diagram of all evaluations and its numbers.
+def calibration_tables(evaluations: Sequence[EvaluationFolder]) -> list[Table]:
+    """Return the numbers of the calibration of all evaluations.
 
     Args:
         evaluations: the evaluations.
     """
-    traces: list[Trace] = []
-    rows: list[list[Cell]] = []
-    for index, one in enumerate(evaluations):
-        for agreement in one.metrics.get("agreements", []):
-            found = agreement["calibration"]
-            if found is None:
-                continue
-            name = f"{one.name}, {agreement['kind']}"
-            bins = found["bins"]
-            rows.append([name, found["calibration_error"], found["brier"], found["temperature"],
-                         found["calibration_error_at_temperature"]])  # fmt: skip
-            traces.append({
-                "type": "scatter", "mode": "lines+markers", "name": escape(name, quote=False),
-                "x": [each["probability"] for each in bins], "y": [each["observed"]["value"] for each in bins],
-                "error_y": _error_bars([each["observed"] for each in bins]),
-                "line": {"color": COLORS[index % len(COLORS)]},
-            })  # fmt: skip
-    if not traces:
-        return []
-    diagonal = {"type": "scatter", "mode": "lines", "name": "calibrated", "x": [0, 1], "y": [0, 1],
-                "line": {"color": "color:muted", "dash": "dash"}}  # fmt: skip
-    note = "Below the dashed line the model is too certain, above it too uncertain. Bars are 95 % intervals."
+    rows: list[list[Cell]] = [
+        [name, found["calibration_error"], found["brier"], found["temperature"],
+         found["calibration_error_at_temperature"]]
+        for _, name, found in calibrations(evaluations)
+    ]  # fmt: skip
     header = ("evaluation", "calibration error", "Brier score", "best temperature", "calibration error with it")
-    chart = Chart("Reliability", [diagonal, *traces], "predicted probability", "observed share", note)
-    return [chart, Table("Calibration", header, rows)]
-
-
-def _error_bars(estimates: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the error bars of estimates; those without an interval have none."""
-    bars: dict[str, Any] = {"type": "data", "symmetric": False, "thickness": 1}
-    bars["array"] = [0 if one["high"] is None else one["high"] - one["value"] for one in estimates]
-    bars["arrayminus"] = [0 if one["low"] is None else one["value"] - one["low"] for one in estimates]
-    return bars
-
-
-def _slices(evaluations: Sequence[EvaluationFolder]) -> dict[str, list[tuple[int, Mapping[str, Any]]]]:
-    found: dict[str, list[tuple[int, Mapping[str, Any]]]] = defaultdict(list)
-    for index, one in enumerate(evaluations):
-        for agreement in one.metrics.get("agreements", []):
-            for each in agreement["slices"]:
-                if each["estimate"]["value"] is not None:
-                    found[each["by"]].append((index, each))
-    return found
-
-
-def slice_charts(evaluations: Sequence[EvaluationFolder]) -> Iterator[Chart]:
-    """Yield the chart of each kind of slices.
-
-    Args:
-        evaluations: the evaluations.
-    """
-    for by, slices in _slices(evaluations).items():
-        traces = []
-        for index, one in enumerate(evaluations):
-            own = [each for number, each in slices if number == index]
-            estimates = [each["estimate"] for each in own]
-            traces.append({
-                "type": "scatter", "mode": "markers", "name": escape(one.name, quote=False),
-                "x": [_label(each["value"]) for each in own], "y": [each["value"] for each in estimates],
-                "error_y": _error_bars(estimates), "marker": {"color": COLORS[index % len(COLORS)], "size": 9},
-            })  # fmt: skip
-        metric = slices[0][1]["metric"]
-        layout = {"xaxis": {"type": "category"}, "scattermode": "group"}
-        yield Chart(f"By {by}", traces, by, metric, "Bars are 95 % intervals.", layout)
-
-
-def _label(value: str) -> str:
-    """Return the value of a slice as a label of an axis."""
-    return escape(value if len(value) <= LABEL else f"{value[: LABEL - 1]}…", quote=False)
+    return [Table("Calibration", header, rows)] if rows else []
 
 
 def slice_tables(evaluations: Sequence[EvaluationFolder]) -> list[Table]:
@@ -237,7 +139,7 @@ def slice_tables(evaluations: Sequence[EvaluationFolder]) -> list[Table]:
         evaluations: the evaluations.
     """
     rows: list[list[Cell]] = []
-    for slices in _slices(evaluations).values():
+    for slices in slices_by(evaluations).values():
         for index, one in slices:
             estimate = one["estimate"]
             rows.append([evaluations[index].name, one["by"], one["value"], one["metric"], estimate["value"],
@@ -246,51 +148,46 @@ def slice_tables(evaluations: Sequence[EvaluationFolder]) -> list[Table]:
     return [Table("Slices", header, rows)] if rows else []
 
 
-def score_by_length(evaluation: EvaluationFolder) -> list[Chart]:
-    """Return the scores against the lengths of the answers.
-
-    Args:
-        evaluation: the evaluation.
-    """
-    points: dict[str, list[tuple[int, float, int]]] = defaultdict(list)
-    for row in evaluation.rows:
-        better, worse = set(row.better), set(row.worse)
-        for index, (tokens, score) in enumerate(zip(row.tokens, row.scores, strict=True)):
-            only = (index in better) - (index in worse)
-            points[{1: "better answer", -1: "worse answer", 0: "other answer"}[only]].append((tokens, score, row.row))
-    step = sum(map(len, points.values())) // MAX_SCATTER + 1
-    traces = []
-    for index, (name, found) in enumerate(sorted(points.items())):
-        kept = found[::step]
-        lengths, scores, numbers = (list(column) for column in zip(*kept, strict=True))
-        marker = {"color": COLORS[index], "opacity": 0.5, "symbol": ["circle", "x", "square"][index]}
-        traces.append({"type": "scatter", "mode": "markers", "name": name, "marker": marker, "x": lengths, "y": scores,
-                       "text": [f"row {number}" for number in numbers]})  # fmt: skip
-    correlation = evaluation.metrics.get("partial_length_correlation")
-    note = "" if correlation is None else f"Correlation at equal annotations: {correlation:.2f}. "
-    note += "A model without length bias has one near 0."
-    title = f"Score against length: {evaluation.name}"
-    return [Chart(title, traces, "tokens of the answer", "score", note)] if traces else []
+LENGTH = {
+    "correlation": "correlation with the length",
+    "partial_correlation": "the same at equal annotations",
+    "longer_is_better": "share of pairs in which the longer answer is better",
+    "accuracy_longer_better": "accuracy where the longer answer is better",
+    "accuracy_shorter_better": "accuracy where the shorter answer is better",
+}
+"""Titles of the statistics about lengths."""
 
 
-def best_of_n(evaluations: Sequence[EvaluationFolder]) -> list[Chart]:
-    """Return the quality of the best of n answers, if the data have lists.
+def length_tables(evaluations: Sequence[EvaluationFolder]) -> list[Table]:
+    """Return the dependence of the scores of all evaluations on the length.
 
     Args:
         evaluations: the evaluations.
     """
-    traces: list[Trace] = []
-    for index, one in enumerate(evaluations):
-        points = one.metrics.get("best_of_n", [])
-        names = {"model": [p["quality"]["value"] for p in points], "oracle": [p["oracle"] for p in points],
-                 "chance": [p["chance"] for p in points]}  # fmt: skip
-        for (name, values), dash in zip(names.items(), ("solid", "dash", "dot"), strict=True):
-            if points:
-                line, x = {"color": COLORS[index % len(COLORS)], "dash": dash}, [p["n"] for p in points]
-                traces.append({"type": "scatter", "mode": "lines+markers", "line": line, "x": x, "y": values,
-                               "name": escape(f"{one.name}: {name}", quote=False)})  # fmt: skip
-    note = "Expected quality of the answer that the model chooses among n; the worst answer has 0, the best one 1."
-    return [Chart("Best of n", traces, "n", "quality", note)] if traces else []
+    rows: list[list[Cell]] = []
+    for one in evaluations:
+        for agreement in one.metrics.get("agreements", []):
+            for name, title in LENGTH.items():
+                estimate = (agreement["length"] or {}).get(name)
+                if estimate is not None and estimate["value"] is not None:
+                    rows.append([one.name, agreement["kind"], title, estimate["value"], _interval(estimate)])
+    return [Table("Length", ("evaluation", "of", "statistic", "value", "95 % interval"), rows)] if rows else []
+
+
+def edit_tables(evaluations: Sequence[EvaluationFolder]) -> list[Table]:
+    """Return the effects of edits in all evaluations.
+
+    Args:
+        evaluations: the evaluations.
+    """
+    rows: list[list[Cell]] = []
+    for one in evaluations:
+        for each in (one.metrics.get("edits") or {}).get("edits", []):
+            change, raised, flipped = each["change"], each["raised"]["value"], each["flipped"]["value"]
+            rows.append([one.name, each["edit"], each["answers"], change["value"], _interval(change), raised, flipped])
+    header = ("evaluation", "edit", "answers", "change / standard deviation", "95 % interval", "share raised",
+              "share of right pairs that become wrong")  # fmt: skip
+    return [Table("Effects of edits", header, rows)] if rows else []
 
 
 def worst_pairs(evaluation: EvaluationFolder) -> Section:
@@ -303,23 +200,15 @@ def worst_pairs(evaluation: EvaluationFolder) -> Section:
              for row in evaluation.rows for i, j in zip(row.better, row.worse, strict=True)]  # fmt: skip
     wrong = sorted((one for one in found if one[0] < 0), key=lambda one: one[0])
     rows: list[list[Cell]] = [
-        [
-            row.row,
-            difference,
-            row.scores[i],
-            row.scores[j],
-            LongText(text_of(row.prompt)),
-            _answer(row, i),
-            _answer(row, j),
-        ]
+        [row.row, difference, row.scores[i], row.scores[j], LongText(text_of(row.prompt)), _answer(row, i),
+         _answer(row, j)]
         for difference, row, i, j in wrong[:WORST]
-    ]
+    ]  # fmt: skip
     header = ("row", "difference", "score of better", "score of worse", "prompt", "better answer", "worse answer")
-    note = (
-        f"{len(wrong)} of {len(found)} pairs are ranked wrong; the {len(rows)} with the largest differences are shown."
-    )
-    parts = [Table("Worst-ranked pairs", header, rows)] if rows else []
-    return Section(f"Worst-ranked pairs: {evaluation.name}", parts, [note] if found else [])
+    text = f"{len(wrong)} of {len(found)} pairs are ranked wrong, {len(wrong) / max(len(found), 1):.1%}."
+    text += f" The {len(rows)} with the largest differences are shown." if rows else ""
+    parts = [Table(f"Worst-ranked pairs: {evaluation.name}", header, rows)] if rows else []
+    return Section(f"Worst-ranked pairs: {evaluation.name}", parts, [text] if found else [])
 
 
 def contradictions(evaluation: EvaluationFolder) -> Section:
@@ -334,18 +223,19 @@ def contradictions(evaluation: EvaluationFolder) -> Section:
             if row.answers[i] is not None and row.answers[j] is not None:
                 seen[text_of(row.prompt), text_of(row.answers[i]), text_of(row.answers[j])].append(row.row)
     rows: list[list[Cell]] = [
-        [
-            ", ".join(map(str, numbers)),
-            ", ".join(map(str, seen[prompt, worse, better])),
-            *map(LongText, (prompt, better, worse)),
-        ]
+        [_numbers(numbers), _numbers(seen[prompt, worse, better]), *map(LongText, (prompt, better, worse))]
         for (prompt, better, worse), numbers in seen.items()
         if better < worse and (prompt, worse, better) in seen
     ]
     header = ("rows", "rows of the opposite", "prompt", "answer", "other answer")
-    note = f"{len(rows)} pairs of answers are judged in both ways. {WORST} at most are shown."
-    parts = [Table("Contradictory rows", header, rows[:WORST])] if rows else []
-    return Section(f"Contradictory rows: {evaluation.name}", parts, [note] if rows else [])
+    compared = len({(prompt, *sorted((better, worse))) for prompt, better, worse in seen})
+    text = f"{len(rows)} of {compared} pairs of answers are judged in both ways; {WORST} at most are shown."
+    parts = [Table(f"Contradictory rows: {evaluation.name}", header, rows[:WORST])] if rows else []
+    return Section(f"Contradictory rows: {evaluation.name}", parts, [text] if rows else [])
+
+
+def _numbers(rows: Sequence[int]) -> str:
+    return ", ".join(map(str, rows))
 
 
 def _answer(row: ScoredRow, index: int) -> LongText:

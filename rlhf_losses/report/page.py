@@ -4,11 +4,15 @@ import base64
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import jinja2
+
+from rlhf_losses.report.charts import DARK, LIGHT, Chart
+from rlhf_losses.report.findings import Finding
+from rlhf_losses.report.plotly_figures import json_values, plotly_figure
 
 GENERATOR = "rlhf-losses report"
 """Content of the element of a page that names its program."""
@@ -36,7 +40,6 @@ SHOWN = 120
 """Number of characters of a long text that are always shown."""
 
 Cell: TypeAlias = str | int | float | LongText | None
-Trace: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -55,41 +58,6 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Chart:
-    """A chart of plotly.
-
-    Attributes:
-        title: what it shows.
-        traces: traces of plotly; a color such as `color:series-1` is a property of the style sheet.
-        x: title of the horizontal axis.
-        y: title of the vertical axis.
-        note: how to read it.
-        layout: further layout of plotly.
-    """
-
-    title: str
-    traces: Sequence[Trace]
-    x: str
-    y: str
-    note: str = ""
-    layout: Mapping[str, Any] | None = None
-
-    @property
-    def figure(self) -> dict[str, Any]:
-        """The figure as a JSON object without NaN and infinity."""
-        found: dict[str, Any] = json_values({"data": self.traces, "layout": self.full_layout})
-        return found
-
-    @property
-    def full_layout(self) -> dict[str, Any]:
-        """The layout with the titles of the axes."""
-        layout: dict[str, Any] = {**(self.layout or {})}
-        layout["xaxis"] = {"title": {"text": self.x}, **layout.get("xaxis", {})}
-        layout["yaxis"] = {"title": {"text": self.y}, **layout.get("yaxis", {})}
-        return layout
-
-
-@dataclass(frozen=True)
 class Section:
     """A section of a page.
 
@@ -97,14 +65,14 @@ class Section:
         title: its title.
         parts: its charts and tables, in order.
         notes: sentences before them.
-        warnings: sentences that are shown prominently.
+        findings: findings before them, problems first.
         folded: whether it is closed at first.
     """
 
     title: str
     parts: Sequence[Chart | Table]
     notes: Sequence[str] = ()
-    warnings: Sequence[str] = ()
+    findings: Sequence[Finding] = ()
     folded: bool = False
 
 
@@ -115,7 +83,7 @@ def render_page(title: str, sections: Iterable[Section]) -> str:
 
     Args:
         title: title of the page.
-        sections: its sections; those without parts, notes and warnings are left out.
+        sections: its sections; those without content are left out.
     """
     from plotly.offline import get_plotlyjs
 
@@ -126,13 +94,15 @@ def render_page(title: str, sections: Iterable[Section]) -> str:
         "chart": lambda part: isinstance(part, Chart),
         "long": lambda cell: isinstance(cell, LongText),
     }
-    environment.filters |= {"cell": format_cell, "sort_key": _sort_key}
+    environment.filters |= {"cell": format_cell, "sort_key": _sort_key, "figure": plotly_figure}
     script = environment.get_template("page.js").render()
     plotly = get_plotlyjs()
     return environment.get_template("page.html.jinja").render(
         title=title,
         generator=GENERATOR,
-        sections=[one for one in sections if one.parts or one.notes or one.warnings],
+        sections=[one for one in sections if one.parts or one.notes or one.findings],
+        light=LIGHT,
+        dark=DARK,
         plotly=plotly,
         script=script,
         hashes=[_hash(plotly), _hash(script)],
@@ -151,25 +121,6 @@ def format_cell(cell: Cell) -> str:
     if isinstance(cell, float):
         return f"{cell:.4g}" if math.isfinite(cell) else str(cell)
     return "" if cell is None else str(cell)
-
-
-def json_values(value: Any) -> Any:
-    """Return a value for JSON: NaN and infinity are null, and numbers have six significant digits.
-
-    Args:
-        value: numbers, strings, sequences and mappings.
-
-    Examples:
-        >>> json_values({"x": (1, float("nan"), 0.12345678)})
-        {'x': [1, None, 0.123457]}
-    """
-    if isinstance(value, float):
-        return float(f"{value:.6g}") if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {name: json_values(one) for name, one in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [json_values(one) for one in value]
-    return value
 
 
 def _sort_key(cell: Cell) -> str:

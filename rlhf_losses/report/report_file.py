@@ -1,40 +1,90 @@
-"""The report of runs and evaluations as a file."""
+"""The report of runs, evaluations and datasets as a file."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rlhf_losses.errors import OutputExistsError
+from rlhf_losses.report.findings import Finding, about
 from rlhf_losses.report.page import GENERATOR, Section, render_page
-from rlhf_losses.report.run_files import read_run
+from rlhf_losses.report.run_files import Run
+from rlhf_losses.report.run_findings import run_findings
 from rlhf_losses.report.run_sections import run_sections
 from rlhf_losses.setting_names import setting
 
-EVALUATION_FILES = ("metrics.json", "scores.jsonl")
-"""Files of a folder that `rlhf-losses evaluate` has written."""
+if TYPE_CHECKING:  # a report of runs alone does not wait until torch is imported
+    from rlhf_losses.evaluation.output_folder import EvaluationFolder
+    from rlhf_losses.report.dataset_sections import InspectedDataset
+
+REPORT_FILE = "report.html"
+"""Name of a report beside the results of a command."""
 
 
-def build_report(paths: Sequence[Path]) -> str:
-    """Return a report as HTML.
+@dataclass(frozen=True)
+class Report:
+    """What a report shows.
 
-    Args:
-        paths: folders of runs or of evaluations, or logs.
-
-    Raises:
-        UnreadableDatasetError: a path has neither a log nor an evaluation.
+    Attributes:
+        runs: training runs.
+        evaluations: evaluations.
+        datasets: datasets.
+        further: further sections, after the findings.
     """
-    evaluations = [path for path in paths if all((path / name).is_file() for name in EVALUATION_FILES)]
-    runs = [read_run(path) for path in paths if path not in evaluations]
-    sections = [*(_evaluation_sections(evaluations) if evaluations else ()), *(run_sections(runs) if runs else ())]
-    names = [*(path.resolve().name for path in evaluations), *(run.name for run in runs)]
-    return render_page(f"Report: {', '.join(names)}", sections)
 
+    runs: Sequence[Run] = ()
+    evaluations: Sequence["EvaluationFolder"] = ()
+    datasets: Sequence["InspectedDataset"] = ()
+    further: Sequence[Section] = ()
 
-def _evaluation_sections(paths: Sequence[Path]) -> Iterator[Section]:
-    # A report of runs alone does not wait until transformers is imported.
-    from rlhf_losses.evaluation.output_folder import read_evaluation
-    from rlhf_losses.report.evaluation_sections import evaluation_sections
+    @property
+    def names(self) -> list[str]:
+        """Names of what it shows."""
+        return [one.name for group in (self.datasets, self.evaluations, self.runs) for one in group]
 
-    yield from evaluation_sections([read_evaluation(path) for path in paths])
+    def render(self) -> str:
+        """Return the report as HTML."""
+        findings = Section("Findings", (), findings=list(self._findings()))
+        return render_page(f"Report: {', '.join(self.names)}", [findings, *self.further, *self._sections()])
+
+    def write(self, file: Path) -> None:
+        """Write the report.
+
+        Args:
+            file: the file; its folder is made if it does not exist.
+
+        Raises:
+            OutputExistsError: the file exists and is no report.
+        """
+        require_replaceable(file)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(self.render(), encoding="utf-8")
+
+    def _findings(self) -> Iterator[Finding]:
+        if self.datasets:
+            from rlhf_losses.report.dataset_sections import dataset_findings
+
+            for dataset in self.datasets:
+                yield from about(dataset.name, dataset_findings(dataset))
+        if self.evaluations:
+            from rlhf_losses.report.evaluation_findings import evaluation_findings
+
+            for evaluation in self.evaluations:
+                yield from about(evaluation.name, evaluation_findings(evaluation))
+        for run in self.runs:
+            yield from about(run.name, run_findings(run))
+
+    def _sections(self) -> Iterator[Section]:
+        if self.evaluations:
+            from rlhf_losses.report.evaluation_sections import evaluation_sections
+
+            yield from evaluation_sections(self.evaluations)
+        if self.runs:
+            yield from run_sections(self.runs)
+        if self.datasets:
+            from rlhf_losses.report.dataset_sections import dataset_sections
+
+            yield from dataset_sections(self.datasets)
 
 
 def require_replaceable(file: Path) -> None:

@@ -1,0 +1,211 @@
+"""Sections of a report about datasets, and findings about them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+from rlhf_losses.inspection import DatasetReport
+from rlhf_losses.inspection.annotated_examples import AnnotatedExamples
+from rlhf_losses.inspection.dataset_report import AgreementStatistics, ComparisonStatistics, LabelStatistics
+from rlhf_losses.inspection.feedback_values import feedback_values
+from rlhf_losses.report.charts import Chart
+from rlhf_losses.report.completions import text_of
+from rlhf_losses.report.evaluation_charts import histogram
+from rlhf_losses.report.findings import Finding, good, note, problem
+from rlhf_losses.report.page import Cell, LongText, Section, Table
+
+SHOWN = 20
+"""Number of contradictory pairs of answers that are shown."""
+
+MANY_COPIES, LONGER, ONE_SIDED = 0.05, 0.6, 0.9
+"""Shares of copies, of preferences for the longer answer, and of equal labels from which there is a finding."""
+
+LOW_CEILING, LOW_AGREEMENT = 0.9, 0.75
+"""Largest accuracy, and agreement of two annotators, below which there is a finding."""
+
+
+@dataclass(frozen=True)
+class InspectedDataset:
+    """A dataset in a report.
+
+    Attributes:
+        name: name of the dataset.
+        report: its statistics.
+        examples: rows to read, and lengths of answers.
+    """
+
+    name: str
+    report: DatasetReport
+    examples: AnnotatedExamples
+
+
+def dataset_sections(datasets: Sequence[InspectedDataset]) -> Iterator[Section]:
+    """Yield the sections of datasets side by side.
+
+    Args:
+        datasets: the datasets.
+    """
+    yield Section("Datasets", [counts_table(datasets), *feedback_tables(datasets)])
+    charts = [chart for one in datasets for chart in length_charts(one)]
+    yield Section("Lengths in the data", [*charts, *length_tables(datasets)])
+    for one in datasets:
+        yield contradictory_rows(one)
+    yield Section("Losses", [losses_table(one) for one in datasets], folded=True)
+
+
+def dataset_findings(dataset: InspectedDataset) -> Iterator[Finding]:
+    """Yield what the statistics of a dataset mean.
+
+    Args:
+        dataset: the dataset.
+    """
+    report = dataset.report
+    yield note(f"{report.rows} rows with {report.prompts or 'no'} different prompts.")
+    if report.duplicate_rows > MANY_COPIES * report.rows:
+        yield problem(
+            f"Copies: {report.duplicate_rows} of {report.rows} rows are equal to an earlier one. In two splits, they "
+            "make the accuracy too high."
+        )
+    for name, one in report.feedback.items():
+        if isinstance(one.values, ComparisonStatistics):
+            yield from _comparison_findings(one.values)
+        if isinstance(one.values, LabelStatistics):
+            share = max(one.values.positive, one.items - one.values.positive) / one.items
+            if share > ONE_SIDED:
+                yield note(
+                    f"One-sided labels: {share:.1%} of {one.items} {name.lower()} are the same, and a constant is as "
+                    "often "
+                    "right. Look at the balanced accuracy."
+                )
+        if one.agreement is not None:
+            yield from _agreement_findings(one.agreement, len(dataset.examples.contradictions))
+
+
+def _comparison_findings(values: ComparisonStatistics) -> Iterator[Finding]:
+    if values.equal_answers:
+        yield problem(f"Equal answers: {values.equal_answers} of {values.comparisons} comparisons are of equal texts.")
+    if bias := values.length_bias:
+        interval = f"95 % interval {bias.low:.1%} to {bias.high:.1%}"
+        longer = f"the longer answer is preferred in {bias.share:.1%} of {bias.comparisons} comparisons ({interval})"
+        if max(bias.low, 1 - bias.high) > 0.5 and max(bias.share, 1 - bias.share) >= LONGER:
+            yield problem(
+                f"Length bias: {longer}. A model learns to reward length; look at its accuracy where the shorter "
+                "answer "
+                "is better."
+            )
+        else:
+            yield good(f"No large length bias: {longer}.")
+
+
+def _agreement_findings(agreement: AgreementStatistics, contradictions: int) -> Iterator[Finding]:
+    ceiling, two = agreement.accuracy_ceiling, agreement.with_ties
+    at_most = (
+        "" if ceiling is None else f" No scorer can have a higher accuracy than {ceiling.share:.1%} on these rows."
+    )
+    if agreement.contradictory:
+        low = (ceiling is not None and ceiling.share < LOW_CEILING) or (
+            two is not None and two.per_item < LOW_AGREEMENT
+        )
+        text = f"Contradictory annotations: {agreement.contradictory} comparisons are judged in both ways.{at_most}"
+        yield problem(f"{text} Filter or relabel these rows, or use a loss of votes.") if low else note(text)
+    if two is not None:
+        text = f"Two annotators of the same texts agree in {two.per_item:.1%} of the cases."
+        yield problem(text) if two.per_item < LOW_AGREEMENT else good(text)
+    elif not agreement.contradictory and not contradictions:
+        yield note("Whether the annotations are reliable cannot be told: nothing was annotated twice.")
+
+
+def counts_table(datasets: Sequence[InspectedDataset]) -> Table:
+    """Return the numbers of rows and prompts of all datasets.
+
+    Args:
+        datasets: the datasets.
+    """
+    rows: list[list[Cell]] = [
+        [one.name, one.report.rows, one.report.prompts or None, one.report.duplicate_rows,
+         ", ".join(one.report.columns), one.report.annotators.assumption]
+        for one in datasets
+    ]  # fmt: skip
+    header = ("dataset", "rows", "prompts", "duplicate rows", "columns", "annotators")
+    return Table("Datasets", header, rows)
+
+
+def feedback_tables(datasets: Sequence[InspectedDataset]) -> list[Table]:
+    """Return the statistics of each feedback type, with a column for each dataset.
+
+    Args:
+        datasets: the datasets.
+    """
+    tables = []
+    for feedback in dict.fromkeys(name for one in datasets for name in one.report.feedback):
+        having = [one for one in datasets if feedback in one.report.feedback]
+        values = [feedback_values(one.report.feedback[feedback]) for one in having]
+        rows = [[title, *(one.get(title) for one in values)]
+                for title in dict.fromkeys(title for one in values for title in one)]  # fmt: skip
+        tables.append(Table(f"{feedback}", ["statistic", *(one.name for one in having)], rows))
+    return tables
+
+
+def length_charts(dataset: InspectedDataset) -> list[Chart]:
+    """Return the lengths of better and worse answers, and their difference within a pair.
+
+    Args:
+        dataset: the dataset.
+    """
+    better, worse = dataset.examples.better_lengths, dataset.examples.worse_lengths
+    if not len(better):
+        return []
+    difference = better - worse
+    sides = {"longer answer is better": difference[difference > 0], "equally long": difference[difference == 0],
+             "shorter answer is better": difference[difference < 0]}  # fmt: skip
+    return [
+        histogram(f"Lengths of answers: {dataset.name}", {"better answer": better, "worse answer": worse},
+                  "characters"),
+        histogram(f"Length differences: {dataset.name}", {name: one for name, one in sides.items() if len(one)},
+                  "characters of the better answer − characters of the worse one",
+                  "Without length bias it is symmetric about 0."),
+    ]  # fmt: skip
+
+
+def length_tables(datasets: Sequence[InspectedDataset]) -> list[Table]:
+    """Return the summaries of the lengths of all datasets.
+
+    Args:
+        datasets: the datasets.
+    """
+    rows: list[list[Cell]] = [
+        [one.name, part, unit, *asdict(summary).values()]
+        for one in datasets
+        for unit, group in (("characters", one.report.characters), ("tokens", one.report.tokens))
+        for part, summary in group.items()
+    ]
+    header = ("dataset", "part", "unit", "min", "median", "mean", "95th percentile", "max")
+    return [Table("Lengths", header, rows)] if rows else []
+
+
+def contradictory_rows(dataset: InspectedDataset) -> Section:
+    """Return the rows that judge the same texts in opposite ways.
+
+    Args:
+        dataset: the dataset.
+    """
+    rows: list[list[Cell]] = []
+    for one in dataset.examples.contradictions:
+        numbers = (", ".join(map(str, numbers)) for numbers in (one.rows, one.opposite_rows))
+        texts = [LongText(text_of(text)) for text in (one.prompt, *one.answers)]
+        rows.append([*numbers, *texts, *[None] * (3 - len(texts))])
+    header = ("rows", "rows of the opposite", "prompt", "answer", "other answer")
+    title = f"Contradictory rows in the data: {dataset.name}"
+    note = f"The first {SHOWN} at most. In the first column the answer is preferred, in the second the other one."
+    return Section(title, [Table(title, header, rows)] if rows else [], [note] if rows else [])
+
+
+def losses_table(dataset: InspectedDataset) -> Table:
+    """Return the losses that fit a dataset, and why others do not.
+
+    Args:
+        dataset: the dataset.
+    """
+    losses = dataset.report.losses
+    rows = [[name, "fits"] for name in losses.losses] + [[name, "fits as a term"] for name in losses.regularizers]
+    rows += [[name, reason] for name, reason in losses.incompatible.items()]
+    return Table(f"Losses for {dataset.name}", ("loss", "use"), rows)

@@ -1,0 +1,184 @@
+"""Findings about an evaluation."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rlhf_losses.evaluation.items import ComparedPairs
+from rlhf_losses.evaluation.output_folder import EvaluationFolder
+from rlhf_losses.evaluation.result import AT_CHANCE
+from rlhf_losses.report.findings import Finding, good, note, problem
+
+LARGE_CALIBRATION_ERROR = 0.1
+CLEAR_TEMPERATURE = 1.25
+"""Best temperature from which a model counts as too certain; its inverse as too uncertain."""
+
+LOW_CEILING = 0.9
+"""Largest possible accuracy below which the annotators contradict each other often."""
+
+MANY_EQUAL = 0.05
+"""Share of pairs with equal scores from which there is a finding."""
+
+STRONG_EDIT = 0.2
+"""Change of the score by an edit, in standard deviations, from which there is a finding."""
+
+SMALL_SLICE = 10
+"""Number of items below which a slice is not mentioned."""
+
+CONFIDENT = 0.9
+"""Predicted probability from which a mistake is a confident one."""
+
+
+def evaluation_findings(evaluation: EvaluationFolder) -> Iterator[Finding]:
+    """Yield what the numbers of an evaluation mean.
+
+    Args:
+        evaluation: the evaluation.
+    """
+    metrics = evaluation.metrics
+    yield from map(problem, metrics.get("warnings", []))
+    for agreement in metrics.get("agreements", []):
+        yield from _accuracy(agreement, metrics)
+        yield from _length(agreement, metrics)
+        yield from _calibration(agreement)
+        yield from _ceiling(agreement)
+        yield from _weakest_slice(agreement)
+    yield from _equal_scores(evaluation)
+    yield from _edits(metrics)
+
+
+def _accuracy(agreement: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield how often the model is right; an accuracy at chance has a warning of its own."""
+    accuracy = agreement["estimates"].get("accuracy")
+    is_pairs = agreement["kind"] == ComparedPairs.kind
+    base = 0.5 if is_pairs else metrics.get("base_rate")
+    if accuracy is None or accuracy["low"] is None or base is None:
+        return
+    items = f"{agreement['items']} {'pairs' if is_pairs else agreement['kind']}"
+    right = f"{percent(accuracy['value'])} of {items} are right (95 % interval {interval(accuracy)})"
+    guess = "guessing" if is_pairs else "the more frequent label"
+    if accuracy["high"] < base:
+        yield problem(f"Worse than {guess}: {right}; {guess} has {percent(base)}. Are the labels exchanged?")
+    elif accuracy["low"] > base:
+        ceiling = agreement["accuracy_ceiling"]
+        limit = "" if ceiling in (None, 1) else f" No scorer can exceed {percent(ceiling)} on these annotations."
+        yield good(f"Better than {guess}: {right}; {guess} has {percent(base)}.{limit}")
+
+
+def _length(agreement: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield what a rule that prefers the longer answer would have, where it has as much as the model."""
+    length, accuracy = agreement["length"], agreement["estimates"].get("accuracy")
+    longer = None if length is None else length["longer_is_better"]
+    if longer is None or longer["value"] is None or accuracy is None or accuracy["value"] is None:
+        return
+    rule = max(longer["value"], 1 - longer["value"])
+    name = "longer" if longer["value"] >= 0.5 else "shorter"
+    bounds = accuracy["low"], accuracy["high"]
+    at_chance = any(text.startswith(AT_CHANCE) for text in metrics.get("warnings", []))
+    if None not in bounds and bounds[0] <= rule and rule > 0.6 and not at_chance:
+        yield problem(
+            f"No better than length: a rule that prefers the {name} answer is right in {percent(rule)} of the pairs, "
+            f"the model in {percent(accuracy['value'])} (95 % interval {interval(accuracy)})."
+        )
+    sides = length["accuracy_longer_better"], length["accuracy_shorter_better"]
+    if any(text.startswith("Length bias") for text in metrics.get("warnings", [])) and all(s["count"] for s in sides):
+        yield note(
+            f"Where the longer answer is better, the model is right in {percent(sides[0]['value'])} of "
+            f"{sides[0]['count']} pairs; where the shorter one is, in {percent(sides[1]['value'])} of "
+            f"{sides[1]['count']}."
+        )
+
+
+def _calibration(agreement: Mapping[str, Any]) -> Iterator[Finding]:
+    found = agreement["calibration"]
+    if found is None or found["calibration_error"] < LARGE_CALIBRATION_ERROR:
+        return
+    temperature = found["temperature"]
+    error = f"the calibration error is {found['calibration_error']:.2f}"
+    if temperature is None:
+        yield problem(f"Too certain: {error}, and the size of a score difference says nothing about its truth.")
+        return
+    divided = (
+        f"{error}; dividing the scores by {temperature:.2g} lowers it to "
+        f"{found['calibration_error_at_temperature']:.2f}"
+    )
+    surest = found["bins"][-1]
+    if temperature >= CLEAR_TEMPERATURE:
+        yield problem(
+            f"Too certain: {divided}. Of the pairs that the model is most certain of (probability "
+            f"{percent(surest['probability'])}), {percent(surest['observed']['value'])} are right."
+        )
+    elif temperature <= 1 / CLEAR_TEMPERATURE:
+        yield note(f"Too uncertain: {divided}.")
+    else:
+        yield note(f"Not calibrated: {divided}.")
+
+
+def _ceiling(agreement: Mapping[str, Any]) -> Iterator[Finding]:
+    ceiling, accuracy = agreement["accuracy_ceiling"], agreement["estimates"].get("accuracy")
+    if ceiling is None:
+        return
+    if accuracy is not None and accuracy["low"] is not None and accuracy["low"] > ceiling:
+        yield problem(
+            f"Above the ceiling: the accuracy of {percent(accuracy['value'])} is above the {percent(ceiling)} that a "
+            "scorer can have on these annotations. Look for rows that are in the training data too."
+        )
+    if ceiling < LOW_CEILING:
+        yield problem(
+            f"Contradictory annotations: no scorer can be right in more than {percent(ceiling)} of them, because the "
+            "same answers are judged in both ways."
+        )
+
+
+def _weakest_slice(agreement: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield the slice with the lowest metric, if its interval is below that of all items."""
+    for metric, whole in agreement["estimates"].items():
+        slices = [
+            one
+            for one in agreement["slices"]
+            if one["metric"] == metric and one["items"] >= SMALL_SLICE and one["estimate"]["high"] is not None
+        ]
+        weak = [one for one in slices if whole["low"] is not None and one["estimate"]["high"] < whole["low"]]
+        if weak:
+            lowest = min(weak, key=lambda one: one["estimate"]["value"])
+            yield note(
+                f"Weakest slice: {lowest['by']} {lowest['value']} has a {metric.replace('_', ' ')} of "
+                f"{percent(lowest['estimate']['value'])} (95 % interval {interval(lowest['estimate'])}, "
+                f"{lowest['items']} items); all have {percent(whole['value'])}."
+            )
+
+
+def _equal_scores(evaluation: EvaluationFolder) -> Iterator[Finding]:
+    outcomes = [outcome for row in evaluation.rows if row.better for outcome in row.outcomes]
+    equal = outcomes.count(0.5)
+    if equal > MANY_EQUAL * len(outcomes):
+        yield problem(
+            f"Equal scores: both answers have the same score in {equal} of {len(outcomes)} pairs. They can be cut off "
+            "before they differ, or the end token can be masked as padding."
+        )
+
+
+def _edits(metrics: Mapping[str, Any]) -> Iterator[Finding]:
+    for one in (metrics.get("edits") or {}).get("edits", []):
+        change = one["change"]
+        sure = change["low"] is not None and change["low"] * change["high"] > 0
+        if sure and abs(change["value"]) >= STRONG_EDIT:
+            verb = "raises" if change["value"] > 0 else "lowers"
+            yield problem(
+                f"Form: the edit '{one['edit']}' {verb} the score by {abs(change['value']):.2f} standard deviations "
+                f"(95 % interval {change['low']:+.2f} to {change['high']:+.2f}), although the content is the same."
+            )
+
+
+def percent(share: float) -> str:
+    """Return a share in percent.
+
+    Examples:
+        >>> percent(0.8333)
+        '83.3 %'
+    """
+    return f"{100 * share:.1f} %"
+
+
+def interval(estimate: Mapping[str, Any]) -> str:
+    """Return the interval of a share in percent."""
+    return f"{100 * estimate['low']:.1f} to {percent(estimate['high'])}"

@@ -1,0 +1,116 @@
+"""Charts as figures of plotly, which the script of a page draws."""
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from itertools import cycle, islice
+from typing import Any
+
+from rlhf_losses.report.charts import DASHES, LIGHT, SYMBOLS, Chart, Trace
+
+LEGEND, LABEL = 48, 24
+"""Largest numbers of characters of a name in the legend and of a category; the tables have the whole texts."""
+
+
+def plotly_figure(chart: Chart) -> dict[str, Any]:
+    """Return a chart as a JSON object; colors such as `color:series-1` are properties of the style sheet.
+
+    Args:
+        chart: the chart.
+    """
+    layout: dict[str, Any] = {
+        "xaxis": {"title": {"text": plain(chart.x)}},
+        "yaxis": {"title": {"text": plain(chart.y)}},
+        "barmode": "overlay",
+        "bargap": 0,
+        "showlegend": any(one.listed for one in chart.traces),
+    }
+    if chart.categories:
+        layout |= {"xaxis": {**layout["xaxis"], "type": "category"}, "scattermode": "group"}
+    figure: dict[str, Any] = json_values({"data": [_trace(one) for one in chart.traces], "layout": layout})
+    return figure
+
+
+def plain(text: str, limit: int = 1000) -> str:
+    """Return a text without what plotly reads as markup, and not longer than a limit.
+
+    Examples:
+        >>> plain("<b>")
+        '&lt;b&gt;'
+    """
+    return escape(text if len(text) <= limit else f"{text[: limit - 1]}…", quote=False)
+
+
+def _trace(trace: Trace) -> dict[str, Any]:
+    color = "color:muted" if trace.color is None else f"color:series-{trace.color % len(LIGHT) + 1}"
+    of_kind = {"line": _line, "area": _area, "points": _points, "bars": _bars}[trace.kind]
+    texts = isinstance(next(iter(trace.x), None), str)
+    found = {
+        "name": plain(trace.name, LEGEND),
+        "legendgroup": trace.name,
+        "showlegend": trace.listed,
+        "x": [plain(str(one), LABEL) for one in trace.x] if texts else trace.x,
+        "y": trace.y,
+        **of_kind(trace, color),
+    }
+    if trace.labels:
+        found["text"] = [plain(one) for one in trace.labels]
+    if len(trace.low):
+        found["error_y"] = _intervals(trace)
+    if not trace.listed:
+        found["hoverinfo"] = "skip"
+    return found
+
+
+def _line(trace: Trace, color: str) -> dict[str, Any]:
+    line = {"color": color, "dash": DASHES[trace.style % len(DASHES)], "width": 2}
+    mode = "lines+markers" if trace.markers else "lines"
+    return {"type": "scatter", "mode": mode, "line": line, "opacity": trace.opacity}
+
+
+def _area(_trace: Trace, color: str) -> dict[str, Any]:
+    line = {"color": color, "width": 1}
+    return {"type": "scatter", "mode": "lines", "stackgroup": "all", "groupnorm": "percent", "line": line}
+
+
+def _points(trace: Trace, color: str) -> dict[str, Any]:
+    marker = {"color": color, "opacity": trace.opacity, "symbol": SYMBOLS[trace.style % len(SYMBOLS)], "size": 7}
+    return {"type": "scatter", "mode": "markers", "marker": marker}
+
+
+def _bars(trace: Trace, color: str) -> dict[str, Any]:
+    pattern = {"shape": next(islice(cycle(("", "/")), trace.style, None)), "solidity": 0.4}
+    return {"type": "bar", "opacity": trace.opacity, "marker": {"color": color, "pattern": pattern}}
+
+
+def _intervals(trace: Trace) -> dict[str, Any]:
+    """Return the error bars; values without an interval have none."""
+    above = [high - value for value, high in zip(trace.y, trace.high, strict=True)]
+    below = [value - low for value, low in zip(trace.y, trace.low, strict=True)]
+    known = [math.isfinite(one) for one in above]
+    return {
+        "type": "data",
+        "symmetric": False,
+        "thickness": 1,
+        "array": [one if ok else 0 for one, ok in zip(above, known, strict=True)],
+        "arrayminus": [one if ok else 0 for one, ok in zip(below, known, strict=True)],
+    }
+
+
+def json_values(value: Any) -> Any:
+    """Return a value for JSON: NaN and infinity are null, and numbers have six significant digits.
+
+    Args:
+        value: numbers, strings, sequences and mappings.
+
+    Examples:
+        >>> json_values({"x": (1, float("nan"), 0.12345678)})
+        {'x': [1, None, 0.123457]}
+    """
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: json_values(one) for name, one in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [json_values(one) for one in value]
+    return value

@@ -1,0 +1,285 @@
+"""Findings about a training run: comparisons of the beginning and the end of its metrics."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from rlhf_losses.evaluation.intervals import FloatVector
+from rlhf_losses.report.findings import Finding, good, note, problem
+from rlhf_losses.report.run_charts import kl_per_completion
+from rlhf_losses.report.run_files import Run
+from rlhf_losses.report.run_log import MetricSeries
+
+MIN_LOGS = 5
+"""Number of logs below which a run is too short to judge."""
+
+ENDS = 10
+"""The beginning and the end of a run are a tenth each."""
+
+CLEAR = 2.0
+"""Number of standard errors from which a difference is more than noise."""
+
+LOSS_RISE, OVERFIT_GAP = 0.03, 0.1
+"""Rise of the loss of an evaluation, and gap between two accuracies, from which a model counts as overfitted."""
+
+LARGE_KL, NEGATIVE_KL = 10.0, -0.5
+"""Nats per completion from which the KL is large, and below which its estimate is wrong."""
+
+LARGE_APPROX_KL, LARGE_CLIP_SHARE = 0.1, 0.3
+MANY_TRUNCATED, MANY_EQUAL = 0.3, 0.5
+GROWTH = 3.0
+"""Factor from which the scale of scores or losses counts as growing."""
+
+
+@dataclass(frozen=True)
+class Ends:
+    """The beginning and the end of a series.
+
+    Attributes:
+        first: mean of the first tenth.
+        last: mean of the last tenth.
+        error: standard error of their difference.
+    """
+
+    first: float
+    last: float
+    error: float
+
+    @classmethod
+    def of(cls, series: MetricSeries | None) -> "Ends | None":
+        """Return the ends of a series with enough finite values.
+
+        Args:
+            series: the series.
+
+        Examples:
+            >>> str(Ends.of(MetricSeries("reward", np.arange(20.0), np.arange(20.0))))
+            'from 0.5 to 18.5'
+        """
+        values = np.array([]) if series is None else series.finite
+        if len(values) < MIN_LOGS:
+            return None
+        count = max(len(values) // ENDS, 1)
+        noise = float(np.diff(values).std()) / math.sqrt(2) if count == 1 else 0.0
+        first, last = values[:count], values[-count:]
+        spread = math.hypot(_error(first), _error(last)) if count > 1 else math.sqrt(2) * noise
+        return cls(float(first.mean()), float(last.mean()), spread)
+
+    @property
+    def direction(self) -> int:
+        """1 if the metric has risen by more than noise, −1 if it has fallen, otherwise 0."""
+        change = self.last - self.first
+        return int(np.sign(change)) if abs(change) > CLEAR * self.error else 0
+
+    def __str__(self) -> str:
+        """Return both values."""
+        return f"from {self.first:.3g} to {self.last:.3g}"
+
+
+def run_findings(run: Run) -> Iterator[Finding]:
+    """Yield what the metrics of a run mean.
+
+    Args:
+        run: the run.
+    """
+    for rule in RULES:
+        yield from rule(run)
+
+
+def _series(run: Run, metric: str, split: str = "train") -> MetricSeries | None:
+    """Return the first series of a metric in one split; of evaluations of any set."""
+    found = (one for one in run.log.find(metric) if one.meaning is not None)
+    return next((one for one in found if one.meaning and one.meaning.split.startswith(split)), None)
+
+
+def _ends(run: Run, metric: str) -> Ends | None:
+    return Ends.of(_series(run, metric))
+
+
+def _late(run: Run, metric: str) -> float | None:
+    """Return the mean of the second half of a metric, or None if there are few values."""
+    values = np.array([]) if (one := _series(run, metric)) is None else one.finite
+    return float(values[len(values) // 2 :].mean()) if len(values) >= MIN_LOGS else None
+
+
+def _error(values: FloatVector) -> float:
+    return float(values.std(ddof=1)) / math.sqrt(len(values))
+
+
+def _what_was_read(run: Run) -> Iterator[Finding]:
+    axis = run.log.axis
+    for one in run.log.series.values():
+        bad = one.steps[~np.isfinite(one.values)]
+        if len(bad):
+            share = f"{len(bad)} of {len(one.values)} logs, first at {axis} {bad[0]:g}"
+            yield problem(f"Not finite: {one.name} is NaN or infinite in {share}.")
+    replaced = run.log.replaced
+    if replaced:
+        yield note(
+            f"Logged again: {len(replaced)} steps from {min(replaced):g} to {max(replaced):g}, as after a resume. "
+            "The last values are shown."
+        )
+    longest = max(len(one.values) for one in run.log.series.values())
+    if longest < MIN_LOGS:
+        yield note(f"Too short to judge: no metric has more than {longest} values. Log more often (logging_steps).")
+
+
+def _overfitting(run: Run) -> Iterator[Finding]:
+    train, held_out = _series(run, "loss"), _series(run, "loss", "eval")
+    if train is None or _series(run, "reward") is not None:
+        return
+    if held_out is None or len(held_out.finite) < 3:
+        if _series(run, "margin") is not None or _series(run, "accuracy") is not None:
+            yield note(
+                "Whether the model is overfitted cannot be told: the log has no losses of an evaluation over steps. "
+                "Set eval_strategy=steps with an evaluation dataset."
+            )
+        return
+    finite = np.isfinite(held_out.values)
+    steps, values = held_out.steps[finite], held_out.values[finite]
+    best = int(values.argmin())
+    since = train.finite[train.steps[np.isfinite(train.values)] >= steps[best]]
+    if values[-1] - values[best] > LOSS_RISE and len(since) > 1 and since[-1] < since[0]:
+        yield problem(
+            f"Overfitted: since {run.log.axis} {steps[best]:g} the loss of the evaluation rises from "
+            f"{values[best]:.3f} "
+            f"to {values[-1]:.3f}, while that of the training falls from {since[0]:.3f} to {since[-1]:.3f}. Use the "
+            "checkpoint of this step, or fewer epochs."
+        )
+    elif best == len(values) - 1 and values[0] - values[-1] > LOSS_RISE:
+        yield good(f"The loss of the evaluation falls until the end, from {values[0]:.3f} to {values[-1]:.3f}.")
+
+
+def _accuracy(run: Run) -> Iterator[Finding]:
+    train, held_out = Ends.of(_series(run, "accuracy")), _series(run, "accuracy", "eval")
+    if train is None or _series(run, "reward") is not None:
+        return
+    last = None if held_out is None or not len(held_out.finite) else float(held_out.finite[-1])
+    if last is not None and train.last - last > OVERFIT_GAP:
+        yield problem(
+            f"Gap: the accuracy is {train.last:.3f} at the end of the training and {last:.3f} on the evaluation data."
+        )
+    loss = _ends(run, "loss")
+    if loss is not None and abs(loss.last - math.log(2)) < 0.02 and train.last < 0.6:
+        yield problem(
+            f"Nothing is learned: the loss ends at {loss.last:.3f}, where equal scores have ln 2 = 0.693, and the "
+            "accuracy "
+            f"of the training at {train.last:.3f}. Check the learning rate, whether texts are cut off, and whether the "
+            "padding token is also the end token."
+        )
+    else:
+        yield note(
+            f"The accuracy of the training goes {train}" + ("." if last is None else f"; evaluation: {last:.3f}.")
+        )
+
+
+def _scale(run: Run) -> Iterator[Finding]:
+    margin, accuracy = _series(run, "margin"), _ends(run, "accuracy")
+    if margin is None or accuracy is None or len(margin.finite) < 2 * MIN_LOGS:
+        return
+    middle, last = (float(part.mean()) for part in np.array_split(margin.finite, 4)[1::2])
+    flat = np.array_split(_finite(run, "accuracy"), 4)
+    if middle > 0 and last > GROWTH * middle and abs(flat[3].mean() - flat[1].mean()) < 0.02:
+        yield note(
+            f"Inflation: the margin grows from {middle:.3g} to {last:.3g} in the second half, while the accuracy "
+            "stays. "
+            "Add a term that keeps the scores small, such as centering, or train for fewer steps."
+        )
+
+
+def _finite(run: Run, metric: str) -> FloatVector:
+    one = _series(run, metric)
+    return np.array([]) if one is None else one.finite
+
+
+def _reward(run: Run) -> Iterator[Finding]:
+    reward = _ends(run, "reward")
+    if reward is None:
+        return
+    after, held_out = _ends(run, "objective/rlhf_reward"), _ends(run, "held_out_reward")
+    if reward.direction > 0:
+        yield good(f"The reward rises {reward}.")
+    elif reward.direction < 0:
+        yield problem(f"The reward falls {reward}. Lower the learning rate, or check the sign of the reward.")
+    else:
+        yield note(f"The reward does not clearly change: {reward} (standard error {reward.error:.2g}).")
+    if reward.direction > 0 and after is not None and after.direction < 0:
+        yield problem(f"The reward less the KL penalty falls {after}: the policy pays more KL than it gains.")
+    if reward.direction > 0 and held_out is not None and held_out.direction < 0:
+        yield problem(f"The reward on held-out prompts falls {held_out} while that of the training rises {reward}.")
+    spread = _ends(run, "reward_std")
+    if spread is not None and spread.first > 0 and spread.last < 0.05 * spread.first:
+        yield problem(f"The standard deviation of the reward falls {spread}: nothing is left to learn from.")
+    equal = _late(run, "frac_reward_zero_std")
+    if equal is not None and equal > MANY_EQUAL:
+        yield problem(
+            f"Equal rewards: in {equal:.0%} of the prompts all completions have the same reward (mean of the second "
+            "half), so they teach nothing. Use harder or easier prompts, more completions, or a finer reward."
+        )
+
+
+def _kl(run: Run) -> Iterator[Finding]:
+    kl = Ends.of(kl_per_completion(run))
+    if kl is None:
+        if _ends(run, "reward") is not None:
+            yield note(
+                "How far the policy is from the reference cannot be told: the log has no KL per completion (a KL per "
+                "token needs the mean length). It is logged with beta > 0."
+            )
+    elif kl.last < NEGATIVE_KL:
+        yield problem(
+            f"Negative KL: {kl.last:.3g} nats per completion at the end. Sample without top_k and top_p at the "
+            "temperature "
+            "of the loss, and mask the padding."
+        )
+    elif kl.last > LARGE_KL:
+        yield problem(
+            f"Large KL: {kl.last:.3g} nats per completion at the end, above {LARGE_KL:g}. Read completions; raise "
+            "beta if "
+            "they are worse than the reward says."
+        )
+    else:
+        yield note(f"The KL per completion goes {kl} nats.")
+
+
+def _policy(run: Run) -> Iterator[Finding]:
+    entropy = _ends(run, "entropy") or _ends(run, "entropy_per_completion")
+    if entropy is not None and 0 < entropy.last < entropy.first / 2:
+        yield problem(f"The entropy falls {entropy}, to less than half: completions become alike.")
+    cut = _ends(run, "completions/clipped_ratio")
+    if cut is not None and cut.last > MANY_TRUNCATED:
+        verb = "rises" if cut.direction > 0 else "goes"
+        yield problem(
+            f"Truncated: the share of completions that reach the largest length without an end {verb} {cut}. Allow "
+            "longer "
+            "completions, or give those without EOS a penalty."
+        )
+    approx_kl, clipped = _late(run, "approx_kl"), _late(run, "clip_ratio/region_mean")
+    if approx_kl is not None and approx_kl > LARGE_APPROX_KL:
+        yield problem(f"Large updates: the KL to the policy at rollout is {approx_kl:.3g} nats per token. {SMALLER}")
+    if clipped is not None and clipped > LARGE_CLIP_SHARE:
+        yield problem(f"Large updates: {clipped:.0%} of the probability ratios are clipped. {SMALLER}")
+
+
+SMALLER = "Lower the learning rate, or use fewer epochs per rollout."
+
+
+def _critic(run: Run) -> Iterator[Finding]:
+    explained, error = _late(run, "value/explained_variance"), _ends(run, "loss/value")
+    if explained is not None and explained <= 0:
+        yield problem(
+            f"Critic: it explains {explained:.2f} of the variance of the returns in the second half, no more than "
+            "their "
+            "mean would. Raise its learning rate, or begin with the reward model."
+        )
+    elif explained is not None:
+        yield note(f"The critic explains {explained:.2f} of the variance of the returns in the second half.")
+    if error is not None and error.first > 0 and error.last > GROWTH * error.first:
+        yield problem(f"The value loss grows {error}. Normalize the rewards, or lower the learning rate of the critic.")
+
+
+RULES: tuple[Callable[[Run], Iterator[Finding]], ...] = (
+    _what_was_read, _overfitting, _accuracy, _scale, _reward, _kl, _policy, _critic
+)  # fmt: skip
