@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 import trl
 import yaml
@@ -16,11 +15,10 @@ from transformers.utils import is_bitsandbytes_available, is_torch_bf16_gpu_avai
 
 from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError, describe_missing, refuse_old_value
 from rlhf_losses.cli.config_file import read_config
+from rlhf_losses.cli.config_values import CONFIG_FILE, checked_choice, members, typed_value
 from rlhf_losses.cli.training_help import UPSTREAM, ArgumentGroups, HelpAll, format_groups, type_name
 from rlhf_losses.errors import RlhfLossesError, did_you_mean, shown
 from rlhf_losses.setting_types import require_finite_settings
-
-CONFIG_FILE = " in the --config file"
 
 MINIMUM = {
     "per_device_train_batch_size": 1,
@@ -217,19 +215,21 @@ class TrainingParser(ArgumentParser, trl.TrlParser):
             if not flag.startswith(("--no_", "--no-")) and action.default is not argparse.SUPPRESS
         }
         self.refuse_unknown([f"--{name}" for name in values if name not in actions], source=CONFIG_FILE)
-        for name, value in values.items():
-            _require_number(name, value, actions[name])
-            types = self._types(actions[name].dest)
-            if value is None:
-                self._require_optional(name, actions[name].dest, types)
-            elif actions[name].const is None:  # a setting with a constant, such as the checkpoint, has no text too
-                _require_text(name, value, types - {NoneType})
-        checked = {name: _checked_choice(name, value, actions[name].choices) for name, value in values.items()}
+        checked = {name: self._checked(name, value, actions[name]) for name, value in values.items()}
         self.set_defaults(**self.presets.get(str(checked.get("preset")), {}))
         unused: list[str] = super().set_defaults_with_config(
             **{actions[name].dest: value for name, value in checked.items()}
         )
         return unused
+
+    def _checked(self, name: str, value: Any, action: argparse.Action) -> Any:
+        """Return the value of a setting in the `--config` file, or raise `CommandLineError`."""
+        allowed = self._types(action.dest)
+        if value is None:
+            self._require_optional(name, action.dest, allowed)
+        elif action.choices is None and not (value is True and action.const is not None):  # a flag without a value
+            value = typed_value(name, value, allowed)
+        return checked_choice(name, value, action.choices)
 
     def _class_with(self, setting: str) -> Any:
         return next((one for one in self.dataclass_types if setting in one.__dataclass_fields__), None)
@@ -237,9 +237,7 @@ class TrainingParser(ArgumentParser, trl.TrlParser):
     def _types(self, setting: str) -> set[Any]:
         """Return the types of a setting; `NoneType` is one of them if it can be null."""
         cls = self._class_with(setting)
-        annotation = None if cls is None else get_type_hints(cls)[setting]
-        is_union = get_origin(annotation) in (Union, UnionType)
-        return set(get_args(annotation) if is_union else [annotation])
+        return set() if cls is None else members(get_type_hints(cls)[setting])
 
     def _require_optional(self, name: str, setting: str, types: set[Any]) -> None:
         """Raise `CommandLineError` for null in place of a number, a text or a truth value."""
@@ -383,35 +381,3 @@ def _separate_config(argv: Sequence[str]) -> list[str]:
             raise CommandLineError("--config has no file. Give a YAML file: --config run.yaml.")
         read_config(words[index])
     return words
-
-
-def _require_number(name: str, value: Any, action: argparse.Action) -> None:
-    """Raise `CommandLineError` for a value that argparse would not convert: it converts texts only."""
-    if action.type not in (int, float) or value is None or isinstance(value, str):
-        return
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or (action.type is int and not float(value).is_integer()):
-        needed = "an integer" if action.type is int else "a number"
-        raise CommandLineError(f"The --config file has {name}: {shown(value)}, which is not {needed}. Write {needed}.")
-
-
-def _require_text(name: str, value: Any, types: set[Any]) -> None:
-    """Raise `CommandLineError` for a value of a setting that is a text or a list of texts and has another type."""
-    is_list = types == {list[str]} and isinstance(value, list)
-    texts = value if is_list else [value]
-    allowed = (str, Mapping) if types == {str} else str  # a mapping is the other form of some texts, such as columns
-    if types in ({str}, {list[str]}) and not all(isinstance(text, allowed) for text in texts):
-        needed = "a text" if types == {str} else "a list of texts"
-        raise CommandLineError(
-            f"The --config file has {name}: {shown(value)}, which is not {needed}. Write texts that look like another "
-            'value in quotes, for example "5".'
-        )
-
-
-def _checked_choice(name: str, value: Any, choices: Iterable[Any] | None) -> Any:
-    if choices is None or value is None or value in choices:
-        return value
-    if value is False and "no" in choices:  # YAML converts an unquoted no to False
-        return "no"
-    refuse_old_value(f"--{name}", value, CONFIG_FILE)
-    raise CommandLineError(f"The --config file has {name}: {value!r}. Choose one of: {', '.join(map(str, choices))}.")

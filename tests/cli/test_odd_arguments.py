@@ -1,10 +1,15 @@
 """Command lines with odd values: one message and exit code 2, before a model is loaded."""
 
+from types import NoneType
+from typing import get_type_hints
+
 import pytest
 import trl
 
+from rlhf_losses.cli import ppo
 from rlhf_losses.cli.argument_parser import CommandLineError
 from rlhf_losses.cli.arguments import DataArguments
+from rlhf_losses.cli.config_values import members
 from rlhf_losses.cli.dataset_loading import load_training_rows
 from rlhf_losses.cli.train import build_parser
 from rlhf_losses.errors import UnreadableDatasetError
@@ -64,6 +69,33 @@ def test_a_value_that_is_no_text_is_refused_where_texts_are_needed(cli, tmp_path
     assert result.code == 2
     assert f"The --config file has {line.partition(':')[0]}" in result.err
     assert "in quotes" in result.err
+
+
+@pytest.mark.parametrize("parser", [build_parser(), ppo.build_parser()], ids=["train", "ppo"])
+def test_a_list_and_a_mapping_are_refused_for_every_setting_of_numbers_texts_or_truth_values(parser):
+    annotations = {name: hint for cls in parser.dataclass_types for name, hint in get_type_hints(cls).items()}
+    plain = {
+        name for name, hint in annotations.items() if members(hint) - {NoneType} <= {bool, int, float, str, list[str]}
+    }
+    assert len(plain) > 100
+    for name in plain - {"columns"}:
+        for value in ([[1]], {1: 2}):
+            with pytest.raises(CommandLineError, match=f"The --config file has {name}: "):
+                parser.set_defaults_with_config(**{name: value})
+
+
+def test_numbers_in_lists_are_read_as_numbers(tmp_path):
+    file = tmp_path / "run.yaml"
+    file.write_text("reward_weights: [1e-1, 2, 0.5]\nlearning_rate: 1e-3\nseed: 3.0\nuse_peft: no\n")
+    words = ["--model", "m", "--dataset", "d", "--reward_model", "r", "--output_dir", str(tmp_path / "run")]
+    config, _, _, model, _ = ppo.build_parser().read([*words, "--config", str(file)])
+    assert config.reward_weights == [0.1, 2, 0.5]
+    assert config.learning_rate == 1e-3
+    assert (config.seed, type(config.seed)) == (3, int)
+    assert model.use_peft is False
+    file.write_text("reward_weights: [a]\n")
+    with pytest.raises(CommandLineError, match="The --config file has 'a' in reward_weights, which is not a number"):
+        ppo.build_parser().read([*words, "--config", str(file)])
 
 
 def test_texts_and_lists_of_texts_in_the_config_file_are_accepted(cli, tmp_path):
