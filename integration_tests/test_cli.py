@@ -56,7 +56,9 @@ def reward_model(language_model, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("cli")
     pairs = write(folder / "pairs.jsonl", pairs_against_exclamation_marks(COLOURS[:4]))
     run = ["train", "--model", language_model, "--dataset", str(pairs), "--output_dir", str(folder / "run")]
-    assert main([*run, "--loss", "bradley_terry + 0.01 * centering", "--max_steps", "30", *FAST.split()]) == 0
+    assert (
+        main([*run, "--loss", "bradley_terry + 0.01 * centering", "--max_steps", "30", "--report", *FAST.split()]) == 0
+    )
     return folder / "run"
 
 
@@ -73,6 +75,13 @@ def test_train_saves_a_merged_classifier_and_checkpoints(reward_model):
     assert result["feedback_types"] == ["Pairs"]
     assert not (reward_model / "adapter_config.json").exists()
     assert (reward_model / "checkpoint-30" / "adapter_model.safetensors").exists()
+
+
+def test_the_report_of_a_training_has_its_curves_and_its_data(reward_model):
+    html = (reward_model / "report.html").read_text()
+    for title in ("Loss", "Accuracy", "Margin", "Learning rate", "Lengths of answers: training data"):
+        assert f"<strong>{title}</strong>" in html
+    assert json.loads((reward_model / "trainer_state.json").read_text())["log_history"][-1]["step"] == 30
 
 
 def test_the_score_head_is_saved_with_the_adapter(reward_model):
@@ -183,8 +192,10 @@ def test_a_text_that_cannot_be_scored_does_not_affect_the_others(done, reward_mo
 def test_ppo_trains_a_policy_and_saves_it_merged(done, language_model, reward_model, pairs_file, tmp_path):
     result = done(
         *("ppo", "--model", language_model, "--reward_model", reward_model, "--dataset", pairs_file),
-        *("--output_dir", tmp_path / "policy", "--max_steps", 2, "--max_completion_length", 8, *FAST.split()),
+        *("--output_dir", tmp_path / "policy", "--max_steps", 2, "--max_completion_length", 8),
+        *("--report", *FAST.split()),
     )
+    assert "Explained variance" in (tmp_path / "policy" / "report.html").read_text()
     assert f"Saved the policy in {tmp_path / 'policy'}" in result.out
     assert f"rewards/{reward_model.name}/mean" in result.out
     policy = AutoModelForCausalLM.from_pretrained(tmp_path / "policy")
@@ -241,7 +252,7 @@ def test_dropped_rows_are_counted(done, language_model, tmp_path):
     assert "1 of 10 rows have a text longer than 256 tokens" in result.err
 
 
-def test_the_demo_increases_the_gold_reward_and_writes_models_results_and_a_figure(done, tmp_path):
+def test_the_demo_increases_the_gold_reward_and_writes_models_results_and_a_report(done, tmp_path):
     result = done("demo", "--output_dir", tmp_path)
     assert "gold before → after" in result.out
     (outcome,) = json.loads((tmp_path / "results.json").read_text())
@@ -249,7 +260,8 @@ def test_the_demo_increases_the_gold_reward_and_writes_models_results_and_a_figu
     assert outcome["gold_after"] > outcome["gold_before"]
     assert outcome["gold_gain_ci"][0] > 0
     assert set(outcome) >= {"accuracy", "kl", "seconds"}
-    assert (tmp_path / "progress.png").read_bytes().startswith(b"\x89PNG")
+    assert f"{tmp_path / 'report.html'} has the report." in result.out
+    assert "Gold reward of PPO" in (tmp_path / "report.html").read_text()
     assert Scorer.from_pretrained(tmp_path / "reward_model").score(["Once there was a fox."])
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "policy")
 

@@ -225,8 +225,11 @@ def test_evaluate_writes_a_folder_that_compare_reads(done, cli, model_folder, wr
     table = done(*command, tmp_path / "a").out
     assert {"rows", "accuracy", "──", "subset", "greeting"} <= {line.split()[0] for line in table.splitlines()}
     folder = read_evaluation(tmp_path / "a")
-    printed = json.loads(done(*command, tmp_path / "b", "--json").out)
+    result = done(*command, tmp_path / "b", "--json", "--report")
+    printed = json.loads(result.out)
     assert printed == folder.metrics
+    assert "report.html has the report" in result.err
+    assert all(title in (tmp_path / "b" / "report.html").read_text() for title in ("By subset", "Reliability", "Edits"))
     assert len(folder.rows) == printed["rows"] == 8
     again = cli(*command, tmp_path / "a")
     assert (again.code, "--output_dir" in again.err) == (2, True)

@@ -7,6 +7,9 @@ from typing import Any
 from rlhf_losses.errors import InvalidSettingError, MissingPackageError
 from rlhf_losses.setting_names import setting
 
+REPORT_PACKAGES = ("plotly", "scipy", "krippendorff")
+"""Packages of the extra `report` that the argument `--report` needs."""
+
 NOT_LISTED = ("flyte",)
 """Trackers that transformers supports, and does not list when their package is installed."""
 

@@ -9,16 +9,18 @@ import torch
 import transformers
 
 from rlhf_losses.cli.argument_parser import ArgumentParser
+from rlhf_losses.cli.report_argument import requested_report, write_report
 from rlhf_losses.cli.tables import render_table
 from rlhf_losses.cli.training_runs import refuse_earlier_run, require_writable
 from rlhf_losses.errors import OutputExistsError
 from rlhf_losses.hooks import LossRegistry, loss_registry
 from rlhf_losses.hooks.installed_plugins import BUILT_IN
 from rlhf_losses.losses import AnyLoss
+from rlhf_losses.report.report_file import REPORT_FILE
 from rlhf_losses.sandbox import Sample, build_synthetic_task, feedback_for
+from rlhf_losses.sandbox.demo_report import demo_report
 from rlhf_losses.sandbox.loop import run_loop
 from rlhf_losses.sandbox.results import (
-    FIGURE_FILE,
     RESULTS_FILE,
     LoopResult,
     format_completions,
@@ -38,6 +40,7 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     losses = select_losses(args.loss, loss_registry(plugins))
     folder = Path(args.output_dir) if args.output_dir else new_folder(Path(DEFAULT_FOLDER))
     refuse_existing_results(folder)
+    report = requested_report(args.report, str(folder), "demo")
     transformers.utils.logging.disable_progress_bar()
     datasets.disable_progress_bars()
     torch.set_num_threads(1)  # faster for tensors of this size
@@ -54,8 +57,10 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     print(f"\n{render_table(results_table(results))}\n")
     if len(results) == 1:
         print(f"{format_completions(results[0])}\n")
-    content = "one folder per loss" if len(results) > 1 else f"reward_model, policy, {FIGURE_FILE}"
+    content = "one folder per loss" if len(results) > 1 else "reward_model, policy"
     print(f"Finished in {time.perf_counter() - start:.0f} s. {folder} contains {RESULTS_FILE}, {content}.")
+    if report is not None:
+        write_report(demo_report(results), report)
 
 
 def select_losses(text: str, losses: LossRegistry) -> list[AnyLoss]:
@@ -128,6 +133,8 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="seed of the task and of the training (default: 0)")
     parser.add_argument(
         "--output_dir",
-        help=f"folder for models, {RESULTS_FILE} and {FIGURE_FILE} (default: {DEFAULT_FOLDER}, numbered)",
+        help=f"folder for models, {RESULTS_FILE} and {REPORT_FILE} (default: {DEFAULT_FOLDER}, numbered)",
     )
+    parser.add_argument("--report", action="store_true", default=True, help=f"write {REPORT_FILE} (the default)")
+    parser.add_argument("--no_report", dest="report", action="store_false", help=f"do not write {REPORT_FILE}")
     return parser

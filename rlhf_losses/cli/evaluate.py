@@ -9,6 +9,7 @@ from typing import Any
 
 from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError
 from rlhf_losses.cli.evaluation_tables import format_evaluation, format_suite
+from rlhf_losses.cli.report_argument import add_report_argument, requested_report, write_report
 from rlhf_losses.cli.scorer_arguments import (
     add_overlong_argument,
     add_transforms_argument,
@@ -19,13 +20,14 @@ from rlhf_losses.cli.scorer_arguments import (
 )
 from rlhf_losses.data import required_feedback_types
 from rlhf_losses.data.conversion import convert_rows
-from rlhf_losses.evaluation.output_folder import require_new_folder, write_evaluation
+from rlhf_losses.evaluation.output_folder import EvaluationFolder, require_new_folder, write_evaluation
 from rlhf_losses.evaluation.scored_rows import ScoredRow
 from rlhf_losses.evaluation.slices import require_slice_columns, require_slice_values
 from rlhf_losses.evaluation.suites import SUITES
 from rlhf_losses.files.locations import file_format
 from rlhf_losses.hooks import loss_registry
 from rlhf_losses.losses import ScoreDecay
+from rlhf_losses.report.report_file import Report
 from rlhf_losses.scoring import evaluate
 from rlhf_losses.scoring.suite_evaluation import evaluate_suite, find_suite
 
@@ -52,6 +54,7 @@ def build_parser() -> ArgumentParser:
     add_overlong_argument(parser)
     parser.add_argument("--json", action="store_true", help="print a JSON object")
     parser.add_argument("--output_dir", metavar="DIR", help="write metrics.json, and scores.jsonl with one line a row")
+    add_report_argument(parser, "into --output_dir, or into the current folder")
     return parser
 
 
@@ -60,6 +63,7 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     args = build_parser().parse(argv)
     if args.output_dir is not None:
         require_new_folder(Path(args.output_dir))
+    requested_report(args.report, args.output_dir, "evaluate")
     if args.suite is None:
         run_dataset(args, plugins)
     else:
@@ -131,8 +135,12 @@ def suite_files(names: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 
 def show(args: argparse.Namespace, content: dict[str, Any], table: str, found: Any) -> None:
-    """Print the result, and write it to the output folder."""
+    """Print the result, and write it to the output folder and as a report."""
     if args.output_dir is not None:
         rows: Iterable[ScoredRow] = found.rows
         write_evaluation(Path(args.output_dir), content, rows)
     print(json.dumps(content, indent=2, allow_nan=False) if args.json else table)
+    file = requested_report(args.report, args.output_dir, "evaluate")
+    if file is not None:
+        evaluation = EvaluationFolder(Path(args.output_dir or args.model), content, tuple(found.rows))
+        write_report(Report(evaluations=[evaluation]), file, to_stderr=args.json)

@@ -4,18 +4,23 @@ import json
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError
+from rlhf_losses.cli.report_argument import add_report_argument, requested_report, write_report
 from rlhf_losses.cli.scorer_arguments import add_dataset_arguments, selected_rows
 from rlhf_losses.cli.tables import key_value_table, make_table, render_table
 from rlhf_losses.data import convert_dataset
 from rlhf_losses.errors import first_line
 from rlhf_losses.hooks import loss_registry
 from rlhf_losses.inspection import DatasetReport, inspect_dataset
+from rlhf_losses.inspection.annotated_examples import annotated_examples
 from rlhf_losses.inspection.compatible_losses import CompatibleLosses
 from rlhf_losses.inspection.feedback_values import feedback_values
+from rlhf_losses.report.dataset_sections import SHOWN, InspectedDataset
+from rlhf_losses.report.report_file import Report
 
 WIDTH = 110
 """Width of lists of names, in characters."""
@@ -29,16 +34,21 @@ def build_parser() -> ArgumentParser:
     add_dataset_arguments(parser)
     parser.add_argument("--model", "--tokenizer", help="model or tokenizer (folder or Hub id), for lengths in tokens")
     parser.add_argument("--json", action="store_true", help="print a JSON object")
+    add_report_argument(parser, "into the current folder")
     return parser
 
 
 def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     """Print the report as text or as JSON."""
     args = build_parser().parse(argv)
+    file = requested_report(args.report, None, "inspect")
     tokenizer = None if args.model is None else load_tokenizer(args.model)
     rows = convert_dataset(selected_rows(args), args.converter, args.dataset, plugins)
     report = inspect_dataset(rows, loss_registry(plugins), tokenizer, args.dataset)
     print(json.dumps(report.to_dict(), indent=2) if args.json else format_report(report))
+    if file is not None:
+        dataset = InspectedDataset(Path(args.dataset).name, report, annotated_examples(rows, SHOWN))
+        write_report(Report(datasets=[dataset]), file, to_stderr=args.json)
 
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:

@@ -17,7 +17,7 @@ from rlhf_losses.cli.logging_setup import DEBUG, quiet
 from rlhf_losses.cli.signals import Interruption
 from rlhf_losses.errors import RlhfLossesError, did_you_mean, shown
 from rlhf_losses.launchers import is_first_process, launched_processes
-from rlhf_losses.optional_packages import require_packages
+from rlhf_losses.optional_packages import REPORT_PACKAGES, require_packages
 from rlhf_losses.setting_names import command_flags
 
 COMMANDS = {
@@ -31,7 +31,7 @@ COMMANDS = {
     "fit": ("fit", "fit an uncertainty estimate for a reward model"),
     "evaluate": ("evaluate", "evaluate a reward model on held-out feedback"),
     "compare": ("compare", "compare evaluations of the same data"),
-    "report": ("report", "show training runs and evaluations in one HTML file"),
+    "report": ("report", "show training runs, evaluations and datasets in one HTML file"),
     "doctor": ("doctor", "check a reward model: batch size, padding, precision, tokenizer, chat template"),
     "ppo": ("ppo", "train a language model with PPO on the scores of reward models"),
     "demo": ("demo", "run the whole loop on a synthetic task, without downloads"),
@@ -40,7 +40,7 @@ COMMANDS = {
 
 OPTIONAL_PACKAGES = {
     "compare": ("scipy",),
-    "demo": ("matplotlib", "scipy"),
+    "demo": ("plotly", "scipy"),
     "evaluate": ("scipy",),
     "inspect": ("scipy", "krippendorff"),
     "report": ("plotly",),
@@ -151,6 +151,8 @@ def run(argv: list[str]) -> int:
             f"Unknown command '{name}'.{did_you_mean(name, COMMANDS)} Choose one of: {', '.join(COMMANDS)}."
         )
     require_packages(OPTIONAL_PACKAGES.get(name, ()), f"rlhf-losses {name}")
+    if "--report" in arguments:
+        require_packages(REPORT_PACKAGES, f"rlhf-losses {name} --report")
     if not {"-h", "--help"} & set(arguments):
         if name in ONE_PROCESS:
             require_single_process(name)

@@ -20,6 +20,7 @@ from rlhf_losses.cli.arguments import (
     require_attention,
 )
 from rlhf_losses.cli.dataset_loading import load_training_rows
+from rlhf_losses.cli.report_argument import ReportArguments, requested_report, write_report
 from rlhf_losses.cli.reward_function_arguments import RewardFunctionArguments, reward_functions
 from rlhf_losses.cli.scorer_arguments import load_scorer
 from rlhf_losses.cli.signals import StopSignals
@@ -35,6 +36,8 @@ from rlhf_losses.optional_packages import require_reporting
 from rlhf_losses.ppo import PPOConfig, PPOTrainer, scorer_on_base
 from rlhf_losses.ppo.config import PUBLISHED
 from rlhf_losses.ppo.run_summary import describe_gain, summarize_run
+from rlhf_losses.report.report_file import Report
+from rlhf_losses.report.run_files import read_run
 
 USAGE = "%(prog)s --model POLICY --reward_model MODEL --dataset PROMPTS --output_dir DIR [--config FILE] [...]"
 DESCRIPTION = """\
@@ -52,7 +55,17 @@ MOST_USED = (
     *(one.name for one in REQUIRED),
     *("eval_dataset", "converter", "max_completion_length", "beta", "learning_rate", "max_steps"),
     *("per_device_train_batch_size", "gradient_accumulation_steps", "num_iterations", "temperature", "use_peft"),
-    *("lora_r", "bf16", "save_steps", "logging_steps", "report_to", "resume_from_checkpoint", "stop_after", "seed"),
+    *(
+        "lora_r",
+        "bf16",
+        "save_steps",
+        "logging_steps",
+        "report_to",
+        "report",
+        "resume_from_checkpoint",
+        "stop_after",
+        "seed",
+    ),
 )
 
 PRESETS = {"n_plus": PUBLISHED}
@@ -82,7 +95,14 @@ class PPOArguments(RewardDataArguments):
 
 def build_parser() -> TrainingParser:
     """Return the parser of the command."""
-    dataclasses = (PPOConfig, PPOArguments, RewardFunctionArguments, ModelArguments, trl.DatasetMixtureConfig)
+    dataclasses = (
+        PPOConfig,
+        PPOArguments,
+        RewardFunctionArguments,
+        ModelArguments,
+        trl.DatasetMixtureConfig,
+        ReportArguments,
+    )
     return TrainingParser(dataclasses, "rlhf-losses ppo", USAGE, DESCRIPTION, MOST_USED, REQUIRED, PRESETS)
 
 
@@ -93,8 +113,9 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
 
 
 def _run(argv: list[str], plugins: tuple[str, ...], signals: StopSignals) -> None:
-    config, data, rewards, model, mixture = build_parser().read(argv)
+    config, data, rewards, model, mixture, output = build_parser().read(argv)
     require_reporting(config.report_to)
+    report = requested_report(output.report, config.output_dir, "ppo")
     name = str(model.model_name_or_path)
     require_attention(model.attn_implementation)
     checkpoint = training_runs.checkpoint_to_resume(config.output_dir, config.resume_from_checkpoint)
@@ -127,12 +148,15 @@ def _run(argv: list[str], plugins: tuple[str, ...], signals: StopSignals) -> Non
     with training_runs.explained_interruption(trainer):
         if training_runs.train(trainer, signals, checkpoint):
             finish(trainer, rewards.names)
+            if report is not None and trainer.accelerator.is_main_process:
+                write_report(Report([read_run(report.parent)]), report)
 
 
 def finish(trainer: PPOTrainer, reward_models: list[str]) -> None:
     """Evaluate if there is an evaluation dataset, save the merged policy and print the next commands."""
     if trainer.eval_dataset is not None and trainer.args.eval_strategy == "no":
         trainer.save_metrics("eval", trainer.evaluate())
+    trainer.save_state()
     folder = trainer.save_merged()
     if trainer.args.push_to_hub:
         trainer.push_to_hub()  # in the merged form

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from rlhf_losses.cli.argument_parser import ArgumentParser
-from rlhf_losses.report.report_file import require_replaceable
+from rlhf_losses.cli.report_argument import write_report
+from rlhf_losses.report.report_file import REPORT_FILE, require_replaceable
 from rlhf_losses.report.report_paths import read_report
 
 
@@ -17,7 +18,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument(
         "paths", nargs="+", metavar="DIR", help="folders of runs or of rlhf-losses evaluate --output_dir, or logs"
     )
-    parser.add_argument("--output", default="report.html", metavar="FILE", help="the file (default: report.html)")
+    parser.add_argument("--output", default=REPORT_FILE, metavar="FILE", help=f"the file (default: {REPORT_FILE})")
     return parser
 
 
@@ -26,5 +27,4 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     args = build_parser().parse(argv)
     file = Path(args.output)
     require_replaceable(file)
-    read_report([Path(path) for path in args.paths]).write(file)
-    print(f"{file} has the report. Open it in a browser.")
+    write_report(read_report([Path(path) for path in args.paths]), file)

@@ -1,5 +1,6 @@
 """`rlhf-losses train`: train a reward model with the arguments of `trl reward` and any loss."""
 
+from pathlib import Path
 from typing import Any
 
 import trl
@@ -17,10 +18,14 @@ from rlhf_losses.cli.arguments import (
     require_attention,
 )
 from rlhf_losses.cli.dataset_loading import load_training_rows
+from rlhf_losses.cli.report_argument import ReportArguments, requested_report, write_report
 from rlhf_losses.cli.signals import StopSignals
 from rlhf_losses.data import convert_dataset
-from rlhf_losses.hooks import loss_registry
+from rlhf_losses.hooks import LossRegistry, loss_registry
 from rlhf_losses.optional_packages import require_reporting
+from rlhf_losses.report.dataset_sections import InspectedDataset
+from rlhf_losses.report.report_file import Report
+from rlhf_losses.report.run_files import read_run
 from rlhf_losses.training import RewardConfig, RewardTrainer
 from rlhf_losses.training.accuracy_summary import describe_accuracy, summarize_accuracy
 
@@ -40,13 +45,13 @@ MOST_USED = (
     *(one.name for one in REQUIRED),
     *("eval_dataset", "converter", "max_length", "learning_rate", "num_train_epochs", "max_steps"),
     *("per_device_train_batch_size", "gradient_accumulation_steps", "use_peft", "lora_r", "bf16", "eval_strategy"),
-    *("save_steps", "logging_steps", "report_to", "resume_from_checkpoint", "stop_after", "seed"),
+    *("save_steps", "logging_steps", "report_to", "report", "resume_from_checkpoint", "stop_after", "seed"),
 )
 
 
 def build_parser() -> TrainingParser:
     """Return the parser of the command."""
-    dataclasses = (RewardConfig, RewardDataArguments, RewardModelArguments, trl.DatasetMixtureConfig)
+    dataclasses = (RewardConfig, RewardDataArguments, RewardModelArguments, trl.DatasetMixtureConfig, ReportArguments)
     return TrainingParser(dataclasses, "rlhf-losses train", USAGE, DESCRIPTION, MOST_USED, REQUIRED)
 
 
@@ -57,10 +62,11 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
 
 
 def _run(argv: list[str], plugins: tuple[str, ...], signals: StopSignals) -> None:
-    config, data, model, mixture = build_parser().read(argv)
+    config, data, model, mixture, output = build_parser().read(argv)
     loss = loss_registry(plugins).parse(config.loss)
     config.loss = str(loss)
     require_reporting(config.report_to)
+    report = requested_report(output.report, config.output_dir, "train")
     name = str(model.model_name_or_path)
     quantization = quantization_of(model)
     require_attention(model.attn_implementation)
@@ -86,12 +92,27 @@ def _run(argv: list[str], plugins: tuple[str, ...], signals: StopSignals) -> Non
     with training_runs.explained_interruption(trainer):
         if training_runs.train(trainer, signals, checkpoint):
             finish(trainer, rows)
+            if report is not None and trainer.accelerator.is_main_process:
+                write_report(run_report(config.output_dir, rows, loss_registry(plugins)), report)
+
+
+def run_report(folder: str, rows: Any, losses: LossRegistry) -> Report:
+    """Return the report of a finished run and of its training data, unless they are a stream.
+
+    Args:
+        folder: output folder of the run.
+        rows: the training data.
+        losses: registry of losses.
+    """
+    datasets = [InspectedDataset.of(rows, losses, "training data")] if isinstance(rows, Dataset) else []
+    return Report([read_run(Path(folder))], datasets=datasets)
 
 
 def finish(trainer: RewardTrainer, rows: Any) -> None:
     """Evaluate if there is an evaluation dataset, save the merged model and print the next commands."""
     if trainer.eval_dataset is not None and trainer.args.eval_strategy == "no":
         trainer.save_metrics("eval", trainer.evaluate())
+    trainer.save_state()
     folder = trainer.save_merged(trainer.args.output_dir)
     if trainer.args.push_to_hub:
         trainer.push_to_hub()  # in the merged form

@@ -3,8 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
-from rlhf_losses.inspection import DatasetReport
-from rlhf_losses.inspection.annotated_examples import AnnotatedExamples
+from datasets import Dataset
+
+from rlhf_losses.hooks import LossRegistry
+from rlhf_losses.inspection import DatasetReport, inspect_dataset
+from rlhf_losses.inspection.annotated_examples import AnnotatedExamples, annotated_examples
 from rlhf_losses.inspection.dataset_report import AgreementStatistics, ComparisonStatistics, LabelStatistics
 from rlhf_losses.inspection.feedback_values import feedback_values
 from rlhf_losses.report.charts import Chart
@@ -36,6 +39,17 @@ class InspectedDataset:
     name: str
     report: DatasetReport
     examples: AnnotatedExamples
+
+    @classmethod
+    def of(cls, dataset: Dataset, losses: LossRegistry, name: str) -> "InspectedDataset":
+        """Return a dataset with its statistics.
+
+        Args:
+            dataset: a dataset with the columns of this library.
+            losses: registry of losses.
+            name: name of the dataset.
+        """
+        return cls(name, inspect_dataset(dataset, losses, name=name), annotated_examples(dataset, SHOWN))
 
 
 def dataset_sections(datasets: Sequence[InspectedDataset]) -> Iterator[Section]:

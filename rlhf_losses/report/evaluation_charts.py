@@ -20,6 +20,9 @@ MAX_POINTS = 2000
 LENGTH_BINS = 8
 """Number of ranges of lengths for which the mean score is shown."""
 
+SIDES = {1: "better answer", -1: "worse answer", 0: "other answer"}
+"""Names of answers that are always better, always worse, and others."""
+
 SLICES = {
     "margin": "annotated margin",
     "length_ratio": "length of the better answer / length of the worse one",
@@ -153,7 +156,8 @@ def reliability(evaluations: Sequence[EvaluationFolder]) -> list[Chart]:
         traces.append(Trace(name, predicted, **_estimates(observed), color=index, markers=True))
     if not traces:
         return []
-    diagonal = Trace("calibrated", [0.0, 1.0], [0.0, 1.0], color=None, style=1)
+    ends = [min(found["bins"][0]["low"] for _, _, found in calibrations(evaluations)), 1.0]
+    diagonal = Trace("calibrated", ends, ends, color=None, style=1)
     note = "Below the dashed line the model is too certain, above it too uncertain. Bars are 95 % intervals."
     return [Chart("Reliability", [diagonal, *traces], "predicted probability", "observed share", note)]
 
@@ -209,12 +213,14 @@ def score_by_length(evaluation: EvaluationFolder) -> list[Chart]:
         better, worse = set(row.better), set(row.worse)
         for index, (tokens, score) in enumerate(zip(row.tokens, row.scores, strict=True)):
             sign = (index in better) - (index in worse)
-            points[{1: "better answer", -1: "worse answer", 0: "other answer"}[sign]].append((tokens, score, row.row))
+            points[SIDES[sign]].append((tokens, score, row.row))
     if not points:
         return []
     step = sum(map(len, points.values())) // MAX_POINTS + 1
     traces = []
-    for index, (name, found) in enumerate(sorted(points.items())):
+    for index, name in enumerate(SIDES.values()):
+        if not (found := points.get(name)):
+            continue
         lengths, scores, numbers = (list(column) for column in zip(*found[::step], strict=True))
         labels = [f"row {number}" for number in numbers]
         traces.append(Trace(name, lengths, scores, "points", index, index, opacity=0.45, labels=labels))

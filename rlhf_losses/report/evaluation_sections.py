@@ -53,26 +53,29 @@ def metrics_table(evaluations: Sequence[EvaluationFolder]) -> Table:
     Args:
         evaluations: the evaluations.
     """
-    columns = [_metrics(one.metrics) for one in evaluations]
+    columns = [_metrics(one) for one in evaluations]
     names = list(dict.fromkeys(name for column in columns for name in column))
-    rows: list[list[Cell]] = [[name, *(column.get(name) for column in columns)] for name in names]
-    rows.append(["rows", *(len(one.rows) for one in evaluations)])
-    rows.append(["dropped rows", *(one.metrics.get("dropped", {}).get("total") for one in evaluations)])
-    header = ["metric", *(f"{one.name} ({one.metrics.get('model', 'model unknown')})" for one in evaluations)]
-    return Table("Metrics with 95 % intervals", header, rows)
+    rows: list[list[Cell]] = [[name, *(cell for column in columns for cell in column.get(name, (None, "")))]
+                              for name in names]  # fmt: skip
+    header = ["metric"]
+    for one in evaluations:
+        header += [f"{one.name} ({one.metrics.get('model', 'model unknown')})", "95 % interval"]
+    return Table("Metrics", header, rows)
 
 
-def _metrics(metrics: Mapping[str, Any]) -> dict[str, Cell]:
+def _metrics(evaluation: EvaluationFolder) -> dict[str, tuple[Cell, str]]:
     """Return the numbers at the top level, with the intervals of the first kind of annotations that has them."""
+    metrics = evaluation.metrics
     intervals: dict[str, Mapping[str, Any]] = {}
     for agreement in reversed(metrics.get("agreements", [])):
         intervals |= agreement["estimates"]
-    found: dict[str, Cell] = {}
-    for name, value in metrics.items():
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            interval = _interval(intervals.get(name, {}))
-            found[name] = f"{value:.4f} {interval}" if interval else value
-    return found
+    found: dict[str, tuple[Cell, str]] = {
+        name: (value, _interval(intervals.get(name, {})))
+        for name, value in metrics.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    dropped = metrics.get("dropped", {}).get("total")
+    return {**found, "rows": (len(evaluation.rows), ""), "dropped rows": (dropped, "")}
 
 
 def _interval(estimate: Mapping[str, Any]) -> str:

@@ -56,6 +56,12 @@ class Table:
     header: Sequence[str]
     rows: Sequence[Sequence[Cell]]
 
+    @property
+    def numeric(self) -> list[bool]:
+        """Whether each column has numbers only."""
+        columns = [[row[index] for row in self.rows] for index in range(len(self.header))]
+        return [all(isinstance(cell, int | float | None) for cell in column) and bool(column) for column in columns]
+
 
 @dataclass(frozen=True)
 class Section:

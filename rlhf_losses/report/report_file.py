@@ -11,7 +11,6 @@ from rlhf_losses.report.page import GENERATOR, Section, render_page
 from rlhf_losses.report.run_files import Run
 from rlhf_losses.report.run_findings import run_findings
 from rlhf_losses.report.run_sections import run_sections
-from rlhf_losses.setting_names import setting
 
 if TYPE_CHECKING:  # a report of runs alone does not wait until torch is imported
     from rlhf_losses.evaluation.output_folder import EvaluationFolder
@@ -98,6 +97,5 @@ def require_replaceable(file: Path) -> None:
     beginning = file.read_text(encoding="utf-8", errors="replace")[:2000] if file.is_file() else ""
     if f'content="{GENERATOR}"' not in beginning:
         raise OutputExistsError(
-            f"'{file}' exists and is no report, so it is not replaced. Choose another file: "
-            f"{setting('output', 'FILE')}."
+            f"'{file}' exists and is no report, so it is not replaced. Move it, or choose another place for the report."
         )

@@ -200,7 +200,7 @@ def _reward(run: Run) -> Iterator[Finding]:
         return
     after, held_out = _ends(run, "objective/rlhf_reward"), _ends(run, "held_out_reward")
     if reward.direction > 0:
-        yield good(f"The reward rises {reward}.")
+        yield note(f"The reward rises {reward}. Whether the completions are better, only reading them can tell.")
     elif reward.direction < 0:
         yield problem(f"The reward falls {reward}. Lower the learning rate, or check the sign of the reward.")
     else:

@@ -15,15 +15,26 @@ def run_sections(runs: Sequence[Run]) -> Iterator[Section]:
         runs: the runs.
     """
     yield Section("Runs", [summary_table(runs)])
-    policy = [*charts(runs, POLICY), *reward_by_kl(runs)]
-    yield Section("Policy", policy)
-    yield Section("Learning", charts(runs, LEARNING))
+    policies = [run for run in runs if trains_policy(run)]
+    models = [run for run in runs if run not in policies]
+    yield Section("Policy", [*charts(policies, POLICY), *reward_by_kl(policies)])
+    yield Section("Optimization of the policy", charts(policies, LEARNING))
+    yield Section("Learning", charts(models, LEARNING))
     yield Section("Time", [chart for run in runs for chart in time_chart(run)])
     for run in runs:
         if run.completions is not None:
             yield completion_section(run.name, run.completions)
     yield Section("All metrics", [metrics_table(run) for run in runs])
     yield Section("Further metrics", other_charts(runs), folded=True)
+
+
+POLICY_METRICS = ("reward", "objective/rlhf_reward", "kl", "kl_per_completion", "completions/mean_length")
+"""Metrics that only the training of a policy has."""
+
+
+def trains_policy(run: Run) -> bool:
+    """Return whether a run trains a policy, because its log has a reward, a KL or completions."""
+    return any(run.log.find(name) for name in POLICY_METRICS)
 
 
 def summary_table(runs: Sequence[Run]) -> Table:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from transformers import AutoModelForCausalLM, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
+from rlhf_losses.evaluation.output_folder import EvaluationFolder
 from rlhf_losses.losses import AnyLoss
 from rlhf_losses.ppo import PPOConfig, PPOTrainer
 from rlhf_losses.sandbox.annotators import Sample
@@ -34,6 +35,9 @@ CPU_SETTINGS: dict[str, Any] = {
     "disable_tqdm": True,  # `ProgressBar` replaces the bar of transformers, which also prints the logs
 }
 """Trainer settings for tiny models on a CPU."""
+
+LOGGING_STEPS = 5
+"""Number of optimizer steps of the reward model between two logs."""
 
 
 class ProgressBar(TrainerCallback):
@@ -72,16 +76,18 @@ def run_loop(
     log(f"1/3 reward model: LoRA training with {loss}")
     scorer = train_reward_model(task, loss, folder / "reward_model")
     heldout = rankings(task.sample(task.heldout_prompts, 8, seed=task.seed + 1), task.annotator())
-    accuracy = evaluate(scorer, heldout)["accuracy"]
+    found = evaluate(scorer, heldout)
+    metrics = {"model": str(folder / "reward_model"), **found.to_dict()}
     log("2/3 policy: PPO with the scores of the reward model")
     policy, ppo_steps = train_policy(task, scorer, folder / "policy", steps)
     log("3/3 evaluation: gold reward on held-out prompts before and after PPO")
     before = task.sample(task.heldout_prompts, 8, seed=task.seed + 2)
     after = task.sample(task.heldout_prompts, 8, seed=task.seed + 2, policy=policy)
-    gold_before, gold_after = task.sample_rewards(before).mean(dim=1), task.sample_rewards(after).mean(dim=1)
+    before_each, after_each = task.sample_rewards(before), task.sample_rewards(after)
+    gold_before, gold_after = before_each.mean(dim=1), after_each.mean(dim=1)
     return LoopResult(
         loss=str(loss),
-        accuracy=accuracy,
+        accuracy=found["accuracy"],
         gold_before=gold_before.mean().item(),
         gold_after=gold_after.mean().item(),
         gold_gain_ci=_confidence_interval((gold_after - gold_before).numpy()),
@@ -89,7 +95,9 @@ def run_loop(
         seconds=time.perf_counter() - start,
         seed=task.seed,
         steps=ppo_steps,
-        completions=_completion_pairs(before, after),
+        completions=_completion_pairs(before, after, before_each, after_each),
+        evaluation=EvaluationFolder(Path(str(loss)), metrics, found.rows),
+        folder=folder,
     )
 
 
@@ -123,7 +131,7 @@ def train_on_feedback(task: SyntheticTask, loss: AnyLoss, feedback: Dataset, fol
             learning_rate=5e-3,
             lr_scheduler_type="cosine",
             warmup_steps=5,
-            logging_strategy="no",
+            logging_steps=LOGGING_STEPS,
             seed=task.seed,
             **CPU_SETTINGS,
         ),
@@ -135,6 +143,7 @@ def train_on_feedback(task: SyntheticTask, loss: AnyLoss, feedback: Dataset, fol
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
+    trainer.save_state()
     return Scorer.from_pretrained(trainer.save_merged(), batch_size=128)
 
 
@@ -174,6 +183,7 @@ def train_policy(task: SyntheticTask, scorer: Scorer, folder: Path, steps: int =
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
+    trainer.save_state()
     policy = AutoModelForCausalLM.from_pretrained(trainer.save_merged())
     logs = [entry for entry in trainer.state.log_history if "objective/rlhf_reward" in entry]
     return policy, [_ppo_step(entry, scorer.__name__) for entry in logs]
@@ -233,8 +243,17 @@ def _ppo_step(entry: dict[str, float], scorer_name: str) -> PPOStep:
     )
 
 
-def _completion_pairs(before: Sequence[Sample], after: Sequence[Sample], count: int = 3) -> list[CompletionPair]:
+def _completion_pairs(
+    before: Sequence[Sample], after: Sequence[Sample], gold_before: Tensor, gold_after: Tensor, count: int = 3
+) -> list[CompletionPair]:
+    """Return the first completion of some prompts before and after PPO."""
     return [
-        CompletionPair(old.prompt, old.completions[0].strip(), new.completions[0].strip())
-        for old, new in list(zip(before, after, strict=True))[:count]
+        CompletionPair(
+            old.prompt,
+            old.completions[0].strip(),
+            new.completions[0].strip(),
+            float(gold_before[index, 0]),
+            float(gold_after[index, 0]),
+        )
+        for index, (old, new) in enumerate(zip(before[:count], after[:count], strict=True))
     ]

@@ -1,4 +1,4 @@
-"""Results of the RLHF loop: a table, `results.json`, and the curves of the PPO run as CSV and as a figure."""
+"""Results of the RLHF loop: a table, `results.json`, and the curves of the PPO run as CSV."""
 
 import csv
 import json
@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 from rich.table import Table
 from rich.text import Text
 
-RESULTS_FILE, FIGURE_FILE, STEPS_FILE = "results.json", "progress.png", "progress.csv"
+from rlhf_losses.evaluation.output_folder import EvaluationFolder
+
+RESULTS_FILE, STEPS_FILE = "results.json", "progress.csv"
 _REPORTED = ("loss", "accuracy", "gold_before", "gold_after", "gold_gain_ci", "kl", "seconds", "seed")
 _HEADER = ("loss", "accuracy", "gold before → after", "gain, 95 % interval", "KL", "seconds")
 
@@ -33,11 +35,13 @@ class PPOStep:
 
 
 class CompletionPair(NamedTuple):
-    """Completions of one prompt before and after the training of the policy."""
+    """Completions of one prompt before and after the training of the policy, and their gold rewards."""
 
     prompt: str
     before: str
     after: str
+    gold_before: float | None = None
+    gold_after: float | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ class LoopResult:
         seed: seed of the task.
         steps: metrics of the steps of PPO.
         completions: examples before and after PPO.
+        evaluation: evaluation of the reward model on held-out lists.
+        folder: folder with the reward model, the policy and their logs.
     """
 
     loss: str
@@ -67,6 +73,8 @@ class LoopResult:
     seed: int
     steps: Sequence[PPOStep] = field(default=(), repr=False)
     completions: Sequence[CompletionPair] = field(default=(), repr=False)
+    evaluation: EvaluationFolder | None = field(default=None, repr=False)
+    folder: Path | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object of the result, without steps and completions."""
@@ -93,33 +101,12 @@ def write_results(results: Sequence[LoopResult], folder: Path) -> None:
 
 
 def write_steps(result: LoopResult, folder: Path) -> None:
-    """Write the metrics of each step as `progress.csv` and as the figure `progress.png`."""
+    """Write the metrics of each step as `progress.csv`."""
     rows = [asdict(step) for step in result.steps]
     with (folder / STEPS_FILE).open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    plot_steps(result, folder / FIGURE_FILE)
-
-
-def plot_steps(result: LoopResult, file: Path) -> None:
-    """Plot proxy reward, gold reward and KL divergence over the steps of PPO."""
-    from matplotlib.figure import Figure
-
-    curves = (
-        ("proxy", "proxy reward\n(score of the reward model)", "tab:blue"),
-        ("gold", "gold reward\n(known, −1 to 1)", "tab:green"),
-        ("kl", "KL to the reference\n(nats per completion)", "tab:red"),
-    )
-    figure = Figure(figsize=(7, 7.5), layout="constrained")
-    axes = figure.subplots(len(curves), 1, sharex=True)
-    for axis, (name, label, color) in zip(axes, curves, strict=True):
-        axis.plot([step.step for step in result.steps], [getattr(step, name) for step in result.steps], color=color)
-        axis.set_ylabel(label)
-        axis.grid(alpha=0.3)
-    axes[-1].set_xlabel("optimizer step")
-    figure.suptitle(f"PPO on a reward model trained with {result.loss}", fontsize=11)
-    figure.savefig(file, dpi=120)
 
 
 def _cells(result: LoopResult) -> tuple[str, ...]:
