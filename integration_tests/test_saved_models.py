@@ -113,7 +113,7 @@ def test_a_model_saved_again_has_the_current_schema_and_the_same_metadata(saved,
     metadata = RewardModelMetadata.load(saved / MODELS[name])
     metadata.save(tmp_path)
     content = json.loads((tmp_path / "reward_model.json").read_text(encoding="utf-8"))
-    assert content["schema"] == 4
+    assert content["schema"] == 5
     assert upgrade(content) == content
     assert RewardModelMetadata.load(tmp_path) == metadata
 

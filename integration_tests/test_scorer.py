@@ -130,7 +130,7 @@ def test_an_adapter_folder_has_the_scores_of_the_merged_model(trained, scorer, t
 
 def test_the_metadata_describe_the_training(merged, scorer, tokenizer):
     content = json.loads((merged / "reward_model.json").read_text())
-    assert content["schema"] == 4
+    assert content["schema"] == 5
     assert content["loss"] == "bradley_terry"
     assert content["feedback_types"] == ["Pairs"]
     assert content["score_position"] == "end_of_text"
@@ -172,8 +172,8 @@ def test_a_changed_chat_template_is_refused(merged, tmp_path):
 
 def test_a_newer_schema_is_refused(merged, tmp_path):
     file = copy_of(merged, tmp_path) / "reward_model.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "schema": 5}))
-    with pytest.raises(UnsupportedModelError, match=r"schema 5.*pip install --upgrade"):
+    file.write_text(json.dumps({**json.loads(file.read_text()), "schema": 6}))
+    with pytest.raises(UnsupportedModelError, match=r"schema 6.*pip install --upgrade"):
         Scorer.from_pretrained(tmp_path)
 
 

@@ -15,7 +15,7 @@ from datasets import IterableDataset
 from peft import PeftModel
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers import Trainer, TrainerCallback, TrainerState
+from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, HubStrategy
 
@@ -51,6 +51,8 @@ class Checkpointing(Trainer):
     Attributes:
         stop_control: stops the run with a checkpoint.
     """
+
+    processing_class: Any
 
     # The folder in which `save_merged` saved last, unless adapters were saved there since.
     _merged_folder: Path | None = None
@@ -122,7 +124,9 @@ class Checkpointing(Trainer):
         model = self._model_to_merge()
         if self.accelerator.is_main_process:
             with writing(folder):
-                save_merged(model, self.processing_class, folder, self._save_metadata)
+                with self._with_tokenizer_to_save():
+                    save_merged(model, self.processing_class, folder, self._save_metadata)
+                self._complete_saved(folder)
         self._merged_folder = folder
         return folder
 
@@ -168,7 +172,15 @@ class Checkpointing(Trainer):
         return self._unwrapped_model
 
     def _save_metadata(self, model: nn.Module, folder: Path) -> None:
-        """Write further files beside a saved model."""
+        """Write further files before the weights of a saved model."""
+
+    def _complete_saved(self, folder: Path) -> None:
+        """Complete the files of a saved model after its weights."""
+
+    def _tokenizer_to_save(self) -> PreTrainedTokenizerBase:
+        """Return the tokenizer that is saved with a model."""
+        tokenizer: PreTrainedTokenizerBase = self.processing_class
+        return tokenizer
 
     def _measurements(self) -> dict[str, Any]:
         """Return the measurements since the last log, as plain numbers, lists and tensors."""
@@ -184,10 +196,24 @@ class Checkpointing(Trainer):
         with one_form_per_folder(self._unwrapped_model, folder, state_dict, self.args.should_save):
             if self.args.should_save:
                 folder.mkdir(parents=True, exist_ok=True)
-                self._save_metadata(self._unwrapped_model, folder)
-            super()._save(output_dir, state_dict)
+                with self._with_tokenizer_to_save():
+                    self._save_metadata(self._unwrapped_model, folder)
+                    super()._save(output_dir, state_dict)
+                self._complete_saved(folder)
+            else:
+                super()._save(output_dir, state_dict)
         if folder == self._merged_folder:
             self._merged_folder = None
+
+    @contextmanager
+    def _with_tokenizer_to_save(self) -> Iterator[None]:
+        """While the context lasts, the tokenizer is the one that is saved."""
+        given = self.processing_class
+        self.processing_class = self._tokenizer_to_save()
+        try:
+            yield
+        finally:
+            self.processing_class = given
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """Write a checkpoint, then its manifest, and then remove old ones and upload."""

@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from rlhf_losses.common_prefix import common_prefix_length
+from rlhf_losses.data.added_tokens import TextEnd
 from rlhf_losses.data.chat_messages import content_text, convert_tool_arguments, tool_names
 from rlhf_losses.data.segmentation import join_segments, locate_segments
 from rlhf_losses.data.template_arguments import has_variable
@@ -33,34 +34,43 @@ class Rendered:
         prompt_end: number of characters of the prompt.
         part_ends: for each part of the answer, the number of characters up to its end.
         special_tokens: whether the tokenizer adds its special tokens; a chat template already contains them.
+        without_eos: whether an EOS that the tokenizer adds is removed, because the answer was cut off.
     """
 
     text: str
     prompt_end: int
     part_ends: tuple[int, ...]
     special_tokens: bool
+    without_eos: bool = False
 
 
-def render(answer: Answer, tokenizer: PreTrainedTokenizerBase, separator: str = "\n") -> Rendered:
+def render(
+    answer: Answer, tokenizer: PreTrainedTokenizerBase, separator: str = "\n", end: TextEnd | None = None
+) -> Rendered:
     """Render an answer as one text.
 
-    Plain text ends with the EOS token; a tokenizer without one, like BERT's, adds its own final token. Conversations
-    follow the chat template. An answer that was cut off has no EOS, and nothing that the template adds at its end.
+    Plain text ends with the EOS token, which the text has or the tokenizer adds; a tokenizer without one, like BERT's,
+    adds its own final token. Conversations follow the chat template. An answer that was cut off has no EOS, and nothing
+    that the template adds at its end.
 
     Args:
         answer: a prompt, the parts of its answer (one whole answer, or several steps), and template arguments.
         tokenizer: tokenizer with the EOS token and the chat template.
         separator: string inserted between two steps if neither has white space at the boundary.
+        end: how plain texts end; by default with EOS.
 
     Raises:
         UnsupportedModelError: a conversation, but the tokenizer has no chat template.
         InvalidFeedbackError: the chat template refuses the conversation, or changes the text of the steps.
     """
-    return next(render_all([answer], tokenizer, separator))
+    return next(render_all([answer], tokenizer, separator, end))
 
 
 def render_all(
-    answers: Iterable[Answer], tokenizer: PreTrainedTokenizerBase, separator: str = "\n"
+    answers: Iterable[Answer],
+    tokenizer: PreTrainedTokenizerBase,
+    separator: str = "\n",
+    end: TextEnd | None = None,
 ) -> Iterator[Rendered]:
     """Render answers; a prompt that follows a chat template and is shared by answers in a row is rendered once.
 
@@ -68,28 +78,33 @@ def render_all(
         answers: answers, see `render`; they are read as they are needed.
         tokenizer: tokenizer with the EOS token and the chat template.
         separator: string inserted between two steps if neither has white space at the boundary.
+        end: see `render`.
 
     Raises:
         UnsupportedModelError: see `render`.
         InvalidFeedbackError: see `render`.
     """
-    eos = str(tokenizer.eos_token or "")
     template: ChatTemplate | None = None
     for answer in answers:
         if not isinstance(answer.prompt, list) and not any(isinstance(part, list) for part in answer.parts):
-            yield _render_text(answer, eos, separator)
+            end = end or TextEnd.of(tokenizer)
+            yield _render_text(answer, end, separator)
             continue
         if template is None or (template.arguments, template.system) != (answer.template, answer.system):
             template = ChatTemplate(tokenizer, answer.template, answer.system)
         yield _render_conversation(answer, template, separator)
 
 
-def _render_text(answer: Answer, eos: str, separator: str) -> Rendered:
+def _render_text(answer: Answer, end: TextEnd, separator: str) -> Rendered:
     prompt = "" if answer.prompt is None else str(answer.prompt)  # JSON may hold a number
     parts = join_segments([str(part) for part in answer.parts], separator)
-    if not answer.cut_off and not parts[-1].endswith(eos):
-        parts[-1] += eos
-    return Rendered(prompt + "".join(parts), len(prompt), _part_ends(len(prompt), parts), special_tokens=True)
+    if not answer.cut_off:
+        parts[-1] = parts[-1].removesuffix(end.added)
+        if not parts[-1].endswith(end.appended):
+            parts[-1] += end.appended
+    without_eos = answer.cut_off and bool(end.added)
+    text, ends = prompt + "".join(parts), _part_ends(len(prompt), parts)
+    return Rendered(text, len(prompt), ends, special_tokens=True, without_eos=without_eos)
 
 
 def _add_chat_template() -> str:

@@ -16,6 +16,7 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import PreTrainedTokenizerBase
 
+from rlhf_losses.data.added_tokens import AddedTokens, TextEnd
 from rlhf_losses.data.rendering import Rendered, render, render_all
 from rlhf_losses.data.repeated_bos import count_repeated_bos
 from rlhf_losses.errors import InvalidFeedbackError, RlhfLossesError, UnsupportedModelError
@@ -108,7 +109,7 @@ def encode_all(texts: Iterable[Rendered], tokenizer: PreTrainedTokenizerBase) ->
 
 
 def encode_answers(
-    rows: Iterable[Sequence[Answer]], tokenizer: PreTrainedTokenizerBase, separator: str
+    rows: Iterable[Sequence[Answer]], tokenizer: PreTrainedTokenizerBase, separator: str, end: TextEnd | None = None
 ) -> Iterator[list[Encoded]]:
     """Yield the tokenized texts of each row, while those of later rows are rendered and tokenized.
 
@@ -116,13 +117,14 @@ def encode_answers(
         rows: the answers of each row; they are read as they are needed.
         tokenizer: see `encode_all`.
         separator: see `render`.
+        end: see `render`.
 
     Raises:
         UnsupportedModelError: see `encode` and `render`.
         InvalidFeedbackError: see `render`.
     """
     to_return, to_render = tee(rows)
-    texts = encode_all(render_all(chain.from_iterable(to_render), tokenizer, separator), tokenizer)
+    texts = encode_all(render_all(chain.from_iterable(to_render), tokenizer, separator, end), tokenizer)
     for answers in to_return:
         yield list(islice(texts, len(answers)))
 
@@ -154,6 +156,8 @@ def _with_positions(
 ) -> Encoded:
     """Return tokens with the positions of scores and prompt, which the characters of each token tell."""
     start, stop = _prompt_tokens(rendered.prompt_end, characters)
+    if rendered.without_eos:
+        ids = _without_added_eos(ids, _last_with_characters(len(characters), characters) + 1, tokenizer)
     if drops_characters:  # the offsets after a dropped character are wrong
         inner = tuple(_end_of_prefix(rendered, end, ids, tokenizer)[0] for end in rendered.part_ends[:-1])
         has_prompt = stop and _prefix_ids(rendered, rendered.prompt_end, tokenizer)
@@ -282,8 +286,7 @@ def _final_ids(tokenizer: PreTrainedTokenizerBase) -> set[int | None]:
 
 def adds_final_token(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Return whether a tokenizer appends a special token to every text, as BERT's appends [SEP]."""
-    plain = tokenizer("a", add_special_tokens=False)["input_ids"]
-    return list(tokenizer("a")["input_ids"])[-1:] != list(plain)[-1:]
+    return bool(AddedTokens.of(tokenizer).after)
 
 
 def special_token_candidates(tokenizer: PreTrainedTokenizerBase, hints: Sequence[str]) -> list[str]:
@@ -366,7 +369,14 @@ def _encode_without_offsets(rendered: Rendered, tokenizer: PreTrainedTokenizerBa
             "found. Load a fast tokenizer: AutoTokenizer.from_pretrained(..., use_fast=True)."
         )
     ids = list(tokenizer(rendered.text, add_special_tokens=rendered.special_tokens)["input_ids"])
+    if rendered.without_eos:
+        ids = _without_added_eos(ids, len(ids) - len(AddedTokens.of(tokenizer).after), tokenizer)
     return _without_repeated_bos(Encoded(ids, (len(ids) - 1,)), tokenizer)
+
+
+def _without_added_eos(ids: list[int], end: int, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Return token ids without the EOS that the tokenizer has added from the index `end` on."""
+    return [*ids[:end], *(token for token in ids[end:] if token != tokenizer.eos_token_id)]
 
 
 def _without_repeated_bos(encoded: Encoded, tokenizer: PreTrainedTokenizerBase) -> Encoded:
@@ -385,7 +395,7 @@ def _without_repeated_bos(encoded: Encoded, tokenizer: PreTrainedTokenizerBase) 
 
 def _initial_tokens(tokenizer: PreTrainedTokenizerBase) -> set[int | None]:
     """Return the tokens that the tokenizer puts before every plain text."""
-    return {tokenizer.bos_token_id, tokenizer.cls_token_id, *tokenizer("")["input_ids"]}
+    return {tokenizer.bos_token_id, tokenizer.cls_token_id, *AddedTokens.of(tokenizer).before}
 
 
 def _dropped_characters(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase) -> set[str]:
@@ -408,7 +418,9 @@ def _prefix_ids(rendered: Rendered, end: int, tokenizer: PreTrainedTokenizerBase
     arguments = {"add_special_tokens": rendered.special_tokens, "return_offsets_mapping": True}
     encoding = tokenizer(rendered.text[:end], **arguments)
     ids, offsets = list(encoding["input_ids"]), list(encoding["offset_mapping"])
-    while ids and tuple(offsets[len(ids) - 1]) == (0, 0) and ids[-1] != tokenizer.bos_token_id:
+    while len(ids) > 1 and tuple(offsets[len(ids) - 1]) == (0, 0):
+        ids.pop()
+    if ids and tuple(offsets[0]) == (0, 0) and ids[0] != tokenizer.bos_token_id:
         ids.pop()
     return ids
 

@@ -100,6 +100,8 @@ def _scorer_content(scorer: Scorer) -> Content | None:
     weights = model_content(scorer.model, trained=False)
     ignored = ("versions", "canaries", "estimates", "transforms")
     metadata = {name: value for name, value in asdict(scorer.metadata).items() if name not in ignored}
+    if metadata["end_of_texts"] != "tokenizer":  # as in earlier versions
+        del metadata["end_of_texts"]
     transforms: Any = scorer.transforms
     fitted = [] if transforms is None else [str(transforms.pipeline), _numbers(transforms.fitted)]
     text = json.dumps([metadata, fitted, scorer.overlong], sort_keys=True, default=str)

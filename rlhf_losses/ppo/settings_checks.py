@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedT
 from trl.trainer.utils import get_config_model_id
 
 from rlhf_losses.argument_checks import describe_type
+from rlhf_losses.data.added_tokens import TextEnd
 from rlhf_losses.data.answers import completion_answers
 from rlhf_losses.data.batches import locate_errors
 from rlhf_losses.data.rendering import render
@@ -291,7 +293,9 @@ def load_tokenizer(model: Any, args: PPOConfig) -> PreTrainedTokenizerBase | Non
 def check_embeddings(
     model: Any, tokenizer: PreTrainedTokenizerBase | None, datasets: Iterable[Any], args: PPOConfig
 ) -> None:
-    """Check that the policy has an embedding for every token of the prompts. Streams are not checked.
+    """Check that the policy has an embedding for every token of the prompts, and that no prompt ends with EOS.
+
+    Streams are not checked.
 
     Args:
         model: policy.
@@ -300,15 +304,27 @@ def check_embeddings(
         args: settings of the run.
 
     Raises:
-        UnsupportedModelError: a token has no embedding.
+        UnsupportedModelError: a token has no embedding, or the tokenizer adds EOS to prompts.
     """
     if tokenizer is None:
         return
     config = _load_config(model, args) if isinstance(model, str) else model
     count, name = count_embeddings(config), short_name(model)
     require_embeddings(tokenizer, count, name)
+    _require_open_prompts(tokenizer, datasets)
     for number, ids in enumerate(all_prompt_tokens(datasets, tokenizer, args.chat_template_kwargs)):
         require_embedded(ids, tokenizer, count, name, f"prompt {number}")
+
+
+def _require_open_prompts(tokenizer: PreTrainedTokenizerBase, datasets: Iterable[Any]) -> None:
+    """Raise `UnsupportedModelError` for a tokenizer that adds EOS to prompts that are plain texts."""
+    is_plain = any(isinstance(row["prompt"], str) for row in islice(prompt_rows(datasets), 1))
+    if is_plain and TextEnd.of(tokenizer).added:
+        raise UnsupportedModelError(
+            f"The tokenizer of the policy adds EOS ('{tokenizer.eos_token}') after every text, so a completion would "
+            "begin after the end of its prompt. Use the policy's own tokenizer: a reward model's is saved with this "
+            "rule, and others have it as add_eos_token."
+        )
 
 
 def check_prompt_lengths(
@@ -412,5 +428,6 @@ def _scored_length(row: Row, scorer: Scorer) -> tuple[int, int]:
     empty: Any = "" if isinstance(prompt, str) else [{"role": "assistant", "content": ""}]
     columns = {name: [row.get(name)] for name in TEMPLATE_COLUMNS}
     (answer,) = completion_answers([prompt], [empty], columns)
-    text = encode(render(answer, scorer.tokenizer, scorer.metadata.separator), scorer.tokenizer)
+    rendered = render(answer, scorer.tokenizer, scorer.metadata.separator, scorer.end_of_texts)
+    text = encode(rendered, scorer.tokenizer)
     return len(text.ids), text.prompt_length

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from rlhf_losses.data.added_tokens import TextEnd
 from rlhf_losses.data.rendering import render
 from rlhf_losses.data.tokenization import encode
 from rlhf_losses.feedback.base import Answer, Messages, Text
@@ -86,7 +87,7 @@ class Canary:
         return "text" if isinstance(self.input, str) else "conversation"
 
 
-def record_canaries(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> list[Canary]:
+def record_canaries(model: nn.Module, tokenizer: PreTrainedTokenizerBase, end: TextEnd | None = None) -> list[Canary]:
     """Return the tokens and scores of the fixed texts and, if the tokenizer has a chat template, of a conversation.
 
     An input that is longer than the context of the model is skipped. So is the conversation if the chat template cannot
@@ -95,18 +96,21 @@ def record_canaries(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> lis
     Args:
         model: a sequence classifier with one label.
         tokenizer: its tokenizer.
+        end: how plain texts end; by default with EOS.
     """
     inputs: list[Text] = [*CANARY_TEXTS, *([CANARY_CONVERSATION] if _renders_canary(tokenizer) else [])]
     config = getattr(model, "config", None)
     context = math.inf if config is None else max_context_length(config) or math.inf
-    tokens = [(one, token_ids(one, tokenizer)) for one in inputs]
+    tokens = [(one, token_ids(one, tokenizer, end)) for one in inputs]
     fitting = [(one, ids) for one, ids in tokens if len(ids) <= context]
     scores = _scores(model, [ids for _, ids in fitting])
     dtype = scores_dtype(model)
     return [Canary(one, dtype, score, ids) for (one, ids), score in zip(fitting, scores, strict=True)]
 
 
-def describe_change(model: nn.Module, tokenizer: PreTrainedTokenizerBase, canaries: Sequence[Canary]) -> str | None:
+def describe_change(
+    model: nn.Module, tokenizer: PreTrainedTokenizerBase, canaries: Sequence[Canary], end: TextEnd | None = None
+) -> str | None:
     """Return a description of the difference to the recorded model, or None if the model is the same.
 
     The tokens must be equal, and the root mean square of the differences of the scores within `allowed_difference`.
@@ -115,8 +119,9 @@ def describe_change(model: nn.Module, tokenizer: PreTrainedTokenizerBase, canari
         model: a sequence classifier with one label.
         tokenizer: its tokenizer.
         canaries: the recorded inputs.
+        end: how plain texts end; by default with EOS.
     """
-    tokens = [token_ids(one.input, tokenizer) for one in canaries]
+    tokens = [token_ids(one.input, tokenizer, end) for one in canaries]
     for canary, ids in zip(canaries, tokens, strict=True):
         if canary.tokens not in (None, ids):
             return (
@@ -181,9 +186,9 @@ def rounding_tolerance(*dtypes: str | None) -> float:
     return max(SMALLEST_TOLERANCE, ROUNDING_FACTOR * roundoff)
 
 
-def token_ids(text: Text, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+def token_ids(text: Text, tokenizer: PreTrainedTokenizerBase, end: TextEnd | None = None) -> list[int]:
     """Return the token ids of a whole text or conversation."""
-    return encode(render(Answer(None, (text,)), tokenizer), tokenizer).ids
+    return encode(render(Answer(None, (text,)), tokenizer, end=end), tokenizer).ids
 
 
 @torch.no_grad()

@@ -16,11 +16,20 @@ from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.files.readable_rows import readable_rows
 from rlhf_losses.hooks import estimate_registry, loss_registry
 from rlhf_losses.losses import ScoreDecay
+from rlhf_losses.models.saved_config import declare_scale
 from rlhf_losses.scoring.canaries import record_canaries
 from rlhf_losses.scoring.estimates import FittedEstimate
 from rlhf_losses.scoring.scorable_rows import ScorableRow, scorable_rows, score_texts
 from rlhf_losses.scoring.scorer import Scorer, as_pipeline, require_scorer
-from rlhf_losses.transforms import Evidence, Requirement, ScoredTexts, ScoreEstimate, ScoreTransform, TransformPipeline
+from rlhf_losses.transforms import (
+    Evidence,
+    Requirement,
+    ScoredTexts,
+    ScoreEstimate,
+    ScoreTransform,
+    TransformPipeline,
+    standardize,
+)
 
 ROWS_PER_BATCH = 256
 
@@ -68,6 +77,8 @@ def fit_reference(
     scorer.metadata = replace(scorer.metadata, transforms=scorer.metadata.transforms | values)
     if folder is not None:
         scorer.metadata.save(folder)
+        if scale := scorer.metadata.transforms.get(str(standardize)):
+            declare_scale(Path(folder), float(scale["mean"]), float(scale["std"]))
 
 
 def fit_estimate(
@@ -111,7 +122,7 @@ def fit_estimate(
     feedback_types = (_source_type(estimate, column_names(dataset)),)
     rows = scorable_rows(limited, dataset, feedback_types, "data").rows
     tensors = dict(estimate.fit(_evidence(limited, rows, feedback_types, estimate)))
-    fitted = FittedEstimate(estimate, tensors, record_canaries(scorer.model, scorer.tokenizer))
+    fitted = FittedEstimate(estimate, tensors, record_canaries(scorer.model, scorer.tokenizer, scorer.end_of_texts))
     scorer.fitted[estimate.name()] = fitted
     if folder is not None:
         estimates = scorer.metadata.estimates | {estimate.name(): fitted.metadata}

@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
+from rlhf_losses.data.added_tokens import TextEnd
 from rlhf_losses.errors import UnsupportedModelError
 from rlhf_losses.scoring.canaries import describe_change
 from rlhf_losses.scoring.head_weights import head_sha256
@@ -27,7 +28,7 @@ def require_saved_model(
         path: folder or Hub id that it was loaded from.
     """
     change = (
-        describe_change(model, tokenizer, metadata.canaries)
+        describe_change(model, tokenizer, metadata.canaries, TextEnd.of(tokenizer, metadata.end_of_texts))
         or describe_other_template(tokenizer, metadata)
         or describe_other_padding(model, tokenizer, metadata, path)
         or describe_other_head(model, metadata)

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
+from rlhf_losses.data.added_tokens import EndOfTexts, TextEnd
 from rlhf_losses.data.chat_messages import clean_content
 from rlhf_losses.data.dataset import Overlong
 from rlhf_losses.data.segmentation import SEGMENTATIONS
@@ -25,7 +26,7 @@ from rlhf_losses.setting_names import setting
 from rlhf_losses.transforms import Fitted, FittedPipeline, Requirement, TransformPipeline, standardize
 
 FILE = "reward_model.json"
-SCHEMA = 4
+SCHEMA = 5
 """Version of the format of the file. Files of schema 1 have no key `schema`."""
 
 RENAMED_KEYS = {"feedback": "feedback_types", "learned": "loss_parameters", "score_read_at": "score_position"}
@@ -71,6 +72,8 @@ class RewardModelMetadata:
         aggregate: how the score of a text is computed from the scores of its steps: `"mean"`, `"sum"`, `"minimum"` or
             `"soft_minimum"`.
         aggregate_temperature: temperature of the soft minimum, in score units.
+        end_of_texts: how a plain text ends: `"tokenizer"` if the tokenizer alone makes its tokens, as in every other
+            program; `"eos"` if `Scorer` appends EOS to the text; None appends EOS unless the tokenizer adds it.
         overlong: treatment of texts longer than the limit in training: `"drop"`, `"truncate_prompt"` or `"error"`; None
             if unknown.
         max_length: largest number of tokens of a text in training, or None if there was no limit.
@@ -90,6 +93,7 @@ class RewardModelMetadata:
     separator: str = "\n"
     aggregate: str = "mean"
     aggregate_temperature: float = 1.0
+    end_of_texts: EndOfTexts | None = None
     overlong: Overlong | None = None
     max_length: int | None = None
     loss_parameters: dict[str, list[float]] = field(default_factory=dict)
@@ -188,7 +192,11 @@ class RewardModelMetadata:
 
     def _require_known_values(self, source: str) -> None:
         """Raise `UnsupportedModelError` for a value that no version of this package writes."""
-        known = {"segmentation": (None, *SEGMENTATIONS), "overlong": (None, *get_args(Overlong))}
+        known = {
+            "segmentation": (None, *SEGMENTATIONS),
+            "overlong": (None, *get_args(Overlong)),
+            "end_of_texts": (None, *get_args(EndOfTexts)),
+        }
         for name, choices in known.items():
             if getattr(self, name) not in choices:
                 raise _wrong_value(name, getattr(self, name), source)
@@ -231,6 +239,7 @@ def describe_model(
     *,
     segmentation: str | None = None,
     separator: str = "\n",
+    end_of_texts: EndOfTexts | None = None,
     overlong: Overlong | None = None,
     max_length: int | None = None,
     loss_parameters: Mapping[str, list[float]] | None = None,
@@ -244,6 +253,7 @@ def describe_model(
         tokenizer: tokenizer of the model.
         segmentation: how an answer is split into steps; None for a model of whole texts.
         separator: string inserted between two steps.
+        end_of_texts: how a plain text ends, see `RewardModelMetadata`.
         overlong: treatment of texts longer than the limit in training.
         max_length: largest number of tokens of a text in training.
         loss_parameters: trained parameters of the loss, by term and name.
@@ -253,12 +263,13 @@ def describe_model(
     return RewardModelMetadata(
         loss=str(loss),
         feedback_types=[feedback_type.__name__ for feedback_type in feedback_types],
-        canaries=[] if model is None else record_canaries(model, tokenizer),
+        canaries=[] if model is None else record_canaries(model, tokenizer, TextEnd.of(tokenizer, end_of_texts)),
         chat_template_sha256=chat_template_sha256(tokenizer),
         head_sha256=None if model is None else head_sha256(model),
         pad_token_id=tokenizer.pad_token_id,
         segmentation=segmentation,
         separator=separator,
+        end_of_texts=end_of_texts,
         aggregate=aggregated.by,
         aggregate_temperature=aggregated.temperature,
         overlong=overlong,
@@ -303,7 +314,9 @@ def upgrade(content: Mapping[str, Any], source: str = FILE) -> dict[str, Any]:
         content = _from_schema_1(content, source)
     if content["schema"] == 2:
         content = _from_schema_2(content)
-    return {**content, "schema": SCHEMA}  # schema 3 has no hashes of the head and of the settings
+    if content["schema"] < 5:  # and schema 3 has no hashes of the head and of the settings
+        content = {**content, "end_of_texts": "eos"}
+    return {**content, "schema": SCHEMA}
 
 
 def _from_schema_2(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -157,7 +157,7 @@ def check_recorded(model: ExaminedModel) -> Iterator[ModelCheck]:
         if not canaries:
             yield ModelCheck(name, "not recorded", "reward_model.json has no such input")
             continue
-        change = describe_change(scorer.model, scorer.tokenizer, canaries)
+        change = describe_change(scorer.model, scorer.tokenizer, canaries, scorer.end_of_texts)
         same = f"{len(canaries)} recorded inputs have their tokens and scores"
         yield ModelCheck.of(name, change is None, change or same, remedy)
     changes = {

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf_losses.argument_checks import require_choice, require_instance, require_positive
+from rlhf_losses.data.added_tokens import TextEnd
 from rlhf_losses.data.answers import clean_answer, completion_answers
 from rlhf_losses.data.chat_messages import content_text, is_blank
 from rlhf_losses.data.dataset import LengthLimit, Overlong
@@ -91,6 +92,7 @@ class Scorer:
             completion. By default as in the training of the model.
 
     Attributes:
+        end_of_texts: how plain texts end: with EOS, which the tokenizer adds or `Scorer` appends.
         transforms: score transforms with their fitted values, or None for raw scores; see `with_transforms`.
         folder: folder that the model was loaded from, or None.
         fitted: estimates that were fitted or loaded, by name.
@@ -132,6 +134,7 @@ class Scorer:
         require_embeddings(tokenizer, self.num_embeddings, model.config.name_or_path or type(model).__name__)
         self.tokenizer = tokenizer
         self.metadata = metadata or RewardModelMetadata(loss="unknown", feedback_types=[])
+        self.end_of_texts = TextEnd.of(tokenizer, self.metadata.end_of_texts)
         self.batch_size = batch_size
         self.overlong: Overlong = overlong or self.metadata.overlong or "drop"
         self.layout = choose_layout(self.model, PaddedLayout(tokenizer.pad_token_id or 0), layout)
@@ -357,7 +360,7 @@ class Scorer:
         """
         fitted = find_estimate(name, self.fitted, self.metadata.estimates, self.folder, plugin_files)
         self.fitted[name] = fitted
-        change = describe_change(self.model, self.tokenizer, fitted.canaries)
+        change = describe_change(self.model, self.tokenizer, fitted.canaries, self.end_of_texts)
         if change is not None:
             raise UnsupportedModelError(
                 f"'{self.__name__}' has changed since the score estimate '{name}' was fitted: {change}. "
@@ -441,7 +444,7 @@ class Scorer:
         """
         limit = self.length_limit.tokens
         cleaned = ([clean_answer(one) for one in answers] for answers in rows)
-        for texts in encode_answers(cleaned, self.tokenizer, self.metadata.separator):
+        for texts in encode_answers(cleaned, self.tokenizer, self.metadata.separator, self.end_of_texts):
             for text in texts:
                 require_embedded(text.ids, self.tokenizer, self.num_embeddings, self.__name__)
             yield fit_prompts(texts, limit)

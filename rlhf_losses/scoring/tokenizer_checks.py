@@ -13,6 +13,7 @@ from rlhf_losses.feedback.base import Answer
 from rlhf_losses.scoring.canaries import CANARY_CONVERSATION, CANARY_TEXT, CANARY_TEXTS
 from rlhf_losses.scoring.identity import describe_other_template
 from rlhf_losses.scoring.model_check import ExaminedModel, ModelCheck, raw_scores
+from rlhf_losses.scoring.scorer import Scorer
 
 QUESTION, REPLY = (str(message["content"]) for message in CANARY_CONVERSATION)
 
@@ -31,7 +32,7 @@ def tokenizer_checks(model: ExaminedModel) -> Iterator[ModelCheck]:
     """
     yield check_padding_token(model)
     yield check_bos(model)
-    yield check_eos(model.scorer.tokenizer)
+    yield check_eos(model.scorer)
     yield check_end_of_conversations(model.scorer.tokenizer)
     yield check_answers(model.scorer.tokenizer)
     yield check_date(model)
@@ -63,7 +64,7 @@ def check_bos(model: ExaminedModel) -> ModelCheck:
     if always:
         found = f"the tokenizer puts BOS {1 + always} times before every text; Scorer keeps one"
         return ModelCheck("double BOS", "failed", found, "Correct the post_processor in tokenizer.json.")
-    once = encode(render(Answer(None, (bos + CANARY_TEXT,)), tokenizer), tokenizer)
+    once = encode(render(Answer(None, (bos + CANARY_TEXT,)), tokenizer, end=model.scorer.end_of_texts), tokenizer)
     repeated = count_repeated_bos(once.ids, tokenizer)
     added = count_repeated_bos(tokenizer(bos + CANARY_TEXT)["input_ids"], tokenizer)
     if not added:
@@ -75,9 +76,12 @@ def check_bos(model: ExaminedModel) -> ModelCheck:
     return ModelCheck.of("double BOS", not repeated, found, "Remove BOS from the texts.")
 
 
-def check_eos(tokenizer: PreTrainedTokenizerBase) -> ModelCheck:
+def check_eos(scorer: Scorer) -> ModelCheck:
     """Check that plain texts end with EOS or with another token that the tokenizer adds."""
-    ids = encode(render(Answer(None, (CANARY_TEXT,)), tokenizer), tokenizer).ids
+    tokenizer, end = scorer.tokenizer, scorer.end_of_texts
+    if scorer.metadata.end_of_texts == "tokenizer" and not (end.added or adds_final_token(tokenizer)):
+        return ModelCheck("EOS of texts", "skipped", "the model was trained on conversations: the template ends texts")
+    ids = encode(render(Answer(None, (CANARY_TEXT,)), tokenizer, end=end), tokenizer).ids
     passed = ids[-1] == tokenizer.eos_token_id or adds_final_token(tokenizer)
     found = f"texts end with '{tokenizer.convert_ids_to_tokens(ids[-1])}'; EOS is '{tokenizer.eos_token}'"
     return ModelCheck.of("EOS of texts", passed, found, "Name EOS in tokenizer_config.json (eos_token in training).")

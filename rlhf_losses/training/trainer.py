@@ -20,6 +20,7 @@ from transformers.trainer_utils import EvalLoopOutput, PredictionOutput
 from rlhf_losses.argument_checks import require_known_arguments
 from rlhf_losses.checkpoints.checkpointing import Checkpointing
 from rlhf_losses.data import Batch, Collator, ForwardPass
+from rlhf_losses.data.added_tokens import EndOfTexts
 from rlhf_losses.data.dataset import AnyDataset
 from rlhf_losses.data.rows import FEEDBACK_COLUMNS, PREPARED_COLUMNS
 from rlhf_losses.data.tokenization import configure_special_tokens
@@ -37,12 +38,14 @@ from rlhf_losses.models.embeddings import count_embeddings, require_embeddings
 from rlhf_losses.models.finite import NonFiniteGuard, require_finite_weights
 from rlhf_losses.models.model_argument import model_or_path, require_optional_arguments
 from rlhf_losses.models.peft import keep_4bit_trainable, share_trained_modules, trains_adapters
+from rlhf_losses.models.saved_config import configure_as_reward_model, declare_float32
 from rlhf_losses.models.saved_files import require_other_folder
 from rlhf_losses.models.scores import score_batch, use_float32_head
 from rlhf_losses.models.weight_files import require_readable_weights
 from rlhf_losses.models.whole_weights import gather_weights, whole_copy
 from rlhf_losses.optional_packages import require_reporting
 from rlhf_losses.scoring.metadata import RewardModelMetadata, describe_model
+from rlhf_losses.scoring.saved_tokenizer import tokenizer_to_save
 from rlhf_losses.shapes import Scalar, Scores
 from rlhf_losses.training import reward_run, validation
 from rlhf_losses.training.adapter_folder import load_adapters
@@ -111,6 +114,7 @@ class RewardTrainer(Checkpointing, ComparedRun, trl.RewardTrainer):
 
     args: RewardConfig
     _signature_columns: list[str] | None
+    _end_of_texts: EndOfTexts | None = None
 
     # The loss is the share of a micro-batch in the mean over the optimizer step, see `compute_loss`.
     loss_is_scaled_for_ga = True
@@ -179,6 +183,7 @@ class RewardTrainer(Checkpointing, ComparedRun, trl.RewardTrainer):
         require_other_folder(self._unwrapped_model, Path(args.output_dir))
         warn_about_bfloat16(self.model, args.bf16)
         use_float32_head(self.model)
+        configure_as_reward_model(self._unwrapped_model.config)
         validation.require_step_scores(self.model, self.loss, self.data.feedback_types)
         keep_4bit_trainable(self.model)
         if not self._sharded:
@@ -439,6 +444,22 @@ class RewardTrainer(Checkpointing, ComparedRun, trl.RewardTrainer):
         is_sharded = self._sharded and model is self._unwrapped_model
         self._metadata(None if is_sharded else model).save(folder)
 
+    def _tokenizer_to_save(self) -> PreTrainedTokenizerBase:
+        saved = tokenizer_to_save(
+            self.processing_class, self._unwrapped_model.config, self.data.forms, self._length_of_texts
+        )
+        self._end_of_texts = saved.end_of_texts
+        return saved.tokenizer
+
+    @property
+    def _length_of_texts(self) -> int | None:
+        """Largest number of tokens of a text at scoring, see `Scorer.length_limit`."""
+        limits = [self.context_length, self.args.max_length if self.args.overlong == "truncate_prompt" else None]
+        return min((limit for limit in limits if limit), default=None)
+
+    def _complete_saved(self, folder: Path) -> None:
+        declare_float32(folder)
+
     def _model_to_merge(self) -> torch.nn.Module:
         if not self._sharded:
             return self._unwrapped_model
@@ -453,6 +474,7 @@ class RewardTrainer(Checkpointing, ComparedRun, trl.RewardTrainer):
             self.processing_class,
             segmentation=self.data.segmentation,
             separator=self.args.step_separator,
+            end_of_texts=self._end_of_texts,
             overlong=self.args.overlong,
             max_length=self.args.max_length,
             loss_parameters=self.loss_parameters.to_dict(),

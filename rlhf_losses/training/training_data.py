@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeAlias
 
+from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from rlhf_losses.data import LengthLimit, RowEncoder, check_dataset, prepare, required_feedback_types
+from rlhf_losses.data.answer_forms import AnswerForm, answer_forms
 from rlhf_losses.data.answers import row_answers
 from rlhf_losses.data.dataset import AnyDataset, add_prompt_weights, column_names, group_ratings
 from rlhf_losses.data.read_columns import with_read_columns
@@ -31,6 +33,10 @@ LEGACY_COLUMNS = {"chosen_input_ids": "chosen_ids", "rejected_input_ids": "rejec
 
 INSPECTED_ROWS = 1_000
 """Number of rows from which the segmentation is inferred."""
+
+
+ROWS_FOR_FORMS, ROWS_OF_STREAM_FOR_FORMS = 100, 10
+"""Number of rows from which the forms of answers are inferred."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,7 @@ class TrainingData:
             types, which the objective uses by conversion.
         segmentation: how an answer is split into steps: `args.segmentation`, or the segmentation that fits the training
             data; None for data without steps.
+        forms: forms of the answers in the training data.
 
     Raises:
         FeedbackMismatchError: the data have no feedback that the objective uses, or it consists of regularizers.
@@ -101,6 +108,7 @@ class TrainingData:
         self.evaluation = checked if isinstance(evaluation, dict) else checked.get("eval")
         inferred = _infer_segmentation(self.train, self.feedback_types, args.step_separator)
         self.segmentation = inferred and (args.segmentation or inferred)
+        self.forms = _infer_forms(self.train, self.feedback_types)
 
     def prepare(
         self, tokenizer: PreTrainedTokenizerBase, context_length: int | None, num_embeddings: int | None
@@ -186,6 +194,15 @@ def _require_labels(objective: Objective, feedback_type: type[Feedback]) -> None
         f"The loss '{objective}' does not depend on the labels in {feedback_type.__name__}, so the model would learn "
         f"nothing from them. {remedy}: '{' + '.join([example, *weighted])}'."
     )
+
+
+def _infer_forms(train: AnyDataset, feedback_types: FeedbackTypes) -> frozenset[AnswerForm]:
+    """Return the forms of the answers in some rows, from the whole of a dataset or from the beginning of a stream."""
+    if isinstance(train, Dataset):
+        rows = train.select(range(0, len(train), max(len(train) // ROWS_FOR_FORMS, 1)))
+    else:
+        rows = islice(train, ROWS_OF_STREAM_FOR_FORMS)
+    return answer_forms(rows, feedback_types)
 
 
 def _infer_segmentation(train: AnyDataset, feedback_types: FeedbackTypes, separator: str) -> str | None:

@@ -4,11 +4,12 @@ import pytest
 from datasets import Dataset
 from ppo_runs import byte_tokenizer
 from tiny_llama import tiny_classifier, tiny_policy
+from tokenizers import processors
 
-from rlhf_losses.errors import InvalidFeedbackError, InvalidSettingError
+from rlhf_losses.errors import InvalidFeedbackError, InvalidSettingError, UnsupportedModelError
 from rlhf_losses.ppo import PPOConfig, StepRewards
 from rlhf_losses.ppo.reward_functions import find_scorers
-from rlhf_losses.ppo.settings_checks import check_prompt_lengths, check_reward_model_lengths
+from rlhf_losses.ppo.settings_checks import check_embeddings, check_prompt_lengths, check_reward_model_lengths
 from rlhf_losses.scoring import Ensemble, RewardModelMetadata, Scorer
 
 
@@ -60,6 +61,19 @@ def test_context_of_a_reward_model_with_other_tokens_is_a_warning(config, caplog
     with caplog.at_level("WARNING", "rlhf_losses"):
         check_reward_model_lengths([short_scorer(other)], byte_tokenizer(), [], config(max_completion_length=33))
     assert "This is an estimate, because its tokens differ from those of the policy." in caplog.text
+
+
+def test_a_tokenizer_that_ends_every_prompt_is_refused(config):
+    """A reward model is saved with such a tokenizer; a chat template ends prompts by itself."""
+    policy, tokenizer = tiny_policy(vocab_size=258), byte_tokenizer()
+    check_embeddings(policy, tokenizer, [prompts("abc")], config())
+    ending = processors.TemplateProcessing(single="$A <eos>", special_tokens=[("<eos>", 1)])
+    tokenizer.backend_tokenizer.post_processor = ending
+    with pytest.raises(UnsupportedModelError, match=r"adds EOS \('<eos>'\).*policy's own tokenizer"):
+        check_embeddings(policy, tokenizer, [prompts("abc")], config())
+    tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    chats = Dataset.from_dict({"prompt": [[{"role": "user", "content": "abc"}]]})
+    check_embeddings(policy, tokenizer, [chats], config())
 
 
 def test_prompts_that_fit_with_their_completion_are_accepted(config):

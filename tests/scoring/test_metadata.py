@@ -52,7 +52,7 @@ def test_saved_metadata_are_loaded_unchanged(metadata, tmp_path):
     metadata.save(tmp_path)
     assert RewardModelMetadata.load(tmp_path) == metadata
     content = json.loads((tmp_path / "reward_model.json").read_text(encoding="utf-8"))
-    assert content["schema"] == 4
+    assert content["schema"] == 5
     assert content["score_position"] == ("end_of_steps" if metadata.segmentation else "end_of_text")
 
 
@@ -69,6 +69,7 @@ def test_a_file_without_a_schema_is_upgraded():
         separator=" ",
         aggregate="minimum",
         aggregate_temperature=2.0,
+        end_of_texts="eos",
         loss_parameters={"a.b": [1.0]},
         canaries=[Canary("The canary sang.", None, 0.75)],
         transforms={"standardize": {"mean": 1.5, "std": 0.5}},
@@ -104,7 +105,7 @@ def test_the_current_schema_needs_no_upgrade():
     [
         ({**SCHEMA_1, "segmentatoin": "lines"}, ["'segmentatoin'", "Did you mean 'segmentation'?", "update"]),
         ({**COMPLETE.to_dict(), "temperature": 1.0}, ["'temperature'", "update"]),
-        ({**COMPLETE.to_dict(), "schema": 5}, ["schema 5", "up to 4", "pip install --upgrade"]),
+        ({**COMPLETE.to_dict(), "schema": 6}, ["schema 6", "up to 5", "pip install --upgrade"]),
         ({**COMPLETE.to_dict(), "schema": "2"}, ["schema '2'"]),
         ({**COMPLETE.to_dict(), "segmentation": None}, ["end_of_steps", "None", "Restore the segmentation"]),
         ({"schema": 3, "loss": "hinge"}, ["feedback_types", "save_merged()"]),
