@@ -83,6 +83,9 @@ UPSTREAM_NAMES: tuple[UpstreamName, ...] = (
         "trl.GRPOTrainer._get_per_token_logps_and_entropies",
         "overridden: computes log-probabilities in any layout and records those of the policy",
     ),
+    UpstreamName(
+        "trl.trainer.grpo_trainer.create_model_from_path", "replaced while a trainer with a given reference is created"
+    ),
     UpstreamName("trl.GRPOTrainer.beta", "set to 0 during the loss: PPO has no KL penalty in the loss"),
     UpstreamName("trl.GRPOTrainer.reward_weights", "read: weights of the reward functions"),
     UpstreamName("trl.GRPOTrainer.temperature", "read: the logits of packed sequences are divided by it"),

@@ -23,7 +23,7 @@ from rlhf_losses.scoring.scorer import Scorer
 CODE_ARGUMENTS = ("rollout_func", "environment_factory", "tools")
 """Arguments of TRL's trainer that are functions which change completions."""
 
-NAMES = ("critic", "end_tokens", "num_processes", "pretraining_dataset", "reward_funcs", *CODE_ARGUMENTS)
+NAMES = ("critic", "end_tokens", "num_processes", "pretraining_dataset", "ref_model", "reward_funcs", *CODE_ARGUMENTS)
 """Names of what this module records besides settings, data and model."""
 
 

@@ -16,18 +16,23 @@ from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback import Answer
 from rlhf_losses.feedback.base import Row
 
+PROMPT_IDS = "prompt_ids"
+"""Column with the tokens of a prompt; where a row has it, the policy reads these and not the text."""
+
 
 def prompt_tokens(row: Row, tokenizer: PreTrainedTokenizerBase, chat_template: str | None = None) -> list[int]:
     """Return the tokens of a prompt, with the beginning of an answer that the chat template adds.
 
     Args:
-        row: a row with a prompt, and with arguments of the chat template.
+        row: a row with a prompt, and with its tokens or with arguments of the chat template.
         tokenizer: tokenizer of the policy.
         chat_template: a template in place of that of the tokenizer.
 
     Raises:
         InvalidFeedbackError: the prompt is null, or the chat template refuses it.
     """
+    if row.get(PROMPT_IDS) is not None:
+        return list(row[PROMPT_IDS])
     prompt = row.get("prompt")
     if prompt is None:
         raise InvalidFeedbackError(
@@ -55,20 +60,20 @@ def clean_prompts(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return cleaned
 
 
-def has_template_arguments(rows: Iterable[Row]) -> bool:
-    """Return whether a row has arguments of the chat template."""
-    return any(row.get(name) for row in rows for name in TEMPLATE_COLUMNS)
+def has_own_tokens(rows: Iterable[Row]) -> bool:
+    """Return whether a row has the tokens of its prompt, or arguments of the chat template."""
+    return any(row.get(name) for row in rows for name in (PROMPT_IDS, *TEMPLATE_COLUMNS))
 
 
 def prompt_rows(datasets: Iterable[Any], arguments: Mapping[str, Any] | None = None) -> Iterator[Row]:
-    """Yield the prompts of datasets with the arguments of the chat template. Streams are skipped.
+    """Yield the prompts of datasets with their tokens or the arguments of the chat template. Streams are skipped.
 
     Args:
         datasets: datasets, or mappings of them by name.
         arguments: `chat_template_kwargs` of the run.
     """
     for data in _map_style(datasets):
-        columns = [name for name in ("prompt", *TEMPLATE_COLUMNS) if name in data.column_names]
+        columns = [name for name in ("prompt", PROMPT_IDS, *TEMPLATE_COLUMNS) if name in data.column_names]
         yield from with_template_arguments(data.select_columns(columns), arguments or {})
 
 

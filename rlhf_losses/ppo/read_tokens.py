@@ -12,6 +12,7 @@ from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
 from rlhf_losses.feedback.base import Row, Text
 from rlhf_losses.ppo.completion_text import without_end
 from rlhf_losses.ppo.critic_init import has_vocabulary_of
+from rlhf_losses.ppo.prompts import PROMPT_IDS
 from rlhf_losses.scoring.scorer import Scorer
 
 SHOWN_TOKENS = 3
@@ -25,7 +26,8 @@ class WrittenTexts:
     Attributes:
         prompts: the prompts.
         completions: the completions, as reward functions receive them.
-        columns: arguments of the chat template, one per row, and which completions are scored as cut off.
+        columns: arguments of the chat template, one per row, which completions are scored as cut off, and all tokens
+            of prompts and completions.
         ids: tokens of each prompt and its completion, without those that end it.
         cut_off: number of completions without EOS.
     """
@@ -54,11 +56,12 @@ class WrittenTexts:
             completion_ids: tokens of the completions.
             end_tokens: tokens that end a completion.
         """
+        tokens = {PROMPT_IDS: prompt_ids, "completion_ids": completion_ids}
         names = [name for name in (*TEMPLATE_COLUMNS, CUT_OFF) if any(name in row for row in rows)]
         return cls(
             [row["prompt"] for row in rows],
             completions,
-            {name: [row.get(name) for row in rows] for name in names},
+            {name: [row.get(name) for row in rows] for name in names} | tokens,
             [[*prompt, *without_end(ids, end_tokens)] for prompt, ids in zip(prompt_ids, completion_ids, strict=True)],
             sum(not ids or ids[-1] not in end_tokens for ids in completion_ids),
         )

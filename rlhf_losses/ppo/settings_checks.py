@@ -9,11 +9,10 @@ from typing import Any
 import torch
 import transformers
 import trl
-from accelerate.utils import is_peft_model
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from trl.trainer.utils import get_config_model_id
 
-from rlhf_losses.argument_checks import describe_type
+from rlhf_losses.argument_checks import describe_type, require_instance
 from rlhf_losses.data.added_tokens import TextEnd
 from rlhf_losses.data.answers import completion_answers
 from rlhf_losses.data.batches import locate_errors
@@ -33,6 +32,7 @@ from rlhf_losses.models.architectures import max_context_length
 from rlhf_losses.models.embeddings import count_embeddings, require_embedded, require_embeddings
 from rlhf_losses.models.loading_errors import explain_loading
 from rlhf_losses.models.model_argument import existing_path
+from rlhf_losses.models.peft import trains_adapters
 from rlhf_losses.models.weight_files import require_readable_weights
 from rlhf_losses.optional_packages import require_reporting
 from rlhf_losses.ppo.config import PPOConfig
@@ -76,7 +76,6 @@ def check_arguments(
     check_settings(args, reward_funcs, grpo_arguments)
     require_reporting(args.report_to)
     check_prompt_column(datasets, grpo_arguments)
-    check_reference(model, args, grpo_arguments)
     check_pretraining(args, pretraining_dataset)
     if pretraining_dataset is not None:
         require_dataset(pretraining_dataset, "pretraining_dataset")
@@ -89,15 +88,14 @@ def check_arguments(
     check_reward_model_lengths(scorers, tokenizer, datasets, args)
 
 
-def check_trainer(trainer: trl.GRPOTrainer, model: Any) -> None:
+def check_trainer(trainer: trl.GRPOTrainer) -> None:
     """Check properties that are known only after `trl.GRPOTrainer` has loaded policy and reference.
 
     Args:
         trainer: the trainer.
-        model: argument `model` of the trainer.
 
     Raises:
-        UnsupportedModelError: the policy has image inputs, or other weights than its reference.
+        UnsupportedModelError: the policy has image inputs.
         InvalidSettingError: DeepSpeed or FSDP is enabled.
     """
     if trainer._is_vlm:
@@ -110,8 +108,6 @@ def check_trainer(trainer: trl.GRPOTrainer, model: Any) -> None:
             "DeepSpeed or FSDP is enabled, and both support one model, while PPO trains two. "
             "Run on one device or with data parallelism: accelerate launch --multi_gpu."
         )
-    if trainer.ref_model is not None and not isinstance(model, str):
-        check_same_weights(trainer.model, trainer.accelerator.unwrap_model(trainer.ref_model))
 
 
 def short_name(model: Any) -> str:
@@ -254,16 +250,48 @@ def check_single_value(critic: str | PreTrainedModel, trust_remote_code: bool = 
     )
 
 
-def check_reference(model: Any, args: PPOConfig, grpo_arguments: Mapping[str, Any]) -> None:
-    """Raise `UnsupportedModelError` if the KL penalty needs a reference and the policy has no path to load it from."""
-    if isinstance(model, str) or is_peft_model(model) or grpo_arguments.get("peft_config") or not args.beta:
-        return
-    if not get_config_model_id(model.config):
+def check_reference(model: Any, reference: Any, args: PPOConfig, grpo_arguments: Mapping[str, Any]) -> None:
+    """Check the reference of the KL penalty.
+
+    Args:
+        model: policy.
+        reference: the given reference, or None.
+        args: settings of the run.
+        grpo_arguments: other arguments of `trl.GRPOTrainer`.
+
+    Raises:
+        InvalidArgumentError: the reference is no model.
+        InvalidSettingError: the reference is the policy itself, or given for a policy with adapters or for a path.
+        UnsupportedModelError: there is none, and the policy has no path to load it from.
+    """
+    adapters = trains_adapters(model, grpo_arguments.get("peft_config"))
+    if reference is not None:
+        _check_given_reference(model, reference, adapters)
+    elif not (isinstance(model, str) or adapters or not args.beta or get_config_model_id(model.config)):
         raise UnsupportedModelError(
             "The policy was created in memory and has no path, but the reference of the KL penalty is loaded from it. "
-            "Save it with model.save_pretrained(folder) and use the folder as model, or train adapters with "
-            "peft_config."
+            "Pass ref_model=copy.deepcopy(model), save the policy with model.save_pretrained(folder) and use the "
+            "folder as model, or train adapters with peft_config."
         )
+
+
+def _check_given_reference(model: Any, reference: Any, adapters: bool) -> None:
+    require_instance(
+        reference, PreTrainedModel, "ref_model", "a model of transformers",
+        "Load it: AutoModelForCausalLM.from_pretrained(PATH).",
+    )  # fmt: skip
+    if isinstance(model, str):
+        problem = f"model is the path '{model}'", "the policy is loaded with its reference"
+        remedy = f"Pass model=AutoModelForCausalLM.from_pretrained('{model}')."
+    elif adapters:
+        problem = "the policy has adapters", "its reference is the policy without them"
+        remedy = "Omit ref_model, or train all weights."
+    elif reference is model:
+        problem = "it is the policy itself", "it would be trained with it"
+        remedy = "Pass ref_model=copy.deepcopy(model)."
+    else:
+        return
+    raise InvalidSettingError(f"ref_model is set, but {problem[0]}, and {problem[1]}. {remedy}")
 
 
 def check_same_weights(policy: PreTrainedModel, reference: PreTrainedModel) -> None:

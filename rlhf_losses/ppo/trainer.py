@@ -69,8 +69,9 @@ from rlhf_losses.ppo.monitoring import PPOMonitor, SanityCheck
 from rlhf_losses.ppo.phase_timer import PhaseTimer, synchronized_time
 from rlhf_losses.ppo.pretraining import PretrainingLoss, tokenize_windows
 from rlhf_losses.ppo.prompt_sampler import EveryPrompt
-from rlhf_losses.ppo.prompts import clean_prompts, has_template_arguments, prompt_tokens
+from rlhf_losses.ppo.prompts import clean_prompts, has_own_tokens, prompt_tokens
 from rlhf_losses.ppo.read_tokens import WrittenTexts
+from rlhf_losses.ppo.reference import use_reference
 from rlhf_losses.ppo.reward_functions import (
     TokenLevelReward,
     check_rewards,
@@ -81,7 +82,14 @@ from rlhf_losses.ppo.reward_functions import (
 )
 from rlhf_losses.ppo.rewards import RawRewards, RewardPipeline
 from rlhf_losses.ppo.rollout import Rollout
-from rlhf_losses.ppo.settings_checks import check_arguments, check_datasets, check_trainer, short_name
+from rlhf_losses.ppo.settings_checks import (
+    check_arguments,
+    check_datasets,
+    check_reference,
+    check_same_weights,
+    check_trainer,
+    short_name,
+)
 
 GRPO_ARGUMENTS = set(inspect.signature(trl.GRPOTrainer.__init__).parameters) - {"self"}
 """Arguments of TRL's trainer."""
@@ -91,6 +99,7 @@ OTHER_NAMES = {
     **dict.fromkeys(("dataset", "data"), "train_dataset"),
     **dict.fromkeys(("reward_model", "reward_models", "reward_func"), "reward_funcs"),
     **dict.fromkeys(("value_model", "critic_model"), "critic"),
+    "ref_policy": "ref_model",
     "config": "args",
     "policy": "model",
 }
@@ -111,6 +120,8 @@ class PPOTrainer(Checkpointing, ComparedRun, trl.GRPOTrainer):
         critic: initial critic: a path or a model that returns one score per text and has the policy's vocabulary. By
             default a copy of the first `Scorer` in `reward_funcs` with the policy's vocabulary, else a copy of the
             policy with a head of zeros. If the policy has adapters, the critic has adapters too.
+        ref_model: reference of the KL penalty, for a policy without adapters that is passed as a model. By default it
+            is loaded from the path of the policy; with adapters it is the policy without them.
         pretraining_dataset: rows with a column `text`. Their next-token cross-entropy is added to the loss with the
             weight `ptx_coef` (PPO-ptx). An update uses as many texts as completions; the critic's warm-up uses none.
         grpo_arguments: other arguments of `trl.GRPOTrainer`, with the same meaning.
@@ -171,6 +182,7 @@ class PPOTrainer(Checkpointing, ComparedRun, trl.GRPOTrainer):
         processing_class: PreTrainedTokenizerBase | None = None,
         *,
         critic: str | PreTrainedModel | None = None,
+        ref_model: PreTrainedModel | None = None,
         pretraining_dataset: Any = None,
         **grpo_arguments: Any,
     ) -> None:
@@ -188,20 +200,25 @@ class PPOTrainer(Checkpointing, ComparedRun, trl.GRPOTrainer):
         check_arguments(
             model, reward_funcs, args, datasets, processing_class, critic, pretraining_dataset, grpo_arguments
         )
+        check_reference(model, ref_model, args, grpo_arguments)
         if args.score_normalization == "reference":
             reward_funcs = standardize_scorers(reward_funcs)
         ppo_run.record_data(self.identity, datasets, pretraining_dataset, args, grpo_arguments)
         ppo_run.record_rewards(self.identity, reward_funcs)
-        super().__init__(model, reward_funcs, args, train_dataset, eval_dataset, processing_class, **grpo_arguments)
+        with use_reference(ref_model):
+            super().__init__(model, reward_funcs, args, train_dataset, eval_dataset, processing_class, **grpo_arguments)
         require_finite_weights(self._unwrapped_model, "the run does not start")
-        check_trainer(self, model)
+        check_trainer(self)
+        if self.ref_model is not None and ref_model is None and not isinstance(model, str):
+            check_same_weights(self.model, self.accelerator.unwrap_model(self.ref_model))
         require_other_folder(self._unwrapped_model, Path(args.output_dir))
         warn_about_bfloat16(self.model, args.bf16)
         self._build_collaborators(critic, pretraining_dataset)
         require_finite_weights(self._unwrapped_critic, "the run does not start")
         record_model(self.identity, self._unwrapped_model, self._tokenizer)
         end_tokens = sorted(set(self._end_token_ids()))
-        self.identity.record({"end_tokens": end_tokens}, {"critic": model_content(self._unwrapped_critic)})
+        given = {} if ref_model is None else {"ref_model": model_content(ref_model, trained=False)}
+        self.identity.record({"end_tokens": end_tokens}, {"critic": model_content(self._unwrapped_critic), **given})
 
     def __repr__(self) -> str:
         """Return the policy, the reward functions and the number of steps so far."""
@@ -466,8 +483,8 @@ class PPOTrainer(Checkpointing, ComparedRun, trl.GRPOTrainer):
         return total
 
     def _tokenize_prompts(self, prompts: list[Any]) -> Any:
-        """Render prompts with the template arguments of their rows; TRL uses those of the run only."""
-        if has_template_arguments(self._rows):
+        """Read the tokens of the rows, or render them with their template arguments; TRL uses those of the run only."""
+        if has_own_tokens(self._rows):
             rows = with_template_arguments(self._rows, self.args.chat_template_kwargs or {}, self.tools)
             tokenized: Any = ([prompt_tokens(row, self._tokenizer, self.chat_template) for row in rows], None, {})
         else:

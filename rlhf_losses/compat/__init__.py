@@ -1,0 +1,1 @@
+"""Names and arguments of other libraries, on the trainers of this package."""

@@ -1,0 +1,51 @@
+"""`TranslatedSetting`: what a setting of TRL is called in this package, or why it has no place here."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from rlhf_losses.errors import InvalidSettingError
+
+
+class Kind(Enum):
+    """What becomes of a setting."""
+
+    SAME = "same name and meaning"
+    RENAMED = "another name"
+    COUNTED = "computed from several settings"
+    TRAINER = "an argument of the trainer, the tokenizer or the model"
+    SCRIPT = "read by scripts only"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class TranslatedSetting:
+    """A setting of TRL and what it is here.
+
+    Attributes:
+        name: its name in TRL.
+        kind: what becomes of it.
+        here: names of the settings of this package.
+        note: what differs; of a refused setting why, and what to do: two sentences.
+        default: its default value in TRL.
+    """
+
+    name: str
+    kind: Kind
+    here: tuple[str, ...] = ()
+    note: str = ""
+    default: Any = None
+
+
+def refuse_settings(settings: Mapping[str, Any], table: Iterable[TranslatedSetting]) -> None:
+    """Raise `InvalidSettingError` for the first refused setting with another value than its default.
+
+    Args:
+        settings: values by name in TRL.
+        table: all settings.
+    """
+    for one in table:
+        value = settings.get(one.name, one.default)
+        if one.kind is Kind.REFUSED and value != one.default:
+            raise InvalidSettingError(f"{one.name}={value!r} has no place here. {one.note}")
