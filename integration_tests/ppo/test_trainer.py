@@ -579,7 +579,7 @@ def test_policy_in_memory_has_no_reference(make_trainer, language_model, tokeniz
     policy = AutoModelForCausalLM.from_config(AutoModelForCausalLM.from_pretrained(language_model).config)
     policy.config._name_or_path = ""
     with pytest.raises(
-        UnsupportedModelError, match=r"created in memory and has no path.*Save it with model\.save_pretrained"
+        UnsupportedModelError, match=r"created in memory and has no path.*save the policy with model\.save_pretrained"
     ):
         make_trainer(model=policy, processing_class=tokenizer)
     make_trainer(model=policy, processing_class=tokenizer, changes={"beta": 0.0, "max_steps": 1}).train()

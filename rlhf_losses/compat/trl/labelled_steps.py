@@ -4,9 +4,10 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 from transformers import PreTrainedTokenizerBase
 
+from rlhf_losses.data.dataset import column_names
 from rlhf_losses.data.tokenization import Encoded, encode_answers
 from rlhf_losses.errors import FeedbackMismatchError
 from rlhf_losses.feedback import Steps
@@ -71,7 +72,7 @@ def cut_steps(data: Any, limits: StepLimits, num_proc: int | None, last_only: bo
     """
     if type(data) is dict:  # a DatasetDict is refused
         return {name: cut_steps(one, limits, num_proc, last_only) for name, one in data.items()}
-    columns = getattr(data, "column_names", None) or []
+    columns = column_names(data) if isinstance(data, Dataset | IterableDataset) else []
     if "input_ids" in columns:
         raise FeedbackMismatchError(
             f"The data have the columns {', '.join(columns)}, tokenized for TRL's trainer, whose token of a label is "

@@ -5,9 +5,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 from transformers import PreTrainedTokenizerBase
 
+from rlhf_losses.data.dataset import column_names
 from rlhf_losses.data.tokenization import Encoded
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback.base import Row, Text
@@ -65,7 +66,7 @@ def with_prompt_tokens(data: Any, tokenizer: PreTrainedTokenizerBase, num_proc: 
     """
     if type(data) is dict:  # a DatasetDict is refused
         return {name: with_prompt_tokens(one, tokenizer, num_proc) for name, one in data.items()}
-    columns = getattr(data, "column_names", None) or []
+    columns = column_names(data) if isinstance(data, Dataset | IterableDataset) else []
     if "input_ids" not in columns and "prompt" not in columns:
         return data  # the trainer refuses it
     options = {"num_proc": num_proc} if isinstance(data, Dataset) else {}
@@ -84,7 +85,13 @@ def _read_prompt(row: Row, number: int, tokenizer: PreTrainedTokenizerBase) -> d
         raise InvalidFeedbackError(
             f"Prompt {number} has no tokens besides padding, so there is nothing to complete. Drop the row."
         )
-    return {PROMPT_IDS: ids, "prompt": row.get("prompt") or decoded(ids, tokenizer)}
+    return {PROMPT_IDS: ids, "prompt": row.get("prompt") or _text(ids, tokenizer)}
+
+
+def _text(ids: list[int], tokenizer: PreTrainedTokenizerBase) -> str:
+    """Return the text of tokens, without BOS where the tokenizer adds it."""
+    added = tokenizer("a")["input_ids"][0] == ids[0] == tokenizer.bos_token_id
+    return decoded(ids[1:] if added else ids, tokenizer)
 
 
 def _given_tokens(row: Row, tokenizer: PreTrainedTokenizerBase) -> list[int]:

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 from transformers import TrainingArguments
 
 from rlhf_losses.compat.trl.ppo_settings import PPO_SETTINGS, translate_ppo_settings
-from rlhf_losses.compat.trl.translated_setting import Kind, refuse_settings
+from rlhf_losses.compat.trl.translated_setting import refuse_names, refuse_settings
 from rlhf_losses.errors import InvalidSettingError
 from rlhf_losses.fingerprints.run_settings import process_count
 from rlhf_losses.launchers import connect_on_cpus, require_connectable
@@ -20,7 +20,8 @@ class PPOConfig(TrainingArguments):
     """Settings of `PPOTrainer` with the names, the units and the defaults of TRL 1.12.
 
     They are those of `transformers.TrainingArguments` and the following ones. `own_config` returns the settings of
-    `rlhf_losses.PPOConfig` that they stand for; `PPO_SETTINGS` is the table of the names.
+    `rlhf_losses.PPOConfig` that they stand for; `PPO_SETTINGS` is the table of the names. Settings of TRL that have no
+    place here raise an error that says why.
 
     Args:
         learning_rate: peak learning rate.
@@ -47,7 +48,8 @@ class PPOConfig(TrainingArguments):
         lam: decay factor of generalized advantage estimation.
         ds3_gather_for_generation: has no effect, because DeepSpeed is refused.
         exp_name: name of the run, where `run_name` is not set; of TRL 0.12 to 0.24.
-        settings: of other names, those that have no place here raise an error that says why.
+        model_adapter_name: refused.
+        ref_adapter_name: refused.
 
     Raises:
         InvalidSettingError: a setting is refused or out of range, or two settings do not fit together.
@@ -87,12 +89,16 @@ class PPOConfig(TrainingArguments):
     ds3_gather_for_generation: bool = field(default=True, metadata={"help": "No effect: DeepSpeed is refused."})
     exp_name: str | None = field(default=None, metadata={"help": "Name of the run, where run_name is not set."})
 
+    model_adapter_name: str | None = field(default=None, metadata={"help": "Refused: the policy has one adapter."})
+    ref_adapter_name: str | None = field(default=None, metadata={"help": "Refused: the policy has one adapter."})
+
     def __new__(cls, *_: Any, **settings: Any) -> Self:
         """Refuse settings that have no place here before Python refuses their names."""
-        refuse_settings(settings, PPO_SETTINGS)
+        refuse_names(settings, PPO_SETTINGS, (one.name for one in fields(cls)))
         return object.__new__(cls)
 
     def __post_init__(self) -> None:
+        refuse_settings(vars(self), PPO_SETTINGS)
         require_setting_types(self, TrainingArguments)
         require_ranges(self, RANGES)
         require_finite_settings(self)
@@ -117,12 +123,8 @@ class PPOConfig(TrainingArguments):
             InvalidSettingError: a setting is refused, or the run has no end.
         """
         general = {one.name: getattr(self, one.name) for one in fields(TrainingArguments) if one.init}
-        specific = {
-            one.name: getattr(self, one.name)
-            for one in PPO_SETTINGS
-            if one.kind is not Kind.REFUSED or one.name in general
-        }
-        return OwnConfig(**general | translate_ppo_settings(general | specific, num_prompts, process_count(self)))
+        all_settings = {one.name: getattr(self, one.name) for one in fields(self)}
+        return OwnConfig(**general | translate_ppo_settings(all_settings, num_prompts, process_count(self)))
 
 
 RANGES = {

@@ -17,6 +17,7 @@ from rlhf_losses.argument_checks import describe_type, require_instance, require
 from rlhf_losses.compat.trl.policy_tokens import PolicyTokenScorer, with_embedded_padding, with_prompt_tokens
 from rlhf_losses.compat.trl.ppo_config import PPOConfig
 from rlhf_losses.errors import InvalidArgumentError, InvalidSettingError, UnsupportedModelError
+from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.models.embeddings import count_embeddings
 from rlhf_losses.models.model_argument import require_tokenizer
 from rlhf_losses.models.peft import merge_adapters, trains_adapters
@@ -94,6 +95,7 @@ class PPOTrainer(OwnTrainer):
         model = old_names.get("policy", model)
         ref_model = old_names.get("ref_policy", ref_model)
         _require_arguments(args, processing_class, model, reward_model, data_collator, optimizers)
+        require_dataset(train_dataset, "train_dataset")
         assert args is not None
         assert processing_class is not None
         tokenizer = with_embedded_padding(processing_class, model)
@@ -165,10 +167,14 @@ class SampleCompletions(TrainerCallback):
         self.rollout = args.num_iterations * args.steps_per_generation // args.gradient_accumulation_steps
         self.every = max(1, args.max_steps // self.rollout // count) * self.rollout
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Print a table after the first rollout, and after every further part of the training."""
-        if (state.global_step - self.rollout) % self.every == 0:
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Print a table after the first rollout, and after every further part of the training; the step is logged."""
+        if state.global_step and (state.global_step - self.rollout) % self.every == 0:
             self.trainer.generate_completions(sampling=True)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Print a table if a part of the training ends here."""
+        self.on_step_begin(args, state, control)
 
 
 def set_end_token(model: Any, tokenizer: PreTrainedTokenizerBase, args: PPOConfig) -> None:
@@ -202,13 +208,19 @@ def choose_reference(model: Any, ref_model: Any, peft_config: PeftConfig | None)
         InvalidSettingError: a policy with adapters, and a reference that is not its base.
     """
     if not trains_adapters(model, peft_config):
-        return copy.deepcopy(model) if ref_model is None else ref_model
+        return _copy(model) if ref_model is None else ref_model
     if ref_model is not None and not _are_equal(ref_model, merge_adapters(model)):
         raise InvalidSettingError(
             "ref_model has other weights than the policy, but the policy trains adapters, and its reference is the "
             "policy at the start. Omit ref_model, or train all weights without peft_config."
         )
     return None
+
+
+def _copy(model: nn.Module) -> Any:
+    copied = copy.deepcopy(model)
+    vars(copied).pop("forward", None)  # a method that an earlier trainer of the model has bound to it
+    return copied
 
 
 def _are_equal(one: nn.Module, other: nn.Module) -> bool:

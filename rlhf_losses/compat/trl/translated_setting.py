@@ -37,6 +37,10 @@ class TranslatedSetting:
     note: str = ""
     default: Any = None
 
+    def refusal(self, value: Any) -> InvalidSettingError:
+        """Return the error for a value of a refused setting."""
+        return InvalidSettingError(f"{self.name}={value!r} has no place here. {self.note}")
+
 
 def refuse_settings(settings: Mapping[str, Any], table: Iterable[TranslatedSetting]) -> None:
     """Raise `InvalidSettingError` for the first refused setting with another value than its default.
@@ -46,6 +50,19 @@ def refuse_settings(settings: Mapping[str, Any], table: Iterable[TranslatedSetti
         table: all settings.
     """
     for one in table:
-        value = settings.get(one.name, one.default)
-        if one.kind is Kind.REFUSED and value != one.default:
-            raise InvalidSettingError(f"{one.name}={value!r} has no place here. {one.note}")
+        if one.kind is Kind.REFUSED and (value := settings.get(one.name, one.default)) != one.default:
+            raise one.refusal(value)
+
+
+def refuse_names(settings: Mapping[str, Any], table: Iterable[TranslatedSetting], accepted: Iterable[str]) -> None:
+    """Raise `InvalidSettingError` for the first refused setting that a configuration does not have.
+
+    Args:
+        settings: values by name in TRL.
+        table: all settings.
+        accepted: names of the settings of the configuration.
+    """
+    accepted = set(accepted)
+    for one in table:
+        if one.kind is Kind.REFUSED and one.name in settings and one.name not in accepted:
+            raise one.refusal(settings[one.name])
