@@ -34,6 +34,7 @@ COMMANDS = {
     "report": ("report", "show training runs, evaluations and datasets in one HTML file"),
     "doctor": ("doctor", "check a reward model: batch size, padding, precision, tokenizer, chat template"),
     "ppo": ("ppo", "train a language model with PPO on the scores of reward models"),
+    "migrate": ("migrate", "show what becomes of the settings of TRL, OpenRLHF, LLaMA-Factory, axolotl or ms-swift"),
     "demo": ("demo", "run the whole loop on a synthetic task, without downloads"),
 }
 """Module of each command in this folder, and its summary."""
@@ -47,7 +48,7 @@ OPTIONAL_PACKAGES = {
 }
 """Packages of the extra `report` that commands need."""
 
-ONE_PROCESS = ("inspect", "score", "fit", "evaluate", "compare", "report", "demo")
+ONE_PROCESS = ("inspect", "score", "fit", "evaluate", "compare", "report", "migrate", "demo")
 """Commands that do their work in one process."""
 
 
