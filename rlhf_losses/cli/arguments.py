@@ -202,6 +202,17 @@ class TrainingParser(ArgumentParser, trl.TrlParser):
         require_mappings(parsed)
         return tuple(parsed)
 
+    def read_file(self, path: str) -> tuple[Any, ...]:
+        """Return one object per dataclass for the arguments in a `--config` file.
+
+        Args:
+            path: the file.
+
+        Raises:
+            CommandLineError: an argument or the file is invalid.
+        """
+        return self.read(["--config", path])
+
     def set_defaults_with_config(self, **values: Any) -> list[str]:
         """Use the values of the `--config` file as defaults. TRL calls this method.
 

@@ -9,7 +9,6 @@ from typing import Any
 import yaml
 
 from rlhf_losses.cli.argument_parser import ArgumentParser
-from rlhf_losses.cli.arguments import TrainingParser
 from rlhf_losses.errors import OutputExistsError, RlhfLossesError
 from rlhf_losses.migrate import SYSTEMS, Migration, document, migrate, read_run, report_lines
 
@@ -55,7 +54,7 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
         print(document(migration, problems), end="")
         return
     output.write_text(document(migration, problems), encoding="utf-8")
-    print("\n".join(report_lines(migration, problems)).replace("--config FILE", f"--config {output}"))
+    print("\n".join(report_lines(migration, problems)).replace("config FILE", f"config {output}"))
     print(f"\nWrote {output}.")
 
 
@@ -84,7 +83,7 @@ def check(migration: Migration) -> list[str]:
         What the parser says about the arguments together.
     """
     command = migration.system.command
-    parser: TrainingParser = importlib.import_module(f"rlhf_losses.cli.{command}").build_parser
+    parser = importlib.import_module(f"rlhf_losses.cli.{command}").build_parser
     required = {LONG_NAMES.get(name, name): value for name, value in PLACEHOLDERS[command].items()}
     if "datasets" in migration.arguments:
         required.pop("dataset_name")
@@ -113,7 +112,7 @@ def problem_of(build: Any, arguments: Mapping[str, Any]) -> str | None:
         file = Path(folder, "run.yaml")
         file.write_text(yaml.safe_dump(dict(arguments)), encoding="utf-8")
         try:
-            build().read(["--config", str(file)])
+            build().read_file(str(file))
         except RlhfLossesError as error:
             return str(error)
     return None

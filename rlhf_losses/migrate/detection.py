@@ -10,6 +10,7 @@ from rlhf_losses.migrate.python_settings import read_python
 from rlhf_losses.migrate.shell_settings import read_shell
 from rlhf_losses.migrate.systems import SYSTEMS
 from rlhf_losses.migrate.yaml_settings import settings_of_mapping, systems_of_yaml
+from rlhf_losses.setting_names import setting
 
 KIND = "a Python script, a shell script or a YAML file with settings of another system"
 PYTHON, YAML = (".py",), (".yaml", ".yml", ".json")
@@ -54,9 +55,7 @@ def _wanted(system: str | None) -> Sequence[str]:
 def _read(path: Path, text: str, wanted: Sequence[str]) -> tuple[list[Source], list[str]]:
     """Return the runs in a file, and what else was found."""
     if path.suffix == ".ipynb":
-        raise InvalidSettingError(
-            f"'{path}' is a notebook, which is not read. Export it: jupyter nbconvert --to script."
-        )
+        raise InvalidSettingError(f"'{path}' is a notebook, which is not read. Export it as a script.")
     if path.suffix in PYTHON:
         return read_python(text, str(path))
     if path.suffix in YAML:
@@ -83,7 +82,8 @@ def _problem(
     if len(fitting) > 1:
         listed = ", ".join(f"{SYSTEMS[one.key].name}: {one.where}" for one in fitting)
         keys = sorted({one.key for one in fitting})
-        remedy = f"Choose one with --from {' or --from '.join(keys)}" if len(keys) > 1 else "Keep one in the file"
+        choices = " or ".join(_from(key) for key in keys)
+        remedy = f"Choose one with {choices}" if len(keys) > 1 else "Keep one in the file"
         return (
             f"'{path}' may describe {len(fitting)} runs ({listed}), and a YAML file has those of one. {remedy}, "
             "or put them into files of their own."
@@ -91,8 +91,8 @@ def _problem(
     if sources:
         listed = ", ".join(f"{SYSTEMS[one.key].name}: {one.where}" for one in sources)
         return (
-            f"'{path}' describes a run of another system than --from {system} ({listed}). Remove --from, or choose "
-            f"--from {sources[0].key}."
+            f"'{path}' describes a run of another system than {_from(str(system))} ({listed}). Choose "
+            f"{_from(sources[0].key)}."
         )
     if others:
         return (
@@ -102,5 +102,10 @@ def _problem(
     names = ", ".join(dict.fromkeys(one.name for one in SYSTEMS.values()))
     return (
         f"'{path}' has no training command, trainer or settings that are known. The systems are: {names}. Give the "
-        "script or YAML file of such a run, and name its system with --from."
+        f"script or YAML file of such a run, and name its system with {_from('SYSTEM')}."
     )
+
+
+def _from(key: str) -> str:
+    """Return the argument that chooses a system."""
+    return setting("from", key, python=f"system={key!r}")

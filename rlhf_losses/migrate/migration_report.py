@@ -7,6 +7,8 @@ import yaml
 
 from rlhf_losses.migrate.migration import REQUIRED, Argument, Migration, Outcome
 
+RUN = {"train": "rlhf-losses train --config FILE", "ppo": "rlhf-losses ppo --config FILE"}
+
 SHORT_FLAGS = {"model_name_or_path": "model", "dataset_name": "dataset", "reward_model_name_or_path": "reward_model"}
 """Short names of arguments."""
 
@@ -56,7 +58,7 @@ def _to_do(migration: Migration, problems: Iterable[str]) -> Iterator[str]:
     yield from migration.source.notes
     yield from migration.system.steps
     flags = "".join(f" --{name} {name.upper()}" for name in missing)
-    yield f"Run: rlhf-losses {migration.system.command} --config FILE{flags}"
+    yield f"Run: {RUN[migration.system.command]}{flags}"
 
 
 def yaml_text(migration: Migration) -> str:

@@ -9,8 +9,8 @@ from rlhf_losses.migrate.found_settings import Found, Source, Unread
 from rlhf_losses.migrate.shell_words import ShellCommand, Value, Word, shell_commands
 from rlhf_losses.migrate.yaml_settings import read_mapping, settings_of_mapping
 
-PROCESS_FLAGS = frozenset(("--nproc_per_node", "--num_processes", "--num_gpus", "-np", "-n"))
-MACHINE_FLAGS = frozenset(("--nnodes", "--num_nodes", "--num_machines"))
+PROCESSES = ("nproc_per_node", "num_processes", "num_gpus", "np", "n")
+MACHINES = ("nnodes", "num_nodes", "num_machines")
 LAUNCHERS = ("accelerate", "torchrun", "deepspeed", "mpirun", "srun", "ray", "torch.distributed.run")
 ARGUMENTS_OF_THE_SCRIPT = ("$@", "$*")
 CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
@@ -106,7 +106,7 @@ def _program(command: ShellCommand) -> tuple[Program, int, int] | None:
     """Return the training command, and the indices of its first word and of its first argument."""
     texts = [word.text for word in command.words]
     for index, text in enumerate(texts):
-        if text.startswith("-") or (index and texts[index - 1] in ("--config_file", "--hostfile")):
+        if text.startswith("-") or (index and texts[index - 1].lstrip("-") in ("config_file", "hostfile")):
             continue
         pair = " ".join(texts[index : index + 2])
         for program in PROGRAMS:
@@ -148,7 +148,7 @@ def read_flags(words: Iterable[Word]) -> Iterator[Found]:
     """
     name, place, values = "", "", list[Value]()
 
-    def setting() -> Iterator[Found]:
+    def finished() -> Iterator[Found]:
         if name:
             yield Found(name, _value(values), place)
 
@@ -156,7 +156,7 @@ def read_flags(words: Iterable[Word]) -> Iterator[Found]:
         flag = re.fullmatch(r"--?([A-Za-z][\w.\-]*)(?:=(.*))?", word.text, re.S)
         assigned = re.fullmatch(r"\+*([A-Za-z_][\w.]*)=(.*)", word.text, re.S)
         if flag or (assigned and (not name or values)):
-            yield from setting()
+            yield from finished()
             match = flag or assigned
             assert match
             place, values = f"line {word.line}", []
@@ -167,7 +167,7 @@ def read_flags(words: Iterable[Word]) -> Iterator[Found]:
             values.append(word.value)
         else:
             yield Found("", word.value, f"line {word.line}")
-    yield from setting()
+    yield from finished()
 
 
 def _value(values: Sequence[Value]) -> object:
@@ -184,11 +184,10 @@ def _processes(command: ShellCommand, start: int) -> int | None:
     """Return the number of processes that a launcher starts, or None if it is not known."""
     found = {one.name: one.value for one in read_flags(command.words[:start]) if one.name}
     flags = {name: value[0] if isinstance(value, list) else value for name, value in found.items()}
-    words = {flag.lstrip("-") for flag in PROCESS_FLAGS}, {flag.lstrip("-") for flag in MACHINE_FLAGS}
     environment = dict(command.environment)
     devices = environment.get("CUDA_VISIBLE_DEVICES")
-    counts = [flags[name] for name in words[0] if name in flags] + [environment.get("NPROC_PER_NODE")]
-    machines = [flags[name] for name in words[1] if name in flags] + [environment.get("NNODES")]
+    counts = [flags[name] for name in PROCESSES if name in flags] + [environment.get("NPROC_PER_NODE")]
+    machines = [flags[name] for name in MACHINES if name in flags] + [environment.get("NNODES")]
     count = next((int(one) for one in counts if isinstance(one, str) and one.isdigit()), None)
     if count is None and isinstance(devices, str) and devices:
         count = len(devices.split(","))

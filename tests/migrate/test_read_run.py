@@ -43,7 +43,7 @@ def unread(tmp_path, name, content):
         ("sft.yaml", "base_model: a\nadapter: lora", "base_model without reward_model"),
         ("two.sh", OPENRLHF_RM + OPENRLHF_PPO, "may describe 2 runs"),
         ("two.py", "from trl import RewardTrainer\nRewardTrainer('a')\nRewardTrainer('b')", "may describe 2 runs"),
-        ("both.yaml", "base_model: a\nreward_model: true\nrlhf_type: rm", "--from axolotl-rm or --from ms-swift-rm"),
+        ("both.yaml", "base_model: a\nreward_model: true\nrlhf_type: rm", "axolotl-rm.* or .*ms-swift-rm"),
     ],
 )
 def test_a_file_that_is_not_one_run_is_refused(tmp_path, name, content, problem):
@@ -67,7 +67,7 @@ def test_from_chooses_among_several_runs(tmp_path):
 
 def test_from_another_system_is_refused(tmp_path):
     file = written(tmp_path, *RUNS["axolotl-rm"])
-    with pytest.raises(InvalidSettingError, match="of another system than --from trl"):
+    with pytest.raises(InvalidSettingError, match="of another system than system='trl'"):
         read_run(file, "trl")
     with pytest.raises(InvalidSettingError, match="Did you mean 'openrlhf'"):
         read_run(file, "openrlfh")

@@ -254,7 +254,7 @@ SHARED: Mapping[str, Rule] = {
         """,
     ),
     "auto_resume_from_checkpoints": Unavailable(
-        "A run of this package resumes from its own checkpoints", "Add --resume_from_checkpoint auto"
+        "A run of this package resumes from its own checkpoints", "Set resume_from_checkpoint: auto"
     ),
     **each(
         Unneeded("it belongs to another setting of this list"),

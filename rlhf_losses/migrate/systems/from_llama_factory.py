@@ -68,11 +68,11 @@ SHARED: Mapping[str, Rule] = {
     ),
     "eval_dataset": to("eval_dataset", note="A name in dataset_info.json: replace it by the file or the Hub id there"),
     "dataset_dir": Unavailable(
-        "A dataset is named by its file, folder or Hub id", "Write the path to --dataset", ("data", None)
+        "A dataset is named by its file, folder or Hub id", "Set dataset_name to its path", ("data", None)
     ),
     "template": Unavailable(
         "Conversations are rendered with the chat template that the tokenizer has",
-        "Compare both templates; for another one, train with --chat_template_path FILE",
+        "Compare both templates; for another one, set chat_template_path: FILE",
     ),
     "finetuning_type": choice(
         "use_peft",

@@ -128,7 +128,9 @@ SHARED: Mapping[str, Rule] = {
     ),
     "adapters": Written((), _adapters),
     "ref_adapters": Written((), _adapters),
-    "resume_only_model": Unavailable("A checkpoint of another trainer cannot be resumed", "Give its model as --model"),
+    "resume_only_model": Unavailable(
+        "A checkpoint of another trainer cannot be resumed", "Set model_name_or_path to its model"
+    ),
     **each(
         Unavailable(
             "Conversations are rendered with the chat template that the tokenizer has", "Compare both templates"

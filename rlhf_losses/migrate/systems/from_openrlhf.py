@@ -236,7 +236,7 @@ SHARED: Mapping[str, Rule] = {
     "data.dataloader_num_workers": to("dataloader_num_workers"),
     "ds.attn_implementation": Unavailable(
         "layout: auto removes padding with SDPA, without another package",
-        "Try --attn_implementation on the GPU",
+        "Try attn_implementation on the GPU",
         ("eager",),
     ),
     "ds.load_in_4bit": to("load_in_4bit"),
@@ -261,7 +261,7 @@ SHARED: Mapping[str, Rule] = {
     "ckpt.path": Unneeded("checkpoints are in output_dir"),
     "ckpt.load_enable": Unavailable(
         "A checkpoint of another trainer cannot be resumed",
-        "To resume runs of this package, add --resume_from_checkpoint auto",
+        "To resume runs of this package, set resume_from_checkpoint: auto",
     ),
     **each(
         Unneeded("checkpoints and models have the format of transformers"),
@@ -363,9 +363,9 @@ CRITIC = Unavailable(
     ("adam", [0.9, 0.95], 1e-8, 0, 0.0, "cosine_with_min_lr", 0.03, 0.1, 1.0, 1),
 )
 
-VLLM = Unneeded("vLLM has arguments of its own, --vllm_*, as in TRL")
+VLLM = Unneeded("vLLM has arguments of its own, as in TRL: vllm_*")
 
-PLACEMENT = Unneeded("all models are in each process; with --share_base they share their weights")
+PLACEMENT = Unneeded("all models are in each process; with share_base they share their weights")
 
 ROLLOUT = Joint(
     ("per_device_train_batch_size", "gradient_accumulation_steps", "steps_per_generation"),
@@ -516,7 +516,7 @@ PPO: Mapping[str, Rule] = {
         """,
     ),
     "vllm.num_engines": Unavailable(
-        "vLLM runs in the training processes or as a server, as in TRL", "Add --use_vllm true", (None, 0)
+        "vLLM runs in the training processes or as a server, as in TRL", "Set use_vllm: true", (None, 0)
     ),
     **each(
         VLLM,

@@ -88,7 +88,7 @@ TRAINER: Mapping[str, Rule] = {
     "eval_dataset.split": to("dataset_test_split"),
     "eval_dataset.name": to("dataset_config"),
     **each(
-        Unavailable("--dataset names files itself", "Write --dataset FILE, a folder or a quoted pattern"),
+        Unavailable("dataset_name names files itself", "Set dataset_name to a file, a folder or a pattern"),
         "train_dataset.data_files train_dataset.data_dir eval_dataset.data_files eval_dataset.data_dir",
     ),
     **each(to("dataset_streaming"), "train_dataset.streaming eval_dataset.streaming"),

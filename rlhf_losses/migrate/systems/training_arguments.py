@@ -12,7 +12,7 @@ LAUNCHER = Unavailable(
 
 HARDWARE = Unavailable(
     "It fits certain devices only",
-    "Add it on the command line of the machine with the device",
+    "Add it on the machine with the device",
 )
 
 SECRET = Unavailable(
@@ -43,7 +43,7 @@ TRAINING_ARGUMENTS: Mapping[str, Rule] = {
     "activation_checkpointing": to("gradient_checkpointing"),
     "activation_checkpointing_kwargs": to("gradient_checkpointing_kwargs"),
     "resume_from_checkpoint": Unavailable(
-        "A checkpoint of another trainer cannot be resumed", "Give its model as --model, or train again"
+        "A checkpoint of another trainer cannot be resumed", "Set model_name_or_path to its model, or train again"
     ),
     "warmup_ratio": to("warmup_steps", float, "A number below 1 is a share of the steps"),
     "evaluation_strategy": to("eval_strategy"),
@@ -73,7 +73,7 @@ TRAINING_ARGUMENTS: Mapping[str, Rule] = {
         """,
     ),
     **each(SECRET, "hub_token push_to_hub_token"),
-    "push_to_hub_organization": Unavailable("It is a part of hub_model_id", "Write --hub_model_id ORGANIZATION/NAME"),
+    "push_to_hub_organization": Unavailable("It is a part of hub_model_id", "Set hub_model_id: ORGANIZATION/NAME"),
     "logging_dir": Unavailable("transformers has removed it", "Set the environment variable TENSORBOARD_LOGGING_DIR"),
     "overwrite_output_dir": Unavailable(
         "A run into a folder with another run is refused", "Choose another output_dir, or remove the folder"
