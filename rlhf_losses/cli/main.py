@@ -28,6 +28,7 @@ COMMANDS = {
     "inspect": ("inspect", "show statistics of a dataset and the losses that can be trained on it"),
     "train": ("train", "train a reward model with any loss"),
     "score": ("score", "score texts with a reward model, as JSON Lines"),
+    "serve": ("serve", "serve reward models over HTTP to RL systems, in their dialects"),
     "fit": ("fit", "fit an uncertainty estimate for a reward model"),
     "evaluate": ("evaluate", "evaluate a reward model on held-out feedback"),
     "compare": ("compare", "compare evaluations of the same data"),
@@ -40,15 +41,16 @@ COMMANDS = {
 """Module of each command in this folder, and its summary."""
 
 OPTIONAL_PACKAGES = {
-    "compare": ("scipy",),
-    "demo": ("plotly", "scipy"),
-    "evaluate": ("scipy",),
-    "inspect": ("scipy", "krippendorff"),
-    "report": ("plotly",),
+    "compare": ("report", ("scipy",)),
+    "demo": ("report", ("plotly", "scipy")),
+    "evaluate": ("report", ("scipy",)),
+    "inspect": ("report", ("scipy", "krippendorff")),
+    "report": ("report", ("plotly",)),
+    "serve": ("serve", ("fastapi", "fastapi_offline", "uvicorn", "prometheus_client", "httpx2")),
 }
-"""Packages of the extra `report` that commands need."""
+"""Extra of this package that a command needs, and its packages."""
 
-ONE_PROCESS = ("inspect", "score", "fit", "evaluate", "compare", "report", "migrate", "demo")
+ONE_PROCESS = ("inspect", "score", "serve", "fit", "evaluate", "compare", "report", "migrate", "demo")
 """Commands that do their work in one process."""
 
 
@@ -151,7 +153,8 @@ def run(argv: list[str]) -> int:
         raise CommandLineError(
             f"Unknown command '{name}'.{did_you_mean(name, COMMANDS)} Choose one of: {', '.join(COMMANDS)}."
         )
-    require_packages(OPTIONAL_PACKAGES.get(name, ()), f"rlhf-losses {name}")
+    extra, packages = OPTIONAL_PACKAGES.get(name, ("", ()))
+    require_packages(packages, f"rlhf-losses {name}", extra)
     if "--report" in arguments:
         require_packages(REPORT_PACKAGES, f"rlhf-losses {name} --report")
     if not {"-h", "--help"} & set(arguments):

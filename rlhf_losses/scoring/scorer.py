@@ -19,8 +19,9 @@ from rlhf_losses.data.added_tokens import TextEnd
 from rlhf_losses.data.answers import clean_answer, completion_answers
 from rlhf_losses.data.chat_messages import content_text, is_blank
 from rlhf_losses.data.dataset import LengthLimit, Overlong
+from rlhf_losses.data.rendering import Rendered
 from rlhf_losses.data.segmentation import split_segments
-from rlhf_losses.data.tokenization import Encoded, encode_answers, fit_prompts
+from rlhf_losses.data.tokenization import Encoded, encode, encode_answers, fit_prompts
 from rlhf_losses.errors import (
     InvalidSettingError,
     NonFiniteError,
@@ -312,13 +313,28 @@ class Scorer:
         Raises:
             NonFiniteError: a score is NaN or infinite.
         """
-        found = self._run(texts, features_and_scores if features else _without_features)
-        parts = [_scored(text, *tensors) for text, tensors in zip(texts, found, strict=True)]
+        parts = self.score_parts_unchecked(texts, features)
         for text, part in zip(texts, parts, strict=True):
-            self._require_finite(text, part)
+            self.require_finite(text, part)
         return parts
 
-    def _require_finite(self, text: Encoded, scored: ScoredTexts) -> None:
+    def score_parts_unchecked(self, texts: Sequence[Encoded], features: bool = False) -> list[ScoredTexts]:
+        """Return what `score_parts` returns, also if a score is NaN or infinite.
+
+        Args:
+            texts: tokenized texts.
+            features: whether to return the input vectors of the score head.
+        """
+        found = self._run(texts, features_and_scores if features else _without_features)
+        return [_scored(text, *tensors) for text, tensors in zip(texts, found, strict=True)]
+
+    def require_finite(self, text: Encoded, scored: ScoredTexts) -> None:
+        """Raise `NonFiniteError` if a raw score of a text is NaN or infinite.
+
+        Args:
+            text: the tokenized text.
+            scored: its scores.
+        """
         wrong = scored.scores[~torch.isfinite(scored.scores)]
         if len(wrong):
             raise NonFiniteError(
@@ -448,6 +464,20 @@ class Scorer:
             for text in texts:
                 require_embedded(text.ids, self.tokenizer, self.num_embeddings, self.__name__)
             yield fit_prompts(texts, limit)
+
+    def encode_rendered(self, rendered: Rendered) -> Encoded:
+        """Tokenize a text that is rendered already; the prompt of one that is too long is truncated from the left.
+
+        Args:
+            rendered: the text, with the ends of its prompt and of the parts of its answer.
+
+        Raises:
+            InvalidFeedbackError: the text does not fit, see `encode`.
+            UnsupportedModelError: a token has no embedding.
+        """
+        text = encode(rendered, self.tokenizer)
+        require_embedded(text.ids, self.tokenizer, self.num_embeddings, self.__name__)
+        return self.require_fit(fit_prompts([text], self.length_limit.tokens)[0])
 
     def require_fit(self, text: Encoded) -> Encoded:
         """Return a tokenized text that fits into the context of the model.

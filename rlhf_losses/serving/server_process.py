@@ -1,0 +1,179 @@
+"""`serve`: the processes of a server, its socket, and its end after a signal."""
+
+import os
+import signal
+import socket
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.supervisors import Multiprocess
+
+from rlhf_losses.errors import InvalidSettingError
+from rlhf_losses.scoring import Scorer
+from rlhf_losses.serving.server_metrics import SHARED_FOLDER
+from rlhf_losses.serving.server_settings import ServerSettings
+from rlhf_losses.setting_names import setting
+
+BACKLOG = 4096
+"""Connections that the operating system keeps while the server is busy."""
+
+KEEP_ALIVE = 75
+"""Seconds that a connection without a request stays open: longer than clients keep one, so that they close it."""
+
+HEADER_TIMEOUT = 30.0
+"""Seconds within which the headers of a request must arrive."""
+
+Load = Callable[[], Sequence[tuple[str, Scorer]]]
+"""Loads the models of a process; it can be pickled."""
+
+
+@dataclass(frozen=True)
+class AppFactory:
+    """Makes the application of one process.
+
+    Attributes:
+        load: loads the models.
+        settings: access and limits.
+    """
+
+    load: Load
+    settings: ServerSettings
+
+    def __call__(self) -> FastAPI:
+        """Load the models and return the application."""
+        from rlhf_losses.serving.application import create_app
+
+        if self.settings.workers > 1:
+            torch.set_num_threads(max(1, torch.get_num_threads() // self.settings.workers))
+        return create_app(self.load(), self.settings)
+
+
+def serve(load: Load, settings: ServerSettings, announce: Callable[[str], None]) -> None:
+    """Serve models until a signal. SIGTERM and Ctrl-C let requests in progress finish.
+
+    Args:
+        load: loads the models of a process.
+        settings: address, access and limits.
+        announce: receives the address, once the socket is bound.
+
+    Raises:
+        InvalidSettingError: the address cannot be used.
+    """
+    listener = bind(settings.host, settings.port)
+    try:
+        host, port = listener.getsockname()[:2]
+        address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        factory = AppFactory(load, settings)
+        if settings.workers == 1:
+            app = factory()
+            announce(address)
+            with signals_only_stop():
+                uvicorn.Server(uvicorn_config(app, settings)).run(sockets=[listener])
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ[SHARED_FOLDER] = folder
+            announce(address)
+            Multiprocess(uvicorn_config(factory, settings), sockets=[listener]).run()
+    finally:
+        listener.close()
+
+
+@contextmanager
+def signals_only_stop() -> Iterator[None]:
+    """While the context lasts, SIGTERM and Ctrl-C, which uvicorn raises again after it has stopped, do nothing more."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: None) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket with an address, which does not listen yet.
+
+    Args:
+        host: address or name.
+        port: TCP port; 0 for a free one.
+
+    Raises:
+        InvalidSettingError: the address cannot be used.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except (OSError, UnicodeError) as error:
+        raise InvalidSettingError(
+            f"The server cannot use the address {host} with port {port}: {getattr(error, 'strerror', error)}. Stop the "
+            f"program that uses it, or choose another one with {setting('host')} and {setting('port')}."
+        ) from error
+    listener.set_inheritable(True)
+    return listener
+
+
+def uvicorn_config(app: Callable[..., Any], settings: ServerSettings) -> uvicorn.Config:
+    """Return the settings of uvicorn.
+
+    Args:
+        app: the application, or a factory of it for several processes.
+        settings: settings of the server.
+    """
+    return uvicorn.Config(
+        app,
+        factory=isinstance(app, AppFactory),
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        http=TimedProtocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=int(settings.drain_timeout) or 1,
+    )
+
+
+class TimedProtocol(H11Protocol):
+    """HTTP of uvicorn; a connection whose headers do not arrive in time is closed."""
+
+    _watched: Any = ...
+
+    def connection_made(self, transport: Any) -> None:
+        """Wait for the first request."""
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Read data; headers that have only begun are waited for."""
+        super().data_received(data)
+        if not self._is_answering():
+            self._watch()
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _watch(self) -> None:
+        if self._watched is not self.cycle:
+            self._watched = self.cycle
+            self.loop.call_later(HEADER_TIMEOUT, self._close_if_waiting, self.cycle)
+
+    def _close_if_waiting(self, last: Any) -> None:
+        """Close the connection, if no request has begun since the last one."""
+        if self.cycle is last and not self._is_answering() and not self.transport.is_closing():
+            self.transport.close()
