@@ -124,6 +124,7 @@ from rlhf_losses.scoring import Estimator as Estimator
 from rlhf_losses.scoring import Scorer as Scorer
 from rlhf_losses.scoring import fit_estimate as fit_estimate
 from rlhf_losses.scoring import fit_reference as fit_reference
+from rlhf_losses.serving.remote_scorer import RemoteScorer as RemoteScorer
 from rlhf_losses.training import RewardConfig as RewardConfig
 from rlhf_losses.training import RewardTrainer as RewardTrainer
 from rlhf_losses.transforms import Evidence as Evidence

@@ -21,7 +21,7 @@ from rlhf_losses.cli.arguments import (
 )
 from rlhf_losses.cli.dataset_loading import load_training_rows
 from rlhf_losses.cli.report_argument import ReportArguments, requested_report, write_report
-from rlhf_losses.cli.reward_function_arguments import RewardFunctionArguments, reward_functions
+from rlhf_losses.cli.reward_function_arguments import RewardFunctionArguments, require_weights, reward_functions
 from rlhf_losses.cli.scorer_arguments import load_scorer
 from rlhf_losses.cli.signals import StopSignals
 from rlhf_losses.data import convert_dataset
@@ -38,6 +38,8 @@ from rlhf_losses.ppo.config import PUBLISHED
 from rlhf_losses.ppo.run_summary import describe_gain, summarize_run
 from rlhf_losses.report.report_file import Report
 from rlhf_losses.report.run_files import read_run
+from rlhf_losses.scoring import Scorer
+from rlhf_losses.serving.remote_scorer import RemoteScorer, is_server_url
 
 USAGE = "%(prog)s --model POLICY --reward_model MODEL --dataset PROMPTS --output_dir DIR [--config FILE] [...]"
 DESCRIPTION = """\
@@ -116,13 +118,14 @@ def _run(argv: list[str], plugins: tuple[str, ...], signals: StopSignals) -> Non
     config, data, rewards, model, mixture, output = build_parser().read(argv)
     require_reporting(config.report_to)
     report = requested_report(output.report, config.output_dir, "ppo")
+    require_weights(rewards)
     name = str(model.model_name_or_path)
     require_attention(model.attn_implementation)
     checkpoint = training_runs.checkpoint_to_resume(config.output_dir, config.resume_from_checkpoint)
     config.resume_from_checkpoint = checkpoint  # compared with the run before the model is loaded
     models = [(name, "--model"), *((one, "--reward_model") for one in rewards.names), (data.critic, "--critic")]
     for path, flag in models:
-        if path is not None:
+        if path is not None and not is_server_url(path):
             training_runs.require_model(path, flag, trust_remote_code=config.trust_remote_code)
     texts = pretraining_texts(data.ptx_dataset, config.ptx_coef)
     rows, held_out = (
@@ -189,7 +192,7 @@ def policy_and_rewards(
     quantization, options = quantization_of(model), model_options(model, config)
     if not rewards.share_base:
         config.model_init_kwargs = options
-        load = partial(load_scorer, flag="--reward_model", trust_remote_code=config.trust_remote_code)
+        load = partial(load_reward, trust_remote_code=config.trust_remote_code)
         functions = reward_functions(rewards, load)
         return {"model": name, "reward_funcs": functions, "quantization_config": quantization}
     if not model.use_peft or critic is not None:
@@ -202,6 +205,18 @@ def policy_and_rewards(
     with explain_loading(name, "a policy"):
         base = AutoModelForCausalLM.from_pretrained(name, quantization_config=quantization, **options)
     return {"model": base, "reward_funcs": reward_functions(rewards, lambda path: scorer_on_base(base, path))}
+
+
+def load_reward(name: str, trust_remote_code: bool) -> Scorer | RemoteScorer:
+    """Return a reward model, or one on a server.
+
+    Args:
+        name: folder, Hub id, or address of `rlhf-losses serve`.
+        trust_remote_code: whether Python code that comes with the model is executed.
+    """
+    if is_server_url(name):
+        return RemoteScorer(name)
+    return load_scorer(name, flag="--reward_model", trust_remote_code=trust_remote_code)
 
 
 def pretraining_texts(name: str | None, weight: float | None) -> Rows | None:

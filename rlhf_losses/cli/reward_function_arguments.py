@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rlhf_losses.cli.argument_parser import CommandLineError
 from rlhf_losses.errors import FeedbackMismatchError
 from rlhf_losses.files.splits import load_rows
 from rlhf_losses.ppo import StepMeanRewards, StepRewards
-from rlhf_losses.scoring import Ensemble, Scorer, fit_reference
+from rlhf_losses.scoring import Ensemble, fit_reference
 from rlhf_losses.scoring.ensemble import NOTATION
+from rlhf_losses.serving.remote_scorer import is_server_url
 
 REWARD_AT: dict[str, Callable[[Any], Any]] = {
     "completion": lambda scorer: scorer,
@@ -26,8 +28,8 @@ class RewardFunctionArguments:
     reward_model_name_or_path: list[str] | None = field(
         default=None,
         metadata={
-            "help": "Folder or Hub id of the reward model. Several reward models are weighted by --reward_weights or "
-            "combined by --ensemble.",
+            "help": "Folder or Hub id of the reward model, or the address of rlhf-losses serve. Several reward models "
+            "are weighted by --reward_weights or combined by --ensemble.",
             "aliases": ["--reward_model"],
         },
     )
@@ -66,12 +68,12 @@ class RewardFunctionArguments:
         return [names] if isinstance(names, str) else names  # a --config file can have one name without a list
 
 
-def reward_functions(arguments: RewardFunctionArguments, load: Callable[[str], Scorer]) -> list[Any]:
+def reward_functions(arguments: RewardFunctionArguments, load: Callable[[str], Any]) -> list[Any]:
     """Return the reward functions.
 
     Args:
         arguments: arguments for reward models.
-        load: loads a reward model, given its folder or Hub id.
+        load: loads a reward model, given its folder, Hub id or address.
 
     Raises:
         FeedbackMismatchError: the reference samples have other columns.
@@ -85,6 +87,27 @@ def reward_functions(arguments: RewardFunctionArguments, load: Callable[[str], S
     if arguments.ensemble is None:
         return [make(scorer) for scorer in scorers]
     return [make(Ensemble(scorers, arguments.ensemble))]
+
+
+def require_weights(arguments: RewardFunctionArguments) -> None:
+    """Raise `CommandLineError` for a setting that needs the weights of a model which is on a server.
+
+    Args:
+        arguments: arguments for reward models.
+    """
+    remote = next(filter(is_server_url, arguments.names), None)
+    if remote is None:
+        return
+    flags = {
+        "--reference_samples": arguments.reference_samples is not None,
+        "--share_base": arguments.share_base,
+        f"--reward_at {arguments.reward_at}": arguments.reward_at != "completion",
+    }
+    if flag := next((name for name, is_set in flags.items() if is_set), None):
+        raise CommandLineError(
+            f"{flag} needs the weights of the reward model, but '{remote}' is a server. Remove it, or give the folder "
+            "of the model. A server standardizes scores with rlhf-losses serve --transforms standardize."
+        )
 
 
 def load_reference_samples(name: str) -> tuple[Sequence[Any], Sequence[Any]]:

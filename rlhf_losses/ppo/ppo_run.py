@@ -19,6 +19,7 @@ from rlhf_losses.ppo.config import PPOConfig
 from rlhf_losses.ppo.reward_functions import StepRewards, TokenRewardFunction
 from rlhf_losses.scoring.ensemble import Ensemble
 from rlhf_losses.scoring.scorer import Scorer
+from rlhf_losses.serving.remote_scorer import RemoteScorer
 
 CODE_ARGUMENTS = ("rollout_func", "environment_factory", "tools")
 """Arguments of TRL's trainer that are functions which change completions."""
@@ -87,6 +88,8 @@ def reward_content(function: Any) -> Content | None:
     """
     if isinstance(function, Scorer):
         return _scorer_content(function)
+    if isinstance(function, RemoteScorer):
+        return Content(str(function.info["fingerprint"]), f"RemoteScorer '{function.__name__}'")
     if isinstance(function, StepRewards):
         return join_contents(type(function).__name__, [reward_content(function.scorer)])
     if isinstance(function, Ensemble):

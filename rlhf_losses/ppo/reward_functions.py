@@ -36,6 +36,7 @@ from rlhf_losses.models.finite import require_finite_weights
 from rlhf_losses.ppo.completion_text import decoded
 from rlhf_losses.scoring.ensemble import Ensemble
 from rlhf_losses.scoring.scorer import Scorer
+from rlhf_losses.serving.remote_scorer import RemoteScorer, is_server_url
 from rlhf_losses.setting_names import setting
 
 
@@ -299,7 +300,9 @@ def raise_together(
 
 
 def load_reward_functions(reward_funcs: Any, device: torch.device, trust_remote_code: bool) -> Any:
-    """Return reward functions with a `Scorer` in place of each path. TRL would load a missing head at random.
+    """Return reward functions with a `Scorer` in place of each path, and a `RemoteScorer` in place of each address.
+
+    TRL would load a missing head at random.
 
     Args:
         reward_funcs: one reward function, a list of them, or None.
@@ -322,6 +325,8 @@ def load_reward_functions(reward_funcs: Any, device: torch.device, trust_remote_
         require_finite_weights(reward_funcs, "the reward model gives no scores")
     if not isinstance(reward_funcs, str | Path):
         return reward_funcs
+    if is_server_url(reward_funcs):
+        return RemoteScorer(str(reward_funcs))
     return Scorer.from_pretrained(reward_funcs, device=device, trust_remote_code=trust_remote_code)
 
 

@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from rlhf_losses.feedback.base import Text
+from rlhf_losses.scoring.head_weights import head_sha256
 from rlhf_losses.serving.error_answers import error_answer
 from rlhf_losses.serving.served_model import ServedModel
 from rlhf_losses.serving.server_settings import ServerSettings
@@ -27,6 +28,7 @@ class ModelInfo(BaseModel):
     Attributes:
         name: its name in requests.
         fingerprint: changes when another model is served under this name.
+        head_sha256: hash of the weights of the score head.
         loss: the loss that it was trained with.
         feedback_types: the feedback types that it was trained on.
         steps: how an answer is split into steps, or nothing.
@@ -42,6 +44,7 @@ class ModelInfo(BaseModel):
 
     name: str
     fingerprint: str
+    head_sha256: str | None
     loss: str
     feedback_types: list[str]
     steps: str | None
@@ -119,6 +122,7 @@ def describe(model: ServedModel) -> ModelInfo:
     return ModelInfo(
         name=model.name,
         fingerprint=model.fingerprint,
+        head_sha256=head_sha256(scorer.model),
         loss=metadata.loss,
         feedback_types=metadata.feedback_types,
         steps=metadata.segmentation,

@@ -111,12 +111,15 @@ def bind(host: str, port: int) -> socket.socket:
     Raises:
         InvalidSettingError: the address cannot be used.
     """
+    listener = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except (OSError, UnicodeError) as error:
+        if listener is not None:
+            listener.close()
         raise InvalidSettingError(
             f"The server cannot use the address {host} with port {port}: {getattr(error, 'strerror', error)}. Stop the "
             f"program that uses it, or choose another one with {setting('host')} and {setting('port')}."

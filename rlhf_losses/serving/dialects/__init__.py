@@ -7,7 +7,7 @@ from rlhf_losses.serving.dialects import (
     ms_swift,
     nemo_gym,
     openrlhf,
-    rewards,
+    remote_rewards,
     sglang,
     shared_paths,
     slime,
@@ -16,7 +16,7 @@ from rlhf_losses.serving.dialects import (
 )
 
 ROUTERS: tuple[APIRouter, ...] = (
-    rewards.router,
+    remote_rewards.router,
     openrlhf.router,
     vllm.router,
     sglang.router,
