@@ -30,6 +30,7 @@ from rlhf_losses.data import LengthLimit, RowEncoder, check_dataset, prepare, re
 from rlhf_losses.data.collator import Collator
 from rlhf_losses.data.conversion import convert_dataset
 from rlhf_losses.data.dataset import column_names, group_ratings
+from rlhf_losses.errors import NonFiniteError
 from rlhf_losses.feedback import Answer, feedback_types_in_columns
 from rlhf_losses.files.columns import parse_columns
 from rlhf_losses.files.splits import load_rows
@@ -128,6 +129,8 @@ class Rows:
         for one in batch["passes"]:
             scores = torch.linspace(-1, 1, len(one.score_row)).requires_grad_()
             value = loss(scores, one.feedback)
+            if abs(value.item()) == math.inf:  # of numbers whose square float32 cannot hold; a run stops at this step
+                raise NonFiniteError("The loss is infinite.")
             value.backward()
             require_finite([value.item(), *scores.grad.tolist()])
 

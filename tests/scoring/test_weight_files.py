@@ -74,3 +74,12 @@ def test_an_index_that_cannot_be_read_is_refused(tmp_path, content):
 def test_a_model_on_the_hub_and_a_folder_without_weights_are_not_checked(tmp_path):
     require_readable_weights("organization/model")
     require_readable_weights(tmp_path)
+
+
+@pytest.mark.parametrize("config", [{"num_hidden_layers": 10**30}, {"text_config": {"n_layer": 3}}])
+def test_a_configuration_with_more_layers_than_tensors_is_refused(tmp_path, config):
+    save_file({"a": torch.zeros(2), "b": torch.zeros(2)}, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert "the files of weights have 2 tensors" in refusal_of(tmp_path)
+    (tmp_path / "config.json").write_text('{"num_hidden_layers": 2}')
+    require_readable_weights(tmp_path)
