@@ -21,7 +21,7 @@ from rlhf_losses.migrate.rules import (
 )
 from rlhf_losses.migrate.systems.from_llama_factory import dataset_names
 from rlhf_losses.migrate.systems.from_trl import PPO as TRL_PPO
-from rlhf_losses.migrate.systems.from_trl import ppo_batches
+from rlhf_losses.migrate.systems.from_trl import ppo_decisions as trl_ppo_decisions
 from rlhf_losses.migrate.systems.training_arguments import HARDWARE, LAUNCHER, SECRET, SPEED, TRAINING_ARGUMENTS
 
 OTHER_RUN = Unneeded("it belongs to runs of another kind")
@@ -370,7 +370,7 @@ def ppo_decisions(values: Values) -> Iterator[Decision]:
         values: the settings.
     """
     yield from _adapter(values)
-    yield from ppo_batches(
+    yield from trl_ppo_decisions(
         Values(
             values.given, {**values.defaults, "gradient_accumulation_steps": _accumulation(values)}, values.processes
         )

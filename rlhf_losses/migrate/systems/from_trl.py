@@ -1,8 +1,9 @@
 """TRL: `trl reward` and `RewardTrainer`, and `PPOTrainer` and `PRMTrainer`, which it has removed."""
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+from rlhf_losses.compat.trl.ppo_settings import PPO_SETTINGS, STEP_SETTINGS, translate_ppo_settings
+from rlhf_losses.compat.trl.translated_setting import Kind, TranslatedSetting
 from rlhf_losses.migrate.rules import (
     Constant,
     Decision,
@@ -21,8 +22,6 @@ from rlhf_losses.migrate.rules import (
 from rlhf_losses.migrate.systems.training_arguments import REMOVED, SPEED, TRAINING_ARGUMENTS
 
 IMPORT = "In a script, change the import only: from rlhf_losses import RewardConfig, RewardTrainer."
-
-COMPUTED = Unneeded("TRL computes it from other settings")
 
 MODEL: Mapping[str, Rule] = {
     **same(
@@ -124,38 +123,33 @@ PRM: Mapping[str, Rule] = {
     ),
 }
 
+
+def _from_table(settings: Iterable[TranslatedSetting]) -> dict[str, Rule]:
+    """Return the rules of settings that have the same or another name, or none, in `rlhf_losses.compat.trl`."""
+    rules: dict[str, Rule] = {}
+    for one in settings:
+        if one.kind in (Kind.SAME, Kind.RENAMED):
+            rules[one.name] = to(one.here[0], note=one.note.rstrip("."))
+        elif one.kind is Kind.REFUSED:
+            reason, _, action = one.note.rstrip(".").partition(". ")
+            rules[one.name] = Unavailable(reason, action or "Leave it out", (one.default, False, ""))
+        elif one.kind is Kind.COUNTED:
+            rules[one.name] = Joint(one.here, one.note.rstrip("."))
+    return rules
+
+
 PPO: Mapping[str, Rule] = {
     **SHARED,
+    **_from_table(PPO_SETTINGS),
     "sft_model_path": to("model_name_or_path"),
     "reward_model_path": to("reward_model_name_or_path"),
-    "response_length": to("max_completion_length"),
+    "num_train_epochs": to("num_train_epochs", note="It has no effect with total_episodes"),
     "num_ppo_epochs": Joint(("num_iterations",), "Epochs of a rollout"),
-    "cliprange": to("epsilon"),
-    **same("vf_coef cliprange_value gamma temperature whiten_rewards missing_eos_penalty kl_estimator"),
     "lam": to_several("lam", "value_lam", note="TRL has one factor for advantages and returns"),
-    "kl_coef": to("beta", note="In units of the scores, so score_normalization is none"),
-    "ds3_gather_for_generation": to("ds3_gather_for_generation"),
-    "exp_name": to("run_name"),
-    **each(Joint(("max_steps",), "TRL counts completions, this package optimizer steps"), "total_episodes max_steps"),
-    **each(
-        Joint(
-            ("per_device_train_batch_size", "gradient_accumulation_steps", "steps_per_generation"),
-            "A rollout has per_device_train_batch_size times gradient_accumulation_steps completions in TRL, and "
-            "num_mini_batches optimizer steps an epoch",
-        ),
-        "per_device_train_batch_size gradient_accumulation_steps num_mini_batches",
-    ),
-    **each(
-        Joint(
-            ("logging_steps", "save_steps", "eval_steps", "warmup_steps"),
-            "TRL counts rollouts, this package optimizer steps",
-        ),
-        "logging_steps save_steps eval_steps warmup_steps",
-    ),
     "local_rollout_forward_batch_size": Unneeded("texts are scored in batches of the same size as in training"),
     "num_sample_generations": Unavailable("Tables of completions are logged", "Set log_completions: true", (0, None)),
     "stop_token": choice(
-        "missing_eos_score",
+        "",
         {"eos": Unneeded("a completion ends with EOS"), None: Unneeded("a completion ends with EOS")},
         Unavailable("A completion ends with the EOS tokens of the generation config", "Change generation_config.json"),
     ),
@@ -163,16 +157,8 @@ PPO: Mapping[str, Rule] = {
         "A completion ends with the EOS tokens of the generation config",
         "Change eos_token_id in generation_config.json",
     ),
-    **each(
-        Unavailable("The reference is the policy at the start", "Load the adapter alone, or merge it into the model"),
-        "model_adapter_name ref_adapter_name trainer.ref_model",
-    ),
-    **each(
-        COMPUTED,
-        """
-            world_size num_total_batches micro_batch_size local_batch_size batch_size local_mini_batch_size
-            mini_batch_size
-        """,
+    "trainer.ref_model": Unavailable(
+        "The reference is the policy at the start", "Leave it out if it is the same model"
     ),
     "trainer.model": to("model_name_or_path"),
     "trainer.reward_model": to("reward_model_name_or_path"),
@@ -185,45 +171,29 @@ PPO: Mapping[str, Rule] = {
 }
 
 
-def ppo_batches(values: Values) -> Iterator[Decision]:
+def ppo_decisions(values: Values) -> Iterator[Decision]:
     """Yield sizes and numbers of steps. TRL's rollout has `num_ppo_epochs * num_mini_batches` optimizer steps.
 
     Args:
         values: the settings of TRL's `PPOConfig`.
     """
-    size, passes, parts = (
-        int(values[name]) for name in ("per_device_train_batch_size", "gradient_accumulation_steps", "num_mini_batches")
-    )
-    sources = values.sources("per_device_train_batch_size", "gradient_accumulation_steps", "num_mini_batches")
-    rollout = size * passes
-    mini_batch = max(1, rollout // max(1, parts))
-    size = next(one for one in range(min(size, mini_batch), 0, -1) if mini_batch % one == 0)
-    yield Decision("per_device_train_batch_size", size, sources)
-    yield Decision("gradient_accumulation_steps", mini_batch // size, sources)
-    yield Decision("steps_per_generation", rollout // size, sources, f"{rollout} completions a rollout and process")
-    yield Decision("num_iterations", int(values["num_ppo_epochs"]), ("num_ppo_epochs",))
-    steps = int(values["num_ppo_epochs"]) * parts
-    yield from _steps(values, steps, rollout * (values.processes or 1))
-
-
-def _steps(values: Values, per_rollout: int, completions: int) -> Iterator[Decision]:
-    counts = values.sources("num_ppo_epochs", "num_mini_batches")
-    for name in ("logging_steps", "save_steps", "eval_steps", "warmup_steps"):
+    sizes = ("per_device_train_batch_size", "gradient_accumulation_steps", "num_mini_batches")
+    epochs, counts = "num_ppo_epochs", values.sources("num_ppo_epochs", "num_mini_batches")
+    given = {name: values[name] for name in (*sizes, epochs, *STEP_SETTINGS) if values[name] is not None}
+    episodes = values["total_episodes"]
+    here = translate_ppo_settings({**given, "total_episodes": episodes or 1}, num_processes=values.processes or 1)
+    rollout = here["per_device_train_batch_size"] * here["steps_per_generation"]
+    yield Decision("num_iterations", here["num_iterations"], (epochs,))
+    for name in ("per_device_train_batch_size", "gradient_accumulation_steps"):
+        yield Decision(name, here[name], values.sources(*sizes))
+    reason = f"{rollout} completions a rollout and process"
+    yield Decision("steps_per_generation", here["steps_per_generation"], values.sources(*sizes), reason)
+    for name in STEP_SETTINGS:
         if name in values.given:
-            number = float(values[name])
-            scaled = int(number * per_rollout) if number >= 1 else number
-            yield Decision(name, scaled, (name, *counts), f"{per_rollout} optimizer steps a rollout")
-    if values["total_episodes"] is not None:
-        rollouts = math.ceil(int(values["total_episodes"]) / completions)
-        started = "" if values.processes else ", on one process"
-        yield Decision(
-            "max_steps",
-            rollouts * per_rollout,
-            ("total_episodes", *counts),
-            f"{rollouts} rollouts of {completions} completions{started}",
-        )
-    elif (values["max_steps"] or -1) > 0:
-        yield Decision("max_steps", int(values["max_steps"]) * per_rollout, ("max_steps", *counts))
+            yield Decision(name, here[name], (name, *counts), "TRL counts rollouts")
+    if episodes is not None:
+        reason = "" if values.processes else "on one process"
+        yield Decision("max_steps", here["max_steps"], ("total_episodes", *counts), reason)
 
 
 SYSTEMS = (
@@ -275,7 +245,7 @@ SYSTEMS = (
             Constant("critic_learning_rate_ratio", 1.0, "TRL has one learning rate for policy and value model"),
             Constant("score_truncated_with_eos", False, "TRL's reward model reads the tokens that were generated"),
         ),
-        ppo_batches,
+        ppo_decisions,
         ALIASES,
         (
             "The dataset has texts or conversations in a column prompt; a script that tokenizes it leaves that out.",
