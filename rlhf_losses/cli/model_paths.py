@@ -21,7 +21,7 @@ def require_model_path(name: str, flag: str) -> None:
     if path.is_file():
         raise CommandLineError(
             f"'{name}' is a file, but a model is a folder with config.json or a Hub id. "
-            f"Pass a model with {flag}, and files with rows with --dataset."
+            f"Pass a model with {flag}; a file with rows is a dataset."
         )
     if not path.is_dir() and name.startswith((".", "/", "~")):
         raise CommandLineError(f"There is no model folder '{name}'.{nearest_folder(path)} Check the path after {flag}.")

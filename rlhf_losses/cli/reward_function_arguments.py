@@ -28,8 +28,8 @@ class RewardFunctionArguments:
     reward_model_name_or_path: list[str] | None = field(
         default=None,
         metadata={
-            "help": "Folder or Hub id of the reward model, or the address of rlhf-losses serve. Several reward models "
-            "are weighted by --reward_weights or combined by --ensemble.",
+            "help": "Folder or Hub id of the reward model, or the address of a server, http://HOST:PORT. Several "
+            "models are weighted by --reward_weights or combined by --ensemble.",
             "aliases": ["--reward_model"],
         },
     )

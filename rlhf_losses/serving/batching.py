@@ -118,7 +118,8 @@ class BatchingQueue:
             yield
         finally:
             task.cancel()
-            self._thread.shutdown(wait=False, cancel_futures=True)
+            # Two forward passes of one model at a time would disturb each other.
+            await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
 
     def seconds_since_start(self) -> float:
         """Return how long the current forward pass has been running, in seconds; 0 if there is none."""

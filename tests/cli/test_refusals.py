@@ -164,7 +164,7 @@ def test_a_file_is_not_a_model(refuse, model_folder, pairs_file, flag):
     models = {"--model": model_folder, "--reward_model": model_folder} | {flag: pairs_file}
     text = refuse("ppo --dataset {pairs} --output_dir {out}", *(word for pair in models.items() for word in pair))
     assert f"'{pairs_file}' is a file, but a model is a folder" in text
-    assert f"Pass a model with {flag}, and files with rows with --dataset." in text
+    assert f"Pass a model with {flag}; a file with rows is a dataset." in text
 
 
 def test_a_folder_without_a_model_is_refused(refuse, tmp_path):
