@@ -1,0 +1,153 @@
+"""Requests per second and latency of `rlhf-losses serve`, compared to simple servers, for 1 to 256 clients.
+
+    python -m benchmarks.serve
+    python -m benchmarks.serve --clients 64 --prompt 192 --completion 24
+
+Each request has one text, and the requests of 8 completions of a prompt follow each other, as RL systems send them. A
+client sends a request when the last one is answered. The model is a random Llama of 30 M parameters in float32. Server
+and clients are pinned to one core each. Servers:
+
+* pipeline: FastAPI with a text-classification pipeline of transformers, one request at a time.
+* padded: FastAPI, with the texts of waiting requests in padded batches of up to 32.
+* rlhf-losses serve: with its defaults, and without the cache of scores.
+
+Scores of all servers are compared with `Scorer`; the largest difference is in the table.
+"""
+
+import argparse
+import asyncio
+import os
+import random
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import LlamaConfig, LlamaForSequenceClassification
+
+from benchmarks._lib.http_load import Connection, run_clients, running_server
+from benchmarks._lib.measurement import environment
+from benchmarks._lib.tables import markdown_header
+from rlhf_losses import Scorer
+from rlhf_losses.sandbox.stories import vocabulary
+from rlhf_losses.sandbox.tiny_models import build_tokenizer
+
+COMPLETIONS = 8
+"""Completions of a prompt."""
+
+SERVER_CORE, CLIENT_CORE = 0, 1
+PORT = 8931
+
+
+def main() -> None:
+    """Measure, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 64, 256], help="numbers of clients")
+    parser.add_argument("--prompt", type=int, default=192, help="words of a prompt")
+    parser.add_argument("--completion", type=int, default=24, help="words of a completion")
+    parser.add_argument("--rounds", type=int, default=3, help="requests of each client, at least")
+    args = parser.parse_args()
+    if CLIENT_CORE in os.sched_getaffinity(0):
+        os.sched_setaffinity(0, {CLIENT_CORE})
+    torch.set_num_threads(1)
+    counts = {clients: max(2 * COMPLETIONS, args.rounds * clients) for clients in args.clients}
+    with tempfile.TemporaryDirectory() as folder:
+        save_model(Path(folder))
+        texts = write_texts(sum(counts.values()), args.prompt, args.completion)
+        expected = Scorer.from_pretrained(folder, device="cpu").score(texts)
+        print(environment())
+        columns = ("server", "clients", "requests/s", "p50 s", "p95 s", "p99 s", "times pipeline", "largest difference")
+        print(markdown_header(columns))
+        slowest: dict[int, float] = {}
+        for name, command in commands(folder).items():
+            with running_server(command, PORT, SERVER_CORE):
+                first = 0
+                for clients, count in counts.items():
+                    found = measure(clients, texts[first : first + count], expected[first : first + count])
+                    slowest.setdefault(clients, found[0])
+                    cells = (f"{found[0]:.2f}", *(f"{one:.2f}" for one in found[1:4]))
+                    factor = f"{found[0] / slowest[clients]:.1f}"
+                    print(f"| {' | '.join((name, str(clients), *cells, factor, f'{found[4]:.0e}'))} |", flush=True)
+                    first += count
+
+
+def commands(folder: str) -> dict[str, list[str]]:
+    """Return the command that starts each server, on one core.
+
+    Args:
+        folder: folder of the model.
+    """
+    simple = [sys.executable, "-m", "benchmarks._lib.simple_servers"]
+    own = [sys.executable, "-m", "rlhf_losses", "serve", "--model", folder, "--device", "cpu", "--cache_size", "0"]
+    return {
+        "pipeline": [*simple, "pipeline", folder, "--port", str(PORT)],
+        "padded": [*simple, "padded", folder, "--port", str(PORT)],
+        "rlhf-losses serve": [*own, "--port", str(PORT), "--request_timeout", "3600"],
+    }
+
+
+def measure(clients: int, texts: Sequence[str], expected: Sequence[float]) -> tuple[float, float, float, float, float]:
+    """Return requests per second, three quantiles of the latency in seconds, and the largest error of a score.
+
+    Args:
+        clients: number of clients.
+        texts: one text per request.
+        expected: their scores.
+    """
+    connections = [Connection(PORT) for _ in range(clients)]
+    errors = []
+
+    async def ask(number: int, request: tuple[str, float]) -> None:
+        text, score = request
+        status, answer = await connections[number].post("/get_reward", {"query": [text]})
+        errors.append(abs(answer["rewards"][0] - score) if status == 200 else float("inf"))
+
+    async def run() -> tuple[float, list[float]]:
+        try:
+            return await run_clients(clients, list(zip(texts, expected, strict=True)), ask)
+        finally:
+            for one in connections:
+                one.close()
+
+    seconds, times = asyncio.run(run())
+    p50, p95, p99 = np.quantile(times, [0.5, 0.95, 0.99])
+    return len(texts) / seconds, float(p50), float(p95), float(p99), max(errors)
+
+
+def save_model(folder: Path) -> None:
+    """Save a random Llama of 30 M parameters.
+
+    Args:
+        folder: its folder.
+    """
+    tokenizer = build_tokenizer(vocabulary())
+    tokenizer.padding_side, tokenizer.model_max_length = "right", 4096
+    # The pipeline does not add EOS; the other servers tokenize a text with EOS once.
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=512, intermediate_size=1536, num_hidden_layers=9, num_attention_heads=8,
+        num_key_value_heads=8, max_position_embeddings=4096, num_labels=1, pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, problem_type="regression",
+    )  # fmt: skip
+    torch.manual_seed(0)
+    LlamaForSequenceClassification(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def write_texts(count: int, prompt: int, completion: int) -> list[str]:
+    """Return texts that end with EOS, of which 8 in a row have one prompt.
+
+    Args:
+        count: number of texts.
+        prompt: words of a prompt.
+        completion: words of a completion.
+    """
+    generator, words = random.Random(0), vocabulary()
+    prompts = [" ".join(generator.choices(words, k=prompt)) for _ in range(count // COMPLETIONS + 1)]
+    ends = [" ".join(generator.choices(words, k=completion)) for _ in range(count)]
+    return [f"{prompts[index // COMPLETIONS]} {end}</s>" for index, end in enumerate(ends)]
+
+
+if __name__ == "__main__":
+    main()
