@@ -10,6 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+HEAD = "POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+"""Beginning of a request."""
+
 STARTUP = 180.0
 """Seconds within which a server must answer."""
 
@@ -40,7 +43,7 @@ class Connection:
                 self._streams = await asyncio.open_connection("127.0.0.1", self.port)
             reader, writer = self._streams
             data = json.dumps(body).encode()
-            writer.write(f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data)
+            writer.write(HEAD.format(path=path, length=len(data)).encode() + data)
             head = await reader.readuntil(b"\r\n\r\n")
             length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
             return int(head.split(b" ", 2)[1]), json.loads(await reader.readexactly(length))
