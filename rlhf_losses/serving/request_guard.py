@@ -9,8 +9,6 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, TypeAlias
 
-from fastapi.responses import JSONResponse
-
 from rlhf_losses.serving.error_answers import INTERNAL, error_answer
 from rlhf_losses.serving.server_settings import ServerSettings
 
@@ -26,6 +24,8 @@ OPEN_PATHS = ("/health", "/ready")
 
 BODIES = 8
 """Bodies of the largest size that are in memory at the same time."""
+
+BUSY = "The server has too many requests in progress. Send the request again later."
 
 
 class RequestGuard:
@@ -60,48 +60,40 @@ class RequestGuard:
             self.observe(route, answer.status or 500, asyncio.get_running_loop().time() - start)
 
     async def _guarded(self, scope: Message, receive: Receive, answer: "_Answer") -> None:
-        refusal = self._refusal(scope)
-        body = b""
-        if refusal is None:
-            try:
-                body = await self._read(scope, receive)
-            except _Refused as error:
-                refusal = error.answer
-        if refusal is not None:
-            await refusal(scope, receive, answer)
-            return
-        self._bytes += len(body)
+        body = bytearray()
         try:
-            await self._run(scope, receive, answer, body)
+            self._require_access(scope)
+            await self._read(scope, receive, body)
+            await self._run(scope, receive, answer, bytes(body))
+        except _Refused as refused:
+            await refused.answer(scope, receive, answer)
         finally:
             self._bytes -= len(body)
 
-    def _refusal(self, scope: Message) -> JSONResponse | None:
-        """Return the answer to a request without a key, or without a place."""
-        headers = dict(scope["headers"])
+    def _require_access(self, scope: Message) -> None:
+        """Raise `_Refused` for a request without a key, or without a place."""
         if scope["path"] in OPEN_PATHS:
-            return None
-        if self.settings.api_key is not None and not has_key(headers.get(b"authorization", b""), self.settings.api_key):
-            return error_answer(
+            return
+        authorization = dict(scope["headers"]).get(b"authorization", b"")
+        if self.settings.api_key is not None and not has_key(authorization, self.settings.api_key):
+            raise _Refused(
                 401,
                 "The request has no key of this server. Send the header 'Authorization: Bearer KEY', or write the key "
                 "into the address: http://key:KEY@HOST.",
                 {"WWW-Authenticate": 'Basic realm="rlhf-losses"'},
             )
-        if self._requests > self.settings.max_requests or self._bytes > BODIES * self.max_body:
-            return error_answer(503, "The server has too many requests in progress. Send the request again later.")
-        return None
+        if self._requests > self.settings.max_requests:
+            raise _Refused(503, BUSY)
 
-    async def _read(self, scope: Message, receive: Receive) -> bytes:
-        """Return the body of a request.
+    async def _read(self, scope: Message, receive: Receive, body: bytearray) -> None:
+        """Read the body of a request.
 
         Raises:
-            _Refused: the body is too large, or does not arrive in time.
+            _Refused: the body is too large, there is no memory for it, or it does not arrive in time.
         """
         stated = dict(scope["headers"]).get(b"content-length", b"0")
         if stated.isdigit() and int(stated) > self.max_body:
             raise self._too_large()
-        body = bytearray()
         try:
             async with asyncio.timeout(self.settings.read_timeout):
                 more = True
@@ -109,15 +101,23 @@ class RequestGuard:
                     message = await receive()
                     if message["type"] == "http.disconnect":
                         raise _ClientGone
-                    body += message.get("body", b"")
-                    more = message.get("more_body", False)
-                    if len(body) > self.max_body:
-                        raise self._too_large()
+                    chunk, more = message.get("body", b""), message.get("more_body", False)
+                    body += chunk
+                    self._bytes += len(chunk)
+                    self._require_space(len(body))
         except TimeoutError:
+            # What is missing would be waited for, so the connection cannot be used again.
             raise _Refused(
-                408, f"The body did not arrive within {self.settings.read_timeout:g} seconds. Send it at once."
+                408,
+                f"The body did not arrive within {self.settings.read_timeout:g} seconds. Send it at once.",
+                {"Connection": "close"},
             ) from None
-        return bytes(body)
+
+    def _require_space(self, size: int) -> None:
+        if size > self.max_body:
+            raise self._too_large()
+        if self._bytes > BODIES * self.max_body:
+            raise _Refused(503, BUSY)
 
     def _too_large(self) -> "_Refused":
         return _Refused(
@@ -203,10 +203,11 @@ class _Answer:
 
 
 class _Refused(Exception):
-    def __init__(self, status: int, message: str) -> None:
+    """The request is answered without the application."""
+
+    def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(message)
-        # The rest of a body that is too large is discarded by uvicorn; one that never arrives would be waited for.
-        self.answer = error_answer(status, message, {"Connection": "close"} if status == 408 else None)
+        self.answer = error_answer(status, message, headers)
 
 
 class _ClientGone(Exception):

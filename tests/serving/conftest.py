@@ -1,11 +1,8 @@
 """A tiny reward model, and servers of it: in this process, and on a socket."""
 
-import threading
-import time
-from contextlib import contextmanager
-
 import pytest
 from command_line import cli as cli
+from listening_server import listening
 
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}<{{ message.role }}>{{ message.content }}{{ eos_token }}\n{% endfor %}"
@@ -58,28 +55,6 @@ def client(make_app, scorer):
 
     with TestClient(make_app(reward=scorer)) as connected:
         yield connected
-
-
-@contextmanager
-def listening(app, port=0):
-    """Run an application on a socket of this computer; the value is its address."""
-    import uvicorn
-
-    from rlhf_losses.serving.server_process import bind, uvicorn_config
-    from rlhf_losses.serving.server_settings import ServerSettings
-
-    listener = bind("127.0.0.1", port)
-    server = uvicorn.Server(uvicorn_config(app, ServerSettings(drain_timeout=5)))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
-        listener.close()
 
 
 @pytest.fixture(scope="session")
