@@ -2,6 +2,7 @@
 
 import math
 import socket
+import threading
 import time
 
 import pytest
@@ -148,8 +149,6 @@ def test_a_server_with_too_many_requests_answers_503(make_app, scorer):
     app = make_app(ServerSettings(max_requests=1), reward=scorer)
     slow(app, 0.4)
     with TestClient(app) as client:
-        import threading
-
         thread = threading.Thread(target=client.post, args=("/get_reward",), kwargs={"json": QUERY})
         thread.start()
         time.sleep(0.15)
@@ -172,6 +171,20 @@ def test_work_of_a_client_that_is_gone_is_not_done(make_app, scorer, serve_on_so
         time.sleep(0.7)
         assert len(app.state.models["reward"].queue) == 0
     assert passes == [1]
+
+
+def test_a_request_in_progress_is_answered_before_the_server_ends(make_app, scorer, serve_on_socket):
+    import httpx2
+
+    app, found = make_app(reward=scorer), []
+    passes = slow(app, 0.4)
+    with serve_on_socket(app) as url:
+        ask = threading.Thread(target=lambda: found.append(httpx2.post(f"{url}/get_reward", json=QUERY)))
+        ask.start()
+        while not passes:
+            time.sleep(0.01)
+    ask.join()
+    assert found[0].json()["rewards"] == pytest.approx(scorer.score([QUERY["query"]]), abs=1e-5)
 
 
 def test_slow_and_broken_connections_do_not_stop_others(make_app, scorer, serve_on_socket, monkeypatch):

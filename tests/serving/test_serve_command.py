@@ -82,6 +82,7 @@ def folder(reward_model, tmp_path_factory):
     return path
 
 
+@pytest.mark.thorough
 def test_requests_in_progress_are_answered_after_sigterm(folder, scorer):
     import httpx2
 
