@@ -99,9 +99,9 @@ UPSTREAM_NAMES: tuple[UpstreamName, ...] = (
     UpstreamName("trl.GRPOTrainer._tokenizer", "read: compared with the tokenizer of the critic"),
     UpstreamName("trl.GRPOTrainer._is_vlm", "read: policies with images raise an error"),
     UpstreamName("trl.GRPOTrainer._get_train_sampler", "overridden: the order of the prompts after a resume"),
-    UpstreamName("trl.GRPOTrainer._name", "set: name of the method on the model card"),
-    UpstreamName("trl.GRPOTrainer._tag_names", "set: tags of the model card"),
-    UpstreamName("trl.GRPOTrainer._paper", "set: citation on the model card"),
+    UpstreamName("trl.GRPOTrainer._tag_names", "set: tags of the model"),
+    UpstreamName("trl.RewardTrainer.create_model_card", "overridden: writes the card of this package"),
+    UpstreamName("trl.GRPOTrainer.create_model_card", "overridden: writes the card of this package"),
     UpstreamName(
         "trl.models.utils.disable_gradient_checkpointing", "called: no gradient checkpointing during the rollout"
     ),

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rlhf_losses.cards.card_picture import results_with_picture
+from rlhf_losses.cards.reward_model_card import add_results
 from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError
 from rlhf_losses.cli.evaluation_tables import format_evaluation, format_suite
 from rlhf_losses.cli.report_argument import add_report_argument, requested_report, write_report
@@ -53,6 +55,9 @@ def build_parser() -> ArgumentParser:
     add_transforms_argument(parser)
     add_overlong_argument(parser)
     parser.add_argument("--json", action="store_true", help="print a JSON object")
+    parser.add_argument(
+        "--model_card", action="store_true", help="put the result into README.md in the folder of the model"
+    )
     parser.add_argument("--output_dir", metavar="DIR", help="write metrics.json, and scores.jsonl with one line a row")
     add_report_argument(parser, "into --output_dir, or into the current folder")
     return parser
@@ -77,6 +82,11 @@ def run_dataset(args: argparse.Namespace, plugins: tuple[str, ...]) -> None:
             f"{len(args.dataset or ())} datasets are given, but without --suite an evaluation has one. Set --dataset "
             "FILE, and evaluate several datasets one after the other."
         )
+    if args.model_card and not Path(args.model).is_dir():
+        raise CommandLineError(
+            f"--model_card writes into the folder of the model, but --model '{args.model}' is no folder. Leave out "
+            "--model_card, or give a folder."
+        )
     loss = None if args.loss is None else loss_registry(plugins).parse(args.loss)
     rows = selected_rows(with_dataset(args, args.dataset[0]))
     conversion = convert_rows(rows, args.converter, "evaluation data", plugins, keep=args.by)
@@ -89,13 +99,16 @@ def run_dataset(args: argparse.Namespace, plugins: tuple[str, ...]) -> None:
         scorer, conversion.rows, loss=loss, overlong=args.overlong, by=args.by, edited_rows=args.edits or 0
     )
     found = replace(found, dropped=found.dropped.with_unconverted(conversion.dropped))
+    if args.model_card:
+        folder = Path(args.model)
+        add_results(folder, results_with_picture(Path(args.dataset[0]).name, found, folder))
     show(args, {"model": args.model, "dataset": args.dataset[0], **found.to_dict()}, format_evaluation(found), found)
 
 
 def run_suite(args: argparse.Namespace, plugins: tuple[str, ...]) -> None:
     """Evaluate a model on the files of a suite."""
     suite = find_suite(args.suite)
-    unused = [flag for flag in ("loss", "by", "edits", "converter") if getattr(args, flag)]
+    unused = [flag for flag in ("loss", "by", "edits", "converter", "model_card") if getattr(args, flag)]
     if unused:
         raise CommandLineError(
             f"--{unused[0]} has no effect with --suite {suite.name}, whose authors define what is computed. Leave one "

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import trl
 from transformers import AutoModelForCausalLM
 
+from rlhf_losses.cards.provenance import Provenance, reproducing_command
 from rlhf_losses.checkpoints.lost_processes import explained_process_errors
 from rlhf_losses.cli import training_runs
 from rlhf_losses.cli.argument_parser import CommandLineError
@@ -148,6 +149,8 @@ def _run(argv: list[str], plugins: tuple[str, ...], signals: StopSignals) -> Non
             pretraining_dataset=texts,
             **policy_and_rewards(name, config, rewards, model, data.critic),
         )
+    command = reproducing_command(["ppo", *argv])
+    trainer.provenance = Provenance(command=command, dataset=data.dataset_name, converter=data.converter)
     with training_runs.explained_interruption(trainer):
         if training_runs.train(trainer, signals, checkpoint):
             finish(trainer, rewards.names)

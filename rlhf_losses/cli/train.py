@@ -6,6 +6,7 @@ from typing import Any
 import trl
 from datasets import Dataset
 
+from rlhf_losses.cards.provenance import Provenance, reproducing_command
 from rlhf_losses.checkpoints.lost_processes import explained_process_errors
 from rlhf_losses.cli import training_runs
 from rlhf_losses.cli.arguments import (
@@ -28,6 +29,8 @@ from rlhf_losses.report.report_file import Report
 from rlhf_losses.report.run_files import read_run
 from rlhf_losses.training import RewardConfig, RewardTrainer
 from rlhf_losses.training.accuracy_summary import describe_accuracy, summarize_accuracy
+from rlhf_losses.training.card_evaluation import complete_card
+from rlhf_losses.training.run_card import evaluation_rows
 
 USAGE = "%(prog)s --model MODEL --dataset DATASET --loss LOSS --output_dir DIR [--config FILE] [...]"
 DESCRIPTION = """\
@@ -76,6 +79,7 @@ def _run(argv: list[str], plugins: tuple[str, ...], signals: StopSignals) -> Non
         name, "--model", revision=model.model_revision, trust_remote_code=config.trust_remote_code
     )
     rows, held_out = load_training_rows(data, mixture, evaluates=config.eval_strategy != "no")
+    given = len(rows) if isinstance(rows, Dataset) else None
     rows = convert_dataset(rows, data.converter, "train data", plugins)
     held_out = None if held_out is None else convert_dataset(held_out, data.converter, "eval data", plugins)
     config.model_init_kwargs = model_options(model, config)
@@ -89,9 +93,16 @@ def _run(argv: list[str], plugins: tuple[str, ...], signals: StopSignals) -> Non
             peft_config=trl.get_peft_config(model),
             loss=loss,
         )
+    trainer.provenance = Provenance(
+        command=reproducing_command(["train", *argv]),
+        dataset=data.dataset_name,
+        converter=data.converter,
+        rows=given,
+        eval_dataset=data.eval_dataset or data.dataset_name,
+    )
     with training_runs.explained_interruption(trainer):
         if training_runs.train(trainer, signals, checkpoint):
-            finish(trainer, rows)
+            finish(trainer, rows, held_out)
             if report is not None and trainer.accelerator.is_main_process:
                 write_report(run_report(config.output_dir, rows, loss_registry(plugins)), report)
 
@@ -108,12 +119,13 @@ def run_report(folder: str, rows: Any, losses: LossRegistry) -> Report:
     return Report([read_run(Path(folder))], datasets=datasets)
 
 
-def finish(trainer: RewardTrainer, rows: Any) -> None:
+def finish(trainer: RewardTrainer, rows: Any, held_out: Any = None) -> None:
     """Evaluate if there is an evaluation dataset, save the merged model and print the next commands."""
     if trainer.eval_dataset is not None and trainer.args.eval_strategy == "no":
         trainer.save_metrics("eval", trainer.evaluate())
     trainer.save_state()
     folder = trainer.save_merged(trainer.args.output_dir)
+    complete_card(trainer, held_out, folder)
     if trainer.args.push_to_hub:
         trainer.push_to_hub()  # in the merged form
     echo = trainer.accelerator.print
@@ -124,12 +136,6 @@ def finish(trainer: RewardTrainer, rows: Any) -> None:
     for summary in summarize_accuracy(trainer.state.log_history, evaluation_rows(trainer.eval_dataset)):
         echo(describe_accuracy(summary))
     trainer.end()
-
-
-def evaluation_rows(data: Any) -> dict[str, int]:
-    """Return the number of rows of each evaluation set, by the beginning of its metrics; streams are left out."""
-    sets = {f"eval_{name}_": rows for name, rows in data.items()} if isinstance(data, dict) else {"eval_": data}
-    return {prefix: len(rows) for prefix, rows in sets.items() if isinstance(rows, Dataset)}
 
 
 def describe_rows(trainer: RewardTrainer, rows: Any) -> str:

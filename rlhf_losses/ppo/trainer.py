@@ -31,8 +31,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl.models.utils import disable_gradient_checkpointing
+from trl.trainer.utils import get_config_model_id
 
 from rlhf_losses.argument_checks import require_known_arguments
+from rlhf_losses.cards.policy_card import PolicyCard
+from rlhf_losses.cards.provenance import Provenance
 from rlhf_losses.checkpoints.checkpointing import Checkpointing
 from rlhf_losses.checkpoints.resuming import reading_state
 from rlhf_losses.data.template_arguments import with_template_arguments
@@ -67,6 +70,7 @@ from rlhf_losses.ppo.forward import SequenceForward, choose_policy_layout, choos
 from rlhf_losses.ppo.kl import ESTIMATORS, EarlyStopping, KLController, log_ratio_to_reference
 from rlhf_losses.ppo.monitoring import PPOMonitor, SanityCheck
 from rlhf_losses.ppo.phase_timer import PhaseTimer, synchronized_time
+from rlhf_losses.ppo.policy_run_card import card_of_policy
 from rlhf_losses.ppo.pretraining import PretrainingLoss, tokenize_windows
 from rlhf_losses.ppo.prompt_sampler import EveryPrompt
 from rlhf_losses.ppo.prompts import clean_prompts, has_own_tokens, prompt_tokens
@@ -162,15 +166,9 @@ class PPOTrainer(Checkpointing, ComparedRun, trl.GRPOTrainer):
     reward_funcs: list[Any]
     model: PreTrainedModel
     beta: float
+    provenance = Provenance()
 
-    _name = "PPO"
     _tag_names: ClassVar[list[str]] = ["trl", "ppo"]
-    _paper: ClassVar[dict[str, str]] = {
-        "title": "Fine-Tuning Language Models from Human Preferences",
-        "id": "1909.08593",
-        "citation": "@article{ziegler2019finetuning, author = {Ziegler, Daniel M. and others}, "
-        "title = {Fine-Tuning Language Models from Human Preferences}, journal = {arXiv:1909.08593}, year = 2019}",
-    }
 
     def __init__(
         self,
@@ -559,6 +557,29 @@ class PPOTrainer(Checkpointing, ComparedRun, trl.GRPOTrainer):
         folder = Path(output_dir or self.args.output_dir)
         require_finite_weights(self._unwrapped_critic, f"'{folder}' is not written")
         super()._save(output_dir, state_dict)
+
+    def _complete_saved(self, folder: Path) -> None:
+        self._card(folder).write(folder)
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """Write the model card into the output folder; the arguments of TRL's method have no effect."""
+        if self.is_world_process_zero():
+            folder = Path(self.args.output_dir)
+            self._card(folder).write(folder)
+
+    def _card(self, folder: Path) -> PolicyCard:
+        return card_of_policy(
+            folder,
+            args=self.args,
+            model=self._unwrapped_model,
+            base=get_config_model_id(self._unwrapped_model.config) or None,
+            functions=self.reward_funcs,
+            names=self.reward_func_names,
+            weights=self.reward_weights.tolist(),
+            prompts=self.train_dataset,
+            provenance=self.provenance,
+            log=self.state.log_history,
+        )
 
     def _measurements(self) -> dict[str, Any]:
         tables = {name: list(values) for name, values in self._logs.items() if name in ("prompt", "completion")}

@@ -103,7 +103,7 @@ class RewardModelMetadata:
     pad_token_id: int | None = None
     transforms: dict[str, dict[str, Any]] = field(default_factory=dict)
     estimates: dict[str, EstimateMetadata] = field(default_factory=dict)
-    versions: dict[str, str] = field(default_factory=lambda: _versions())
+    versions: dict[str, str] = field(default_factory=lambda: library_versions())
 
     @property
     def score_position(self) -> str:
@@ -410,6 +410,7 @@ def _require_scoring_settings(metadata: RewardModelMetadata, recorded: str | Non
         )
 
 
-def _versions() -> dict[str, str]:
+def library_versions() -> dict[str, str]:
+    """Return the versions of this package and of the libraries that decide scores."""
     names = ("rlhf-losses", "trl", "transformers", "peft", "torch")
     return {name: importlib.metadata.version(name) for name in names}

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import trl
 from accelerate.utils import gather_object, send_to_device
-from datasets import IterableDataset
+from datasets import Dataset, IterableDataset
 from peft import PeftConfig, PeftModel
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -18,6 +18,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArgum
 from transformers.trainer_utils import EvalLoopOutput, PredictionOutput
 
 from rlhf_losses.argument_checks import require_known_arguments
+from rlhf_losses.cards.held_out_table import HeldOutSet
+from rlhf_losses.cards.provenance import Provenance
+from rlhf_losses.cards.reward_model_card import RewardModelCard
 from rlhf_losses.checkpoints.checkpointing import Checkpointing
 from rlhf_losses.data import Batch, Collator, ForwardPass
 from rlhf_losses.data.added_tokens import EndOfTexts
@@ -63,6 +66,7 @@ from rlhf_losses.training.hidden_state_cache import HiddenStateCache, find_cache
 from rlhf_losses.training.loss_parameters import LossParameters
 from rlhf_losses.training.metric_totals import MetricTotals
 from rlhf_losses.training.nonfinite import describe_nonfinite, is_finite
+from rlhf_losses.training.run_card import base_of, card_of_run
 from rlhf_losses.training.step_loss import StepLoss
 from rlhf_losses.training.training_data import EvalData, TrainingData
 
@@ -94,6 +98,8 @@ class RewardTrainer(Checkpointing, ComparedRun, trl.RewardTrainer):
         loss_parameters: trainable parameters of the loss.
         step_loss: loss of the current optimizer step.
         cached_layers: frozen layers whose hidden states are cached, or None.
+        provenance: names of the data and the command of the run, for the model card.
+        held_out: results on held-out data for the model card; by default those of the log.
 
     Raises:
         FeedbackMismatchError: the data have no feedback that the loss uses, or the loss does not depend on labels.
@@ -115,6 +121,8 @@ class RewardTrainer(Checkpointing, ComparedRun, trl.RewardTrainer):
     args: RewardConfig
     _signature_columns: list[str] | None
     _end_of_texts: EndOfTexts | None = None
+    provenance = Provenance()
+    held_out: tuple[HeldOutSet, ...] = ()
 
     # The loss is the share of a micro-batch in the mean over the optimizer step, see `compute_loss`.
     loss_is_scaled_for_ga = True
@@ -147,6 +155,7 @@ class RewardTrainer(Checkpointing, ComparedRun, trl.RewardTrainer):
         reward_run.record_data(self.identity, self.data, args, trl_arguments)
         path_or_model, model = model, load_adapters(model, args, peft_config, trl_arguments)
         config = validation.load_config(model, args)
+        self._base = base_of(path_or_model, model)
         validation.require_scalar_model(model, config)
         if isinstance(model, str):
             require_readable_weights(model)
@@ -459,6 +468,30 @@ class RewardTrainer(Checkpointing, ComparedRun, trl.RewardTrainer):
 
     def _complete_saved(self, folder: Path) -> None:
         declare_float32(folder)
+        self._card(folder).write(folder)
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """Write the model card into the output folder; the arguments of TRL's method have no effect."""
+        if self.is_world_process_zero():
+            folder = Path(self.args.output_dir)
+            self._card(folder).write(folder)
+
+    def _card(self, folder: Path) -> RewardModelCard:
+        used = self.train_dataset
+        return card_of_run(
+            folder,
+            loss=self.loss,
+            data=self.data,
+            args=self.args,
+            model=self._unwrapped_model,
+            base=self._base,
+            tokenizer=self.processing_class,
+            provenance=self.provenance,
+            used_rows=len(used) if isinstance(used, Dataset) else None,
+            max_length=self._length_of_texts,
+            log=self.state.log_history,
+            held_out=self.held_out,
+        )
 
     def _model_to_merge(self) -> torch.nn.Module:
         if not self._sharded:

@@ -81,6 +81,8 @@ class TrainingData:
         segmentation: how an answer is split into steps: `args.segmentation`, or the segmentation that fits the training
             data; None for data without steps.
         forms: forms of the answers in the training data.
+        given_rows: number of rows of the training data, or None for a stream.
+        checked_rows: the same after ratings were grouped by prompt, before rows are dropped.
 
     Raises:
         FeedbackMismatchError: the data have no feedback that the objective uses, or it consists of regularizers.
@@ -97,7 +99,9 @@ class TrainingData:
             )
         require_dataset(train, "train_dataset")
         self._objective, self._args = objective, args
+        self.given_rows = len(train) if isinstance(train, Dataset) else None
         self.train = self._checked(train, "train data")
+        self.checked_rows = len(self.train) if isinstance(self.train, Dataset) else None
         self.feedback_types = required_feedback_types(objective, column_names(self.train))
         _require_labels(objective, self.feedback_types[0])
         named = evaluation if isinstance(evaluation, dict) else {"eval": evaluation}

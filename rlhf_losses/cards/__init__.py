@@ -1,0 +1,1 @@
+"""Model cards of reward models and of policies."""

@@ -1,0 +1,138 @@
+"""Held-out results on a model card, in the table and in the metadata of the Hub."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from huggingface_hub import EvalResult
+
+from rlhf_losses.evaluation.length_dependence import LengthDependence
+from rlhf_losses.evaluation.result import Evaluation
+
+METRICS = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "auc": "AUC",
+    "kendall_tau": "Kendall τ",
+    "spearman": "Spearman ρ",
+    "pearson": "Pearson r",
+    "loss": "Loss",
+    "calibration_error": "Calibration error",
+}
+"""Metrics that a card shows, and their names."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One metric on one dataset.
+
+    Attributes:
+        metric: name of the metric in the log.
+        value: its value.
+        interval: its 95 % interval, or None if it is unknown.
+    """
+
+    metric: str
+    value: float
+    interval: tuple[float, float] | None = None
+
+    @property
+    def title(self) -> str:
+        """Return the name of the metric in the table."""
+        return METRICS.get(self.metric, self.metric)
+
+    @property
+    def shown(self) -> str:
+        """Return the value and its interval as text."""
+        interval = "" if self.interval is None else f" ({self.interval[0]:.3f} to {self.interval[1]:.3f})"
+        return f"{self.value:.3f}{interval}"
+
+
+@dataclass(frozen=True)
+class HeldOutSet:
+    """Results on one dataset that was not trained on.
+
+    Attributes:
+        name: name of the dataset: a Hub id, or the name of a file.
+        rows: number of rows, or None if it is unknown.
+        dropped: number of rows that are not part of the results.
+        results: the metrics.
+        notes: sentences about the length bias and what makes the metrics misleading.
+        picture: file with charts of the scores, or None.
+    """
+
+    name: str
+    rows: int | None
+    dropped: int
+    results: tuple[Result, ...]
+    notes: tuple[str, ...] = ()
+    picture: str | None = None
+
+    @classmethod
+    def of(cls, name: str, evaluation: Evaluation, picture: str | None = None) -> "HeldOutSet":
+        """Return the results of an evaluation.
+
+        Args:
+            name: name of the dataset.
+            evaluation: the evaluation.
+            picture: file with charts of the scores.
+        """
+        estimates = {
+            key: one for agreement in reversed(evaluation.agreements) for key, one in agreement.estimates.items()
+        }
+        results = []
+        for metric in METRICS:
+            if metric in estimates:
+                estimate = estimates[metric]
+                interval = None if math.isnan(estimate.low) else (estimate.low, estimate.high)
+                results.append(Result(metric, estimate.value, interval))
+            elif metric in evaluation:
+                results.append(Result(metric, evaluation[metric]))
+        lengths = [one for agreement in evaluation.agreements if (one := _length_sentence(agreement.length))]
+        notes = tuple(dict.fromkeys([*lengths, *evaluation.warnings]))
+        dropped = evaluation.dropped
+        return cls(name, dropped.given, dropped.total, tuple(results), notes, picture)
+
+    def eval_results(self) -> list[EvalResult]:
+        """Return the results as metadata of the Hub."""
+        return [
+            EvalResult(
+                task_type="text-classification",
+                task_name="Reward model",
+                dataset_type=self.name,
+                dataset_name=self.name,
+                metric_type=one.metric,
+                metric_name=one.title,
+                metric_value=round(one.value, 6),
+            )
+            for one in self.results
+        ]
+
+
+def results_in_log(log: Sequence[Mapping[str, Any]], rows: Mapping[str, int]) -> tuple[HeldOutSet, ...]:
+    """Return the last results of each evaluation set in the log of a run.
+
+    Args:
+        log: `trainer.state.log_history`.
+        rows: number of rows of each evaluation set, by the beginning of its metrics.
+    """
+    found = []
+    for prefix, count in rows.items():
+        entry = next((one for one in reversed(log) if f"{prefix}loss" in one), None)
+        if entry is None:
+            continue
+        results = tuple(Result(name, float(entry[prefix + name])) for name in METRICS if prefix + name in entry)
+        name = prefix.removeprefix("eval_").rstrip("_") or "evaluation data of the training"
+        found.append(HeldOutSet(name, count, 0, results))
+    return tuple(found)
+
+
+def _length_sentence(length: LengthDependence | None) -> str | None:
+    if length is None or math.isnan(length.correlation.value):
+        return None
+    one, other = length.correlation, length.partial_correlation
+    return (
+        f"Length: the correlation of score and length is {one.value:.2f} ({one.low:.2f} to {one.high:.2f}); at equal "
+        f"annotations it is {other.value:.2f} ({other.low:.2f} to {other.high:.2f})."
+    )
