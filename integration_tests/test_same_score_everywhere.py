@@ -20,13 +20,12 @@ from loader_rules import (
     vllm_token_classify,
 )
 from peft import LoraConfig
+from thorough_cases import with_thorough
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from rlhf_losses import RewardConfig, RewardTrainer, Scorer
 from rlhf_losses.feedback.base import Answer
 from rlhf_losses.scoring import fit_reference
-
-pytestmark = pytest.mark.upstream
 
 PROMPTS, COMPLETIONS = ["What is 3 + 3? ", "Why? ", ""], ["It is 6.", "Because it is,\nand was.", "No idea!"]
 TEXTS = [prompt + completion for prompt, completion in zip(PROMPTS, COMPLETIONS, strict=True)]
@@ -103,17 +102,15 @@ def require_same(folder: Path, texts: list[str], expected: list[float]) -> None:
 LORA = LoraConfig(r=4, target_modules="all-linear")
 
 
+@pytest.mark.upstream
 @pytest.mark.filterwarnings("ignore:fan_in_fan_out")
 @pytest.mark.parametrize(
     ("family", "settings"),
-    [
-        ("Llama", {"peft_config": LORA}),
-        ("Llama", {}),
-        ("GPT2", {"peft_config": LORA}),
-        ("Qwen2", {"model_init_kwargs": {"dtype": "bfloat16"}}),
-        ("Llama", {"bf16": True, "peft_config": LORA}),
-    ],
-    ids=["adapters", "all weights", "GPT-2", "bfloat16 weights", "mixed precision"],
+    with_thorough(
+        [("GPT2", {"peft_config": LORA}), ("Qwen2", {"model_init_kwargs": {"dtype": "bfloat16"}})],
+        [("Llama", {"peft_config": LORA}), ("Llama", {}), ("Llama", {"bf16": True, "peft_config": LORA})],
+    ),
+    ids=["GPT-2", "bfloat16 weights", "adapters", "all weights", "mixed precision"],
 )
 def test_a_model_of_plain_texts(train, family, settings):
     trainer = train(family, **settings)
@@ -129,6 +126,7 @@ def test_a_model_of_plain_texts(train, family, settings):
     assert ended == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.upstream
 def test_what_a_configuration_says(train):
     folder = train().save_merged()
     config = json.loads((folder / "config.json").read_text())
@@ -172,6 +170,7 @@ def chat_folder(train, pairs) -> Path:
     return train(data=chats(pairs), template=TEMPLATE, peft_config=LORA).save_merged()
 
 
+@pytest.mark.upstream
 def test_a_model_of_conversations(chat_folder):
     scorer, tokenizer = Scorer.from_pretrained(chat_folder), AutoTokenizer.from_pretrained(chat_folder)
     expected = scorer([[one[0]] for one in CONVERSATIONS], [[one[1]] for one in CONVERSATIONS])
@@ -184,8 +183,12 @@ def test_a_model_of_conversations(chat_folder):
     assert (ids[:2].count(1), ids.count(2)) == (1, 2)
 
 
-def test_plain_texts_have_one_score_in_a_model_of_conversations_too(chat_folder):
-    require_same(chat_folder, TEXTS, Scorer.from_pretrained(chat_folder).score(TEXTS))
+def test_plain_texts_have_one_score_in_a_model_of_conversations_too(chat_folder, caplog):
+    scorer = Scorer.from_pretrained(chat_folder)
+    require_same(chat_folder, TEXTS, scorer.score(TEXTS))
+    assert "plain texts" not in caplog.text
+    assert scorer(PROMPTS, COMPLETIONS) == pytest.approx(scorer.score(TEXTS), abs=1e-6)
+    assert caplog.text.count("was trained on conversations") == 1
 
 
 def test_verl_removes_a_bos_that_the_template_writes(chat_folder, train, pairs):
@@ -197,6 +200,7 @@ def test_verl_removes_a_bos_that_the_template_writes(chat_folder, train, pairs):
     assert [verl(folder, one) for one in CONVERSATIONS] == pytest.approx(expected, abs=same)
 
 
+@pytest.mark.upstream
 def test_trl_scores_plain_texts_without_special_tokens(train, chat_folder):
     """The documented exception: a path among `reward_funcs` of GRPO. A `Scorer` there gives the right scores."""
     folder = train().save_merged()
@@ -207,6 +211,7 @@ def test_trl_scores_plain_texts_without_special_tokens(train, chat_folder):
     assert [trl_reward_model(chat_folder, text)] == pytest.approx(expected, abs=same)
 
 
+@pytest.mark.upstream
 def test_a_long_text_is_truncated_as_in_training_on_request(train, pairs):
     """A pipeline truncates on request only. The tokenizer then cuts the text on the left, as training cuts prompts."""
     folder = train(max_length=40, overlong="truncate_prompt").save_merged()
@@ -229,6 +234,7 @@ def test_the_raw_score_stays_and_openrlhf_standardizes_on_request(train):
     assert [openrlhf(folder, one, normalize=True) for one in ids] == pytest.approx(normalized, abs=same)
 
 
+@pytest.mark.upstream
 def test_scores_of_steps_are_those_of_the_tokens_that_scorer_names(train):
     rows = [
         {"prompt": "Count. ", "completions": ["One.", "Two.", "Five."], "labels": [1.0, 1.0, 0.0]},

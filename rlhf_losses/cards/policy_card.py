@@ -48,6 +48,7 @@ class PolicyCard:
         settings: settings of the run by name.
         command: command that reproduces the run, or None.
         versions: versions of the libraries.
+        tags: tags on the Hub.
     """
 
     name: str
@@ -63,6 +64,7 @@ class PolicyCard:
     settings: Mapping[str, Any] = field(default_factory=dict)
     command: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    tags: tuple[str, ...] = TAGS
 
     def data_of_card(self) -> ModelCardData:
         """Return the metadata of the Hub."""
@@ -73,7 +75,7 @@ class PolicyCard:
             library_name="peft" if self.is_adapter else "transformers",
             pipeline_tag="text-generation",
             license=None if base is None else base.licence,
-            tags=list(TAGS),
+            tags=list(dict.fromkeys(self.tags)),
         )
 
     def write(self, folder: Path) -> None:

@@ -40,7 +40,7 @@ class RewardModelCard:
         settings: settings of the training by name.
         command: command that reproduces the run, or None.
         versions: versions of the libraries.
-        max_length: largest number of tokens of a text, or None.
+        tags: tags on the Hub.
     """
 
     name: str
@@ -59,7 +59,7 @@ class RewardModelCard:
     settings: Mapping[str, Any] = field(default_factory=dict)
     command: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
-    max_length: int | None = None
+    tags: tuple[str, ...] = TAGS
 
     def data_of_card(self) -> ModelCardData:
         """Return the metadata of the Hub."""
@@ -73,7 +73,7 @@ class RewardModelCard:
             library_name="peft" if self.is_adapter else "transformers",
             pipeline_tag="text-classification",
             license=None if base is None else base.licence,
-            tags=list(TAGS),
+            tags=list(dict.fromkeys(self.tags)),
             eval_results=results or None,
         )
 

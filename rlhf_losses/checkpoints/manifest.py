@@ -14,6 +14,9 @@ from typing import Any
 
 MANIFEST = "manifest.json"
 UNFINISHED = "manifest.json.unfinished"
+CARD = "README.md"
+"""The model card, which is not part of the manifest: it can be edited."""
+
 SCHEMA = 1
 """Newest schema of the manifest."""
 
@@ -50,7 +53,7 @@ def commit_checkpoint(folder: Path) -> None:
         >>> find_damage(folder)
         'trainer_state.json has other content than was written'
     """
-    names = _file_names(folder)
+    names = [name for name in _file_names(folder) if name != CARD]
     files = {}
     for name in names:
         _sync(folder / name)

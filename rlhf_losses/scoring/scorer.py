@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf_losses.argument_checks import require_choice, require_instance, require_positive
-from rlhf_losses.data.added_tokens import TextEnd
+from rlhf_losses.data.added_tokens import AddedTokens, TextEnd
 from rlhf_losses.data.answers import clean_answer, completion_answers
 from rlhf_losses.data.chat_messages import content_text, is_blank
 from rlhf_losses.data.dataset import LengthLimit, Overlong
@@ -139,7 +139,7 @@ class Scorer:
         self.batch_size = batch_size
         self.overlong: Overlong = overlong or self.metadata.overlong or "drop"
         self.layout = choose_layout(self.model, PaddedLayout(tokenizer.pad_token_id or 0), layout)
-        self._warned_truncation = False
+        self._warned_truncation = self._warned_plain_text = False
         self.transforms: FittedPipeline | None = None
         self.folder: Path | None = None
         self.fitted: dict[str, FittedEstimate] = {}
@@ -245,7 +245,28 @@ class Scorer:
             columns: other arguments of TRL's reward functions. `tools`, `documents`, `system` and
                 `chat_template_kwargs`, with one entry per completion, are arguments of the chat template.
         """
-        return self.score_texts(self.encode_completions(prompts, completions, columns))
+        encoded = self.encode_completions(prompts, completions, columns)
+        self._warn_about_plain_texts(prompts, completions)
+        return self.score_texts(encoded)
+
+    def _warn_about_plain_texts(self, prompts: Sequence[Text], completions: Sequence[Text]) -> None:
+        """Warn once about plain texts for a model that was trained on conversations."""
+        is_plain = any(isinstance(one, str) for one in completions) and any(isinstance(one, str) for one in prompts)
+        if self._warned_plain_text or not is_plain or not self._reads_templated_texts:
+            return
+        self._warned_plain_text = True
+        logger.warning(
+            "'%s' was trained on conversations, and it is given prompts and completions that are plain texts: they are "
+            "scored as they are, without BOS, EOS and the text of the chat template. Pass lists of messages, or text "
+            "that the chat template wrote.",
+            self.__name__,
+        )
+
+    @property
+    def _reads_templated_texts(self) -> bool:
+        """Whether a plain text gets no tokens that mark its beginning or end, as the chat template writes them."""
+        added = AddedTokens.of(self.tokenizer)
+        return self.metadata.end_of_texts == "tokenizer" and not (added.before or added.after)
 
     def score(self, texts: Sequence[Text]) -> list[float]:
         """Return the scores of whole texts or whole conversations.

@@ -45,7 +45,6 @@ def card_of_run(
     tokenizer: PreTrainedTokenizerBase,
     provenance: Provenance,
     used_rows: int | None,
-    max_length: int | None,
     log: Sequence[Mapping[str, Any]],
     held_out: Sequence[HeldOutSet],
 ) -> RewardModelCard:
@@ -61,7 +60,6 @@ def card_of_run(
         tokenizer: its tokenizer.
         provenance: names of the data, and the command.
         used_rows: number of rows that it was trained on, or None for a stream.
-        max_length: largest number of tokens of a text.
         log: `trainer.state.log_history`.
         held_out: results on held-out data; by default those of the log.
     """
@@ -84,7 +82,6 @@ def card_of_run(
         settings={name: configuration[name] for name in SETTINGS if configuration.get(name) is not None},
         command=provenance.command,
         versions=metadata.versions if metadata is not None else {},
-        max_length=max_length,
     )
 
 

@@ -15,6 +15,7 @@ from rlhf_losses.cards.provenance import reproducing_command
 from rlhf_losses.cards.reward_model_card import RewardModelCard, add_results
 from rlhf_losses.hooks import loss_registry
 
+REGISTRY = loss_registry()
 RESULTS = HeldOutSet(
     "held_out.jsonl", 20, 1, (Result("accuracy", 0.75, (0.6, 0.9)), Result("loss", 0.5)), ("Length: 0.",)
 )
@@ -23,7 +24,7 @@ RESULTS = HeldOutSet(
 def card(**changes) -> RewardModelCard:
     plain = {
         "name": "my-model",
-        "terms": described_terms(loss_registry().parse("bradley_terry + 0.01 * centering")),
+        "terms": described_terms(REGISTRY.parse("bradley_terry + 0.01 * centering")),
         "base": Origin("org/base", "org/base", "apache-2.0"),
         "architecture": "LlamaForSequenceClassification",
         "is_adapter": False,
@@ -80,21 +81,21 @@ def test_a_model_without_a_known_licence_says_so(tmp_path):
     assert "was not evaluated" in (tmp_path / "README.md").read_text()
 
 
-@pytest.mark.parametrize("name", sorted(loss_registry().entries))
+@pytest.mark.parametrize("name", sorted(REGISTRY.entries))
 def test_every_loss_has_a_formula_and_a_page(name):
-    (term,) = described_terms(loss_registry().parse(name))
+    (term,) = described_terms(REGISTRY.parse(name))
     assert term.formula
     assert term.summary.endswith(".")
     page = Path(__file__).parents[2] / "docs" / term.link.removeprefix(f"{DOCUMENTATION}/")
     assert page.is_file()
-    assert len(meaning_of_scores(loss_registry().parse(name))) == 2
+    assert len(meaning_of_scores(REGISTRY.parse(name))) == 2
     assert term.formula in str(card(terms=[term]).render())
 
 
 def test_the_zero_of_scores_is_arbitrary_for_differences_only():
-    assert "arbitrary" in meaning_of_scores(loss_registry().parse("bradley_terry"))[0]
-    assert "arbitrary" not in meaning_of_scores(loss_registry().parse("bradley_terry + 0.01 * centering"))[0]
-    assert "training data determine the scale" in meaning_of_scores(loss_registry().parse("squared_error"))[1]
+    assert "arbitrary" in meaning_of_scores(REGISTRY.parse("bradley_terry"))[0]
+    assert "arbitrary" not in meaning_of_scores(REGISTRY.parse("bradley_terry + 0.01 * centering"))[0]
+    assert "training data determine the scale" in meaning_of_scores(REGISTRY.parse("squared_error"))[1]
 
 
 @pytest.mark.parametrize("changes", [{}, {"reads": "conversation"}, {"is_adapter": True}, {"scores_steps": True},

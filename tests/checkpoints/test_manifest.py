@@ -76,3 +76,13 @@ def test_a_checkpoint_that_is_being_written_is_unfinished_whatever_it_has(checkp
     begin_checkpoint(checkpoint)
     assert not has_manifest(checkpoint)
     assert "unfinished" in find_damage(checkpoint)
+
+
+def test_the_card_of_a_checkpoint_can_be_edited(tmp_path):
+    folder = tmp_path / "checkpoint-1"
+    begin_checkpoint(folder)
+    (folder / "README.md").write_text("# A card")
+    (folder / "weights").write_text("1")
+    commit_checkpoint(folder)
+    (folder / "README.md").write_text("# A card with results")
+    assert find_damage(folder) is None
