@@ -45,7 +45,7 @@ from rlhf_losses.feedback.base import Answer, Row
 from rlhf_losses.files.columns import suggest_columns
 from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.hooks import loss_registry
-from rlhf_losses.losses import AnyLoss, Objective
+from rlhf_losses.losses import AnyLoss, Loss, Objective
 from rlhf_losses.setting_names import setting
 
 logger = logging.getLogger(__name__)
@@ -182,7 +182,9 @@ def check_dataset(dataset: AnyDataset, loss: AnyLoss, name: str = "data") -> Non
     rows: Iterable[Row] = islice(dataset, 1) if isinstance(dataset, IterableDataset) else with_read_columns(dataset)
     feedback, blank = [], 0
     for numbers, batch in row_batches(rows, f"Checking {name}"):
-        found, blank_in_batch = at_row(partial(_check_rows, feedback_types=feedback_types), batch, numbers, name)
+        found, blank_in_batch = at_row(
+            partial(_check_rows, feedback_types=feedback_types, loss=loss), batch, numbers, name
+        )
         feedback.append(found)
         blank += blank_in_batch
     if not feedback:
@@ -301,7 +303,7 @@ class _Stream:
         """Return a tokenized row."""
         feedback_types = self.encoder.feedback_types
         with locate_errors(number, self._part_name):
-            feedback, blank = _check_rows([row], feedback_types)
+            feedback, blank = _check_rows([row], feedback_types, self.loss)
             if self.loss is not None:
                 _check_values([feedback], self.loss, feedback_types)
             encoded = self.encoder.encode(row, self.max_length, number)
@@ -330,13 +332,42 @@ def _warn_about_blank_answers(count: int, name: str) -> None:
     logger.warning("%s: empty answers (%d) are scored as a prompt followed by the end of the text.", name, count)
 
 
-def _check_rows(rows: Sequence[Row], feedback_types: FeedbackTypes) -> tuple[Mixed, int]:
+def _check_rows(rows: Sequence[Row], feedback_types: FeedbackTypes, loss: AnyLoss | None) -> tuple[Mixed, int]:
     """Return the feedback of rows, and the number of empty answers to a prompt."""
     for row in rows:
         require_valid_row(row, feedback_types)
     types = [feedback_types_in_row(row, feedback_types) for row in rows]
+    if loss is not None:
+        for row, found in zip(rows, types, strict=True):
+            _require_columns(row, found, loss)
     feedback = Mixed.from_rows(rows, types)
     return feedback, sum(_count_blank_answers(row, found) for row, found in zip(rows, types, strict=True))
+
+
+def _require_columns(row: Row, feedback_types: FeedbackTypes, loss: AnyLoss) -> None:
+    """Raise `InvalidFeedbackError` if a row has no value in a column that a term of the loss needs in every row."""
+    for one in (term.loss for term in loss.as_objective().terms):
+        missing = missing_columns(row, one) if one.feedback_type in feedback_types else ()
+        if missing:
+            raise InvalidFeedbackError(
+                f"Column '{missing[0]}' is null or missing, but {one} needs it in every row: a default would be a "
+                "statement about the answers. Add the value, drop the rows without one, or use another loss."
+            )
+
+
+def missing_columns(row: Row, loss: Loss[Any]) -> tuple[str, ...]:
+    """Return the columns that a loss needs in every row and that are null or missing in a row.
+
+    Args:
+        row: a row with the feedback type of the loss.
+        loss: the loss.
+
+    Examples:
+        >>> from rlhf_losses import ordinal_preference
+        >>> missing_columns({"chosen": "4", "rejected": "5", "margin": None}, ordinal_preference)
+        ('margin',)
+    """
+    return tuple(column for column in loss.required_columns if row.get(column) is None)
 
 
 def _needs_groups(columns: Sequence[str], user: Objective | FeedbackUser) -> bool:

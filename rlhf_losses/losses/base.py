@@ -142,6 +142,15 @@ class Loss(Expression, LossExpression, Generic[F]):
         """
         return {}
 
+    @property
+    def required_columns(self) -> tuple[str, ...]:
+        """The optional columns of `feedback_type` that this loss needs in every row.
+
+        A batch of rows has one value for those without the column, see `optional_per_item`. A loss for which this value
+        has another meaning than "unknown", such as a tie, names the column here: a row without it is refused.
+        """
+        return ()
+
     @abstractmethod
     def forward(self, scores: Scores, feedback: F, parameters: Parameters) -> PerItem:
         """Return one loss value per item, without averaging.

@@ -91,6 +91,18 @@ def _differs(loss: AnyLoss, scores: Tensor, one: Feedback, other: Feedback) -> b
     return accepts(loss, other) and not torch.equal(loss(scores, one), loss(scores, other))
 
 
+def _requires_optional_columns(loss: AnyLoss) -> None:
+    """The columns that a loss requires in every row are optional columns of its feedback type."""
+    for one in (term.loss for term in loss.as_objective().terms):
+        unknown = set(one.required_columns) - set(one.feedback_type.optional_columns)
+        if unknown:
+            raise AssertionError(
+                f"required_columns of {one} has {min(unknown)!r}, which is no optional column of "
+                f"{one.feedback_type.__name__}, so every row would be refused. Name one of "
+                f"{', '.join(one.feedback_type.optional_columns) or 'them'}."
+            )
+
+
 def _has_one_finite_value_per_item(loss: Loss[Any]) -> None:
     """A loss returns one finite value per item in float32, at ordinary and at extreme scores."""
     for dtype, rows, scores in scored_examples_in(loss, torch.float32, torch.bfloat16):
@@ -238,5 +250,5 @@ BATCH_RULES: list[Rule] = [
 GRADIENT_RULES: list[Rule] = [_has_finite_gradients, _has_correct_gradients]
 """Rules of losses and objectives, after those of values per item."""
 
-DECLARATION_RULES: list[Rule] = [_declares_uses_labels]
+DECLARATION_RULES: list[Rule] = [_declares_uses_labels, _requires_optional_columns]
 """Rules of losses and objectives, before those of properties."""

@@ -13,6 +13,7 @@ from rlhf_losses import (
     centering,
     cross_entropy,
     length_decorrelation,
+    ordinal_preference,
     plackett_luce,
     score_decay,
     segment_hinge,
@@ -21,6 +22,7 @@ from rlhf_losses import (
 from rlhf_losses.data import LengthLimit, RowEncoder, check_dataset, prepare, required_feedback_types
 from rlhf_losses.data.dataset import add_prompt_weights, column_names, group_ratings
 from rlhf_losses.feedback import Lengths, Pairs, Ratings, Steps
+from rlhf_losses.losses import SquaredDifference
 
 PAIRS = {"prompt": ["q ", "q ", "r "], "chosen": ["a", "b", "c"], "rejected": ["d", "e", "f"]}
 RATINGS = {"prompt": ["q", "q", "r"], "completion": ["a", "b", "c"], "rating": [1.0, 2.0, 3.0]}
@@ -119,6 +121,32 @@ def test_a_null_answer_is_refused_with_its_row(loss, row, problem):
     rows = [{"prompt": "q"} | {name: good[name] for name in row}] * 2 + [{"prompt": "q"} | row]
     with pytest.raises(InvalidFeedbackError, match=f"Row 2 of data: .*{problem}"):
         check_dataset(group_ratings(Dataset.from_list(rows), loss.as_objective()), loss)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("loss", [ordinal_preference, 2 * SquaredDifference(target=0.0)], ids=str)
+def test_a_row_without_a_required_column_is_refused_with_its_number(character_tokenizer, loss, streaming):
+    rows = Dataset.from_dict({**PAIRS, "margin": [1, 0, None]})
+    encoder = RowEncoder(character_tokenizer, (Pairs,))
+
+    def check():
+        if streaming:
+            list(prepare(rows.to_iterable_dataset(), encoder, LengthLimit(None, "no limit"), loss=loss))
+        else:
+            check_dataset(rows, loss)
+
+    with pytest.raises(InvalidFeedbackError, match=r"Row 2 of data.*Column 'margin' is null.* in every row.* drop"):
+        check()
+    check_dataset(rows.select([0, 1]), loss)
+    check_dataset(rows, bradley_terry)
+
+
+def test_a_required_column_is_not_required_of_rows_with_other_feedback():
+    rows = [
+        {"chosen": "a", "rejected": "b", "margin": 2, "completion": None, "label": None},
+        {"chosen": None, "rejected": None, "margin": None, "completion": "a", "label": True},
+    ]
+    check_dataset(Dataset.from_list(rows), ordinal_preference + cross_entropy)
 
 
 def test_a_row_without_feedback_of_a_type_is_not_a_null_answer():

@@ -298,6 +298,16 @@ class MomentsOfBatch(BatchLoss[Lengths]):
 
 
 @dataclass(frozen=True)
+class RequiresUnknownColumn(PairwiseLoss):
+    """Requires a column that pairs do not have."""
+
+    required_columns = ("strength",)
+
+    def per_pair(self, score_difference):
+        return relu(-score_difference)
+
+
+@dataclass(frozen=True)
 class AbsoluteScore(Regularizer):
     """Absolute score; it keeps the contract."""
 
@@ -317,6 +327,7 @@ class AbsoluteScore(Regularizer):
         (TupleOption(powers=(2,)), "parses to"),
         (UndeclaredRegularizer(), "Set uses_labels = False"),
         (DeclaredRegularizer(), "Set uses_labels = True"),
+        (RequiresUnknownColumn(), "'strength', which is no optional column of Pairs.* Name one of prompt, margin"),
         (Averaged(), "one finite value per item"),
         (Overflowing(), "one finite value per item"),
         (HalfPrecision(), "Keep the dtype of the scores"),

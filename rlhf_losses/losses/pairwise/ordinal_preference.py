@@ -32,9 +32,9 @@ class OrdinalPreference(Loss[Pairs]):
 
     Feedback:
         Pairs whose margin is the grade $k$ of the preference: 1 for the weakest, and so on up to `levels`. A tie has
-        the grade 0. If only some pairs of a batch have a margin, the others are ties. A preference of 0 swaps the
-        answers; other preferences and values of `tie` give the mean over the outcomes of `Pairs.outcomes`. The weight
-        multiplies the loss of the pair.
+        the grade 0. Every row has a margin: a dataset in which some rows have none is refused. A preference of 0 swaps
+        the answers; other preferences and values of `tie` give the mean over the outcomes of `Pairs.outcomes`. The
+        weight multiplies the loss of the pair.
 
     Args:
         levels: largest strength, at least 1.
@@ -50,6 +50,10 @@ class OrdinalPreference(Loss[Pairs]):
     levels: int = integer(3, 1, high=1_000)
 
     properties = SHIFT_INVARIANT | NON_NEGATIVE | CONVEX | REVERSIBLE | PROPER
+
+    @property
+    def required_columns(self) -> tuple[str, ...]:
+        return ("margin",)
 
     @property
     def loss_parameters(self) -> Mapping[str, tuple[float, ...]]:

@@ -18,8 +18,9 @@ class SquaredDifference(PairwiseLoss):
     target use `hinge` with a power of 2, for calibrated probabilities `bradley_terry`.
 
     Feedback:
-        Pairs. The margin $m$ of a pair is added to the target. With a preference $p$ the loss is minimal at the score
-        difference $(2p - 1) M + m$; a tie counts as $p = 0.5$. The weight multiplies the loss of the pair.
+        Pairs. The margin $m$ of a pair is added to the target; with a target of 0 every row has a margin. With a
+        preference $p$ the loss is minimal at the score difference $(2p - 1) M + m$; a tie counts as $p = 0.5$. The
+        weight multiplies the loss of the pair.
 
     Args:
         target: score difference $M$ of a pair with preference 1, in score units; at least 0. With 0 the margin of the
@@ -39,6 +40,10 @@ class SquaredDifference(PairwiseLoss):
     target: float = number(1.0, 0.0)
 
     properties = SHIFT_INVARIANT | NON_NEGATIVE | CONVEX | REVERSIBLE
+
+    @property
+    def required_columns(self) -> tuple[str, ...]:
+        return () if self.target else ("margin",)
 
     def active_properties(self) -> LossProperty:
         return self.properties if self.target else self.properties | HOMOGENEOUS
