@@ -82,6 +82,7 @@ def format_report(report: DatasetReport) -> str:
     blocks = [
         render_table(key_value_table(counts)),
         textwrap.fill(report.annotators.assumption, WIDTH),
+        textwrap.fill(describe_joints(report), WIDTH),
         *(
             f"{name}\n{textwrap.indent(render_table(key_value_table(feedback_values(statistics))), '  ')}"
             for name, statistics in report.feedback.items()
@@ -90,6 +91,16 @@ def format_report(report: DatasetReport) -> str:
         format_losses(report.losses),
     ]
     return "\n\n".join(filter(None, blocks))
+
+
+def describe_joints(report: DatasetReport) -> str:
+    """Return in how many rows prompt and answer meet without white space, or an empty text if there are none."""
+    if not report.joined_rows:
+        return ""
+    return (
+        f"Prompt and answer meet without white space in {report.joined_rows} of {report.rows} rows. They are joined as "
+        "they are: if a space is missing, add it at the beginning of the answers."
+    )
 
 
 def format_lengths(report: DatasetReport) -> str:

@@ -161,6 +161,7 @@ class DatasetReport:
         prompts: number of distinct prompts.
         duplicate_rows: number of rows that are equal to an earlier row in the columns that are read: texts, feedback,
             arguments of the chat template and annotator.
+        joined_rows: number of rows in which a prompt and an answer meet without white space.
         annotators: the annotators, and how rows are counted as annotations.
         feedback: statistics by name of the feedback type.
         characters: lengths of `prompt`, `answer` and `step`, as far as the dataset has them.
@@ -172,6 +173,7 @@ class DatasetReport:
     columns: tuple[str, ...]
     prompts: int
     duplicate_rows: int
+    joined_rows: int
     annotators: Annotators
     feedback: Mapping[str, FeedbackStatistics]
     characters: Mapping[str, LengthSummary]
@@ -185,6 +187,7 @@ class DatasetReport:
             "columns": list(self.columns),
             "prompts": self.prompts,
             "duplicate_rows": self.duplicate_rows,
+            "joined_rows": self.joined_rows,
             "annotators": self.annotators.to_dict(),
             "feedback": {name: statistics.to_dict() for name, statistics in self.feedback.items()},
             "characters": {name: asdict(summary) for name, summary in self.characters.items()},
@@ -230,6 +233,7 @@ def inspect_dataset(
         columns=tuple(column_names(dataset)),
         prompts=len(np.unique(texts.prompt[~np.isnan(texts.prompt_length)])),
         duplicate_rows=len(texts.row_keys) - len(set(texts.row_keys)),
+        joined_rows=len(np.unique(texts.row[texts.is_joined])),
         annotators=Annotators(column, len(np.unique(texts.annotator[texts.annotator >= 0]))),
         feedback={
             type(part.feedback).__name__: _feedback_statistics(part)

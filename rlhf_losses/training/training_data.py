@@ -1,7 +1,8 @@
 """The data of a run: checked before a model is loaded, and tokenized as soon as there is a tokenizer."""
 
+import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeAlias
@@ -13,6 +14,7 @@ from rlhf_losses.data import LengthLimit, RowEncoder, check_dataset, prepare, re
 from rlhf_losses.data.answer_forms import AnswerForm, answer_forms
 from rlhf_losses.data.answers import row_answers
 from rlhf_losses.data.dataset import AnyDataset, add_prompt_weights, column_names, group_ratings
+from rlhf_losses.data.joined_texts import first_joint
 from rlhf_losses.data.read_columns import with_read_columns
 from rlhf_losses.data.rows import EncodedRow, FeedbackTypes, feedback_types_in_row, is_prepared
 from rlhf_losses.data.segmentation import infer_segmentation, join_segments
@@ -26,6 +28,8 @@ from rlhf_losses.losses import Objective
 from rlhf_losses.models.embeddings import require_embedded
 from rlhf_losses.training.config import RewardConfig
 
+logger = logging.getLogger(__name__)
+
 EvalData: TypeAlias = AnyDataset | dict[str, AnyDataset] | None
 
 LEGACY_COLUMNS = {"chosen_input_ids": "chosen_ids", "rejected_input_ids": "rejected_ids"}
@@ -37,6 +41,9 @@ INSPECTED_ROWS = 1_000
 
 ROWS_FOR_FORMS, ROWS_OF_STREAM_FOR_FORMS = 100, 10
 """Number of rows from which the forms of answers are inferred."""
+
+SHARE_OF_JOINTS = 0.9
+"""Share of these rows in which prompt and answer meet without white space, from which there is a warning."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +120,7 @@ class TrainingData:
         inferred = _infer_segmentation(self.train, self.feedback_types, args.step_separator)
         self.segmentation = inferred and (args.segmentation or inferred)
         self.forms = _infer_forms(self.train, self.feedback_types)
+        _warn_about_joints(self.train, self.feedback_types)
 
     def prepare(
         self, tokenizer: PreTrainedTokenizerBase, context_length: int | None, num_embeddings: int | None
@@ -201,12 +209,27 @@ def _require_labels(objective: Objective, feedback_type: type[Feedback]) -> None
 
 
 def _infer_forms(train: AnyDataset, feedback_types: FeedbackTypes) -> frozenset[AnswerForm]:
-    """Return the forms of the answers in some rows, from the whole of a dataset or from the beginning of a stream."""
+    """Return the forms of the answers in some rows."""
+    return answer_forms(_some_rows(train), feedback_types)
+
+
+def _some_rows(train: AnyDataset) -> Iterable[Row]:
+    """Return rows from the whole of a dataset, or from the beginning of a stream."""
     if isinstance(train, Dataset):
-        rows = train.select(range(0, len(train), max(len(train) // ROWS_FOR_FORMS, 1)))
-    else:
-        rows = islice(train, ROWS_OF_STREAM_FOR_FORMS)
-    return answer_forms(rows, feedback_types)
+        rows: Iterable[Row] = train.select(range(0, len(train), max(len(train) // ROWS_FOR_FORMS, 1)))
+        return rows
+    return islice(train, ROWS_OF_STREAM_FOR_FORMS)
+
+
+def _warn_about_joints(train: AnyDataset, feedback_types: FeedbackTypes) -> None:
+    """Warn if nearly all prompts meet their answers without white space, which is unusual between words."""
+    found, count, example = first_joint(_some_rows(train), feedback_types)
+    if found and found >= SHARE_OF_JOINTS * count:
+        logger.warning(
+            "A prompt and its answer are joined as they are, and meet without white space in %d of %d rows, as in %r. "
+            "If a space is missing, add it at the beginning of the answers.",
+            found, count, example,
+        )  # fmt: skip
 
 
 def _infer_segmentation(train: AnyDataset, feedback_types: FeedbackTypes, separator: str) -> str | None:
