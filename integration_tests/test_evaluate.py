@@ -1,6 +1,7 @@
 """`evaluate`, the suites and `compare`: from a model and published files to numbers, tables and folders."""
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -51,6 +52,22 @@ def test_slices_and_lines_have_the_scores_of_the_scorer(scorer):
         assert (line.prompt, line.answers) == (row["prompt"], (row["chosen"], row["rejected"]))
         assert line.columns == {"subset": row["subset"], "id": row["id"]}  # and not the mapping
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["accuracy"] == found["accuracy"]
+
+
+@pytest.mark.parametrize("loss", ["ordinal_preference", None], ids=["loss", "loss of training"])
+def test_a_grade_of_0_is_a_tie_for_a_loss_of_grades(scorer, loss):
+    if loss is None:
+        scorer.metadata = replace(scorer.metadata, loss="ordinal_preference + 0.01 * centering")
+    rows = [row | {"margin": index % 3} for index, row in enumerate(colour_pairs())]
+    found, strong = (
+        evaluate(scorer, Dataset.from_list(some), loss=loss) for some in (rows, [row for row in rows if row["margin"]])
+    )
+    assert (found.ties, strong.ties) == (len(rows) / 3, 0)
+    assert found["accuracy"] == strong["accuracy"]
+    assert evaluate(scorer, Dataset.from_list(rows), loss="bradley_terry").ties == 0
+    missing = Dataset.from_list([rows[0], rows[1] | {"margin": None}])
+    with pytest.raises(InvalidFeedbackError, match=r"Row 1 of evaluation data: Column 'margin' is null"):
+        evaluate(scorer, missing, loss=loss)
 
 
 def _nested(depth):

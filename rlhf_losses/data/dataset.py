@@ -45,7 +45,7 @@ from rlhf_losses.feedback.base import Answer, Row
 from rlhf_losses.files.columns import suggest_columns
 from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.hooks import loss_registry
-from rlhf_losses.losses import AnyLoss, Loss, Objective
+from rlhf_losses.losses import AnyLoss, Objective
 from rlhf_losses.setting_names import setting
 
 logger = logging.getLogger(__name__)
@@ -339,35 +339,30 @@ def _check_rows(rows: Sequence[Row], feedback_types: FeedbackTypes, loss: AnyLos
     types = [feedback_types_in_row(row, feedback_types) for row in rows]
     if loss is not None:
         for row, found in zip(rows, types, strict=True):
-            _require_columns(row, found, loss)
+            require_columns(row, found, loss)
     feedback = Mixed.from_rows(rows, types)
     return feedback, sum(_count_blank_answers(row, found) for row, found in zip(rows, types, strict=True))
 
 
-def _require_columns(row: Row, feedback_types: FeedbackTypes, loss: AnyLoss) -> None:
-    """Raise `InvalidFeedbackError` if a row has no value in a column that a term of the loss needs in every row."""
-    for one in (term.loss for term in loss.as_objective().terms):
-        missing = missing_columns(row, one) if one.feedback_type in feedback_types else ()
-        if missing:
-            raise InvalidFeedbackError(
-                f"Column '{missing[0]}' is null or missing, but {one} needs it in every row: a default would be a "
-                "statement about the answers. Add the value, drop the rows without one, or use another loss."
-            )
-
-
-def missing_columns(row: Row, loss: Loss[Any]) -> tuple[str, ...]:
-    """Return the columns that a loss needs in every row and that are null or missing in a row.
+def require_columns(row: Row, feedback_types: FeedbackTypes, loss: AnyLoss) -> None:
+    """Raise `InvalidFeedbackError` if a row has no value in a column that a term of a loss needs in every row.
 
     Args:
-        row: a row with the feedback type of the loss.
+        row: a row of a dataset.
+        feedback_types: feedback types of the row.
         loss: the loss.
 
     Examples:
         >>> from rlhf_losses import ordinal_preference
-        >>> missing_columns({"chosen": "4", "rejected": "5", "margin": None}, ordinal_preference)
-        ('margin',)
+        >>> require_columns({"chosen": "4", "rejected": "5", "margin": 0}, [Pairs], ordinal_preference)
     """
-    return tuple(column for column in loss.required_columns if row.get(column) is None)
+    for one in (term.loss for term in loss.as_objective().terms if term.loss.feedback_type in feedback_types):
+        missing = next((column for column in one.required_columns if row.get(column) is None), None)
+        if missing is not None:
+            raise InvalidFeedbackError(
+                f"Column '{missing}' is null or missing, but {one} needs it in every row: any default would be a "
+                "statement about the answers. Add the value, drop the rows without one, or use another loss."
+            )
 
 
 def _needs_groups(columns: Sequence[str], user: Objective | FeedbackUser) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_
+from types import MappingProxyType
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, cast, get_args, get_origin
 
 import torch
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from rlhf_losses.argument_checks import describe_type, require_instance
 from rlhf_losses.errors import InvalidArgumentError, InvalidFeedbackError, InvalidLossError, PluginError
-from rlhf_losses.feedback import Feedback, Steps
+from rlhf_losses.feedback import Feedback, Mixed, Steps
 from rlhf_losses.losses.options import LARGEST, Expression
 from rlhf_losses.losses.properties import HOMOGENEOUS, PROPER, LossProperty
 from rlhf_losses.shapes import ItemIndex, PerItem, Scalar, Scores
@@ -117,12 +118,14 @@ class Loss(Expression, LossExpression, Generic[F]):
         uses_labels: whether the value depends on the annotations and not only on the scores; False for regularizers.
         rates_steps: whether the values of `Steps` are ratings; by default they are labels, and the sign of a score
             predicts the label.
+        column_uses: what the loss does with optional columns of its feedback type, as the end of a sentence by name.
     """
 
     feedback_type: ClassVar[type[Feedback]] = Feedback
     properties: ClassVar[LossProperty] = LossProperty.NONE
     uses_labels: ClassVar[bool] = True
     rates_steps: ClassVar[bool] = False
+    column_uses: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -178,6 +181,17 @@ class Loss(Expression, LossExpression, Generic[F]):
             feedback: feedback of any type that converts to `feedback_type`.
         """
         self.require_domain(self._converted(feedback))
+
+    def with_outcomes(self, feedback: F) -> F:
+        """Return feedback with the ties that this loss sees in it, for metrics; by default unchanged.
+
+        Override it if the loss takes a tie from another field than `tie` and `preference`. The value of the loss stays
+        the same.
+
+        Args:
+            feedback: feedback of exactly `feedback_type`.
+        """
+        return feedback
 
     def item_positions(self, scores: Scores, feedback: F) -> ItemIndex:
         """Return one position in `scores` for each item, which identifies the text and the prompt of the item.
@@ -294,6 +308,19 @@ class Objective(LossExpression):
         """Whether the values of steps are ratings for a term, and labels for none."""
         stepwise = [term.loss.rates_steps for term in self.terms if term.loss.feedback_type is Steps]
         return bool(stepwise) and all(stepwise)
+
+    def with_outcomes(self, feedback: F) -> F:
+        """Return feedback with the ties that the terms which depend on labels see in it, for metrics.
+
+        Args:
+            feedback: feedback of any type.
+        """
+        if isinstance(feedback, Mixed):
+            return cast(F, Mixed(tuple(map(self.with_outcomes, feedback.parts))))
+        for one in (term.loss for term in self.terms if term.loss.uses_labels):
+            if type(feedback) is one.feedback_type:
+                feedback = one.with_outcomes(feedback)
+        return feedback
 
     def active_properties(self) -> LossProperty:
         """Return the properties of the sum: those of all terms, as far as sums preserve them."""

@@ -5,6 +5,7 @@ A family applies margins, preferences and weights of pairs, and divides rankings
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TypeVar
 
 import torch
@@ -17,6 +18,11 @@ from rlhf_losses.shapes import Moments, PerCandidate, PerItem, PerPair, PerStep,
 
 F = TypeVar("F", bound=Feedback)
 
+MARGIN_USE = "is subtracted from the score difference, in score units"
+PREFERENCE_USE = "is the probability that the chosen answer is better"
+HALF = "is a probability of 0.5 for each answer"
+WEIGHT_USE = "multiplies the loss of the pair"
+
 
 @dataclass(frozen=True)
 class PairwiseLoss(Loss[Pairs]):
@@ -27,6 +33,10 @@ class PairwiseLoss(Loss[Pairs]):
 
     with the margin $m$, the preference $p$ and the weight $w$ of the pair; without them $m = 0$ and $p = w = 1$.
     """
+
+    column_uses = MappingProxyType(
+        {"margin": MARGIN_USE, "preference": PREFERENCE_USE, "tie": HALF, "weight": WEIGHT_USE}
+    )
 
     @abstractmethod
     def per_pair(self, score_difference: PerPair) -> PerPair:
@@ -52,6 +62,10 @@ class TieLoss(Loss[Pairs]):
 
     with the probability $p_o$ of each outcome (`Pairs.outcomes`), the margin $m$ and the weight $w$ of the pair.
     """
+
+    column_uses = MappingProxyType(
+        {"margin": MARGIN_USE, "preference": PREFERENCE_USE, "tie": "is the probability of a tie", "weight": WEIGHT_USE}
+    )
 
     @abstractmethod
     def per_outcome(self, score_difference: PerPair, parameters: Parameters) -> tuple[PerPair, PerPair, PerPair]:

@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,10 @@ from datasets import Dataset, IterableDataset
 from torch import Tensor
 
 from rlhf_losses.argument_checks import require_instance
-from rlhf_losses.data.dataset import Overlong, check_dataset, column_names, group_ratings
+from rlhf_losses.data.batches import locate_errors
+from rlhf_losses.data.dataset import Overlong, check_dataset, column_names, group_ratings, require_columns
 from rlhf_losses.data.read_columns import COLUMNS
-from rlhf_losses.data.rows import FeedbackTypes, rows_feedback
+from rlhf_losses.data.rows import FeedbackTypes, feedback_types_in_row, rows_feedback
 from rlhf_losses.errors import InvalidFeedbackError, InvalidLossError, UnknownNameError
 from rlhf_losses.evaluation.result import Evaluation
 from rlhf_losses.evaluation.scored_data import DroppedRows, ScoredData
@@ -47,8 +49,8 @@ def evaluate(
     """Return how well the scores of a scorer agree with feedback of any type.
 
     Whole texts have the score of the scorer, and steps the score at their end. The scores are raw unless the scorer has
-    transforms. Loss parameters, like cut points, have their trained values if the model was trained with `loss`,
-    otherwise their initial values.
+    transforms. `loss`, and without it the loss of training, tells which pairs are ties. Loss parameters, like cut
+    points, have their trained values if the model was trained with `loss`, otherwise their initial values.
 
     Args:
         scorer: the reward model.
@@ -93,7 +95,9 @@ def evaluate(
     feedback_types = feedback_types_in_columns(column_names(dataset))
     found = scorable_rows(scorer, dataset, feedback_types, "evaluation data")
     data = score_rows(scorer, found.rows, feedback_types, further_columns(dataset, by), by)
-    rated = _rates_steps(loss, scorer.metadata, data.feedback)
+    used = loss or _loss_of_training(scorer.metadata)
+    data = data if used is None else _with_outcomes(data, used, set(column_names(dataset)))
+    rated = _rates_steps(used, data.feedback)
     metrics = {"rows": len(found.rows), **_metrics(data, loss, scorer.metadata, rated)}
     dropped = DroppedRows(
         given, without_feedback=found.without_feedback, single_answers=single, too_long=found.too_long
@@ -218,18 +222,33 @@ def _per_score(texts: Sequence[ScorableText], values: Sequence[int]) -> np.ndarr
     return np.repeat(np.array(values, dtype=int), counts)
 
 
-def _rates_steps(loss: AnyLoss | None, metadata: RewardModelMetadata, feedback: Mixed) -> bool:
-    """Return whether the values of steps are ratings, for the loss or, without one, for the loss of training.
-
-    Values outside of −1 to 1 are never labels.
-    """
-    values = torch.cat([part.values for part in feedback.parts if isinstance(part, Steps)] or [torch.zeros(0)])
-    if bool((values.abs() > 1).any()):
-        return True
+def _loss_of_training(metadata: RewardModelMetadata) -> AnyLoss | None:
+    """Return the loss of training, or None for a loss of a plugin that is not loaded, and without a loss."""
     try:
-        return (loss or parse_loss(metadata.loss)).as_objective().rates_steps
-    except (UnknownNameError, InvalidLossError):  # a loss of a plugin that is not loaded, or no loss at all
-        return False
+        return parse_loss(metadata.loss)
+    except (UnknownNameError, InvalidLossError):
+        return None
+
+
+def _with_outcomes(data: ScoredData, loss: AnyLoss, columns: set[str]) -> ScoredData:
+    """Return the data with the ties that a loss sees in them.
+
+    Rows without a value in a column that the loss needs are refused, unless the dataset does not have this column.
+    """
+    objective = loss.as_objective()
+    required = {column for term in objective.terms for column in term.loss.required_columns}
+    if required and required <= columns:
+        for number, row in zip(data.numbers.tolist(), data.rows, strict=True):
+            with locate_errors(number, "evaluation data"):
+                require_columns(row, feedback_types_in_row(row, tuple(map(type, data.feedback.parts))), loss)
+    return replace(data, feedback=objective.with_outcomes(data.feedback))
+
+
+def _rates_steps(loss: AnyLoss | None, feedback: Mixed) -> bool:
+    """Return whether the values of steps are ratings for a loss; values outside of −1 to 1 are never labels."""
+    values = torch.cat([part.values for part in feedback.parts if isinstance(part, Steps)] or [torch.zeros(0)])
+    is_rating = bool((values.abs() > 1).any())
+    return is_rating or (loss is not None and loss.as_objective().rates_steps)
 
 
 def _kendall_tau(scores: Scores, feedback: Mixed) -> float:

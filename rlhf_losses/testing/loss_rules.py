@@ -91,15 +91,27 @@ def _differs(loss: AnyLoss, scores: Tensor, one: Feedback, other: Feedback) -> b
     return accepts(loss, other) and not torch.equal(loss(scores, one), loss(scores, other))
 
 
-def _requires_optional_columns(loss: AnyLoss) -> None:
-    """The columns that a loss requires in every row are optional columns of its feedback type."""
+def _names_optional_columns(loss: AnyLoss) -> None:
+    """The columns in `required_columns` and `column_uses` are optional columns of the feedback type."""
     for one in (term.loss for term in loss.as_objective().terms):
-        unknown = set(one.required_columns) - set(one.feedback_type.optional_columns)
-        if unknown:
+        for attribute, names in (("required_columns", one.required_columns), ("column_uses", one.column_uses)):
+            unknown = set(names) - set(one.feedback_type.optional_columns)
+            if unknown:
+                raise AssertionError(
+                    f"{attribute} of {one} has {min(unknown)!r}, which is no optional column of "
+                    f"{one.feedback_type.__name__}. Name one of {', '.join(one.feedback_type.optional_columns)}."
+                )
+
+
+def _has_the_value_of_its_outcomes(loss: AnyLoss) -> None:
+    """The value of a loss is the same for the feedback that `with_outcomes` returns."""
+    for rows, scores in scored_examples(loss, torch.float64, spreads=(1.0,), ties=False):
+        feedback = join(rows)
+        value, other = (loss(scores, one)[None] for one in (feedback, loss.as_objective().with_outcomes(feedback)))
+        if not is_close(other, value):
             raise AssertionError(
-                f"required_columns of {one} has {min(unknown)!r}, which is no optional column of "
-                f"{one.feedback_type.__name__}, so every row would be refused. Name one of "
-                f"{', '.join(one.feedback_type.optional_columns) or 'them'}."
+                f"The value is {format_values(value)}, and {format_values(other)} for the feedback of with_outcomes. "
+                "Change only outcomes that forward reads in the same way."
             )
 
 
@@ -250,5 +262,9 @@ BATCH_RULES: list[Rule] = [
 GRADIENT_RULES: list[Rule] = [_has_finite_gradients, _has_correct_gradients]
 """Rules of losses and objectives, after those of values per item."""
 
-DECLARATION_RULES: list[Rule] = [_declares_uses_labels, _requires_optional_columns]
+DECLARATION_RULES: list[Rule] = [
+    _declares_uses_labels,
+    _names_optional_columns,
+    _has_the_value_of_its_outcomes,
+]
 """Rules of losses and objectives, before those of properties."""

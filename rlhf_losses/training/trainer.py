@@ -359,7 +359,7 @@ class RewardTrainer(Checkpointing, ComparedRun, trl.RewardTrainer):
         parameters, rated = self.loss_parameters.by_term(), self.objective.rates_steps
         share, tallies = step.share(one, scores, parameters)
         per_term = {f"loss/{name}": tally for name, tally in tallies.items()}
-        metrics = agreement(scores, one.feedback, rated) | per_term
+        metrics = agreement(scores, self.objective.with_outcomes(one.feedback), rated) | per_term
         labelled = labelled_scores(scores, one.feedback, rated)
         if is_finite(scores, tallies):
             self.metric_totals[self._mode].add(metrics, scores, labelled)

@@ -30,6 +30,7 @@ from rlhf_losses.losses import (
     eurus,
     hinge,
     list_net,
+    ordinal_preference,
     plackett_luce,
     rao_kupper,
     score_decay,
@@ -358,3 +359,12 @@ def test_a_loss_without_a_score_unit_of_its_own_is_homogeneous(loss):
         PROPERTY_RULES[LossProperty.HOMOGENEOUS](one)
         assert LossProperty.HOMOGENEOUS in one.active_properties()
     assert LossProperty.HOMOGENEOUS not in Aggregated(of=loss, by="soft_minimum").active_properties()
+
+
+def test_an_objective_sees_the_ties_of_its_losses():
+    graded = Pairs(chosen=[0, 0, 0], rejected=[1, 1, 1], margin=[0.0, 2.0, 2.0], tie=[0.0, 0.0, 0.25])
+    labels = Labels(candidates=[0], labels=[1.0])
+    pairs, other = (ordinal_preference + cross_entropy).with_outcomes(Mixed((graded, labels))).parts
+    assert torch.stack(pairs.outcomes()).T.tolist() == [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.75, 0.25, 0.0]]
+    assert other is labels
+    assert (bradley_terry + 0.01 * centering).with_outcomes(graded) is graded

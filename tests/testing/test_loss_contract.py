@@ -1,6 +1,6 @@
 """`check_loss` finds each violation: there is one loss for each rule, which breaks only this rule."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -308,6 +308,27 @@ class RequiresUnknownColumn(PairwiseLoss):
 
 
 @dataclass(frozen=True)
+class UsesUnknownColumn(PairwiseLoss):
+    """Says what it does with a column that pairs do not have."""
+
+    column_uses = {"votes": "are counted"}  # noqa: RUF012
+
+    def per_pair(self, score_difference):
+        return relu(-score_difference)
+
+
+@dataclass(frozen=True)
+class OtherOutcomes(PairwiseLoss):
+    """Calls each pair a tie, but is not trained so."""
+
+    def with_outcomes(self, feedback):
+        return replace(feedback, preference=torch.full((len(feedback),), 0.5), tie=None)
+
+    def per_pair(self, score_difference):
+        return relu(-score_difference)
+
+
+@dataclass(frozen=True)
 class AbsoluteScore(Regularizer):
     """Absolute score; it keeps the contract."""
 
@@ -327,7 +348,12 @@ class AbsoluteScore(Regularizer):
         (TupleOption(powers=(2,)), "parses to"),
         (UndeclaredRegularizer(), "Set uses_labels = False"),
         (DeclaredRegularizer(), "Set uses_labels = True"),
-        (RequiresUnknownColumn(), "'strength', which is no optional column of Pairs.* Name one of prompt, margin"),
+        (RequiresUnknownColumn(), "required_columns .*'strength', which is no optional column of Pairs.* Name"),
+        (
+            UsesUnknownColumn(),
+            "column_uses .*'votes', which is no optional column of Pairs.* Name one of prompt, margin",
+        ),
+        (OtherOutcomes(), "Change only outcomes that forward reads in the same way"),
         (Averaged(), "one finite value per item"),
         (Overflowing(), "one finite value per item"),
         (HalfPrecision(), "Keep the dtype of the scores"),

@@ -1,12 +1,13 @@
 """Classification loss for both answers of a pair."""
 
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from torch.nn.functional import logsigmoid
 
 from rlhf_losses.feedback import Pairs
 from rlhf_losses.losses.base import Loss, Parameters
-from rlhf_losses.losses.families import weighted
+from rlhf_losses.losses.families import HALF, PREFERENCE_USE, WEIGHT_USE, weighted
 from rlhf_losses.losses.properties import CONVEX, MONOTONE, NON_NEGATIVE, REVERSIBLE
 from rlhf_losses.shapes import PerPair, Scores
 
@@ -37,6 +38,7 @@ class IndependentClassification(Loss[Pairs]):
     """
 
     properties = MONOTONE | NON_NEGATIVE | CONVEX | REVERSIBLE
+    column_uses = MappingProxyType({"preference": PREFERENCE_USE, "tie": HALF, "weight": WEIGHT_USE})
 
     def forward(self, scores: Scores, feedback: Pairs, parameters: Parameters) -> PerPair:
         chosen, rejected = scores[feedback.chosen], scores[feedback.rejected]

@@ -1,7 +1,8 @@
 """Ordinal loss for pairs with graded preferences."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -9,7 +10,7 @@ from torch import Tensor
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback import Pairs
 from rlhf_losses.losses.base import Loss, Parameters
-from rlhf_losses.losses.families import weighted
+from rlhf_losses.losses.families import PREFERENCE_USE, WEIGHT_USE, weighted
 from rlhf_losses.losses.numerics import interval_nll, with_infinite_ends
 from rlhf_losses.losses.options import integer
 from rlhf_losses.losses.properties import CONVEX, NON_NEGATIVE, PROPER, REVERSIBLE, SHIFT_INVARIANT
@@ -50,6 +51,12 @@ class OrdinalPreference(Loss[Pairs]):
     levels: int = integer(3, 1, high=1_000)
 
     properties = SHIFT_INVARIANT | NON_NEGATIVE | CONVEX | REVERSIBLE | PROPER
+    column_uses = MappingProxyType(
+        {
+            "margin": "is the grade of the preference: 0 is a tie",
+            **{"preference": PREFERENCE_USE, "tie": "is the probability of a tie", "weight": WEIGHT_USE},
+        }
+    )
 
     @property
     def required_columns(self) -> tuple[str, ...]:
@@ -72,6 +79,17 @@ class OrdinalPreference(Loss[Pairs]):
                 f"integers from 0 to {self.levels}. Set ordinal_preference(levels=...) to the largest strength of the "
                 "data, or use bradley_terry, whose margins are in score units."
             )
+
+    def with_outcomes(self, feedback: Pairs) -> Pairs:
+        if feedback.margin is None:
+            return feedback
+        win, tie, _ = feedback.outcomes()
+        is_tie = feedback.margin == 0
+        return replace(
+            feedback,
+            preference=torch.where(is_tie, 0.5, win + tie / 2),
+            tie=torch.where(is_tie, 1.0, tie),
+        )
 
     def forward(self, scores: Scores, feedback: Pairs, parameters: Parameters) -> PerPair:
         difference = feedback.score_difference(scores)
