@@ -131,11 +131,19 @@ def finish(trainer: RewardTrainer, rows: Any, held_out: Any = None) -> None:
     echo = trainer.accelerator.print
     echo(f"{describe_rows(trainer, rows)} {training_runs.format_steps(trainer)} with {trainer.loss}.")
     echo(f"Saved the reward model in {folder}. Its checkpoints are the folders checkpoint-* there.")
+    for summary in summarize_accuracy(
+        trainer.state.log_history, evaluation_rows(trainer.eval_dataset), rows_per_step(trainer)
+    ):
+        echo(describe_accuracy(summary))
     echo(f"Next: rlhf-losses evaluate --model {folder} --dataset HELD_OUT")
     echo(f"      rlhf-losses ppo --model POLICY --reward_model {folder} --dataset PROMPTS --output_dir DIR")
-    for summary in summarize_accuracy(trainer.state.log_history, evaluation_rows(trainer.eval_dataset)):
-        echo(describe_accuracy(summary))
     trainer.end()
+
+
+def rows_per_step(trainer: RewardTrainer) -> int:
+    """Return the number of rows of an optimizer step, on all processes."""
+    args = trainer.args
+    return int(args.train_batch_size * args.gradient_accumulation_steps * trainer.accelerator.num_processes)
 
 
 def describe_rows(trainer: RewardTrainer, rows: Any) -> str:

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import sqrt
-from statistics import NormalDist, fmean, variance
+from statistics import NormalDist, fmean
 from typing import Any
 
 from rlhf_losses.setting_names import setting
@@ -36,13 +37,14 @@ class AccuracySummary:
 
 
 def summarize_accuracy(
-    log: Sequence[Mapping[str, Any]], eval_rows: Mapping[str, int] | None = None
+    log: Sequence[Mapping[str, Any]], eval_rows: Mapping[str, int] | None = None, rows_per_step: int = 0
 ) -> list[AccuracySummary]:
     """Return the accuracy on each evaluation set, or else that of the last fifth of the training logs.
 
     Args:
         log: `trainer.state.log_history`.
         eval_rows: number of rows of each evaluation set, by the beginning of its metrics, such as `"eval_"`.
+        rows_per_step: number of rows of an optimizer step, on all processes.
 
     Examples:
         >>> [summary] = summarize_accuracy([{"eval_accuracy": 0.6}], {"eval_": 100})
@@ -56,7 +58,7 @@ def summarize_accuracy(
             accuracy, chance = float(entry[f"{prefix}accuracy"]), float(entry.get(f"{prefix}base_rate", 0.5))
             name = f"Accuracy on {re.sub('^eval_?', '', prefix).rstrip('_') or 'the evaluation data'}"
             found.append(AccuracySummary(name, accuracy, *wilson_interval(accuracy, rows), chance))
-    return found or _training_accuracy([entry for entry in log if "accuracy" in entry])
+    return found or _training_accuracy([entry for entry in log if "accuracy" in entry], rows_per_step)
 
 
 def wilson_interval(share: float, count: int) -> tuple[float, float]:
@@ -76,15 +78,20 @@ def wilson_interval(share: float, count: int) -> tuple[float, float]:
     return (middle - half) / (1 + Z**2 / count), (middle + half) / (1 + Z**2 / count)
 
 
-def _training_accuracy(logged: Sequence[Mapping[str, Any]]) -> list[AccuracySummary]:
+def _training_accuracy(logged: Sequence[Mapping[str, Any]], rows_per_step: int) -> list[AccuracySummary]:
+    """Return the mean over the rows of the last fifth of the logs; each log is the mean over its steps."""
     count = len(logged) // SHARE
     if count < 2:
         return []
-    last = [float(entry["accuracy"]) for entry in logged[-count:]]
-    mean, half = fmean(last), Z * sqrt(variance(last) / count)
-    chance = fmean(float(entry.get("base_rate", 0.5)) for entry in logged[-count:])
-    name = f"Training accuracy in the last {count} logs"
-    return [AccuracySummary(name, mean, max(mean - half, 0.0), min(mean + half, 1.0), chance)]
+    last = logged[-count:]
+    steps = [entry["step"] - before["step"] for before, entry in pairwise(logged[-count - 1 :])]
+    rows = sum(steps) * rows_per_step
+    if rows <= 0:
+        return []
+    accuracy = fmean([float(entry["accuracy"]) for entry in last], steps)
+    chance = fmean([float(entry.get("base_rate", 0.5)) for entry in last], steps)
+    name = f"Training accuracy in the last {count} logs ({rows} rows)"
+    return [AccuracySummary(name, accuracy, *wilson_interval(accuracy, rows), chance)]
 
 
 def describe_accuracy(summary: AccuracySummary) -> str:

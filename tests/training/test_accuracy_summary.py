@@ -25,14 +25,16 @@ def test_an_accuracy_above_chance_on_few_rows_is_not_clearly_better():
     assert "This is not clearly better than chance (0.500)" in describe_accuracy(summary)
 
 
-def test_training_accuracy_is_the_mean_of_the_last_fifth():
-    log = [{"accuracy": 0.5}] * 16 + [{"accuracy": value} for value in (0.7, 0.8, 0.8, 0.9)] + [{"train_loss": 1.0}]
-    (summary,) = summarize_accuracy(log)
-    assert summary.accuracy == pytest.approx(0.8)
-    half = 1.959964 * (((0.1**2 + 0.1**2) / 3) / 4) ** 0.5
-    assert (summary.low, summary.high) == pytest.approx((0.8 - half, 0.8 + half), abs=1e-6)
-    assert summary.name == "Training accuracy in the last 4 logs"
-    assert summarize_accuracy(log[:9]) == []
+def test_training_accuracy_is_that_of_the_rows_in_the_last_fifth_of_the_logs():
+    log = [{"accuracy": 0.5, "step": 10 * n} for n in range(1, 9)]
+    log += [{"accuracy": 0.675, "step": 90}, {"accuracy": 0.75, "step": 94}, {"train_loss": 1.0, "step": 94}]
+    (summary,) = summarize_accuracy(log, rows_per_step=8)
+    rows = (94 - 80) * 8
+    expected = binomtest(round(10 * 8 * 0.675 + 4 * 8 * 0.75), rows).proportion_ci(method="wilson")
+    assert summary.accuracy == pytest.approx((10 * 0.675 + 4 * 0.75) / 14)
+    assert (summary.low, summary.high) == pytest.approx((expected.low, expected.high))
+    assert summary.name == "Training accuracy in the last 2 logs (112 rows)"
+    assert summarize_accuracy(log[:9], rows_per_step=8) == summarize_accuracy(log) == []
 
 
 def test_chance_is_the_share_of_the_more_frequent_label():
