@@ -27,4 +27,4 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     args = build_parser().parse(argv)
     file = Path(args.output)
     require_replaceable(file)
-    write_report(read_report([Path(path) for path in args.paths]), file)
+    write_report(read_report([Path(path) for path in args.paths], plugins), file)

@@ -35,7 +35,8 @@ def evaluation_findings(evaluation: EvaluationFolder) -> Iterator[Finding]:
         evaluation: the evaluation.
     """
     metrics = evaluation.metrics
-    yield from map(problem, metrics.get("warnings", []))
+    warnings = metrics.get("warnings", [])
+    yield from (problem(text) for text in warnings if not (text.startswith(AT_CHANCE) and _is_worse(metrics)))
     for agreement in metrics.get("agreements", []):
         yield from _accuracy(agreement, metrics)
         yield from _length(agreement, metrics)
@@ -46,11 +47,25 @@ def evaluation_findings(evaluation: EvaluationFolder) -> Iterator[Finding]:
     yield from _edits(metrics)
 
 
+def _base(agreement: Mapping[str, Any], metrics: Mapping[str, Any]) -> float | None:
+    """Return the accuracy of guessing, or of the more frequent label."""
+    return 0.5 if agreement["kind"] == ComparedPairs.kind else metrics.get("base_rate")
+
+
+def _is_worse(metrics: Mapping[str, Any]) -> bool:
+    """Return whether an accuracy is clearly below that of guessing, which is more than at chance."""
+    for agreement in metrics.get("agreements", []):
+        accuracy, base = agreement["estimates"].get("accuracy"), _base(agreement, metrics)
+        if accuracy is not None and accuracy["high"] is not None and base is not None and accuracy["high"] < base:
+            return True
+    return False
+
+
 def _accuracy(agreement: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield how often the model is right; an accuracy at chance has a warning of its own."""
     accuracy = agreement["estimates"].get("accuracy")
     is_pairs = agreement["kind"] == ComparedPairs.kind
-    base = 0.5 if is_pairs else metrics.get("base_rate")
+    base = _base(agreement, metrics)
     if accuracy is None or accuracy["low"] is None or base is None:
         return
     items = f"{agreement['items']} {'pairs' if is_pairs else agreement['kind']}"
@@ -135,15 +150,19 @@ def _weakest_slice(agreement: Mapping[str, Any]) -> Iterator[Finding]:
         slices = [
             one
             for one in agreement["slices"]
-            if one["metric"] == metric and one["items"] >= SMALL_SLICE and one["estimate"]["high"] is not None
+            if one["by"] != "annotator_agreement"  # where annotators differ, every model is right less often
+            and one["metric"] == metric
+            and one["items"] >= SMALL_SLICE
+            and one["estimate"]["high"] is not None
         ]
         weak = [one for one in slices if whole["low"] is not None and one["estimate"]["high"] < whole["low"]]
         if weak:
             lowest = min(weak, key=lambda one: one["estimate"]["value"])
             yield note(
-                f"Weakest slice: {lowest['by']} {lowest['value']} has a {metric.replace('_', ' ')} of "
-                f"{percent(lowest['estimate']['value'])} (95 % interval {interval(lowest['estimate'])}, "
-                f"{lowest['items']} items); all have {percent(whole['value'])}."
+                f"Weakest slice: the {metric.replace('_', ' ')} is {percent(lowest['estimate']['value'])} (95 % "
+                "interval "
+                f"{interval(lowest['estimate'])}) in {lowest['items']} items with {lowest['by'].replace('_', ' ')} "
+                f"{lowest['value']}, and {percent(whole['value'])} in all."
             )
 
 

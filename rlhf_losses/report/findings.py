@@ -9,8 +9,8 @@ class Severity(StrEnum):
     """What a finding means for the reader."""
 
     PROBLEM = "Problem"
-    NOTE = "Note"
     GOOD = "Good"
+    NOTE = "Note"
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,27 @@ def good(text: str) -> Finding:
 
 
 def about(subject: str, findings: Iterable[Finding]) -> list[Finding]:
-    """Return findings with their subject, problems first.
+    """Return findings with their subject.
 
     Args:
         subject: name of the run, the evaluation or the dataset.
         findings: the findings.
+    """
+    return [Finding(one.severity, one.text, subject) for one in findings]
+
+
+def in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """Return findings with the problems first, or with a sentence that there are none.
+
+    Args:
+        findings: the findings.
 
     Examples:
-        >>> [str(one.severity) for one in about("run", [good("Rises."), problem("NaN.")])]
-        ['Problem', 'Good']
+        >>> [one.text for one in in_order([note("Rises."), problem("NaN.")])]
+        ['NaN.', 'Rises.']
+        >>> [one.text for one in in_order([note("Rises.")])]
+        ['These numbers show no problem.', 'Rises.']
     """
-    found = [Finding(one.severity, one.text, subject) for one in findings]
-    return sorted(found, key=lambda one: list(Severity).index(one.severity))
+    found = sorted(findings, key=lambda one: list(Severity).index(one.severity))
+    has_problem = bool(found) and found[0].severity is Severity.PROBLEM
+    return found if has_problem else [good("These numbers show no problem."), *found]

@@ -245,7 +245,12 @@ def meaning(logged: str) -> Meaning | None:
         >>> meaning("noop_penalty") is None
         True
     """
-    name, split = logged.rpartition(" - ")[2], TRAIN
+    name = logged.rpartition(" - ")[2].strip()
+    return _meaning(name) or _meaning(name.lower().replace(" ", "_"))
+
+
+def _meaning(name: str) -> Meaning | None:
+    split = TRAIN
     for _ in range(3):
         found = _exact(name)
         if found is not None:

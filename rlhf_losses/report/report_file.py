@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlhf_losses.errors import OutputExistsError
-from rlhf_losses.report.findings import Finding, about
+from rlhf_losses.report.findings import Finding, about, in_order
 from rlhf_losses.report.page import GENERATOR, Section, render_page
 from rlhf_losses.report.run_files import Run
 from rlhf_losses.report.run_findings import run_findings
@@ -41,9 +41,14 @@ class Report:
         """Names of what it shows."""
         return [one.name for group in (self.datasets, self.evaluations, self.runs) for one in group]
 
+    @property
+    def findings(self) -> list[Finding]:
+        """What the numbers mean, problems first."""
+        return in_order(self._findings())
+
     def render(self) -> str:
         """Return the report as HTML."""
-        findings = Section("Findings", (), findings=list(self._findings()))
+        findings = Section("Findings", (), findings=self.findings)
         return render_page(f"Report: {', '.join(self.names)}", [findings, *self.further, *self._sections()])
 
     def write(self, file: Path) -> None:

@@ -24,6 +24,9 @@ CLEAR = 2.0
 LOSS_RISE, OVERFIT_GAP = 0.03, 0.1
 """Rise of the loss of an evaluation, and gap between two accuracies, from which a model counts as overfitted."""
 
+LOW_ACCURACY = 0.6
+"""Accuracy of the training below which a run whose loss does not fall has learned nothing."""
+
 LARGE_KL, NEGATIVE_KL = 10.0, -0.5
 """Nats per completion from which the KL is large, and below which its estimate is wrong."""
 
@@ -161,17 +164,18 @@ def _accuracy(run: Run) -> Iterator[Finding]:
         yield problem(
             f"Gap: the accuracy is {train.last:.3f} at the end of the training and {last:.3f} on the evaluation data."
         )
-    loss = _ends(run, "loss")
-    if loss is not None and abs(loss.last - math.log(2)) < 0.02 and train.last < 0.6:
+    yield note(f"The accuracy of the training goes {train}" + ("." if last is None else f"; evaluation: {last:.3f}."))
+
+
+def _learning(run: Run) -> Iterator[Finding]:
+    loss, accuracy = _ends(run, "loss"), _ends(run, "accuracy")
+    if loss is None or accuracy is None or _series(run, "reward") is not None:
+        return
+    if accuracy.last < LOW_ACCURACY and loss.direction >= 0:
         yield problem(
-            f"Nothing is learned: the loss ends at {loss.last:.3f}, where equal scores have ln 2 = 0.693, and the "
-            "accuracy "
-            f"of the training at {train.last:.3f}. Check the learning rate, whether texts are cut off, and whether the "
+            f"Nothing is learned: the loss goes {loss} (equal scores have ln 2 = 0.693), and the accuracy of the "
+            f"training {accuracy}. Check the learning rate, the labels, whether texts are cut off, and whether the "
             "padding token is also the end token."
-        )
-    else:
-        yield note(
-            f"The accuracy of the training goes {train}" + ("." if last is None else f"; evaluation: {last:.3f}.")
         )
 
 
@@ -281,5 +285,5 @@ def _critic(run: Run) -> Iterator[Finding]:
 
 
 RULES: tuple[Callable[[Run], Iterator[Finding]], ...] = (
-    _what_was_read, _overfitting, _accuracy, _scale, _reward, _kl, _policy, _critic
+    _what_was_read, _learning, _overfitting, _accuracy, _scale, _reward, _kl, _policy, _critic
 )  # fmt: skip

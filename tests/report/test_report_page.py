@@ -1,24 +1,14 @@
 """Reports as HTML."""
 
 import json
-import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
-import pyarrow
-import pyarrow.parquet
 import pytest
-from scored_datasets import pair, scored_data
+from report_examples import evaluation, policy_run
 
 from rlhf_losses.cli.main import main
-from rlhf_losses.evaluation.output_folder import write_evaluation
-from rlhf_losses.evaluation.result import Evaluation
-from rlhf_losses.evaluation.scored_data import DroppedRows
 from rlhf_losses.report.report_paths import read_report
-
-ATTACK = "</script><script>document.title = 'attacked'</script><img src=x onerror=\"document.title='attacked'\">"
 
 
 class Page(HTMLParser):
@@ -50,33 +40,14 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory):
-    """Return the folder of a PPO run with NaN, unknown names and completions."""
-    folder = tmp_path_factory.mktemp("runs") / "ppo"
-    (folder / "completions").mkdir(parents=True)
-    rows = [
-        {"step": step, "reward": step / 10, "kl_per_completion": step**2 / 100, "entropy": "NaN" if step == 3 else 1.0,
-         "value/explained_variance": 0.5, "completions/clipped_ratio": 0.0, "time/update": 0.25,
-         "time/generation": 0.75,
-         f"<b>{ATTACK}": 1.0}
-        for step in range(1, 101)
-    ]  # fmt: skip
-    (folder / "trainer_state.json").write_text(json.dumps({"log_history": rows}))
-    for step in (1, 50, 100):
-        table = {"step": [step], "prompt": ["Once"], "completion": [f"{ATTACK} at {step}"], "reward": [0.5]}
-        pyarrow.parquet.write_table(pyarrow.table(table), folder / "completions" / f"completions_{step:05d}.parquet")
-    return folder
+    """Return the folder of a PPO run."""
+    return policy_run(tmp_path_factory.mktemp("runs") / "ppo")
 
 
 @pytest.fixture(scope="module")
 def evaluation_folder(tmp_path_factory):
-    """Return the folder of an evaluation of pairs, of which two contradict each other."""
-    rows = [pair(f"{ATTACK} {n}", f"better {n} {ATTACK}", f"worse {n}", subset=ATTACK) for n in range(6)]
-    rows.append(pair(f"{ATTACK} 0", "worse 0", f"better 0 {ATTACK}", subset="other"))
-    scores = [2.0, 1.0, 3.0, 0.0, 1.0, 1.5, 0.5, 4.0, 2.0, 1.0, 1.0, 0.0, 1.0, 2.0]
-    found = Evaluation.of(scored_data(rows, scores, by=["subset"]), DroppedRows(given=7), {"accuracy": 4 / 7}, False)
-    folder = tmp_path_factory.mktemp("evaluations") / "model"
-    write_evaluation(folder, {"model": ATTACK, **found.to_dict()}, found.rows)
-    return folder
+    """Return the folder of an evaluation."""
+    return evaluation(tmp_path_factory.mktemp("evaluations") / "model")
 
 
 @pytest.fixture(scope="module")
@@ -149,42 +120,3 @@ def test_several_runs_have_a_color_each(run_folder):
     page = Page(read_report([run_folder, run_folder]).render())
     reward = next(chart for chart in page.charts.values() if chart["layout"]["yaxis"]["title"]["text"] == "reward")
     assert len({trace["line"]["color"] for trace in reward["data"]}) == 2
-
-
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-PROBE = """
-<script>addEventListener("load", () => setTimeout(() => {
-  document.querySelectorAll("details").forEach(one => { one.open = true; });
-  const button = document.querySelectorAll("th button")[0]; button.click(); button.click();
-  setTimeout(() => {
-    const charts = [...document.querySelectorAll(".chart")];
-    document.body.dataset.result = JSON.stringify({
-      title: document.title, charts: charts.length,
-      drawn: charts.filter(one => one.querySelector("svg.main-svg")).length,
-      sorted: document.querySelector("th").getAttribute("aria-sort"),
-      errors: window.errors, wide: document.documentElement.scrollWidth - innerWidth,
-    });
-  }, 500);
-}, 0));</script>
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
-def test_in_a_browser_every_chart_is_drawn_and_no_text_runs(html, tmp_path):
-    """The page with a script that looks at it, which its policy would not let run."""
-    file = tmp_path / "report.html"
-    without_policy = re.sub(r"<meta http-equiv[^>]*>", "<script>window.errors = []; "
-                            "addEventListener('error', e => errors.push(e.message))</script>", html)  # fmt: skip
-    file.write_text(without_policy.replace("</body>", PROBE + "</body>"), encoding="utf-8")
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=390,844",
-               f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=10000", "--dump-dom",
-               file.as_uri()]  # fmt: skip
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
-    (text,) = [dict(attrs)["data-result"] for tag, attrs in Page(dom).tags if "data-result" in attrs]
-    result = json.loads(text)
-    assert result["errors"] == []
-    assert result["title"].startswith("Report: model, ppo")
-    assert result["drawn"] == result["charts"] > 10
-    assert result["sorted"] == "descending"
-    assert result["wide"] <= 0

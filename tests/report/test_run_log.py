@@ -1,21 +1,35 @@
 """Reading of logs of runs."""
 
+import bz2
+import gzip
 import json
+import lzma
 import math
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from rlhf_losses.errors import InvalidFeedbackError, UnreadableDatasetError
-from rlhf_losses.report.log_rows import parse_log
+from rlhf_losses.report.console_logs import parse_console
+from rlhf_losses.report.json_logs import parse_json_log
+from rlhf_losses.report.log_rows import LogRows
 from rlhf_losses.report.metric_names import METRICS, meaning
-from rlhf_losses.report.run_files import read_log, read_run
+from rlhf_losses.report.run_files import read_log, read_run, read_runs
 from rlhf_losses.report.run_log import RunLog
 
 RUNS = Path(__file__).parents[3] / "shared" / "data" / "runs"
 needs_runs = pytest.mark.skipif(
     not RUNS.is_dir(), reason="real logs are not part of the repository: ../shared/data/runs"
 )
+
+
+def parse_log(text: str) -> LogRows:
+    return parse_json_log(text) or parse_console(text)
+
 
 STATE = {"log_history": [{"step": 10, "loss": 0.7, "epoch": 0.5}, {"step": 10, "eval_loss": 0.6, "epoch": 0.5}]}
 FORMS = {
@@ -31,6 +45,14 @@ FORMS = {
     "openrlhf.log": "INFO Global step 10: {'train/loss': 0.7, 'eval/eval_loss': tensor(0.6)}\n",
     "verl.log": "\x1b[36m(TaskRunner pid=12)\x1b[0m step:10 - loss:np.float64(0.7) - eval/loss:0.6\n",
     "by_step.json": '{"10": {"loss": 0.7, "eval_loss": 0.6}}',
+    "semicolons.csv": "\ufeffStep;Train Loss;Eval Loss\r\n10;0.7;0.6\r\n",
+    "long.csv": "step,metric,value\n10,loss,0.7\n10,eval_loss,0.6\n",
+    "wandb.jsonl": '{"train/loss": 0.7, "_step": 10, "_timestamp": 1.5}\n{"eval/loss": 0.6, "_step": 10}\n',
+    "pandas.json": '{"step": {"0": 10}, "loss": {"0": 0.7}, "eval_loss": {"0": 0.6}}',
+    "nested.json": json.dumps({"config": {"lr": 1}, "run": {"history": [{"step": 10, "loss": 0.7, "val_loss": 0.6}]}}),
+    "unfinished.json": json.dumps({"best": None, **STATE}, indent=2).rsplit("]", 1)[0] + ', {"step": 20, "lo',
+    "bar.log": "Train:  50%|#| 10/20 [00:10<00:10, 1.2it/s, loss=0.7, eval_loss=0.6]\r",
+    "words.log": "2026-01-02 03:04:05 INFO Step 10 | loss 0.7 | eval_loss 0.6 | 12.5 s\n",
 }
 
 
@@ -41,6 +63,60 @@ def test_the_same_run_in_every_form(name, tmp_path):
     losses = {one.meaning.split.split()[0]: (one.steps.tolist(), one.values.tolist()) for one in run.find("loss")}
     assert losses == {"train": ([10.0], [0.7]), "eval": ([10.0], [0.6])}
     assert run.axis == "step"
+
+
+def test_compressed_logs(tmp_path):
+    for suffix, compress in ((".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress)):
+        file = tmp_path / f"log.csv{suffix}"
+        file.write_bytes(compress(b"step,loss\n10,0.7\n"))
+        assert read_log(file).series["loss"].values.tolist() == [0.7]
+    (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(b"{}" * 1000)[:20])
+    with pytest.raises(UnreadableDatasetError, match="cannot be read"):
+        read_log(tmp_path / "cut.jsonl.gz")
+
+
+def test_a_table_of_tensorboard_has_the_metric_of_its_name(tmp_path):
+    (tmp_path / "loss.csv").write_text("Wall time,Step,Value\n1.5,10,0.7\n2.5,20,0.6\n")
+    assert read_log(tmp_path / "loss.csv").series["loss"].steps.tolist() == [10, 20]
+
+
+def test_a_parquet_file_and_the_database_of_trackio(tmp_path):
+    rows = [{"run_name": name, "step": step, "loss": step / 10} for name in ("one", "two") for step in (1, 2)]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "log.parquet")
+    with closing(sqlite3.connect(tmp_path / "project.db")) as database:
+        database.execute("CREATE TABLE metrics (id INTEGER PRIMARY KEY, run_name TEXT, step INTEGER, metrics TEXT)")
+        values = [(row["run_name"], row["step"], json.dumps({"loss": row["loss"]})) for row in rows]
+        database.executemany("INSERT INTO metrics (run_name, step, metrics) VALUES (?, ?, ?)", values)
+        database.commit()
+    for name in ("log.parquet", "project.db"):
+        runs = read_runs(tmp_path / name)
+        assert [run.name for run in runs] == ["one", "two"]
+        assert [run.log.series["loss"].values.tolist() for run in runs] == [[0.1, 0.2]] * 2
+        (tmp_path / name).write_text("no table")
+        with pytest.raises(UnreadableDatasetError, match="is no"):
+            read_runs(tmp_path / name)
+
+
+def test_several_runs_below_one_folder_are_shown_side_by_side(tmp_path):
+    for name, loss in (("a", 0.7), ("b", 0.6)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "log.jsonl").write_text(json.dumps({"step": 1, "loss": loss}))
+    runs = read_runs(tmp_path)
+    assert [(run.name, run.log.series["loss"].values[0]) for run in runs] == [("a", 0.7), ("b", 0.6)]
+
+
+def test_several_attempts_in_one_folder_are_shown_side_by_side(tmp_path):
+    for name in ("train.log", "train_2.log"):
+        (tmp_path / name).write_text("{'loss': 0.5, 'step': 1}")
+    (tmp_path / "settings.json").write_text('{"lr": 0.1}')
+    runs = read_runs(tmp_path)
+    assert [Path(run.name).name for run in runs] == ["train.log", "train_2.log"]
+    assert [file.name for file in runs[0].other_files] == ["settings.json"]
+
+
+def test_progress_bars_of_several_epochs_count_on():
+    text = "".join(f"Epoch {e}: {n}/2 [00:01<00:00, loss={e}.{n}]\r" for e in (1, 2) for n in (1, 2))
+    assert series(None, "loss", text) == ([1, 2, 3, 4], [1.1, 1.2, 2.1, 2.2])
 
 
 def series(rows, name, text=None) -> tuple[list[float], list[float]]:
