@@ -17,6 +17,9 @@ from rlhf_losses.cli.arguments import TrainingParser
 from rlhf_losses.cli.docstring import parse_docstring
 from rlhf_losses.cli.main import COMMANDS
 from rlhf_losses.cli.training_help import ArgumentGroups
+from rlhf_losses.compat.trl.ppo_settings import PPO_SETTINGS
+from rlhf_losses.compat.trl.prm_settings import PRM_SETTINGS
+from rlhf_losses.compat.trl.translated_setting import Kind, TranslatedSetting
 from rlhf_losses.losses.options import format_option
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -33,7 +36,39 @@ def files() -> dict[Path, str]:
         REFERENCE / "command-line.md": command_line_page(),
         REFERENCE / "reward-config.md": config_page(RewardConfig),
         REFERENCE / "ppo-config.md": config_page(PPOConfig),
+        REFERENCE / "trl-settings.md": trl_settings_page(),
     }
+
+
+def trl_settings_page() -> str:
+    """Return a page with every setting of TRL's removed trainers, and what it is here."""
+    parts = [
+        "# Settings of TRL's PPO and PRM",
+        "What the settings of TRL's removed trainers are in this package. `rlhf_losses.compat.trl` translates them, "
+        "see [Move from TRL's PPOTrainer](../how-to/move-from-trl-ppo.md) and "
+        "[Move from TRL's PRMTrainer](../how-to/move-from-trl-prm.md). A setting of `TrainingArguments` that is not "
+        "listed is the same here.",
+        "## PPOConfig",
+        translation_table(PPO_SETTINGS),
+        "## PRMConfig",
+        translation_table(PRM_SETTINGS),
+    ]
+    return "\n\n".join([*parts, GENERATED]) + "\n"
+
+
+def translation_table(settings: Iterable[TranslatedSetting]) -> str:
+    """Return a table of settings of TRL, with their names here."""
+    places = {Kind.TRAINER: "(the trainer)", Kind.SCRIPT: "(scripts)", Kind.REFUSED: "refused"}
+    rows = [
+        (
+            f"`{one.name}`",
+            "" if one.default is None else f"`{one.default!r}`",
+            places.get(one.kind, ", ".join(f"`{name}`" for name in one.here)),
+            in_one_cell(one.note or ("The same." if one.kind is Kind.SAME else "")),
+        )
+        for one in settings
+    ]
+    return table(("TRL", "default", "here", ""), rows)
 
 
 def command_line_page() -> str:

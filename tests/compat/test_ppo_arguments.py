@@ -76,6 +76,14 @@ def test_trls_collator_is_accepted(arguments, tokenizer):
     assert PPOTrainer(**arguments, data_collator=DataCollatorWithPadding(tokenizer)).model is arguments["model"]
 
 
+def test_the_learning_rate_is_constant_on_each_rollout(arguments):
+    arguments["args"].total_episodes = 4  # two rollouts with four epochs each
+    trainer = PPOTrainer(**arguments)
+    trainer.create_optimizer_and_scheduler(num_training_steps=trainer.args.max_steps)
+    for of_a_group in trainer.lr_scheduler.lr_lambdas:
+        assert [of_a_group(step) for step in range(8)] == [1.0] * 4 + [0.5] * 4
+
+
 def of_value_model(arguments):
     return {"optimizers": (SGD(arguments["value_model"].parameters(), 0.1), None)}
 

@@ -11,13 +11,13 @@ from typing import Any
 from rlhf_losses.compat.trl.translated_setting import Kind, TranslatedSetting, refuse_settings
 from rlhf_losses.errors import InvalidSettingError
 
-_COMPUTED = "TRL's trainer computed it and replaced a given value. Omit it."
+_COMPUTED = "TRL's trainer computes it and replaces a given value. Omit it"
 _OPTIMIZER_STEPS = "Counts rollouts in TRL, and optimizer steps here; numbers below 1 are shares of the run in both."
 _ONE_ADAPTER = (
     "The policy has one adapter here, and its reference is the policy at the start of the run. Load that adapter "
     "alone, under the name 'default', or pass the model without adapters and peft_config."
 )
-_OLD_API = "It is a setting of trl below 0.12, whose PPOTrainer had the method step instead of train. "
+_OLD_API = "It belongs to TRL below 0.12, whose PPOTrainer had a method step and no train. "
 
 PPO_SETTINGS = (
     TranslatedSetting("response_length", Kind.RENAMED, ("max_completion_length",), default=53),
@@ -97,15 +97,15 @@ PPO_SETTINGS = (
     TranslatedSetting("model_adapter_name", Kind.REFUSED, (), _ONE_ADAPTER),
     TranslatedSetting("ref_adapter_name", Kind.REFUSED, (), _ONE_ADAPTER),
     *(
-        TranslatedSetting(name, Kind.REFUSED, (), f"{_COMPUTED} {remedy}".rstrip())
+        TranslatedSetting(name, Kind.REFUSED, (), f"{_COMPUTED}{remedy}.")
         for name, remedy in {
-            "world_size": "The launcher sets the number of processes.",
-            "num_total_batches": "Set total_episodes.",
-            "batch_size": "Set per_device_train_batch_size and gradient_accumulation_steps.",
-            "local_batch_size": "Set per_device_train_batch_size and gradient_accumulation_steps.",
-            "micro_batch_size": "Set per_device_train_batch_size.",
-            "mini_batch_size": "Set num_mini_batches.",
-            "local_mini_batch_size": "Set num_mini_batches.",
+            "world_size": ": the launcher sets the number of processes",
+            "num_total_batches": ", and set total_episodes",
+            "batch_size": ", and set per_device_train_batch_size and gradient_accumulation_steps",
+            "local_batch_size": ", and set per_device_train_batch_size and gradient_accumulation_steps",
+            "micro_batch_size": ", and set per_device_train_batch_size",
+            "mini_batch_size": ", and set num_mini_batches",
+            "local_mini_batch_size": ", and set num_mini_batches",
         }.items()
     ),
     *(

@@ -3,7 +3,8 @@
 import copy
 import inspect
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from datasets import Dataset
 from peft import PeftConfig, PeftModel
 from torch import nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import DataCollatorWithPadding, PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
 from rlhf_losses.argument_checks import describe_type, require_instance, require_known_arguments
@@ -118,6 +120,26 @@ class PPOTrainer(OwnTrainer):
         if eval_dataset is not None and args.num_sample_generations:
             self.add_callback(SampleCompletions(self, args.num_sample_generations))
 
+    @property
+    def steps_per_rollout(self) -> int:
+        """Number of optimizer steps on each rollout."""
+        args = self.args
+        return int(args.num_iterations * args.steps_per_generation // args.gradient_accumulation_steps)
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> Any:
+        """Return a schedule with a constant learning rate on each rollout, as TRL's; others than `LambdaLR` unchanged.
+
+        Args:
+            num_training_steps: number of optimizer steps of the run.
+            optimizer: the optimizer.
+        """
+        schedule = super().create_scheduler(num_training_steps, optimizer)
+        if isinstance(schedule, LambdaLR):
+            schedule.lr_lambdas = [
+                partial(_at_start_of_rollout, one, self.steps_per_rollout) for one in schedule.lr_lambdas
+            ]
+        return schedule
+
     def generate_completions(self, sampling: bool = False) -> None:
         """Print a table with completions of the evaluation data, their scores and advantages.
 
@@ -163,9 +185,8 @@ class SampleCompletions(TrainerCallback):
 
     def __init__(self, trainer: PPOTrainer, count: int) -> None:
         self.trainer = trainer
-        args = trainer.args
-        self.rollout = args.num_iterations * args.steps_per_generation // args.gradient_accumulation_steps
-        self.every = max(1, args.max_steps // self.rollout // count) * self.rollout
+        self.rollout = trainer.steps_per_rollout
+        self.every = max(1, trainer.args.max_steps // self.rollout // count) * self.rollout
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Print a table after the first rollout, and after every further part of the training; the step is logged."""
@@ -175,6 +196,10 @@ class SampleCompletions(TrainerCallback):
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Print a table if a part of the training ends here."""
         self.on_step_begin(args, state, control)
+
+
+def _at_start_of_rollout(schedule: Callable[[int], float], steps_per_rollout: int, step: int) -> float:
+    return schedule(step // steps_per_rollout * steps_per_rollout)
 
 
 def set_end_token(model: Any, tokenizer: PreTrainedTokenizerBase, args: PPOConfig) -> None:
