@@ -348,6 +348,12 @@ def test_figures_are_plotted_from_the_committed_results(tmp_path, script):
     assert (tmp_path / f"{name}.png").stat().st_size > 10_000
 
 
+def test_the_page_has_the_table_of_the_script_for_trl():
+    lines = table_lines(run("ppo/compat", "--draw", "--output", str(RESULTS / "ppo")))
+    assert len(lines) == 2 + 2 * 3
+    assert "\n".join(lines) in page("measured.md")
+
+
 @pytest.mark.thorough
 def test_losses_are_compared_to_models_and_over_lengths(tmp_path):
     printed = run(

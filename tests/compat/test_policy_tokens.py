@@ -78,8 +78,10 @@ def test_conversations_are_rendered(tokenizer):
 
 
 def test_a_prompt_without_tokens_is_refused(tokenizer):
-    with pytest.raises(InvalidFeedbackError, match=r"Prompt 1 has no tokens besides padding.*Drop the row"):
+    with pytest.raises(InvalidFeedbackError, match=r"[Rr]ow 1 of the prompts.*no tokens besides padding.*Drop the row"):
         with_prompt_tokens(Dataset.from_dict({"input_ids": [[5], [PAD]]}), tokenizer)
+    with pytest.raises(InvalidFeedbackError, match=r"[Rr]ow 0 of the prompts.*input_ids"):
+        with_prompt_tokens(Dataset.from_dict({"input_ids": [["a"]]}), tokenizer)
 
 
 def test_a_padding_token_without_embedding_is_replaced_by_eos(caplog):

@@ -8,10 +8,12 @@ from typing import Any
 from datasets import Dataset, IterableDataset
 from transformers import PreTrainedTokenizerBase
 
+from rlhf_losses.data.batches import locate_errors
 from rlhf_losses.data.dataset import column_names
 from rlhf_losses.data.tokenization import Encoded
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback.base import Row, Text
+from rlhf_losses.feedback.row_values import read_tokens
 from rlhf_losses.models.embeddings import count_embeddings
 from rlhf_losses.ppo.completion_text import decoded
 from rlhf_losses.ppo.prompts import PROMPT_IDS, prompt_tokens
@@ -80,11 +82,8 @@ def with_prompt_tokens(data: Any, tokenizer: PreTrainedTokenizerBase, num_proc: 
 
 
 def _read_prompt(row: Row, number: int, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-    ids = _given_tokens(row, tokenizer) if "input_ids" in row else prompt_tokens(row, tokenizer)
-    if not ids:
-        raise InvalidFeedbackError(
-            f"Prompt {number} has no tokens besides padding, so there is nothing to complete. Drop the row."
-        )
+    with locate_errors(number, "the prompts"):
+        ids = _given_tokens(row, tokenizer) if "input_ids" in row else prompt_tokens(row, tokenizer)
     return {PROMPT_IDS: ids, "prompt": row.get("prompt") or _text(ids, tokenizer)}
 
 
@@ -96,11 +95,15 @@ def _text(ids: list[int], tokenizer: PreTrainedTokenizerBase) -> str:
 
 def _given_tokens(row: Row, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """Return the tokens of a prompt without padding."""
-    ids = list(row["input_ids"])
-    if row.get("attention_mask") is not None:
-        return [one for one, is_token in zip(ids, row["attention_mask"], strict=True) if is_token]
-    kept = [index for index, one in enumerate(ids) if one != tokenizer.pad_token_id]
-    return ids[kept[0] : kept[-1] + 1] if kept else []
+    ids, mask = read_tokens(row, "input_ids"), row.get("attention_mask")
+    if mask is None:
+        mask = [one != tokenizer.pad_token_id for one in ids]
+    kept = [index for index, is_token in enumerate(mask) if is_token]
+    if not kept:
+        raise InvalidFeedbackError(
+            "The prompt has no tokens besides padding, so there is nothing to complete. Drop the row."
+        )
+    return ids[kept[0] : kept[-1] + 1]
 
 
 def with_embedded_padding(tokenizer: PreTrainedTokenizerBase, model: Any) -> PreTrainedTokenizerBase:

@@ -13,6 +13,7 @@ from rlhf_losses.errors import InvalidSettingError
 
 _COMPUTED = "TRL's trainer computes it and replaces a given value. Omit it"
 _OPTIMIZER_STEPS = "Counts rollouts in TRL, and optimizer steps here; numbers below 1 are shares of the run in both."
+_CRITIC_RATE = "Of the policy. The critic has critic_learning_rate_ratio times as much, 10 by default."
 _ONE_ADAPTER = (
     "The policy has one adapter here, and its reference is the policy at the start of the run. Load that adapter "
     "alone, under the name 'default', or pass the model without adapters and peft_config."
@@ -58,7 +59,9 @@ PPO_SETTINGS = (
     TranslatedSetting("vf_coef", Kind.SAME, ("vf_coef",), default=0.1),
     TranslatedSetting("cliprange_value", Kind.SAME, ("cliprange_value",), default=0.2),
     TranslatedSetting("gamma", Kind.SAME, ("gamma",), default=1.0),
-    TranslatedSetting("lam", Kind.SAME, ("lam",), default=0.95),
+    TranslatedSetting(
+        "lam", Kind.SAME, ("lam",), "Of the advantages. The targets of the critic have value_lam, 1 by default.", 0.95
+    ),
     TranslatedSetting("kl_estimator", Kind.SAME, ("kl_estimator",), default="k1"),
     TranslatedSetting("temperature", Kind.SAME, ("temperature",), default=0.7),
     TranslatedSetting("whiten_rewards", Kind.SAME, ("whiten_rewards",), "Over all processes.", False),
@@ -66,7 +69,7 @@ PPO_SETTINGS = (
         "missing_eos_penalty", Kind.SAME, ("missing_eos_penalty",),
         "For a completion that does not end with EOS or the stop token.",
     ),
-    TranslatedSetting("learning_rate", Kind.SAME, ("learning_rate",), "Of policy and critic.", 3e-6),
+    TranslatedSetting("learning_rate", Kind.SAME, ("learning_rate",), _CRITIC_RATE, 3e-6),
     TranslatedSetting("push_to_hub", Kind.SAME, ("push_to_hub",), default=False),
     TranslatedSetting(
         "ds3_gather_for_generation", Kind.SAME, ("ds3_gather_for_generation",), "DeepSpeed is refused here.", True
@@ -134,7 +137,7 @@ ALWAYS: Mapping[str, Any] = {
     "score_normalization": "none",
     "score_truncated_with_eos": False,
 }
-"""Settings of this package that make a run that of TRL's settings."""
+"""Settings of this package that keep the meaning of TRL's settings; what TRL has no setting for has its default."""
 
 
 def translate_ppo_settings(
