@@ -274,8 +274,8 @@ PPO: Mapping[str, Rule] = {
             "lora": Unneeded("whole models and adapters are loaded alike"),
         },
         Unavailable(
-            "rlhf-losses ppo loads the reward model, and sends no requests",
-            "Name its folder, or use a reward function in Python that sends them",
+            "Another protocol is spoken between rlhf-losses ppo and a server",
+            "Set reward_model_name_or_path to the folder of the model, or to the address of rlhf-losses serve",
         ),
     ),
     "reward_model_adapters": to("reward_model_name_or_path"),

@@ -378,8 +378,8 @@ PPO: Mapping[str, Rule] = {
     "actor.model_name_or_path": to("model_name_or_path"),
     "reward.model_name_or_path": to("reward_model_name_or_path", _models),
     "reward.remote_url": Unavailable(
-        "rlhf-losses ppo loads the reward model, and sends no requests",
-        "Set reward_model_name_or_path to its folder, or use a reward function in Python that sends them",
+        "Another protocol is spoken between rlhf-losses ppo and a server",
+        "Set reward_model_name_or_path to the folder of the model, or to the address of rlhf-losses serve",
     ),
     "critic.model_name_or_path": to("critic"),
     "critic.save_value_network": Unneeded("checkpoints contain the critic"),
