@@ -45,14 +45,14 @@ def main() -> None:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 64, 256], help="numbers of clients")
-    parser.add_argument("--prompt", type=int, default=192, help="words of a prompt")
-    parser.add_argument("--completion", type=int, default=24, help="words of a completion")
-    parser.add_argument("--rounds", type=int, default=3, help="requests of each client, at least")
+    parser.add_argument("--prompt", type=int, default=256, help="words of a prompt")
+    parser.add_argument("--completion", type=int, default=16, help="words of a completion")
+    parser.add_argument("--rounds", type=int, default=2, help="requests of each client, at most 256 in all")
     args = parser.parse_args()
     if CLIENT_CORE in os.sched_getaffinity(0):
         os.sched_setaffinity(0, {CLIENT_CORE})
     torch.set_num_threads(1)
-    counts = {clients: max(2 * COMPLETIONS, args.rounds * clients) for clients in args.clients}
+    counts = {clients: max(2 * COMPLETIONS, min(args.rounds * clients, max(clients, 256))) for clients in args.clients}
     with tempfile.TemporaryDirectory() as folder:
         save_model(Path(folder))
         texts = write_texts(sum(counts.values()), args.prompt, args.completion)

@@ -19,6 +19,13 @@ CANDIDATES = 512
 """Number of waiting texts from which a forward pass is chosen."""
 
 
+WAIT_SHARE = 0.05
+"""Share of the duration of a forward pass that is waited for further texts after it."""
+
+WAIT_STEP = 0.001
+"""Seconds after which the number of waiting texts is looked at again."""
+
+
 class ServerBusyError(RlhfLossesError):
     """The server cannot answer in time."""
 
@@ -84,7 +91,7 @@ class BatchingQueue:
         choose: divides texts into forward passes.
         cache: scores of recent texts.
         max_waiting: number of waiting texts from which on requests wait for a place.
-        wait: seconds to wait for further texts, if the last forward pass had several.
+        wait: seconds to wait for as many texts as before; 0 does not wait.
         observer: counts what happens.
     """
 
@@ -190,15 +197,27 @@ class BatchingQueue:
         self._left.set()
 
     async def _run(self) -> None:
-        several = False
+        expected, seconds = 0, 0.0
         while True:
             await self._arrived.wait()
-            if several and self._wait:
-                await asyncio.sleep(self._wait)
-            works = self._next()
-            several = len(works) > 1
-            if works:
-                await self._compute_works(works)
+            await self._wait_for(expected, seconds)
+            expected = len(self._waiting)
+            if works := self._next():
+                seconds = await self._compute_works(works)
+
+    async def _wait_for(self, expected: int, seconds: float) -> None:
+        """Wait until as many texts wait as before the last forward pass: its clients send their next texts soon.
+
+        Without the wait, a forward pass would have some completions of a prompt, and the next pass the others.
+
+        Args:
+            expected: number of texts that waited.
+            seconds: duration of the forward pass.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._wait + (WAIT_SHARE * seconds if self._wait else 0.0)
+        while len(self._waiting) < min(expected, CANDIDATES) and loop.time() < end:
+            await asyncio.sleep(WAIT_STEP)
 
     def _next(self) -> list[_Work]:
         """Return the forward pass of the text that has waited longest."""
@@ -216,7 +235,8 @@ class BatchingQueue:
         self._left.set()
         return chosen
 
-    async def _compute_works(self, works: Sequence[_Work]) -> None:
+    async def _compute_works(self, works: Sequence[_Work]) -> float:
+        """Compute a forward pass, and return its duration in seconds."""
         loop = asyncio.get_running_loop()
         self._started_at = loop.time()
         items = [one.item for one in works]
@@ -228,6 +248,7 @@ class BatchingQueue:
             work.done.set_result(outcome)
             if not isinstance(outcome, RlhfLossesError):
                 self._cache.put(work.key, outcome)
+        return seconds
 
     def _outcomes(self, items: Sequence[TextToScore]) -> list[Outcome]:
         """Return the outcome of each text; one that fails is separated from the others by halving."""

@@ -28,6 +28,10 @@ BACKLOG = 4096
 KEEP_ALIVE = 75
 """Seconds that a connection without a request stays open: longer than clients keep one, so that they close it."""
 
+WORKER_SILENCE = 900
+"""Seconds after which a process that does not answer is started again; importing torch and loading a model can take
+minutes, in which it does not."""
+
 HEADER_TIMEOUT = 30.0
 """Seconds within which the headers of a request must arrive."""
 
@@ -148,6 +152,7 @@ def uvicorn_config(app: Callable[..., Any], settings: ServerSettings) -> uvicorn
         server_header=False,
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE,
+        timeout_worker_healthcheck=WORKER_SILENCE,
         timeout_graceful_shutdown=int(settings.drain_timeout) or 1,
     )
 
