@@ -11,7 +11,8 @@ and clients are pinned to one core each. Servers:
 * padded: FastAPI, with the texts of waiting requests in padded batches of up to 32.
 * rlhf-losses serve: with its defaults, and without the cache of scores.
 
-Scores of all servers are compared with `Scorer`; the largest difference is in the table.
+Scores of all servers are compared with `Scorer`; the largest difference is in the table. Next to requests per second,
+which other programs on the core change, the table has the CPU time of the server for a request, which they do not.
 """
 
 import argparse
@@ -21,9 +22,11 @@ import random
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 from transformers import LlamaConfig, LlamaForSequenceClassification
 
@@ -39,6 +42,39 @@ COMPLETIONS = 8
 
 SERVER_CORE, CLIENT_CORE = 0, 1
 PORT = 8931
+
+
+COLUMNS = (
+    *("server", "clients", "requests/s", "p50 s", "p95 s", "p99 s", "times pipeline"),
+    *("CPU s/request", "times pipeline", "largest difference"),
+)
+
+
+@dataclass(frozen=True)
+class Load:
+    """What was measured with one number of clients.
+
+    Attributes:
+        rate: requests per second.
+        quantiles: 50, 95 and 99 % quantiles of the latency, in seconds.
+        cpu: CPU time of the server for a request, in seconds; other programs on the core do not change it.
+        difference: largest error of a score.
+    """
+
+    rate: float
+    quantiles: tuple[float, ...]
+    cpu: float
+    difference: float
+
+    def cells(self, pipeline: "Load") -> list[str]:
+        """Return the cells of the table.
+
+        Args:
+            pipeline: the load of the first server.
+        """
+        latencies = [f"{one:.2f}" for one in self.quantiles]
+        rates = [f"{self.rate:.2f}", *latencies, f"{self.rate / pipeline.rate:.1f}"]
+        return [*rates, f"{self.cpu:.3f}", f"{pipeline.cpu / self.cpu:.1f}", f"{self.difference:.0e}"]
 
 
 def main() -> None:
@@ -58,18 +94,16 @@ def main() -> None:
         texts = write_texts(sum(counts.values()), args.prompt, args.completion)
         expected = Scorer.from_pretrained(folder, device="cpu").score(texts)
         print(environment())
-        columns = ("server", "clients", "requests/s", "p50 s", "p95 s", "p99 s", "times pipeline", "largest difference")
-        print(markdown_header(columns))
-        slowest: dict[int, float] = {}
+        print(markdown_header(COLUMNS))
+        pipeline: dict[int, Load] = {}
         for name, command in commands(folder).items():
-            with running_server(command, PORT, SERVER_CORE):
+            with running_server(command, PORT, SERVER_CORE) as process:
                 first = 0
                 for clients, count in counts.items():
-                    found = measure(clients, texts[first : first + count], expected[first : first + count])
-                    slowest.setdefault(clients, found[0])
-                    cells = (f"{found[0]:.2f}", *(f"{one:.2f}" for one in found[1:4]))
-                    factor = f"{found[0] / slowest[clients]:.1f}"
-                    print(f"| {' | '.join((name, str(clients), *cells, factor, f'{found[4]:.0e}'))} |", flush=True)
+                    chosen = slice(first, first + count)
+                    found = measure(clients, process.pid, texts[chosen], expected[chosen])
+                    pipeline.setdefault(clients, found)
+                    print(f"| {' | '.join((name, str(clients), *found.cells(pipeline[clients])))} |", flush=True)
                     first += count
 
 
@@ -88,14 +122,17 @@ def commands(folder: str) -> dict[str, list[str]]:
     }
 
 
-def measure(clients: int, texts: Sequence[str], expected: Sequence[float]) -> tuple[float, float, float, float, float]:
-    """Return requests per second, three quantiles of the latency in seconds, and the largest error of a score.
+def measure(clients: int, pid: int, texts: Sequence[str], expected: Sequence[float]) -> Load:
+    """Send requests and return what was measured.
 
     Args:
         clients: number of clients.
+        pid: process of the server.
         texts: one text per request.
         expected: their scores.
     """
+    server = psutil.Process(pid)
+    before = sum(server.cpu_times()[:2])
     connections = [Connection(PORT) for _ in range(clients)]
     errors = []
 
@@ -112,8 +149,9 @@ def measure(clients: int, texts: Sequence[str], expected: Sequence[float]) -> tu
                 one.close()
 
     seconds, times = asyncio.run(run())
-    p50, p95, p99 = np.quantile(times, [0.5, 0.95, 0.99])
-    return len(texts) / seconds, float(p50), float(p95), float(p99), max(errors)
+    cpu = (sum(server.cpu_times()[:2]) - before) / len(texts)
+    quantiles = tuple(map(float, np.quantile(times, [0.5, 0.95, 0.99])))
+    return Load(len(texts) / seconds, quantiles, cpu, max(errors))
 
 
 def save_model(folder: Path) -> None:
