@@ -13,6 +13,8 @@ and clients are pinned to one core each. Servers:
 
 Scores of all servers are compared with `Scorer`; the largest difference is in the table. Next to requests per second,
 which other programs on the core change, the table has the CPU time of the server for a request, which they do not.
+
+The table is on the page docs/how-to/serve.md.
 """
 
 import argparse

@@ -286,7 +286,7 @@ def test_results_on_the_pages_exist(path):
 
 SCRIPTS = {
     ".".join(file.relative_to(ROOT).with_suffix("").parts): ast.get_docstring(ast.parse(file.read_text("utf-8")))
-    for file in sorted(BENCHMARKS.glob("[!_]*/[!_]*.py"))
+    for file in sorted([*BENCHMARKS.glob("[!_]*.py"), *BENCHMARKS.glob("[!_]*/[!_]*.py")])
 }
 """The documentation of each script, by module."""
 

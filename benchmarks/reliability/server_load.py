@@ -11,6 +11,8 @@ The model is a tiny random Llama. Prints one row per part:
 * connections: 200 that send nothing, a part of a request, or a body without end, while other clients are answered.
 * fuzz: bodies and paths that are no request. Each answer is JSON (or the page of a path), with a status below 500, and
   without a traceback.
+
+The results are on the page docs/how-to/serve.md.
 """
 
 import argparse
