@@ -145,3 +145,16 @@ def first_line(error: BaseException) -> str:
     """
     line = (str(error).strip().splitlines() or [""])[0].rstrip(".: ")[:300]
     return line if " " in line else f"{type(error).__name__}: {line}".rstrip(": ")
+
+
+def counted_from_0(row: int) -> str:
+    """Return how the number of a row in a message is counted, and the number of the row in a sheet.
+
+    Args:
+        row: position of the row, from 0.
+
+    Examples:
+        >>> counted_from_0(32)
+        'Rows are counted from 0: row 32 is row 34 of a sheet with a header.'
+    """
+    return f"Rows are counted from 0: row {row} is row {row + 2} of a sheet with a header."

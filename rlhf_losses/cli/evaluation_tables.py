@@ -84,18 +84,20 @@ def format_calibration(calibration: Calibration) -> str:
         for one in calibration.bins
     ]
     temperature = f"{calibration.temperature:.3g}" if math.isfinite(calibration.temperature) else "infinite"
+    is_worse = calibration.calibration_error_at_temperature > calibration.calibration_error
+    note = " (larger: it makes the annotations most likely, and does not minimize this error)" if is_worse else ""
     header = ["PROBABILITY", "ITEMS", "MEAN", "TRUE", "95 % INTERVAL"]
     return (
         f"{_table(rows, header, right=[1, 2, 3])}\n"
         f"best temperature {temperature}, with which the calibration error is "
-        f"{calibration.calibration_error_at_temperature:.4f}"
+        f"{calibration.calibration_error_at_temperature:.4f}{note}"
     )
 
 
 def format_length(length: LengthDependence) -> str:
     """Return the dependence on the length as a table."""
     estimates = {
-        "correlation with the length": length.correlation,
+        "correlation with the length of the answer": length.correlation,
         "the same at equal annotations": length.partial_correlation,
         "longer answer is better": length.longer_is_better,
         "accuracy where the longer one is better": length.accuracy_longer_better,

@@ -13,7 +13,7 @@ from rlhf_losses.cli.report_argument import add_report_argument, requested_repor
 from rlhf_losses.cli.scorer_arguments import add_dataset_arguments, selected_rows
 from rlhf_losses.cli.tables import key_value_table, make_table, render_table
 from rlhf_losses.data import convert_dataset
-from rlhf_losses.errors import first_line
+from rlhf_losses.errors import counted_from_0, first_line
 from rlhf_losses.hooks import loss_registry
 from rlhf_losses.inspection import DatasetReport, inspect_dataset
 from rlhf_losses.inspection.annotated_examples import annotated_examples
@@ -24,6 +24,9 @@ from rlhf_losses.report.report_file import Report
 
 WIDTH = 110
 """Width of lists of names, in characters."""
+
+SHOWN_ROWS, SHOWN_PROBLEMS = 10, 10
+"""Largest number of rows of one problem, and of problems, that are listed."""
 
 
 def build_parser() -> ArgumentParser:
@@ -47,7 +50,9 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     report = inspect_dataset(rows, loss_registry(plugins), tokenizer, args.dataset)
     print(json.dumps(report.to_dict(), indent=2) if args.json else format_report(report))
     if file is not None:
-        dataset = InspectedDataset(Path(args.dataset).name, report, annotated_examples(rows, SHOWN))
+        dataset = InspectedDataset(
+            Path(args.dataset).name, report, annotated_examples(rows, SHOWN, report.valid_rows())
+        )
         write_report(Report(datasets=[dataset]), file, to_stderr=args.json)
 
 
@@ -80,6 +85,7 @@ def format_report(report: DatasetReport) -> str:
     if report.annotators.column is not None:
         counts["annotators"] = f"{report.annotators.count} in the column {report.annotators.column}"
     blocks = [
+        format_invalid_rows(report),
         render_table(key_value_table(counts)),
         textwrap.fill(report.annotators.assumption, WIDTH),
         textwrap.fill(describe_joints(report), WIDTH),
@@ -91,6 +97,27 @@ def format_report(report: DatasetReport) -> str:
         format_losses(report.losses),
     ]
     return "\n\n".join(filter(None, blocks))
+
+
+def format_invalid_rows(report: DatasetReport) -> str:
+    """Return the rows that training refuses, or an empty text if there are none."""
+    if not report.invalid:
+        return ""
+    count = sum(len(one.rows) for one in report.invalid)
+    lines = [
+        f"{len(one.rows)} ({', '.join(map(str, one.rows[:SHOWN_ROWS]))}{', …' if len(one.rows) > SHOWN_ROWS else ''}): "
+        f"{one.problem}"
+        for one in report.invalid[:SHOWN_PROBLEMS]
+    ]
+    lines += ["and other problems"] if len(report.invalid) > SHOWN_PROBLEMS else []
+    return "\n".join(
+        [
+            f"{count} of {count + report.rows} rows are invalid, and training refuses them. The rest of this report is "
+            "without them.",
+            *(textwrap.indent(textwrap.fill(line, WIDTH), "  ") for line in lines),
+            f"The numbers in parentheses are rows. ({counted_from_0(report.invalid[0].rows[0])})",
+        ]
+    )
 
 
 def describe_joints(report: DatasetReport) -> str:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import ClassVar
 
 from rlhf_losses.class_names import snake_case
-from rlhf_losses.errors import InvalidFeedbackError, RlhfLossesError
+from rlhf_losses.errors import InvalidFeedbackError, RlhfLossesError, counted_from_0
 from rlhf_losses.feedback.base import Row
 from rlhf_losses.setting_names import setting
 
@@ -99,10 +99,13 @@ class DatasetConverter(ABC):
         try:
             yield
         except RlhfLossesError as error:
-            raise type(error)(f"Row {row_number} of {dataset_name}, converted by {self.name()}: {error}") from None
+            raise type(error)(
+                f"Row {row_number} of {dataset_name}, converted by {self.name()}: {error} "
+                f"({counted_from_0(row_number)})"
+            ) from None
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise InvalidFeedbackError(
                 f"Row {row_number} of {dataset_name} cannot be converted by {self.name()}: {type(error).__name__}: "
                 f"{error}. Fix the row (the format is documented at {self.source}) or choose another converter, for "
-                f"example {setting('converter', 'native')}."
+                f"example {setting('converter', 'native')}. ({counted_from_0(row_number)})"
             ) from error

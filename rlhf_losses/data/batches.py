@@ -11,7 +11,7 @@ from datasets import Dataset, concatenate_datasets
 from datasets.utils import tqdm
 
 from rlhf_losses.data.rows import RowEncoder, encoded_table
-from rlhf_losses.errors import RlhfLossesError
+from rlhf_losses.errors import RlhfLossesError, counted_from_0
 from rlhf_losses.feedback.base import Row
 from rlhf_losses.iteration import in_batches
 
@@ -71,7 +71,7 @@ def locate_errors(number: int, name: str) -> Iterator[None]:
     try:
         yield
     except RlhfLossesError as error:
-        raise type(error)(f"Row {number} of {name}: {error}") from None
+        raise type(error)(f"Row {number} of {name}: {error} ({counted_from_0(number)})") from None
 
 
 @dataclass(frozen=True)

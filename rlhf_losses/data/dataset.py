@@ -3,7 +3,7 @@
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -28,7 +28,7 @@ from rlhf_losses.data.rows import (
     tokenized_pair,
 )
 from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
-from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
+from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError, RlhfLossesError
 from rlhf_losses.feedback import (
     FEEDBACK_TYPES,
     IMPLICIT_TYPES,
@@ -192,6 +192,36 @@ def check_dataset(dataset: AnyDataset, loss: AnyLoss, name: str = "data") -> Non
     if blank:
         _warn_about_blank_answers(blank, name)
     _check_values(feedback, loss, feedback_types)
+
+
+def find_invalid_rows(dataset: Dataset, name: str = "data") -> dict[int, str]:
+    """Return the message about each row with an invalid value or an empty text, by index.
+
+    Args:
+        dataset: a dataset with columns of feedback types.
+        name: name of the dataset beside the progress bar.
+
+    Examples:
+        >>> list(find_invalid_rows(Dataset.from_dict({"completion": ["4", None], "label": [1, 0]})))
+        [1]
+    """
+    check = partial(_check_rows, feedback_types=feedback_types_in_columns(dataset.column_names), loss=None)
+    found: dict[int, str] = {}
+    for numbers, batch in row_batches(with_read_columns(dataset), f"Checking {name}"):
+        try:
+            check(batch)
+        except RlhfLossesError:
+            problems = (_problem(check, row) for row in batch)
+            found |= {number: problem for number, problem in zip(numbers, problems, strict=True) if problem}
+    return found
+
+
+def _problem(check: Callable[[list[Row]], object], row: Row) -> str | None:
+    try:
+        check([row])
+    except RlhfLossesError as error:
+        return str(error)
+    return None
 
 
 def prepare(
@@ -431,7 +461,8 @@ def _describe_columns(columns: Sequence[str], found: FeedbackTypes) -> str:
         alternatives = "; ".join(" + ".join(feedback_type.columns[0]) for feedback_type in FEEDBACK_TYPES)
         return (
             f"{listed} no known feedback. Rename the columns to one of: {alternatives} (each with prompt), for example "
-            f"with {setting('columns', suggest_columns(columns), python='rlhf_losses.rename_columns')}. Well-known "
+            f"with {setting('columns', suggest_columns(columns), python='rlhf_losses.rename_columns')}. Columns named "
+            f"{', '.join(_further_columns())} are read, too. Well-known "
             f"formats are converted with {setting('converter', 'NAME', python='rlhf_losses.convert_dataset')}, and "
             f"others with a converter in {setting('plugin', 'FILE.py', python='plugin_files')}."
         )
@@ -439,6 +470,12 @@ def _describe_columns(columns: Sequence[str], found: FeedbackTypes) -> str:
     fitting = list(dict.fromkeys(entry.name for entry in entries if entry.cls().uses_labels))
     names = " and ".join(feedback_type.__name__ for feedback_type in found)
     return f"{listed} {names}. Losses for {names}: {', '.join(fitting)}."
+
+
+def _further_columns() -> list[str]:
+    """Return the names of optional columns of feedback types, and one for the ids of annotators."""
+    optional = dict.fromkeys(column for feedback_type in FEEDBACK_TYPES for column in feedback_type.optional_columns)
+    return [*(column for column in optional if column != "prompt"), "annotator"]
 
 
 def _prompt_key(row: Mapping[str, Any]) -> str:

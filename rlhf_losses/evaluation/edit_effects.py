@@ -8,6 +8,9 @@ import numpy as np
 
 from rlhf_losses.evaluation.intervals import Estimate, FloatVector, IntVector, mean_estimate, share_estimate
 
+UNCHANGED = 1e-4
+"""Largest change of a score that is rounding, in standard deviations of the scores."""
+
 
 @dataclass(frozen=True)
 class EditEffect:
@@ -17,7 +20,7 @@ class EditEffect:
         edit: name of the edit.
         answers: number of answers that the edit changes.
         change: mean change of the score, in standard deviations of the scores of unedited answers.
-        raised: share of the answers whose score rises; 0.5 without an effect.
+        raised: share of the answers whose score rises; an unchanged score counts 0.5.
         flipped: share of the comparisons in which the better answer has the higher score, but not once the worse one is
             edited.
     """
@@ -110,6 +113,6 @@ def _effect(scored: EditedScores, name: str, edited: FloatVector) -> EditEffect:
         name,
         int(known.sum()),
         mean_estimate(change / spread if spread else change, clusters),
-        share_estimate((1 + np.sign(change)) / 2, clusters),
+        share_estimate((1 + np.sign(np.where(np.abs(change) > UNCHANGED * spread, change, 0))) / 2, clusters),
         share_estimate(flipped, scored.clusters[scored.better][is_right]),
     )

@@ -102,8 +102,8 @@ def rename_columns(dataset: AnyDataset, columns: Mapping[str, str] | str, name: 
     require_instance(columns, (str, Mapping), "columns", "a mapping or a string", COLUMNS_REMEDY)
     columns = parse_columns(columns)
     names = list(dataset.column_names or next(iter(dataset), {}))
-    for old in columns.values():
-        _require_column(old, names, name)
+    for new, old in columns.items():
+        _require_column(old, new, names, name)
     if not columns:
         return dataset
     renamed = {old: new for new, old in columns.items() if old in names}
@@ -175,10 +175,12 @@ RENAMING = "rename_columns(dataset, {'NEW': 'OLD'})"
 """How Python writes the setting `columns`."""
 
 
-def _require_column(old: str, names: Sequence[str], name: str) -> None:
+def _require_column(old: str, new: str, names: Sequence[str], name: str) -> None:
     if _head(old, names) not in names:
+        is_swapped = old in KNOWN_NAMES and _head(new, names) in names
+        meant = f" Did you mean '{old}={new}'?" if is_swapped else did_you_mean(old, names)
         raise UnreadableDatasetError(
-            f"The columns of {name} are {', '.join(names)}, and none is '{old}'.{did_you_mean(old, names)} Correct the "
+            f"The columns of {name} are {', '.join(names)}, and none is '{old}'.{meant} Correct the "
             f"renaming: {setting('columns', 'NEW=OLD', python=RENAMING)}."
         )
 

@@ -12,7 +12,7 @@ from typing import IO, Any, TypeAlias
 
 import fsspec
 
-from rlhf_losses.errors import RlhfLossesError, UnreadableDatasetError
+from rlhf_losses.errors import RlhfLossesError, UnreadableDatasetError, counted_from_0
 from rlhf_losses.files.cells import Cells
 from rlhf_losses.files.locations import COMPRESSIONS, file_format, inner_path
 from rlhf_losses.files.value_types import parse_json
@@ -81,7 +81,8 @@ def _read_text(path: str, form: str | None) -> Iterator[Record]:
             yield from _read_csv(file, path) if form == "csv" else _read_json(file, path)
     except UnicodeDecodeError as error:
         raise UnreadableDatasetError(
-            f"'{path}' is not a text in UTF-8: {error.reason} at byte {error.start}. Save it in UTF-8."
+            f"'{path}' is not a text in UTF-8: {error.reason} at byte {error.start}. Save it in UTF-8; in Excel, "
+            "the type of the file is 'CSV UTF-8'."
         ) from None
 
 
@@ -135,7 +136,7 @@ def _rows_of_table(table: Iterable[Sequence[str | None]], path: str) -> Iterator
         if len(row) > len(header):
             raise UnreadableDatasetError(
                 f"Row {index} of '{path}' has {len(row)} cells for {len(header)} columns. Put quotes around cells with "
-                "a delimiter or a line break."
+                f"a delimiter or a line break. ({counted_from_0(index)})"
             )
         yield dict(zip(header, [*row, *[None] * (len(header) - len(row))], strict=True))
 

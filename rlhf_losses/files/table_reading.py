@@ -2,6 +2,7 @@
 
 import importlib.metadata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -10,7 +11,7 @@ from typing import Any, NoReturn, TypeAlias
 import pyarrow as pa
 from datasets import Dataset, Features, IterableDataset
 
-from rlhf_losses.errors import InvalidFeedbackError, UnreadableDatasetError
+from rlhf_losses.errors import InvalidFeedbackError, RlhfLossesError, UnreadableDatasetError, counted_from_0
 from rlhf_losses.files.cached_tables import cached_dataset
 from rlhf_losses.files.cells import CellKind, column_kinds, known_kinds, read_cell, read_inferred_cell
 from rlhf_losses.files.data_files import stamp
@@ -59,8 +60,10 @@ class TableReader:
             InvalidFeedbackError: a value cannot be read as its column requires.
         """
         for index, record in enumerate(read_records(path)):
-            row = self._cells(record, index, path) if self.cell_kinds else record
-            yield required_values(row, self.targets, f"row {index} of '{path}'")
+            with _explained_row(index) if self.cell_kinds else nullcontext():
+                row = self._cells(record, index, path) if self.cell_kinds else record
+                values = required_values(row, self.targets, f"row {index} of '{path}'")
+            yield values
 
     def _cells(self, record: Record, index: int, path: str) -> dict[str, Any]:
         return {
@@ -155,6 +158,15 @@ def _columns_of_cells(paths: Sequence[str]) -> list[str]:
         if set(others) != set(columns):
             refuse_other_columns(path, sorted(set(others) ^ set(columns)), first)
     return columns
+
+
+@contextmanager
+def _explained_row(index: int) -> Iterator[None]:
+    """Add the number of a row in its sheet to errors that occur in the `with` block."""
+    try:
+        yield
+    except RlhfLossesError as error:
+        raise type(error)(f"{error} ({counted_from_0(index)})") from None
 
 
 def _column_types(paths: Sequence[str], reader: TableReader) -> Features:

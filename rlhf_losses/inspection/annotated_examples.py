@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -51,25 +51,36 @@ class AnnotatedExamples:
     worse_lengths: FloatVector
 
 
-def annotated_examples(dataset: Dataset, limit: int) -> AnnotatedExamples:
+def annotated_examples(dataset: Dataset, limit: int, rows: Sequence[int] | None = None) -> AnnotatedExamples:
     """Return the contradictory rows of a dataset and the lengths of compared answers.
 
     Args:
         dataset: a dataset with the columns of this library.
         limit: largest number of contradictory pairs of answers.
+        rows: indices of the rows to use, all of which are valid; by default all.
 
     Examples:
         >>> texts = {"prompt": ["q", "q"], "chosen": ["yes", "no"], "rejected": ["no", "yes"]}
         >>> annotated_examples(Dataset.from_dict(texts), limit=5).contradictions
         (Contradiction(rows=(0,), opposite_rows=(1,), prompt='q', answers=('yes', 'no')),)
     """
+    names = range(len(dataset)) if rows is None else rows
+    dataset = dataset if rows is None else dataset.select(rows)
     types = feedback_types_in_columns(dataset.column_names)
     texts = collect_annotations(dataset, types)
     parts = [comparisons_in(part) for part in texts.feedback.parts if len(part)]
     compared = [one for one in parts if one is not None]
     lengths = np.concatenate([np.empty((2, 0)), *(_lengths(texts, one) for one in compared)], axis=1)
-    found = [one for part in compared for one in _contradictions(dataset, types, texts, part)]
+    found = [
+        replace(one, rows=_named(one.rows, names), opposite_rows=_named(one.opposite_rows, names))
+        for part in compared
+        for one in _contradictions(dataset, types, texts, part)
+    ]
     return AnnotatedExamples(tuple(found[:limit]), lengths[0], lengths[1])
+
+
+def _named(rows: Sequence[int], names: Sequence[int]) -> tuple[int, ...]:
+    return tuple(names[row] for row in rows)
 
 
 def _lengths(texts: AnnotatedTexts, comparisons: Comparisons) -> FloatVector:

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rlhf_losses.errors import FeedbackMismatchError, RlhfLossesError
+from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError, RlhfLossesError
 from rlhf_losses.feedback import IMPLICIT_TYPES, Feedback, Lengths, Mixed
 from rlhf_losses.hooks import LossRegistry
+from rlhf_losses.losses import AnyLoss
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ def find_compatible_losses(
     grouped: Mixed | FeedbackMismatchError,
     feedback_types: Sequence[type[Feedback]],
     registry: LossRegistry,
+    nulls: Mapping[str, Mapping[str, int]],
 ) -> CompatibleLosses:
     """Return the registered losses that accept the feedback of a dataset; those of exactly its types are first.
 
@@ -37,6 +39,7 @@ def find_compatible_losses(
             ratings cannot be grouped.
         feedback_types: feedback types of the dataset.
         registry: registry of losses.
+        nulls: for each feedback type, the number of rows in which an optional column is null, by column.
     """
     names = dict.fromkeys(
         entry.name for feedback_type in feedback_types for entry in registry.for_feedback(feedback_type)
@@ -52,8 +55,20 @@ def find_compatible_losses(
             if isinstance(usable, FeedbackMismatchError):
                 raise usable
             loss.check(usable)
+            _require_complete_columns(loss, nulls)
         except RlhfLossesError as error:
             incompatible[name] = str(error)
         else:
             (losses if loss.uses_labels else regularizers).append(name)
     return CompatibleLosses(tuple(losses), tuple(regularizers), incompatible)
+
+
+def _require_complete_columns(loss: AnyLoss, nulls: Mapping[str, Mapping[str, int]]) -> None:
+    for one in (term.loss for term in loss.as_objective().terms):
+        columns = nulls.get(one.feedback_type.__name__, {})
+        incomplete = next((column for column in one.required_columns if columns.get(column)), None)
+        if incomplete is not None:
+            raise InvalidFeedbackError(
+                f"{one} needs the column {incomplete} in every row, but it is null in {columns[incomplete]} rows. Add "
+                "the values, or drop these rows."
+            )

@@ -1,18 +1,19 @@
 """The report of `rlhf-losses inspect`: statistics of a dataset and the losses that can be trained on it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from rlhf_losses.argument_checks import require_instance
 from rlhf_losses.data import RowEncoder, check_dataset
 from rlhf_losses.data.annotator_columns import find_annotator_column
 from rlhf_losses.data.batches import row_batches
-from rlhf_losses.data.dataset import AnyDataset, column_names, group_ratings
-from rlhf_losses.errors import FeedbackMismatchError
+from rlhf_losses.data.dataset import AnyDataset, column_names, find_invalid_rows, group_ratings
+from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
 from rlhf_losses.feedback import Feedback, Votes, feedback_types_in_columns
 from rlhf_losses.feedback.base import Row
 from rlhf_losses.files.dataset_argument import require_dataset
@@ -26,6 +27,7 @@ from rlhf_losses.inspection.comparisons import Comparisons, compare_texts, compa
 from rlhf_losses.inspection.compatible_losses import CompatibleLosses, find_compatible_losses
 from rlhf_losses.inspection.length_bias import LengthBias, length_bias
 from rlhf_losses.inspection.length_statistics import LengthSummary, summarize_lengths
+from rlhf_losses.inspection.optional_values import OptionalValues, optional_values
 from rlhf_losses.inspection.rating_agreement import rating_agreement
 from rlhf_losses.losses import AccumulatedPairs, ScoreDecay
 from rlhf_losses.models.model_argument import require_tokenizer
@@ -133,6 +135,8 @@ class FeedbackStatistics:
         values: counts of labels or of comparisons; `None` for ratings of single answers.
         agreement: agreement of the annotators; `None` for the same ratings.
         rating_agreement: agreement on ratings of single texts; `None` for other feedback and without repeated ratings.
+        optional: values of the optional columns of numbers, such as `margin`, by name.
+        ties_by_loss: number of ties for each loss that takes ties from another column, such as a margin of 0.
     """
 
     rows: int
@@ -140,15 +144,34 @@ class FeedbackStatistics:
     values: LabelStatistics | ComparisonStatistics | None = None
     agreement: AgreementStatistics | None = None
     rating_agreement: AnnotatorAgreement | None = None
+    optional: Mapping[str, OptionalValues] = field(default_factory=dict)
+    ties_by_loss: Mapping[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object."""
         parts = [part.to_dict() for part in (self.values, self.agreement) if part is not None]
         if self.rating_agreement is not None:
             parts.append({"rating_agreement": asdict(self.rating_agreement)})
+        if self.optional:
+            parts.append({"optional_columns": {name: asdict(values) for name, values in self.optional.items()}})
+        if self.ties_by_loss:
+            parts.append({"ties_by_loss": dict(self.ties_by_loss)})
         return {"rows": self.rows, "items": self.items} | {
             name: value for part in parts for name, value in part.items()
         }
+
+
+@dataclass(frozen=True)
+class InvalidRows:
+    """Rows with the same problem.
+
+    Attributes:
+        problem: the error message.
+        rows: indices of the rows.
+    """
+
+    problem: str
+    rows: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -156,7 +179,7 @@ class DatasetReport:
     """Statistics of a dataset.
 
     Attributes:
-        rows: number of rows.
+        rows: number of valid rows, which the statistics are about.
         columns: names of the columns.
         prompts: number of distinct prompts.
         duplicate_rows: number of rows that are equal to an earlier row in the columns that are read: texts, feedback,
@@ -167,6 +190,7 @@ class DatasetReport:
         characters: lengths of `prompt`, `answer` and `step`, as far as the dataset has them.
         tokens: length of the whole `text`, if a tokenizer is passed.
         losses: losses that can be trained on the dataset.
+        invalid: rows with invalid values, which training refuses, by problem; the most frequent first.
     """
 
     rows: int
@@ -179,11 +203,18 @@ class DatasetReport:
     characters: Mapping[str, LengthSummary]
     tokens: Mapping[str, LengthSummary]
     losses: CompatibleLosses
+    invalid: tuple[InvalidRows, ...] = ()
+
+    def valid_rows(self) -> list[int]:
+        """Return the indices of the valid rows."""
+        invalid = {row for one in self.invalid for row in one.rows}
+        return [row for row in range(self.rows + len(invalid)) if row not in invalid]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object that `rlhf-losses inspect --json` prints."""
         return {
             "rows": self.rows,
+            "invalid_rows": [{"problem": one.problem, "rows": list(one.rows)} for one in self.invalid],
             "columns": list(self.columns),
             "prompts": self.prompts,
             "duplicate_rows": self.duplicate_rows,
@@ -215,7 +246,7 @@ def inspect_dataset(
     Raises:
         InvalidArgumentError: an argument of another type.
         FeedbackMismatchError: no columns of a feedback type.
-        InvalidFeedbackError: a row has an invalid value; the message contains the index of the row.
+        InvalidFeedbackError: all rows are invalid, or a row of a stream is; the message contains the index of the row.
     """
     require_dataset(dataset)
     remedy = "Pass rlhf_losses.loss_registry()."
@@ -223,11 +254,19 @@ def inspect_dataset(
     if tokenizer is not None:
         require_tokenizer(tokenizer, "tokenizer")
     dataset = readable_rows(dataset, name)
-    check_dataset(dataset, ScoreDecay(), name)
+    dataset, invalid = _valid_rows(dataset, name)
     feedback_types = feedback_types_in_columns(column_names(dataset))
     column = find_annotator_column(column_names(dataset))
     texts = collect_annotations(dataset, feedback_types, column)
     grouped = _group_by_prompt(dataset, texts, feedback_types)
+    optional = _optional_values(dataset, texts)
+    losses = find_compatible_losses(
+        texts.feedback,
+        grouped if isinstance(grouped, FeedbackMismatchError) else grouped.feedback,
+        feedback_types,
+        registry,
+        {name: {column: one.missing for column, one in columns.items()} for name, columns in optional.items()},
+    )
     return DatasetReport(
         rows=len(texts.row_keys),
         columns=tuple(column_names(dataset)),
@@ -236,19 +275,56 @@ def inspect_dataset(
         joined_rows=len(np.unique(texts.row[texts.is_joined])),
         annotators=Annotators(column, len(np.unique(texts.annotator[texts.annotator >= 0]))),
         feedback={
-            type(part.feedback).__name__: _feedback_statistics(part)
+            type(part.feedback).__name__: replace(
+                _feedback_statistics(part),
+                optional=optional.get(type(part.feedback).__name__, {}),
+                ties_by_loss=_ties_by_loss(part.feedback, losses, registry),
+            )
             for part in _parts(texts, grouped)
             if len(part.feedback)
         },
         characters=_character_lengths(texts),
         tokens={} if tokenizer is None else _token_lengths(dataset, feedback_types, tokenizer),
-        losses=find_compatible_losses(
-            texts.feedback,
-            grouped if isinstance(grouped, FeedbackMismatchError) else grouped.feedback,
-            feedback_types,
-            registry,
-        ),
+        losses=losses,
+        invalid=invalid,
     )
+
+
+def _valid_rows(dataset: AnyDataset, name: str) -> tuple[AnyDataset, tuple[InvalidRows, ...]]:
+    """Return the dataset without the rows that training refuses, and these rows by problem."""
+    try:
+        check_dataset(dataset, ScoreDecay(), name)
+    except InvalidFeedbackError:
+        problems = find_invalid_rows(dataset, name) if isinstance(dataset, Dataset) else {}
+        if not isinstance(dataset, Dataset) or len(problems) in (0, len(dataset)):
+            raise
+    else:
+        return dataset, ()
+    rows_of: dict[str, list[int]] = {}
+    for row, problem in problems.items():
+        rows_of.setdefault(problem, []).append(row)
+    invalid = [InvalidRows(problem, tuple(rows)) for problem, rows in rows_of.items()]
+    valid = dataset.select([row for row in range(len(dataset)) if row not in problems])
+    return valid, tuple(sorted(invalid, key=lambda one: -len(one.rows)))
+
+
+def _optional_values(dataset: AnyDataset, texts: AnnotatedTexts) -> dict[str, dict[str, OptionalValues]]:
+    """Return the values of the optional columns of each feedback type, by name; of a stream none."""
+    if not isinstance(dataset, Dataset):
+        return {}
+    found = {type(part): np.unique(texts.row[part.item_positions.numpy()]).tolist() for part in texts.feedback.parts}
+    return {one.__name__: optional_values(dataset, one, rows) for one, rows in found.items()}
+
+
+def _ties_by_loss(feedback: Feedback, losses: CompatibleLosses, registry: LossRegistry) -> dict[str, int]:
+    """Return the number of ties for each loss that sees other ones than the annotators state."""
+    found = {}
+    for loss in (registry[name]() for name in losses.losses):
+        seen = loss.as_objective().with_outcomes(feedback)
+        comparisons = None if seen is feedback else comparisons_in(seen)
+        if comparisons is not None:
+            found[loss.name()] = int((comparisons.direction == 0).sum())
+    return found
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,10 @@ def feedback_values(statistics: FeedbackStatistics) -> dict[str, str]:
             values["equal answers"] = str(compared.equal_answers)
             if bias := compared.length_bias:
                 values["longer answer preferred"] = f"{bias.share:.1%} (95% interval {bias.low:.1%} to {bias.high:.1%})"
+    values |= {name: one.describe() for name, one in statistics.optional.items()}
+    values |= {
+        f"ties for {loss}": format_share(ties, statistics.items) for loss, ties in statistics.ties_by_loss.items()
+    }
     if statistics.agreement is not None:
         values |= format_agreement(statistics.agreement)
     if statistics.rating_agreement is not None:

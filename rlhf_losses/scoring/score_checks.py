@@ -136,6 +136,8 @@ def check_length_limit(model: ExaminedModel) -> ModelCheck:
     own = model.scorer.tokenizer.model_max_length
     limit = own if own < UNLIMITED else None
     found = f"context {context or 'unlimited'}, tokenizer {limit or 'unlimited'}, training {trained or 'not recorded'}"
+    if context is not None and trained is not None and trained > context:
+        found += f" (texts had at most {context} tokens)"
     passed = context is None or limit is None or limit <= context
     remedy = f"Set model_max_length to {context} in tokenizer_config.json."
     return ModelCheck.of("length limit", passed, found, remedy)

@@ -24,6 +24,7 @@ from rlhf_losses.feedback.base import Row
 from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.files.readable_rows import readable_rows
 from rlhf_losses.hooks import loss_registry
+from rlhf_losses.inspection.optional_values import optional_values
 from rlhf_losses.losses import Objective
 from rlhf_losses.models.embeddings import require_embedded
 from rlhf_losses.training.config import RewardConfig
@@ -121,6 +122,8 @@ class TrainingData:
         self.segmentation = inferred and (args.segmentation or inferred)
         self.forms = _infer_forms(self.train, self.feedback_types)
         _warn_about_joints(self.train, self.feedback_types)
+        for line in describe_column_uses(self.train, objective, self.feedback_types):
+            logger.info("%s", line)
 
     def prepare(
         self, tokenizer: PreTrainedTokenizerBase, context_length: int | None, num_embeddings: int | None
@@ -230,6 +233,25 @@ def _warn_about_joints(train: AnyDataset, feedback_types: FeedbackTypes) -> None
             "If a space is missing, add it at the beginning of the answers.",
             found, count, example,
         )  # fmt: skip
+
+
+def describe_column_uses(train: AnyDataset, objective: Objective, feedback_types: FeedbackTypes) -> list[str]:
+    """Return what the terms of an objective do with the optional columns that a dataset has.
+
+    Args:
+        train: the training data.
+        objective: the weighted sum of losses.
+        feedback_types: feedback types of the data that the objective uses.
+    """
+    lines = []
+    for loss in (term.loss for term in objective.terms if term.loss.feedback_type in feedback_types):
+        if isinstance(train, Dataset):
+            values = {name: f" ({one.describe()})" for name, one in optional_values(train, loss.feedback_type).items()}
+        else:
+            values = dict.fromkeys(column_names(train), "")
+        used = {name: use for name, use in loss.column_uses.items() if name in values}
+        lines += [f"{loss}: the column {name} {use}{values[name]}." for name, use in used.items()]
+    return list(dict.fromkeys(lines))
 
 
 def _infer_segmentation(train: AnyDataset, feedback_types: FeedbackTypes, separator: str) -> str | None:

@@ -118,6 +118,17 @@ def test_an_invalid_row_is_refused_with_its_number(cli, write_rows):
     assert "The winner is 'both'" in result.err
 
 
+def test_invalid_rows_are_listed_with_their_numbers(cli, write_rows):
+    good = {"prompt": "2 + 2 =", "chosen": "4", "rejected": "5", "margin": 1}
+    bad = [good | {"rejected": None}] * 12
+    out = cli("inspect", "--dataset", write_rows(good, *bad)).out
+    assert "12 of 13 rows are invalid, and training refuses them." in out
+    assert "  12 (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, …): Column 'rejected' is null" in out
+    assert "(Rows are counted from 0: row 1 is row 3 of a sheet with a header.)" in out
+    assert "margin                          1 to 1, mean 1\n" in out
+    assert "Prompt and answer meet without white space in 1 of 1 rows." in out
+
+
 def test_the_number_of_rows_can_be_limited(cli, write_rows):
     rows = write_rows(MT_BENCH, MT_BENCH, MT_BENCH)
     assert inspected(cli, "--dataset", rows, "--max_rows", "2")["rows"] == 2

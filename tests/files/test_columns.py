@@ -74,6 +74,7 @@ def test_a_column_whose_first_values_are_null_keeps_its_type():
             "prompt=qestion",
             r"columns of train data are id, question, reply, all, .*'qestion'\. Did you mean 'question'\?",
         ),
+        ("question=prompt", r"none is 'prompt'\. Did you mean 'prompt=question'\?"),
         (
             "prompt=reply.txt",
             r"Row 0 of train data has the keys text, by where 'txt' should be\. Did you mean 'text'\?",

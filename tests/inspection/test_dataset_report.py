@@ -153,5 +153,35 @@ def test_rows_can_have_several_feedback_types():
 def test_unknown_columns_and_invalid_values_are_refused():
     with pytest.raises(FeedbackMismatchError, match="no known feedback"):
         report({"question": "2 + 2"})
-    with pytest.raises(InvalidFeedbackError, match=r"Row 1 of data: .*preference 2"):
-        report(pair("4", "5", preference=1.0), pair("4", "5", preference=2.0))
+    with pytest.raises(InvalidFeedbackError, match=r"Row 0 of data: .*preference 2.* row 0 is row 2 of a sheet"):
+        report(pair("4", "5", preference=2.0))
+
+
+def test_all_invalid_rows_are_reported_and_left_out():
+    good = pair("4", "5", margin=1)
+    rows = [good, pair(None, "5", margin=1), pair("4", "5", margin="x"), good, pair(None, "5", margin=1)]
+    found = report(*(row | {"margin": str(row["margin"])} for row in rows))
+    null, text = found["invalid_rows"]
+    assert (null["rows"], text["rows"]) == ([1, 4], [2])
+    assert "Column 'chosen' is null" in null["problem"]
+    assert "'x', which is not a number" in text["problem"]
+    assert (found["rows"], found["feedback"]["Pairs"]["items"]) == (2, 2)
+
+
+def test_optional_columns_and_the_ties_of_losses_are_counted():
+    rows = [pair("4", "5", margin=margin) for margin in (0, 0, 1, 3)]
+    pairs = report(*rows)["feedback"]["Pairs"]
+    assert pairs["optional_columns"]["margin"] == {
+        "rows": 4, "missing": 0, "zero": 2, "low": 0.0, "high": 3.0, "mean": 1.0
+    }  # fmt: skip
+    assert (pairs["ties"], pairs["ties_by_loss"]) == (0, {"ordinal_preference": 2})
+    found = report(*rows, pair("4", "5", margin=None), {"completion": "4", "label": True})
+    assert found["feedback"]["Pairs"]["optional_columns"]["margin"]["missing"] == 1
+    assert (
+        "needs the column margin in every row, but it is null in 1 rows"
+        in (found["incompatible_losses"]["ordinal_preference"])
+    )
+
+
+def test_rows_whose_prompt_and_answer_meet_are_counted_once():
+    assert report(pair("4", "5", prompt="2 + 2 ="), pair("4", "5"))["joined_rows"] == 1
