@@ -70,7 +70,10 @@ class Attributes(Feedback):
     @classmethod
     def row_fields(cls, row: Row) -> RowFields:
         ratings = read_named_numbers(row, "attributes")
-        require_same_length("Attributes", completions=read_optional_list(row, "completions"), attributes=ratings)
+        single = None if row.get("completion") is None or "completions" in cls.columns_in(row) else [row["completion"]]
+        require_same_length(
+            "Attributes", completions=read_optional_list(row, "completions"), completion=single, attributes=ratings
+        )
         items = [
             (position, attribute_id(name), value)
             for position, by_name in enumerate(ratings)

@@ -68,6 +68,8 @@ REMEDY = re.compile(r"Replace|Drop|drop|Rescale|Write|Complete|Pass|Add|Set")
         (Votes, {"completions": ["a", "b"], "votes": [2, 1], "ties": "one"}, "'ties' contains 'one'"),
         (Votes, {"completions": ["a", "b"], "votes": [2, 1, 1]}, "3 counts for 2 completions.* between two answers"),
         (Votes, {"completions": ["a", "b", "c"], "votes": [2, 1]}, "2 counts for 3 completions"),
+        (Attributes, {"completion": "a", "attributes": [{"good": 0}, {"good": 0}]}, "1 completion, 2 attributes"),
+        (Attributes, {"completions": ["a", "b"], "attributes": [{"good": 0}]}, "2 completions, 1 attributes"),
         (Attributes, {"completion": "a", "attributes": 4}, "'attributes' contains 4.* no attribute names"),
     ],
 )
