@@ -41,6 +41,7 @@ from rlhf_losses.models.saved_files import (
     require_resumable,
     save_merged,
 )
+from rlhf_losses.report.tracked_charts import TrackedCharts
 
 
 class Checkpointing(Trainer):
@@ -65,6 +66,7 @@ class Checkpointing(Trainer):
         """Add the callbacks, which must come after all others."""
         limit = self.args.stop_after
         self.stop_control = StopControl(None if limit is None else parse_duration(limit))
+        self.add_callback(TrackedCharts(self.callback_handler))
         self.add_callback(_LogRestorer(self))
         self.add_callback(self.stop_control)
 

@@ -49,7 +49,8 @@ class InspectedDataset:
             losses: registry of losses.
             name: name of the dataset.
         """
-        return cls(name, inspect_dataset(dataset, losses, name=name), annotated_examples(dataset, SHOWN))
+        report = inspect_dataset(dataset, losses, name=name)
+        return cls(name, report, annotated_examples(dataset, SHOWN, report.valid_rows()))
 
 
 def dataset_sections(datasets: Sequence[InspectedDataset]) -> Iterator[Section]:
@@ -74,6 +75,9 @@ def dataset_findings(dataset: InspectedDataset) -> Iterator[Finding]:
     """
     report = dataset.report
     yield note(f"{report.rows} rows with {report.prompts or 'no'} different prompts.")
+    if report.invalid:
+        count = sum(len(one.rows) for one in report.invalid)
+        yield problem(f"Invalid rows: training refuses {count} rows, most often for this: {report.invalid[0].problem}")
     if report.duplicate_rows > MANY_COPIES * report.rows:
         yield problem(
             f"Copies: {report.duplicate_rows} of {report.rows} rows are equal to an earlier one. In two splits, they "

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from rlhf_losses.report.charts import Chart
 from rlhf_losses.report.completions import completion_section
 from rlhf_losses.report.page import Cell, Section, Table
 from rlhf_losses.report.run_charts import LEARNING, POLICY, charts, other_charts, reward_by_kl, time_chart
@@ -15,12 +16,8 @@ def run_sections(runs: Sequence[Run]) -> Iterator[Section]:
         runs: the runs.
     """
     yield Section("Runs", [summary_table(runs)])
-    policies = [run for run in runs if trains_policy(run)]
-    models = [run for run in runs if run not in policies]
-    yield Section("Policy", [*charts(policies, POLICY), *reward_by_kl(policies)])
-    yield Section("Optimization of the policy", charts(policies, LEARNING))
-    yield Section("Learning", charts(models, LEARNING))
-    yield Section("Time", [chart for run in runs for chart in time_chart(run)])
+    for title, shown in charts_by_title(runs).items():
+        yield Section(title, shown)
     for run in runs:
         if run.completions is not None:
             yield completion_section(run.name, run.completions)
@@ -35,6 +32,22 @@ POLICY_METRICS = ("reward", "objective/rlhf_reward", "kl", "kl_per_completion", 
 def trains_policy(run: Run) -> bool:
     """Return whether a run trains a policy, because its log has a reward, a KL or completions."""
     return any(run.log.find(name) for name in POLICY_METRICS)
+
+
+def charts_by_title(runs: Sequence[Run]) -> dict[str, list[Chart]]:
+    """Return the charts of runs by the title of their section.
+
+    Args:
+        runs: the runs.
+    """
+    policies = [run for run in runs if trains_policy(run)]
+    models = [run for run in runs if run not in policies]
+    return {
+        "Policy": [*charts(policies, POLICY), *reward_by_kl(policies)],
+        "Optimization of the policy": charts(policies, LEARNING),
+        "Learning": charts(models, LEARNING),
+        "Time": [chart for run in runs for chart in time_chart(run)],
+    }
 
 
 def summary_table(runs: Sequence[Run]) -> Table:
