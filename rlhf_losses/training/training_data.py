@@ -19,7 +19,7 @@ from rlhf_losses.data.read_columns import with_read_columns
 from rlhf_losses.data.rows import EncodedRow, FeedbackTypes, feedback_types_in_row, is_prepared
 from rlhf_losses.data.segmentation import infer_segmentation, join_segments
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
-from rlhf_losses.feedback import IMPLICIT_TYPES, STEPWISE_TYPES, Feedback
+from rlhf_losses.feedback import IMPLICIT_TYPES, STEPWISE_TYPES, Feedback, feedback_types_in_columns
 from rlhf_losses.feedback.base import Row
 from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.files.readable_rows import readable_rows
@@ -236,7 +236,9 @@ def _warn_about_joints(train: AnyDataset, feedback_types: FeedbackTypes) -> None
 
 
 def describe_column_uses(train: AnyDataset, objective: Objective, feedback_types: FeedbackTypes) -> list[str]:
-    """Return what the terms of an objective do with the optional columns that a dataset has.
+    """Return what the terms of an objective do with the optional columns that a dataset has, and their values.
+
+    The values of a stream, and of a dataset in which rows have other feedback, are left out.
 
     Args:
         train: the training data.
@@ -245,7 +247,7 @@ def describe_column_uses(train: AnyDataset, objective: Objective, feedback_types
     """
     lines = []
     for loss in (term.loss for term in objective.terms if term.loss.feedback_type in feedback_types):
-        if isinstance(train, Dataset):
+        if isinstance(train, Dataset) and len(feedback_types_in_columns(train.column_names)) == 1:
             values = {name: f" ({one.describe()})" for name, one in optional_values(train, loss.feedback_type).items()}
         else:
             values = dict.fromkeys(column_names(train), "")
