@@ -201,15 +201,16 @@ def _until(ids: list[int], end: int) -> list[int]:
 
 
 def report(results: pd.DataFrame) -> None:
-    """Print the mean gain of each trainer at each learning rate, and the differences to TRL per seed."""
+    """Print the mean gain of each trainer at each learning rate, and the differences to TRL with the same seeds."""
     results["gain"] = results.after - results.before
     lines = []
     for (rate, trainer), runs in results.groupby(["learning_rate", "trainer"], sort=False):
-        reference = results[(results.learning_rate == rate) & (results.trainer == TRL)].gain.to_numpy()
-        difference = "" if trainer == TRL else format_mean(runs.gain.to_numpy() - reference)
-        lines.append([rate, trainer, format_mean(runs.gain), f"{runs.kl.mean():.1f}", difference])
-    columns = ["learning rate", "trainer", "gain of the score", "KL", "difference to TRL"]
-    print_markdown(columns, lines, text_columns=2)
+        gains = runs.set_index("seed").gain
+        reference = results[(results.learning_rate == rate) & (results.trainer == TRL)].set_index("seed").gain
+        difference = "" if trainer == TRL else format_mean((gains - reference).dropna())
+        lines.append([rate, trainer, len(runs), format_mean(gains), f"{runs.kl.mean():.1f}", difference])
+    lines.sort(key=lambda line: line[0])
+    print_markdown(["learning rate", "trainer", "seeds", "gain", "KL", "difference"], lines, text_columns=2)
 
 
 if __name__ == "__main__":
