@@ -30,6 +30,7 @@ from rlhf_losses.data.answers import row_answers
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
 from rlhf_losses.feedback import Feedback, feedback_types_in_columns
 from rlhf_losses.feedback.base import Messages, Row
+from rlhf_losses.files.columns import similar_column
 from rlhf_losses.files.splits import load_splits, select_split
 from rlhf_losses.files.table_reading import Rows
 from rlhf_losses.models.loading_errors import explain_loading
@@ -277,6 +278,6 @@ def select_prompts(rows: Rows) -> Rows:
         raise FeedbackMismatchError(
             f"The dataset has the columns {', '.join(columns)} and no column 'prompt', which PPO needs, nor "
             "conversations that begin with the same messages. Rename the column with the prompts: "
-            "--columns prompt=COLUMN."
+            f"--columns prompt={similar_column('prompt', columns)}."
         )
     return rows.select_columns(["prompt"])

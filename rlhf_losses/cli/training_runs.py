@@ -134,6 +134,18 @@ def explained_interruption(trainer: Any) -> Iterator[None]:
         raise Interruption(message, interruption.signal_number, interruption.at_once) from None
 
 
+def close_progress_bars(trainer: Any) -> None:
+    """End the lines of progress bars, so that a message after them has a line of its own.
+
+    Args:
+        trainer: a trainer that was interrupted.
+    """
+    for callback in trainer.callback_handler.callbacks:
+        for bar in (getattr(callback, name, None) for name in ("prediction_bar", "training_bar")):
+            if bar is not None:
+                bar.close()
+
+
 def train(trainer: Any, signals: StopSignals, resume: str | None) -> bool:
     """Train, and return whether the run is complete; a time limit ends it before.
 
@@ -149,6 +161,9 @@ def train(trainer: Any, signals: StopSignals, resume: str | None) -> bool:
     signals.request = control.request
     try:
         trainer.train(resume_from_checkpoint=resume)
+    except BaseException:
+        close_progress_bars(trainer)
+        raise
     finally:
         signals.request = None
     if signal := signals.received or control.signal:  # this process or another one has received it

@@ -146,6 +146,20 @@ def suggest_columns(names: Sequence[str]) -> str:
     return ",".join(f"{new}={old}" for new, old in best.items() if new != old)
 
 
+def similar_column(new: str, names: Sequence[str]) -> str:
+    """Return the column with the most similar name, or `COLUMN` if none is similar.
+
+    Args:
+        new: name of a column of this library.
+        names: columns of a dataset.
+
+    Examples:
+        >>> similar_column("prompt", ["id", "question"]), similar_column("prompt", ["id"])
+        ('question', 'COLUMN')
+    """
+    return _similar_columns([new], names)[new]
+
+
 def _similar_columns(wanted: Iterable[str], names: Sequence[str], default: str | None = "COLUMN") -> dict[str, str]:
     """Return the most similar column for each wanted one, or the default where none is similar."""
     found: dict[str, str] = {}

@@ -2,8 +2,10 @@
 
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import PurePath
 
 from rlhf_losses.errors import PluginError
 
@@ -37,9 +39,16 @@ def plugin_code(what: str, failure: str, remedy: str) -> Iterator[None]:
     except SystemExit as error:
         raise PluginError(f"{what} ends the program (exit code {error.code}). {remedy}") from error
     except Exception as error:
-        raise PluginError(f"{failure}: {type(error).__name__}: {error}. {remedy}") from error
+        raise PluginError(f"{failure}: {type(error).__name__}: {error}{_place(error)}. {remedy}") from error
     finally:
         timer.cancel()
+
+
+def _place(error: Exception) -> str:
+    """Return the last statement of a module that led to an error, or an empty text for an error in no module."""
+    frames = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    statements = [(code.co_filename, line) for code, line in frames if code.co_name == "<module>"]
+    return f" ({PurePath(statements[-1][0]).name}, line {statements[-1][1]})" if statements else ""
 
 
 def _report(what: str) -> None:

@@ -3,12 +3,15 @@
 import json
 import os
 import signal
+from types import SimpleNamespace
 
 import pytest
+from tqdm import tqdm
+from transformers import ProgressCallback
 
 from rlhf_losses.checkpoints.manifest import MANIFEST, begin_checkpoint, commit_checkpoint
 from rlhf_losses.cli.signals import Interruption, StopSignals
-from rlhf_losses.cli.training_runs import checkpoint_to_resume, interrupted_message
+from rlhf_losses.cli.training_runs import checkpoint_to_resume, close_progress_bars, interrupted_message
 from rlhf_losses.errors import DamagedCheckpointError, OutputExistsError
 
 
@@ -140,3 +143,10 @@ def test_the_message_after_an_interruption_has_the_newest_whole_checkpoint(run_w
     assert (
         interrupted_message(str(run_with_checkpoints / "nowhere"), 3) == "Stopped at step 3. No checkpoint was saved."
     )
+
+
+def test_a_message_after_a_progress_bar_has_a_line_of_its_own(capsys):
+    callback = ProgressCallback()
+    callback.training_bar = tqdm(total=2)
+    close_progress_bars(SimpleNamespace(callback_handler=SimpleNamespace(callbacks=[callback])))
+    assert capsys.readouterr().err.endswith("\n")

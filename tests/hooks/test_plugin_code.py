@@ -17,7 +17,7 @@ from rlhf_losses.hooks.manager import load_file
         (b"x = 1 +", "fails: SyntaxError"),
         (b"x = '\xff'", "fails: SyntaxError"),
         (b"x = '\0'", "fails: (SyntaxError|ValueError)"),
-        (b"1 / 0", "fails: ZeroDivisionError"),
+        (b"x = 1\n1 / 0", r"fails: ZeroDivisionError: .* \(focal\.py, line 2\)\. Fix the file"),
         (b"raise ExceptionGroup('several', [ValueError()])", "fails: ExceptionGroup"),
     ],
 )
