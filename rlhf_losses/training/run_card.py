@@ -73,7 +73,7 @@ def card_of_run(
         is_adapter=(folder / "adapter_config.json").is_file(),
         is_checkpoint=folder.name.startswith(PREFIX_CHECKPOINT_DIR),
         dataset=None if provenance.dataset is None else origin_of_dataset(provenance.dataset),
-        data=_data_sentences(data, provenance, used_rows),
+        data=data_sentences(data, provenance, used_rows),
         reads="conversation" if data.forms == {"conversation"} else "text",
         scores_steps=data.segmentation is not None,
         writes_bos=_writes_bos(tokenizer),
@@ -109,8 +109,14 @@ def evaluation_rows(data: Any) -> dict[str, int]:
     return {prefix: len(rows) for prefix, rows in sets.items() if isinstance(rows, Dataset)}
 
 
-def _data_sentences(data: TrainingData, provenance: Provenance, used: int | None) -> list[str]:
-    """Return sentences about the rows of the training data."""
+def data_sentences(data: TrainingData, provenance: Provenance, used: int | None) -> list[str]:
+    """Return sentences about the rows of the training data.
+
+    Args:
+        data: the data of a run.
+        provenance: names of the data, and the number of rows before conversion.
+        used: number of rows that the model was trained on, or None for a stream.
+    """
     types = " and ".join(one.__name__ for one in data.feedback_types)
     forms = {"text": "plain texts", "conversation": "conversations"}
     kind = " and ".join(forms[one] for one in sorted(data.forms, reverse=True)) or "texts"
@@ -118,13 +124,15 @@ def _data_sentences(data: TrainingData, provenance: Provenance, used: int | None
     if used is None:
         found.append("The data are a stream, of which the number of rows is unknown.")
         return found
-    given = data.given_rows if provenance.rows is None else provenance.rows
-    if given is None or (data.checked_rows is not None and data.checked_rows != data.given_rows):
-        found.append(f"{used} prompts were used, to which the ratings were grouped.")
-    else:
-        found.append(f"{used} of {given} rows were used, and {given - used} were dropped.")
+    given, checked = data.given_rows, data.checked_rows
+    if provenance.rows is not None and provenance.rows != given:
+        found.append(f"The {provenance.rows} rows of the dataset were converted to {given}.")
     if provenance.converter is not None:
-        found.append(f"The rows were converted by `{provenance.converter}`.")
+        found.append(f"The converter was `{provenance.converter}`.")
+    if checked != given:
+        found.append(f"Their ratings were grouped by prompt, to {checked} rows.")
+    if checked is not None:
+        found.append(f"{used} of {checked} rows were used, and {checked - used} were dropped.")
     return found
 
 
