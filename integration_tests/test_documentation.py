@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from run_script import printed_by
 from thorough_cases import with_thorough
 
 ROOT = Path(__file__).parents[1]
@@ -37,6 +38,9 @@ def test_the_tutorial_runs_word_for_word(parts, done, tmp_path, monkeypatch):
                 continue
             for line in code.replace("\\\n", " ").strip().splitlines():
                 program, *words = shlex.split(line)
+                if program == "python":
+                    printed_by(ROOT / "examples" / words[0], *words[1:])
+                    continue
                 assert program == "rlhf-losses"
                 done(*words)
 
@@ -67,15 +71,16 @@ def project(tmp_path_factory, language_model, trained, pairs) -> Path:
     trained.save_model(folder / "reward" / "checkpoint-500")
     trained.save_merged(folder / "reward")
     pairs.to_json(folder / "pairs.jsonl")
+    pairs.select_columns("prompt").select(range(4)).to_json(folder / "prompts.jsonl")
     return folder
 
 
 @pytest.mark.parametrize(
     "page", with_thorough([page for page in PAGES if page not in SLOW], SLOW), ids=lambda page: page.stem
 )
-def test_the_python_blocks_of_a_page_run_in_their_order(page, project, pairs, monkeypatch):
+def test_the_python_blocks_of_a_page_run_in_their_order(page, project, monkeypatch):
     monkeypatch.chdir(project)
-    namespace = {"prompts": pairs.select_columns("prompt").select(range(4))}
+    namespace: dict = {}
     for language, code in blocks(page):
         if language == "python":
             run_python(code, page, namespace)

@@ -100,6 +100,7 @@ def describe_reading(scorer: Scorer, written: WrittenTexts, tokenizer: PreTraine
     return [
         f"{scorer.__name__} reads other tokens than the policy wrote in {len(different)} of {len(pairs)} texts. In the "
         f"first one, from token {same} on, the policy wrote {wrote}, and the reward model reads {reads}. Its scores "
-        "are those of the text.",
+        "are those of the text. This needs a change only if it reads special tokens that the policy wrote as text: see "
+        "docs/ppo.md#the-sanity-check.",
         *lines,
     ]

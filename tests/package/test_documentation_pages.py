@@ -108,7 +108,7 @@ def test_commands_are_valid(page, line, tmp_path, monkeypatch):
         (module,) = re.findall(r"python -m (benchmarks[\w.]+)", line) or [None]
         (file,) = re.findall(r"python ([\w/]+\.py)", line) or [None]
         assert module is None or (ROOT / f"{module.replace('.', '/')}.py").is_file()
-        assert file is None or file == "start.py" or (ROOT / file).is_file()
+        assert file is None or file == "start.py" or (ROOT / file).is_file() or (ROOT / "examples" / file).is_file()
         assert module or file or line.startswith(("pip ", "srun "))
         return
     while words[:1] == ["--plugin"]:

@@ -1,4 +1,4 @@
-"""The tests and settings in the checklists of docs/ppo.md exist."""
+"""The tests and settings on the pages about PPO exist."""
 
 import dataclasses
 import re
@@ -10,7 +10,7 @@ from rlhf_losses.ppo import PPOConfig
 from rlhf_losses.ppo.config import PUBLISHED
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs/ppo.md").read_text(encoding="utf-8")
+PAGE = "".join((ROOT / "docs" / name).read_text("utf-8") for name in ("ppo.md", "explanation/ppo-details.md"))
 FILES = [*(ROOT / "tests/ppo").glob("test_*.py"), *(ROOT / "integration_tests/ppo").glob("test_*.py")]
 TESTS = {name for file in FILES for name in re.findall(r"def (test_\w+)", file.read_text(encoding="utf-8"))}
 SETTINGS = {field.name for field in dataclasses.fields(PPOConfig)}
