@@ -1,7 +1,7 @@
 """The model card of a policy that was trained with PPO."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from huggingface_hub.constants import REPOCARD_NAME
 
 from rlhf_losses.cards.card_template import render_template
 from rlhf_losses.cards.described_loss import documentation
-from rlhf_losses.cards.origins import Origin, licence_sentence
+from rlhf_losses.cards.origins import Origin, licence_sentence, origin_of_dataset
 
 TAGS = ("ppo", "rlhf", "rlhf-losses", "trl")
 
@@ -65,6 +65,16 @@ class PolicyCard:
     command: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     tags: tuple[str, ...] = TAGS
+
+    def completed(self, dataset_name: str | None, tags: tuple[str, ...]) -> "PolicyCard":
+        """Return the card with the origin of the data, if a name is given, and further tags.
+
+        Args:
+            dataset_name: Hub id, file or folder of the data.
+            tags: further tags.
+        """
+        prompts = self.prompts if dataset_name is None else origin_of_dataset(dataset_name)
+        return replace(self, prompts=prompts, tags=(*self.tags, *tags))
 
     def data_of_card(self) -> ModelCardData:
         """Return the metadata of the Hub."""

@@ -1,7 +1,7 @@
 """The model card of a reward model: `README.md` beside its weights."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from huggingface_hub.constants import REPOCARD_NAME
 from rlhf_losses.cards.card_template import render_template
 from rlhf_losses.cards.described_loss import DescribedTerm, documentation
 from rlhf_losses.cards.held_out_table import HeldOutSet
-from rlhf_losses.cards.origins import Origin, licence_sentence
+from rlhf_losses.cards.origins import Origin, licence_sentence, origin_of_dataset
 
 BEGINNING, END = "<!-- held-out results -->", "<!-- end of held-out results -->"
 """Comments around the part of a card that `add_results` replaces."""
@@ -60,6 +60,16 @@ class RewardModelCard:
     command: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     tags: tuple[str, ...] = TAGS
+
+    def completed(self, dataset_name: str | None, tags: tuple[str, ...]) -> "RewardModelCard":
+        """Return the card with the origin of the data, if a name is given, and further tags.
+
+        Args:
+            dataset_name: Hub id, file or folder of the data.
+            tags: further tags.
+        """
+        dataset = self.dataset if dataset_name is None else origin_of_dataset(dataset_name)
+        return replace(self, dataset=dataset, tags=(*self.tags, *tags))
 
     def data_of_card(self) -> ModelCardData:
         """Return the metadata of the Hub."""

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from datasets import IterableDataset
@@ -42,6 +42,16 @@ from rlhf_losses.models.saved_files import (
     save_merged,
 )
 from rlhf_losses.report.tracked_charts import TrackedCharts
+
+
+class Card(Protocol):
+    """A model card."""
+
+    def completed(self, dataset_name: str | None, tags: tuple[str, ...]) -> "Card":
+        """Return the card with the name of the data, if it is given, and further tags."""
+
+    def write(self, folder: Path) -> None:
+        """Write the card into a folder."""
 
 
 class Checkpointing(Trainer):
@@ -161,6 +171,28 @@ class Checkpointing(Trainer):
             pushed = super().push_to_hub(*args, token=token, revision=revision, **kwargs)
             remove_stale_files_from_hub(self, token, revision)
         return pushed
+
+    def create_model_card(
+        self,
+        model_name: str | None = None,
+        dataset_name: str | None = None,
+        tags: str | Sequence[str] | None = None,
+    ) -> None:
+        """Write the model card into the output folder.
+
+        Args:
+            model_name: has no effect; the name is `hub_model_id` or the name of the folder.
+            dataset_name: Hub id, file or folder of the training data.
+            tags: further tags.
+        """
+        if self.is_world_process_zero():
+            folder = Path(self.args.output_dir)
+            added = (tags,) if isinstance(tags, str) else tuple(tags or ())
+            self._card(folder).completed(dataset_name, added).write(folder)
+
+    def _card(self, folder: Path) -> Card:
+        """Return the model card of the model in a folder."""
+        raise NotImplementedError
 
     @property
     def _unwrapped_model(self) -> nn.Module:

@@ -18,7 +18,6 @@ loss, and the critic in optimizer, gradient clipping and checkpoints. Each overr
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -35,7 +34,6 @@ from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.utils import get_config_model_id
 
 from rlhf_losses.argument_checks import require_known_arguments
-from rlhf_losses.cards.origins import origin_of_dataset
 from rlhf_losses.cards.policy_card import PolicyCard
 from rlhf_losses.cards.provenance import Provenance
 from rlhf_losses.checkpoints.checkpointing import Checkpointing
@@ -562,27 +560,6 @@ class PPOTrainer(Checkpointing, ComparedRun, trl.GRPOTrainer):
 
     def _complete_saved(self, folder: Path) -> None:
         self._card(folder).write(folder)
-
-    def create_model_card(
-        self,
-        model_name: str | None = None,
-        dataset_name: str | None = None,
-        tags: str | Sequence[str] | None = None,
-    ) -> None:
-        """Write the model card into the output folder.
-
-        Args:
-            model_name: has no effect; the name is `hub_model_id` or the name of the folder.
-            dataset_name: Hub id, file or folder of the training data.
-            tags: further tags.
-        """
-        if self.is_world_process_zero():
-            folder = Path(self.args.output_dir)
-            card = self._card(folder)
-            if dataset_name is not None:
-                card = replace(card, prompts=origin_of_dataset(dataset_name))
-            added = (tags,) if isinstance(tags, str) else tuple(tags or ())
-            replace(card, tags=(*card.tags, *added)).write(folder)
 
     def _card(self, folder: Path) -> PolicyCard:
         return card_of_policy(

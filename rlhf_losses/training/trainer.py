@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ from transformers.trainer_utils import EvalLoopOutput, PredictionOutput
 
 from rlhf_losses.argument_checks import require_known_arguments
 from rlhf_losses.cards.held_out_table import HeldOutSet
-from rlhf_losses.cards.origins import origin_of_dataset
 from rlhf_losses.cards.provenance import Provenance
 from rlhf_losses.cards.reward_model_card import RewardModelCard
 from rlhf_losses.checkpoints.checkpointing import Checkpointing
@@ -471,27 +469,6 @@ class RewardTrainer(Checkpointing, ComparedRun, trl.RewardTrainer):
     def _complete_saved(self, folder: Path) -> None:
         declare_float32(folder)
         self._card(folder).write(folder)
-
-    def create_model_card(
-        self,
-        model_name: str | None = None,
-        dataset_name: str | None = None,
-        tags: str | Sequence[str] | None = None,
-    ) -> None:
-        """Write the model card into the output folder.
-
-        Args:
-            model_name: has no effect; the name is `hub_model_id` or the name of the folder.
-            dataset_name: Hub id, file or folder of the training data.
-            tags: further tags.
-        """
-        if self.is_world_process_zero():
-            folder = Path(self.args.output_dir)
-            card = self._card(folder)
-            if dataset_name is not None:
-                card = replace(card, dataset=origin_of_dataset(dataset_name))
-            added = (tags,) if isinstance(tags, str) else tuple(tags or ())
-            replace(card, tags=(*card.tags, *added)).write(folder)
 
     def _card(self, folder: Path) -> RewardModelCard:
         used = self.train_dataset
