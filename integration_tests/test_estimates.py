@@ -151,9 +151,9 @@ def test_a_model_scores_without_the_plugin_that_its_estimate_needs(scorer, pairs
         again.estimator("remoteness")
 
 
-def test_an_adapter_that_is_not_merged_has_the_same_features(trained, scorer, pairs, tokenizer):
+def test_an_adapter_that_is_not_merged_has_the_same_features(trained, scorer, pairs):
     fit_estimate(scorer, pairs, RebuiltScore())
-    wrapped = Scorer(trained.model, tokenizer, replace(scorer.metadata))
+    wrapped = Scorer(trained.model, scorer.tokenizer, replace(scorer.metadata))
     fit_estimate(wrapped, pairs, RebuiltScore())
     assert wrapped.estimator("rebuilt_score")(PROMPTS, COMPLETIONS) == pytest.approx(
         scorer.estimator("rebuilt_score")(PROMPTS, COMPLETIONS), abs=1e-3

@@ -127,7 +127,7 @@ def test_the_saved_files_are_those_of_trl_and_the_metadata(language_model, pairs
     def files(folder: str) -> set[str]:
         return {path.name for path in Path(tmp_path, folder).iterdir()}
 
-    assert files("ours") == files("theirs") | {"reward_model.json"}
+    assert files("ours") == files("theirs") | {"reward_model.json", "README.md"}
     our_weights = load_file(tmp_path / "ours" / "model.safetensors")
     their_weights = load_file(tmp_path / "theirs" / "model.safetensors")
     assert our_weights.keys() == their_weights.keys()

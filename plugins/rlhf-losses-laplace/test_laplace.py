@@ -253,7 +253,7 @@ def test_the_estimate_is_that_of_the_hidden_states_of_the_model(scorer):
     head = model.score.weight[0].detach()
 
     def vector(text):
-        ids = tokenizer(text + tokenizer.eos_token, return_tensors="pt", return_token_type_ids=False)
+        ids = tokenizer(text, return_tensors="pt", return_token_type_ids=False)  # the tokenizer adds EOS
         return model.model(**ids).last_hidden_state[0, -1].detach()
 
     both = [vector(row["prompt"] + row[side]) for row in ROWS for side in ("chosen", "rejected")]

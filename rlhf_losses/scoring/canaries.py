@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from rlhf_losses.data.added_tokens import TextEnd
 from rlhf_losses.data.rendering import render
 from rlhf_losses.data.tokenization import encode
+from rlhf_losses.errors import NonFiniteError, shown
 from rlhf_losses.feedback.base import Answer, Messages, Text
 from rlhf_losses.layouts import PaddedLayout
 from rlhf_losses.models.architectures import max_context_length
@@ -97,6 +98,9 @@ def record_canaries(model: nn.Module, tokenizer: PreTrainedTokenizerBase, end: T
         model: a sequence classifier with one label.
         tokenizer: its tokenizer.
         end: how plain texts end; by default with EOS.
+
+    Raises:
+        NonFiniteError: a score is NaN or infinite.
     """
     inputs: list[Text] = [*CANARY_TEXTS, *([CANARY_CONVERSATION] if _renders_canary(tokenizer) else [])]
     config = getattr(model, "config", None)
@@ -104,6 +108,12 @@ def record_canaries(model: nn.Module, tokenizer: PreTrainedTokenizerBase, end: T
     tokens = [(one, token_ids(one, tokenizer, end)) for one in inputs]
     fitting = [(one, ids) for one, ids in tokens if len(ids) <= context]
     scores = _scores(model, [ids for _, ids in fitting])
+    for (one, _), score in zip(fitting, scores, strict=True):
+        if not math.isfinite(score):
+            raise NonFiniteError(
+                f"The score of the text {shown(one)} is {score}, so this model is not written. Use an earlier "
+                "checkpoint, and a lower learning rate."
+            )
     dtype = scores_dtype(model)
     return [Canary(one, dtype, score, ids) for (one, ids), score in zip(fitting, scores, strict=True)]
 

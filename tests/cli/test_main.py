@@ -175,13 +175,15 @@ def test_invalid_input_gives_one_line_and_exit_code_2(cli, argv, message):
     assert len(result.err.splitlines()) == 1
 
 
-@pytest.mark.parametrize(("command", "packages"), main.OPTIONAL_PACKAGES.items())
-def test_a_missing_optional_package_is_reported_with_the_extra(cli, monkeypatch, command, packages):
+@pytest.mark.parametrize(
+    ("command", "extra", "packages"), [(c, *needed) for c, needed in main.OPTIONAL_PACKAGES.items()]
+)
+def test_a_missing_optional_package_is_reported_with_the_extra(cli, monkeypatch, command, extra, packages):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name in packages else object())
     result = cli(command, "--dataset", "d")
     assert result.code == 2
     assert f"rlhf-losses {command} needs packages that are not installed: {', '.join(packages)}." in result.err
-    assert "pip install 'rlhf-losses[report]'" in result.err
+    assert f"pip install 'rlhf-losses[{extra}]'" in result.err
 
 
 @pytest.mark.slow

@@ -88,7 +88,8 @@ def test_numbers_in_lists_are_read_as_numbers(tmp_path):
     file = tmp_path / "run.yaml"
     file.write_text("reward_weights: [1e-1, 2, 0.5]\nlearning_rate: 1e-3\nseed: 3.0\nuse_peft: no\n")
     words = ["--model", "m", "--dataset", "d", "--reward_model", "r", "--output_dir", str(tmp_path / "run")]
-    config, _, _, model, _ = ppo.build_parser().read([*words, "--config", str(file)])
+    parsed = {type(one).__name__: one for one in ppo.build_parser().read([*words, "--config", str(file)])}
+    config, model = parsed["PPOConfig"], parsed["ModelArguments"]
     assert config.reward_weights == [0.1, 2, 0.5]
     assert config.learning_rate == 1e-3
     assert (config.seed, type(config.seed)) == (3, int)

@@ -150,7 +150,7 @@ def test_a_plugin_file_that_fails_is_refused_and_leaves_no_module(plugin_file):
     file = plugin_file("broken.py", "raise RuntimeError('no luck')")
     message = error_of(file)
     assert str(file) in message
-    assert "RuntimeError: no luck. Fix the file." in message
+    assert "RuntimeError: no luck (broken.py, line 6). Fix the file." in message
     assert not [name for name in sys.modules if name.endswith("broken")]
 
 
