@@ -153,7 +153,7 @@ def case_report(task: SyntheticTask, name: str, case: Case, folder: Path) -> Rep
     )
     scorer = train(task, case, rows, validation, folder / name)
     found = evaluate(scorer, held_out)
-    evaluation = EvaluationFolder(Path("evaluation"), {"model": name, **found.to_dict()}, found.rows)
+    evaluation = EvaluationFolder(Path("test pairs"), {"model": name, **found.to_dict()}, found.rows)
     data = InspectedDataset.of(rows, loss_registry(), "training data")
     return Report([read_run(folder / name)], [evaluation], [data])
 

@@ -8,7 +8,12 @@ from datasets import Dataset
 from rlhf_losses.hooks import LossRegistry
 from rlhf_losses.inspection import DatasetReport, inspect_dataset
 from rlhf_losses.inspection.annotated_examples import AnnotatedExamples, annotated_examples
-from rlhf_losses.inspection.dataset_report import AgreementStatistics, ComparisonStatistics, LabelStatistics
+from rlhf_losses.inspection.dataset_report import (
+    AgreementStatistics,
+    ComparisonStatistics,
+    FeedbackStatistics,
+    LabelStatistics,
+)
 from rlhf_losses.inspection.feedback_values import feedback_values
 from rlhf_losses.report.charts import Chart
 from rlhf_losses.report.completions import text_of
@@ -21,6 +26,9 @@ SHOWN = 20
 
 MANY_COPIES, LONGER, ONE_SIDED = 0.05, 0.6, 0.9
 """Shares of copies, of preferences for the longer answer, and of equal labels from which there is a finding."""
+
+FEW_ROWS = 200
+"""Number of rows below which there is a finding."""
 
 LOW_CEILING, LOW_AGREEMENT = 0.9, 0.75
 """Largest accuracy, and agreement of two annotators, below which there is a finding."""
@@ -74,7 +82,8 @@ def dataset_findings(dataset: InspectedDataset) -> Iterator[Finding]:
         dataset: the dataset.
     """
     report = dataset.report
-    yield note(f"{report.rows} rows with {report.prompts or 'no'} different prompts.")
+    few = "Few rows: " if report.rows < FEW_ROWS else ""
+    yield note(f"{few}{report.rows} rows with {report.prompts or 'no'} different prompts.")
     if report.invalid:
         count = sum(len(one.rows) for one in report.invalid)
         yield problem(f"Invalid rows: training refuses {count} rows, most often for this: {report.invalid[0].problem}")
@@ -110,8 +119,10 @@ def _comparison_findings(values: ComparisonStatistics) -> Iterator[Finding]:
                 "answer "
                 "is better."
             )
-        else:
+        elif max(bias.high, 1 - bias.low) < LONGER:
             yield good(f"No large length bias: {longer}.")
+        else:
+            yield note(f"A length bias cannot be ruled out: {longer}, which reaches {LONGER:.0%} or more for one side.")
 
 
 def _agreement_findings(agreement: AgreementStatistics, contradictions: int) -> Iterator[Finding]:
@@ -129,7 +140,10 @@ def _agreement_findings(agreement: AgreementStatistics, contradictions: int) -> 
         text = f"Two annotators of the same texts agree in {two.per_item:.1%} of the cases."
         yield problem(text) if two.per_item < LOW_AGREEMENT else good(text)
     elif not agreement.contradictory and not contradictions:
-        yield note("Whether the annotations are reliable cannot be told: nothing was annotated twice.")
+        yield note(
+            "How often annotators agree cannot be told: nothing was annotated twice, so the largest possible accuracy "
+            "is unknown."
+        )
 
 
 def counts_table(datasets: Sequence[InspectedDataset]) -> Table:
@@ -156,11 +170,21 @@ def feedback_tables(datasets: Sequence[InspectedDataset]) -> list[Table]:
     tables = []
     for feedback in dict.fromkeys(name for one in datasets for name in one.report.feedback):
         having = [one for one in datasets if feedback in one.report.feedback]
-        values = [feedback_values(one.report.feedback[feedback]) for one in having]
+        values = [_values(one.report.feedback[feedback]) for one in having]
         rows = [[title, *(one.get(title) for one in values)]
                 for title in dict.fromkeys(title for one in values for title in one)]  # fmt: skip
         tables.append(Table(f"{feedback}", ["statistic", *(one.name for one in having)], rows))
     return tables
+
+
+def _values(statistics: FeedbackStatistics) -> dict[str, str]:
+    """Return statistics as text; the limit that no repeated annotation lowers is unknown, not 100 %."""
+    found = {title.replace("`", ""): text for title, text in feedback_values(statistics).items()}
+    return {title: f"unknown ({ONCE})" if ONCE in text else text for title, text in found.items()}
+
+
+ONCE = "nothing was annotated twice"
+"""Why the agreement of annotators is unknown."""
 
 
 def length_charts(dataset: InspectedDataset) -> list[Chart]:
@@ -211,9 +235,9 @@ def contradictory_rows(dataset: InspectedDataset) -> Section:
         numbers = (", ".join(map(str, numbers)) for numbers in (one.rows, one.opposite_rows))
         texts = [LongText(text_of(text)) for text in (one.prompt, *one.answers)]
         rows.append([*numbers, *texts, *[None] * (3 - len(texts))])
-    header = ("rows", "rows of the opposite", "prompt", "answer", "other answer")
+    header = ("rows that prefer A", "rows that prefer B", "prompt", "answer A", "answer B")
     title = f"Contradictory rows in the data: {dataset.name}"
-    note = f"The first {SHOWN} at most. In the first column the answer is preferred, in the second the other one."
+    note = f"The first {SHOWN} at most."
     return Section(title, [Table(title, header, rows)] if rows else [], [note] if rows else [])
 
 

@@ -153,12 +153,14 @@ def reliability(evaluations: Sequence[EvaluationFolder]) -> list[Chart]:
     for index, name, found in calibrations(evaluations):
         observed = [each["observed"] for each in found["bins"]]
         predicted = [each["probability"] for each in found["bins"]]
-        traces.append(Trace(name, predicted, **_estimates(observed), color=index, markers=True))
+        counts = [f"{each['count']} items" for each in observed]
+        traces.append(Trace(name, predicted, **_estimates(observed), color=index, markers=True, labels=counts))
     if not traces:
         return []
     ends = [min(found["bins"][0]["low"] for _, _, found in calibrations(evaluations)), 1.0]
     diagonal = Trace("calibrated", ends, ends, color=None, style=1)
-    note = "Below the dashed line the model is too certain, above it too uncertain. Bars are 95 % intervals."
+    note = "Below the dashed line the model is too certain, above it too uncertain. Bars are 95 % intervals, "
+    note += "which are long where there are few items."
     return [Chart("Reliability", [diagonal, *traces], "predicted probability", "observed share", note)]
 
 
@@ -227,7 +229,9 @@ def score_by_length(evaluation: EvaluationFolder) -> list[Chart]:
     values = np.array([(tokens, score) for found in points.values() for tokens, score, _ in found], dtype=float)
     traces.append(_mean_by_length(values[:, 0], values[:, 1]))
     correlation = evaluation.metrics.get("partial_length_correlation")
-    note = "" if correlation is None else f"Correlation at equal annotations: {correlation:.2f}. "
+    note = (
+        "" if correlation is None else f"Correlation without the part that the annotations explain: {correlation:.2f}. "
+    )
     note += "A model without length bias has one near 0."
     return [Chart(f"Score against length: {evaluation.name}", traces, "tokens of the answer", "score", note)]
 

@@ -3,10 +3,15 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from rlhf_losses.evaluation.items import ComparedPairs
 from rlhf_losses.evaluation.output_folder import EvaluationFolder
 from rlhf_losses.evaluation.result import AT_CHANCE
-from rlhf_losses.report.findings import Finding, good, note, problem
+from rlhf_losses.report.evaluation_charts import compared_scores
+from rlhf_losses.report.findings import Finding, about, consequence, good, note, problem
+from rlhf_losses.report.run_files import Run
+from rlhf_losses.report.run_findings import HELD_OUT, OVERFIT_GAP, held_out_accuracy
 
 LARGE_CALIBRATION_ERROR = 0.1
 CLEAR_TEMPERATURE = 1.25
@@ -24,8 +29,8 @@ STRONG_EDIT = 0.2
 SMALL_SLICE = 10
 """Number of items below which a slice is not mentioned."""
 
-CONFIDENT = 0.9
-"""Predicted probability from which a mistake is a confident one."""
+LENGTH_WARNING = "Length bias"
+"""Beginning of the warning about scores that follow the length."""
 
 
 def evaluation_findings(evaluation: EvaluationFolder) -> Iterator[Finding]:
@@ -35,16 +40,79 @@ def evaluation_findings(evaluation: EvaluationFolder) -> Iterator[Finding]:
         evaluation: the evaluation.
     """
     metrics = evaluation.metrics
-    warnings = metrics.get("warnings", [])
-    yield from (problem(text) for text in warnings if not (text.startswith(AT_CHANCE) and _is_worse(metrics)))
+    yield from _warnings(evaluation)
     for agreement in metrics.get("agreements", []):
         yield from _accuracy(agreement, metrics)
         yield from _length(agreement, metrics)
-        yield from _calibration(agreement)
+        yield from _calibration(agreement, metrics)
         yield from _ceiling(agreement)
-        yield from _weakest_slice(agreement)
+        yield from (note(text) for text in _weakest_slices(agreement, metrics))
     yield from _equal_scores(evaluation)
     yield from _edits(metrics)
+
+
+def differing_accuracies(run: Run, evaluation: EvaluationFolder) -> Iterator[Finding]:
+    """Yield why the accuracy during a training and that of an evaluation differ, if they do.
+
+    Args:
+        run: a run.
+        evaluation: an evaluation of its model.
+    """
+    during = held_out_accuracy(run)
+    for agreement in evaluation.metrics.get("agreements", []):
+        accuracy = agreement["estimates"].get("accuracy")
+        if during is None or accuracy is None or accuracy["low"] is None:
+            continue
+        outside = not accuracy["low"] <= during <= accuracy["high"]
+        if outside and abs(during - accuracy["value"]) >= OVERFIT_GAP:
+            text = (
+                f"Two held-out accuracies: {percent(during)} {HELD_OUT}, and {percent(accuracy['value'])} (95 % "
+                f"interval {interval(accuracy)}) in the evaluation '{evaluation.name}'. If the model is the same, the "
+                "annotations differ: one of the two sets has errors, or a bias that the training data share."
+            )
+            yield from about(f"Run {run.name}", [note(text)])
+
+
+def _warnings(evaluation: EvaluationFolder) -> Iterator[Finding]:
+    """Yield the warnings of an evaluation; a length bias has its accuracies, and is a note at chance."""
+    metrics = evaluation.metrics
+    for text in metrics.get("warnings", []):
+        if text.startswith(LENGTH_WARNING):
+            sides = " ".join([text, *(_sides(one) for one in metrics["agreements"])])
+            yield note(_small_scores(evaluation, text)) if _at_chance(metrics) else problem(sides.strip())
+        elif not (text.startswith(AT_CHANCE) and _is_worse(metrics)):
+            yield problem(text)
+
+
+def _small_scores(evaluation: EvaluationFolder, warning: str) -> str:
+    """Return a warning about the length of a model that is at chance."""
+    better, worse = compared_scores(evaluation.rows)
+    size = f" The scores of a pair differ by {np.median(abs(better - worse)):.2g} in the median." if len(better) else ""
+    return f"At chance, what the scores have of differences follows the length. {warning}{size}"
+
+
+def _at_chance(metrics: Mapping[str, Any]) -> bool:
+    return not _is_worse(metrics) and any(text.startswith(AT_CHANCE) for text in metrics.get("warnings", []))
+
+
+def _sides(agreement: Mapping[str, Any]) -> str:
+    """Return the accuracies where the longer and where the shorter answer is better, and the weakest such slice."""
+    length = agreement["length"] or {}
+    sides = length.get("accuracy_longer_better"), length.get("accuracy_shorter_better")
+    if not all(one and one["count"] for one in sides):
+        return ""
+    longer, shorter = (f"{percent(one['value'])} of {one['count']} pairs" for one in sides if one)
+    text = f"Where the longer answer is better, the model is right in {longer}; where the shorter one is, in {shorter}."
+    lowest = _weakest_slice(agreement, "accuracy")
+    if lowest is not None and lowest["by"] == LENGTH_SLICES:
+        share = percent(lowest["estimate"]["value"])
+        text += f" It is right in {share} of the {lowest['items']} pairs whose better answer has {lowest['value']} "
+        text += "times the length of the worse one."
+    return text
+
+
+LENGTH_SLICES = "length_ratio"
+"""Slices by the length of the better answer over that of the worse one."""
 
 
 def _base(agreement: Mapping[str, Any], metrics: Mapping[str, Any]) -> float | None:
@@ -88,29 +156,24 @@ def _length(agreement: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterato
     rule = max(longer["value"], 1 - longer["value"])
     name = "longer" if longer["value"] >= 0.5 else "shorter"
     bounds = accuracy["low"], accuracy["high"]
-    at_chance = any(text.startswith(AT_CHANCE) for text in metrics.get("warnings", []))
-    if None not in bounds and bounds[0] <= rule and rule > 0.6 and not at_chance:
+    if None not in bounds and bounds[0] <= rule and rule > 0.6 and not _at_chance(metrics):
         yield problem(
             f"No better than length: a rule that prefers the {name} answer is right in {percent(rule)} of the pairs, "
             f"the model in {percent(accuracy['value'])} (95 % interval {interval(accuracy)})."
         )
-    sides = length["accuracy_longer_better"], length["accuracy_shorter_better"]
-    if any(text.startswith("Length bias") for text in metrics.get("warnings", [])) and all(s["count"] for s in sides):
-        yield note(
-            f"Where the longer answer is better, the model is right in {percent(sides[0]['value'])} of "
-            f"{sides[0]['count']} pairs; where the shorter one is, in {percent(sides[1]['value'])} of "
-            f"{sides[1]['count']}."
-        )
 
 
-def _calibration(agreement: Mapping[str, Any]) -> Iterator[Finding]:
+def _calibration(agreement: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[Finding]:
     found = agreement["calibration"]
     if found is None or found["calibration_error"] < LARGE_CALIBRATION_ERROR:
         return
     temperature = found["temperature"]
     error = f"the calibration error is {found['calibration_error']:.2f}"
+    if _at_chance(metrics):
+        yield note(f"Too certain: {error}, as follows from an accuracy at chance.")
+        return
     if temperature is None:
-        yield problem(f"Too certain: {error}, and the size of a score difference says nothing about its truth.")
+        yield consequence(f"Too certain: {error}, and the size of a score difference says nothing about its truth.")
         return
     divided = (
         f"{error}; dividing the scores by {temperature:.2g} lowers it to "
@@ -118,7 +181,7 @@ def _calibration(agreement: Mapping[str, Any]) -> Iterator[Finding]:
     )
     surest = found["bins"][-1]
     if temperature >= CLEAR_TEMPERATURE:
-        yield problem(
+        yield consequence(
             f"Too certain: {divided}. Of the pairs that the model is most certain of (probability "
             f"{percent(surest['probability'])}), {percent(surest['observed']['value'])} are right."
         )
@@ -144,26 +207,34 @@ def _ceiling(agreement: Mapping[str, Any]) -> Iterator[Finding]:
         )
 
 
-def _weakest_slice(agreement: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield the slice with the lowest metric, if its interval is below that of all items."""
+def _weakest_slices(agreement: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the weakest slice of each metric, as far as a length bias does not name it."""
+    biased = any(text.startswith(LENGTH_WARNING) for text in metrics.get("warnings", [])) and not _at_chance(metrics)
     for metric, whole in agreement["estimates"].items():
-        slices = [
-            one
-            for one in agreement["slices"]
-            if one["by"] != "annotator_agreement"  # where annotators differ, every model is right less often
-            and one["metric"] == metric
-            and one["items"] >= SMALL_SLICE
-            and one["estimate"]["high"] is not None
-        ]
-        weak = [one for one in slices if whole["low"] is not None and one["estimate"]["high"] < whole["low"]]
-        if weak:
-            lowest = min(weak, key=lambda one: one["estimate"]["value"])
-            yield note(
+        lowest = _weakest_slice(agreement, metric)
+        if lowest is not None and not (biased and metric == "accuracy" and lowest["by"] == LENGTH_SLICES):
+            yield (
                 f"Weakest slice: the {metric.replace('_', ' ')} is {percent(lowest['estimate']['value'])} (95 % "
-                "interval "
-                f"{interval(lowest['estimate'])}) in {lowest['items']} items with {lowest['by'].replace('_', ' ')} "
-                f"{lowest['value']}, and {percent(whole['value'])} in all."
+                f"interval {interval(lowest['estimate'])}) in {lowest['items']} items with "
+                f"{lowest['by'].replace('_', ' ')} {lowest['value']}, and {percent(whole['value'])} in all."
             )
+
+
+def _weakest_slice(agreement: Mapping[str, Any], metric: str) -> Mapping[str, Any] | None:
+    """Return the slice with the lowest value of a metric, if its interval is below that of all items."""
+    whole = agreement["estimates"].get(metric)
+    if whole is None or whole["low"] is None:
+        return None
+    weak: list[Mapping[str, Any]] = [
+        one
+        for one in agreement["slices"]
+        if one["by"] != "annotator_agreement"  # where annotators differ, every model is right less often
+        and one["metric"] == metric
+        and one["items"] >= SMALL_SLICE
+        and one["estimate"]["high"] is not None
+        and one["estimate"]["high"] < whole["low"]
+    ]
+    return min(weak, key=lambda one: one["estimate"]["value"], default=None)
 
 
 def _equal_scores(evaluation: EvaluationFolder) -> Iterator[Finding]:

@@ -42,6 +42,14 @@ def evaluation_sections(evaluations: Sequence[EvaluationFolder]) -> Iterator[Sec
                              *length_tables(evaluations)])  # fmt: skip
     yield Section("Best of n", best_of_n(evaluations))
     yield Section("Edits", [*edit_chart(evaluations), *edit_tables(evaluations)])
+
+
+def text_sections(evaluations: Sequence[EvaluationFolder]) -> Iterator[Section]:
+    """Yield the sections with texts of evaluations.
+
+    Args:
+        evaluations: the evaluations.
+    """
     for one in evaluations:
         yield worst_pairs(one)
         yield contradictions(one)
@@ -153,7 +161,7 @@ def slice_tables(evaluations: Sequence[EvaluationFolder]) -> list[Table]:
 
 LENGTH = {
     "correlation": "correlation with the length",
-    "partial_correlation": "the same at equal annotations",
+    "partial_correlation": "the same without the part that the annotations explain",
     "longer_is_better": "share of pairs in which the longer answer is better",
     "accuracy_longer_better": "accuracy where the longer answer is better",
     "accuracy_shorter_better": "accuracy where the shorter answer is better",
@@ -209,7 +217,7 @@ def worst_pairs(evaluation: EvaluationFolder) -> Section:
     ]  # fmt: skip
     header = ("row", "difference", "score of better", "score of worse", "prompt", "better answer", "worse answer")
     text = f"{len(wrong)} of {len(found)} pairs are ranked wrong, {len(wrong) / max(len(found), 1):.1%}."
-    text += f" The {len(rows)} with the largest differences are shown." if rows else ""
+    text += f" The {len(rows)} with the largest differences are shown." if len(rows) < len(wrong) else ""
     parts = [Table(f"Worst-ranked pairs: {evaluation.name}", header, rows)] if rows else []
     return Section(f"Worst-ranked pairs: {evaluation.name}", parts, [text] if found else [])
 
@@ -230,7 +238,7 @@ def contradictions(evaluation: EvaluationFolder) -> Section:
         for (prompt, better, worse), numbers in seen.items()
         if better < worse and (prompt, worse, better) in seen
     ]
-    header = ("rows", "rows of the opposite", "prompt", "answer", "other answer")
+    header = ("rows that prefer A", "rows that prefer B", "prompt", "answer A", "answer B")
     compared = len({(prompt, *sorted((better, worse))) for prompt, better, worse in seen})
     text = f"{len(rows)} of {compared} pairs of answers are judged in both ways; {WORST} at most are shown."
     parts = [Table(f"Contradictory rows: {evaluation.name}", header, rows[:WORST])] if rows else []

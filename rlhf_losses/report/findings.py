@@ -1,7 +1,8 @@
 """Findings: sentences about a run, an evaluation or a dataset, each with the numbers that it rests on."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -21,16 +22,33 @@ class Finding:
         severity: whether it is a problem.
         text: the sentences.
         subject: name of the run, the evaluation or the dataset.
+        is_consequence: whether other problems are its cause, if there are any; such findings come after them.
     """
 
     severity: Severity
     text: str
     subject: str = ""
+    is_consequence: bool = False
+
+    @property
+    def headline(self) -> str:
+        """What it is about: the words before the first colon, or the first sentence.
+
+        Examples:
+            >>> problem("Not finite: loss is NaN.").headline, problem("The reward falls from 2.5 to 1. Why?").headline
+            ('Not finite', 'The reward falls from 2.5 to 1')
+        """
+        return re.split(r"[.:;](?:\s|$)", self.text, maxsplit=1)[0]
 
 
 def problem(text: str) -> Finding:
     """Return a finding that is a problem."""
     return Finding(Severity.PROBLEM, text)
+
+
+def consequence(text: str) -> Finding:
+    """Return a finding that is a problem, and comes after those that can be its cause."""
+    return Finding(Severity.PROBLEM, text, is_consequence=True)
 
 
 def note(text: str) -> Finding:
@@ -50,11 +68,11 @@ def about(subject: str, findings: Iterable[Finding]) -> list[Finding]:
         subject: name of the run, the evaluation or the dataset.
         findings: the findings.
     """
-    return [Finding(one.severity, one.text, subject) for one in findings]
+    return [replace(one, subject=subject) for one in findings]
 
 
 def in_order(findings: Iterable[Finding]) -> list[Finding]:
-    """Return findings with the problems first, or with a sentence that there are none.
+    """Return findings with the problems first, causes before consequences, or with a sentence that there are none.
 
     Args:
         findings: the findings.
@@ -65,6 +83,27 @@ def in_order(findings: Iterable[Finding]) -> list[Finding]:
         >>> [one.text for one in in_order([note("Rises.")])]
         ['These numbers show no problem.', 'Rises.']
     """
-    found = sorted(findings, key=lambda one: list(Severity).index(one.severity))
+    found = sorted(findings, key=lambda one: (list(Severity).index(one.severity), one.is_consequence))
     has_problem = bool(found) and found[0].severity is Severity.PROBLEM
     return found if has_problem else [good("These numbers show no problem."), *found]
+
+
+HEADLINES = 3
+"""Number of problems that a verdict names."""
+
+
+def verdict(findings: Sequence[Finding]) -> str:
+    """Return the problems in one line, the main one first.
+
+    Args:
+        findings: the findings, in order.
+
+    Examples:
+        >>> verdict(in_order([consequence("Too certain: 0.2."), problem("Length bias: 0.6."), note("Rises.")]))
+        'Length bias; Too certain'
+        >>> verdict(in_order([note("Rises.")]))
+        'no problem found'
+    """
+    names = list(dict.fromkeys(one.headline for one in findings if one.severity is Severity.PROBLEM))
+    more = f"; {len(names) - HEADLINES} more" if len(names) > HEADLINES else ""
+    return "; ".join(names[:HEADLINES]) + more or "no problem found"

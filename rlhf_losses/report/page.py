@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import math
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -33,7 +34,7 @@ class LongText:
     def summary(self) -> str:
         """The first words of the text."""
         line = " ".join(self.text.split())
-        return line if len(line) <= SHOWN else f"{line[:SHOWN]} …"
+        return textwrap.shorten(line, SHOWN, placeholder=" …") if " " in line[:SHOWN] else line[:SHOWN]
 
 
 SHOWN = 120

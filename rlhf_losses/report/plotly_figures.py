@@ -1,12 +1,16 @@
 """Charts as figures of plotly, which the script of a page draws."""
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import cycle, islice
 from typing import Any
 
 from rlhf_losses.report.charts import DASHES, LIGHT, SYMBOLS, Chart, Trace
+
+TITLE = 36
+"""Largest number of characters of a line of the title of an axis."""
 
 LEGEND, LABEL = 48, 24
 """Largest numbers of characters of a name in the legend and of a category; the tables have the whole texts."""
@@ -19,8 +23,8 @@ def plotly_figure(chart: Chart) -> dict[str, Any]:
         chart: the chart.
     """
     layout: dict[str, Any] = {
-        "xaxis": {"title": {"text": plain(chart.x)}},
-        "yaxis": {"title": {"text": plain(chart.y)}},
+        "xaxis": {"title": {"text": _wrapped(chart.x)}},
+        "yaxis": {"title": {"text": _wrapped(chart.y)}},
         "barmode": "overlay",
         "bargap": 0,
         "showlegend": any(one.listed for one in chart.traces),
@@ -39,6 +43,11 @@ def plain(text: str, limit: int = 1000) -> str:
         '&lt;b&gt;'
     """
     return escape(text if len(text) <= limit else f"{text[: limit - 1]}…", quote=False)
+
+
+def _wrapped(title: str) -> str:
+    """Return the title of an axis in lines that fit on a phone."""
+    return "<br>".join(plain(line) for line in textwrap.wrap(title, TITLE))
 
 
 def _trace(trace: Trace) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlhf_losses.errors import OutputExistsError
-from rlhf_losses.report.findings import Finding, about, in_order
+from rlhf_losses.report.findings import Finding, about, in_order, verdict
 from rlhf_losses.report.page import GENERATOR, Section, render_page
 from rlhf_losses.report.run_files import Run
 from rlhf_losses.report.run_findings import run_findings
@@ -38,8 +38,9 @@ class Report:
 
     @property
     def names(self) -> list[str]:
-        """Names of what it shows."""
-        return [one.name for group in (self.datasets, self.evaluations, self.runs) for one in group]
+        """What it shows, as kinds with names."""
+        groups = (("data", self.datasets), ("evaluation", self.evaluations), ("run", self.runs))
+        return [f"{kind} {one.name}" for kind, group in groups for one in group]
 
     @property
     def findings(self) -> list[Finding]:
@@ -48,8 +49,10 @@ class Report:
 
     def render(self) -> str:
         """Return the report as HTML."""
-        findings = Section("Findings", (), findings=self.findings)
-        return render_page(f"Report: {', '.join(self.names)}", [findings, *self.further, *self._sections()])
+        findings = self.findings
+        first = Section("Findings", (), findings=findings)
+        title = f"Report: {verdict(findings)} ({', '.join(self.names)})"
+        return render_page(title, [first, *self.further, *self._sections()])
 
     def write(self, file: Path) -> None:
         """Write the report.
@@ -69,14 +72,18 @@ class Report:
             from rlhf_losses.report.dataset_sections import dataset_findings
 
             for dataset in self.datasets:
-                yield from about(dataset.name, dataset_findings(dataset))
+                yield from about(f"Data {dataset.name}", dataset_findings(dataset))
         if self.evaluations:
             from rlhf_losses.report.evaluation_findings import evaluation_findings
 
             for evaluation in self.evaluations:
-                yield from about(evaluation.name, evaluation_findings(evaluation))
+                yield from about(f"Evaluation {evaluation.name}", evaluation_findings(evaluation))
         for run in self.runs:
-            yield from about(run.name, run_findings(run))
+            yield from about(f"Run {run.name}", run_findings(run))
+        if len(self.runs) == len(self.evaluations) == 1:
+            from rlhf_losses.report.evaluation_findings import differing_accuracies
+
+            yield from differing_accuracies(self.runs[0], self.evaluations[0])
 
     def _sections(self) -> Iterator[Section]:
         if self.evaluations:
@@ -85,6 +92,10 @@ class Report:
             yield from evaluation_sections(self.evaluations)
         if self.runs:
             yield from run_sections(self.runs)
+        if self.evaluations:
+            from rlhf_losses.report.evaluation_sections import text_sections
+
+            yield from text_sections(self.evaluations)
         if self.datasets:
             from rlhf_losses.report.dataset_sections import dataset_sections
 

@@ -36,8 +36,8 @@ class MetricChart:
 
 
 LEARNING = (
-    MetricChart("Loss", ("loss", "loss/*"), "loss", "In PPO and GRPO the loss shows no progress. If the loss of an "
-                "evaluation rises while that of the training falls, the model is overfitted."),
+    MetricChart("Loss", ("loss", "loss/*"), "loss", "If the held-out loss rises while the "
+                "training loss falls, the model is overfitted. In PPO and GRPO it shows no progress."),
     MetricChart("Accuracy", ("accuracy", "balanced_accuracy", "auc", "processbench_f1"), "share"),
     MetricChart("Margin", ("margin",), "score difference", "Mean score of the better answer minus that of the other."),
     MetricChart("Scores", ("rewards/chosen", "rewards/rejected", "mean_reward", "min_reward", "max_reward"), "score"),
@@ -95,7 +95,8 @@ def charts(runs: Sequence[Run], specifications: Iterable[MetricChart]) -> list[C
 
 
 def select(run: Run, metrics: Iterable[str]) -> list[MetricSeries]:
-    """Return the series of some metrics; a single point is left out if there are lines.
+    """Return the series of some metrics; a single point is left out if there are lines, and so is the only
+    term of a loss.
 
     Args:
         run: the run.
@@ -103,7 +104,21 @@ def select(run: Run, metrics: Iterable[str]) -> list[MetricSeries]:
     """
     found = [one for name in metrics for one in run.log.find(name)]
     long = [one for one in found if len(one.values) > 1]
-    return long or found
+    return _distinct(long or found)
+
+
+def _distinct(series: Sequence[MetricSeries]) -> list[MetricSeries]:
+    """Return the series without the term of a loss that is the whole loss."""
+    found: list[MetricSeries] = []
+    for one in series:
+        is_term = one.meaning is not None and one.meaning.metric.name == "loss/*"
+        if not (is_term and any(_equal(one, other) for other in found)):
+            found.append(one)
+    return found
+
+
+def _equal(one: MetricSeries, other: MetricSeries) -> bool:
+    return np.array_equal(one.steps, other.steps) and np.array_equal(one.values, other.values, equal_nan=True)
 
 
 def lines(runs: Sequence[Run], number: int, series: Sequence[MetricSeries]) -> Iterator[Trace]:

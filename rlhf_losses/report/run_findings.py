@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlhf_losses.evaluation.intervals import FloatVector
-from rlhf_losses.report.findings import Finding, good, note, problem
+from rlhf_losses.report.findings import Finding, consequence, note, problem
 from rlhf_losses.report.run_charts import kl_per_completion
 from rlhf_losses.report.run_files import Run
 from rlhf_losses.report.run_log import MetricSeries
@@ -23,6 +23,12 @@ CLEAR = 2.0
 
 LOSS_RISE, OVERFIT_GAP = 0.03, 0.1
 """Rise of the loss of an evaluation, and gap between two accuracies, from which a model counts as overfitted."""
+
+HELD_OUT = "held-out (during training)"
+"""Name of the data of the evaluations of a run, which differ from those of an evaluation of their own."""
+
+MANY_EPOCHS = 5.0
+"""Number of epochs of a reward model from which there is a finding."""
 
 LOW_ACCURACY = 0.6
 """Accuracy of the training below which a run whose loss does not fall has learned nothing."""
@@ -44,11 +50,13 @@ class Ends:
         first: mean of the first tenth.
         last: mean of the last tenth.
         error: standard error of their difference.
+        are_means: whether a tenth has more than one value.
     """
 
     first: float
     last: float
     error: float
+    are_means: bool = False
 
     @classmethod
     def of(cls, series: MetricSeries | None) -> "Ends | None":
@@ -59,7 +67,7 @@ class Ends:
 
         Examples:
             >>> str(Ends.of(MetricSeries("reward", np.arange(20.0), np.arange(20.0))))
-            'from 0.5 to 18.5'
+            'from 0.5 to 18.5 (means of the first and the last tenth)'
         """
         values = np.array([]) if series is None else series.finite
         if len(values) < MIN_LOGS:
@@ -68,7 +76,7 @@ class Ends:
         noise = float(np.diff(values).std()) / math.sqrt(2) if count == 1 else 0.0
         first, last = values[:count], values[-count:]
         spread = math.hypot(_error(first), _error(last)) if count > 1 else math.sqrt(2) * noise
-        return cls(float(first.mean()), float(last.mean()), spread)
+        return cls(float(first.mean()), float(last.mean()), spread, count > 1)
 
     @property
     def direction(self) -> int:
@@ -77,8 +85,9 @@ class Ends:
         return int(np.sign(change)) if abs(change) > CLEAR * self.error else 0
 
     def __str__(self) -> str:
-        """Return both values."""
-        return f"from {self.first:.3g} to {self.last:.3g}"
+        """Return both values, and what they are if they are no values of the log."""
+        means = " (means of the first and the last tenth)" if self.are_means else ""
+        return f"from {self.first:.3g} to {self.last:.3g}{means}"
 
 
 def run_findings(run: Run) -> Iterator[Finding]:
@@ -146,25 +155,54 @@ def _overfitting(run: Run) -> Iterator[Finding]:
     since = train.finite[train.steps[np.isfinite(train.values)] >= steps[best]]
     if values[-1] - values[best] > LOSS_RISE and len(since) > 1 and since[-1] < since[0]:
         yield problem(
-            f"Overfitted: since {run.log.axis} {steps[best]:g} the loss of the evaluation rises from "
-            f"{values[best]:.3f} "
-            f"to {values[-1]:.3f}, while that of the training falls from {since[0]:.3f} to {since[-1]:.3f}. Use the "
+            f"Overfitted: since {run.log.axis} {steps[best]:g} the {HELD_OUT} loss rises from {values[best]:.3f} to "
+            f"{values[-1]:.3f}, while the training loss falls from {since[0]:.3f} to {since[-1]:.3f}. Use the "
             "checkpoint of this step, or fewer epochs."
         )
+    elif best < len(values) - 1 and len(since) > 1 and since[-1] < since[0]:
+        yield note(
+            f"Near overfitting: since {run.log.axis} {steps[best]:g} the {HELD_OUT} loss has risen from "
+            f"{values[best]:.3g} to {values[-1]:.3g}, which is at most {LOSS_RISE:g}, while the training loss falls "
+            f"from {since[0]:.3g} to {since[-1]:.3g}."
+        )
     elif best == len(values) - 1 and values[0] - values[-1] > LOSS_RISE:
-        yield good(f"The loss of the evaluation falls until the end, from {values[0]:.3f} to {values[-1]:.3f}.")
+        yield note(
+            f"Not overfitted: the {HELD_OUT} loss falls until the end, from {values[0]:.3f} to {values[-1]:.3f}. A "
+            "bias that the held-out data share with the training data does not show in it."
+        )
 
 
 def _accuracy(run: Run) -> Iterator[Finding]:
-    train, held_out = Ends.of(_series(run, "accuracy")), _series(run, "accuracy", "eval")
+    train, last = _ends(run, "accuracy"), held_out_accuracy(run)
     if train is None or _series(run, "reward") is not None:
         return
-    last = None if held_out is None or not len(held_out.finite) else float(held_out.finite[-1])
     if last is not None and train.last - last > OVERFIT_GAP:
-        yield problem(
-            f"Gap: the accuracy is {train.last:.3f} at the end of the training and {last:.3f} on the evaluation data."
+        yield consequence(
+            f"Gap: the training accuracy is {train.last:.3f} at the end, and the {HELD_OUT} one {last:.3f}."
         )
-    yield note(f"The accuracy of the training goes {train}" + ("." if last is None else f"; evaluation: {last:.3f}."))
+    held = "." if last is None else f"; the last {HELD_OUT} one is {last:.3f}."
+    yield note(f"The training accuracy goes {train}{held}")
+
+
+def held_out_accuracy(run: Run) -> float | None:
+    """Return the last accuracy on the held-out data during the training, or None if it was not logged.
+
+    Args:
+        run: the run.
+    """
+    found = _series(run, "accuracy", "eval")
+    return None if found is None or not len(found.finite) else float(found.finite[-1])
+
+
+def _epochs(run: Run) -> Iterator[Finding]:
+    epoch = _series(run, "epoch")
+    if epoch is None or _series(run, "reward") is not None or not len(epoch.finite):
+        return
+    if epoch.finite.max() > MANY_EPOCHS:
+        yield note(
+            f"Many epochs: the model has seen each row {epoch.finite.max():.3g} times, so it can remember the rows. "
+            f"Look at the {HELD_OUT} loss."
+        )
 
 
 def _learning(run: Run) -> Iterator[Finding]:
@@ -285,5 +323,5 @@ def _critic(run: Run) -> Iterator[Finding]:
 
 
 RULES: tuple[Callable[[Run], Iterator[Finding]], ...] = (
-    _what_was_read, _learning, _overfitting, _accuracy, _scale, _reward, _kl, _policy, _critic
+    _what_was_read, _learning, _overfitting, _epochs, _accuracy, _scale, _reward, _kl, _policy, _critic
 )  # fmt: skip

@@ -1,17 +1,22 @@
 """Findings: each rule fires on its fault, and not on the same run without it."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+from datasets import Dataset
 from scored_datasets import pair, scored_data
 
 from rlhf_losses.evaluation.output_folder import EvaluationFolder
 from rlhf_losses.evaluation.result import Evaluation
 from rlhf_losses.evaluation.scored_data import DroppedRows
-from rlhf_losses.report.evaluation_findings import evaluation_findings
+from rlhf_losses.hooks import loss_registry
+from rlhf_losses.report.dataset_sections import InspectedDataset, dataset_findings, feedback_tables
+from rlhf_losses.report.evaluation_findings import differing_accuracies, evaluation_findings
 from rlhf_losses.report.findings import Severity
 from rlhf_losses.report.json_logs import parse_json_log
+from rlhf_losses.report.run_charts import LEARNING, charts
 from rlhf_losses.report.run_files import Run
 from rlhf_losses.report.run_findings import run_findings
 from rlhf_losses.report.run_log import RunLog
@@ -55,10 +60,17 @@ MODEL_FAULTS = {
 }
 
 
-def problems(metrics: dict) -> list[str]:
+def run_of(metrics: dict) -> Run:
     rows = [{"step": int(step), **{n: float(v[i]) for n, v in metrics.items()}} for i, step in enumerate(STEPS)]
-    log = RunLog.of(parse_json_log(json.dumps(rows)))
-    return [one.text for one in run_findings(Run("run", None, log)) if one.severity is Severity.PROBLEM]
+    return Run("run", None, RunLog.of(parse_json_log(json.dumps(rows))))
+
+
+def problems(metrics: dict) -> list[str]:
+    return [one.text for one in run_findings(run_of(metrics)) if one.severity is Severity.PROBLEM]
+
+
+def run_notes(metrics: dict) -> str:
+    return " ".join(one.text for one in run_findings(run_of(metrics)) if one.severity is Severity.NOTE)
 
 
 @pytest.mark.parametrize("healthy", [HEALTHY_POLICY, HEALTHY_MODEL])
@@ -78,16 +90,46 @@ def test_noise_is_no_change():
     assert problems({**HEALTHY_POLICY, "reward": noise, "objective/rlhf_reward": noise}) == []
 
 
-def of_pairs(differences, lengths=None, rows=None) -> list[str]:
+def test_a_rise_of_the_held_out_loss_is_not_silent():
+    losses = {"loss": 0.3 - STEPS / 1000, "eval_loss": np.where(STEPS < 100, 0.08, 0.097)}
+    assert "from 0.08 to 0.097" in run_notes({**HEALTHY_MODEL, **losses})
+
+
+def test_numbers_of_a_finding_say_that_they_are_means():
+    accuracy = HEALTHY_MODEL["accuracy"]
+    ends = f"from {accuracy[:10].mean():.3g} to {accuracy[-10:].mean():.3g} (means of the first and the last tenth)"
+    text = run_notes(HEALTHY_MODEL)
+    assert ends in text
+    assert f"the last held-out (during training) one is {HEALTHY_MODEL['eval_accuracy'][-1]:.3f}" in text
+
+
+def test_many_epochs():
+    assert "each row 40 times" in run_notes({**HEALTHY_MODEL, "epoch": STEPS * 0.4})
+    assert "Many epochs" not in run_notes({**HEALTHY_MODEL, "epoch": STEPS * 0.02})
+
+
+def test_two_held_out_accuracies_are_explained():
+    run = run_of({**HEALTHY_MODEL, "eval_accuracy": 0.95 + 0 * STEPS})
+    (found,) = differing_accuracies(run, folder_of([1.0, 1.0, 1.0, -1.0] * 100))
+    assert "95.0 % held-out (during training), and 75.0 %" in found.text
+    assert not list(differing_accuracies(run, folder_of([1.0] * 19 * 20 + [-1.0] * 20)))
+
+
+def of_pairs(differences, lengths=None, rows=None, severity=Severity.PROBLEM) -> list[str]:
     """Return the problems of an evaluation with these score differences."""
+    found = evaluation_findings(folder_of(differences, lengths, rows))
+    return [one.text for one in found if one.severity is severity]
+
+
+def folder_of(differences, lengths=None, rows=None) -> EvaluationFolder:
+    """Return an evaluation with these score differences."""
     words = [(2, 2)] * len(differences) if lengths is None else lengths
     rows = rows or [
         pair(f"prompt {n}", f"{'aye ' * better}{n}", f"{'nay ' * worse}{n}") for n, (better, worse) in enumerate(words)
     ]
     scores = [score for one in differences for score in (float(one), 0.0)]
     found = Evaluation.of(scored_data(rows, scores), DroppedRows(given=len(rows)), {}, False)
-    folder = EvaluationFolder(None, found.to_dict(), found.rows)
-    return [one.text for one in evaluation_findings(folder) if one.severity is Severity.PROBLEM]
+    return EvaluationFolder(Path("test"), found.to_dict(), found.rows)
 
 
 LOGITS = np.random.default_rng(0).exponential(2.0, 400)
@@ -111,6 +153,30 @@ def test_a_model_of_the_length():
     lengths = [(9, 2) if n % 3 else (2, 9) for n in range(300)]
     found = of_pairs([better - worse for better, worse in lengths], lengths)
     assert {"Length bias", "No better than length"} <= set(starts(found))
+    bias = next(text for text in found if text.startswith("Length bias"))
+    assert "right in 100.0 % of 200 pairs; where the shorter one is, in 0.0 % of 100 pairs" in bias
+
+
+def test_at_chance_the_length_is_no_problem():
+    lengths = [(9, 2) if n % 2 else (2, 9) for n in range(300)]
+    differences = [(better - worse) / 100 for better, worse in lengths]
+    assert starts(of_pairs(differences, lengths)) == ["Not clearly better than a constant"]
+    (text,) = (one for one in of_pairs(differences, lengths, severity=Severity.NOTE) if "Length bias" in one)
+    assert text.startswith("At chance")
+    assert "differ by 0.07 in the median" in text
+
+
+@pytest.mark.parametrize(
+    ("longer", "rows", "severity"), [(32, 62, Severity.NOTE), (500, 1000, Severity.GOOD), (700, 1000, Severity.PROBLEM)]
+)
+def test_the_length_of_data_is_judged_by_its_interval(longer, rows, severity):
+    texts = [("longer", "short") if n < longer else ("short", "longer") for n in range(rows)]
+    data = Dataset.from_list([pair(f"prompt {n}", f"{a} {n}", f"{b} {n}") for n, (a, b) in enumerate(texts)])
+    found = list(dataset_findings(InspectedDataset.of(data, loss_registry(), "data")))
+    (length,) = (one for one in found if "longer answer is preferred" in one.text)
+    assert length.severity is severity
+    assert f"{longer / rows:.1%}" in length.text
+    assert any(one.text.startswith(f"Few rows: {rows}") for one in found) == (rows < 200)
 
 
 def test_contradictory_annotations():
@@ -118,3 +184,20 @@ def test_contradictory_annotations():
     found = of_pairs([2.0 if n % 4 else -2.0 for n in range(200)], rows=rows)
     assert "Contradictory annotations" in starts(found)
     assert "75.0 %" in next(text for text in found if text.startswith("Contradictory"))
+
+
+def test_the_only_term_of_a_loss_is_no_second_line():
+    loss = {"loss": HEALTHY_MODEL["loss"], "loss/bradley_terry": HEALTHY_MODEL["loss"]}
+    (chart,) = charts([run_of(loss)], LEARNING)
+    assert [one.name for one in chart.traces if one.listed] == ["loss"]
+    (chart,) = charts([run_of({**loss, "loss/centering": 0 * STEPS})], LEARNING)
+    assert {one.name for one in chart.traces} == {"loss", "loss/centering"}
+
+
+@pytest.mark.parametrize(("annotated", "limit"), [(1, "unknown (nothing was annotated twice)"), (2, "100.0%")])
+def test_a_limit_is_unknown_if_nothing_was_annotated_twice(annotated, limit):
+    rows = [{**pair(f"prompt {n}", "yes", "no"), "annotator": one} for n in range(20) for one in range(annotated)]
+    data = InspectedDataset.of(Dataset.from_list(rows), loss_registry(), "data")
+    (table,) = feedback_tables([data])
+    values = dict(table.rows)
+    assert values["best accuracy in evaluate"].startswith(limit)
