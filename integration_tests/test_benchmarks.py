@@ -55,7 +55,8 @@ SMALL = ["--size", "tiny", "--rounds", "1", "--pair_steps", "1", "--batch", "2"]
 @pytest.mark.parametrize(
     ("work", "methods", "precision"),
     with_thorough(
-        [("pairs", 5, "float32"), ("scoring", 4, "bfloat16")], [("lists", 6, "float32"), ("scoring", 4, "float32")]
+        [("pairs", 5, "float32")],
+        [("lists", 6, "float32"), ("scoring", 4, "float32"), ("scoring", 4, "bfloat16")],
     ),
 )
 def test_the_layouts_are_compared_to_trl(tmp_path, work, methods, precision):

@@ -1,7 +1,7 @@
 """Random invalid inputs: each must be accepted, or refused with an error of this package.
 
     python -m benchmarks.reliability.fuzz
-    python -m benchmarks.reliability.fuzz --inputs 100000 --seed 2
+    python -m benchmarks.reliability.fuzz --inputs 100000 --seed 41
     python -m benchmarks.reliability.fuzz --reproduce rows:7-12
 
 The inputs are rows, texts for a scorer, losses as strings, command lines, YAML files, data files and files of models,
