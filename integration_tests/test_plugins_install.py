@@ -132,6 +132,7 @@ def test_without_its_entry_point_a_plugin_is_not_found(tmp_path, wheels):
     assert "KeyError: 'focal'" in done.stderr
 
 
+@pytest.mark.thorough
 def test_the_tests_of_the_installed_plugins_pass(environment, tmp_path):
     for file in sorted(ROOT.glob("plugins/*/test_*.py")):
         shutil.copy(file, tmp_path)
