@@ -141,7 +141,7 @@ def _agreement_findings(agreement: AgreementStatistics, contradictions: int) -> 
         yield problem(text) if two.per_item < LOW_AGREEMENT else good(text)
     elif not agreement.contradictory and not contradictions:
         yield note(
-            "How often annotators agree cannot be told: nothing was annotated twice, so the largest possible accuracy "
+            "How often annotators agree is unknown: nothing was annotated twice, so the largest possible accuracy "
             "is unknown."
         )
 

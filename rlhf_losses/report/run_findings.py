@@ -85,7 +85,7 @@ class Ends:
         return int(np.sign(change)) if abs(change) > CLEAR * self.error else 0
 
     def __str__(self) -> str:
-        """Return both values, and what they are if they are no values of the log."""
+        """Return both values, and how they are computed if they are means."""
         means = " (means of the first and the last tenth)" if self.are_means else ""
         return f"from {self.first:.3g} to {self.last:.3g}{means}"
 
@@ -145,7 +145,7 @@ def _overfitting(run: Run) -> Iterator[Finding]:
     if held_out is None or len(held_out.finite) < 3:
         if _series(run, "margin") is not None or _series(run, "accuracy") is not None:
             yield note(
-                "Whether the model is overfitted cannot be told: the log has no losses of an evaluation over steps. "
+                "Whether the model is overfitted is unknown: the log has no losses of an evaluation over steps. "
                 "Set eval_strategy=steps with an evaluation dataset."
             )
         return
@@ -267,7 +267,7 @@ def _kl(run: Run) -> Iterator[Finding]:
     if kl is None:
         if _ends(run, "reward") is not None:
             yield note(
-                "How far the policy is from the reference cannot be told: the log has no KL per completion (a KL per "
+                "How far the policy is from the reference is unknown: the log has no KL per completion (a KL per "
                 "token needs the mean length). It is logged with beta > 0."
             )
     elif kl.last < NEGATIVE_KL:
@@ -283,7 +283,7 @@ def _kl(run: Run) -> Iterator[Finding]:
             "they are worse than the reward says."
         )
     else:
-        yield note(f"The KL per completion goes {kl} nats.")
+        yield note(f"The KL per completion, in nats, goes {kl}.")
 
 
 def _policy(run: Run) -> Iterator[Finding]:
