@@ -95,7 +95,7 @@ def scorer(merged) -> Scorer:
 @pytest.mark.parametrize("size", [1, 3, 32])
 def test_the_head_on_the_features_gives_the_score_in_every_layout(merged, layout, size):
     scorer = Scorer.from_pretrained(merged, layout=layout, batch_size=size)
-    texts = [scorer.encode(Answer(p, (c,))) for p, c in zip(PROMPTS, COMPLETIONS, strict=True)]
+    texts = [scorer.encoder.encode(Answer(p, (c,))) for p, c in zip(PROMPTS, COMPLETIONS, strict=True)]
     head = scorer.model.score.weight[0].detach()
     scores = [(features @ head).item() for features, _ in scorer.features_and_scores(texts)]
     assert scores == pytest.approx(scorer(PROMPTS, COMPLETIONS), abs=1e-5)
@@ -106,7 +106,7 @@ def test_features_are_the_last_hidden_state_of_the_plain_model(merged, scorer, t
     model = AutoModelForSequenceClassification.from_pretrained(merged, dtype=torch.float32)
     for prompt, completion in zip(PROMPTS, COMPLETIONS, strict=True):
         ids = tokenizer(prompt + completion + tokenizer.eos_token, return_tensors="pt", return_token_type_ids=False)
-        ((features, _),) = scorer.features_and_scores([scorer.encode(Answer(prompt, (completion,)))])
+        ((features, _),) = scorer.features_and_scores([scorer.encoder.encode(Answer(prompt, (completion,)))])
         torch.testing.assert_close(features[0], model.model(**ids).last_hidden_state[0, -1].detach(), atol=1e-5, rtol=0)
 
 
@@ -281,7 +281,7 @@ def test_features_are_the_pooled_vector_of_an_encoder(tokenizer, pairs):
     torch.manual_seed(0)
     model = BertForSequenceClassification(BertConfig(vocab_size=len(tokenizer), num_labels=1, **SIZES))
     scorer = Scorer(model, tokenizer)
-    texts = [scorer.encode(Answer(p, (c,))) for p, c in zip(PROMPTS, COMPLETIONS, strict=True)]
+    texts = [scorer.encoder.encode(Answer(p, (c,))) for p, c in zip(PROMPTS, COMPLETIONS, strict=True)]
     head = scorer.model.classifier
     scores = [head(features)[0, 0].item() for features, _ in scorer.features_and_scores(texts)]
     assert scores == pytest.approx(scorer(PROMPTS, COMPLETIONS), abs=1e-5)
@@ -291,7 +291,7 @@ def test_a_head_that_is_not_linear_is_refused(tokenizer):
     config = RobertaConfig(vocab_size=len(tokenizer), num_labels=1, max_position_embeddings=300, **SIZES)
     scorer = Scorer(RobertaForSequenceClassification(config), tokenizer)
     with pytest.raises(UnsupportedModelError, match="computes a score from all tokens of a text"):
-        scorer.features_and_scores([scorer.encode(Answer(PROMPTS[0], (COMPLETIONS[0],)))])
+        scorer.features_and_scores([scorer.encoder.encode(Answer(PROMPTS[0], (COMPLETIONS[0],)))])
 
 
 def test_the_command_line_fits_an_estimate_and_writes_it_with_scores(done, merged, plugin, pairs, tmp_path):

@@ -28,7 +28,7 @@ def merged_folder(trained, tmp_path_factory):
 def test_half_precision_scores_are_full_precision_scores_up_to_rounding(merged_folder, dtype, layout):
     exact = torch.tensor(Scorer.from_pretrained(merged_folder, layout="padded")(PROMPTS, COMPLETIONS))
     scorer = Scorer.from_pretrained(merged_folder, dtype=dtype, layout=layout)
-    assert scorer.layout.name == ("prefix_shared" if layout == "auto" else layout)
+    assert scorer.forward.layout.name == ("prefix_shared" if layout == "auto" else layout)
     assert find_head(scorer.model).weight.dtype == torch.float32
     torch.testing.assert_close(torch.tensor(scorer(PROMPTS, COMPLETIONS)), exact, rtol=3e-2, atol=3e-2)
 

@@ -42,7 +42,7 @@ def test_a_short_text_has_the_same_score_alone_and_with_a_long_one(tokenizer, la
     ((alone,),) = scorer.score_encoded([short])
     (together,), _ = scorer.score_encoded([short, long])
     assert together == pytest.approx(alone, abs=1e-5)
-    batch = scorer.layout.batch([short.ids, long.ids], [0], [59])
+    batch = scorer.forward.layout.batch([short.ids, long.ids], [0], [59])
     with torch.no_grad():
         mixed = model(**batch.model_inputs, use_cache=False).logits
     assert mixed.flatten()[0 if mixed.dim() == 2 else 59].item() != pytest.approx(alone, abs=1e-3)

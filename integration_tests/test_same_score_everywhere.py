@@ -228,7 +228,7 @@ def test_the_raw_score_stays_and_openrlhf_standardizes_on_request(train):
     fit_reference(Scorer.from_pretrained(folder), PROMPTS, COMPLETIONS, folder)
     scorer = Scorer.from_pretrained(folder)
     require_same(folder, TEXTS, before)
-    ids = [text.ids for text in scorer.encode_completions(PROMPTS, COMPLETIONS)]
+    ids = [text.ids for text in scorer.encoder.encode_completions(PROMPTS, COMPLETIONS)]
     assert [openrlhf(folder, one) for one in ids] == pytest.approx(before, abs=same)
     normalized = scorer.with_transforms("standardize")(PROMPTS, COMPLETIONS)
     assert [openrlhf(folder, one, normalize=True) for one in ids] == pytest.approx(normalized, abs=same)
@@ -242,7 +242,7 @@ def test_scores_of_steps_are_those_of_the_tokens_that_scorer_names(train):
     ]
     folder = train(data=Dataset.from_list(rows * 4), loss="step_cross_entropy").save_merged()
     scorer = Scorer.from_pretrained(folder)
-    text = scorer.encode(Answer("Count. ", ("One.", "Two.", "Three.")))
+    text = scorer.encoder.encode(Answer("Count. ", ("One.", "Two.", "Three.")))
     tokens = vllm_token_classify(folder, text.ids)
     expected = scorer.score_steps("Count. ", ["One.", "Two.", "Three."])
     assert [tokens[position] for position in text.positions] == pytest.approx(expected, abs=same)

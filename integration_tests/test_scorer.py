@@ -394,7 +394,7 @@ class Projection(ScoreTransform):
 
 
 def test_transforms_receive_the_features_and_lengths_that_they_require(scorer):
-    encoded = scorer.encode_completions(PROMPTS, COMPLETIONS)
+    encoded = scorer.encoder.encode_completions(PROMPTS, COMPLETIONS)
     features = [vectors[0].mean().item() for vectors, _ in scorer.features_and_scores(encoded)]
     lengths = [len(completion) + 1 for completion in COMPLETIONS]  # one token per character, and EOS
     expected = [sum(parts) for parts in zip(scorer(PROMPTS, COMPLETIONS), features, lengths, strict=True)]

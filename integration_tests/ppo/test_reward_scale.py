@@ -78,7 +78,7 @@ def test_reward_functions_are_told_which_completions_were_cut_off(make_trainer, 
 def test_a_scorer_reads_no_eos_after_a_completion_that_was_cut_off(reward_model, tokenizer):
     scorer = Scorer(reward_model, tokenizer)
     prompts, completions = ["Say it.", "Say it."], [" Go on", " Go on"]
-    ended, cut = scorer.encode_completions(prompts, completions, {"completion_cut_off": [False, True]})
+    ended, cut = scorer.encoder.encode_completions(prompts, completions, {"completion_cut_off": [False, True]})
     assert ended.ids == [*cut.ids, tokenizer.eos_token_id]
     scores = scorer(prompts, completions, completion_cut_off=[False, True])
     ids = torch.tensor([cut.ids])

@@ -146,8 +146,8 @@ def test_scorers_read_the_template_arguments_of_rows_and_of_the_run(make_trainer
     """The text in a rollout has the arguments of the row, and those of the run where the row has none."""
     other_tokenizer.chat_template = "{{ mood }}{% for m in messages %}{{ m['role'] }}{{ m['content'] }}{% endfor %}"
     scorer = Scorer(reward_model, other_tokenizer)
-    read, original = [], scorer.encode
-    scorer.encode = lambda answer: read.append(original(answer)) or read[-1]
+    read, original = [], scorer.encoder.encode
+    scorer.encoder.encode = lambda answer: read.append(original(answer)) or read[-1]
     prompt = [{"role": "user", "content": "Hi"}]
     rows = [
         {"prompt": prompt, "chat_template_kwargs": {"mood": "kind"}},
@@ -192,8 +192,8 @@ def test_policy_and_reward_model_read_the_same_prompt(make_trainer, reward_model
         "{% if not loop.last %}|{% endif %}{% endfor %}{% if add_generation_prompt %}|assistant:{% endif %}"
     )
     scorer = Scorer(reward_model, other_tokenizer)
-    read, original = [], scorer.encode
-    scorer.encode = lambda answer: read.append(original(answer)) or read[-1]
+    read, original = [], scorer.encoder.encode
+    scorer.encoder.encode = lambda answer: read.append(original(answer)) or read[-1]
     rows = Dataset.from_list([{"prompt": [{"role": "user", "content": content}], **row}] * 4)
     trainer = make_trainer(
         scorer, changes={"chat_template_kwargs": {"mood": "grim"}}, train_dataset=rows, processing_class=other_tokenizer

@@ -107,11 +107,11 @@ def encode_text(scorer: Scorer, text: RowText, row: Mapping[str, Any]) -> Encode
     if text.source is None:
         raise InvalidFeedbackError("The text is null, so it has no score. Add the text.")
     if isinstance(text.source, Encoded):
-        return scorer.require_fit(text.source)
+        return scorer.encoder.require_fit(text.source)
     (answer,) = complete_answers([text.source], row)
     if is_blank(answer.prompt) and all(map(is_blank, answer.parts)):
         raise InvalidFeedbackError("The text is empty, so it has no score. Fill it, or add a prompt.")
-    return scorer.encode(answer if text.stepwise else scorer.split_steps(answer))
+    return scorer.encoder.encode(answer if text.stepwise else scorer.encoder.split_steps(answer))
 
 
 def _whole_answers(row: Mapping[str, Any], here: Location) -> Iterator[RowText]:

@@ -156,11 +156,11 @@ def encode_row(scorer: Scorer, row: Mapping[str, Any], number: int) -> list[tupl
 
 
 def _encode_or_explain(scorer: Scorer, text: RowText, row: Mapping[str, Any], number: int) -> Encoded | str:
-    strict = scorer.with_overlong("error") if scorer.overlong == "drop" else scorer
+    strict = scorer.with_overlong("error") if scorer.encoder.overlong == "drop" else scorer
     try:
         return encode_text(strict, text, row)
     except InvalidFeedbackError as error:
-        if scorer.overlong == "error" and isinstance(error, OverlongTextError):
+        if scorer.encoder.overlong == "error" and isinstance(error, OverlongTextError):
             raise OverlongTextError(f"Row {number}: {error}") from None
         return str(error)
 

@@ -107,7 +107,7 @@ def _scorer_content(scorer: Scorer) -> Content | None:
         del metadata["end_of_texts"]
     transforms: Any = scorer.transforms
     fitted = [] if transforms is None else [str(transforms.pipeline), _numbers(transforms.fitted)]
-    text = json.dumps([metadata, fitted, scorer.overlong], sort_keys=True, default=str)
+    text = json.dumps([metadata, fitted, scorer.encoder.overlong], sort_keys=True, default=str)
     return weights and Content(xxh3_128((weights.hash + text).encode()).hexdigest(), f"Scorer '{scorer.__name__}'")
 
 

@@ -86,7 +86,7 @@ def describe_reading(scorer: Scorer, written: WrittenTexts, tokenizer: PreTraine
         )
     if not has_vocabulary_of(scorer.tokenizer, tokenizer):
         return lines
-    read = scorer.encode_completions(written.prompts, written.completions, written.columns)
+    read = scorer.encoder.encode_completions(written.prompts, written.completions, written.columns)
     pairs = [(list(ours), text.ids) for ours, text in zip(written.ids, read, strict=True)]
     different = [(ours, theirs) for ours, theirs in pairs if theirs[: len(ours)] != ours]
     if not different:

@@ -8,7 +8,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import replace
 from functools import wraps
 from inspect import iscoroutinefunction
 from math import inf
@@ -99,7 +98,7 @@ class StepRewards(TokenLevelReward):
 
     def __call__(self, prompts: Sequence[Text], completions: Sequence[Text], **columns: Any) -> list[float]:
         """Return the sum of the step scores of each completion."""
-        answers = [self.scorer.split_steps(one) for one in completion_answers(prompts, completions, columns)]
+        answers = [self.scorer.encoder.split_steps(one) for one in completion_answers(prompts, completions, columns)]
         self._latest = list(zip(answers, self.scorer.score_answers(answers), strict=True))
         if isinstance(self.scorer, Ensemble):
             self.scorer.log(columns)
@@ -390,9 +389,7 @@ def _with_segmentation(scorer: Any, segmentation: str | None) -> Scorer:
             f"{_score_whole_completions()}. "
             'In Python, segmentation="sentences" scores the sentences with this model anyway.'
         )
-    copied: Scorer = copy(scorer)
-    copied.metadata = replace(scorer.metadata, segmentation=segmentation)
-    return copied
+    return scorer.with_segmentation(segmentation)
 
 
 def _score_whole_completions() -> str:

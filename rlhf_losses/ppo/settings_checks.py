@@ -420,7 +420,7 @@ def check_reward_model_lengths(
             same_tokens = tokenizer is not None and has_vocabulary_of(scorer.tokenizer, tokenizer)
             _refuse_completions(scorer, context, context - overhead, args.max_completion_length, same_tokens)
         else:
-            limit, of_prompts = scorer.length_limit.tokens or context, [length for length, _ in lengths]
+            limit, of_prompts = scorer.encoder.length_limit.tokens or context, [length for length, _ in lengths]
             _warn_truncated_prompts(scorer, limit, of_prompts, args.max_completion_length)
 
 
@@ -456,6 +456,6 @@ def _scored_length(row: Row, scorer: Scorer) -> tuple[int, int]:
     empty: Any = "" if isinstance(prompt, str) else [{"role": "assistant", "content": ""}]
     columns = {name: [row.get(name)] for name in TEMPLATE_COLUMNS}
     (answer,) = completion_answers([prompt], [empty], columns)
-    rendered = render(answer, scorer.tokenizer, scorer.metadata.separator, scorer.end_of_texts)
+    rendered = render(answer, scorer.tokenizer, scorer.metadata.separator, scorer.encoder.end_of_texts)
     text = encode(rendered, scorer.tokenizer)
     return len(text.ids), text.prompt_length

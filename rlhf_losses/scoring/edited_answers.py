@@ -110,8 +110,9 @@ def _edited(answer: Answer, edit: Callable[[str], str]) -> Answer:
 
 def _score(scorer: Scorer, answers: Sequence[Answer]) -> FloatVector:
     """Return the score of each answer; NaN where the text is too long."""
-    encoded = [texts[0] for texts in scorer.encode_rows([scorer.split_steps(answer)] for answer in answers)]
-    fits = np.array([not scorer.length_limit.exceeded_by(length_of(scorer, text)) for text in encoded], dtype=bool)
+    encoder = scorer.encoder
+    encoded = [texts[0] for texts in encoder.encode_rows([encoder.split_steps(answer)] for answer in answers)]
+    fits = np.array([not encoder.length_limit.exceeded_by(length_of(scorer, text)) for text in encoded], dtype=bool)
     scores = np.full(len(answers), np.nan)
     scores[fits] = scorer.score_texts([text for text, fit in zip(encoded, fits, strict=True) if fit])
     return scores

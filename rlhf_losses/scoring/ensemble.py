@@ -13,6 +13,7 @@ from torch import Tensor
 from rlhf_losses.argument_checks import describe_type, require_instance
 from rlhf_losses.errors import InvalidArgumentError, InvalidSettingError
 from rlhf_losses.feedback.base import Answer
+from rlhf_losses.scoring.answer_encoder import AnswerEncoder
 
 MemberScores = Float[Tensor, "member item"]
 """Score of each member for each completion, or for each step; NaN where a member has no score."""
@@ -92,10 +93,11 @@ class Ensemble:
         self.log(columns)
         return [None if score != score else score for score in combined]
 
-    def split_steps(self, answer: Answer) -> Answer:
-        """Split a whole answer into steps, as the first member does."""
-        steps: Answer = self.members[0].split_steps(answer)
-        return steps
+    @property
+    def encoder(self) -> AnswerEncoder:
+        """Encoder of the first member, which splits answers into steps; every member is a `Scorer`."""
+        first: AnswerEncoder = self.members[0].encoder
+        return first
 
     def score_answers(self, answers: Sequence[Answer]) -> list[list[float]]:
         """Return the combined score at the end of each part of each answer; every member is a `Scorer`."""

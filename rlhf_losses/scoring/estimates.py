@@ -92,7 +92,7 @@ class Estimator:
         """Return the scores and the estimates of tokenized texts.
 
         Args:
-            texts: texts from `Scorer.encode`.
+            texts: texts from `Scorer.encoder.encode`.
         """
         scores, scored = self._score(texts)
         try:

@@ -39,7 +39,7 @@ def examine(path: str | Path, policy: str | Path | None = None) -> list[ModelChe
         model, tokenizer = load_reward_model(path, torch.float32)
         pad_token_id = getattr(model.config.get_text_config(), "pad_token_id", None)
         scorer = Scorer(model, tokenizer, RewardModelMetadata.load(path), layout="padded")
-        scorer.__name__ = str(path)
+        scorer.rename(str(path))
         if Path(path, ADAPTER_CONFIG).is_file():  # an adapter has no configuration of its own
             pad_token_id = scorer.model.config.get_text_config().pad_token_id
         examined = ExaminedModel.of(scorer, path, pad_token_id)

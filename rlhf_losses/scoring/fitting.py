@@ -64,7 +64,7 @@ def fit_reference(
         https://arxiv.org/abs/2403.17031
     """
     pipeline = as_pipeline(transforms, plugin_files)
-    encoded = scorer.encode_completions(prompts, completions)
+    encoded = scorer.encoder.encode_completions(prompts, completions)
     parts = scorer.score_parts(encoded, features=Requirement.FEATURES in pipeline.requires)
     texts = ScoredTexts.concatenate([scorer.aggregate(part) for part in parts])
     evidence = replace(texts, features=texts.features.double()).with_feedback(Mixed(()))
@@ -122,7 +122,9 @@ def fit_estimate(
     feedback_types = (_source_type(estimate, column_names(dataset)),)
     rows = scorable_rows(limited, dataset, feedback_types, "data").rows
     tensors = dict(estimate.fit(_evidence(limited, rows, feedback_types, estimate)))
-    fitted = FittedEstimate(estimate, tensors, record_canaries(scorer.model, scorer.tokenizer, scorer.end_of_texts))
+    fitted = FittedEstimate(
+        estimate, tensors, record_canaries(scorer.model, scorer.tokenizer, scorer.encoder.end_of_texts)
+    )
     scorer.fitted[estimate.name()] = fitted
     if folder is not None:
         estimates = scorer.metadata.estimates | {estimate.name(): fitted.metadata}

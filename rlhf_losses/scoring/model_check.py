@@ -74,7 +74,7 @@ class ExaminedModel:
             UnsupportedModelError: fewer than two of the texts fit into the context of the model.
         """
         tokenizer, limit = scorer.tokenizer, max_context_length(scorer.model.config)
-        end = scorer.end_of_texts
+        end = scorer.encoder.end_of_texts
         texts = [encode(render(Answer(None, (text,)), tokenizer, end=end), tokenizer) for text in CANARY_TEXTS]
         fitting = [text for text in texts if limit is None or len(text.ids) <= limit]
         if len(fitting) < 2:

@@ -70,8 +70,8 @@ def scorable_rows(scorer: Scorer, dataset: Dataset, feedback_types: FeedbackType
         found += at_row(partial(_encode_rows, scorer, feedback_types, numbers.start), batch, numbers, name)
     removed = [max((text.removed for text, _ in one.texts), default=0) for one in found]
     lengths = [max((length_of(scorer, text) for text, _ in one.texts), default=0) for one in found]
-    kept = usable_rows(lengths, removed, scorer.length_limit, feedback_types, name)
-    too_long = sum(scorer.length_limit.exceeded_by(length) for length in lengths)
+    kept = usable_rows(lengths, removed, scorer.encoder.length_limit, feedback_types, name)
+    too_long = sum(scorer.encoder.length_limit.exceeded_by(length) for length in lengths)
     return ScorableRows([found[index] for index in kept], lengths.count(0), too_long)
 
 
@@ -84,7 +84,7 @@ def length_of(scorer: Scorer, text: Encoded) -> int:
         scorer: the reward model.
         text: a tokenized text.
     """
-    return len(text.ids) + (0 if scorer.overlong == "truncate_prompt" else text.removed)
+    return len(text.ids) + (0 if scorer.encoder.overlong == "truncate_prompt" else text.removed)
 
 
 def score_texts(scorer: Scorer, texts: Sequence[ScorableText], features: bool) -> ScoredTexts:
@@ -105,7 +105,7 @@ def _encode_rows(scorer: Scorer, feedback_types: FeedbackTypes, first: int, rows
     answers, again = tee(
         [] if pair else _answers(scorer, row, feedback_types) for row, pair in zip(rows, given, strict=True)
     )
-    texts = scorer.encode_rows([answer for answer, _ in of_row] for of_row in again)
+    texts = scorer.encoder.encode_rows([answer for answer, _ in of_row] for of_row in again)
     return [
         ScorableRow(
             number,
@@ -130,4 +130,4 @@ def answers_in_row(row: Row, feedback_types: FeedbackTypes) -> list[tuple[Answer
 def _answers(scorer: Scorer, row: Row, feedback_types: FeedbackTypes) -> list[tuple[Answer, bool]]:
     """Return the answers of a row in the steps whose scores are aggregated, and whether each step has a score."""
     answers = answers_in_row(row, feedback_types)
-    return [(answer if stepwise else scorer.split_steps(answer), stepwise) for answer, stepwise in answers]
+    return [(answer if stepwise else scorer.encoder.split_steps(answer), stepwise) for answer, stepwise in answers]

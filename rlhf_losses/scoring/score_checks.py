@@ -107,7 +107,7 @@ def check_layouts(model: ExaminedModel) -> Iterator[ModelCheck]:
     copied = copy.deepcopy(model.scorer.model)
     for name in (one for one in get_args(LayoutName) if one not in ("auto", "padded")):
         scorer = Scorer(copied, model.scorer.tokenizer, model.scorer.metadata, layout=name)
-        if scorer.layout.name != name:
+        if scorer.forward.layout.name != name:
             yield ModelCheck(f"layout {name}", "skipped", "the model does not support it, so padded is used")
             continue
         difference = _largest(raw_scores(scorer, model.texts), model.scores)
@@ -159,7 +159,7 @@ def check_recorded(model: ExaminedModel) -> Iterator[ModelCheck]:
         if not canaries:
             yield ModelCheck(name, "not recorded", "reward_model.json has no such input")
             continue
-        change = describe_change(scorer.model, scorer.tokenizer, canaries, scorer.end_of_texts)
+        change = describe_change(scorer.model, scorer.tokenizer, canaries, scorer.encoder.end_of_texts)
         same = f"{len(canaries)} recorded inputs have their tokens and scores"
         yield ModelCheck.of(name, change is None, change or same, remedy)
     changes = {

@@ -2,12 +2,11 @@
 
 import copy
 import logging
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, ClassVar, Self, get_args
 
 import torch
 from peft import PeftModel
@@ -15,41 +14,35 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf_losses.argument_checks import require_choice, require_instance, require_positive
-from rlhf_losses.data.added_tokens import AddedTokens, TextEnd
-from rlhf_losses.data.answers import clean_answer, completion_answers
-from rlhf_losses.data.chat_messages import content_text, is_blank
-from rlhf_losses.data.dataset import LengthLimit, Overlong
-from rlhf_losses.data.rendering import Rendered
-from rlhf_losses.data.segmentation import split_segments
-from rlhf_losses.data.tokenization import Encoded, encode, encode_answers, fit_prompts
+from rlhf_losses.data.added_tokens import AddedTokens
+from rlhf_losses.data.dataset import Overlong
+from rlhf_losses.data.tokenization import Encoded
 from rlhf_losses.errors import (
     InvalidSettingError,
     NonFiniteError,
-    OverlongTextError,
     UnsupportedModelError,
 )
 from rlhf_losses.feedback.base import Answer, Text
 from rlhf_losses.hooks import transform_registry
 from rlhf_losses.layouts import LayoutName, PaddedLayout, TextBatch, choose_layout, require_layout
-from rlhf_losses.layouts.splitting import default_splitter
 from rlhf_losses.models.architectures import (
     ensure_pad_token,
-    longrope_threshold,
     max_context_length,
     require_single_label,
 )
 from rlhf_losses.models.bfloat16 import warn_about_bfloat16
-from rlhf_losses.models.embeddings import count_embeddings, require_embedded, require_embeddings
+from rlhf_losses.models.embeddings import count_embeddings, require_embeddings
 from rlhf_losses.models.model_argument import existing_path, require_device, require_dtype, require_tokenizer
 from rlhf_losses.models.scores import features_and_scores, score_batch, use_float32_head
 from rlhf_losses.scoring.aggregation import aggregate_steps
+from rlhf_losses.scoring.answer_encoder import AnswerEncoder
+from rlhf_losses.scoring.batched_forward import BatchedForward
 from rlhf_losses.scoring.canaries import describe_change
 from rlhf_losses.scoring.estimates import Estimator, FittedEstimate, find_estimate, fit_command
 from rlhf_losses.scoring.identity import require_saved_model
 from rlhf_losses.scoring.loading import load_reward_model
 from rlhf_losses.scoring.metadata import RewardModelMetadata
-from rlhf_losses.scoring.text_arguments import list_of_texts, paired_texts
-from rlhf_losses.setting_names import setting
+from rlhf_losses.scoring.text_arguments import list_of_texts
 from rlhf_losses.shapes import Features
 from rlhf_losses.transforms import (
     FittedPipeline,
@@ -60,9 +53,6 @@ from rlhf_losses.transforms import (
 )
 
 logger = logging.getLogger(__name__)
-
-Forward = Callable[[nn.Module, TextBatch], tuple[Tensor, ...]]
-"""One forward pass; each tensor has one row per score."""
 
 
 def require_scorer(scorer: Any) -> None:
@@ -93,7 +83,8 @@ class Scorer:
             completion. By default as in the training of the model.
 
     Attributes:
-        end_of_texts: how plain texts end: with EOS, which the tokenizer adds or `Scorer` appends.
+        encoder: tokenizes prompts and completions as the model reads them.
+        forward: forward passes over tokenized texts.
         transforms: score transforms with their fitted values, or None for raw scores; see `with_transforms`.
         folder: folder that the model was loaded from, or None.
         fitted: estimates that were fitted or loaded, by name.
@@ -104,6 +95,8 @@ class Scorer:
         UnsupportedModelError: the model has several labels or no score head, or the tokenizer has tokens without an
             embedding.
     """
+
+    encoder_class: ClassVar[type[AnswerEncoder]] = AnswerEncoder
 
     def __init__(
         self,
@@ -131,19 +124,24 @@ class Scorer:
         warn_about_bfloat16(model, autocast=False)
         use_float32_head(self.model)
         ensure_pad_token(self.model.config, tokenizer)
-        self.num_embeddings = count_embeddings(self.model)
-        require_embeddings(tokenizer, self.num_embeddings, model.config.name_or_path or type(model).__name__)
+        num_embeddings = count_embeddings(self.model)
+        require_embeddings(tokenizer, num_embeddings, model.config.name_or_path or type(model).__name__)
         self.tokenizer = tokenizer
         self.metadata = metadata or RewardModelMetadata(loss="unknown", feedback_types=[])
-        self.end_of_texts = TextEnd.of(tokenizer, self.metadata.end_of_texts)
-        self.batch_size = batch_size
-        self.overlong: Overlong = overlong or self.metadata.overlong or "drop"
-        self.layout = choose_layout(self.model, PaddedLayout(tokenizer.pad_token_id or 0), layout)
-        self._warned_truncation = self._warned_plain_text = False
+        self.encoder = self.encoder_class(
+            tokenizer,
+            self.metadata,
+            context_length=max_context_length(self.model.config),
+            num_embeddings=num_embeddings,
+            overlong=overlong or self.metadata.overlong or "drop",
+        )
+        chosen = choose_layout(self.model, PaddedLayout(tokenizer.pad_token_id or 0), layout)
+        self.forward = BatchedForward(self.model, chosen, batch_size)
+        self._warned_plain_text = False
         self.transforms: FittedPipeline | None = None
         self.folder: Path | None = None
         self.fitted: dict[str, FittedEstimate] = {}
-        self.__name__ = "reward_model"
+        self.__name__ = self.encoder.name
 
     @classmethod
     def from_pretrained(
@@ -203,7 +201,8 @@ class Scorer:
             UnsupportedModelError: the model is not the one that was saved.
         """
         scorer = cls(model, tokenizer, RewardModelMetadata.load(path), **options)
-        scorer.folder, scorer.__name__ = Path(path), Path(path).name
+        scorer.folder = Path(path)
+        scorer.rename(Path(path).name)
         require_saved_model(scorer.model, tokenizer, scorer.metadata, path)
         return scorer
 
@@ -227,6 +226,14 @@ class Scorer:
         scorer.transforms = self.metadata.fitted_pipeline(as_pipeline(transforms, plugin_files), self.__name__)
         return scorer
 
+    def rename(self, name: str) -> None:
+        """Set the name that logs and messages use.
+
+        Args:
+            name: the name.
+        """
+        self.__name__ = self.encoder.name = name
+
     def __repr__(self) -> str:
         """Return the model, the loss that it was trained with, and the transforms."""
         transforms = "" if self.transforms is None else f", transforms='{self.transforms}'"
@@ -245,7 +252,7 @@ class Scorer:
             columns: other arguments of TRL's reward functions. `tools`, `documents`, `system` and
                 `chat_template_kwargs`, with one entry per completion, are arguments of the chat template.
         """
-        encoded = self.encode_completions(prompts, completions, columns)
+        encoded = self.encoder.encode_completions(prompts, completions, columns)
         self._warn_about_plain_texts(prompts, completions)
         return self.score_texts(encoded)
 
@@ -278,7 +285,7 @@ class Scorer:
             One score per text. The scores of steps are aggregated if the model was trained on steps.
         """
         texts = list_of_texts(texts, "texts")
-        return self.score_texts(self.encode_completions([None] * len(texts), texts))
+        return self.score_texts(self.encoder.encode_completions([None] * len(texts), texts))
 
     def score_steps(self, prompt: Text, steps: Sequence[str]) -> list[float]:
         """Return the score of each step of one answer, from one forward pass.
@@ -304,7 +311,7 @@ class Scorer:
         """
         for answer in answers:
             require_instance(answer, Answer, "answers", "a list of Answer", "Pass [Answer(prompt, (completion,))].")
-        return self.score_encoded([self.encode(answer) for answer in answers])
+        return self.score_encoded([self.encoder.encode(answer) for answer in answers])
 
     def score_encoded(self, texts: Sequence[Encoded]) -> list[list[float]]:
         """Return the scores at the positions of tokenized texts; equal texts are scored once."""
@@ -346,7 +353,9 @@ class Scorer:
             texts: tokenized texts.
             features: whether to return the input vectors of the score head.
         """
-        found = self._run(texts, features_and_scores if features else _without_features)
+        for text in texts:
+            self.encoder.require_embedded(text)
+        found = self.forward.run(texts, features_and_scores if features else _without_features)
         return [_scored(text, *tensors) for text, tensors in zip(texts, found, strict=True)]
 
     def require_finite(self, text: Encoded, scored: ScoredTexts) -> None:
@@ -397,7 +406,7 @@ class Scorer:
         """
         fitted = find_estimate(name, self.fitted, self.metadata.estimates, self.folder, plugin_files)
         self.fitted[name] = fitted
-        change = describe_change(self.model, self.tokenizer, fitted.canaries, self.end_of_texts)
+        change = describe_change(self.model, self.tokenizer, fitted.canaries, self.encoder.end_of_texts)
         if change is not None:
             raise UnsupportedModelError(
                 f"'{self.__name__}' has changed since the score estimate '{name}' was fitted: {change}. "
@@ -410,19 +419,20 @@ class Scorer:
                 "the estimate cannot be rescaled. Use affine transforms, for example "
                 "scorer.with_transforms('standardize')."
             )
-        return Estimator(fitted, self.encode_completions, self._scores_and_texts, abs(affine[0]) if affine else 1.0)
+        return Estimator(
+            fitted, self.encoder.encode_completions, self._scores_and_texts, abs(affine[0]) if affine else 1.0
+        )
 
-    def split_steps(self, answer: Answer) -> Answer:
-        """Split a whole answer into the steps whose scores are aggregated, if the model was trained on steps."""
-        segmentation, (completion,) = self.metadata.segmentation, answer.parts
-        if segmentation is None or is_blank(completion):
-            return answer
-        if isinstance(completion, str):
-            return replace(answer, parts=tuple(split_segments(completion, segmentation)))
-        before, last, prompt = completion[:-1], completion[-1], answer.prompt
-        opening = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt or [])
-        first, *rest = split_segments(content_text([last]), segmentation)
-        return replace(answer, prompt=opening + before, parts=([{**last, "content": first}], *rest))
+    def with_segmentation(self, segmentation: str) -> Self:
+        """Return a scorer on the same weights that splits texts into steps in another way.
+
+        Args:
+            segmentation: see `RewardModelMetadata.segmentation`.
+        """
+        scorer = copy.copy(self)
+        scorer.metadata = replace(self.metadata, segmentation=segmentation)
+        scorer.encoder = replace(self.encoder, metadata=scorer.metadata)
+        return scorer
 
     def with_overlong(self, overlong: Overlong | None) -> Self:
         """Return a scorer on the same weights with another treatment of texts that do not fit.
@@ -431,166 +441,14 @@ class Scorer:
             overlong: `"drop"`, `"truncate_prompt"` or `"error"`, see `Scorer`; None keeps that of this scorer.
         """
         scorer = copy.copy(self)
-        scorer.overlong = overlong or self.overlong
+        scorer.encoder = replace(self.encoder, overlong=overlong or self.encoder.overlong)
         return scorer
-
-    @property
-    def length_limit(self) -> LengthLimit:
-        """Largest number of tokens of a text: the context, or `max_length` if the training truncated prompts to it."""
-        context, trained = max_context_length(self.model.config), self.metadata.max_length
-        if self._was_trained_on_truncated_prompts and trained and trained < (context or math.inf):
-            return LengthLimit(trained, "max_length of the training", self.overlong)
-        return LengthLimit(context, "the context length of the model", self.overlong)
-
-    @property
-    def _was_trained_on_truncated_prompts(self) -> bool:
-        return self.overlong == self.metadata.overlong == "truncate_prompt"
-
-    def encode(self, answer: Answer) -> Encoded:
-        """Tokenize an answer; the prompt of one that is too long is truncated from the left.
-
-        Raises:
-            InvalidFeedbackError: the answer alone does not fit into the context of the model, or the text does not fit
-                and `overlong` is `"error"`.
-            UnsupportedModelError: a token has no embedding.
-        """
-        return self.encode_row([answer])[0]
-
-    def encode_row(self, answers: Sequence[Answer]) -> list[Encoded]:
-        """Tokenize the answers of one row, whose prompts are truncated by the same number of tokens.
-
-        Args:
-            answers: the answers of a row.
-
-        Raises:
-            InvalidFeedbackError: an answer does not fit, see `encode`.
-            UnsupportedModelError: a token has no embedding.
-        """
-        return [self.require_fit(one) for one in next(self.encode_rows([answers]))]
-
-    def encode_rows(self, rows: Iterable[Sequence[Answer]]) -> Iterator[list[Encoded]]:
-        """Yield the tokenized answers of each row with truncated prompts; `require_fit` checks the result.
-
-        Threads tokenize the answers of later rows meanwhile.
-
-        Args:
-            rows: the answers of each row; they are read as they are needed.
-
-        Raises:
-            UnsupportedModelError: a token has no embedding.
-        """
-        limit = self.length_limit.tokens
-        cleaned = ([clean_answer(one) for one in answers] for answers in rows)
-        for texts in encode_answers(cleaned, self.tokenizer, self.metadata.separator, self.end_of_texts):
-            for text in texts:
-                require_embedded(text.ids, self.tokenizer, self.num_embeddings, self.__name__)
-            yield fit_prompts(texts, limit)
-
-    def encode_rendered(self, rendered: Rendered) -> Encoded:
-        """Tokenize a text that is rendered already; the prompt of one that is too long is truncated from the left.
-
-        Args:
-            rendered: the text, with the ends of its prompt and of the parts of its answer.
-
-        Raises:
-            InvalidFeedbackError: the text does not fit, see `encode`.
-            UnsupportedModelError: a token has no embedding.
-        """
-        text = encode(rendered, self.tokenizer)
-        require_embedded(text.ids, self.tokenizer, self.num_embeddings, self.__name__)
-        return self.require_fit(fit_prompts([text], self.length_limit.tokens)[0])
-
-    def require_fit(self, text: Encoded) -> Encoded:
-        """Return a tokenized text that fits into the context of the model.
-
-        Args:
-            text: a text from `encode`, or tokens of a dataset.
-
-        Raises:
-            OverlongTextError: the text does not fit, or its prompt was truncated and `overlong` is `"error"`.
-        """
-        context, length = max_context_length(self.model.config), len(text.ids) + text.removed
-        if context is not None and len(text.ids) > context:
-            raise OverlongTextError(
-                f"A text has {length} tokens, and its answer alone more than {context}, the context length of "
-                f"the model. Shorten the answers (in PPO with {setting('max_completion_length')}), or use a model with "
-                "a longer context."
-            )
-        if text.removed:
-            self._report_truncation(length, context)
-        return text
-
-    def _report_truncation(self, length: int, context: int | None) -> None:
-        if self.overlong == "error":
-            raise OverlongTextError(
-                f"A text has {length} tokens, more than {context}, the context length of the model. Shorten the "
-                f"prompt, or truncate prompts: {setting('overlong', 'truncate_prompt')}."
-            )
-        if self.overlong == "drop" and not self._warned_truncation:
-            self._warned_truncation = True
-            logger.warning(
-                "'%s' truncates a prompt on the left, because the text has %d tokens and the model has a context of "
-                "%d. Further prompts are truncated without a warning. Set %s to accept this, or %s to stop.",
-                self.__name__, length, context, setting("overlong", "truncate_prompt"), setting("overlong", "error"),
-            )  # fmt: skip
-
-    def encode_completions(
-        self,
-        prompts: Sequence[Text | None],
-        completions: Sequence[Text],
-        columns: Mapping[str, Any] | None = None,
-    ) -> list[Encoded]:
-        """Tokenize completions after their prompts, split into steps if the model was trained on steps.
-
-        Args:
-            prompts: one prompt per completion; None for a whole text.
-            completions: the completions.
-            columns: arguments of the chat template, see `__call__`.
-
-        Raises:
-            InvalidArgumentError: prompts or completions are not lists of texts.
-            InvalidFeedbackError: a completion is null, or does not fit into the context of the model.
-        """
-        prompts, completions = paired_texts(prompts, completions)
-        return [self.encode(self.split_steps(one)) for one in completion_answers(prompts, completions, columns)]
 
     def _scores_and_texts(self, encoded: Sequence[Encoded]) -> tuple[list[float], ScoredTexts]:
         """Return the scores of tokenized texts, and the raw scores with features in float32."""
         parts = self.score_parts(encoded, features=True)
         texts = ScoredTexts.concatenate([self.aggregate(part) for part in parts])
         return self.transform(texts), ScoredTexts(texts.scores.float(), texts.features, texts.lengths.float())
-
-    @torch.no_grad()
-    def _run(self, texts: Sequence[Encoded], forward: Forward) -> list[tuple[Tensor, ...]]:
-        """Return the result of `forward` at the positions of each text; equal texts are computed once."""
-        distinct = {(tuple(text.ids), text.positions): text for text in texts}
-        for text in distinct.values():
-            require_embedded(text.ids, self.tokenizer, self.num_embeddings, self.__name__)
-        found: dict[Any, tuple[Tensor, ...]] = {}
-        threshold = longrope_threshold(self.model.config)
-        short, long = [[key for key in distinct if (len(key[0]) > threshold) is side] for side in (False, True)]
-        for keys in [*self._batches(short), *self._batches(long)]:
-            found |= zip(keys, self._forward([distinct[key] for key in keys], forward), strict=True)
-        return [found[tuple(text.ids), text.positions] for text in texts]
-
-    def _batches(self, keys: list[Any]) -> Iterator[list[Any]]:
-        keys = sorted(keys, key=lambda key: self.layout.sort_key([key[0]]))
-        split = default_splitter(self.model.device)
-        for start in range(0, len(keys), self.batch_size):
-            chosen = keys[start : start + self.batch_size]
-            passes = split(self.layout, [[key[0]] for key in chosen]) if split else [range(len(chosen))]
-            yield from ([chosen[index] for index in indices] for indices in passes)
-
-    def _forward(self, texts: Sequence[Encoded], forward: Forward) -> list[tuple[Tensor, ...]]:
-        counts = [len(text.positions) for text in texts]
-        score_text = [index for index, count in enumerate(counts) for _ in range(count)]
-        positions = [position for text in texts for position in text.positions]
-        batch = self.layout.batch([text.ids for text in texts], score_text, positions)
-        was_training = self.model.training
-        self.model.eval()
-        found = forward(self.model, batch.to(self.model.device))
-        self.model.train(was_training)
-        return list(zip(*(torch.split(values.cpu(), counts) for values in found), strict=True))
 
 
 def as_pipeline(

@@ -64,7 +64,9 @@ def check_bos(model: ExaminedModel) -> ModelCheck:
     if always:
         found = f"the tokenizer puts BOS {1 + always} times before every text; Scorer keeps one"
         return ModelCheck("double BOS", "failed", found, "Correct the post_processor in tokenizer.json.")
-    once = encode(render(Answer(None, (bos + CANARY_TEXT,)), tokenizer, end=model.scorer.end_of_texts), tokenizer)
+    once = encode(
+        render(Answer(None, (bos + CANARY_TEXT,)), tokenizer, end=model.scorer.encoder.end_of_texts), tokenizer
+    )
     repeated = count_repeated_bos(once.ids, tokenizer)
     added = count_repeated_bos(tokenizer(bos + CANARY_TEXT)["input_ids"], tokenizer)
     if not added:
@@ -78,7 +80,7 @@ def check_bos(model: ExaminedModel) -> ModelCheck:
 
 def check_eos(scorer: Scorer) -> ModelCheck:
     """Check that plain texts end with EOS or with another token that the tokenizer adds."""
-    tokenizer, end = scorer.tokenizer, scorer.end_of_texts
+    tokenizer, end = scorer.tokenizer, scorer.encoder.end_of_texts
     if scorer.metadata.end_of_texts == "tokenizer" and not (end.added or adds_final_token(tokenizer)):
         return ModelCheck("EOS of texts", "skipped", "the model was trained on conversations: the template ends texts")
     ids = encode(render(Answer(None, (CANARY_TEXT,)), tokenizer, end=end), tokenizer).ids

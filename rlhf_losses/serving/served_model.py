@@ -184,18 +184,18 @@ class ServedModel:
             return self._encode_ids(text.token_ids)
         if text.steps:
             [answer] = complete_answers([Answer(prompt, text.steps)], dict(text.columns))
-            return self.scorer.encode(answer)
+            return self.scorer.encoder.encode(answer)
         if isinstance(completion, str) and not isinstance(prompt, list) and self.marks is not None:
             rendered = self.marks.read((prompt or "") + completion)
             if rendered is not None:
-                return self.scorer.encode_rendered(rendered)
+                return self.scorer.encoder.encode_rendered(rendered)
         columns = {name: [value] for name, value in text.columns.items() if value is not None}
-        return self.scorer.encode_completions([prompt], [completion], columns)[0]
+        return self.scorer.encoder.encode_completions([prompt], [completion], columns)[0]
 
     def _encode_ids(self, ids: Sequence[int]) -> Encoded:
         if not ids:
             raise InvalidFeedbackError("A text has no token ids, so there is nothing to score. Send at least one.")
-        vocabulary = self.scorer.num_embeddings or math.inf
+        vocabulary = self.scorer.encoder.num_embeddings or math.inf
         if wrong := [one for one in ids if not 0 <= one < vocabulary]:
             raise InvalidFeedbackError(
                 f"A text has the token id {shown(wrong[0])}, but those of this model are 0 to {vocabulary - 1}. Send "
@@ -205,8 +205,8 @@ class ServedModel:
             raise InvalidFeedbackError(
                 "A text was sent as token ids, but this model scores steps, which it finds in the text. Send the text."
             )
-        require_embedded(ids, self.scorer.tokenizer, self.scorer.num_embeddings, self.name)
-        return self.scorer.require_fit(Encoded(list(ids), (len(ids) - 1,)))
+        require_embedded(ids, self.scorer.tokenizer, self.scorer.encoder.num_embeddings, self.name)
+        return self.scorer.encoder.require_fit(Encoded(list(ids), (len(ids) - 1,)))
 
     def _encode_all(self, texts: Request) -> list[Encoded | RlhfLossesError]:
         encoded: list[Encoded | RlhfLossesError] = []
@@ -218,7 +218,7 @@ class ServedModel:
         return encoded
 
     def _divide(self, texts: Sequence[Encoded]) -> list[list[int]]:
-        return self._splitter(self.scorer.layout, [[text.ids] for text in texts])
+        return self._splitter(self.scorer.forward.layout, [[text.ids] for text in texts])
 
     def _compute(self, items: Sequence[TextToScore]) -> list[Outcome]:
         parts = self.scorer.score_parts_unchecked([one.text for one in items], self.scorer.requires_features)
@@ -254,7 +254,7 @@ class ServedModel:
             "canaries": recorded or [(text, score and float(f"{score:.4g}")) for text, score in self.canaries],
             "steps": scorer.metadata.scoring_sha256,
             "transforms": str(scorer.transforms),
-            "overlong": scorer.overlong,
+            "overlong": scorer.encoder.overlong,
         }
         return hashlib.sha256(json.dumps(determining, sort_keys=True).encode()).hexdigest()
 

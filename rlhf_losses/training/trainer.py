@@ -462,7 +462,7 @@ class RewardTrainer(Checkpointing, ComparedRun, trl.RewardTrainer):
 
     @property
     def _length_of_texts(self) -> int | None:
-        """Largest number of tokens of a text at scoring, see `Scorer.length_limit`."""
+        """Largest number of tokens of a text at scoring, see `AnswerEncoder.length_limit`."""
         limits = [self.context_length, self.args.max_length if self.args.overlong == "truncate_prompt" else None]
         return min((limit for limit in limits if limit), default=None)
 

@@ -24,6 +24,7 @@ from rlhf_losses.ppo.reward_functions import (
     standardize_scorers,
 )
 from rlhf_losses.scoring import Ensemble, RewardModelMetadata, Scorer
+from rlhf_losses.scoring.answer_encoder import AnswerEncoder
 
 
 class Letters:
@@ -38,6 +39,7 @@ class Lengths(Scorer):
 
     def __init__(self, segmentation):
         self.metadata = RewardModelMetadata(loss="", feedback_types=[], segmentation=segmentation)
+        self.encoder = AnswerEncoder(byte_tokenizer(), self.metadata, None, None, "drop")
         self.__name__ = "lengths"
         self.transforms = None
 

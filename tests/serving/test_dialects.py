@@ -212,7 +212,7 @@ def test_pages_describe_the_server(client, scorer):
     assert client.get("/health").json() == {"status": "ok"}
     assert client.get("/ready").json() == {"status": "ready"}
     [model] = client.get("/info").json()["models"]
-    assert model["layout"] == scorer.layout.name
+    assert model["layout"] == scorer.forward.layout.name
     assert [one["score"] for one in model["canaries"]] == close(
         scorer.score([one["input"] for one in model["canaries"]])
     )

@@ -35,7 +35,7 @@ def rendered(scorer):
     ids=["whole", "without BOS", "two BOS", "until EOS", "without both"],
 )
 def test_a_rendered_conversation_has_the_tokens_of_the_conversation(served, scorer, rendered, change):
-    expected = scorer.encode_completions([CONVERSATION[:1]], [CONVERSATION[1:]])[0]
+    expected = scorer.encoder.encode_completions([CONVERSATION[:1]], [CONVERSATION[1:]])[0]
     found = served.encode(RequestedText(change(rendered)))
     assert (found.ids, found.positions, found.prompt) == (expected.ids, expected.positions, expected.prompt)
 
@@ -43,7 +43,7 @@ def test_a_rendered_conversation_has_the_tokens_of_the_conversation(served, scor
 def test_a_rendered_prompt_with_a_response_has_the_tokens_of_the_conversation(served, scorer):
     prompt = scorer.tokenizer.apply_chat_template(CONVERSATION[:1], tokenize=False, add_generation_prompt=True)
     found = served.encode(RequestedText(CONVERSATION[1]["content"] + "</s>", prompt))
-    assert found.ids == scorer.encode_completions([None], [CONVERSATION])[0].ids
+    assert found.ids == scorer.encoder.encode_completions([None], [CONVERSATION])[0].ids
 
 
 def test_an_answer_that_was_cut_off_gets_no_eos(served, scorer, rendered):
@@ -52,7 +52,7 @@ def test_an_answer_that_was_cut_off_gets_no_eos(served, scorer, rendered):
 
 
 def test_a_plain_text_gets_one_eos(served, scorer):
-    expected = scorer.encode_completions([None], ["Once a fox sang."])[0].ids
+    expected = scorer.encoder.encode_completions([None], ["Once a fox sang."])[0].ids
     for text in ("Once a fox sang.", "Once a fox sang.</s>"):
         assert served.encode(RequestedText(text)).ids == expected
     assert expected.count(scorer.tokenizer.eos_token_id) == 1
@@ -69,8 +69,8 @@ def test_steps_of_a_rendered_conversation_are_those_of_the_conversation(step_sco
 def test_the_prompt_of_a_rendered_conversation_is_truncated(served, scorer):
     long = [{"role": "user", "content": "fox " * 300}, CONVERSATION[1]]
     found = served.encode(RequestedText(scorer.tokenizer.apply_chat_template(long, tokenize=False)))
-    assert len(found.ids) == scorer.length_limit.tokens
-    assert found.ids == scorer.encode_completions([None], [long])[0].ids
+    assert len(found.ids) == scorer.encoder.length_limit.tokens
+    assert found.ids == scorer.encoder.encode_completions([None], [long])[0].ids
 
 
 def test_a_template_without_text_around_an_answer_is_not_recognized(scorer):

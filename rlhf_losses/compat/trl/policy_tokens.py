@@ -17,6 +17,7 @@ from rlhf_losses.feedback.row_values import read_tokens
 from rlhf_losses.models.embeddings import count_embeddings
 from rlhf_losses.ppo.completion_text import decoded
 from rlhf_losses.ppo.prompts import PROMPT_IDS, prompt_tokens
+from rlhf_losses.scoring.answer_encoder import AnswerEncoder
 from rlhf_losses.scoring.scorer import Scorer
 
 logger = logging.getLogger(__name__)
@@ -25,12 +26,8 @@ MODEL_COLUMNS = ("input_ids", "attention_mask", "token_type_ids")
 """Columns of tokenized prompts; a reward function receives `prompt_ids` in their place."""
 
 
-class PolicyTokenScorer(Scorer):
-    """A reward model that reads the tokens of the policy: those of the prompt and of the completion, and no others.
-
-    The score is that of the last token. The model needs the policy's tokenizer. A `Scorer` that reads the text renders
-    it as in its training, which may give other tokens.
-    """
+class PolicyTokenEncoder(AnswerEncoder):
+    """Returns the tokens of the policy: those of the prompt and of the completion, and no others."""
 
     def encode_completions(
         self,
@@ -52,6 +49,16 @@ class PolicyTokenScorer(Scorer):
             self.require_fit(Encoded([*prompt, *completion], (len(prompt) + len(completion) - 1,), (0, len(prompt))))
             for prompt, completion in pairs
         ]
+
+
+class PolicyTokenScorer(Scorer):
+    """A reward model that reads the tokens of the policy.
+
+    The score is that of the last token. The model needs the policy's tokenizer. A `Scorer` that reads the text renders
+    it as in its training, which may give other tokens.
+    """
+
+    encoder_class = PolicyTokenEncoder
 
 
 def with_prompt_tokens(data: Any, tokenizer: PreTrainedTokenizerBase, num_proc: int | None = None) -> Any:
