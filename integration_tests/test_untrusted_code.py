@@ -9,7 +9,7 @@ import pytest
 
 from rlhf_losses import Scorer
 from rlhf_losses.errors import UnsupportedModelError
-from rlhf_losses.training.validation import set_chat_template
+from rlhf_losses.training.run_tokenizer import set_chat_template
 
 CODE = """
 from pathlib import Path

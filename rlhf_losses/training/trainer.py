@@ -26,7 +26,6 @@ from rlhf_losses.data import Batch, Collator, ForwardPass
 from rlhf_losses.data.added_tokens import EndOfTexts
 from rlhf_losses.data.dataset import AnyDataset
 from rlhf_losses.data.rows import FEEDBACK_COLUMNS, PREPARED_COLUMNS
-from rlhf_losses.data.tokenization import configure_special_tokens
 from rlhf_losses.errors import InvalidFeedbackError, NonFiniteError
 from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.fingerprints.compared_run import ComparedRun
@@ -37,7 +36,7 @@ from rlhf_losses.losses import AnyLoss
 from rlhf_losses.metrics import Tally, agreement, labelled_scores
 from rlhf_losses.models.architectures import max_context_length
 from rlhf_losses.models.bfloat16 import warn_about_bfloat16
-from rlhf_losses.models.embeddings import count_embeddings, require_embeddings
+from rlhf_losses.models.embeddings import count_embeddings
 from rlhf_losses.models.finite import NonFiniteGuard, require_finite_weights
 from rlhf_losses.models.model_argument import model_or_path, require_optional_arguments
 from rlhf_losses.models.peft import keep_4bit_trainable, share_trained_modules, trains_adapters
@@ -67,6 +66,7 @@ from rlhf_losses.training.loss_parameters import LossParameters
 from rlhf_losses.training.metric_totals import MetricTotals
 from rlhf_losses.training.nonfinite import describe_nonfinite, is_finite
 from rlhf_losses.training.run_card import base_of, card_of_run
+from rlhf_losses.training.run_tokenizer import prepare_tokenizer
 from rlhf_losses.training.step_loss import StepLoss
 from rlhf_losses.training.training_data import EvalData, TrainingData
 
@@ -161,47 +161,41 @@ class RewardTrainer(Checkpointing, ComparedRun, trl.RewardTrainer):
             require_readable_weights(model)
         validation.warn_about_longrope(config, args)
         self.context_length = max_context_length(config)
-        tokenizer = processing_class or validation.load_tokenizer(path_or_model, args)
-        is_final = validation.set_chat_template(tokenizer, args.chat_template_path)
-        count = count_embeddings(config if isinstance(model, str) else model)
-        room = len(tokenizer) + 1 if args.resize_embeddings else 0  # for a new padding token
-        configure_special_tokens(tokenizer, args.eos_token, args.pad_token, max(count or 0, room) or None)
-        args.pad_token = None  # deprecated in TRL; the tokenizer has the token now
-        if args.resize_embeddings:
-            model, peft_config = validation.with_embeddings(model, args, tokenizer, peft_config, trl_arguments)
-        else:
-            require_embeddings(tokenizer, count, validation.model_name(model))
-        # TRL adds embeddings for the tokens of another model's chat template.
-        self._num_embeddings = count_embeddings(config if isinstance(model, str) else model) if is_final else None
-        if is_final:
+        prepared = prepare_tokenizer(processing_class, path_or_model, model, args, peft_config, trl_arguments)
+        self._num_embeddings = prepared.num_embeddings
+        if prepared.is_final:
             # Before the weights are loaded; TRL leaves tokenized data unchanged.
-            self.data.prepare(tokenizer, self.context_length, self._num_embeddings)
-        padded = PaddedLayout(int(tokenizer.pad_token_id), args.pad_to_multiple_of)
+            self.data.prepare(prepared.tokenizer, self.context_length, self._num_embeddings)
+        padded = PaddedLayout(int(prepared.tokenizer.pad_token_id), args.pad_to_multiple_of)
         super().__init__(
-            model=model,
+            model=prepared.model,
             args=args,
             data_collator=Collator(padded, self.data.feedback_types),
             train_dataset=self.data.train,
             eval_dataset=self.data.evaluation,
-            processing_class=tokenizer,
-            peft_config=validation.complete_peft_config(peft_config, config),
+            processing_class=prepared.tokenizer,
+            peft_config=validation.complete_peft_config(prepared.peft_config, config),
             **trl_arguments,
         )
-        require_requested_sharding(args, self.accelerator)
-        require_supported_settings(args, self.objective, self._sharded, bool(hidden_state_cache))
-        require_other_folder(self._unwrapped_model, Path(args.output_dir))
-        warn_about_bfloat16(self.model, args.bf16)
+        self._prepare_model(has_cache=bool(hidden_state_cache))
+        self._build_collaborators(padded, hidden_state_cache)
+        has_weights = args.process_index == 0 or not self._sharded
+        if has_weights:
+            require_finite_weights(self._unwrapped_model, "the run does not start")
+        record_model(self.identity, self._unwrapped_model, self.processing_class, has_weights)
+
+    def _prepare_model(self, has_cache: bool) -> None:
+        """Check the loaded model, and set what a reward model needs: its head in float32 and its configuration."""
+        require_requested_sharding(self.args, self.accelerator)
+        require_supported_settings(self.args, self.objective, self._sharded, has_cache)
+        require_other_folder(self._unwrapped_model, Path(self.args.output_dir))
+        warn_about_bfloat16(self.model, self.args.bf16)
         use_float32_head(self.model)
         configure_as_reward_model(self._unwrapped_model.config)
         validation.require_step_scores(self.model, self.loss, self.data.feedback_types)
         keep_4bit_trainable(self.model)
         if not self._sharded:
             share_trained_modules(self.model)
-        self._build_collaborators(padded, hidden_state_cache)
-        has_weights = args.process_index == 0 or not self._sharded
-        if has_weights:
-            require_finite_weights(self._unwrapped_model, "the run does not start")
-        record_model(self.identity, self._unwrapped_model, self.processing_class, has_weights)
 
     def __repr__(self) -> str:
         """Return the loss, the model and the number of steps so far."""

@@ -3,7 +3,6 @@
 import logging
 from copy import copy
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 from peft import LoraConfig, PeftConfig, PeftModel, TaskType
@@ -12,9 +11,7 @@ from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
-    AutoTokenizer,
     PreTrainedModel,
-    PreTrainedTokenizerBase,
     set_seed,
 )
 from trl.trainer.utils import create_model_from_path
@@ -31,7 +28,6 @@ from rlhf_losses.models.architectures import (
     require_single_label,
     require_single_stack,
 )
-from rlhf_losses.models.embeddings import count_embeddings, resize_embeddings, train_embeddings
 from rlhf_losses.models.loading_errors import explain_loading
 from rlhf_losses.models.scores import HEADS
 from rlhf_losses.setting_names import setting
@@ -114,73 +110,6 @@ def require_scalar_model(model: str | PreTrainedModel | PeftModel, config: Any) 
     is_classifier = any("ForSequenceClassification" in name for name in config.architectures or [])
     if is_classifier or not isinstance(model, str):
         require_single_label(config, model_name(model))
-
-
-def load_tokenizer(model: str | PreTrainedModel | PeftModel, args: RewardConfig) -> PreTrainedTokenizerBase:
-    """Return the tokenizer saved with a model.
-
-    Raises:
-        UnsupportedModelError: the model was created in memory and has no path.
-    """
-    options = args.model_init_kwargs if isinstance(args.model_init_kwargs, dict) else {}
-    path = model if isinstance(model, str) else model.config._name_or_path
-    if not path:
-        raise UnsupportedModelError(
-            f"The {type(model).__name__} was created in memory and has no path, so its tokenizer cannot be loaded. "
-            "Pass it: RewardTrainer(..., processing_class=tokenizer)."
-        )
-    with explain_loading(path, "a tokenizer"):
-        return AutoTokenizer.from_pretrained(
-            path, revision=options.get("revision"), trust_remote_code=args.trust_remote_code
-        )
-
-
-def set_chat_template(tokenizer: PreTrainedTokenizerBase, path: str | None) -> bool:
-    """Set the chat template of a tokenizer, and return whether the tokenizer is final.
-
-    TRL copies a template from another tokenizer after it has loaded the model, because it may add tokens to both.
-
-    Args:
-        tokenizer: tokenizer of the model; it changes in place.
-        path: `chat_template_path`: a Jinja file, the name of another tokenizer, or None for no change.
-
-    Raises:
-        UnsupportedModelError: the other tokenizer cannot be loaded without executing code.
-    """
-    if path is None:
-        return True
-    if not (Path(path).is_file() and path.endswith((".jinja", ".j2"))):
-        with explain_loading(path, "a tokenizer with a chat template"):
-            AutoTokenizer.from_pretrained(path, trust_remote_code=False)  # TRL would ask on the terminal
-        return False
-    tokenizer.chat_template = Path(path).read_text(encoding="utf-8")
-    return True
-
-
-def with_embeddings(
-    model: str | PreTrainedModel | PeftModel,
-    args: RewardConfig,
-    tokenizer: PreTrainedTokenizerBase,
-    peft_config: PeftConfig | None,
-    trl_arguments: dict[str, Any],
-) -> tuple[str | PreTrainedModel | PeftModel, PeftConfig | None]:
-    """Return the model with an embedding for every token, and adapters that train and save the new ones.
-
-    A path is returned unchanged if its model has enough embeddings. Else the model is loaded, as TRL does.
-
-    Args:
-        model: path of a model, or a model, which changes in place.
-        args: the configuration.
-        tokenizer: the tokenizer.
-        peft_config: adapters to train.
-        trl_arguments: further arguments of `trl.RewardTrainer`; `quantization_config` is used and removed.
-    """
-    if isinstance(model, str):
-        count = count_embeddings(load_config(model, args))
-        if count is None or max(tokenizer.get_vocab().values()) < count:
-            return model, peft_config
-        model = create_model(model, args, trl_arguments)
-    return model, train_embeddings(peft_config, model, resize_embeddings(model, tokenizer))
 
 
 def create_model(path: str, args: RewardConfig, trl_arguments: dict[str, Any], **options: Any) -> PreTrainedModel:
