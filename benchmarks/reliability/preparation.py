@@ -25,7 +25,7 @@ import trl
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase
 
 from rlhf_losses.data import LengthLimit, RowEncoder, check_dataset, convert_dataset, prepare
-from rlhf_losses.data.tokenization import configure_special_tokens
+from rlhf_losses.data.special_tokens import configure_special_tokens
 from rlhf_losses.feedback import Pairs
 from rlhf_losses.files.splits import load_splits
 from rlhf_losses.fingerprints.data_content import data_content

@@ -7,7 +7,8 @@ from transformers import PreTrainedTokenizerBase
 
 from rlhf_losses.data.rendering import render
 from rlhf_losses.data.repeated_bos import count_repeated_bos
-from rlhf_losses.data.tokenization import Encoded, adds_final_token, encode
+from rlhf_losses.data.special_tokens import adds_final_token
+from rlhf_losses.data.tokenization import Encoded, encode
 from rlhf_losses.errors import RlhfLossesError
 from rlhf_losses.feedback.base import Answer
 from rlhf_losses.scoring.canaries import CANARY_CONVERSATION, CANARY_TEXT, CANARY_TEXTS

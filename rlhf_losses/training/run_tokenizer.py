@@ -7,7 +7,7 @@ from typing import Any
 from peft import PeftConfig, PeftModel
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from rlhf_losses.data.tokenization import configure_special_tokens
+from rlhf_losses.data.special_tokens import configure_special_tokens
 from rlhf_losses.errors import UnsupportedModelError
 from rlhf_losses.models.embeddings import count_embeddings, require_embeddings, resize_embeddings, train_embeddings
 from rlhf_losses.models.loading_errors import explain_loading

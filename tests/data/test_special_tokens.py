@@ -5,15 +5,15 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from rlhf_losses.data.rendering import Rendered, render
-from rlhf_losses.data.tokenization import (
+from rlhf_losses.data.special_tokens import (
     EOS_TOKEN_HINTS,
     NEW_PAD_TOKEN,
     PAD_TOKEN_HINTS,
     adds_final_token,
     configure_special_tokens,
-    encode,
     special_token_candidates,
 )
+from rlhf_losses.data.tokenization import encode
 from rlhf_losses.errors import UnsupportedModelError
 from rlhf_losses.feedback.base import Answer
 
