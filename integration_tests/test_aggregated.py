@@ -4,6 +4,7 @@ import json
 
 import pytest
 from datasets import Dataset
+from thorough_cases import with_thorough
 
 from rlhf_losses.scoring import Scorer, evaluate
 from rlhf_losses.training import RewardConfig, RewardTrainer
@@ -28,13 +29,14 @@ LISTS = [
 
 @pytest.mark.parametrize(
     ("loss", "rows"),
-    [
-        ("aggregated", PAIRS),
-        ("aggregated(by='minimum')", PAIRS),
-        ("aggregated(by='soft_minimum', temperature=0.5)", LISTS),
-        ("aggregated(of=plackett_luce, by='sum')", LISTS),
-        ("aggregated(of=rao_kupper)", LISTS),
-    ],
+    with_thorough(
+        [("aggregated(by='minimum')", PAIRS), ("aggregated(of=plackett_luce, by='sum')", LISTS)],
+        [
+            ("aggregated", PAIRS),
+            ("aggregated(by='soft_minimum', temperature=0.5)", LISTS),
+            ("aggregated(of=rao_kupper)", LISTS),
+        ],
+    ),
 )
 def test_a_scorer_aggregates_the_scores_of_steps_as_the_loss_does(language_model, settings, tmp_path, loss, rows):
     trainer = RewardTrainer(language_model, RewardConfig(**settings()), Dataset.from_list(rows), loss=loss)

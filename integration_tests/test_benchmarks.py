@@ -55,8 +55,8 @@ SMALL = ["--size", "tiny", "--rounds", "1", "--pair_steps", "1", "--batch", "2"]
 @pytest.mark.parametrize(
     ("work", "methods", "precision"),
     with_thorough(
-        [("pairs", 5, "float32")],
-        [("lists", 6, "float32"), ("scoring", 4, "float32"), ("scoring", 4, "bfloat16")],
+        [],
+        [("pairs", 5, "float32"), ("lists", 6, "float32"), ("scoring", 4, "float32"), ("scoring", 4, "bfloat16")],
     ),
 )
 def test_the_layouts_are_compared_to_trl(tmp_path, work, methods, precision):
@@ -242,6 +242,7 @@ def test_operations_of_attention_are_those_that_are_computed(library, masked, at
     assert count_operations(lambda: attend().sum().backward()).operations == (2 + 5) * product
 
 
+@pytest.mark.thorough
 def test_cached_hidden_states_do_not_change_the_loss():
     printed = run("layouts/hidden_state_cache", "--size", "tiny", "--rows", "16", "--losses", "bradley_terry", "hinge")
     lines = [line.split("|") for line in printed.splitlines() if line.startswith("| ")][1:]
@@ -327,10 +328,10 @@ STUDIES = {
     "ppo/step_rewards": ["--seeds", "1", "--rollouts", "2", "--critics", "nothing"],
     "losses/noise": ["--seeds", "1", "--studies", "ties", "--losses", "davidson"],
 }
-USUAL_STUDIES = {"ppo/overoptimization"}
 
 
-@pytest.mark.parametrize("script", with_thorough(USUAL_STUDIES, sorted(STUDIES.keys() - USUAL_STUDIES)))
+@pytest.mark.thorough
+@pytest.mark.parametrize("script", STUDIES)
 def test_a_small_study_prints_saves_and_plots(tmp_path, script):
     name = Path(script).name
     with small_synthetic_tasks():
@@ -342,7 +343,7 @@ def test_a_small_study_prints_saves_and_plots(tmp_path, script):
     assert (tmp_path / f"{name}.png").stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("script", [*STUDIES, "layouts/scaling", "ppo/suite"])
+@pytest.mark.parametrize("script", with_thorough(["ppo/suite"], [*STUDIES, "layouts/scaling"]))
 def test_figures_are_plotted_from_the_committed_results(tmp_path, script):
     name = Path(script).name
     (tmp_path / f"{name}.csv").write_text((RESULTS / f"{script}.csv").read_text(encoding="utf-8"))

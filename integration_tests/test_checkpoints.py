@@ -15,6 +15,7 @@ import torch
 from datasets import Dataset, load_dataset
 from peft import LoraConfig
 from ppo_runs import assert_same, logs_without_times, weights
+from thorough_cases import with_thorough
 from transformers import TrainerCallback
 
 from rlhf_losses import RewardConfig, RewardTrainer
@@ -79,7 +80,7 @@ RUNS = {
 
 
 @pytest.mark.upstream
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", with_thorough(["dataset", "stream"], ["every epoch", "batch loss"]))
 def test_weights_and_logs_after_a_resume_are_those_of_the_unbroken_run(make_run, pairs, name):
     # 14 rows are 3 full steps and a half one, so 6 steps are almost two passes.
     rows = pairs.select(range(14 if name != "every epoch" else 12))
@@ -245,13 +246,14 @@ def test_a_time_limit_that_is_no_duration_is_refused_before_the_model_loads(cli,
     assert not (tmp_path / "cli").exists()
 
 
-def test_five_kills_are_survived():
+@pytest.mark.parametrize("kills", with_thorough(["2"], ["5"]))
+def test_kills_are_survived(kills):
     printed = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "benchmarks.reliability.kills", "--kills", "5", "--cases", "LoRA"],
+        [sys.executable, "-W", "ignore", "-m", "benchmarks.reliability.kills", "--kills", kills, "--cases", "LoRA"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     ).stdout
-    assert printed.splitlines()[-2].startswith("| all | 5 |"), printed
-    assert printed.splitlines()[-2].endswith("| 5 | 5 |"), printed
+    assert printed.splitlines()[-2].startswith(f"| all | {kills} |"), printed
+    assert printed.splitlines()[-2].endswith(f"| {kills} | {kills} |"), printed

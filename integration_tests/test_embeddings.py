@@ -7,6 +7,7 @@ import pytest
 import torch
 from datasets import Dataset, IterableDataset
 from peft import LoraConfig, get_peft_model
+from thorough_cases import each_value
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from rlhf_losses import (
@@ -135,8 +136,9 @@ def test_ppo_refuses_a_prompt_with_a_token_without_embedding(language_model, set
         trainer(stream).train()
 
 
-@pytest.mark.parametrize("model", ["path", "memory"])
-@pytest.mark.parametrize("peft_config", [None, LoraConfig(r=2, target_modules="all-linear")], ids=["all", "adapters"])
+@pytest.mark.parametrize(
+    ("model", "peft_config"), each_value(["path", "memory"], [LoraConfig(r=2, target_modules="all-linear"), None])
+)
 def test_resized_embeddings_are_trained_saved_and_loaded(
     language_model, settings, larger, tmp_path, peft_config, model
 ):
@@ -216,8 +218,7 @@ def without_padding(folder: Path) -> None:
     assert AutoConfig.from_pretrained(folder).pad_token_id is None
 
 
-@pytest.mark.parametrize("layout", ["auto", "padded", "packed"])
-@pytest.mark.parametrize("form", ["saved", "merged"])
+@pytest.mark.parametrize(("layout", "form"), each_value(["auto", "padded", "packed"], ["saved", "merged"]))
 def test_models_without_a_padding_token_are_loaded(base_without_padding, settings, pairs, tmp_path, form, layout):
     peft_config = LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
     trainer = RewardTrainer(base_without_padding, RewardConfig(**settings()), pairs, peft_config=peft_config)

@@ -33,6 +33,8 @@ from rlhf_losses import (
 from rlhf_losses.feedback.base import Answer
 from rlhf_losses.scoring import RewardModelMetadata, evaluate
 
+pytestmark = pytest.mark.xdist_group("estimates")
+
 PROMPTS = ["Name a colour. ", "Name a colour. ", "Count. ", "Is it late? "]
 COMPLETIONS = ["Red", "Blue, or perhaps a very dark green.", "1 2 3 4 5 6 7 8 9", "No"]
 

@@ -4,6 +4,7 @@ import pytest
 from datasets import Dataset
 from ragged import ragged_lists, ragged_steps, run_in_processes
 from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
+from thorough_cases import each_value, with_thorough
 
 from rlhf_losses import RewardConfig, RewardTrainer, Scorer
 from rlhf_losses.errors import InvalidFeedbackError
@@ -58,7 +59,8 @@ def comparisons(form: str) -> Dataset:
 
 @pytest.mark.upstream
 @pytest.mark.parametrize(
-    ("train", "form"), [("pairs", "rankings"), ("pairs", "ratings"), ("pairs", "votes"), ("rankings", "pairs")]
+    ("train", "form"),
+    with_thorough([("pairs", "votes"), ("rankings", "pairs")], [("pairs", "rankings"), ("pairs", "ratings")]),
 )
 def test_evaluation_data_may_have_another_feedback_type_than_training_data(language_model, settings, train, form):
     expected = evaluated(language_model, settings, comparisons("pairs"), comparisons("pairs"))[1]
@@ -167,8 +169,11 @@ def test_rated_steps_have_no_metrics_of_labels(language_model, settings, tmp_pat
 
 
 @pytest.mark.upstream
-@pytest.mark.parametrize("train", ["dataset", "stream"])
-@pytest.mark.parametrize("accelerator", [{}, {"split_batches": True}, {"dispatch_batches": True}], ids=str)
+@pytest.mark.parametrize(
+    ("train", "accelerator"),
+    each_value(["stream", "dataset"], [{}, {"split_batches": True}, {"dispatch_batches": True}]),
+    ids=str,
+)
 def test_a_stream_is_evaluated_like_a_dataset(language_model, pairs, settings, train, accelerator):
     training_data = pairs if train == "dataset" else pairs.to_iterable_dataset()
     sets = {"stream": pairs.to_iterable_dataset(num_shards=3), "rows": pairs}

@@ -7,6 +7,7 @@ import pytest
 import torch
 from peft import LoraConfig
 from safetensors.torch import load_file
+from thorough_cases import each_value
 from transformers import AutoModelForSequenceClassification
 
 from rlhf_losses import RewardConfig, RewardTrainer, Scorer
@@ -33,8 +34,10 @@ def test_half_precision_scores_are_full_precision_scores_up_to_rounding(merged_f
     torch.testing.assert_close(torch.tensor(scorer(PROMPTS, COMPLETIONS)), exact, rtol=3e-2, atol=3e-2)
 
 
-@pytest.mark.parametrize("layout", ["packed", "prefix_shared"])
-@pytest.mark.parametrize(("dtype", "autocast"), [("bfloat16", False), ("float16", False), ("bfloat16", True)])
+@pytest.mark.parametrize(
+    ("layout", "dtype", "autocast"),
+    each_value(["packed", "prefix_shared"], ["float16", "bfloat16"], [False, True]),
+)
 def test_training_in_half_precision_is_the_same_in_every_layout(
     language_model, settings, pairs, tmp_path, layout, dtype, autocast
 ):

@@ -10,7 +10,7 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig
 from ragged import RAGGED, ragged_lists, run_in_processes
-from thorough_cases import with_thorough
+from thorough_cases import each_value, with_thorough
 from torch._dynamo import config as dynamo
 from torch._inductor import config as inductor
 from torch._inductor import metrics
@@ -58,8 +58,9 @@ def cases(pairs):
 @pytest.mark.parametrize(
     ("case", "peft_config"),
     with_thorough(
-        [("pairs", LORA), ("lists", None), ("steps", LORA), ("pairs and steps", None)],
-        [("pairs", None), ("lists", LORA), ("steps", None), ("pairs and steps", LORA)],
+        [("lists", LORA), ("pairs and steps", None)],
+        [(data, None) for data in ("pairs", "lists", "steps")]
+        + [(data, LORA) for data in ("pairs", "steps", "pairs and steps")],
     ),
 )
 def test_ten_steps_agree_in_every_layout(language_model, settings, pairs, case, peft_config):
@@ -71,8 +72,19 @@ def test_ten_steps_agree_in_every_layout(language_model, settings, pairs, case, 
         assert_same_training(trainer, padded, SAME + EXTREMES)
 
 
-@pytest.mark.parametrize("options", [{}, {"max_tokens_per_forward": 60}, {"gradient_checkpointing": True}], ids=str)
-@pytest.mark.parametrize("config", [BertConfig, ModernBertConfig])
+@pytest.mark.parametrize(
+    ("options", "config"),
+    with_thorough(
+        [({"max_tokens_per_forward": 60}, BertConfig), ({"gradient_checkpointing": True}, ModernBertConfig)],
+        [
+            ({}, BertConfig),
+            ({}, ModernBertConfig),
+            ({"gradient_checkpointing": True}, BertConfig),
+            ({"max_tokens_per_forward": 60}, ModernBertConfig),
+        ],
+    ),
+    ids=str,
+)
 def test_packed_training_of_encoders_agrees_with_padded(tokenizer, settings, pairs, config, options):
     def trained(**changes):
         torch.manual_seed(0)
@@ -95,17 +107,19 @@ def test_packed_training_of_encoders_agrees_with_padded(tokenizer, settings, pai
 
 
 @pytest.mark.parametrize(
-    "options",
-    [
-        {"gradient_checkpointing": True},
-        {"max_tokens_per_forward": 40},
-        {"max_tokens_per_forward": 1},
-        {"max_tokens_per_forward": 60, "gradient_accumulation_steps": 2, "average_over": "prompts"},
-        {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2},
-    ],
+    ("options", "layout"),
+    each_value(
+        [
+            {"gradient_checkpointing": True},
+            {"max_tokens_per_forward": 40},
+            {"max_tokens_per_forward": 1},
+            {"max_tokens_per_forward": 60, "gradient_accumulation_steps": 2, "average_over": "prompts"},
+            {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2},
+        ],
+        ["padded", "prefix_shared"],
+    ),
     ids=str,
 )
-@pytest.mark.parametrize("layout", ["padded", "prefix_shared"])
 def test_the_split_of_a_step_does_not_change_training(language_model, settings, layout, options):
     plain = {name: options[name] for name in ("average_over",) if name in options}
     rows = options.get("per_device_train_batch_size", 4) * options.get("gradient_accumulation_steps", 1)
@@ -145,8 +159,7 @@ def test_every_gradient_of_one_batch_agrees(language_model, settings, pairs, cas
 
 
 @pytest.mark.upstream
-@pytest.mark.parametrize("use_reentrant", [True, False])
-@pytest.mark.parametrize("peft_config", [None, LORA], ids=["full", "lora"])
+@pytest.mark.parametrize(("peft_config", "use_reentrant"), each_value([None, LORA], [True, False]))
 def test_gradient_checkpointing_does_not_change_training(language_model, settings, peft_config, use_reentrant):
     def trained(**changes):
         config = RewardConfig(**settings(**changes))
@@ -195,7 +208,7 @@ def test_a_forward_pass_computes_at_most_max_tokens_per_forward(language_model, 
     assert sorted(torch.cat([one.rows for one in passes]).tolist()) == list(range(16))
 
 
-@pytest.mark.parametrize("layout", ["padded", "packed", "prefix_shared"])
+@pytest.mark.parametrize("layout", with_thorough(["prefix_shared"], ["padded", "packed"]))
 def test_on_a_cpu_large_batches_are_split_by_default(language_model, settings, layout):
     """A batch with more than 2,048 tokens has several passes, and the metrics and weights of one pass."""
     words = ["the sea", "a forest", "one moon", "some wind"] * 4

@@ -8,6 +8,7 @@ import pytest
 import torch
 from peft import LoraConfig
 from ragged import ragged_lists, ragged_steps, short_and_long
+from thorough_cases import with_thorough
 from torch import Tensor
 
 from rlhf_losses import RewardConfig, RewardTrainer
@@ -20,7 +21,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", with_thorough(["pairs, lora"], ["lists", "steps"]))
 def test_training_under_autocast_differs_by_rounding_only(language_model, settings, case):
     """Compare ten losses, ten gradient norms and the change of the weights.
 

@@ -11,8 +11,8 @@ from rlhf_losses.sandbox.loop import train_on_feedback
 from rlhf_losses.sandbox.simulated_feedback import rankings
 from rlhf_losses.scoring import evaluate
 
-USUAL = ["bradley_terry", "plackett_luce", "squared_error", "segment_hinge"]
-"""Losses of pairs, rankings, ratings and steps."""
+USUAL = ["plackett_luce", "segment_hinge"]
+"""A loss of rankings and one of steps."""
 
 OTHERS = [text for text in map(str, select_losses("all", loss_registry())) if text not in USUAL]
 

@@ -17,7 +17,7 @@ from rlhf_losses import InvalidSettingError, PPOConfig, PPOTrainer, RewardConfig
 from rlhf_losses.errors import UnsupportedModelError
 from rlhf_losses.models.saved_files import ADAPTER_FILES, MODEL_FILES, matching_names, remove_stale_files
 
-pytestmark = pytest.mark.upstream
+pytestmark = [pytest.mark.upstream, pytest.mark.xdist_group("saved forms")]
 
 PROMPTS, COMPLETIONS = ["Q "] * 3, ["yes", "no", "perhaps so"]
 

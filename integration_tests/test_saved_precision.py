@@ -33,7 +33,7 @@ ARCHITECTURES = {
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 TEXTS = ["Red.", "A blue bird in a green tree.", "1 2 3"]
 # PEFT warns that it adapts its settings to the layers of GPT-2.
-pytestmark = pytest.mark.filterwarnings("ignore:fan_in_fan_out")
+pytestmark = [pytest.mark.filterwarnings("ignore:fan_in_fan_out"), pytest.mark.xdist_group("saved precision")]
 
 lora = partial(LoraConfig, r=4, lora_dropout=0.0, target_modules="all-linear")
 
@@ -76,8 +76,11 @@ def test_adapters_on_bfloat16_weights_are_loaded_in_any_precision(train, archite
 
 @pytest.mark.parametrize(
     ("dtype", "autocast", "peft_config"),
-    [("float16", False, lora()), ("bfloat16", False, None), ("float32", True, lora()), ("float32", True, None)],
-    ids=["float16_adapters", "bfloat16_weights", "mixed_precision_adapters", "mixed_precision_weights"],
+    with_thorough(
+        [("bfloat16", False, None), ("float32", True, lora())],
+        [("float16", False, lora()), ("float32", True, None)],
+    ),
+    ids=["bfloat16_weights", "mixed_precision_adapters", "float16_adapters", "mixed_precision_weights"],
 )
 @pytest.mark.parametrize("architecture", ["llama"])
 def test_other_precisions_are_loaded_in_any_precision(train, architecture, dtype, autocast, peft_config):
@@ -127,7 +130,7 @@ def change_weights(folder: Path, part: str, change) -> None:
     save_file(changed, file, metadata={"format": "pt"})
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("dtype", with_thorough(DTYPES[-1:], DTYPES[:-1]), ids=str)
 @pytest.mark.parametrize("seed", with_thorough([0], [1, 2]))
 def test_a_new_head_is_refused_in_every_precision(copied, dtype, seed):
     torch.manual_seed(seed)

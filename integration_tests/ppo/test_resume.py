@@ -4,6 +4,7 @@ import pytest
 import torch
 from peft import LoraConfig
 from ppo_runs import assert_same, logs_without_times, share_of_high_tokens, weights
+from thorough_cases import with_thorough
 
 from rlhf_losses.checkpoints.manifest import MANIFEST
 from rlhf_losses.errors import UnsupportedModelError
@@ -25,7 +26,7 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize(("peft_config", "steps"), [(None, [1, 3]), (LORA, [2, 5])], ids=["full", "lora"])
+@pytest.mark.parametrize(("peft_config", "steps"), with_thorough([(LORA, [2, 5])], [(None, [1, 3])]))
 def test_resumed_runs_are_bitwise_equal_to_an_uninterrupted_one(
     make_trainer, peaked_policy, tmp_path, peft_config, steps
 ):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from ppo_runs import length, share_of_high_tokens, steps, trained, weights
+from thorough_cases import with_thorough
 
 from rlhf_losses.ppo.rollout import Rollout
 from rlhf_losses.scoring import Scorer
@@ -17,7 +18,7 @@ def affine(reward, scale, offset):
     return affine_reward
 
 
-@pytest.mark.parametrize(("scale", "offset"), [(100.0, 0.0), (1.0, 50.0), (0.01, -3.0)])
+@pytest.mark.parametrize(("scale", "offset"), with_thorough([(100.0, 0.0)], [(1.0, 50.0), (0.01, -3.0)]))
 def test_scale_and_offset_of_the_reward_do_not_change_the_policy(make_trainer, peaked_policy, scale, offset):
     changes = {"learning_rate": 1e-3, "max_steps": 3}
     plain = trained(make_trainer(model=peaked_policy, changes=changes))

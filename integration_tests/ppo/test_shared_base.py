@@ -12,7 +12,7 @@ from rlhf_losses.errors import UnsupportedModelError
 from rlhf_losses.ppo import scorer_on_base, weight_bytes
 from rlhf_losses.scoring import Scorer
 
-pytestmark = pytest.mark.upstream
+pytestmark = [pytest.mark.upstream, pytest.mark.xdist_group("shared base")]
 
 ADAPTERS = {"r": 2, "target_modules": ["q_proj", "v_proj"]}
 PROMPTS, ANSWERS = ["a", "What is it? "], ["b.", "It is a cat."]

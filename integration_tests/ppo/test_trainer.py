@@ -10,6 +10,7 @@ from datasets import Dataset
 from peft import LoraConfig
 from ppo_runs import assert_same, length, share_of_high_tokens, steps, trained, weights
 from safetensors.torch import load_file
+from thorough_cases import with_thorough
 from transformers import (
     AutoModelForCausalLM,
     GPT2Config,
@@ -193,7 +194,7 @@ def test_masked_truncated_completions_train_nothing(make_trainer):
 # Learning
 
 
-@pytest.mark.parametrize("peft_config", [None, LoraConfig(r=8, target_modules="all-linear")], ids=["full", "lora"])
+@pytest.mark.parametrize("peft_config", with_thorough([LoraConfig(r=8, target_modules="all-linear")], [None]))
 def test_policy_learns_the_reward(make_trainer, peaked_policy, peft_config):
     changes = {
         "max_steps": 60 if peft_config else 40,
@@ -455,7 +456,7 @@ def test_saved_policy_equals_that_of_grpo_without_critic(
     assert {key: value.shape for key, value in ours.items()} == {key: value.shape for key, value in theirs.items()}
 
 
-@pytest.mark.parametrize(("peft_config", "epochs"), [(None, 2), (LoraConfig(**LORA), 1)], ids=["full", "lora"])
+@pytest.mark.parametrize(("peft_config", "epochs"), with_thorough([(None, 2)], [(LoraConfig(**LORA), 1)]))
 def test_resumed_run_ends_like_an_uninterrupted_one(make_trainer, tmp_path, peft_config, epochs):
     changes = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2, "num_iterations": epochs}
     uninterrupted = make_trainer(changes=changes | {"output_dir": str(tmp_path / "run")}, peft_config=peft_config)

@@ -16,6 +16,7 @@ from datasets import Dataset, DatasetDict
 from hypothesis import given
 from hypothesis import strategies as st
 from openpyxl import Workbook
+from thorough_cases import each_value
 
 from rlhf_losses.errors import InvalidFeedbackError, MissingPackageError, UnreadableDatasetError
 from rlhf_losses.files.splits import load_rows, load_splits
@@ -528,9 +529,9 @@ def test_quotes_that_are_not_closed_are_refused_with_the_line(tmp_path, suffix, 
         list(load_splits(str(tmp_path / f"rows{suffix}"), streaming=streaming)["train"])
 
 
-@pytest.mark.parametrize("streaming", [False, True])
-@pytest.mark.parametrize("compression", COMPRESS)
-@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+@pytest.mark.parametrize(
+    ("streaming", "compression", "suffix"), each_value([False, True], list(COMPRESS), [".jsonl", ".csv", ".parquet"])
+)
 def test_compressed_files_that_are_not_complete_are_refused(tmp_path, suffix, compression, streaming):
     rows = [{"prompt": f"{index} + 1 = ", "chosen": str(index + 1), "rejected": "0"} for index in range(20_000)]
     plain = tmp_path / "plain.parquet"

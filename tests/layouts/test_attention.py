@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from attention_cases import DECODER, ENCODER, HEAD_DIM, HEADS, LONG_TEXTS, TEXTS, tensors, varlen_reference
+from thorough_cases import each_value
 from torch import Tensor
 from transformers import AttentionInterface
 
@@ -58,10 +59,10 @@ def test_it_equals_the_attention_of_each_text(layout, max_merged_tokens, key_hea
         torch.testing.assert_close(mine, theirs)
 
 
-@pytest.mark.parametrize("window", [None, 2, 150])
-@pytest.mark.parametrize("key_heads", [4, 2])
-@pytest.mark.parametrize("max_merged_tokens", [0, 256])
-@pytest.mark.parametrize("texts", [TEXTS, LONG_TEXTS], ids=["short", "long"])
+@pytest.mark.parametrize(
+    ("texts", "max_merged_tokens", "key_heads", "window"),
+    each_value([TEXTS, LONG_TEXTS], [0, 256], [4, 2], [None, 2, 150]),
+)
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 def test_bidirectional_attention_covers_all_of_a_text_and_no_other(texts, max_merged_tokens, key_heads, window):
     arranged = PackedLayout(bidirectional=True).arrange(texts)
@@ -93,9 +94,7 @@ def test_a_layer_with_another_direction_than_the_tree_is_refused(module, bidirec
         tree_attention_forward(module, *tensors(tree.num_tokens, 2), None, tree=tree)
 
 
-@pytest.mark.parametrize("softcap", [None, 1.5])
-@pytest.mark.parametrize("window", [None, 2, 150])
-@pytest.mark.parametrize("texts", [TEXTS, LONG_TEXTS], ids=["one block", "several blocks"])
+@pytest.mark.parametrize(("texts", "window", "softcap"), each_value([TEXTS, LONG_TEXTS], [None, 2, 150], [None, 1.5]))
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 def test_flex_attention_equals_sdpa(texts, window, softcap):
     """On a CPU it has no backward pass, so the outputs alone are compared here."""

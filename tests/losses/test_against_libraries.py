@@ -309,7 +309,7 @@ def test_bradley_terry_has_the_optimum_of_a_logistic_regression():
     assert found == pytest.approx((fitted.x - fitted.x.mean()).tolist(), abs=1e-4)
 
 
-def orders(count=6, lists=300):
+def orders(count=6, lists=100):
     """Return random orders of four random players, best first."""
     rng = np.random.default_rng(1)
     strength = rng.normal(size=count)

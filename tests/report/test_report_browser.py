@@ -7,7 +7,11 @@ from report_examples import ATTACK, example_report
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(BROWSER is None, reason="needs Chromium")]
+pytestmark = [
+    pytest.mark.xdist_group("browser"),
+    pytest.mark.slow,
+    pytest.mark.skipif(BROWSER is None, reason="needs Chromium"),
+]
 
 PHONE = {"width": 390, "height": 844}
 

@@ -18,6 +18,8 @@ from rlhf_losses.losses import (
 from rlhf_losses.sandbox import Annotator, Preferences, Sample, annotate, feedback_for, simulated_feedback
 from rlhf_losses.sandbox.gold_reward import MIN_SENTENCES, completion_reward
 
+pytestmark = pytest.mark.xdist_group("sandbox")
+
 BEST, GOOD, BAD = (
     " They sang. They laughed. They danced.",
     " They sang. They laughed. They sat.",
