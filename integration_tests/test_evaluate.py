@@ -85,8 +85,8 @@ def test_a_stream_with_a_value_that_no_table_holds_is_refused(scorer, make):
         evaluate(scorer, stream)
 
 
-def test_dropped_rows_are_counted_by_reason(scorer, reward_model):
-    reward_model.config.max_position_embeddings = 64
+def test_dropped_rows_are_counted_by_reason(scorer):
+    scorer.encoder.context_length = 64
     rows = [
         *colour_pairs(4),
         pair("Why? " * 20, "a", "b", subset="a", id=9),

@@ -131,9 +131,9 @@ def finish(trainer: RewardTrainer, rows: Any, held_out: Any = None) -> None:
     echo = trainer.accelerator.print
     echo(f"{describe_rows(trainer, rows)} {training_runs.format_steps(trainer)} with {trainer.loss}.")
     echo(f"Saved the reward model in {folder}. Its checkpoints are the folders checkpoint-* there.")
-    for summary in summarize_accuracy(
-        trainer.state.log_history, evaluation_rows(trainer.eval_dataset), rows_per_step(trainer)
-    ):
+    used = len(trainer.train_dataset) if isinstance(trainer.train_dataset, Dataset) else None
+    evaluated = evaluation_rows(trainer.eval_dataset)
+    for summary in summarize_accuracy(trainer.state.log_history, evaluated, rows_per_step(trainer), used):
         echo(describe_accuracy(summary))
     echo(f"Next: rlhf-losses evaluate --model {folder} --dataset HELD_OUT")
     echo(f"      rlhf-losses ppo --model POLICY --reward_model {folder} --dataset PROMPTS --output_dir DIR")

@@ -4,6 +4,7 @@ from rlhf_losses.converters.arena import ArenaTable, ArenaVotes
 from rlhf_losses.converters.base import DatasetConverter
 from rlhf_losses.converters.big_bench_mistake import BigBenchMistake
 from rlhf_losses.converters.capybara_labels import CapybaraLabels
+from rlhf_losses.converters.compared_answers import ComparedAnswers
 from rlhf_losses.converters.helpsteer_preference import Helpsteer2Preference, Helpsteer3Preference
 from rlhf_losses.converters.helpsteer_ratings import HelpsteerRatings
 from rlhf_losses.converters.hh_rlhf import HhRlhf
@@ -37,6 +38,7 @@ __all__ = [
     "ArenaVotes",
     "BigBenchMistake",
     "CapybaraLabels",
+    "ComparedAnswers",
     "DatasetConverter",
     "Helpsteer2Preference",
     "Helpsteer3Preference",

@@ -19,7 +19,18 @@ logger = logging.getLogger(__name__)
 AnyDataset: TypeAlias = Dataset | IterableDataset
 
 SIMILAR_NAMES: Mapping[str, tuple[str, ...]] = {
-    "prompt": ("question", "instruction", "input", "query", "problem", "context"),
+    "prompt": (
+        "question",
+        "instruction",
+        "input",
+        "query",
+        "problem",
+        "context",
+        "ticket",
+        "request",
+        "message",
+        "task",
+    ),
     "chosen": ("preferred", "winner", "better", "accepted", "positive", "good"),
     "rejected": ("dispreferred", "loser", "worse", "declined", "negative", "bad"),
     "completion": ("response", "answer", "output", "reply", "text", "solution"),
@@ -32,6 +43,12 @@ SIMILAR_NAMES: Mapping[str, tuple[str, ...]] = {
     "attributes": ("aspects", "annotations"),
 }
 """Names that other datasets give to columns of feedback types."""
+
+ENDS_OF_SIDES = (("_a", "_b"), ("_A", "_B"), ("_1", "_2"), ("a", "b"), ("A", "B"), ("1", "2"))
+"""Ends of the names of two columns that are compared."""
+
+VERDICTS = ("winner", "preferred", "preference", "better", "choice", "chosen", "vote", "verdict", "label")
+"""Names of the column that names the better one of two answers."""
 
 KNOWN_NAMES = frozenset(
     name
@@ -139,6 +156,9 @@ def suggest_columns(names: Sequence[str]) -> str:
         >>> suggest_columns(["id"])
         'chosen=COLUMN,rejected=COLUMN'
     """
+    compared = _compared_columns(names)
+    if compared:
+        return ",".join(f"{new}={old}" for new, old in compared.items() if new != old)
     alternatives = [columns for feedback_type in FEEDBACK_TYPES for columns in feedback_type.columns]
     best = max((_similar_columns(columns, names) for columns in alternatives), key=_mean_similarity)
     if "prompt" not in names and "chosen_ids" not in best:
@@ -158,6 +178,27 @@ def similar_column(new: str, names: Sequence[str]) -> str:
         ('question', 'COLUMN')
     """
     return _similar_columns([new], names)[new]
+
+
+def _compared_columns(names: Sequence[str]) -> dict[str, str]:
+    """Return the columns of two answers and the better one of them, as `compared_answers` reads them; or nothing."""
+    sides = [
+        (first, second)
+        for first in names
+        for second in names
+        for end, other in ENDS_OF_SIDES
+        if first.endswith(end) and second == first.removesuffix(end) + other and _similarity("completion", first) >= 0.9
+    ]
+    verdict = next((one for one in names if one.lower() in VERDICTS), None)
+    if not sides or verdict is None:
+        return {}
+    (first, second), rest = sides[0], [one for one in names if one != verdict and one not in sides[0]]
+    return {
+        **_similar_columns(["prompt"], rest),
+        "response_a": first,
+        "response_b": second,
+        "winner": verdict,
+    }
 
 
 def _similar_columns(wanted: Iterable[str], names: Sequence[str], default: str | None = "COLUMN") -> dict[str, str]:

@@ -73,6 +73,7 @@ def provide_dataset_converters() -> Iterable[type[converters.DatasetConverter]]:
         converters.RmBench,
         converters.JudgeBench,
         converters.LlmBar,
+        converters.ComparedAnswers,
         converters.PpePreference,
         converters.PpeBestOfK,
         converters.Nectar,

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import sqrt
+from math import inf, sqrt
 from statistics import NormalDist, fmean
 from typing import Any
 
@@ -37,14 +37,20 @@ class AccuracySummary:
 
 
 def summarize_accuracy(
-    log: Sequence[Mapping[str, Any]], eval_rows: Mapping[str, int] | None = None, rows_per_step: int = 0
+    log: Sequence[Mapping[str, Any]],
+    eval_rows: Mapping[str, int] | None = None,
+    rows_per_step: int = 0,
+    train_rows: int | None = None,
 ) -> list[AccuracySummary]:
     """Return the accuracy on each evaluation set, or else that of the last fifth of the training logs.
+
+    An interval counts a row once, however many comparisons or epochs it is part of, and ties not at all.
 
     Args:
         log: `trainer.state.log_history`.
         eval_rows: number of rows of each evaluation set, by the beginning of its metrics, such as `"eval_"`.
         rows_per_step: number of rows of an optimizer step, on all processes.
+        train_rows: number of rows of the training data, if it is known.
 
     Examples:
         >>> [summary] = summarize_accuracy([{"eval_accuracy": 0.6}], {"eval_": 100})
@@ -54,11 +60,12 @@ def summarize_accuracy(
     found = []
     for prefix, rows in (eval_rows or {}).items():
         entry = next((entry for entry in reversed(log) if f"{prefix}accuracy" in entry), None)
+        rows = min(rows, int(entry.get(f"{prefix}accuracy_count", rows))) if entry is not None else 0
         if entry is not None and rows:
             accuracy, chance = float(entry[f"{prefix}accuracy"]), float(entry.get(f"{prefix}base_rate", 0.5))
             name = f"Accuracy on {re.sub('^eval_?', '', prefix).rstrip('_') or 'the evaluation data'}"
             found.append(AccuracySummary(name, accuracy, *wilson_interval(accuracy, rows), chance))
-    return found or _training_accuracy([entry for entry in log if "accuracy" in entry], rows_per_step)
+    return found or _training_accuracy([entry for entry in log if "accuracy" in entry], rows_per_step, train_rows)
 
 
 def wilson_interval(share: float, count: int) -> tuple[float, float]:
@@ -78,14 +85,17 @@ def wilson_interval(share: float, count: int) -> tuple[float, float]:
     return (middle - half) / (1 + Z**2 / count), (middle + half) / (1 + Z**2 / count)
 
 
-def _training_accuracy(logged: Sequence[Mapping[str, Any]], rows_per_step: int) -> list[AccuracySummary]:
+def _training_accuracy(
+    logged: Sequence[Mapping[str, Any]], rows_per_step: int, train_rows: int | None
+) -> list[AccuracySummary]:
     """Return the mean over the rows of the last fifth of the logs; each log is the mean over its steps."""
     count = len(logged) // SHARE
     if count < 2:
         return []
     last = logged[-count:]
     steps = [entry["step"] - before["step"] for before, entry in pairwise(logged[-count - 1 :])]
-    rows = sum(steps) * rows_per_step
+    judged = sum(entry.get("accuracy_count", inf) for entry in last)  # absent in logs of earlier versions
+    rows = int(min(sum(steps) * rows_per_step, judged, train_rows or inf))
     if rows <= 0:
         return []
     accuracy = fmean([float(entry["accuracy"]) for entry in last], steps)

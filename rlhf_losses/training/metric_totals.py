@@ -62,6 +62,8 @@ class MetricTotals:
         sums = torch.tensor([[self._tallies[name].total, self._tallies[name].count] for name in names])
         tallies = {name: Tally(*pair) for name, pair in zip(names, all_reduce(sums).tolist(), strict=True)}
         metrics = summarize(tallies, all_gather(torch.cat(self._labelled)) if self._labelled else None)
+        if "accuracy" in metrics:
+            metrics["accuracy_count"] = tallies["accuracy"].count
         return metrics | self._extremes(all_gather)
 
     def clear(self) -> None:

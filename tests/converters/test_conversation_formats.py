@@ -1,5 +1,7 @@
 """Datasets of conversations and of answers to prompts become the documented feedback, with every turn of the prompt."""
 
+import math
+
 import pytest
 from datasets import Dataset
 from known_formats import (
@@ -23,6 +25,7 @@ from known_formats import (
 
 from rlhf_losses.converters import (
     CapybaraLabels,
+    ComparedAnswers,
     Helpsteer3Preference,
     HelpsteerRatings,
     JudgeBench,
@@ -163,6 +166,32 @@ def test_judge_bench_labels_select_the_better_response(label, chosen, preference
     assert pair["prompt"] == [message(USER, "What is 2 + 2?")]
     assert (pair["chosen"], pair["preference"]) == ([message(ASSISTANT, chosen)], preference)
     assert Pairs.from_row(pair).tie.tolist() == [float(preference == 0.5)]
+
+
+@pytest.mark.parametrize(
+    ("winner", "chosen", "preference"),
+    [
+        *[(winner, "one", 1.0) for winner in ("a", " A ", "1", 1, 1.0, "model_a", "Answer 1", "response-a", "left")],
+        *[(winner, "two", 1.0) for winner in ("b", "B", 2, "reply_b", "second")],
+        *[(winner, "one", 0.5) for winner in ("tie", "Tie (both bad)", "equal", "neither")],
+    ],
+)
+def test_the_winner_of_two_answers_is_chosen(winner, chosen, preference):
+    row = {"prompt": "p", "response_a": "one", "response_b": "two", "winner": winner, "margin": 2, "agent": "x"}
+    (pair,) = ComparedAnswers().convert(row)
+    other = {"one": "two", "two": "one"}[chosen]
+    assert pair == {"prompt": "p", "chosen": chosen, "rejected": other, "preference": preference, "margin": 2}
+
+
+@pytest.mark.parametrize("winner", [None, "", "  ", math.nan])
+def test_two_answers_without_a_winner_have_no_feedback(winner):
+    assert ComparedAnswers().convert({"response_a": "one", "response_b": "two", "winner": winner}) == []
+
+
+@pytest.mark.parametrize("winner", [0, "0", 3, "c", "alpha", "banana", True, "one"])
+def test_a_winner_that_names_no_answer_is_refused(winner):
+    with pytest.raises(InvalidFeedbackError, match=r"names neither response_a nor response_b\. Write a, b"):
+        ComparedAnswers().convert({"response_a": "one", "response_b": "two", "winner": winner})
 
 
 def test_judge_bench_null_labels_have_no_feedback():

@@ -114,6 +114,15 @@ def test_a_second_dataset_may_have_the_new_names_already():
         (["prompt", "chosen_response", "rejected_response"], "chosen=chosen_response,rejected=rejected_response"),
         (["question", "answer", "score"], "prompt=question,completion=answer,rating=score"),
         (["problem", "steps", "step_labels"], "prompt=problem,completions=steps,labels=step_labels"),
+        (
+            ["id", "ticket_text", "reply_a", "reply_b", "winner", "rating_a", "rating_b"],
+            "prompt=ticket_text,response_a=reply_a,response_b=reply_b",
+        ),
+        (
+            ["question", "answer_1", "answer_2", "better"],
+            "prompt=question,response_a=answer_1,response_b=answer_2,winner=better",
+        ),
+        (["question", "answer_1", "answer_2"], "prompt=question,completion=answer_1,rating=COLUMN"),
         (["prompt", "completion"], "rating=COLUMN"),
         (["id"], "chosen=COLUMN,rejected=COLUMN"),
         (["prompt", "completions", "is_correct"], "ranks=COLUMN"),

@@ -37,6 +37,18 @@ def test_training_accuracy_is_that_of_the_rows_in_the_last_fifth_of_the_logs():
     assert summarize_accuracy(log[:9], rows_per_step=8) == summarize_accuracy(log) == []
 
 
+def test_rows_count_once_and_ties_do_not_count():
+    (held_out,) = summarize_accuracy([{"eval_accuracy": 0.75, "eval_accuracy_count": 57.0}], {"eval_": 75})
+    assert (held_out.low, held_out.high) == wilson_interval(0.75, 57)
+    (lists,) = summarize_accuracy([{"eval_accuracy": 0.75, "eval_accuracy_count": 600.0}], {"eval_": 100})
+    assert (lists.low, lists.high) == wilson_interval(0.75, 100)
+    log = [{"accuracy": 0.9, "accuracy_count": 60.0, "step": 8 * n} for n in range(1, 16)]
+    for train_rows, expected in ((237, 180), (100, 100)):
+        (trained,) = summarize_accuracy(log, rows_per_step=8, train_rows=train_rows)
+        assert (trained.low, trained.high) == wilson_interval(trained.accuracy, expected)
+        assert trained.name == f"Training accuracy in the last 3 logs ({expected} rows)"
+
+
 def test_chance_is_the_share_of_the_more_frequent_label():
     (summary,) = summarize_accuracy([{"eval_accuracy": 0.87, "eval_base_rate": 0.87}], {"eval_": 200})
     assert "no better than chance (0.870)" in describe_accuracy(summary)

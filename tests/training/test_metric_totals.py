@@ -45,7 +45,7 @@ def test_totals_of_processes_are_added_before_the_division():
     totals.end_batch()
     other = torch.tensor([[0.0, 3.0], [6.0, 1.0]])
     means = totals.compute(lambda tensor: tensor + other)
-    assert means == {"accuracy": 0.25, "mean_reward": 4.0, "min_reward": 2.0, "max_reward": 2.0}
+    assert means == {"accuracy": 0.25, "accuracy_count": 4.0, "mean_reward": 4.0, "min_reward": 2.0, "max_reward": 2.0}
 
 
 def test_totals_continue_from_their_state():
