@@ -13,6 +13,7 @@ from rlhf_losses.evaluation.result import Evaluation
 from rlhf_losses.evaluation.scored_data import DroppedRows
 from rlhf_losses.evaluation.slices import Slice
 from rlhf_losses.evaluation.suites import SuiteResult
+from rlhf_losses.percentages import percent
 
 
 def format_evaluation(evaluation: Evaluation) -> str:
@@ -98,7 +99,7 @@ def format_length(length: LengthDependence) -> str:
     """Return the dependence on the length as a table."""
     estimates = {
         "correlation with the length of the answer": length.correlation,
-        "the same at equal annotations": length.partial_correlation,
+        "the same without what the annotations explain": length.partial_correlation,
         "longer answer is better": length.longer_is_better,
         "accuracy where the longer one is better": length.accuracy_longer_better,
         "accuracy where the shorter one is better": length.accuracy_shorter_better,
@@ -123,8 +124,8 @@ def format_spread(evaluation: Evaluation) -> str:
     if spread is None:
         return ""
     return (
-        f"scores within a prompt: standard deviation {spread.within:.4f}, {spread.share_within:.1%} of the variance; "
-        f"all equal in {spread.equal:.1%} of {spread.prompts} prompts"
+        f"scores within a prompt: standard deviation {spread.within:.4f}, {percent(spread.share_within)} of the "
+        f"variance; all equal in {percent(spread.equal)} of {spread.prompts} prompts"
     )
 
 
@@ -142,7 +143,9 @@ def format_edits(edits: EditEffects) -> str:
     ]
     header = ["EDIT", "ANSWERS", "CHANGE / STD", "95 % INTERVAL", "RAISED", "FLIPPED"]
     same = (
-        "" if not edits.same_by_order.count else f", same better answer in {edits.same_by_order.value:.1%} of the pairs"
+        ""
+        if not edits.same_by_order.count
+        else f", same better answer in {percent(edits.same_by_order.value)} of the pairs"
     )
     return (
         f"{_table(rows, header, right=[1, 2, 4, 5])}\n"
@@ -187,7 +190,7 @@ def _cells(estimate: Estimate) -> list[str]:
 
 
 def _shares(*estimates: Estimate) -> list[str]:
-    return ["-" if math.isnan(one.value) else f"{one.value:.1%}" for one in estimates]
+    return ["-" if math.isnan(one.value) else percent(one.value) for one in estimates]
 
 
 def _further(metrics: Mapping[str, float]) -> list[str]:

@@ -152,8 +152,8 @@ def _run(argv: list[str], plugins: tuple[str, ...], signals: StopSignals) -> Non
         )
     command = reproducing_command(["ppo", *argv])
     trainer.provenance = Provenance(command=command, dataset=data.dataset_name, converter=data.converter)
-    with training_runs.explained_interruption(trainer):
-        if training_runs.train(trainer, signals, checkpoint):
+    with training_runs.explained_interruption(trainer, output.report):
+        if training_runs.train(trainer, signals, checkpoint, output.report):
             finish(trainer, rewards.names)
             if report is not None and trainer.accelerator.is_main_process:
                 write_report(Report([read_run(report.parent)]), report)

@@ -100,8 +100,8 @@ def _run(argv: list[str], plugins: tuple[str, ...], signals: StopSignals) -> Non
         rows=given,
         eval_dataset=data.eval_dataset or data.dataset_name,
     )
-    with training_runs.explained_interruption(trainer):
-        if training_runs.train(trainer, signals, checkpoint):
+    with training_runs.explained_interruption(trainer, output.report):
+        if training_runs.train(trainer, signals, checkpoint, output.report):
             finish(trainer, rows, held_out)
             if report is not None and trainer.accelerator.is_main_process:
                 write_report(run_report(config.output_dir, rows, loss_registry(plugins)), report)

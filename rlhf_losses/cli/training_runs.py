@@ -121,16 +121,17 @@ def starting() -> Iterator[None]:
 
 
 @contextmanager
-def explained_interruption(trainer: Any) -> Iterator[None]:
+def explained_interruption(trainer: Any, report: bool = False) -> Iterator[None]:
     """Name the newest whole checkpoint in the message of an `Interruption`.
 
     Args:
         trainer: the trainer that the `with` block uses.
+        report: whether to name the command that shows the run so far.
     """
     try:
         yield
     except Interruption as interruption:
-        message = interrupted_message(trainer.args.output_dir, trainer.state.global_step)
+        message = interrupted_message(trainer, report)
         raise Interruption(message, interruption.signal_number, interruption.at_once) from None
 
 
@@ -146,13 +147,14 @@ def close_progress_bars(trainer: Any) -> None:
                 bar.close()
 
 
-def train(trainer: Any, signals: StopSignals, resume: str | None) -> bool:
+def train(trainer: Any, signals: StopSignals, resume: str | None, report: bool = False) -> bool:
     """Train, and return whether the run is complete; a time limit ends it before.
 
     Args:
         trainer: the trainer.
         signals: handler of Ctrl-C and SIGTERM.
         resume: checkpoint to resume from.
+        report: whether to name the command that shows the run so far, if a time limit ends it.
 
     Raises:
         Interruption: a signal stopped the run.
@@ -170,7 +172,7 @@ def train(trainer: Any, signals: StopSignals, resume: str | None) -> bool:
         raise Interruption("", signal)
     if control.stopped:
         reason = f"The time limit of {trainer.args.stop_after} is reached. "
-        trainer.accelerator.print(reason + interrupted_message(trainer.args.output_dir, trainer.state.global_step))
+        trainer.accelerator.print(reason + interrupted_message(trainer, report))
         trainer.end()
     return not control.stopped
 
@@ -181,15 +183,18 @@ def format_steps(trainer: Any) -> str:
     return "1 step" if count == 1 else f"{count} steps"
 
 
-def interrupted_message(output_dir: str, step: int) -> str:
+def interrupted_message(trainer: Any, report: bool = False) -> str:
     """Return the message after an interruption, with the newest whole checkpoint.
 
     Args:
-        output_dir: output folder of the run.
-        step: number of optimizer steps.
+        trainer: the trainer.
+        report: whether to name the command that shows the run so far. A report is not written, because it can take
+            longer than a process may that has received a signal.
     """
+    output_dir, step = trainer.args.output_dir, trainer.state.global_step
     saved = last_whole(output_dir)
     if saved is None:
         return f"Stopped at step {step}. No checkpoint was saved."
     kept = "Saved" if saved.name == f"checkpoint-{step}" else "The newest whole checkpoint is"
-    return f"Stopped at step {step}. {kept} {saved}. To resume, add {RESUME} to the same command."
+    shown = f" `rlhf-losses report {output_dir}` shows it so far." if report and trainer.state.log_history else ""
+    return f"Stopped at step {step}. {kept} {saved}. To resume, add {RESUME} to the same command.{shown}"

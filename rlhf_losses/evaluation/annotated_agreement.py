@@ -30,7 +30,8 @@ def agreement_of_pairs(data: ScoredData, pairs: ComparedPairs) -> FloatVector:
 def accuracy_ceiling(data: ScoredData, items: Items) -> AgreementCeiling | None:
     """Return the largest accuracy that one score per text can have, or None for ratings.
 
-    It is below 1 if rows contradict each other.
+    It is below 1 if rows contradict each other. If no texts are annotated twice, they can do so only in a cycle (A over
+    B, B over C, C over A); without one the ceiling says nothing and is None.
 
     Args:
         data: the scored dataset.
@@ -45,4 +46,7 @@ def accuracy_ceiling(data: ScoredData, items: Items) -> AgreementCeiling | None:
     else:
         return None
     comparisons = Comparisons(*sides, wins, np.zeros(len(items)), 1 - wins)
-    return agreement_ceiling(compare_texts(data.texts, comparisons).merged())
+    merged = compare_texts(data.texts, comparisons).merged()
+    found = agreement_ceiling(merged)
+    is_trivial = found is not None and found.share == 1 and len(merged) == len(comparisons)
+    return None if is_trivial else found

@@ -9,6 +9,7 @@ from rlhf_losses.evaluation.intervals import Estimate, share_estimate
 from rlhf_losses.evaluation.items import ComparedPairs, Items, LabelledItems, RatedItems
 from rlhf_losses.evaluation.rank_statistics import partial_correlation, pearson
 from rlhf_losses.evaluation.scored_data import ScoredData
+from rlhf_losses.percentages import percent
 
 STRONG_CORRELATION = 0.4
 """Partial correlation of scores and lengths from which there is a warning."""
@@ -23,8 +24,8 @@ class LengthDependence:
 
     Attributes:
         correlation: correlation of scores and lengths; of pairs, of the differences of both within a pair.
-        partial_correlation: the same without the part that the annotations explain: at equal annotations, the scores
-            of a model without length bias do not depend on the length.
+        partial_correlation: the same without the part that the annotations explain. If the annotators prefer longer
+            answers, a good model does so too; a model with a length bias does so more than they.
         longer_is_better: of pairs, share in which the longer answer is the better one: the accuracy of a model that
             prefers the longer answer.
         accuracy_longer_better: accuracy where the longer answer is the better one.
@@ -49,7 +50,7 @@ class LengthDependence:
         if abs(correlation.value) >= STRONG_CORRELATION and correlation.low * correlation.high > 0:
             longer = "longer" if correlation.value > 0 else "shorter"
             return (
-                f"Length bias: at equal annotations {longer} answers have higher scores (partial correlation "
+                f"Length bias: {longer} answers have higher scores than the annotations explain (partial correlation "
                 f"{correlation.value:.2f}, 95 % interval {correlation.low:.2f} to {correlation.high:.2f})."
             )
         right, wrong = self.accuracy_longer_better, self.accuracy_shorter_better
@@ -58,8 +59,8 @@ class LengthDependence:
         apart = right.low > wrong.high or wrong.low > right.high
         if apart and abs(right.value - wrong.value) >= LARGE_GAP:
             return (
-                f"Length bias: the accuracy is {right.value:.2f} where the longer answer is better, and "
-                f"{wrong.value:.2f} where the shorter one is."
+                f"Length bias: the accuracy is {percent(right.value)} where the longer answer is better, and "
+                f"{percent(wrong.value)} where the shorter one is."
             )
         return None
 

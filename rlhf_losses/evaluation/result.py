@@ -18,6 +18,7 @@ from rlhf_losses.evaluation.scored_data import DroppedRows, ScoredData
 from rlhf_losses.evaluation.scored_rows import ScoredRow, scored_rows
 from rlhf_losses.evaluation.slices import Slice, slices_of
 from rlhf_losses.inspection.agreement_ceiling import AgreementCeiling
+from rlhf_losses.percentages import percent, percent_range
 
 MANY_DROPPED = 0.05
 """Share of dropped rows from which there is a warning."""
@@ -37,7 +38,8 @@ class Agreement:
         kind: `comparisons`, `labels`, `steps` or `ratings`.
         items: number of annotations, without ties.
         estimates: metrics with intervals, by name.
-        ceiling: largest accuracy that one score per text can have; None for ratings.
+        ceiling: largest accuracy that one score per text can have; None for ratings, and if no texts were annotated
+            twice.
         calibration: calibration of the scores; None for ratings.
         length: dependence of the scores on lengths; None with fewer than two items.
         slices: the same metric by column, margin, length ratio, prompt length and agreement of annotators.
@@ -163,8 +165,8 @@ class Evaluation(Mapping[str, float]):
         found = []
         if dropped.total > MANY_DROPPED * dropped.given:
             found.append(
-                f"Dropped rows: {dropped.total} of {dropped.given} rows ({dropped.total / dropped.given:.0%}) are not "
-                "part of the metrics."
+                f"Dropped rows: {dropped.total} of {dropped.given} rows ({percent(dropped.total / dropped.given)}) are "
+                "not part of the metrics."
             )
         for agreement in self.agreements:
             length = None if agreement.length is None else agreement.length.warning
@@ -176,8 +178,8 @@ class Evaluation(Mapping[str, float]):
             )
         if self.spread is not None and self.spread.share_within < SMALL_SPREAD:
             found.append(
-                f"Small spread: {self.spread.share_within:.1%} of the variance of the scores is within prompts, so a "
-                "policy hardly learns from them."
+                f"Small spread: {percent(self.spread.share_within)} of the variance of the scores is within prompts, "
+                "so a policy hardly learns from them."
             )
         return tuple(found)
 
@@ -217,7 +219,7 @@ def _no_better_than_constant(evaluation: Evaluation, agreement: Agreement) -> st
     if base is None or accuracy is None or math.isnan(accuracy.low) or accuracy.low > base:
         return None
     return (
-        f"{AT_CHANCE}: the accuracy of {accuracy.value:.3f} (95 % interval {accuracy.low:.3f} "
-        f"to {accuracy.high:.3f}) is not clearly above {base:.3f}, that of "
+        f"{AT_CHANCE}: the accuracy of {percent(accuracy.value)} (95 % interval "
+        f"{percent_range(accuracy.low, accuracy.high)}) is not clearly above {percent(base)}, that of "
         + ("guessing." if agreement.kind == ComparedPairs.kind else "the more frequent label.")
     )

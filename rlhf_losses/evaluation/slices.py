@@ -148,7 +148,7 @@ def _of_numbers(values: FloatVector) -> list[tuple[str, BoolVector]]:
     known = values[~np.isnan(values)]
     distinct = np.unique(known)
     if len(distinct) <= MAX_SEPARATE_NUMBERS:
-        return [(f"{value:g}", values == value) for value in distinct]
+        return [(name, values == value) for name, value in zip(_names(distinct), distinct, strict=True)]
     edges = np.unique(np.quantile(known, [0, 0.25, 0.5, 0.75, 1], method="inverted_cdf"))
     return _of_ranges(values, (-np.inf, *edges[1:-1], np.inf))
 
@@ -161,15 +161,28 @@ def _of_ranges(values: FloatVector, edges: Sequence[float]) -> list[tuple[str, B
         ['0 to 2', '2 to 5', 'above 5']
     """
     found = []
-    for low, high in pairwise(edges):
+    names = _names(edges)
+    for (low, high), (low_name, high_name) in zip(pairwise(edges), pairwise(names), strict=True):
         mask = (values > low) & (values <= high) if np.isfinite(high) else values > low
         name = (
-            f"up to {high:g}"
+            f"up to {high_name}"
             if not np.isfinite(low)
-            else f"above {low:g}"
+            else f"above {low_name}"
             if np.isinf(high)
-            else f"{low:g} to {high:g}"
+            else f"{low_name} to {high_name}"
         )
         if mask.any():
             found.append((name, mask))
     return found
+
+
+def _names(numbers: Iterable[float]) -> list[str]:
+    """Return numbers as text, with three decimals, or with six digits if they would be equal.
+
+    Examples:
+        >>> _names([2 / 3, 1.0, 2025.0]), _names([0.0001, 0.0002])
+        (['0.667', '1', '2025'], ['0.0001', '0.0002'])
+    """
+    given = list(numbers)
+    short = [np.format_float_positional(one, precision=3, trim="-") for one in given]
+    return short if len(set(short)) == len(short) else [f"{one:g}" for one in given]

@@ -90,9 +90,10 @@ class AgreementStatistics:
         with_ties: agreement of the known annotators and of the votes within a row; `None` if there are no two on the
             same texts.
         without_ties: the same without ties.
-        agreement_ceiling: largest share of single annotations that a scorer can match; `None` if all are ties, and with
-            unknown annotators.
-        accuracy_ceiling: largest accuracy in `rlhf-losses evaluate`, which counts the majority of each row once.
+        agreement_ceiling: largest share of single annotations that a scorer can match; `None` if all are ties, if
+            nothing was annotated twice, and with unknown annotators.
+        accuracy_ceiling: largest accuracy in `rlhf-losses evaluate`, which counts the majority of each row once; `None`
+            if all are ties, and if nothing was annotated twice.
     """
 
     annotated_several_times: int | None
@@ -103,6 +104,18 @@ class AgreementStatistics:
     without_ties: AnnotatorAgreement | None
     agreement_ceiling: AgreementCeiling | None
     accuracy_ceiling: AgreementCeiling | None
+
+    @property
+    def annotated_once(self) -> bool:
+        """Whether nothing was annotated twice."""
+        return self.annotated_several_times == 0 and not self.contradictory
+
+    def without_trivial_ceilings(self) -> "AgreementStatistics":
+        """Return the statistics without ceilings of 1, which say nothing if nothing was annotated twice."""
+        agreement, accuracy = (
+            None if one is None or one.share == 1 else one for one in (self.agreement_ceiling, self.accuracy_ceiling)
+        )
+        return replace(self, agreement_ceiling=agreement, accuracy_ceiling=accuracy)
 
     @property
     def ceilings_are_exact(self) -> bool:
@@ -393,7 +406,7 @@ def _agreement_statistics(part: _Part, comparisons: Comparisons) -> AgreementSta
         annotator_agreement(by_annotators, ties, has_positions) if part.compared_texts is part.texts else None
         for ties in (True, False)
     )
-    return AgreementStatistics(
+    found = AgreementStatistics(
         annotated_several_times=None if is_unknown else int((by_annotators.annotations > 1).sum()),
         repeated_by_annotator=len(annotations) - len(one_each),
         contradictory=int(annotations.merged().is_contradictory.sum()),
@@ -403,6 +416,7 @@ def _agreement_statistics(part: _Part, comparisons: Comparisons) -> AgreementSta
         agreement_ceiling=None if is_unknown else agreement_ceiling(single.merged()),
         accuracy_ceiling=agreement_ceiling(annotations.majority().merged()),
     )
+    return found.without_trivial_ceilings() if found.annotated_once else found
 
 
 def _character_lengths(texts: AnnotatedTexts) -> dict[str, LengthSummary]:

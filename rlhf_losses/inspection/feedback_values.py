@@ -8,8 +8,10 @@ from rlhf_losses.inspection.dataset_report import (
     FeedbackStatistics,
     LabelStatistics,
 )
+from rlhf_losses.percentages import percent, percent_range
 
 UNKNOWN = "- (unknown without ids of the annotators)"
+ANNOTATED_ONCE = "unknown (nothing was annotated twice)"
 
 
 def feedback_values(statistics: FeedbackStatistics) -> dict[str, str]:
@@ -27,7 +29,9 @@ def feedback_values(statistics: FeedbackStatistics) -> dict[str, str]:
             values["ties"] = format_share(compared.ties, compared.comparisons)
             values["equal answers"] = str(compared.equal_answers)
             if bias := compared.length_bias:
-                values["longer answer preferred"] = f"{bias.share:.1%} (95% interval {bias.low:.1%} to {bias.high:.1%})"
+                values["longer answer preferred"] = (
+                    f"{percent(bias.share)} (95 % interval {percent_range(bias.low, bias.high)})"
+                )
     values |= {name: one.describe() for name, one in statistics.optional.items()}
     values |= {
         f"ties for {loss}": format_share(ties, statistics.items) for loss, ties in statistics.ties_by_loss.items()
@@ -43,9 +47,6 @@ def feedback_values(statistics: FeedbackStatistics) -> dict[str, str]:
 
 def format_agreement(agreement: AgreementStatistics) -> dict[str, str]:
     """Return the agreement of the annotators and the resulting limits as text, by title."""
-    bound = "" if agreement.ceilings_are_exact else " at most"
-    if agreement.annotated_several_times == 0 and not agreement.contradictory:
-        bound += " (nothing was annotated twice)"
     unknown = UNKNOWN if agreement.unknown_annotators else None
     values = {"annotated several times": unknown or str(agreement.annotated_several_times)}
     if agreement.repeated_by_annotator:
@@ -60,8 +61,8 @@ def format_agreement(agreement: AgreementStatistics) -> dict[str, str]:
         values["two agree, ties left out"] = format_two_annotators(agreement.without_ties)
         values["alpha, ties left out"] = format_alpha(agreement.without_ties)
     return values | {
-        "best agreement with annotators": unknown or format_ceiling(agreement.agreement_ceiling) + bound,
-        "best accuracy in `evaluate`": format_ceiling(agreement.accuracy_ceiling) + bound,
+        "best agreement with annotators": unknown or format_ceiling(agreement.agreement_ceiling, agreement),
+        "best accuracy in `evaluate`": format_ceiling(agreement.accuracy_ceiling, agreement),
     }
 
 
@@ -69,7 +70,7 @@ def format_two_annotators(agreement: AnnotatorAgreement | None) -> str:
     """Return the share of equal annotations as text, or a dash if it is unknown."""
     if agreement is None:
         return "-"
-    return f"{agreement.per_item:.1%} (mean over items), {agreement.pooled:.1%} (of all pairs of annotations)"
+    return f"{percent(agreement.per_item)} (mean over items), {percent(agreement.pooled)} (of all pairs of annotations)"
 
 
 def format_alpha(agreement: AnnotatorAgreement | None) -> str:
@@ -77,9 +78,11 @@ def format_alpha(agreement: AnnotatorAgreement | None) -> str:
     return "-" if agreement is None or agreement.alpha is None else f"{agreement.alpha:.3f}"
 
 
-def format_ceiling(ceiling: AgreementCeiling | None) -> str:
-    """Return a ceiling in percent, or a dash if it is unknown."""
-    return format_percentage(None if ceiling is None else ceiling.share)
+def format_ceiling(ceiling: AgreementCeiling | None, agreement: AgreementStatistics) -> str:
+    """Return a ceiling in percent, or why it is unknown, or a dash if all annotations are ties."""
+    if ceiling is None:
+        return ANNOTATED_ONCE if agreement.annotated_once else "-"
+    return percent(ceiling.share) + ("" if agreement.ceilings_are_exact else " at most")
 
 
 def format_share(part: int, total: int) -> str:
@@ -87,11 +90,6 @@ def format_share(part: int, total: int) -> str:
 
     Examples:
         >>> format_share(1, 8)
-        '1 (12.5%)'
+        '1 (12.5 %)'
     """
-    return f"{part} ({part / total:.1%})" if total else str(part)
-
-
-def format_percentage(value: float | None) -> str:
-    """Return a fraction in percent, or a dash if it is unknown."""
-    return "-" if value is None else f"{value:.1%}"
+    return f"{part} ({percent(part / total)})" if total else str(part)

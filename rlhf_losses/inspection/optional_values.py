@@ -8,6 +8,7 @@ from datasets import Dataset
 from rlhf_losses.data.row_schema import READERS
 from rlhf_losses.feedback import Feedback
 from rlhf_losses.feedback.row_values import read_number
+from rlhf_losses.percentages import percent
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,10 @@ class OptionalValues:
 
         Examples:
             >>> OptionalValues(rows=4, missing=1, zero=1, low=0.0, high=3.0, mean=1.5).describe()
-            '0 to 3, mean 1.5; 0 in 1 (25.0%) and null in 1 (25.0%) of 4 rows'
+            '0 to 3, mean 1.5; 0 in 1 (25.0 %) and null in 1 (25.0 %) of 4 rows'
         """
         counts = [(name, count) for name, count in (("0", self.zero), ("null", self.missing)) if count]
-        listed = " and ".join(f"{name} in {count} ({count / self.rows:.1%})" for name, count in counts)
+        listed = " and ".join(f"{name} in {count} ({percent(count / self.rows)})" for name, count in counts)
         values = f"{self.low:g} to {self.high:g}, mean {self.mean:.3g}"
         return f"{values}; {listed} of {self.rows} rows" if listed else values
 

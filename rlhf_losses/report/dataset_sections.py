@@ -15,6 +15,7 @@ from rlhf_losses.inspection.dataset_report import (
     LabelStatistics,
 )
 from rlhf_losses.inspection.feedback_values import feedback_values
+from rlhf_losses.percentages import percent, percent_range
 from rlhf_losses.report.charts import Chart
 from rlhf_losses.report.completions import text_of
 from rlhf_losses.report.evaluation_charts import histogram
@@ -99,47 +100,48 @@ def dataset_findings(dataset: InspectedDataset) -> Iterator[Finding]:
             share = max(one.values.positive, one.items - one.values.positive) / one.items
             if share > ONE_SIDED:
                 yield note(
-                    f"One-sided labels: {share:.1%} of {one.items} {name.lower()} are the same, and a constant is as "
-                    "often "
-                    "right. Look at the balanced accuracy."
+                    f"One-sided labels: {percent(share)} of {one.items} {name.lower()} are the same, and a constant is "
+                    "as often right. Look at the balanced accuracy."
                 )
         if one.agreement is not None:
-            yield from _agreement_findings(one.agreement, len(dataset.examples.contradictions))
+            is_label = isinstance(one.values, LabelStatistics)
+            yield from _agreement_findings(one.agreement, "labelled texts" if is_label else "pairs of answers")
 
 
 def _comparison_findings(values: ComparisonStatistics) -> Iterator[Finding]:
     if values.equal_answers:
-        yield problem(f"Equal answers: {values.equal_answers} of {values.comparisons} comparisons are of equal texts.")
+        yield problem(f"Equal answers: {values.equal_answers} of {values.comparisons} pairs have two equal texts.")
     if bias := values.length_bias:
-        interval = f"95 % interval {bias.low:.1%} to {bias.high:.1%}"
-        longer = f"the longer answer is preferred in {bias.share:.1%} of {bias.comparisons} comparisons ({interval})"
+        interval = f"95 % interval {percent_range(bias.low, bias.high)}"
+        longer = f"the longer answer is preferred in {percent(bias.share)} of {bias.comparisons} pairs ({interval})"
         if max(bias.low, 1 - bias.high) > 0.5 and max(bias.share, 1 - bias.share) >= LONGER:
             yield problem(
                 f"Length bias: {longer}. A model learns to reward length; look at its accuracy where the shorter "
-                "answer "
-                "is better."
+                "answer is better."
             )
         elif max(bias.high, 1 - bias.low) < LONGER:
             yield good(f"No large length bias: {longer}.")
         else:
-            yield note(f"A length bias cannot be ruled out: {longer}, which reaches {LONGER:.0%} or more for one side.")
+            yield note(
+                f"A length bias cannot be ruled out: {longer}, which reaches {percent(LONGER)} or more for one side."
+            )
 
 
-def _agreement_findings(agreement: AgreementStatistics, contradictions: int) -> Iterator[Finding]:
+def _agreement_findings(agreement: AgreementStatistics, items: str) -> Iterator[Finding]:
     ceiling, two = agreement.accuracy_ceiling, agreement.with_ties
-    at_most = (
-        "" if ceiling is None else f" No scorer can have a higher accuracy than {ceiling.share:.1%} on these rows."
-    )
+    agree = "" if two is None else f"Two annotators of the same texts agree in {percent(two.per_item)} of the cases."
+    is_low = two is not None and two.per_item < LOW_AGREEMENT
     if agreement.contradictory:
-        low = (ceiling is not None and ceiling.share < LOW_CEILING) or (
-            two is not None and two.per_item < LOW_AGREEMENT
-        )
-        text = f"Contradictory annotations: {agreement.contradictory} comparisons are judged in both ways.{at_most}"
-        yield problem(f"{text} Filter or relabel these rows, or use a loss of votes.") if low else note(text)
-    if two is not None:
-        text = f"Two annotators of the same texts agree in {two.per_item:.1%} of the cases."
-        yield problem(text) if two.per_item < LOW_AGREEMENT else good(text)
-    elif not agreement.contradictory and not contradictions:
+        several = agreement.annotated_several_times
+        of = "" if several is None else f", of {several} with several annotations"
+        text = f"Contradictory annotations: {items} that are judged in both ways: {agreement.contradictory}{of}."
+        text += "" if ceiling is None else f" On these rows no scorer is right in more than {percent(ceiling.share)}."
+        text = f"{text} {agree}".strip()
+        is_low = is_low or (ceiling is not None and ceiling.share < LOW_CEILING)
+        yield problem(f"{text} Filter or relabel these rows, or use a loss of votes.") if is_low else note(text)
+    elif agree:
+        yield problem(f"Low agreement: {agree}") if is_low else good(agree)
+    elif agreement.annotated_once:
         yield note(
             "How often annotators agree is unknown: nothing was annotated twice, so the largest possible accuracy "
             "is unknown."
@@ -178,13 +180,8 @@ def feedback_tables(datasets: Sequence[InspectedDataset]) -> list[Table]:
 
 
 def _values(statistics: FeedbackStatistics) -> dict[str, str]:
-    """Return statistics as text; the limit that no repeated annotation lowers is unknown, not 100 %."""
-    found = {title.replace("`", ""): text for title, text in feedback_values(statistics).items()}
-    return {title: f"unknown ({ONCE})" if ONCE in text else text for title, text in found.items()}
-
-
-ONCE = "nothing was annotated twice"
-"""Why the agreement of annotators is unknown."""
+    """Return statistics as text."""
+    return {title.replace("`", ""): text for title, text in feedback_values(statistics).items()}
 
 
 def length_charts(dataset: InspectedDataset) -> list[Chart]:
@@ -196,16 +193,18 @@ def length_charts(dataset: InspectedDataset) -> list[Chart]:
     better, worse = dataset.examples.better_lengths, dataset.examples.worse_lengths
     if not len(better):
         return []
+    sides = {"better answer": better, "worse answer": worse}
+    charts = [histogram(f"Lengths of answers: {dataset.name}", sides, "characters")]
     difference = better - worse
-    sides = {"longer answer is better": difference[difference > 0], "equally long": difference[difference == 0],
-             "shorter answer is better": difference[difference < 0]}  # fmt: skip
-    return [
-        histogram(f"Lengths of answers: {dataset.name}", {"better answer": better, "worse answer": worse},
-                  "characters"),
-        histogram(f"Length differences: {dataset.name}", {name: one for name, one in sides.items() if len(one)},
-                  "characters of the better answer − characters of the worse one",
-                  "Without length bias it is symmetric about 0."),
-    ]  # fmt: skip
+    longer = {"longer answer is better": difference[difference > 0],
+              "shorter answer is better": difference[difference < 0]}  # fmt: skip
+    equal = len(difference) - sum(map(len, longer.values()))
+    if equal < len(difference):
+        note = "Without length bias it is symmetric about 0."
+        note += f" {equal} pairs of equal lengths are left out." if equal else ""
+        charts.append(histogram(f"Length differences: {dataset.name}", longer,
+                                "characters of the better answer − characters of the worse one", note))  # fmt: skip
+    return charts
 
 
 def length_tables(datasets: Sequence[InspectedDataset]) -> list[Table]:
@@ -237,8 +236,8 @@ def contradictory_rows(dataset: InspectedDataset) -> Section:
         rows.append([*numbers, *texts, *[None] * (3 - len(texts))])
     header = ("rows that prefer A", "rows that prefer B", "prompt", "answer A", "answer B")
     title = f"Contradictory rows in the data: {dataset.name}"
-    note = f"The first {SHOWN} at most."
-    return Section(title, [Table(title, header, rows)] if rows else [], [note] if rows else [])
+    notes = [f"The first {SHOWN} are shown."] if len(rows) == SHOWN else []
+    return Section(title, [Table(title, header, rows)] if rows else [], notes)
 
 
 def losses_table(dataset: InspectedDataset) -> Table:

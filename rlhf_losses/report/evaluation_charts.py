@@ -11,28 +11,21 @@ from rlhf_losses.evaluation.intervals import FloatVector
 from rlhf_losses.evaluation.output_folder import EvaluationFolder
 from rlhf_losses.evaluation.scored_rows import ScoredRow
 from rlhf_losses.report.charts import Chart, Trace
+from rlhf_losses.report.evaluation_titles import slice_title, slice_value, statistic
 from rlhf_losses.report.pictures import write_picture
 
 HISTOGRAM_BINS = 40
 MAX_POINTS = 2000
 """Number of answers above which score and length are shown for every second one, every third and so on."""
 
+LARGEST_POINT, SMALLEST_POINT = 16.0, 6.0
+"""Diameters of points whose area is a number of items, in pixels."""
+
 LENGTH_BINS = 8
 """Number of ranges of lengths for which the mean score is shown."""
 
 SIDES = {1: "better answer", -1: "worse answer", 0: "other answer"}
 """Names of answers that are always better, always worse, and others."""
-
-SLICES = {
-    "margin": "annotated margin",
-    "length_ratio": "length of the better answer / length of the worse one",
-    "annotator_agreement": "agreement of the annotators",
-    "prompt_tokens": "tokens of the prompt",
-}
-"""Titles of the slices that are no columns."""
-
-METRICS = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy"}
-"""Titles of metrics of slices."""
 
 
 def write_evaluation_picture(evaluation: EvaluationFolder, file: Path) -> bool:
@@ -94,18 +87,20 @@ def difference_histogram(evaluation: EvaluationFolder) -> list[Chart]:
     """
     better, worse = compared_scores(evaluation.rows)
     difference = better - worse
-    groups = {"ranked right": difference[difference > 0], "equal scores": difference[difference == 0],
-              "ranked wrong": difference[difference < 0]}  # fmt: skip
-    if not len(difference):
+    groups = {"ranked right": difference[difference > 0], "ranked wrong": difference[difference < 0]}
+    equal = len(difference) - sum(map(len, groups.values()))
+    if equal == len(difference):
         return []
     note = "Pairs left of 0 are ranked wrong. A model of confident mistakes has many far on the left."
-    title = f"Score differences: {evaluation.name}"
-    return [histogram(title, {name: one for name, one in groups.items() if len(one)},
+    note += f" {equal} pairs with equal scores are left out." if equal else ""
+    return [histogram(f"Score differences: {evaluation.name}", groups,
                       "score of the better answer − score of the worse one", note)]  # fmt: skip
 
 
 def histogram(title: str, groups: Mapping[str, FloatVector], x: str, note: str = "") -> Chart:
     """Return a histogram of several groups with the same bins, of which 0 is a limit if they lie on both sides of it.
+
+    Groups without values are left out.
 
     Args:
         title: title of the chart.
@@ -127,6 +122,7 @@ def histogram(title: str, groups: Mapping[str, FloatVector], x: str, note: str =
     traces = [
         Trace(name, centres, np.histogram(one, edges)[0].tolist(), "bars", index, index % 2, opacity=0.6)
         for index, (name, one) in enumerate(groups.items())
+        if len(one)
     ]
     return Chart(title, traces, x, "number", note)
 
@@ -138,9 +134,9 @@ def calibrations(evaluations: Sequence[EvaluationFolder]) -> Iterator[tuple[int,
         evaluations: the evaluations.
     """
     for index, one in enumerate(evaluations):
-        for agreement in one.metrics.get("agreements", []):
-            if agreement["calibration"] is not None:
-                yield index, f"{one.name}, {agreement['kind']}", agreement["calibration"]
+        calibrated = [each for each in one.metrics.get("agreements", []) if each["calibration"] is not None]
+        for each in calibrated:
+            yield index, f"{one.name}, {each['kind']}" if len(calibrated) > 1 else one.name, each["calibration"]
 
 
 def reliability(evaluations: Sequence[EvaluationFolder]) -> list[Chart]:
@@ -153,15 +149,19 @@ def reliability(evaluations: Sequence[EvaluationFolder]) -> list[Chart]:
     for index, name, found in calibrations(evaluations):
         observed = [each["observed"] for each in found["bins"]]
         predicted = [each["probability"] for each in found["bins"]]
-        counts = [f"{each['count']} items" for each in observed]
-        traces.append(Trace(name, predicted, **_estimates(observed), color=index, markers=True, labels=counts))
+        counts = np.array([each["count"] for each in observed])
+        sizes = (LARGEST_POINT * np.sqrt(counts / counts.max())).clip(SMALLEST_POINT).tolist()
+        labels = [f"{count} items" for count in counts]
+        traces.append(
+            Trace(name, predicted, **_estimates(observed), color=index, markers=True, labels=labels, sizes=sizes)
+        )
     if not traces:
         return []
     ends = [min(found["bins"][0]["low"] for _, _, found in calibrations(evaluations)), 1.0]
     diagonal = Trace("calibrated", ends, ends, color=None, style=1)
-    note = "Below the dashed line the model is too certain, above it too uncertain. Bars are 95 % intervals, "
-    note += "which are long where there are few items."
-    return [Chart("Reliability", [diagonal, *traces], "predicted probability", "observed share", note)]
+    note = "Below the dashed line the model is too certain, above it too uncertain. The area of a point is the number "
+    note += "of its items; bars are 95 % intervals, which are long where there are few."
+    return [Chart("Reliability", [diagonal, *traces], "predicted probability", "observed share", note, percent="xy")]
 
 
 def _estimates(estimates: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -196,12 +196,12 @@ def slice_charts(evaluations: Sequence[EvaluationFolder]) -> Iterator[Chart]:
         for index, one in enumerate(evaluations):
             own = [each for number, each in slices if number == index]
             if own:
-                values = [each["value"] for each in own]
+                values = [slice_value(by, each["value"]) for each in own]
                 estimates = _estimates([each["estimate"] for each in own])
                 traces.append(Trace(one.name, values, **estimates, kind="points", color=index))
-        metric = slices[0][1]["metric"]
-        title = SLICES.get(by, by)
-        yield Chart(f"By {title}", traces, title, METRICS.get(metric, metric), "Bars are 95 % intervals.", True)
+        metric, title = statistic(slices[0][1]["metric"]), slice_title(by)
+        note = "Bars are 95 % intervals."
+        yield Chart(f"By {title}", traces, title, metric.title, note, True, "y" if metric.is_share else "")
 
 
 def score_by_length(evaluation: EvaluationFolder) -> list[Chart]:
@@ -229,10 +229,10 @@ def score_by_length(evaluation: EvaluationFolder) -> list[Chart]:
     values = np.array([(tokens, score) for found in points.values() for tokens, score, _ in found], dtype=float)
     traces.append(_mean_by_length(values[:, 0], values[:, 1]))
     correlation = evaluation.metrics.get("partial_length_correlation")
-    note = (
-        "" if correlation is None else f"Correlation without the part that the annotations explain: {correlation:.2f}. "
-    )
-    note += "A model without length bias has one near 0."
+    note = ""
+    if correlation is not None:
+        note = f"Correlation of score and length without what the annotations explain: {correlation:.2f}. "
+        note += "A model without length bias has one near 0."
     return [Chart(f"Score against length: {evaluation.name}", traces, "tokens of the answer", "score", note)]
 
 

@@ -8,7 +8,9 @@ import numpy as np
 from rlhf_losses.evaluation.items import ComparedPairs
 from rlhf_losses.evaluation.output_folder import EvaluationFolder
 from rlhf_losses.evaluation.result import AT_CHANCE
+from rlhf_losses.percentages import percent, percent_range
 from rlhf_losses.report.evaluation_charts import compared_scores
+from rlhf_losses.report.evaluation_titles import slice_title, slice_value, statistic
 from rlhf_losses.report.findings import Finding, about, consequence, good, note, problem
 from rlhf_losses.report.run_files import Run
 from rlhf_losses.report.run_findings import HELD_OUT, OVERFIT_GAP, held_out_accuracy
@@ -143,7 +145,7 @@ def _accuracy(agreement: Mapping[str, Any], metrics: Mapping[str, Any]) -> Itera
         yield problem(f"Worse than {guess}: {right}; {guess} has {percent(base)}. Are the labels exchanged?")
     elif accuracy["low"] > base:
         ceiling = agreement["accuracy_ceiling"]
-        limit = "" if ceiling in (None, 1) else f" No scorer can exceed {percent(ceiling)} on these annotations."
+        limit = "" if ceiling in (None, 1) else f" No scorer can exceed {percent(ceiling)} on these rows."
         yield good(f"Better than {guess}: {right}; {guess} has {percent(base)}.{limit}")
 
 
@@ -202,7 +204,7 @@ def _ceiling(agreement: Mapping[str, Any]) -> Iterator[Finding]:
         )
     if ceiling < LOW_CEILING:
         yield problem(
-            f"Contradictory annotations: no scorer can be right in more than {percent(ceiling)} of them, because the "
+            f"Contradictory annotations: on these rows no scorer is right in more than {percent(ceiling)}, because the "
             "same answers are judged in both ways."
         )
 
@@ -214,9 +216,9 @@ def _weakest_slices(agreement: Mapping[str, Any], metrics: Mapping[str, Any]) ->
         lowest = _weakest_slice(agreement, metric)
         if lowest is not None and not (biased and metric == "accuracy" and lowest["by"] == LENGTH_SLICES):
             yield (
-                f"Weakest slice: the {metric.replace('_', ' ')} is {percent(lowest['estimate']['value'])} (95 % "
-                f"interval {interval(lowest['estimate'])}) in {lowest['items']} items with "
-                f"{lowest['by'].replace('_', ' ')} {lowest['value']}, and {percent(whole['value'])} in all."
+                f"Weakest slice: the {statistic(metric).title} is {percent(lowest['estimate']['value'])} (95 % "
+                f"interval {interval(lowest['estimate'])}) in {lowest['items']} items with {slice_title(lowest['by'])} "
+                f"= {slice_value(lowest['by'], lowest['value'])}, and {percent(whole['value'])} in all."
             )
 
 
@@ -259,16 +261,6 @@ def _edits(metrics: Mapping[str, Any]) -> Iterator[Finding]:
             )
 
 
-def percent(share: float) -> str:
-    """Return a share in percent.
-
-    Examples:
-        >>> percent(0.8333)
-        '83.3 %'
-    """
-    return f"{100 * share:.1f} %"
-
-
 def interval(estimate: Mapping[str, Any]) -> str:
     """Return the interval of a share in percent."""
-    return f"{100 * estimate['low']:.1f} to {percent(estimate['high'])}"
+    return percent_range(estimate["low"], estimate["high"])

@@ -8,6 +8,7 @@ from rlhf_losses.errors import FeedbackMismatchError
 from rlhf_losses.evaluation.output_folder import EvaluationFolder
 from rlhf_losses.evaluation.paired_comparison import compare_evaluations
 from rlhf_losses.evaluation.scored_rows import ScoredRow
+from rlhf_losses.percentages import percent, percent_range
 from rlhf_losses.report.completions import text_of
 from rlhf_losses.report.evaluation_charts import (
     best_of_n,
@@ -20,10 +21,32 @@ from rlhf_losses.report.evaluation_charts import (
     slice_charts,
     slices_by,
 )
-from rlhf_losses.report.page import Cell, LongText, Section, Table
+from rlhf_losses.report.evaluation_titles import (
+    LENGTH,
+    METRICS,
+    Statistic,
+    length_statistic,
+    metric_name,
+    slice_title,
+    slice_value,
+    statistic,
+)
+from rlhf_losses.report.page import Cell, LongText, Section, Share, Table
 
 WORST = 20
 """Number of pairs that are shown."""
+
+INTERVALS = (
+    "The intervals of shares take into account that the items of one prompt depend on each other: if all items of 5 "
+    "prompts are right, the interval is that of 5 items, however many pairs the prompts have."
+)
+"""Why some intervals are longer than the number of items would make them."""
+
+
+UNKNOWN = "unknown"
+"""In place of an accuracy ceiling that would be 100 %, because nothing contradicts."""
+
+UNKNOWN_CEILING = "The accuracy ceiling is unknown where no texts were annotated twice."
 
 
 def evaluation_sections(evaluations: Sequence[EvaluationFolder]) -> Iterator[Section]:
@@ -32,8 +55,10 @@ def evaluation_sections(evaluations: Sequence[EvaluationFolder]) -> Iterator[Sec
     Args:
         evaluations: the evaluations.
     """
-    yield Section("Evaluations", [metrics_table(evaluations), *comparison_tables(evaluations),
-                                  *suite_tables(evaluations)])  # fmt: skip
+    metrics = metrics_table(evaluations)
+    is_known = all(UNKNOWN not in row for row in metrics.rows)
+    yield Section("Evaluations", [metrics, *comparison_tables(evaluations), *suite_tables(evaluations)],
+                  [INTERVALS, *([] if is_known else [UNKNOWN_CEILING])])  # fmt: skip
     histograms = [[*score_histogram(one), *difference_histogram(one)] for one in evaluations]
     yield Section("Scores", [chart for charts in histograms for chart in charts])
     yield Section("Calibration", [*reliability(evaluations), *calibration_tables(evaluations)])
@@ -62,9 +87,11 @@ def metrics_table(evaluations: Sequence[EvaluationFolder]) -> Table:
         evaluations: the evaluations.
     """
     columns = [_metrics(one) for one in evaluations]
-    names = list(dict.fromkeys(name for column in columns for name in column))
-    rows: list[list[Cell]] = [[name, *(cell for column in columns for cell in column.get(name, (None, "")))]
-                              for name in names]  # fmt: skip
+    order = {name: place for place, name in enumerate(METRICS)}
+    names = sorted({name for column in columns for name in column}, key=lambda name: order.get(name, len(order)))
+    rows: list[list[Cell]] = [
+        [metric_name(name), *(cell for column in columns for cell in column.get(name, (None, "")))] for name in names
+    ]
     header = ["metric"]
     for one in evaluations:
         header += [f"{one.name} ({one.metrics.get('model', 'model unknown')})", "95 % interval"]
@@ -74,20 +101,37 @@ def metrics_table(evaluations: Sequence[EvaluationFolder]) -> Table:
 def _metrics(evaluation: EvaluationFolder) -> dict[str, tuple[Cell, str]]:
     """Return the numbers at the top level, with the intervals of the first kind of annotations that has them."""
     metrics = evaluation.metrics
+    agreements = metrics.get("agreements", [])
     intervals: dict[str, Mapping[str, Any]] = {}
-    for agreement in reversed(metrics.get("agreements", [])):
+    for agreement in reversed(agreements):
         intervals |= agreement["estimates"]
     found: dict[str, tuple[Cell, str]] = {
-        name: (value, _interval(intervals.get(name, {})))
+        name: (statistic(name).cell(value), statistic(name).interval(intervals.get(name, {})))
         for name, value in metrics.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
+    if "accuracy_ceiling" not in metrics and any("accuracy" in one["estimates"] for one in agreements):
+        found["accuracy_ceiling"] = UNKNOWN, ""
     dropped = metrics.get("dropped", {}).get("total")
     return {**found, "rows": (len(evaluation.rows), ""), "dropped rows": (dropped, "")}
 
 
-def _interval(estimate: Mapping[str, Any]) -> str:
-    return "" if estimate.get("low") is None else f"[{estimate['low']:.4f}, {estimate['high']:.4f}]"
+def table(
+    evaluations: Sequence[EvaluationFolder], caption: str, header: Sequence[str], rows: Sequence[Sequence[Cell]]
+) -> list[Table]:
+    """Return a table whose first column names the evaluations if there are several, or nothing without rows.
+
+    Args:
+        evaluations: the evaluations of the report.
+        caption: what the table contains.
+        header: names of the further columns.
+        rows: the cells of each row, the first of which is the name of the evaluation.
+    """
+    if len(evaluations) > 1:
+        header = ("evaluation", *header)
+    else:
+        rows = [row[1:] for row in rows]
+    return [Table(caption, header, rows)] if rows else []
 
 
 def comparison_tables(evaluations: Sequence[EvaluationFolder]) -> list[Table]:
@@ -102,8 +146,9 @@ def comparison_tables(evaluations: Sequence[EvaluationFolder]) -> list[Table]:
             found = compare_evaluations(evaluations[0], one)
         except FeedbackMismatchError:
             continue
-        rows.append([one.name, found.metric, found.rows, found.first.value, found.second.value,
-                     found.difference.value, _interval(found.difference.to_dict()), found.p_value])  # fmt: skip
+        of = statistic(found.metric)
+        rows.append([one.name, of.title, found.rows, of.cell(found.first.value), of.cell(found.second.value),
+                     *of.difference(found.difference.to_dict()), found.p_value])  # fmt: skip
     first = evaluations[0].name
     header = ("evaluation", "metric", "common rows", f"value of {first}", "value", "difference", "95 % interval",
               "p (McNemar)")  # fmt: skip
@@ -134,13 +179,23 @@ def calibration_tables(evaluations: Sequence[EvaluationFolder]) -> list[Table]:
     Args:
         evaluations: the evaluations.
     """
+    found = list(calibrations(evaluations))
     rows: list[list[Cell]] = [
-        [name, found["calibration_error"], found["brier"], found["temperature"],
-         found["calibration_error_at_temperature"]]
-        for _, name, found in calibrations(evaluations)
+        [name, one["calibration_error"], one["brier"], one["temperature"], one["calibration_error_at_temperature"]]
+        for _, name, one in found
     ]  # fmt: skip
-    header = ("evaluation", "calibration error", "Brier score", "best temperature", "calibration error with it")
-    return [Table("Calibration", header, rows)] if rows else []
+    bins: list[list[Cell]] = [
+        [name, percent_range(each["low"], each["high"]), each["observed"]["count"], Share(each["probability"]),
+         Share(each["observed"]["value"]), SHARE.interval(each["observed"])]
+        for _, name, one in found for each in one["bins"]
+    ]  # fmt: skip
+    header = ("calibration error", "Brier score", "best temperature", "calibration error with it")
+    of_bins = ("predicted probability", "items", "mean of the probability", "observed share", "95 % interval")
+    return [*table(evaluations, "Calibration", header, rows),
+            *table(evaluations, "Points of the reliability diagram", of_bins, bins)]  # fmt: skip
+
+
+SHARE = Statistic("share", is_share=True)
 
 
 def slice_tables(evaluations: Sequence[EvaluationFolder]) -> list[Table]:
@@ -152,21 +207,10 @@ def slice_tables(evaluations: Sequence[EvaluationFolder]) -> list[Table]:
     rows: list[list[Cell]] = []
     for slices in slices_by(evaluations).values():
         for index, one in slices:
-            estimate = one["estimate"]
-            rows.append([evaluations[index].name, one["by"], one["value"], one["metric"], estimate["value"],
-                         _interval(estimate), one["items"]])  # fmt: skip
-    header = ("evaluation", "by", "value", "metric", "estimate", "95 % interval", "items")
-    return [Table("Slices", header, rows)] if rows else []
-
-
-LENGTH = {
-    "correlation": "correlation with the length",
-    "partial_correlation": "the same without the part that the annotations explain",
-    "longer_is_better": "share of pairs in which the longer answer is better",
-    "accuracy_longer_better": "accuracy where the longer answer is better",
-    "accuracy_shorter_better": "accuracy where the shorter answer is better",
-}
-"""Titles of the statistics about lengths."""
+            estimate, of = one["estimate"], statistic(one["metric"])
+            rows.append([evaluations[index].name, slice_title(one["by"]), slice_value(one["by"], one["value"]),
+                         one["items"], of.title, of.cell(estimate["value"]), of.interval(estimate)])  # fmt: skip
+    return table(evaluations, "Slices", ("by", "value", "items", "metric", "estimate", "95 % interval"), rows)
 
 
 def length_tables(evaluations: Sequence[EvaluationFolder]) -> list[Table]:
@@ -178,11 +222,12 @@ def length_tables(evaluations: Sequence[EvaluationFolder]) -> list[Table]:
     rows: list[list[Cell]] = []
     for one in evaluations:
         for agreement in one.metrics.get("agreements", []):
-            for name, title in LENGTH.items():
-                estimate = (agreement["length"] or {}).get(name)
+            for name in LENGTH:
+                estimate, of = (agreement["length"] or {}).get(name), length_statistic(name, agreement["kind"])
                 if estimate is not None and estimate["value"] is not None:
-                    rows.append([one.name, agreement["kind"], title, estimate["value"], _interval(estimate)])
-    return [Table("Length", ("evaluation", "of", "statistic", "value", "95 % interval"), rows)] if rows else []
+                    rows.append([one.name, of.title, of.cell(estimate["value"]), of.interval(estimate),
+                                 f"{estimate['count']} {agreement['kind']}"])  # fmt: skip
+    return table(evaluations, "Length", ("statistic", "value", "95 % interval", "of"), rows)
 
 
 def edit_tables(evaluations: Sequence[EvaluationFolder]) -> list[Table]:
@@ -194,11 +239,12 @@ def edit_tables(evaluations: Sequence[EvaluationFolder]) -> list[Table]:
     rows: list[list[Cell]] = []
     for one in evaluations:
         for each in (one.metrics.get("edits") or {}).get("edits", []):
-            change, raised, flipped = each["change"], each["raised"]["value"], each["flipped"]["value"]
-            rows.append([one.name, each["edit"], each["answers"], change["value"], _interval(change), raised, flipped])
-    header = ("evaluation", "edit", "answers", "change / standard deviation", "95 % interval", "share raised",
-              "share of right pairs that become wrong")  # fmt: skip
-    return [Table("Effects of edits", header, rows)] if rows else []
+            change, shares = each["change"], (SHARE.cell(each[name]["value"]) for name in ("raised", "flipped"))
+            interval = Statistic("change").interval(change)
+            rows.append([one.name, each["edit"], each["answers"], change["value"], interval, *shares])
+    header = ("edit", "answers", "change / standard deviation", "95 % interval", "scores raised",
+              "right pairs that become wrong")  # fmt: skip
+    return table(evaluations, "Effects of edits", header, rows)
 
 
 def worst_pairs(evaluation: EvaluationFolder) -> Section:
@@ -216,7 +262,7 @@ def worst_pairs(evaluation: EvaluationFolder) -> Section:
         for difference, row, i, j in wrong[:WORST]
     ]  # fmt: skip
     header = ("row", "difference", "score of better", "score of worse", "prompt", "better answer", "worse answer")
-    text = f"{len(wrong)} of {len(found)} pairs are ranked wrong, {len(wrong) / max(len(found), 1):.1%}."
+    text = f"{len(wrong)} of {len(found)} pairs are ranked wrong, {percent(len(wrong) / max(len(found), 1))}."
     text += f" The {len(rows)} with the largest differences are shown." if len(rows) < len(wrong) else ""
     parts = [Table(f"Worst-ranked pairs: {evaluation.name}", header, rows)] if rows else []
     return Section(f"Worst-ranked pairs: {evaluation.name}", parts, [text] if found else [])
@@ -240,7 +286,8 @@ def contradictions(evaluation: EvaluationFolder) -> Section:
     ]
     header = ("rows that prefer A", "rows that prefer B", "prompt", "answer A", "answer B")
     compared = len({(prompt, *sorted((better, worse))) for prompt, better, worse in seen})
-    text = f"{len(rows)} of {compared} pairs of answers are judged in both ways; {WORST} at most are shown."
+    text = f"{len(rows)} of {compared} different pairs of answers are judged in both ways."
+    text += f" The first {WORST} are shown." if len(rows) > WORST else ""
     parts = [Table(f"Contradictory rows: {evaluation.name}", header, rows[:WORST])] if rows else []
     return Section(f"Contradictory rows: {evaluation.name}", parts, [text] if rows else [])
 

@@ -27,9 +27,7 @@ class Metric:
 METRICS = (
     Metric("loss", "loss", ("loss_mean", "total_loss", "loss/total", "ppo/loss/total", "rm/loss")),
     Metric("loss/*", "loss of a term"),
-    Metric(
-        "accuracy", "accuracy", ("acc", "acc_mean", "rewards/accuracies", "rm/accuracy", "val_accuracy", "accuracies")
-    ),
+    Metric("accuracy", "accuracy", ("acc", "acc_mean", "rewards/accuracies", "rm/accuracy", "accuracies")),
     Metric("token_accuracy", "accuracy of tokens", ("token_acc", "mean_token_accuracy")),
     Metric("balanced_accuracy", "balanced accuracy"),
     Metric("auc", "area under the ROC curve"),
@@ -242,6 +240,8 @@ def meaning(logged: str) -> Meaning | None:
     Examples:
         >>> meaning("objective/kl").metric.name, meaning("eval_math_accuracy").title
         ('kl_per_completion', 'accuracy, eval math')
+        >>> meaning("out_dist_val_accuracy").title, meaning("val_accuracy").title
+        ('accuracy, eval out_dist', 'accuracy, eval')
         >>> meaning("noop_penalty") is None
         True
     """

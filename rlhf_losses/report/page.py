@@ -3,17 +3,17 @@
 import base64
 import hashlib
 import json
-import math
-import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import jinja2
 
+from rlhf_losses.percentages import percent
 from rlhf_losses.report.charts import DARK, LIGHT, Chart
 from rlhf_losses.report.findings import Finding
 from rlhf_losses.report.plotly_figures import json_values, plotly_figure
+from rlhf_losses.report.short_texts import shortened
 
 GENERATOR = "rlhf-losses report"
 """Content of the element of a page that names its program."""
@@ -33,14 +33,55 @@ class LongText:
     @property
     def summary(self) -> str:
         """The first words of the text."""
-        line = " ".join(self.text.split())
-        return textwrap.shorten(line, SHOWN, placeholder=" …") if " " in line[:SHOWN] else line[:SHOWN]
+        return shortened(self.text, SHOWN)
 
 
 SHOWN = 120
 """Number of characters of a long text that are always shown."""
 
-Cell: TypeAlias = str | int | float | LongText | None
+
+@dataclass(frozen=True)
+class Share:
+    """A share, shown in percent, or a difference of two shares, shown in percentage points.
+
+    Attributes:
+        value: the share or the difference.
+        is_difference: whether it is a difference.
+    """
+
+    value: float
+    is_difference: bool = False
+
+    def __str__(self) -> str:
+        """Return the share as text.
+
+        Examples:
+            >>> print(Share(0.5), Share(-0.125, is_difference=True), sep=", ")
+            50.0 %, -12.5 points
+        """
+        return f"{100 * self.value:+.1f} points" if self.is_difference else percent(self.value)
+
+
+@dataclass(frozen=True)
+class Name:
+    """What a number is, with its name in files.
+
+    Attributes:
+        title: what it is.
+        key: its name in files.
+    """
+
+    title: str
+    key: str
+
+
+Cell: TypeAlias = str | int | float | Share | Name | LongText | None
+
+LARGE = 1e15
+"""Number from which integers are written with an exponent."""
+
+WIDE = 30
+"""Number of characters of a text from which its column is wide, also on a phone."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +100,9 @@ class Table:
 
     @property
     def numeric(self) -> list[bool]:
-        """Whether each column has numbers only."""
-        columns = [[row[index] for row in self.rows] for index in range(len(self.header))]
-        return [all(isinstance(cell, int | float | None) for cell in column) and bool(column) for column in columns]
+        """Whether most of the cells of each column are numbers."""
+        columns = [[row[index] for row in self.rows if row[index] is not None] for index in range(len(self.header))]
+        return [2 * sum(map(is_number, column)) > len(column) for column in columns]
 
 
 @dataclass(frozen=True)
@@ -100,8 +141,11 @@ def render_page(title: str, sections: Iterable[Section]) -> str:
     environment.tests |= {
         "chart": lambda part: isinstance(part, Chart),
         "long": lambda cell: isinstance(cell, LongText),
+        "named": lambda cell: isinstance(cell, Name),
+        "numeric": is_number,
+        "wide": lambda cell: isinstance(cell, LongText) or len(format_cell(cell)) >= WIDE,
     }
-    environment.filters |= {"cell": format_cell, "sort_key": _sort_key, "figure": plotly_figure}
+    environment.filters |= {"cell": format_cell, "sort_key": _sort_key, "figure": plotly_figure, "unbroken": _unbroken}
     script = environment.get_template("page.js").render()
     plotly = get_plotlyjs()
     return environment.get_template("page.html.jinja").render(
@@ -116,23 +160,36 @@ def render_page(title: str, sections: Iterable[Section]) -> str:
     )
 
 
+def is_number(cell: Cell) -> bool:
+    """Return whether a cell is a number."""
+    return isinstance(cell, int | float | Share)
+
+
 def format_cell(cell: Cell) -> str:
-    """Return a cell as text; numbers have four significant digits.
+    """Return a cell as text; numbers that are no integers have four significant digits.
 
     Examples:
         >>> format_cell(0.123456), format_cell(1234567.0), format_cell(3), format_cell(None)
-        ('0.1235', '1.235e+06', '3', '')
+        ('0.1235', '1234567', '3', '')
     """
     if isinstance(cell, LongText):
         return cell.text
+    if isinstance(cell, Name):
+        return cell.title
     if isinstance(cell, float):
-        return f"{cell:.4g}" if math.isfinite(cell) else str(cell)
+        return f"{cell:.0f}" if cell.is_integer() and abs(cell) < LARGE else f"{cell:.4g}"
     return "" if cell is None else str(cell)
 
 
 def _sort_key(cell: Cell) -> str:
     """Return what the script sorts a cell by: a number, or the beginning of a text."""
-    return json.dumps(json_values(float(cell))) if isinstance(cell, int | float) else format_cell(cell)[:SHOWN]
+    number = cell.value if isinstance(cell, Share) else cell
+    return json.dumps(json_values(float(number))) if isinstance(number, int | float) else format_cell(cell)[:SHOWN]
+
+
+def _unbroken(text: str) -> str:
+    """Return a sentence in which no line begins with a percent sign."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def _hash(script: str) -> str:

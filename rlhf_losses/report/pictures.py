@@ -19,7 +19,7 @@ COLUMNS = 2
 """Number of charts side by side."""
 
 MUTED = "#5b636d"
-DASHES = ("-", "--", ":", "-.")
+DASHES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (9, 3)), (0, (9, 3, 2, 3)))
 SYMBOLS = ("o", "x", "s")
 
 
@@ -57,15 +57,18 @@ def write_picture(charts: Sequence[Chart], file: Path) -> None:
 
 
 def _draw_chart(chart: Chart, axes: "Axes") -> None:
-    areas = [one for one in chart.traces if one.kind == "area"]
+    traces = chart.scaled
+    areas = [one for one in traces if one.kind == "area"]
     if areas:
         _draw_shares(areas, axes)
-    for trace in chart.traces:
+    for trace in traces:
         if trace.kind != "area":
             _draw_trace(trace, axes)
     axes.set_title(_text(chart.title), fontsize=11)
     axes.set_xlabel(_text(chart.x))
     axes.set_ylabel(_text(chart.y))
+    for axis in chart.percent:
+        (axes.xaxis if axis == "x" else axes.yaxis).set_major_formatter("{x:g} %")
     axes.grid(alpha=0.3)
     axes.set_axisbelow(True)
     if chart.categories:
@@ -95,6 +98,8 @@ def _draw_trace(trace: Trace, axes: "Axes") -> None:
         marker = "o" if trace.markers else ""
         line = DASHES[trace.style % len(DASHES)]
         axes.plot(x, y, line, color=color, alpha=trace.opacity, marker=marker, markersize=4, label=label)
+        if trace.sizes:
+            axes.scatter(x, y, s=(np.asarray(trace.sizes) / 2) ** 2, color=color)
     if len(trace.low):
         ends = np.abs(np.stack([y - np.asarray(trace.low), np.asarray(trace.high) - y]))
         axes.errorbar(x, y, np.nan_to_num(ends), fmt="none", color=color, linewidth=1)

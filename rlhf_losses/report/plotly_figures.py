@@ -8,9 +8,16 @@ from itertools import cycle, islice
 from typing import Any
 
 from rlhf_losses.report.charts import DASHES, LIGHT, SYMBOLS, Chart, Trace
+from rlhf_losses.report.short_texts import shortened
 
 TITLE = 36
 """Largest number of characters of a line of the title of an axis."""
+
+DISTANCE = 8
+"""Pixels between the title of an axis and its numbers."""
+
+WHOLE = (-5, 105)
+"""Range of an axis in percent if all values are equal."""
 
 LEGEND, LABEL = 48, 24
 """Largest numbers of characters of a name in the legend and of a category; the tables have the whole texts."""
@@ -23,15 +30,20 @@ def plotly_figure(chart: Chart) -> dict[str, Any]:
         chart: the chart.
     """
     layout: dict[str, Any] = {
-        "xaxis": {"title": {"text": _wrapped(chart.x)}},
-        "yaxis": {"title": {"text": _wrapped(chart.y)}},
+        "xaxis": {"title": {"text": _wrapped(chart.x), "standoff": DISTANCE}},
+        "yaxis": {"title": {"text": _wrapped(chart.y), "standoff": DISTANCE}},
         "barmode": "overlay",
         "bargap": 0,
         "showlegend": any(one.listed for one in chart.traces),
     }
     if chart.categories:
         layout |= {"xaxis": {**layout["xaxis"], "type": "category"}, "scattermode": "group"}
-    figure: dict[str, Any] = json_values({"data": [_trace(one) for one in chart.traces], "layout": layout})
+    for axis in chart.percent:
+        layout[f"{axis}axis"] |= {"ticksuffix": " %", "rangemode": "nonnegative"}
+    if chart.percent and len({value for one in chart.traces for value in one.y if math.isfinite(value)}) == 1:
+        layout["yaxis"]["range"] = WHOLE
+    names = _category_names(chart)
+    figure: dict[str, Any] = json_values({"data": [_trace(one, names) for one in chart.scaled], "layout": layout})
     return figure
 
 
@@ -42,7 +54,7 @@ def plain(text: str, limit: int = 1000) -> str:
         >>> plain("<b>")
         '&lt;b&gt;'
     """
-    return escape(text if len(text) <= limit else f"{text[: limit - 1]}…", quote=False)
+    return escape(shortened(text, limit), quote=False)
 
 
 def _wrapped(title: str) -> str:
@@ -50,20 +62,26 @@ def _wrapped(title: str) -> str:
     return "<br>".join(plain(line) for line in textwrap.wrap(title, TITLE))
 
 
-def _trace(trace: Trace) -> dict[str, Any]:
+def _category_names(chart: Chart) -> dict[str, str]:
+    """Return the shown names of categories: short ones, unless two of them would be equal."""
+    names = dict.fromkeys(one for trace in chart.traces for one in trace.x if isinstance(one, str))
+    short = {name: plain(name, LABEL) for name in names}
+    return short if len(set(short.values())) == len(names) else {name: plain(name) for name in names}
+
+
+def _trace(trace: Trace, names: Mapping[str, str]) -> dict[str, Any]:
     color = "color:muted" if trace.color is None else f"color:series-{trace.color % len(LIGHT) + 1}"
     of_kind = {"line": _line, "area": _area, "points": _points, "bars": _bars}[trace.kind]
-    texts = isinstance(next(iter(trace.x), None), str)
     found = {
-        "name": plain(trace.name, LEGEND),
+        "name": "<br>".join(plain(one, LEGEND) for one in trace.name.splitlines()),
         "legendgroup": trace.name,
         "showlegend": trace.listed,
-        "x": [plain(str(one), LABEL) for one in trace.x] if texts else trace.x,
+        "x": [names[one] if isinstance(one, str) else one for one in trace.x],
         "y": trace.y,
         **of_kind(trace, color),
     }
     if trace.labels:
-        found["text"] = [plain(one) for one in trace.labels]
+        found["hovertext"] = [plain(one) for one in trace.labels]
     if len(trace.low):
         found["error_y"] = _intervals(trace)
     if not trace.listed:
@@ -74,7 +92,8 @@ def _trace(trace: Trace) -> dict[str, Any]:
 def _line(trace: Trace, color: str) -> dict[str, Any]:
     line = {"color": color, "dash": DASHES[trace.style % len(DASHES)], "width": 2}
     mode = "lines+markers" if trace.markers else "lines"
-    return {"type": "scatter", "mode": mode, "line": line, "opacity": trace.opacity}
+    marker = {"size": trace.sizes, "opacity": 1} if trace.sizes else {}
+    return {"type": "scatter", "mode": mode, "line": line, "marker": marker, "opacity": trace.opacity}
 
 
 def _area(_trace: Trace, color: str) -> dict[str, Any]:

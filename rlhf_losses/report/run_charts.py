@@ -1,7 +1,8 @@
 """Charts of training runs."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -14,8 +15,12 @@ MAX_POINTS = 2000
 """Number of points above which a line shows the smallest and the largest value of each range of steps."""
 SMOOTHED = 60
 """Number of points from which a line has its running mean in addition."""
+ROUNDING = 1e-4
+"""Difference up to which two losses in a log are equal: transformers rounds one of them to four decimals."""
 FEW = 30
 """Number of points up to which a line has markers."""
+SHARE = "share"
+"""Vertical axis of shares, which are shown in percent."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +42,14 @@ class MetricChart:
 
 LEARNING = (
     MetricChart("Loss", ("loss", "loss/*"), "loss", "If the held-out loss rises while the "
-                "training loss falls, the model is overfitted. In PPO and GRPO it shows no progress."),
-    MetricChart("Accuracy", ("accuracy", "balanced_accuracy", "auc", "processbench_f1"), "share"),
+                "training loss falls, the model is overfitted."),
+    MetricChart("Accuracy", ("accuracy", "balanced_accuracy", "auc", "processbench_f1"), SHARE),
     MetricChart("Margin", ("margin",), "score difference", "Mean score of the better answer minus that of the other."),
     MetricChart("Scores", ("rewards/chosen", "rewards/rejected", "mean_reward", "min_reward", "max_reward"), "score"),
     MetricChart("Gradient norm", ("grad_norm",), "norm"),
     MetricChart("Learning rate", ("learning_rate",), "learning rate"),
 )  # fmt: skip
+OPTIMIZATION = (replace(LEARNING[0], note="In PPO and GRPO the loss shows no progress."), *LEARNING[1:])
 POLICY = (
     MetricChart("Reward", ("reward", "objective/rlhf_reward", "held_out_reward"), "reward", "Before and after the KL "
                 "penalty. If the first rises and the second falls, the policy pays with KL."),
@@ -57,18 +63,18 @@ POLICY = (
     MetricChart("Entropy per completion", ("entropy_per_completion",), "nats"),
     MetricChart("Length", ("completions/mean_length", "completions/min_length", "completions/max_length",
                 "completions/mean_terminated_length"), "tokens"),
-    MetricChart("Truncated completions", ("completions/clipped_ratio",), "share", "Completions that reached the "
+    MetricChart("Truncated completions", ("completions/clipped_ratio",), SHARE, "Completions that reached the "
                 "largest length without EOS."),
-    MetricChart("Prompts with equal rewards", ("frac_reward_zero_std",), "share"),
+    MetricChart("Prompts with equal rewards", ("frac_reward_zero_std",), SHARE),
     MetricChart("Value loss", ("loss/value",), "loss"),
-    MetricChart("Explained variance", ("value/explained_variance",), "share", "1: the critic predicts the returns; 0 "
-                "or less: it is no better than their mean."),
+    MetricChart("Explained variance", ("value/explained_variance",), "explained variance", "1: the critic predicts the "
+                "returns; 0 or less: it is no better than their mean."),
     MetricChart("Values", ("value/mean",), "value"),
     MetricChart("Policy loss", ("loss/policy",), "loss"),
     MetricChart("Probability ratio", ("ratio",), "ratio", "To the policy at rollout; 1 in its first epoch."),
     MetricChart("KL to the policy at rollout", ("approx_kl",), "nats per token"),
     MetricChart("Clipping", ("clip_ratio/region_mean", "clip_ratio/low_mean", "clip_ratio/high_mean",
-                "value/clip_ratio"), "share"),
+                "value/clip_ratio"), SHARE),
     MetricChart("Advantages", ("advantages/mean",), "advantage"),
 )  # fmt: skip
 
@@ -90,7 +96,8 @@ def charts(runs: Sequence[Run], specifications: Iterable[MetricChart]) -> list[C
     for one in specifications:
         traces = [trace for number, run in enumerate(runs) for trace in lines(runs, number, select(run, one.metrics))]
         if traces:
-            found.append(Chart(one.title, traces, axis_title(runs), one.y, one.note))
+            percent: Literal["", "y"] = "y" if one.y == SHARE else ""
+            found.append(Chart(one.title, traces, axis_title(runs), one.y, one.note, percent=percent))
     return found
 
 
@@ -112,17 +119,19 @@ def _distinct(series: Sequence[MetricSeries]) -> list[MetricSeries]:
     found: list[MetricSeries] = []
     for one in series:
         is_term = one.meaning is not None and one.meaning.metric.name == "loss/*"
-        if not (is_term and any(_equal(one, other) for other in found)):
+        if not (is_term and any(_equal(one, other, ROUNDING) for other in found)):
             found.append(one)
     return found
 
 
-def _equal(one: MetricSeries, other: MetricSeries) -> bool:
-    return np.array_equal(one.steps, other.steps) and np.array_equal(one.values, other.values, equal_nan=True)
+def _equal(one: MetricSeries, other: MetricSeries, difference: float = 0.0) -> bool:
+    """Return whether two series are equal, up to a difference of their values."""
+    values = one.values, other.values
+    return np.array_equal(one.steps, other.steps) and np.allclose(*values, atol=difference, equal_nan=True)
 
 
 def lines(runs: Sequence[Run], number: int, series: Sequence[MetricSeries]) -> Iterator[Trace]:
-    """Yield the lines of a run: of several runs each has a color, of one run each metric.
+    """Yield the lines of a run: of several runs each has a color, of one run each metric. Equal metrics share a line.
 
     Args:
         runs: all runs.
@@ -130,8 +139,13 @@ def lines(runs: Sequence[Run], number: int, series: Sequence[MetricSeries]) -> I
         series: its series in the chart.
     """
     several = len(runs) > 1
-    for index, one in enumerate(series):
-        name = f"{runs[number].name}: {one.name}" if several else one.name
+    lines_of: dict[MetricSeries, list[str]] = {}
+    for one in series:
+        first = next((other for other in lines_of if _equal(one, other)), one)
+        lines_of.setdefault(first, []).append(one.name)
+    for index, (one, names) in enumerate(lines_of.items()):
+        name = " =\n".join(names)
+        name = f"{runs[number].name}: {name}" if several else name
         color, style = (number, index) if several else (index, 0)
         means = running_mean(one.values) if len(one.values) >= SMOOTHED else None
         steps, values = _plain(*thinned(one.steps, one.values))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlhf_losses.evaluation.intervals import FloatVector
+from rlhf_losses.percentages import percent
 from rlhf_losses.report.findings import Finding, consequence, note, problem
 from rlhf_losses.report.run_charts import kl_per_completion
 from rlhf_losses.report.run_files import Run
@@ -23,6 +24,9 @@ CLEAR = 2.0
 
 LOSS_RISE, OVERFIT_GAP = 0.03, 0.1
 """Rise of the loss of an evaluation, and gap between two accuracies, from which a model counts as overfitted."""
+
+SMALL_RISE = 0.02
+"""Rise of the loss of an evaluation, relative to its smallest value, below which it is no rise."""
 
 HELD_OUT = "held-out (during training)"
 """Name of the data of the evaluations of a run, which differ from those of an evaluation of their own."""
@@ -84,10 +88,18 @@ class Ends:
         change = self.last - self.first
         return int(np.sign(change)) if abs(change) > CLEAR * self.error else 0
 
+    @property
+    def in_percent(self) -> str:
+        """Both values of a share, as in `str`."""
+        return f"from {percent(self.first)} to {percent(self.last)}{self._means}"
+
     def __str__(self) -> str:
         """Return both values, and how they are computed if they are means."""
-        means = " (means of the first and the last tenth)" if self.are_means else ""
-        return f"from {self.first:.3g} to {self.last:.3g}{means}"
+        return f"from {self.first:.3g} to {self.last:.3g}{self._means}"
+
+    @property
+    def _means(self) -> str:
+        return " (means of the first and the last tenth)" if self.are_means else ""
 
 
 def run_findings(run: Run) -> Iterator[Finding]:
@@ -153,22 +165,24 @@ def _overfitting(run: Run) -> Iterator[Finding]:
     steps, values = held_out.steps[finite], held_out.values[finite]
     best = int(values.argmin())
     since = train.finite[train.steps[np.isfinite(train.values)] >= steps[best]]
-    if values[-1] - values[best] > LOSS_RISE and len(since) > 1 and since[-1] < since[0]:
+    first, second = (float(half.mean()) if len(half) else math.nan for half in np.array_split(since, 2))
+    rise = values[-1] - values[best]
+    if rise > LOSS_RISE and second < first:
         yield problem(
             f"Overfitted: since {run.log.axis} {steps[best]:g} the {HELD_OUT} loss rises from {values[best]:.3f} to "
-            f"{values[-1]:.3f}, while the training loss falls from {since[0]:.3f} to {since[-1]:.3f}. Use the "
-            "checkpoint of this step, or fewer epochs."
+            f"{values[-1]:.3f}, while the training loss falls (means of the two halves since then: {first:.3f} and "
+            f"{second:.3f}). Use the checkpoint of this step, or fewer epochs."
         )
-    elif best < len(values) - 1 and len(since) > 1 and since[-1] < since[0]:
+    elif SMALL_RISE * abs(values[best]) < rise <= LOSS_RISE:
         yield note(
-            f"Near overfitting: since {run.log.axis} {steps[best]:g} the {HELD_OUT} loss has risen from "
-            f"{values[best]:.3g} to {values[-1]:.3g}, which is at most {LOSS_RISE:g}, while the training loss falls "
-            f"from {since[0]:.3g} to {since[-1]:.3g}."
+            f"Small rise: the {HELD_OUT} loss goes from {values[best]:.3g} at {run.log.axis} {steps[best]:g} to "
+            f"{values[-1]:.3g} at the end. If this goes on, the model is overfitted."
         )
-    elif best == len(values) - 1 and values[0] - values[-1] > LOSS_RISE:
+    elif rise <= LOSS_RISE < values[0] - values[-1]:
         yield note(
-            f"Not overfitted: the {HELD_OUT} loss falls until the end, from {values[0]:.3f} to {values[-1]:.3f}. A "
-            "bias that the held-out data share with the training data does not show in it."
+            f"Not overfitted: the {HELD_OUT} loss falls from {values[0]:.3f} to {values[-1]:.3f}, and its smallest "
+            f"value is {values[best]:.3f}. A bias that the held-out data share with the training data does not show in "
+            "it."
         )
 
 
@@ -178,10 +192,10 @@ def _accuracy(run: Run) -> Iterator[Finding]:
         return
     if last is not None and train.last - last > OVERFIT_GAP:
         yield consequence(
-            f"Gap: the training accuracy is {train.last:.3f} at the end, and the {HELD_OUT} one {last:.3f}."
+            f"Gap: the training accuracy is {percent(train.last)} at the end, and the {HELD_OUT} one {percent(last)}."
         )
-    held = "." if last is None else f"; the last {HELD_OUT} one is {last:.3f}."
-    yield note(f"The training accuracy goes {train}{held}")
+    held = "." if last is None else f"; the last {HELD_OUT} one is {percent(last)}."
+    yield note(f"The training accuracy goes {train.in_percent}{held}")
 
 
 def held_out_accuracy(run: Run) -> float | None:
@@ -212,8 +226,8 @@ def _learning(run: Run) -> Iterator[Finding]:
     if accuracy.last < LOW_ACCURACY and loss.direction >= 0:
         yield problem(
             f"Nothing is learned: the loss goes {loss} (equal scores have ln 2 = 0.693), and the accuracy of the "
-            f"training {accuracy}. Check the learning rate, the labels, whether texts are cut off, and whether the "
-            "padding token is also the end token."
+            f"training {accuracy.in_percent}. Check the learning rate, the labels, whether texts are cut off, and "
+            "whether the padding token is also the end token."
         )
 
 
@@ -257,8 +271,8 @@ def _reward(run: Run) -> Iterator[Finding]:
     equal = _late(run, "frac_reward_zero_std")
     if equal is not None and equal > MANY_EQUAL:
         yield problem(
-            f"Equal rewards: in {equal:.0%} of the prompts all completions have the same reward (mean of the second "
-            "half), so they teach nothing. Use harder or easier prompts, more completions, or a finer reward."
+            f"Equal rewards: in {percent(equal)} of the prompts all completions have the same reward (mean of the "
+            "second half), so they teach nothing. Use harder or easier prompts, more completions, or a finer reward."
         )
 
 
@@ -292,17 +306,16 @@ def _policy(run: Run) -> Iterator[Finding]:
         yield problem(f"The entropy falls {entropy}, to less than half: completions become alike.")
     cut = _ends(run, "completions/clipped_ratio")
     if cut is not None and cut.last > MANY_TRUNCATED:
-        verb = "rises" if cut.direction > 0 else "goes"
+        share = f"rises {cut.in_percent}" if cut.direction > 0 else f"is {percent(cut.last)} at the end"
         yield problem(
-            f"Truncated: the share of completions that reach the largest length without an end {verb} {cut}. Allow "
-            "longer "
-            "completions, or give those without EOS a penalty."
+            f"Truncated: the share of completions that reach the largest length without an end {share}. "
+            "Allow longer completions, or give those without EOS a penalty."
         )
     approx_kl, clipped = _late(run, "approx_kl"), _late(run, "clip_ratio/region_mean")
     if approx_kl is not None and approx_kl > LARGE_APPROX_KL:
         yield problem(f"Large updates: the KL to the policy at rollout is {approx_kl:.3g} nats per token. {SMALLER}")
     if clipped is not None and clipped > LARGE_CLIP_SHARE:
-        yield problem(f"Large updates: {clipped:.0%} of the probability ratios are clipped. {SMALLER}")
+        yield problem(f"Large updates: {percent(clipped)} of the probability ratios are clipped. {SMALLER}")
 
 
 SMALLER = "Lower the learning rate, or use fewer epochs per rollout."

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from rlhf_losses.report.charts import Chart
 from rlhf_losses.report.completions import completion_section
 from rlhf_losses.report.page import Cell, Section, Table
-from rlhf_losses.report.run_charts import LEARNING, POLICY, charts, other_charts, reward_by_kl, time_chart
+from rlhf_losses.report.run_charts import LEARNING, OPTIMIZATION, POLICY, charts, other_charts, reward_by_kl, time_chart
 from rlhf_losses.report.run_files import Run
 
 
@@ -44,7 +44,7 @@ def charts_by_title(runs: Sequence[Run]) -> dict[str, list[Chart]]:
     models = [run for run in runs if run not in policies]
     return {
         "Policy": [*charts(policies, POLICY), *reward_by_kl(policies)],
-        "Optimization of the policy": charts(policies, LEARNING),
+        "Optimization of the policy": charts(policies, OPTIMIZATION),
         "Learning": charts(models, LEARNING),
         "Time": [chart for run in runs for chart in time_chart(run)],
     }
@@ -80,4 +80,8 @@ def metrics_table(run: Run) -> Table:
         bounds = (float(finite.min()), float(finite.max())) if len(finite) else (None, None)
         title = "unknown" if one.meaning is None else one.meaning.title
         rows.append([one.name, title, len(one.values), float(one.values[0]), float(one.values[-1]), *bounds])
-    return Table(f"Metrics of {run.name}", ("name in the log", "meaning", "logs", "first", "last", "min", "max"), rows)
+    return Table(
+        f"Metrics of {run.name}, as they were logged",
+        ("name in the log", "meaning", "logs", "first", "last", "min", "max"),
+        rows,
+    )

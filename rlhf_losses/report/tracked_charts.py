@@ -1,7 +1,7 @@
 """The charts of a run in TensorBoard and Trackio, when it has ended."""
 
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,13 +46,12 @@ class TrackedCharts(TrainerCallback):
         if not trackers or importlib.util.find_spec("matplotlib") is None:
             return
         run = Run("run", Path(args.output_dir), RunLog.of(LogRows(tuple(state.log_history))))
-        for charts in charts_by_title([run]).values():
-            for chart in charts:
-                for add in trackers:
-                    add(chart, state.global_step)
+        charts = [chart for part in charts_by_title([run]).values() for chart in part]
+        for add in trackers:
+            add(charts, state.global_step)
 
-    def _trackers(self) -> Iterator[Callable[[Chart, int], None]]:
-        """Yield a function for each tracker of the run that adds a chart to it."""
+    def _trackers(self) -> Iterator[Callable[[Sequence[Chart], int], None]]:
+        """Yield a function for each tracker of the run that adds charts to it."""
         for one in self.handler.callbacks:
             if isinstance(one, TensorBoardCallback) and one.tb_writer is not None:
                 yield partial(_add_to_tensorboard, one.tb_writer)
@@ -60,14 +59,15 @@ class TrackedCharts(TrainerCallback):
                 yield _add_to_trackio
 
 
-def _add_to_tensorboard(writer: Any, chart: Chart, step: int) -> None:
-    writer.add_figure(_name(chart), draw([chart]), step)
+def _add_to_tensorboard(writer: Any, charts: Sequence[Chart], step: int) -> None:
+    for chart in charts:
+        writer.add_figure(_name(chart), draw([chart]), step)
 
 
-def _add_to_trackio(chart: Chart, step: int) -> None:
+def _add_to_trackio(charts: Sequence[Chart], step: int) -> None:
     import trackio
 
-    trackio.log({_name(chart): trackio.Image(_pixels(chart))}, step=step)
+    trackio.log({_name(chart): trackio.Image(_pixels(chart)) for chart in charts}, step=step)
 
 
 def _name(chart: Chart) -> str:

@@ -27,7 +27,7 @@ def test_the_report_has_counts_feedback_lengths_and_losses(cli, pairs_file):
     ):
         assert line in out
     assert "\n  ordinal_preference: ordinal_preference " in out
-    assert "100.0% (nothing was annotated twice)" in out
+    assert "unknown (nothing was annotated twice)" in out
 
 
 def test_json_has_the_same_content(cli, pairs_file):
@@ -58,8 +58,8 @@ def test_contradictory_annotations_are_counted(cli, write_rows):
     out = cli("inspect", "--dataset", write_rows(MT_BENCH, MT_BENCH | other, MT_BENCH | third)).out
     assert "annotators      3 in the column judge\n" in out
     assert "contradictory                   1\n" in out
-    assert "best agreement with annotators  50.0%\n" in out
-    assert "two annotators agree            0.0% (mean over items), 0.0% (of all pairs of annotations)\n" in out
+    assert "best agreement with annotators  50.0 %\n" in out
+    assert "two annotators agree            0.0 % (mean over items), 0.0 % (of all pairs of annotations)\n" in out
     # Nobody agrees: D_o = 1, and two of three different values differ in 6 of 6 ordered pairs, so D_e = 1.
     assert "Krippendorff's alpha            0.000\n" in out
 
@@ -83,7 +83,7 @@ def test_the_report_says_what_is_unknown_without_annotators(cli, write_rows):
     lines = [line.split("  - (unknown without ids of the annotators)") for line in out.splitlines()]
     unknown = [line[0].strip() for line in lines if len(line) == 2]
     assert unknown == ["annotated several times", "two annotators agree", "best agreement with annotators"]
-    assert "best accuracy in `evaluate`     100.0%\n" in out
+    assert "best accuracy in `evaluate`     100.0 %\n" in out
     assert "alpha" not in out
     found = inspected(cli, "--dataset", file)["annotators"]
     assert (found["column"], found["count"]) == (None, 0)

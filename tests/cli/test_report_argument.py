@@ -59,6 +59,8 @@ def test_inspect_shows_contradictory_rows(done, write_rows, monkeypatch, tmp_pat
     assert json.loads(result.out)["feedback"]["Pairs"]["contradictory"] == 1
     assert "report.html has the report" in result.err
     html = (tmp_path / "report.html").read_text()
-    assert "1 comparisons are judged in both ways. No scorer can have a higher accuracy than 50.0%" in html
+    assert (
+        "pairs of answers that are judged in both ways: 1. On these rows no scorer is right in more than 50.0" in html
+    )
     assert 'data-key="4">4</td><td class="text" data-key="&lt;script&gt;5' in html
     assert "<script>5" not in html

@@ -132,17 +132,32 @@ def test_the_previous_signal_handlers_are_restored():
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
+def stopped_at(folder, step: int, logs: list = ()) -> SimpleNamespace:
+    """Return a trainer that has stopped at a step."""
+    state = SimpleNamespace(global_step=step, log_history=list(logs))
+    return SimpleNamespace(args=SimpleNamespace(output_dir=str(folder)), state=state)
+
+
 def test_the_message_after_an_interruption_has_the_newest_whole_checkpoint(run_with_checkpoints):
-    newest = run_with_checkpoints / "checkpoint-10"
-    assert interrupted_message(str(run_with_checkpoints), 10).startswith(f"Stopped at step 10. Saved {newest}.")
-    later = interrupted_message(str(run_with_checkpoints), 12)
+    newest, trainer = run_with_checkpoints / "checkpoint-10", stopped_at(run_with_checkpoints, 12)
+    saved = interrupted_message(stopped_at(run_with_checkpoints, 10))
+    assert saved.startswith(f"Stopped at step 10. Saved {newest}.")
+    later = interrupted_message(trainer)
     assert f"The newest whole checkpoint is {newest}." in later
     assert "--resume_from_checkpoint" in later
     begin_checkpoint(run_with_checkpoints / "checkpoint-12")
-    assert interrupted_message(str(run_with_checkpoints), 12) == later
-    assert (
-        interrupted_message(str(run_with_checkpoints / "nowhere"), 3) == "Stopped at step 3. No checkpoint was saved."
+    assert interrupted_message(trainer) == later
+    nowhere = stopped_at(run_with_checkpoints / "nowhere", 3)
+    assert interrupted_message(nowhere) == "Stopped at step 3. No checkpoint was saved."
+
+
+def test_the_message_after_an_interruption_names_the_command_of_the_report_that_was_asked_for(run_with_checkpoints):
+    without_logs, trainer = (stopped_at(run_with_checkpoints, 10, logs) for logs in ([], [{"step": 5, "loss": 0.5}]))
+    assert interrupted_message(trainer, report=True).endswith(
+        f" `rlhf-losses report {run_with_checkpoints}` shows it so far."
     )
+    assert "rlhf-losses report" not in interrupted_message(trainer)
+    assert interrupted_message(without_logs, report=True) == interrupted_message(without_logs)
 
 
 def test_a_message_after_a_progress_bar_has_a_line_of_its_own(capsys):

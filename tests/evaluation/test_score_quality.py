@@ -15,7 +15,9 @@ from rlhf_losses.evaluation.best_of_n_curve import best_of_n_curve, expected_bes
 from rlhf_losses.evaluation.calibration import calibration
 from rlhf_losses.evaluation.items import compared_pairs, items_of
 from rlhf_losses.evaluation.length_dependence import length_dependence
+from rlhf_losses.evaluation.result import Evaluation
 from rlhf_losses.evaluation.score_spread import score_spread
+from rlhf_losses.evaluation.scored_data import DroppedRows
 from rlhf_losses.evaluation.slices import require_slice_columns, require_slice_values, slices_of
 from rlhf_losses.metrics import agreement
 
@@ -72,7 +74,7 @@ def pairs_by_length(count, weight, seed=0):
 def test_a_length_bias_has_a_warning_and_an_honest_model_has_none():
     biased, honest = (pairs_by_length(150, weight) for weight in (0.2, 0.0))
     found, clean = (length_dependence(data, compared_pairs(data)) for data in (biased, honest))
-    assert "Length bias: at equal annotations longer answers" in found.warning
+    assert "Length bias: longer answers have higher scores than the annotations explain" in found.warning
     assert found.accuracy_longer_better.value > found.accuracy_shorter_better.value + 0.5
     assert clean.warning is None
     assert abs(clean.partial_correlation.value) < 0.2
@@ -190,6 +192,13 @@ def test_contradictory_rows_bound_the_accuracy():
     assert accuracy_ceiling(data, items).share == pytest.approx(4 / 5)
     assert items.metrics()["accuracy"] == pytest.approx(4 / 5)
     assert agreement_of_pairs(data, items).tolist() == [0.75, 0.75, 0.75, 0.75, 1.0]
+
+
+@pytest.mark.parametrize(("answers", "ceiling"), [(["ab", "bc", "ac"], None), (["ab", "bc", "ca"], 2 / 3)])
+def test_without_repeated_texts_only_a_cycle_bounds_the_accuracy(answers, ceiling):
+    data = scored_data([pair("1?", better, worse) for better, worse in answers], [0.0] * 6)
+    found = Evaluation.of(data, DroppedRows(given=3), {}, False)
+    assert found.get("accuracy_ceiling") == found.to_dict()["agreements"][0]["accuracy_ceiling"] == ceiling
 
 
 def test_the_preferred_answer_of_a_preference_below_one_half_is_the_rejected_one():

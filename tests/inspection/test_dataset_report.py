@@ -53,8 +53,9 @@ def test_each_vote_is_an_annotation_and_each_row_one_majority():
 
 
 def test_ties_do_not_lower_the_ceiling():
-    rankings = report({"prompt": "", "completions": ["a", "b", "c"], "ranks": [1, 1, 2]})["feedback"]["Rankings"]
-    assert (rankings["comparisons"], rankings["ties"]) == (3, 1)
+    row = {"prompt": "", "completions": ["a", "b", "c"], "ranks": [1, 1, 2]}
+    rankings = report({**row, "annotator": "x"}, {**row, "annotator": "y"})["feedback"]["Rankings"]
+    assert (rankings["comparisons"], rankings["ties"]) == (6, 2)
     assert rankings["agreement_ceiling"] == 1.0
 
 

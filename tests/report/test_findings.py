@@ -12,11 +12,15 @@ from rlhf_losses.evaluation.output_folder import EvaluationFolder
 from rlhf_losses.evaluation.result import Evaluation
 from rlhf_losses.evaluation.scored_data import DroppedRows
 from rlhf_losses.hooks import loss_registry
-from rlhf_losses.report.dataset_sections import InspectedDataset, dataset_findings, feedback_tables
+from rlhf_losses.percentages import percent
+from rlhf_losses.report.dataset_sections import InspectedDataset, dataset_findings, feedback_tables, length_charts
+from rlhf_losses.report.evaluation_charts import difference_histogram
 from rlhf_losses.report.evaluation_findings import differing_accuracies, evaluation_findings
+from rlhf_losses.report.evaluation_sections import metrics_table
 from rlhf_losses.report.findings import Severity
 from rlhf_losses.report.json_logs import parse_json_log
-from rlhf_losses.report.run_charts import LEARNING, charts
+from rlhf_losses.report.page import Name, Share
+from rlhf_losses.report.run_charts import LEARNING, POLICY, charts
 from rlhf_losses.report.run_files import Run
 from rlhf_losses.report.run_findings import run_findings
 from rlhf_losses.report.run_log import RunLog
@@ -46,7 +50,7 @@ POLICY_FAULTS = {
     "The entropy falls": {"entropy": 2 - STEPS / 55},
     "Truncated": {"completions/clipped_ratio": STEPS / 100},
     "Large updates: the KL": {"approx_kl": 0.2 + 0 * STEPS},
-    "Large updates: 50%": {"clip_ratio/region_mean": 0.5 + 0 * STEPS},
+    "Large updates: 50.0 %": {"clip_ratio/region_mean": 0.5 + 0 * STEPS},
     "Critic": {"value/explained_variance": -STEPS / 100},
     "The value loss grows": {"loss/value": STEPS / 2},
     "Equal rewards": {"frac_reward_zero_std": 0.8 + 0 * STEPS},
@@ -92,15 +96,16 @@ def test_noise_is_no_change():
 
 def test_a_rise_of_the_held_out_loss_is_not_silent():
     losses = {"loss": 0.3 - STEPS / 1000, "eval_loss": np.where(STEPS < 100, 0.08, 0.097)}
-    assert "from 0.08 to 0.097" in run_notes({**HEALTHY_MODEL, **losses})
+    assert "from 0.08 at step 1 to 0.097 at the end" in run_notes({**HEALTHY_MODEL, **losses})
 
 
 def test_numbers_of_a_finding_say_that_they_are_means():
     accuracy = HEALTHY_MODEL["accuracy"]
-    ends = f"from {accuracy[:10].mean():.3g} to {accuracy[-10:].mean():.3g} (means of the first and the last tenth)"
+    first, last = (percent(part.mean()) for part in (accuracy[:10], accuracy[-10:]))
+    ends = f"from {first} to {last} (means of the first and the last tenth)"
     text = run_notes(HEALTHY_MODEL)
     assert ends in text
-    assert f"the last held-out (during training) one is {HEALTHY_MODEL['eval_accuracy'][-1]:.3f}" in text
+    assert f"the last held-out (during training) one is {percent(HEALTHY_MODEL['eval_accuracy'][-1])}" in text
 
 
 def test_many_epochs():
@@ -128,7 +133,8 @@ def folder_of(differences, lengths=None, rows=None) -> EvaluationFolder:
         pair(f"prompt {n}", f"{'aye ' * better}{n}", f"{'nay ' * worse}{n}") for n, (better, worse) in enumerate(words)
     ]
     scores = [score for one in differences for score in (float(one), 0.0)]
-    found = Evaluation.of(scored_data(rows, scores), DroppedRows(given=len(rows)), {}, False)
+    accuracy = {"accuracy": float((1 + np.sign(differences)).mean() / 2)}
+    found = Evaluation.of(scored_data(rows, scores), DroppedRows(given=len(rows)), accuracy, False)
     return EvaluationFolder(Path("test"), found.to_dict(), found.rows)
 
 
@@ -175,7 +181,7 @@ def test_the_length_of_data_is_judged_by_its_interval(longer, rows, severity):
     found = list(dataset_findings(InspectedDataset.of(data, loss_registry(), "data")))
     (length,) = (one for one in found if "longer answer is preferred" in one.text)
     assert length.severity is severity
-    assert f"{longer / rows:.1%}" in length.text
+    assert percent(longer / rows) in length.text
     assert any(one.text.startswith(f"Few rows: {rows}") for one in found) == (rows < 200)
 
 
@@ -194,7 +200,34 @@ def test_the_only_term_of_a_loss_is_no_second_line():
     assert {one.name for one in chart.traces} == {"loss", "loss/centering"}
 
 
-@pytest.mark.parametrize(("annotated", "limit"), [(1, "unknown (nothing was annotated twice)"), (2, "100.0%")])
+def test_equal_metrics_share_a_line():
+    rewards = {"reward": STEPS / 100, "objective/rlhf_reward": STEPS / 100}
+    (chart,) = charts([run_of(rewards)], POLICY)
+    assert [one.name.splitlines() for one in chart.traces if one.listed] == [["reward =", "objective/rlhf_reward"]]
+
+
+def test_equal_lengths_and_scores_are_no_bar_of_a_difference():
+    texts = [("longer", "short")] * 3 + [("short", "longer")] * 2 + [("equal", "alike")]
+    data = Dataset.from_list([pair(f"prompt {n}", *both) for n, both in enumerate(texts)])
+    chart = length_charts(InspectedDataset.of(data, loss_registry(), "data"))[1]
+    assert {one.name: sum(one.y) for one in chart.traces} == {
+        "longer answer is better": 3,
+        "shorter answer is better": 2,
+    }
+    assert "1 pairs of equal lengths are left out" in chart.note
+    (chart,) = difference_histogram(folder_of([1.0, 0.0, -1.0, -2.0]))
+    assert {one.name: sum(one.y) for one in chart.traces} == {"ranked right": 1, "ranked wrong": 2}
+
+
+def test_metrics_have_plain_names_and_an_unknown_ceiling():
+    table = metrics_table([folder_of([1.0, 1.0, 1.0, -1.0] * 25)])
+    cells = {row[0].key if isinstance(row[0], Name) else row[0]: row for row in table.rows}
+    assert cells["accuracy"][1] == Share(0.75)
+    assert cells["accuracy_ceiling"][:2] == [Name("accuracy ceiling", "accuracy_ceiling"), "unknown"]
+    assert table.numeric == [False, True, False]
+
+
+@pytest.mark.parametrize(("annotated", "limit"), [(1, "unknown (nothing was annotated twice)"), (2, "100.0 %")])
 def test_a_limit_is_unknown_if_nothing_was_annotated_twice(annotated, limit):
     rows = [{**pair(f"prompt {n}", "yes", "no"), "annotator": one} for n in range(20) for one in range(annotated)]
     data = InspectedDataset.of(Dataset.from_list(rows), loss_registry(), "data")

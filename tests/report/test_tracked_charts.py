@@ -1,10 +1,10 @@
-"""Charts of a run in TensorBoard."""
+"""Charts of a run in TensorBoard and Trackio."""
 
 from types import SimpleNamespace
 
 import pytest
 from transformers import TrainingArguments
-from transformers.integrations import TensorBoardCallback
+from transformers.integrations import TensorBoardCallback, TrackioCallback
 from transformers.trainer_callback import CallbackHandler, DefaultFlowCallback, TrainerControl, TrainerState
 
 from rlhf_losses.report.charts import Chart, Trace
@@ -33,6 +33,22 @@ def test_tensorboard_gets_the_charts_with_the_last_log(tmp_path):
     assert {f"report/{title}" for title in titles} == set(found.Tags()["images"])
     (image,) = found.Images("report/Reward against √KL")
     assert (image.step, image.encoded_image_string[:4]) == (3, b"\x89PNG")
+
+
+@pytest.mark.thorough
+def test_trackio_gets_the_charts_with_the_last_log(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path))
+    pytest.importorskip("trackio", reason="needs Trackio")
+    args = TrainingArguments(str(tmp_path), report_to="none", project="runs")
+    handler = CallbackHandler([DefaultFlowCallback(), TrackioCallback()], None, None, None, None)
+    handler.add_callback(TrackedCharts(handler))
+    rows = [{"step": step, "reward": step / 2} for step in (1, 2, 3)]
+    state = TrainerState(global_step=3, log_history=rows, is_world_process_zero=True)
+    handler.on_train_begin(args, state, TrainerControl())
+    handler.on_log(args, state, TrainerControl(), {"train_runtime": 1.0})
+    handler.on_train_end(args, state, TrainerControl())
+    (image,) = (tmp_path / "media").rglob("*.png")
+    assert image.read_bytes()[:4] == b"\x89PNG"
 
 
 def test_without_a_tracker_nothing_is_drawn(monkeypatch):

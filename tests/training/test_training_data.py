@@ -35,6 +35,6 @@ def test_a_few_such_answers_give_none(caplog):
 def test_the_use_of_optional_columns_is_logged_for_each_term(caplog, streaming):
     columns = {**PAIRS, "margin": [0, 3] * 5, "other": [1] * 10}
     text = logged(caplog, columns, bradley_terry + independent_classification + centering, streaming)
-    values = "" if streaming else r" (0 to 3, mean 1.5; 0 in 5 (50.0%) of 10 rows)"
+    values = "" if streaming else r" (0 to 3, mean 1.5; 0 in 5 (50.0 %) of 10 rows)"
     assert f"bradley_terry: the column margin is subtracted from the score difference, in score units{values}." in text
     assert text.count("the column") == 1

@@ -16,7 +16,8 @@ const resized = new ResizeObserver(entries => {
 });
 function draw(id) {
   const { data, layout } = drawn.get(id);
-  const axis = { gridcolor: style("--line"), zerolinecolor: style("--line"), automargin: true };
+  const axis = { gridcolor: style("--line"), zerolinecolor: style("--line"), automargin: true,
+    exponentformat: "power", minexponent: 5 };
   Plotly.react(id, colored(data), {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: style("--text"), size: 13 },
     margin: { l: 50, r: 10, t: 10, b: 40 }, showlegend: true, legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
