@@ -214,6 +214,14 @@ def _further_metrics(agreements: tuple[Agreement, ...]) -> dict[str, float]:
 
 
 def _no_better_than_constant(evaluation: Evaluation, agreement: Agreement) -> str | None:
+    if agreement.kind == RatedItems.kind:
+        found = agreement.estimates[RatedItems.main]
+        if math.isnan(found.low) or found.low > 0:
+            return None
+        return (
+            f"{AT_CHANCE}: the rank correlation with the ratings of {found.value:.2f} (95 % interval {found.low:.2f} "
+            f"to {found.high:.2f}) is not clearly above 0."
+        )
     base = 0.5 if agreement.kind == ComparedPairs.kind else evaluation.metrics.get("base_rate")
     accuracy = agreement.estimates.get("accuracy")
     if base is None or accuracy is None or math.isnan(accuracy.low) or accuracy.low > base:

@@ -26,7 +26,7 @@ def feedback_values(statistics: FeedbackStatistics) -> dict[str, str]:
             values["positive labels"] = format_share(positive, statistics.items)
         case ComparisonStatistics() as compared:
             values["comparisons of two answers"] = str(compared.comparisons)
-            values["ties"] = format_share(compared.ties, compared.comparisons)
+            values["tied comparisons"] = format_share(compared.ties, compared.comparisons)
             values["equal answers"] = str(compared.equal_answers)
             if bias := compared.length_bias:
                 values["longer answer preferred"] = (

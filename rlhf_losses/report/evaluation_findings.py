@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from rlhf_losses.evaluation.items import ComparedPairs
+from rlhf_losses.evaluation.items import ComparedPairs, RatedItems
 from rlhf_losses.evaluation.output_folder import EvaluationFolder
 from rlhf_losses.evaluation.result import AT_CHANCE
 from rlhf_losses.percentages import percent, percent_range
 from rlhf_losses.report.evaluation_charts import compared_scores
 from rlhf_losses.report.evaluation_titles import slice_title, slice_value, statistic
 from rlhf_losses.report.findings import Finding, about, consequence, good, note, problem
+from rlhf_losses.report.page import format_cell
 from rlhf_losses.report.run_files import Run
 from rlhf_losses.report.run_findings import HELD_OUT, OVERFIT_GAP, held_out_accuracy
 
@@ -125,7 +126,9 @@ def _base(agreement: Mapping[str, Any], metrics: Mapping[str, Any]) -> float | N
 def _is_worse(metrics: Mapping[str, Any]) -> bool:
     """Return whether an accuracy is clearly below that of guessing, which is more than at chance."""
     for agreement in metrics.get("agreements", []):
-        accuracy, base = agreement["estimates"].get("accuracy"), _base(agreement, metrics)
+        is_rated = agreement["kind"] == RatedItems.kind
+        accuracy = agreement["estimates"].get(RatedItems.main if is_rated else "accuracy")
+        base = 0.0 if is_rated else _base(agreement, metrics)
         if accuracy is not None and accuracy["high"] is not None and base is not None and accuracy["high"] < base:
             return True
     return False
@@ -133,6 +136,8 @@ def _is_worse(metrics: Mapping[str, Any]) -> bool:
 
 def _accuracy(agreement: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield how often the model is right; an accuracy at chance has a warning of its own."""
+    if agreement["kind"] == RatedItems.kind:
+        yield from _correlation(agreement)
     accuracy = agreement["estimates"].get("accuracy")
     is_pairs = agreement["kind"] == ComparedPairs.kind
     base = _base(agreement, metrics)
@@ -147,6 +152,18 @@ def _accuracy(agreement: Mapping[str, Any], metrics: Mapping[str, Any]) -> Itera
         ceiling = agreement["accuracy_ceiling"]
         limit = "" if ceiling in (None, 1) else f" No scorer can exceed {percent(ceiling)} on these rows."
         yield good(f"Better than {guess}: {right}; {guess} has {percent(base)}.{limit}")
+
+
+def _correlation(agreement: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield whether the scores follow the ratings; a correlation at chance has a warning of its own."""
+    found = agreement["estimates"][RatedItems.main]
+    if found["low"] is None or found["low"] <= 0 <= found["high"]:
+        return
+    text = (
+        f"The rank correlation of scores and {agreement['items']} ratings is {found['value']:.2f} (95 % interval "
+        f"{found['low']:.2f} to {found['high']:.2f})."
+    )
+    yield good(text) if found["low"] > 0 else problem(f"Worse than a constant: {text} Are the ratings reversed?")
 
 
 def _length(agreement: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[Finding]:
@@ -215,10 +232,12 @@ def _weakest_slices(agreement: Mapping[str, Any], metrics: Mapping[str, Any]) ->
     for metric, whole in agreement["estimates"].items():
         lowest = _weakest_slice(agreement, metric)
         if lowest is not None and not (biased and metric == "accuracy" and lowest["by"] == LENGTH_SLICES):
+            of, estimate = statistic(metric), lowest["estimate"]
+            value, in_all = (format_cell(of.cell(one["value"])) for one in (estimate, whole))
+            part = f"{slice_title(lowest['by'])} = {slice_value(lowest['by'], lowest['value'])}"
             yield (
-                f"Weakest slice: the {statistic(metric).title} is {percent(lowest['estimate']['value'])} (95 % "
-                f"interval {interval(lowest['estimate'])}) in {lowest['items']} items with {slice_title(lowest['by'])} "
-                f"= {slice_value(lowest['by'], lowest['value'])}, and {percent(whole['value'])} in all."
+                f"Weakest slice: the {of.title} is {value} (95 % interval {of.interval(estimate)}) in "
+                f"{lowest['items']} items with {part}, and {in_all} in all."
             )
 
 

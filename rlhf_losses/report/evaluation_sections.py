@@ -33,6 +33,8 @@ from rlhf_losses.report.evaluation_titles import (
 )
 from rlhf_losses.report.page import Cell, LongText, Section, Share, Table
 
+SHARE = Statistic("share", is_share=True)
+
 WORST = 20
 """Number of pairs that are shown."""
 
@@ -56,9 +58,12 @@ def evaluation_sections(evaluations: Sequence[EvaluationFolder]) -> Iterator[Sec
         evaluations: the evaluations.
     """
     metrics = metrics_table(evaluations)
-    is_known = all(UNKNOWN not in row for row in metrics.rows)
+    has_shares = any(
+        "accuracy" in one["estimates"] for each in evaluations for one in each.metrics.get("agreements", [])
+    )
+    notes = {INTERVALS: has_shares, UNKNOWN_CEILING: any(UNKNOWN in row for row in metrics.rows)}
     yield Section("Evaluations", [metrics, *comparison_tables(evaluations), *suite_tables(evaluations)],
-                  [INTERVALS, *([] if is_known else [UNKNOWN_CEILING])])  # fmt: skip
+                  [text for text, is_shown in notes.items() if is_shown])  # fmt: skip
     histograms = [[*score_histogram(one), *difference_histogram(one)] for one in evaluations]
     yield Section("Scores", [chart for charts in histograms for chart in charts])
     yield Section("Calibration", [*reliability(evaluations), *calibration_tables(evaluations)])
@@ -112,8 +117,8 @@ def _metrics(evaluation: EvaluationFolder) -> dict[str, tuple[Cell, str]]:
     }
     if "accuracy_ceiling" not in metrics and any("accuracy" in one["estimates"] for one in agreements):
         found["accuracy_ceiling"] = UNKNOWN, ""
-    dropped = metrics.get("dropped", {}).get("total")
-    return {**found, "rows": (len(evaluation.rows), ""), "dropped rows": (dropped, "")}
+    counts = {"rows": len(evaluation.rows), "dropped rows": metrics.get("dropped", {}).get("total")}
+    return {**found, **{name: (count, "") for name, count in counts.items() if count is not None}}
 
 
 def table(
@@ -168,7 +173,8 @@ def suite_tables(evaluations: Sequence[EvaluationFolder]) -> list[Table]:
     tables = []
     for suite, found in by_suite.items():
         names = dict.fromkeys(name for one in found for name in one.metrics["scores"])
-        rows = [[name, *(one.metrics["scores"].get(name, {}).get("value") for one in found)] for name in names]
+        rows = [[name, *(SHARE.cell(one.metrics["scores"].get(name, {}).get("value")) for one in found)]
+                for name in names]  # fmt: skip
         tables.append(Table(f"Scores of {suite}", ["score", *(one.name for one in found)], rows))
     return tables
 
@@ -181,7 +187,8 @@ def calibration_tables(evaluations: Sequence[EvaluationFolder]) -> list[Table]:
     """
     found = list(calibrations(evaluations))
     rows: list[list[Cell]] = [
-        [name, one["calibration_error"], one["brier"], one["temperature"], one["calibration_error_at_temperature"]]
+        [name, one["calibration_error"], one["brier"], "infinite" if one["temperature"] is None else one["temperature"],
+         one["calibration_error_at_temperature"]]
         for _, name, one in found
     ]  # fmt: skip
     bins: list[list[Cell]] = [
@@ -193,9 +200,6 @@ def calibration_tables(evaluations: Sequence[EvaluationFolder]) -> list[Table]:
     of_bins = ("predicted probability", "items", "mean of the probability", "observed share", "95 % interval")
     return [*table(evaluations, "Calibration", header, rows),
             *table(evaluations, "Points of the reliability diagram", of_bins, bins)]  # fmt: skip
-
-
-SHARE = Statistic("share", is_share=True)
 
 
 def slice_tables(evaluations: Sequence[EvaluationFolder]) -> list[Table]:
@@ -257,11 +261,11 @@ def worst_pairs(evaluation: EvaluationFolder) -> Section:
              for row in evaluation.rows for i, j in zip(row.better, row.worse, strict=True)]  # fmt: skip
     wrong = sorted((one for one in found if one[0] < 0), key=lambda one: one[0])
     rows: list[list[Cell]] = [
-        [row.row, difference, row.scores[i], row.scores[j], LongText(text_of(row.prompt)), _answer(row, i),
-         _answer(row, j)]
+        [row.row, LongText(text_of(row.prompt)), _answer(row, i), _answer(row, j), difference, row.scores[i],
+         row.scores[j]]
         for difference, row, i, j in wrong[:WORST]
     ]  # fmt: skip
-    header = ("row", "difference", "score of better", "score of worse", "prompt", "better answer", "worse answer")
+    header = ("row", "prompt", "better answer", "worse answer", "difference", "score of better", "score of worse")
     text = f"{len(wrong)} of {len(found)} pairs are ranked wrong, {percent(len(wrong) / max(len(found), 1))}."
     text += f" The {len(rows)} with the largest differences are shown." if len(rows) < len(wrong) else ""
     parts = [Table(f"Worst-ranked pairs: {evaluation.name}", header, rows)] if rows else []

@@ -69,7 +69,7 @@ METRICS = {
     "length_correlation": Statistic("correlation of score and length of prompt and answer"),
     "partial_length_correlation": Statistic("correlation of score and length of the answer, without what the "
                                             "annotations explain"),
-    "overall": Statistic("overall score of the suite"),
+    "overall": Statistic("overall score of the suite", is_share=True),
 }  # fmt: skip
 """Metrics by their names in `metrics.json`, in the order of a table."""
 

@@ -74,6 +74,8 @@ def about(subject: str, findings: Iterable[Finding]) -> list[Finding]:
 def in_order(findings: Iterable[Finding]) -> list[Finding]:
     """Return findings with the problems first, causes before consequences, or with a sentence that there are none.
 
+    Without problems this is good news only if something else is.
+
     Args:
         findings: the findings.
 
@@ -82,10 +84,16 @@ def in_order(findings: Iterable[Finding]) -> list[Finding]:
         ['NaN.', 'Rises.']
         >>> [one.text for one in in_order([note("Rises.")])]
         ['These numbers show no problem.', 'Rises.']
+        >>> in_order([])[0].text
+        'Not judged: no rule applies to these numbers.'
     """
     found = sorted(findings, key=lambda one: (list(Severity).index(one.severity), one.is_consequence))
-    has_problem = bool(found) and found[0].severity is Severity.PROBLEM
-    return found if has_problem else [good("These numbers show no problem."), *found]
+    if not found:
+        return [note("Not judged: no rule applies to these numbers.")]
+    if found[0].severity is Severity.PROBLEM:
+        return found
+    none = good if found[0].severity is Severity.GOOD else note
+    return [none("These numbers show no problem."), *found]
 
 
 HEADLINES = 3
@@ -101,9 +109,11 @@ def verdict(findings: Sequence[Finding]) -> str:
     Examples:
         >>> verdict(in_order([consequence("Too certain: 0.2."), problem("Length bias: 0.6."), note("Rises.")]))
         'Length bias; Too certain'
-        >>> verdict(in_order([note("Rises.")]))
-        'no problem found'
+        >>> verdict(in_order([note("Rises.")])), verdict(in_order([]))
+        ('no problem found', 'not judged')
     """
+    if [one.headline for one in findings] == ["Not judged"]:
+        return "not judged"
     names = list(dict.fromkeys(one.headline for one in findings if one.severity is Severity.PROBLEM))
     more = f"; {len(names) - HEADLINES} more" if len(names) > HEADLINES else ""
     return "; ".join(names[:HEADLINES]) + more or "no problem found"

@@ -20,6 +20,7 @@ from rlhf_losses.report.evaluation_sections import metrics_table
 from rlhf_losses.report.findings import Severity
 from rlhf_losses.report.json_logs import parse_json_log
 from rlhf_losses.report.page import Name, Share
+from rlhf_losses.report.report_file import Report
 from rlhf_losses.report.run_charts import LEARNING, POLICY, charts
 from rlhf_losses.report.run_files import Run
 from rlhf_losses.report.run_findings import run_findings
@@ -153,6 +154,25 @@ def test_evaluations():
     assert "Equal scores" in starts(of_pairs(np.where(np.arange(400) % 10, CALIBRATED, 0.0)))
     chance = np.where(np.arange(400) % 2, 0.1, -0.1)
     assert starts(of_pairs(chance)) == ["Not clearly better than a constant"]
+
+
+@pytest.mark.parametrize(
+    ("sign", "start"), [(1, []), (0, ["Not clearly better than a constant"]), (-1, ["Worse than a constant"])]
+)
+def test_ratings(sign, start):
+    rows = [{"prompt": f"prompt {n}", "completion": "yes", "rating": float(n % 7)} for n in range(60)]
+    noise = np.random.default_rng(0).normal(size=60)
+    scores = [sign * row["rating"] + one for row, one in zip(rows, noise, strict=True)]
+    found = Evaluation.of(scored_data(rows, scores), DroppedRows(given=60), {}, False)
+    folder = EvaluationFolder(Path("test"), found.to_dict(), found.rows)
+    assert starts([one.text for one in evaluation_findings(folder) if one.severity is Severity.PROBLEM]) == start
+
+
+def test_without_rules_there_is_no_good_news():
+    suite = EvaluationFolder(Path("suite"), {"suite": "llmbar", "scores": {"Natural": {"value": 0.5}}}, ())
+    report = Report(evaluations=[suite])
+    assert [one.severity for one in report.findings] == [Severity.NOTE]
+    assert "<title>Report: not judged (evaluation suite)</title>" in report.render()
 
 
 def test_a_model_of_the_length():
