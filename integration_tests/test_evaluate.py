@@ -96,7 +96,7 @@ def test_dropped_rows_are_counted_by_reason(scorer):
     assert found["rows"] == 4
     assert (found.dropped.given, found.dropped.too_long, found.dropped.without_feedback) == (6, 1, 1)
     assert found.to_dict()["dropped"]["total"] == 2
-    assert any("2 of 6 rows (33%)" in warning for warning in found.warnings)
+    assert any("2 of 6 rows (33.3 %)" in warning for warning in found.warnings)
     assert [row.row for row in found.rows] == [0, 1, 2, 3]
 
 
