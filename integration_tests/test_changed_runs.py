@@ -8,7 +8,7 @@ import pytest
 from ragged import printed_by_processes, results_in
 
 # One worker makes the runs that the tests resume.
-pytestmark = [pytest.mark.upstream, pytest.mark.xdist_group("changed runs")]
+pytestmark = pytest.mark.xdist_group("changed runs")
 
 ROOT = Path(__file__).parents[1]
 REFUSED = {

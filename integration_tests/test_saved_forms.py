@@ -17,7 +17,7 @@ from rlhf_losses import InvalidSettingError, PPOConfig, PPOTrainer, RewardConfig
 from rlhf_losses.errors import UnsupportedModelError
 from rlhf_losses.models.saved_files import ADAPTER_FILES, MODEL_FILES, matching_names, remove_stale_files
 
-pytestmark = [pytest.mark.upstream, pytest.mark.xdist_group("saved forms")]
+pytestmark = pytest.mark.xdist_group("saved forms")
 
 PROMPTS, COMPLETIONS = ["Q "] * 3, ["yes", "no", "perhaps so"]
 
@@ -72,6 +72,7 @@ def load(folder: Path, trainer: Any) -> torch.Tensor:
     return outputs((AutoPeftModelForCausalLM if has_adapters else AutoModelForCausalLM).from_pretrained(folder))
 
 
+@pytest.mark.upstream
 @pytest.mark.parametrize("order", [("save_merged", "save_model"), ("save_model", "save_merged")], ids="-".join)
 def test_the_last_save_is_what_loads(make_trainer, order, tmp_path):
     trainer = make_trainer()
@@ -244,6 +245,7 @@ def checkpoint(make_trainer) -> tuple[Any, Path]:
     return trainer, Path(trainer.args.output_dir) / "checkpoint-2"
 
 
+@pytest.mark.upstream
 def test_a_checkpoint_keeps_the_form_that_its_run_resumes(checkpoint, make_trainer, tmp_path):
     trainer, folder = checkpoint
     expected = outputs(trainer.model)
@@ -282,6 +284,7 @@ def test_a_run_replaces_checkpoints_of_an_earlier_run_in_the_other_form(language
     assert names(tmp_path / "checkpoint-2") == ADAPTERS
 
 
+@pytest.mark.upstream
 def test_a_folder_of_adapters_is_trained_further(language_model, settings, pairs, tmp_path):
     first = reward_trainer(language_model, settings, pairs, max_steps=2, learning_rate=1e-2)
     first.train()

@@ -74,7 +74,7 @@ def test_saved_adapter_of_a_standardized_critic_returns_its_values(make_trainer,
     standardized = saved.with_transforms("standardize")
     trainer.critic.eval()
     for text, score in zip(texts, standardized.score(texts), strict=True):
-        ids = torch.tensor([standardized.encode(Answer(None, (text,))).ids])
+        ids = torch.tensor([standardized.encoder.encode(Answer(None, (text,))).ids])
         value = trainer.critic(ids, torch.ones_like(ids), 1)[0, -1].item()
         assert score == pytest.approx(value, abs=1e-4)
     assert abs(standardized.metadata.transforms["standardize"]["mean"]) > 1e-3

@@ -6,8 +6,6 @@ from ppo_runs import length, steps, trained
 
 from rlhf_losses.scoring import Scorer
 
-pytestmark = pytest.mark.upstream
-
 
 def test_sanity_check_prints_the_first_rollout(make_trainer, reward_model, tokenizer, capsys):
     scorer = Scorer(reward_model, tokenizer)

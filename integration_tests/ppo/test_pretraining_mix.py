@@ -9,8 +9,6 @@ from thorough_cases import with_thorough
 
 from rlhf_losses.errors import RlhfLossesError
 
-pytestmark = pytest.mark.upstream
-
 LORA = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"])
 
 

@@ -60,7 +60,7 @@ def test_a_plain_text_gets_one_eos(served, scorer):
 
 def test_steps_of_a_rendered_conversation_are_those_of_the_conversation(step_scorer, rendered):
     served = ServedModel("m", step_scorer, ServerSettings(), ServerMetrics().of("m"))
-    expected = step_scorer.encode_completions([None], [CONVERSATION])[0]
+    expected = step_scorer.encoder.encode_completions([None], [CONVERSATION])[0]
     found = served.encode(RequestedText(rendered))
     assert len(found.positions) == 2
     assert (found.ids, found.positions) == (expected.ids, expected.positions)
