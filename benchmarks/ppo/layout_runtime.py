@@ -8,7 +8,7 @@ CPU time, which other processes hardly affect. `forward` are the forward passes 
 rollouts; `update` are losses, gradients and the optimizer. The last two columns are the time of the padded layout
 divided by that of the layout, for the update, and for the update with the forward passes over rollouts.
 
-The table is on the page docs/ppo.md.
+The table is on the page docs/how-to/ppo-speed-and-memory.md.
 """
 
 import argparse

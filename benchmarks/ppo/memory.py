@@ -12,7 +12,7 @@ steps; without a GPU it is CPU time, which other processes hardly affect.
 `--trl_1_12_python` is the Python interpreter of an environment with TRL 1.12.0, the last version with a PPO trainer,
 and this package. That trainer is measured with the same models, prompts and batches.
 
-The table is on the page docs/ppo.md.
+The table is on the page docs/how-to/ppo-speed-and-memory.md.
 """
 
 import argparse
