@@ -26,7 +26,7 @@ MANY_DROPPED = 0.05
 SMALL_SPREAD = 0.05
 """Share of the variance within prompts below which there is a warning."""
 
-AT_CHANCE = "Not clearly better than a constant"
+AT_CHANCE = "At chance"
 """Beginning of the warning about an accuracy at chance."""
 
 

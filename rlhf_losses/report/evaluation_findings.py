@@ -71,9 +71,10 @@ def differing_accuracies(run: Run, evaluation: EvaluationFolder) -> Iterator[Fin
             text = (
                 f"Two held-out accuracies: {percent(during)} {HELD_OUT}, and {percent(accuracy['value'])} (95 % "
                 f"interval {interval(accuracy)}) in the evaluation '{evaluation.name}'. If the model is the same, the "
-                "annotations differ: one of the two sets has errors, or a bias that the training data share."
+                "two sets differ in their prompts or annotations: one can have errors, or a bias that the training set "
+                "shares. Look at the rows of both that are ranked wrongly."
             )
-            yield from about(f"Run {run.name}", [note(text)])
+            yield from about(f"run {run.name}", [note(text)])
 
 
 def _warnings(evaluation: EvaluationFolder) -> Iterator[Finding]:
@@ -91,7 +92,8 @@ def _small_scores(evaluation: EvaluationFolder, warning: str) -> str:
     """Return a warning about the length of a model that is at chance."""
     better, worse = compared_scores(evaluation.rows)
     size = f" The scores of a pair differ by {np.median(abs(better - worse)):.2g} in the median." if len(better) else ""
-    return f"At chance, what the scores have of differences follows the length. {warning}{size}"
+    follows = warning.removeprefix(LENGTH_WARNING).lstrip(": ")
+    return f"At chance, a length bias matters little, but the small differences of the scores have one: {follows}{size}"
 
 
 def _at_chance(metrics: Mapping[str, Any]) -> bool:
@@ -150,7 +152,7 @@ def _accuracy(agreement: Mapping[str, Any], metrics: Mapping[str, Any]) -> Itera
         yield problem(f"Worse than {guess}: {right}; {guess} has {percent(base)}. Are the labels exchanged?")
     elif accuracy["low"] > base:
         ceiling = agreement["accuracy_ceiling"]
-        limit = "" if ceiling in (None, 1) else f" No scorer can exceed {percent(ceiling)} on these rows."
+        limit = "" if ceiling in (None, 1) else f" No model can exceed {percent(ceiling)} on these rows."
         yield good(f"Better than {guess}: {right}; {guess} has {percent(base)}.{limit}")
 
 
@@ -221,14 +223,16 @@ def _ceiling(agreement: Mapping[str, Any]) -> Iterator[Finding]:
         )
     if ceiling < LOW_CEILING:
         yield problem(
-            f"Contradictory annotations: on these rows no scorer is right in more than {percent(ceiling)}, because the "
-            "same answers are judged in both ways."
+            f"Contradictory annotations: no model can be right in more than {percent(ceiling)} of all rows, because "
+            "the same pair of answers is judged in both ways."
         )
 
 
 def _weakest_slices(agreement: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[str]:
     """Yield the weakest slice of each metric, as far as a length bias does not name it."""
-    biased = any(text.startswith(LENGTH_WARNING) for text in metrics.get("warnings", [])) and not _at_chance(metrics)
+    if _at_chance(metrics):
+        return  # with a model that ranks nothing, a slice below chance is no news
+    biased = any(text.startswith(LENGTH_WARNING) for text in metrics.get("warnings", []))
     for metric, whole in agreement["estimates"].items():
         lowest = _weakest_slice(agreement, metric)
         if lowest is not None and not (biased and metric == "accuracy" and lowest["by"] == LENGTH_SLICES):

@@ -39,8 +39,8 @@ WORST = 20
 """Number of pairs that are shown."""
 
 INTERVALS = (
-    "The intervals of shares take into account that the items of one prompt depend on each other: if all items of 5 "
-    "prompts are right, the interval is that of 5 items, however many pairs the prompts have."
+    "Intervals of shares are those of a sample of prompts, because the items of one prompt depend on each other: many "
+    "items of 5 prompts have a wide interval."
 )
 """Why some intervals are longer than the number of items would make them."""
 

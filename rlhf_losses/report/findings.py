@@ -93,8 +93,10 @@ def in_order(findings: Iterable[Finding]) -> list[Finding]:
     if found[0].severity is Severity.PROBLEM:
         return found
     none = good if found[0].severity is Severity.GOOD else note
-    return [none("These numbers show no problem."), *found]
+    return [none(NO_PROBLEM), *found]
 
+
+NO_PROBLEM = "These numbers show no problem."
 
 HEADLINES = 3
 """Number of problems that a verdict names."""
@@ -114,6 +116,8 @@ def verdict(findings: Sequence[Finding]) -> str:
     """
     if [one.headline for one in findings] == ["Not judged"]:
         return "not judged"
+    if findings and findings[0] == good(NO_PROBLEM):
+        return "good, no problem found"
     names = list(dict.fromkeys(one.headline for one in findings if one.severity is Severity.PROBLEM))
     more = f"; {len(names) - HEADLINES} more" if len(names) > HEADLINES else ""
     return "; ".join(names[:HEADLINES]) + more or "no problem found"

@@ -29,6 +29,7 @@ METRICS = (
     Metric("loss/*", "loss of a term"),
     Metric("accuracy", "accuracy", ("acc", "acc_mean", "rewards/accuracies", "rm/accuracy", "accuracies")),
     Metric("token_accuracy", "accuracy of tokens", ("token_acc", "mean_token_accuracy")),
+    Metric("accuracy_count", "number of comparisons or labels of the accuracy"),
     Metric("balanced_accuracy", "balanced accuracy"),
     Metric("auc", "area under the ROC curve"),
     Metric("processbench_f1", "ProcessBench F1"),

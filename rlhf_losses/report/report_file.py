@@ -40,7 +40,7 @@ class Report:
     def names(self) -> list[str]:
         """What it shows, as kinds with names."""
         groups = (("data", self.datasets), ("evaluation", self.evaluations), ("run", self.runs))
-        return [f"{kind} {one.name}" for kind, group in groups for one in group]
+        return [_named(kind, one.name) for kind, group in groups for one in group]
 
     @property
     def findings(self) -> list[Finding]:
@@ -72,14 +72,14 @@ class Report:
             from rlhf_losses.report.dataset_sections import dataset_findings
 
             for dataset in self.datasets:
-                yield from about(f"Data {dataset.name}", dataset_findings(dataset))
+                yield from about(_named("data", dataset.name), dataset_findings(dataset))
         if self.evaluations:
             from rlhf_losses.report.evaluation_findings import evaluation_findings
 
             for evaluation in self.evaluations:
-                yield from about(f"Evaluation {evaluation.name}", evaluation_findings(evaluation))
+                yield from about(_named("evaluation", evaluation.name), evaluation_findings(evaluation))
         for run in self.runs:
-            yield from about(f"Run {run.name}", run_findings(run))
+            yield from about(_named("run", run.name), run_findings(run))
         if len(self.runs) == len(self.evaluations) == 1:
             from rlhf_losses.report.evaluation_findings import differing_accuracies
 
@@ -100,6 +100,11 @@ class Report:
             from rlhf_losses.report.dataset_sections import dataset_sections
 
             yield from dataset_sections(self.datasets)
+
+
+def _named(kind: str, name: str) -> str:
+    """Return a name with its kind, if the name does not have it."""
+    return name if kind in name.lower().split() else f"{kind} {name}"
 
 
 def require_replaceable(file: Path) -> None:

@@ -168,17 +168,18 @@ def _overfitting(run: Run) -> Iterator[Finding]:
     first, second = (float(half.mean()) if len(half) else math.nan for half in np.array_split(since, 2))
     rise = values[-1] - values[best]
     if rise > LOSS_RISE and second < first:
+        earliest = " This is the first evaluation, so the best step can be an earlier one." if best == 0 else ""
         yield problem(
             f"Overfitted: since {run.log.axis} {steps[best]:g} the {HELD_OUT} loss rises from {values[best]:.3f} to "
             f"{values[-1]:.3f}, while the training loss falls (means of the two halves since then: {first:.3f} and "
-            f"{second:.3f}). Use the checkpoint of this step, or fewer epochs."
+            f"{second:.3f}). Use the checkpoint of this step, or fewer epochs.{earliest}"
         )
     elif SMALL_RISE * abs(values[best]) < rise <= LOSS_RISE:
         yield note(
             f"Small rise: the {HELD_OUT} loss goes from {values[best]:.3g} at {run.log.axis} {steps[best]:g} to "
-            f"{values[-1]:.3g} at the end. If this goes on, the model is overfitted."
+            f"{values[-1]:.3g} at the end. A rise of this size is no overfitting yet."
         )
-    elif rise <= LOSS_RISE < values[0] - values[-1]:
+    elif rise <= LOSS_RISE < values[0] - values[-1] and not _has_learned_nothing(run):
         yield note(
             f"Not overfitted: the {HELD_OUT} loss falls from {values[0]:.3f} to {values[-1]:.3f}, and its smallest "
             f"value is {values[best]:.3f}. A bias that the held-out data share with the training data does not show in "
@@ -192,7 +193,8 @@ def _accuracy(run: Run) -> Iterator[Finding]:
         return
     if last is not None and train.last - last > OVERFIT_GAP:
         yield consequence(
-            f"Gap: the training accuracy is {percent(train.last)} at the end, and the {HELD_OUT} one {percent(last)}."
+            f"Lower accuracy on held-out data: it is {percent(last)} {HELD_OUT.removeprefix('held-out ')}, and that of "
+            f"the training {percent(train.last)} at the end. Use more data or fewer epochs."
         )
     held = "." if last is None else f"; the last {HELD_OUT} one is {percent(last)}."
     yield note(f"The training accuracy goes {train.in_percent}{held}")
@@ -219,15 +221,20 @@ def _epochs(run: Run) -> Iterator[Finding]:
         )
 
 
+def _has_learned_nothing(run: Run) -> bool:
+    loss, accuracy = _ends(run, "loss"), _ends(run, "accuracy")
+    return loss is not None and accuracy is not None and accuracy.last < LOW_ACCURACY and loss.direction >= 0
+
+
 def _learning(run: Run) -> Iterator[Finding]:
     loss, accuracy = _ends(run, "loss"), _ends(run, "accuracy")
     if loss is None or accuracy is None or _series(run, "reward") is not None:
         return
-    if accuracy.last < LOW_ACCURACY and loss.direction >= 0:
+    if _has_learned_nothing(run):
         yield problem(
-            f"Nothing is learned: the loss goes {loss} (equal scores have ln 2 = 0.693), and the accuracy of the "
-            f"training {accuracy.in_percent}. Check the learning rate, the labels, whether texts are cut off, and "
-            "whether the padding token is also the end token."
+            f"Nothing is learned: at the end the training loss is {loss.last:.3g} (equal scores have a Bradley–Terry "
+            f"loss of ln 2 = 0.693), and the training accuracy {percent(accuracy.last)}. Check the learning rate, the "
+            "labels, whether texts are cut off, and whether the padding token is also the end token."
         )
 
 
