@@ -213,8 +213,8 @@ def slice_tables(evaluations: Sequence[EvaluationFolder]) -> list[Table]:
         for index, one in slices:
             estimate, of = one["estimate"], statistic(one["metric"])
             rows.append([evaluations[index].name, slice_title(one["by"]), slice_value(one["by"], one["value"]),
-                         one["items"], of.title, of.cell(estimate["value"]), of.interval(estimate)])  # fmt: skip
-    return table(evaluations, "Slices", ("by", "value", "items", "metric", "estimate", "95 % interval"), rows)
+                         of.cell(estimate["value"]), of.interval(estimate), one["items"], of.title])  # fmt: skip
+    return table(evaluations, "Slices", ("by", "value", "estimate", "95 % interval", "items", "metric"), rows)
 
 
 def length_tables(evaluations: Sequence[EvaluationFolder]) -> list[Table]:
