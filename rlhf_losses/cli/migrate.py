@@ -53,6 +53,7 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     if output is None:
         print(document(migration, problems), end="")
         return
+    output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(document(migration, problems), encoding="utf-8")
     print("\n".join(report_lines(migration, problems)).replace("config FILE", f"config {output}"))
     print(f"\nWrote {output}.")

@@ -71,7 +71,8 @@ def read_settings_text(path: Path, kind: str) -> str:
         InvalidSettingError: there is no such file, it is too large, or not UTF-8.
     """
     if not path.is_file():
-        raise InvalidSettingError(f"There is no file '{path}'. Give {kind}.")
+        problem = f"'{path}' is a folder" if path.is_dir() else f"There is no file '{path}'"
+        raise InvalidSettingError(f"{problem}. Give {kind}.")
     if path.stat().st_size > LARGEST:
         raise InvalidSettingError(
             f"'{path}' has {path.stat().st_size:,} bytes, which is too large for a file of arguments. Give {kind}."

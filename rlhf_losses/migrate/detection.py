@@ -61,6 +61,8 @@ def _read(path: Path, text: str, wanted: Sequence[str]) -> tuple[list[Source], l
     if path.suffix in YAML:
         return _read_yaml(path, text, wanted)
     sources, others = read_shell(text, path.parent)
+    if not sources and not others and len(wanted) == 1:  # a script with another name, whose system is stated
+        sources, others = read_shell(text, path.parent, wanted[0])
     if sources or others or path.suffix in (".sh", ".bash") or text.startswith("#!"):
         return sources, others
     return _read_yaml(path, text, wanted)
@@ -96,13 +98,13 @@ def _problem(
         )
     if others:
         return (
-            f"'{path}' has {', '.join(others[:3])}, which train neither a reward model nor a policy with PPO. Give the "
-            "file of such a run; for other trainers of TRL, a Scorer is a reward function (docs/how-to/grpo.md)."
+            f"'{path}' has {', '.join(others[:3])}, and nothing that trains a reward model, or a policy with PPO. Give "
+            "the file of such a run; for other trainers of TRL, a Scorer is a reward function (docs/how-to/grpo.md)."
         )
     names = ", ".join(dict.fromkeys(one.name for one in SYSTEMS.values()))
     return (
         f"'{path}' has no training command, trainer or settings that are known. The systems are: {names}. Give the "
-        f"script or YAML file of such a run, and name its system with {_from('SYSTEM')}."
+        f"script or YAML file of such a run, and name its system and command: {_from('trl-ppo')}."
     )
 
 

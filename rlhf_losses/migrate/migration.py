@@ -1,15 +1,19 @@
 """Applies the table of a system to the settings of a run."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rlhf_losses.errors import did_you_mean, shown
+from rlhf_losses.errors import InvalidSettingError, did_you_mean, shown
 from rlhf_losses.migrate.found_settings import Found, Source, Unread, typed
-from rlhf_losses.migrate.rules import Arguments, Joint, Rule, System, Unavailable, Unneeded, Values, Written
+from rlhf_losses.migrate.rules import Arguments, Decision, Joint, Rule, System, Unavailable, Unneeded, Values, Written
 
 SIMILARITY = 0.8
 """Smallest similarity of an unknown setting and the one that the report suggests."""
+
+VALUE_ERRORS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
+"""Errors of a value of a wrong type."""
 
 SECRETS = ("hub_token", "auth_token", "access_token", "api_key", "wandb.key", "secret", "password")
 """Ends of the names of settings whose values the report does not show."""
@@ -126,6 +130,7 @@ def migrate(system: System, source: Source) -> Migration:
 class _Migrator:
     def __init__(self, system: System, source: Source) -> None:
         self.system, self.result = system, Migration(system, source)
+        self.values: dict[str, Any] = {}
         self.joint: dict[str, Found] = {}
         self.without_value: set[str] = set()
 
@@ -134,7 +139,7 @@ class _Migrator:
             self._apply(found)
         self._decide()
         self._add_defaults()
-        self._drop_adapter_defaults()
+        self._drop_unused_defaults()
         return self.result
 
     def _last_of_each_name(self) -> Iterator[Found]:
@@ -178,8 +183,10 @@ class _Migrator:
         elif rule is None:
             self._list(self.result.unknown, found, self._about_unknown(found.name))
         elif isinstance(rule, Joint):
+            self.values[found.name] = typed(found.value)
             self.joint[found.name] = Found(found.name, typed(found.value), found.place, found.spelling)
         else:
+            self.values[found.name] = typed(found.value)
             self._write(found, rule)
 
     def _about_unknown(self, name: str) -> str:
@@ -209,20 +216,23 @@ class _Migrator:
 
     def _set(self, origin: str, given: Any, arguments: Arguments) -> None:
         for name, value in arguments.items():
-            is_text = name in TEXTS and value is not None and not isinstance(value, list | dict)
             text = given if isinstance(given, str) and value == typed(given) else value
-            self.result.arguments[name] = Argument(str(text) if is_text else value, origin)
+            is_text = name in TEXTS and text is not None and not isinstance(text, list | dict)
+            written = Argument(str(text) if is_text else value, origin)
+            earlier = self.result.arguments.get(name)
+            if earlier is not None and earlier.value != written.value:
+                self.result.refuse(name, f"{origin} sets it too, and the last value counts")
+            self.result.arguments[name] = written
 
     def _decide(self) -> None:
         """Add the arguments that follow from several settings, and list the settings that they follow from."""
+        decisions = self._decisions()
         unread = self.without_value & self.system.rules.keys()
-        given = {name: one.value for name, one in self.joint.items()}
-        values = Values({**given, **dict.fromkeys(unread)}, self.system.defaults, self.result.source.processes)
         used: dict[str, list[str]] = {}
-        for decision in self.system.joint(values):
+        for decision in decisions:
             if unread & set(decision.sources):
                 continue
-            is_default = not set(decision.sources) & given.keys()
+            is_default = not set(decision.sources) & self.values.keys()
             spelled = [self.joint[name].shown_name if name in self.joint else name for name in decision.sources]
             origin = ", ".join(spelled) or f"default of {self.system.name}"
             origin = f"default of {origin}" if is_default and decision.sources else origin
@@ -236,6 +246,33 @@ class _Migrator:
                 self._list(self.result.written, found, ", ".join(used[name]))
             else:
                 self._list(self.result.unneeded, found, "it changes nothing together with the other settings")
+
+    def _decisions(self) -> list[Decision]:
+        """Return what follows from several settings; a setting whose value does not allow it is listed instead."""
+        while True:
+            try:
+                return self._decisions_without()
+            except VALUE_ERRORS as error:
+                found = self.joint.pop(self._culprit())
+                del self.values[found.name]
+                self.without_value.add(found.name)
+                problem = unexpected(found.value, sorted(names_of([self.system.rules[found.name]])))
+                if isinstance(error, InvalidSettingError):
+                    problem = replace(problem, reason=str(error).rstrip("."))
+                self._list_unavailable(found, found.value, problem)
+
+    def _decisions_without(self, *names: str) -> list[Decision]:
+        given = {name: value for name, value in self.values.items() if name not in names}
+        unread = dict.fromkeys(self.without_value & self.system.rules.keys())
+        return list(self.system.joint(Values(given | unread, self.system.defaults, self.result.source.processes)))
+
+    def _culprit(self) -> str:
+        """Return a setting without which there are decisions, or else the first whose value is no number."""
+        for name in self.joint:
+            with suppress(*VALUE_ERRORS):
+                self._decisions_without(name)
+                return name
+        return next(name for name, one in self.joint.items() if not isinstance(one.value, int | float))
 
     def _add_defaults(self) -> None:
         given = self.joint.keys() | {one.name for one in map(self._canonical, self.result.source.settings)}
@@ -253,13 +290,17 @@ class _Migrator:
         for name, value in arguments.items():
             self.result.arguments.setdefault(name, Argument(value, origin, is_default=True))
 
-    def _drop_adapter_defaults(self) -> None:
-        """Remove defaults of adapters from a run without adapters."""
-        use_peft = self.result.arguments.get("use_peft")
-        if use_peft is not None and use_peft.value is False:
-            for name in [one for one in self.result.arguments if one.startswith("lora_")]:
-                if self.result.arguments[name].is_default:
-                    del self.result.arguments[name]
+    def _drop_unused_defaults(self) -> None:
+        """Remove defaults of adapters from a run without adapters, and those of 4-bit weights from other runs."""
+        arguments = self.result.arguments
+        values = {name: one.value for name, one in arguments.items()}
+        unused = [
+            *([] if values.get("use_peft") is not False else [name for name in values if name.startswith("lora_")]),
+            *([] if values.get("load_in_4bit") else [name for name in values if "bnb_" in name]),
+        ]
+        for name in unused:
+            if arguments[name].is_default:
+                del arguments[name]
 
     def _list(self, outcomes: list[Outcome], found: Found, text: str, secret: bool = False) -> None:
         hidden = secret or found.name.endswith(SECRETS)
@@ -277,8 +318,18 @@ def converted(rule: Written, value: Any) -> Arguments | Unavailable | Unneeded:
     """
     try:
         return rule.convert(value)
-    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError):
-        return Unavailable(f"a value like {shown(value)} is not expected", f"Set {', '.join(rule.names)} by hand", ())
+    except VALUE_ERRORS:
+        return unexpected(value, rule.names)
+
+
+def unexpected(value: Any, names: Iterable[str]) -> Unavailable:
+    """Return what is said about a value of a wrong type.
+
+    Args:
+        value: the value.
+        names: the arguments that it would be written to.
+    """
+    return Unavailable(f"a value like {shown(value)} is not expected", f"Set {', '.join(names)} by hand", ())
 
 
 def rule_texts(rule: Rule) -> tuple[str, str]:

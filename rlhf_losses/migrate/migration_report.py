@@ -90,7 +90,8 @@ def document(migration: Migration, problems: Sequence[str] = ()) -> str:
 
 def _yaml(value: Any) -> str:
     """Return a value as YAML in one line."""
-    text: str = yaml.safe_dump(value, default_flow_style=True, width=10**9, allow_unicode=True)
+    quotes = '"' if isinstance(value, str) and "\n" in value else None
+    text: str = yaml.safe_dump(value, default_flow_style=True, default_style=quotes, width=10**9, allow_unicode=True)
     return text.removesuffix("\n").removesuffix("\n...")
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rlhf_losses.errors import InvalidSettingError
 from rlhf_losses.migrate.found_settings import Found, Source, Unread
 from rlhf_losses.migrate.shell_words import ShellCommand, Value, Word, shell_commands
 from rlhf_losses.migrate.yaml_settings import read_mapping, settings_of_mapping
@@ -68,17 +69,25 @@ PROGRAMS = (
 )  # fmt: skip
 """Training commands; the first pattern that fits counts."""
 
+OTHER_SCRIPT = re.compile(r"\S+\.py")
+"""A script whose system is stated."""
 
-def read_shell(text: str, folder: Path) -> tuple[list[Source], list[str]]:
+
+def read_shell(text: str, folder: Path, stated: str | None = None) -> tuple[list[Source], list[str]]:
     """Return the training commands of a script, and a description of commands of these systems that are none.
 
     Args:
         text: the script.
         folder: folder of the script, for files of settings that it names.
+        stated: the system and command of Python scripts with other names.
+
+    Raises:
+        InvalidSettingError: a file with the settings of a command is missing.
     """
+    programs = PROGRAMS if stated is None else (*PROGRAMS, Program(OTHER_SCRIPT, stated, yaml=True))
     sources, others = [], []
     for command in shell_commands(text):
-        match = _program(command)
+        match = _program(command, programs)
         if match is None:
             continue
         program, start, end = match
@@ -87,9 +96,10 @@ def read_shell(text: str, folder: Path) -> tuple[list[Source], list[str]]:
         key = program.key(known) if callable(program.key) else program.key
         name = " ".join(word.text for word in command.words[start:end])
         if key is None:
+            _require_settings(name, settings)
             others.append(f"{name} (line {command.words[start].line})")
             continue
-        notes += [*_launcher_notes(command, start), *_broken(command)]
+        notes += [*_launcher_notes(command, start, key), *_broken(command)]
         sources.append(
             Source(
                 key,
@@ -102,14 +112,24 @@ def read_shell(text: str, folder: Path) -> tuple[list[Source], list[str]]:
     return sources, others
 
 
-def _program(command: ShellCommand) -> tuple[Program, int, int] | None:
+def _require_settings(name: str, settings: Iterable[Found]) -> None:
+    """Raise `InvalidSettingError` if the settings of a command are in a file that is not there."""
+    for one in settings:
+        if one.name in ("", "config") and isinstance(one.value, Unread):
+            raise InvalidSettingError(
+                f"The settings of '{name}' ({one.place}) are in {one.value.text}: {one.value.reason}, so it is unknown "
+                "what the command trains. Give that file in place of the script."
+            )
+
+
+def _program(command: ShellCommand, programs: Sequence[Program]) -> tuple[Program, int, int] | None:
     """Return the training command, and the indices of its first word and of its first argument."""
     texts = [word.text for word in command.words]
     for index, text in enumerate(texts):
         if text.startswith("-") or (index and texts[index - 1].lstrip("-") in ("config_file", "hostfile")):
             continue
         pair = " ".join(texts[index : index + 2])
-        for program in PROGRAMS:
+        for program in programs:
             if program.pattern.fullmatch(text):
                 return program, index, index + 1
             if index + 1 < len(texts) and program.pattern.fullmatch(pair):
@@ -196,14 +216,15 @@ def _processes(command: ShellCommand, start: int) -> int | None:
     return None if count is None else count * (1 if is_total else machine_count)
 
 
-def _launcher_notes(command: ShellCommand, start: int) -> list[str]:
+def _launcher_notes(command: ShellCommand, start: int, key: str) -> list[str]:
     words = [word.text for word in command.words[:start]]
     launcher = next((word for word in words if word.rsplit("/", 1)[-1] in LAUNCHERS), None)
     if launcher is None:
         return []
+    refused = " rlhf-losses ppo refuses DeepSpeed and FSDP." if key.endswith("-ppo") else ""
     return [
         f"The script starts the processes with '{' '.join(words)}'. Start this package with torchrun or accelerate "
-        "launch, as docs/how-to/many-processes.md describes."
+        f"launch, as docs/how-to/many-processes.md describes.{refused}"
     ]
 
 

@@ -197,3 +197,81 @@ def test_missing_arguments_are_named_with_their_flags(tmp_path):
     migration = migrated(tmp_path, "run.sh", "swift rlhf --rlhf_type ppo --model a\n")
     assert migration.missing() == ["reward_model_name_or_path", "dataset_name", "output_dir"]
     assert "--reward_model REWARD_MODEL" in report_lines(migration)[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "refused"),
+    [
+        (
+            "run.sh",
+            "python -m openrlhf.cli.train_rm --train_batch_size abc --micro_train_batch_size 2\n",
+            "train_batch_size",
+        ),
+        ("run.sh", "python -m openrlhf.cli.train_ppo_ray --eps_clip_low_high 0.2\n", "eps_clip_low_high"),
+        ("run.yaml", "stage: rm\nmodel_name_or_path: a\nlora_rank: many\n", "lora_rank"),
+        ("run.yaml", "base_model: a\nreward_model: true\nsaves_per_epoch: often\n", "saves_per_epoch"),
+        ("run.sh", "trl ppo --total_episodes many --gradient_accumulation_steps 2\n", "total_episodes"),
+        ("run.sh", "trl ppo --num_mini_batches 3\n", "num_mini_batches"),
+        (
+            "run.sh",
+            "swift rlhf --rlhf_type rm --model a --gradient_accumulation_steps x\n",
+            "gradient_accumulation_steps",
+        ),
+    ],
+)
+def test_a_value_that_several_settings_cannot_use_is_listed(tmp_path, name, text, refused):
+    migration = migrated(tmp_path, name, text)
+    assert [one.setting for one in migration.unavailable] == [refused]
+    assert migration.unavailable[0].text.startswith(("a value like", f"{refused}=3 does not divide the 8 completions"))
+
+
+@pytest.mark.parametrize(
+    ("epochs", "per_epoch", "expected"), [(4, 2, 1 / 8), (4, 1, None), (1, 1, None), (2, 4, 1 / 8), (1, 0.5, None)]
+)
+def test_saves_per_epoch_of_axolotl_are_a_share_of_the_run(tmp_path, epochs, per_epoch, expected):
+    text = f"base_model: a\nreward_model: true\nnum_epochs: {epochs}\nsaves_per_epoch: {per_epoch}\n"
+    values = arguments(migrated(tmp_path, "run.yaml", text))
+    assert values.get("save_steps") == expected
+    assert values["save_strategy"] == ("epoch" if expected is None else "steps")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_policy_of_a_script_of_trl_is_that_of_sft_model_path(tmp_path, order):
+    flags = ["--model_name_or_path tokenizer", "--sft_model_path policy"][::order]
+    migration = migrated(tmp_path, "run.sh", f"trl ppo {' '.join(flags)}\n")
+    assert arguments(migration)["model_name_or_path"] == "policy"
+    assert "model_name_or_path" in [one.setting for one in migration.unneeded]
+
+
+def test_of_two_settings_of_one_argument_the_other_is_listed(tmp_path):
+    text = "base_model: a\nreward_model: true\nlora_target_modules: [q]\nlora_target_linear: true\n"
+    migration = migrated(tmp_path, "run.yaml", text)
+    assert arguments(migration)["lora_target_modules"] == "all-linear"
+    assert "lora_target_linear sets it too" in migration.unavailable[0].text
+
+
+def test_the_critic_is_that_of_the_translated_trainer(tmp_path):
+    for key in ("trl-ppo", "ms-swift-ppo"):
+        migration = migrated(tmp_path, *RUNS[key])
+        assert arguments(migration).keys().isdisjoint(("critic_learning_rate_ratio", "value_lam"))
+        assert any("critic_learning_rate_ratio: 1" in line for line in report_lines(migration))
+
+
+def test_a_part_of_a_split_is_listed(tmp_path):
+    migration = migrated(tmp_path, "run.sh", "trl reward --dataset_train_split 'train[:10%]'\n")
+    assert [one.setting for one in migration.unavailable] == ["dataset_train_split"]
+
+
+def test_no_tracker_is_written_as_its_name(tmp_path):
+    assert arguments(migrated(tmp_path, "run.sh", "trl reward --report_to none\n"))["report_to"] == "none"
+
+
+def test_launchers_of_models_in_parts_are_refused_by_ppo(tmp_path):
+    for command, advice in (("ppo", "for larger policies"), ("reward", "zero3.yaml")):
+        (one,) = migrated(tmp_path, "run.sh", f"trl {command} --deepspeed zero3.json\n").unavailable
+        assert advice in one.text
+
+
+def test_texts_with_several_lines_are_written_in_one(tmp_path):
+    text = 'base_model: a\nprocess_reward_model: true\ndatasets:\n  - {path: b, step_separator: "\\n\\n"}\n'
+    assert 'step_separator: "\\n\\n"  #' in yaml_text(migrated(tmp_path, "run.yaml", text))

@@ -53,8 +53,8 @@ def test_a_file_that_is_not_one_run_is_refused(tmp_path, name, content, problem)
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
-    for path in (tmp_path, tmp_path / "nowhere.sh"):
-        with pytest.raises(InvalidSettingError, match="There is no file"):
+    for path, problem in ((tmp_path, "is a folder"), (tmp_path / "nowhere.sh", "There is no file")):
+        with pytest.raises(InvalidSettingError, match=problem):
             read_run(path)
 
 
@@ -76,6 +76,21 @@ def test_from_another_system_is_refused(tmp_path):
 def test_from_names_the_system_of_settings_that_do_not_tell(tmp_path):
     file = written(tmp_path, "run.yaml", "learning_rate: 1e-5\nmicro_batch_size: 2")
     assert read_run(file, "axolotl-rm").key == "axolotl-rm"
+
+
+def test_from_names_the_system_of_a_script_with_another_name(tmp_path):
+    file = written(tmp_path, "run.sh", "python prepare.py\n")
+    with pytest.raises(InvalidSettingError, match=r"name its system and command: system='trl-ppo'"):
+        read_run(file)
+    file = written(tmp_path, "run.sh", "set -x\naccelerate launch --num_processes 2 my_ppo.py --kl_coef 0.1\n")
+    source = read_run(file, "trl-ppo")
+    assert (source.key, source.processes, [one.name for one in source.settings]) == ("trl-ppo", 2, ["kl_coef"])
+
+
+def test_a_command_whose_settings_are_missing_is_refused(tmp_path):
+    file = written(tmp_path, "run.sh", "llamafactory-cli train nowhere.yaml\n")
+    with pytest.raises(InvalidSettingError, match=r"are in nowhere.yaml: there is no such file.*Give that file"):
+        read_run(file)
 
 
 def test_variables_and_what_a_shell_computes_have_no_value(tmp_path):

@@ -343,6 +343,15 @@ PRM: Mapping[str, Rule] = {
 }
 
 
+def _times_per_epoch(values: Values, setting: str, strategy: str, steps: str) -> Iterator[Decision]:
+    count = float(values[setting]) * float(values["num_epochs"] or 1)
+    if values[setting] == 1 or count <= 1:
+        yield Decision(strategy, "epoch", (setting,))
+    else:
+        yield Decision(strategy, "steps", (setting,))
+        yield Decision(steps, round(1 / count, 6), (setting,), "a share of the run")
+
+
 def decisions(values: Values) -> Iterator[Decision]:
     """Yield what follows from several settings.
 
@@ -359,14 +368,12 @@ def decisions(values: Values) -> Iterator[Decision]:
     yield Decision(
         "warmup_steps", values[warmup], (warmup,), "a share of the steps" if warmup == "warmup_ratio" else ""
     )
-    epochs = float(values["num_epochs"] or 1)
     for setting, strategy, steps in (
         ("saves_per_epoch", "save_strategy", "save_steps"),
         ("evals_per_epoch", "eval_strategy", "eval_steps"),
     ):
         if values[setting]:
-            yield Decision(strategy, "steps", (setting,))
-            yield Decision(steps, round(1 / (float(values[setting]) * epochs), 6), (setting,), "a share of the run")
+            yield from _times_per_epoch(values, setting, strategy, steps)
     renamed = {
         "chosen": "datasets.field_chosen",
         "rejected": "datasets.field_rejected",
@@ -392,6 +399,8 @@ _DEFAULTS = {
     "output_dir": "./model-out",
 }
 
+ALIASES = {"model_type": "type_of_model"}
+
 SYSTEMS = (
     System(
         "axolotl-rm",
@@ -402,6 +411,7 @@ SYSTEMS = (
         _DEFAULTS,
         (Constant("loss", "bradley_terry", "the loss of TRL's RewardTrainer, which axolotl runs"),),
         decisions,
+        ALIASES,
     ),
     System(
         "axolotl-prm",
@@ -412,5 +422,6 @@ SYSTEMS = (
         _DEFAULTS,
         (Constant("loss", "step_cross_entropy", "cross-entropy of each step, with one logit in place of two"),),
         decisions,
+        ALIASES,
     ),
 )

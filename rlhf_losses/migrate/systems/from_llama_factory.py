@@ -18,7 +18,14 @@ from rlhf_losses.migrate.rules import (
     same,
     to,
 )
-from rlhf_losses.migrate.systems.training_arguments import HARDWARE, LAUNCHER, SECRET, SPEED, TRAINING_ARGUMENTS
+from rlhf_losses.migrate.systems.training_arguments import (
+    HARDWARE,
+    LAUNCHER,
+    SECRET,
+    SPEED,
+    TRAINING_ARGUMENTS,
+    for_ppo,
+)
 
 OFF = Unneeded("it is off here too")
 OTHER_STAGE = Unneeded("it belongs to another stage")
@@ -356,7 +363,7 @@ SYSTEMS = (
         "LLaMA-Factory stage ppo",
         "0.9.5",
         "ppo",
-        PPO,
+        for_ppo(PPO),
         {
             **_SHARED_DEFAULTS,
             "per_device_train_batch_size": 8,

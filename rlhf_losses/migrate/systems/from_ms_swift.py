@@ -20,9 +20,17 @@ from rlhf_losses.migrate.rules import (
     to,
 )
 from rlhf_losses.migrate.systems.from_llama_factory import dataset_names
+from rlhf_losses.migrate.systems.from_trl import CRITIC
 from rlhf_losses.migrate.systems.from_trl import PPO as TRL_PPO
 from rlhf_losses.migrate.systems.from_trl import ppo_decisions as trl_ppo_decisions
-from rlhf_losses.migrate.systems.training_arguments import HARDWARE, LAUNCHER, SECRET, SPEED, TRAINING_ARGUMENTS
+from rlhf_losses.migrate.systems.training_arguments import (
+    HARDWARE,
+    LAUNCHER,
+    SECRET,
+    SPEED,
+    TRAINING_ARGUMENTS,
+    for_ppo,
+)
 
 OTHER_RUN = Unneeded("it belongs to runs of another kind")
 OTHER_TUNER = Unneeded("it belongs to another tuner_type")
@@ -417,16 +425,16 @@ SYSTEMS = (
         "ms-swift rlhf_type ppo",
         "4.6.0",
         "ppo",
-        PPO,
+        for_ppo(PPO),
         {**_DEFAULTS, "temperature": 0.9, "kl_coef": 0.05, "lam": 0.95, "num_mini_batches": 1, "num_ppo_epochs": 4},
         (
             Constant(
                 "score_normalization", "none", "the PPO trainer of TRL, which ms-swift runs, does not normalize scores"
             ),
-            Constant("critic_learning_rate_ratio", 1.0, "one learning rate for policy and value model"),
             Constant("score_truncated_with_eos", False, "the reward model reads the tokens that were generated"),
         ),
         ppo_decisions,
         ALIASES,
+        (CRITIC,),
     ),
 )

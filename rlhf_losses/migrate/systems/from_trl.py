@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from rlhf_losses.compat.trl.ppo_settings import PPO_SETTINGS, STEP_SETTINGS, translate_ppo_settings
+from rlhf_losses.compat.trl.prm_settings import PRM_SETTINGS
 from rlhf_losses.compat.trl.translated_setting import Kind, TranslatedSetting
 from rlhf_losses.migrate.rules import (
     Constant,
@@ -17,9 +18,8 @@ from rlhf_losses.migrate.rules import (
     each,
     same,
     to,
-    to_several,
 )
-from rlhf_losses.migrate.systems.training_arguments import REMOVED, SPEED, TRAINING_ARGUMENTS
+from rlhf_losses.migrate.systems.training_arguments import REMOVED, SPEED, TRAINING_ARGUMENTS, for_ppo, split
 
 IMPORT = "In a script, change the import only: from rlhf_losses import RewardConfig, RewardTrainer."
 
@@ -29,10 +29,12 @@ MODEL: Mapping[str, Rule] = {
             model_name_or_path model_revision dtype attn_implementation use_peft lora_r lora_alpha lora_dropout
             lora_target_modules lora_target_parameters lora_modules_to_save use_rslora use_dora load_in_8bit
             load_in_4bit bnb_4bit_quant_type use_bnb_nested_quant bnb_4bit_quant_storage trust_remote_code dataset_name
-            dataset_config dataset_train_split dataset_test_split dataset_streaming datasets streaming test_split_size
+            dataset_config dataset_streaming datasets streaming test_split_size
             dataset_num_proc model_init_kwargs disable_dropout
         """,
     ),
+    "dataset_train_split": split("dataset_train_split"),
+    "dataset_test_split": split("dataset_test_split"),
     "torch_dtype": to("dtype"),
     "lora_task_type": Unneeded("it follows from the command"),
     "ignore_bias_buffers": Unneeded("transformers handles such buffers"),
@@ -82,9 +84,9 @@ TRAINER: Mapping[str, Rule] = {
     "trainer.quantization_config": Unneeded("its settings are listed one by one"),
     "trainer.train_dataset": to("dataset_name"),
     "trainer.eval_dataset": to("eval_dataset"),
-    "train_dataset.split": to("dataset_train_split"),
+    "train_dataset.split": split("dataset_train_split"),
     "train_dataset.name": to("dataset_config"),
-    "eval_dataset.split": to("dataset_test_split"),
+    "eval_dataset.split": split("dataset_test_split"),
     "eval_dataset.name": to("dataset_config"),
     **each(
         Unavailable("dataset_name names files itself", "Set dataset_name to a file, a folder or a pattern"),
@@ -95,6 +97,12 @@ TRAINER: Mapping[str, Rule] = {
 """Arguments of the constructor of a trainer, and of `load_dataset`, in a script."""
 
 SHARED: Mapping[str, Rule] = {**TRAINING_ARGUMENTS, **MODEL, **LORA, **TRAINER}
+
+CRITIC = (
+    "TRL has one learning rate and one lam for policy and critic. Here the critic has the defaults of rlhf-losses ppo, "
+    "as in rlhf_losses.compat.trl, because they learn more (docs/measured.md): ten times the learning rate, and sums "
+    "of the later rewards as targets. For those of TRL, set critic_learning_rate_ratio: 1, and value_lam as lam."
+)
 
 ALIASES = {"model": "model_name_or_path", "dataset": "dataset_name"}
 
@@ -109,20 +117,6 @@ REWARD: Mapping[str, Rule] = {
     "trainer.model": to("model_name_or_path"),
 }
 
-PRM: Mapping[str, Rule] = {
-    **REWARD,
-    "step_separator": to("step_separator", note="It is inserted between two steps without white space"),
-    "train_on_last_step_only": Unavailable(
-        "Every step with a label is trained", "Write null in place of the other labels: they have no loss then"
-    ),
-    "max_completion_length": Unavailable(
-        "A text has one limit, max_length", "Set max_length; overlong: drop drops longer rows"
-    ),
-    "max_prompt_length": Unavailable(
-        "A text has one limit, max_length", "Set max_length, or overlong: truncate_prompt"
-    ),
-}
-
 
 def _from_table(settings: Iterable[TranslatedSetting]) -> dict[str, Rule]:
     """Return the rules of settings that have the same or another name, or none, in `rlhf_losses.compat.trl`."""
@@ -135,17 +129,33 @@ def _from_table(settings: Iterable[TranslatedSetting]) -> dict[str, Rule]:
             rules[one.name] = Unavailable(reason, action or "Leave it out", (one.default, False, ""))
         elif one.kind is Kind.COUNTED:
             rules[one.name] = Joint(one.here, one.note.rstrip("."))
+        elif one.kind is Kind.TRAINER:
+            reason = f"Only rlhf_losses.compat.trl has it. {one.note.rstrip('.')}"
+            action = "Keep the script, with the import changed, or change the data in the same way"
+            rules[one.name] = Unavailable(reason, action, (one.default, None, False, ""))
     return rules
+
+
+PRM: Mapping[str, Rule] = {
+    **REWARD,
+    **_from_table(PRM_SETTINGS),
+    "max_length": to("max_length", note="Longer rows are dropped, and counted; TRL truncates them"),
+}
 
 
 PPO: Mapping[str, Rule] = {
     **SHARED,
     **_from_table(PPO_SETTINGS),
-    "sft_model_path": to("model_name_or_path"),
+    **each(
+        Joint(
+            ("model_name_or_path",),
+            "The policy; with sft_model_path, model_name_or_path is that of the tokenizer",
+        ),
+        "trainer.model sft_model_path model_name_or_path",
+    ),
     "reward_model_path": to("reward_model_name_or_path"),
     "num_train_epochs": to("num_train_epochs", note="It has no effect with total_episodes"),
     "num_ppo_epochs": Joint(("num_iterations",), "Epochs of a rollout"),
-    "lam": to_several("lam", "value_lam", note="TRL has one factor for advantages and returns"),
     "local_rollout_forward_batch_size": Unneeded("texts are scored in batches of the same size as in training"),
     "num_sample_generations": Unavailable("Tables of completions are logged", "Set log_completions: true", (0, None)),
     "stop_token": choice(
@@ -160,7 +170,6 @@ PPO: Mapping[str, Rule] = {
     "trainer.ref_model": Unavailable(
         "The reference is the policy at the start", "Leave it out if it is the same model"
     ),
-    "trainer.model": to("model_name_or_path"),
     "trainer.reward_model": to("reward_model_name_or_path"),
     "trainer.value_model": to("critic", note="By default a copy of the reward model"),
     "eos_token": Unneeded("a completion ends with the EOS tokens of the generation config"),
@@ -177,6 +186,10 @@ def ppo_decisions(values: Values) -> Iterator[Decision]:
     Args:
         values: the settings of TRL's `PPOConfig`.
     """
+    for name in ("trainer.model", "sft_model_path", "model_name_or_path"):
+        if values[name] is not None:
+            yield Decision("model_name_or_path", str(values[name]), (name,))
+            break
     sizes = ("per_device_train_batch_size", "gradient_accumulation_steps", "num_mini_batches")
     epochs, counts = "num_ppo_epochs", values.sources("num_ppo_epochs", "num_mini_batches")
     given = {name: values[name] for name in (*sizes, epochs, *STEP_SETTINGS) if values[name] is not None}
@@ -192,7 +205,7 @@ def ppo_decisions(values: Values) -> Iterator[Decision]:
         if name in values.given:
             yield Decision(name, here[name], (name, *counts), "TRL counts rollouts")
     if episodes is not None:
-        reason = "" if values.processes else "on one process"
+        reason = f"on {values.processes} processes" if values.processes else "on one process"
         yield Decision("max_steps", here["max_steps"], ("total_episodes", *counts), reason)
 
 
@@ -227,7 +240,7 @@ SYSTEMS = (
         "TRL's PPOTrainer",
         "0.24 and 1.12",
         "ppo",
-        PPO,
+        for_ppo(PPO),
         {
             "use_peft": False,
             "learning_rate": 3e-6,
@@ -242,15 +255,15 @@ SYSTEMS = (
         },
         (
             Constant("score_normalization", "none", "TRL does not normalize scores, and kl_coef is in their units"),
-            Constant("critic_learning_rate_ratio", 1.0, "TRL has one learning rate for policy and value model"),
             Constant("score_truncated_with_eos", False, "TRL's reward model reads the tokens that were generated"),
         ),
         ppo_decisions,
         ALIASES,
         (
-            "The dataset has texts or conversations in a column prompt; a script that tokenizes it leaves that out.",
+            "The dataset has texts or conversations in a column prompt, which are tokenized here.",
+            CRITIC,
             "The defaults of rlhf-losses ppo learn faster than these settings on our tasks (docs/ppo.md#defaults): try "
-            "it without beta, score_normalization, lam, value_lam and critic_learning_rate_ratio.",
+            "it without beta, score_normalization and lam.",
         ),
     ),
 )

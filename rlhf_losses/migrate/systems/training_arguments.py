@@ -3,11 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rlhf_losses.migrate.rules import Rule, Unavailable, Unneeded, choice, each, same, to
+from rlhf_losses.migrate.rules import Rule, Rules, Unavailable, Unneeded, Written, choice, each, same, to
 
 LAUNCHER = Unavailable(
     "Processes are started by accelerate or torchrun, with a configuration of their own",
     "Use examples/accelerate/ddp.yaml, fsdp2.yaml, zero2.yaml or zero3.yaml as docs/how-to/many-processes.md describes",
+)
+
+PPO_LAUNCHER = Unavailable(
+    "Each process has all models of PPO: DeepSpeed and FSDP are refused",
+    "Use examples/accelerate/ddp.yaml, or for larger policies another system: docs/how-to/ppo-elsewhere.md",
 )
 
 HARDWARE = Unavailable(
@@ -31,7 +36,7 @@ TRAINING_ARGUMENTS: Mapping[str, Rule] = {
             optim_target_modules weight_decay adam_beta1 adam_beta2 adam_epsilon max_grad_norm label_smoothing_factor
             neftune_noise_alpha fp16 bf16_full_eval fp16_full_eval gradient_checkpointing gradient_checkpointing_kwargs
             torch_compile torch_compile_backend torch_compile_mode torch_empty_cache_steps auto_find_batch_size
-            logging_strategy logging_steps logging_first_step report_to run_name project eval_strategy eval_steps
+            logging_strategy logging_steps logging_first_step run_name project eval_strategy eval_steps
             eval_delay eval_on_start eval_accumulation_steps save_strategy save_steps save_total_limit save_only_model
             push_to_hub hub_model_id hub_strategy hub_private_repo hub_always_push hub_revision load_best_model_at_end
             metric_for_best_model greater_is_better ignore_data_skip full_determinism seed data_seed use_cpu
@@ -39,6 +44,7 @@ TRAINING_ARGUMENTS: Mapping[str, Rule] = {
             train_sampling_strategy ddp_timeout ddp_find_unused_parameters
         """,
     ),
+    "report_to": to("report_to", lambda value: "none" if value is None else value),
     "bf16": to("bf16", lambda on: on if on is False else Unneeded("bf16 is on where the device supports it")),
     "activation_checkpointing": to("gradient_checkpointing"),
     "activation_checkpointing_kwargs": to("gradient_checkpointing_kwargs"),
@@ -111,6 +117,32 @@ TRAINING_ARGUMENTS: Mapping[str, Rule] = {
     ),
 }
 """What becomes of each setting."""
+
+
+def for_ppo(rules: Rules) -> Rules:
+    """Return a table for `rlhf-losses ppo`, which refuses the launchers of models in parts.
+
+    Args:
+        rules: the table.
+    """
+    return {name: PPO_LAUNCHER if rule is LAUNCHER else rule for name, rule in rules.items()}
+
+
+def split(name: str) -> Written:
+    """Return the rule of a split of a dataset, which is used whole.
+
+    Args:
+        name: the argument.
+
+    Examples:
+        >>> split("dataset_train_split").convert("train")
+        {'dataset_train_split': 'train'}
+        >>> split("dataset_train_split").convert("train[:10%]").reason
+        'A split is used whole'
+    """
+    part = Unavailable("A split is used whole", "Cut the data, for example with datasets.Dataset.select")
+    return to(name, lambda value: part if "[" in str(value) or "+" in str(value) else value)
+
 
 DEFAULTS: Mapping[str, Any] = {"learning_rate": 5e-5}
 """Defaults that differ from those of this package."""
