@@ -67,6 +67,7 @@ def test_ppo_script(run_script, ppo_arguments, language_model, capsys):
     printed = capsys.readouterr().out
     assert printed.count("Completion") == 3  # after each rollout, and at the end
     assert "reward_model reads the tokens that the policy wrote" in printed
+    assert "the reward model `reward` (local) |" in (result["output_dir"] / "README.md").read_text()
 
 
 def test_ppo_script_with_adapters(run_script, ppo_arguments):

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from inspect import get_annotations
 from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -72,11 +73,15 @@ def require_setting_types(config: Any, base: type) -> None:
 
     Args:
         config: a dataclass.
-        base: its base class, whose settings are not checked.
+        base: its base class, of whose settings only texts in place of numbers are refused.
     """
-    inherited = {one.name for one in fields(base)}
     annotations = get_type_hints(type(config))
-    for name in (one.name for one in fields(config) if one.name not in inherited):
+    derived = type(config).__mro__[: type(config).__mro__.index(base)]
+    own = {name for cls in derived for name in get_annotations(cls)}
+    for name in (one.name for one in fields(base) if one.name not in own):
+        if isinstance(getattr(config, name), str) and set(_members(annotations[name])) <= {int, float, NoneType}:
+            own.add(name)
+    for name in (one.name for one in fields(config) if one.name in own):
         value = plain_number(getattr(config, name))
         setattr(config, name, value)
         types = _members(annotations[name])

@@ -75,7 +75,7 @@ def meaning_of_scores(loss: AnyLoss) -> list[str]:
     if LossProperty.HOMOGENEOUS in properties:
         scale = "The loss has no unit of its own: the training data determine the scale."
     else:
-        scale = "The loss determines the scale."
+        scale = "It determines their scale too." if zero.startswith("The loss") else "The loss determines the scale."
     return [zero, scale]
 
 

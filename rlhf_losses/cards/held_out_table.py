@@ -7,6 +7,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult
 
+from rlhf_losses.evaluation.intervals import Estimate
 from rlhf_losses.evaluation.length_dependence import LengthDependence
 from rlhf_losses.evaluation.result import Evaluation
 
@@ -89,7 +90,7 @@ class HeldOutSet:
                 results.append(Result(metric, estimate.value, interval))
             elif metric in evaluation:
                 results.append(Result(metric, evaluation[metric]))
-        lengths = [one for agreement in evaluation.agreements if (one := _length_sentence(agreement.length))]
+        lengths = [one for agreement in evaluation.agreements if (one := length_sentence(agreement.length))]
         notes = tuple(dict.fromkeys([*lengths, *evaluation.warnings]))
         dropped = evaluation.dropped
         return cls(name, dropped.given, dropped.total, tuple(results), notes, picture)
@@ -128,11 +129,20 @@ def results_in_log(log: Sequence[Mapping[str, Any]], rows: Mapping[str, int]) ->
     return tuple(found)
 
 
-def _length_sentence(length: LengthDependence | None) -> str | None:
+def length_sentence(length: LengthDependence | None) -> str | None:
+    """Return a sentence about the dependence of scores on length, or None if it is unknown.
+
+    Args:
+        length: the correlations.
+    """
     if length is None or math.isnan(length.correlation.value):
         return None
-    one, other = length.correlation, length.partial_correlation
-    return (
-        f"Length: the correlation of score and length is {one.value:.2f} ({one.low:.2f} to {one.high:.2f}); at equal "
-        f"annotations it is {other.value:.2f} ({other.low:.2f} to {other.high:.2f})."
-    )
+    other = length.partial_correlation
+    at_equal = "" if math.isnan(other.value) else f"; at equal annotations it is {_shown(other)}"
+    return f"Length: the correlation of score and length is {_shown(length.correlation)}{at_equal}."
+
+
+def _shown(estimate: Estimate) -> str:
+    """Return a number with its interval, if there is one."""
+    interval = "" if math.isnan(estimate.low) else f" ({estimate.low:.2f} to {estimate.high:.2f})"
+    return f"{estimate.value:.2f}{interval}"

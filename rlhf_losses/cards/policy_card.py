@@ -40,6 +40,7 @@ class PolicyCard:
         architecture: class of the model.
         is_adapter: whether the folder has adapters without their base.
         is_checkpoint: whether the folder is a checkpoint of an unfinished run.
+        trained: which weights were trained.
         rewards: the reward functions.
         prompts: the prompts, or None for a dataset in memory.
         prompt_count: number of prompts, or None for a stream.
@@ -56,6 +57,7 @@ class PolicyCard:
     architecture: str
     is_adapter: bool
     is_checkpoint: bool
+    trained: str
     rewards: Sequence[RewardSource]
     prompts: Origin | None
     prompt_count: int | None

@@ -30,6 +30,7 @@ class RewardModelCard:
         architecture: class of the model.
         is_adapter: whether the folder has adapters without their base.
         is_checkpoint: whether the folder is a checkpoint of an unfinished run.
+        trained: which weights were trained.
         dataset: the training data, or None for data in memory.
         data: sentences about the rows of the training data.
         reads: what the model scores: `"text"` or `"conversation"`.
@@ -49,6 +50,7 @@ class RewardModelCard:
     architecture: str
     is_adapter: bool
     is_checkpoint: bool
+    trained: str
     dataset: Origin | None
     data: Sequence[str]
     reads: str

@@ -167,7 +167,8 @@ class Checkpointing(Trainer):
         Raises:
             RunStoppedError: the Hub refuses, or cannot be reached.
         """
-        with uploading(Path(str(self.args.output_dir)), self.args.hub_model_id):
+        folder = Path(str(self.args.output_dir))
+        with uploading(folder, self.args.hub_model_id or folder.absolute().name):
             pushed = super().push_to_hub(*args, token=token, revision=revision, **kwargs)
             remove_stale_files_from_hub(self, token, revision)
         return pushed

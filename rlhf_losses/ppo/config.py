@@ -1,5 +1,6 @@
 """`PPOConfig`: TRL's `GRPOConfig` with the settings and the defaults of PPO."""
 
+import os
 from collections.abc import Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass, field
@@ -291,6 +292,7 @@ class PPOConfig(trl.GRPOConfig):
         return rollout
 
     def _check_choices(self) -> None:
+        refuse_unused_settings(self)
         if self.loss_type not in CLIPPED_SURROGATES:
             raise InvalidSettingError(
                 f"loss_type='{self.loss_type}' is not PPO's clipped objective. "
@@ -323,6 +325,26 @@ class PPOConfig(trl.GRPOConfig):
                 "both set, but one lowers the score of a completion without EOS and the other replaces it. "
                 "Omit one of them."
             )
+
+
+def refuse_unused_settings(args: TrainingArguments) -> None:
+    """Raise `InvalidSettingError` for settings of transformers that PPO cannot use.
+
+    Args:
+        args: settings, before transformers reads them.
+    """
+    for name in ("deepspeed", "fsdp"):
+        requested = os.environ.get(f"ACCELERATE_USE_{name.upper()}", "").lower() == "true"
+        if getattr(args, name) or requested:
+            value = f"{name}={getattr(args, name)!r}" if getattr(args, name) else f"ACCELERATE_USE_{name.upper()}=true"
+            raise InvalidSettingError(
+                f"{value} is not supported: DeepSpeed and FSDP support one model, while PPO trains two. Omit it, and "
+                "run on one device or with data parallelism: accelerate launch --multi_gpu."
+            )
+    if args.label_smoothing_factor:
+        raise InvalidSettingError(
+            f"label_smoothing_factor={args.label_smoothing_factor} has no effect, because PPO has no labels. Omit it."
+        )
 
 
 def standardized_rewards(args: PPOConfig) -> Standardized | None:

@@ -27,6 +27,9 @@ from rlhf_losses.ppo.shared_base import LORA, tied_copy
 from rlhf_losses.scoring.loading import load_reward_model
 from rlhf_losses.scoring.scorer import Scorer
 
+FILLED_ROWS = 1024
+"""Tables of embeddings for the same vocabulary differ by fewer rows: they are filled up to multiples."""
+
 
 def build_critic(
     critic: str | PreTrainedModel | None,
@@ -230,13 +233,17 @@ def has_lora(model: Any) -> bool:
 
 
 def check_vocabulary_size(critic: PreTrainedModel, policy: Any) -> None:
-    """Raise `UnsupportedModelError` if critic and policy have vocabularies of different sizes."""
+    """Raise `UnsupportedModelError` if critic and policy have vocabularies of different sizes.
+
+    A critic may have more rows than the policy, because embeddings of the same tokens are filled up to other multiples.
+    """
     critic_size, policy_size = (config.get_text_config().vocab_size for config in (critic.config, policy.config))
-    if critic_size != policy_size:
+    if not 0 <= critic_size - policy_size < FILLED_ROWS:
         raise UnsupportedModelError(
             f"The critic has a vocabulary of {critic_size} tokens and the policy one of {policy_size}, so the policy's "
-            "token ids would have another meaning for it. Use a critic with the policy's tokenizer. (A reward model "
-            "can have any tokenizer: it scores text.)"
+            "token ids would have another meaning for it. Use a critic with the policy's tokenizer; if the tokens were "
+            f"added to the policy, call critic.resize_token_embeddings({policy_size}) too. (A reward model can have "
+            "any tokenizer: it scores text.)"
         )
 
 

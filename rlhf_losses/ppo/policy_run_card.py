@@ -11,10 +11,11 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from rlhf_losses.cards.origins import origin_of_dataset, origin_of_model
 from rlhf_losses.cards.policy_card import PolicyCard, RewardSource
 from rlhf_losses.cards.provenance import Provenance
+from rlhf_losses.cards.run_description import effective_settings, trained_weights
 from rlhf_losses.ppo.config import PPOConfig
 from rlhf_losses.ppo.reward_functions import find_scorers
 from rlhf_losses.ppo.run_summary import describe_gain, summarize_run
-from rlhf_losses.scoring.metadata import library_versions
+from rlhf_losses.scoring.metadata import RewardModelMetadata, library_versions
 from rlhf_losses.scoring.scorer import Scorer
 
 SETTINGS = (
@@ -60,6 +61,7 @@ def card_of_policy(
         architecture=type(model.get_base_model() if isinstance(model, PeftModel) else model).__name__,
         is_adapter=(folder / "adapter_config.json").is_file(),
         is_checkpoint=folder.name.startswith(PREFIX_CHECKPOINT_DIR),
+        trained=trained_weights(model),
         rewards=[
             RewardSource(name, float(weight), _description(function))
             for function, name, weight in zip(functions, names, weights, strict=True)
@@ -68,7 +70,7 @@ def card_of_policy(
         prompt_count=len(prompts) if isinstance(prompts, Dataset) else None,
         reads="conversation" if isinstance(first, list) else "text",
         summary="The run has fewer than two logs of the reward." if summary is None else describe_gain(summary),
-        settings={name: configuration[name] for name in SETTINGS if configuration.get(name) is not None},
+        settings=effective_settings(configuration, SETTINGS),
         command=provenance.command,
         versions=library_versions(),
     )
@@ -84,6 +86,8 @@ def _description(function: Any) -> str:
 
 
 def _described_scorer(scorer: Scorer) -> str:
-    origin = None if scorer.folder is None else origin_of_model(str(scorer.folder))
-    name = f"`{scorer.__name__}`" if origin is None else origin.link
-    return f"the reward model {name}, trained with `{scorer.metadata.loss}`"
+    path = str(scorer.folder or scorer.model.config.name_or_path)
+    name = origin_of_model(path).link if path else f"`{scorer.__name__}`"
+    saved = RewardModelMetadata.load(path) if path and scorer.folder is None else None
+    loss = (saved or scorer.metadata).loss
+    return f"the reward model {name}" + ("" if loss == "unknown" else f", trained with `{loss}`")

@@ -181,6 +181,10 @@ def check_policy(model: Any, args: PPOConfig) -> None:
     )
 
 
+PROMPT_NAMES = ("question", "query", "instruction", "problem", "messages", "input", "text")
+"""Names of columns that contain the prompts in many datasets."""
+
+
 def check_prompt_column(datasets: Iterable[Any], grpo_arguments: Mapping[str, Any]) -> None:
     """Raise `FeedbackMismatchError` for data without a column `prompt`, unless an environment provides the prompts."""
     if grpo_arguments.get("environment_factory"):
@@ -191,9 +195,10 @@ def check_prompt_column(datasets: Iterable[Any], grpo_arguments: Mapping[str, An
             continue
         columns = getattr(data, "column_names", None)
         if columns is not None and "prompt" not in columns:
+            old = next((name for name in PROMPT_NAMES if name in columns), columns[0] if columns else "question")
             raise FeedbackMismatchError(
-                f"The data have the columns {', '.join(columns)} and no prompt, so there is nothing to complete. "
-                'Rename one: dataset.rename_column("question", "prompt").'
+                f"The data have the columns {', '.join(columns) or '(none)'} and no prompt, so there is nothing to "
+                f'complete. Rename one: dataset.rename_column("{old}", "prompt").'
             )
 
 

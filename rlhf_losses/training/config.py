@@ -10,7 +10,7 @@ from transformers.training_args import ParallelMode
 
 from rlhf_losses.argument_checks import describe_type
 from rlhf_losses.checkpoints.stopping import parse_duration
-from rlhf_losses.errors import InvalidArgumentError
+from rlhf_losses.errors import InvalidArgumentError, InvalidSettingError
 from rlhf_losses.launchers import connect_on_cpus, require_connectable, require_connected
 from rlhf_losses.layouts import LayoutName, require_layout
 from rlhf_losses.models.bfloat16 import choose_bf16
@@ -129,6 +129,11 @@ class RewardConfig(trl.RewardConfig):
         require_setting_types(self, TrainingArguments)
         require_ranges(self, RANGES)
         require_finite_settings(self)
+        if self.label_smoothing_factor:
+            raise InvalidSettingError(
+                f"label_smoothing_factor={self.label_smoothing_factor} is for labels of classes, and no loss reads it. "
+                "Omit it. For pairs it is a setting of the loss: loss='bradley_terry(label_smoothing=0.1)'."
+            )
         choose_bf16(self)
         require_connectable()
         connect_on_cpus(self)

@@ -14,6 +14,7 @@ from rlhf_losses.cards.held_out_table import HeldOutSet, results_in_log
 from rlhf_losses.cards.origins import origin_of_dataset, origin_of_model
 from rlhf_losses.cards.provenance import Provenance
 from rlhf_losses.cards.reward_model_card import RewardModelCard
+from rlhf_losses.cards.run_description import effective_settings, trained_weights
 from rlhf_losses.data.rendering import render
 from rlhf_losses.errors import RlhfLossesError
 from rlhf_losses.feedback.base import Answer
@@ -72,6 +73,7 @@ def card_of_run(
         architecture=type(model.get_base_model() if isinstance(model, PeftModel) else model).__name__,
         is_adapter=(folder / "adapter_config.json").is_file(),
         is_checkpoint=folder.name.startswith(PREFIX_CHECKPOINT_DIR),
+        trained=trained_weights(model),
         dataset=None if provenance.dataset is None else origin_of_dataset(provenance.dataset),
         data=data_sentences(data, provenance, used_rows),
         reads="conversation" if data.forms == {"conversation"} else "text",
@@ -79,7 +81,7 @@ def card_of_run(
         writes_bos=_writes_bos(tokenizer),
         scale=[*meaning_of_scores(loss), *_score_sentences(log)],
         held_out=held_out or results_in_log(log, evaluation_rows(data.evaluation)),
-        settings={name: configuration[name] for name in SETTINGS if configuration.get(name) is not None},
+        settings=effective_settings(configuration, SETTINGS),
         command=provenance.command,
         versions=metadata.versions if metadata is not None else {},
     )

@@ -1,5 +1,6 @@
 """Model cards are written for every loss, and the Hub's own reader accepts their metadata."""
 
+import math
 import re
 from pathlib import Path
 
@@ -7,12 +8,17 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard, ModelCardData
 from huggingface_hub.repocard_data import model_index_to_eval_results
+from peft import LoraConfig, get_peft_model
+from tiny_llama import tiny_classifier
 
 from rlhf_losses.cards.described_loss import DOCUMENTATION, described_terms, meaning_of_scores
-from rlhf_losses.cards.held_out_table import HeldOutSet, Result
+from rlhf_losses.cards.held_out_table import HeldOutSet, Result, length_sentence
 from rlhf_losses.cards.origins import Origin, licence_sentence, origin_of_dataset, origin_of_model
 from rlhf_losses.cards.provenance import reproducing_command
 from rlhf_losses.cards.reward_model_card import RewardModelCard, add_results
+from rlhf_losses.cards.run_description import trained_weights
+from rlhf_losses.evaluation.intervals import Estimate
+from rlhf_losses.evaluation.length_dependence import LengthDependence
 from rlhf_losses.hooks import loss_registry
 
 REGISTRY = loss_registry()
@@ -29,6 +35,7 @@ def card(**changes) -> RewardModelCard:
         "architecture": "LlamaForSequenceClassification",
         "is_adapter": False,
         "is_checkpoint": False,
+        "trained": "LoRA adapters of rank 16",
         "dataset": Origin("org/pairs", "org/pairs", None),
         "data": ["10 of 12 rows were used, and 2 were dropped."],
         "reads": "text",
@@ -138,3 +145,24 @@ def test_results_are_added_to_a_card_of_another_program_or_to_none(tmp_path):
 def test_a_command_has_no_secrets():
     shown = reproducing_command(["train", "--hub_token=hf_1", "--push-to-hub-token", "hf_2", "--eos_token", "</s>"])
     assert shown == "rlhf-losses train '--hub_token=***' --push-to-hub-token '***' --eos_token '</s>'"
+
+
+def test_trained_weights_are_named():
+    model = tiny_classifier()
+    assert trained_weights(model) == "all weights"
+    model.model.requires_grad_(False)
+    assert trained_weights(model) == "a part of the weights"
+    adapters = LoraConfig(task_type="SEQ_CLS", r=2, lora_alpha=3, target_modules=["v_proj", "q_proj"])
+    text = trained_weights(get_peft_model(tiny_classifier(), adapters))
+    assert text.startswith("LoRA adapters of rank 2 with `lora_alpha` 3 in `q_proj`, `v_proj`, and all weights of")
+    assert "`score`" in text
+
+
+@pytest.mark.parametrize(
+    ("partial", "expected"), [(math.nan, "is 0.50 (0.40 to 0.60)."), (0.1, "; at equal annotations")]
+)
+def test_an_undefined_correlation_is_not_shown(partial, expected):
+    length = LengthDependence(Estimate(0.5, 0.4, 0.6, 9), Estimate(partial, math.nan, math.nan, 9))
+    text = length_sentence(length)
+    assert expected in text
+    assert "nan" not in text

@@ -43,8 +43,8 @@ def test_a_file_that_is_no_mapping_of_arguments_is_refused(tmp_path, content, pr
 
 
 def test_a_folder_and_a_missing_file_are_refused(tmp_path):
-    for path in (tmp_path, tmp_path / "nowhere.yaml"):
-        with pytest.raises(CommandLineError, match="There is no file"):
+    for path, problem in ((tmp_path, "is a folder"), (tmp_path / "nowhere.yaml", "There is no file")):
+        with pytest.raises(CommandLineError, match=problem):
             read_config(str(path))
 
 

@@ -44,9 +44,10 @@ def test_a_text_without_tokens_is_tokenized(classifier, tokenizer):
         {"input_ids": [PAD, PAD, 40, 41, 42]},
         {"input_ids": [40, 41, 42, PAD]},
         {"input_ids": [1, 40, 41, 42], "attention_mask": [0, 1, 1, 1], "token_type_ids": [0] * 4},
+        {"input_ids": {"input_ids": [40, 41, 42], "attention_mask": [1, 1, 1]}},
         {"prompt": "ab"},
     ],
-    ids=["padded on the left", "padded on the right", "with a mask", "as a text"],
+    ids=["padded on the left", "padded on the right", "with a mask", "of a chat template", "as a text"],
 )
 def test_prompts_have_tokens_and_a_text(row, tokenizer):
     expected = [40, 41, 42] if "input_ids" in row else tokenizer("ab")["input_ids"]

@@ -14,7 +14,13 @@ from transformers import DataCollatorForTokenClassification, DataCollatorWithPad
 from rlhf_losses import PPOConfig as OwnConfig
 from rlhf_losses.compat.trl import PPOConfig, PPOTrainer
 from rlhf_losses.compat.trl.ppo_trainer import choose_reference
-from rlhf_losses.errors import InvalidArgumentError, InvalidSettingError, UnsupportedModelError
+from rlhf_losses.errors import (
+    FeedbackMismatchError,
+    InvalidArgumentError,
+    InvalidFeedbackError,
+    InvalidSettingError,
+    UnsupportedModelError,
+)
 
 pytestmark = pytest.mark.upstream
 
@@ -72,6 +78,29 @@ def test_a_stop_token_ends_completions(arguments, tmp_path):
     assert 9 in trainer._end_token_ids()
 
 
+def test_a_stop_token_that_no_policy_writes_is_refused(arguments):
+    arguments["args"].stop_token_id = 999
+    with pytest.raises(InvalidSettingError, match=r"stop_token_id=999 is no token of the policy, which has 258"):
+        PPOTrainer(**arguments)
+
+
+def test_tables_of_embeddings_may_be_filled_up(arguments, tokenizer):
+    size = len(tokenizer) + 64
+    arguments["reward_model"] = arguments["value_model"] = tiny_classifier(vocab_size=size)
+    assert PPOTrainer(**arguments).critic.backbone.embed_tokens.num_embeddings == size
+
+
+def test_several_reward_models(arguments, tokenizer):
+    models = [tiny_classifier(seed, vocab_size=len(tokenizer)) for seed in range(2)]
+    trainer = PPOTrainer(**arguments | {"reward_model": models})
+    assert [one.model for one in trainer.reward_funcs] == models
+
+
+def test_names_without_a_place_say_so():
+    with pytest.raises(ImportError, match="the critic is a model of its own"):
+        from rlhf_losses.compat.trl import AutoModelForCausalLMWithValueHead  # noqa: F401
+
+
 def test_trls_collator_is_accepted(arguments, tokenizer):
     assert PPOTrainer(**arguments, data_collator=DataCollatorWithPadding(tokenizer)).model is arguments["model"]
 
@@ -99,6 +128,17 @@ def of_value_model(arguments):
         (lambda a: {"ref_model": a["model"]}, InvalidSettingError, "ref_model is set.*the policy itself"),
         (lambda a: {"model_": a["model"]}, InvalidArgumentError, "the argument model_.*Did you mean 'model'"),
         (lambda _: {"reward_model": tiny_classifier()}, UnsupportedModelError, "embeddings of 20 .*Scorer.from_pretr"),
+        (
+            lambda _: {"value_model": tiny_classifier()},
+            UnsupportedModelError,
+            "20 tokens .*resize_token_embeddings.258",
+        ),
+        (
+            lambda _: {"train_dataset": Dataset.from_dict({"query": ["a"]})},
+            FeedbackMismatchError,
+            'columns query .*rename_column."query", "prompt"',
+        ),
+        (lambda _: {"train_dataset": Dataset.from_dict({"input_ids": []})}, InvalidFeedbackError, "has no rows"),
         (
             lambda a: {"data_collator": DataCollatorForTokenClassification(a["processing_class"])},
             InvalidArgumentError,

@@ -3,12 +3,14 @@
 import inspect
 import math
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 from transformers import HfArgumentParser, TrainingArguments
 
 from rlhf_losses.compat.trl import PPOConfig, PPOTrainer
 from rlhf_losses.compat.trl.ppo_settings import PPO_SETTINGS, translate_ppo_settings
+from rlhf_losses.compat.trl.removed_settings import REMOVED_SETTINGS
 from rlhf_losses.compat.trl.translated_setting import Kind
 from rlhf_losses.errors import InvalidSettingError
 from rlhf_losses.ppo import PPOConfig as OwnConfig
@@ -128,7 +130,7 @@ def test_a_setting_without_a_place_is_refused(config, name):
         config(**{name: 3}).own_config(num_prompts=8)
 
 
-@pytest.mark.parametrize("name", ["model_adapter_name", "ref_adapter_name"])
+@pytest.mark.parametrize("name", ["model_adapter_name", "ref_adapter_name", "batch_size", "num_total_batches"])
 def test_the_default_of_a_refused_setting_is_accepted(config, name):
     config(**{name: None}).own_config(num_prompts=8)
 
@@ -143,6 +145,12 @@ def test_the_default_of_a_refused_setting_is_accepted(config, name):
         ({"cliprange": -1.0}, "epsilon=-1.0 .*above 0"),
         ({"num_mini_batches": 3}, "num_mini_batches=3 does not divide the 8 completions"),
         ({"num_ppo_epochs": 1.5}, "num_ppo_epochs=1.5 has the type float"),
+        ({"learning_rate": "1e-5"}, "learning_rate='1e-5' has the type str, but this setting is a number"),
+        ({"weight_decay": "0.1"}, "weight_decay='0.1' has the type str, but this setting is a number"),
+        ({"deepspeed": "ds.json"}, "deepspeed='ds.json' is not supported.*data parallelism"),
+        ({"fsdp": "full_shard"}, "fsdp='full_shard' is not supported.*data parallelism"),
+        ({"label_smoothing_factor": 0.1}, "label_smoothing_factor=0.1 has no effect"),
+        ({"klcoef": 0.1}, "klcoef=0.1 is no setting.*Did you mean 'kl_coef'"),
     ],
 )
 def test_a_wrong_value_is_refused(config, settings, message):
@@ -177,6 +185,15 @@ def test_a_rollout_is_divided_into_mini_batches(size, accumulation, parts):
 def test_shares_of_a_run_are_not_multiplied():
     own = translate_ppo_settings({"total_episodes": 8, "logging_steps": 0.1, "warmup_steps": 0.05, "save_steps": 2})
     assert (own["logging_steps"], own["warmup_steps"], own["save_steps"]) == (0.1, 0.05, 8)
+
+
+def test_settings_that_transformers_has_removed_are_refused_with_their_new_names(config):
+    lists = Path(__file__).parents[1].joinpath("migrate", "settings").glob("transformers-*-training.tsv")
+    names = {line.partition("\t")[0] for file in lists for line in file.read_text(encoding="utf-8").splitlines()}
+    removed = names - {one.name for one in fields(TrainingArguments)} - {"_n_gpu"}
+    assert removed <= {one.name for one in REMOVED_SETTINGS}
+    with pytest.raises(InvalidSettingError, match=r"warmup_ratio=0.1 .*Set warmup_steps: a number below 1"):
+        config(warmup_ratio=0.1)
 
 
 def test_settings_can_be_flags(tmp_path):

@@ -79,6 +79,8 @@ def test_recorded_names_are_those_of_trl(monkeypatch):
     [
         ({"max_prompt_length": 8}, "max_prompt_length=8 has no place here.*overlong='truncate_prompt'"),
         ({"max_completion_length": 0}, "max_completion_length=0 .*at least 1"),
+        ({"warmup_ratio": 0.1}, "warmup_ratio=0.1 has no place here.*warmup_steps"),
+        ({"label_smoothing_factor": 0.1}, r"label_smoothing_factor=0.1 .*bradley_terry\(label_smoothing=0.1\)"),
         ({"train_on_last_step_only": "yes"}, "train_on_last_step_only='yes' .*True or False"),
     ],
 )
@@ -173,6 +175,19 @@ def test_arguments_without_a_place_are_refused(config, tokenizer, arguments, mes
     given = {"model": tiny_classifier(), "args": config(), "processing_class": tokenizer} | arguments
     with pytest.raises(InvalidArgumentError, match=message):
         PRMTrainer(train_dataset=Dataset.from_list([ROW]), **given)
+
+
+def test_optimizers_of_parameters_that_are_not_trained_are_refused(config, tokenizer):
+    data = Dataset.from_list([ROW])
+    for model, message in (
+        (token_classifier(vocab_size=258), "head is replaced"),
+        (tiny_classifier(vocab_size=258), "0 are trained"),
+    ):
+        parameters = (tiny_classifier() if model.config.num_labels == 1 else model).parameters()
+        with pytest.raises(InvalidSettingError, match=message):
+            PRMTrainer(
+                model, config(), None, data, None, tokenizer, optimizers=(torch.optim.SGD(parameters, 0.1), None)
+            )
 
 
 def test_trls_collator_and_the_old_name_of_the_tokenizer_are_accepted(config, tokenizer):

@@ -115,11 +115,13 @@ def test_critic_with_several_labels_is_refused(tmp_path):
 
 
 def test_critic_with_a_vocabulary_of_another_size_is_refused():
-    other = tiny_classifier(vocab_size=21)
-    with pytest.raises(
-        UnsupportedModelError, match=r"vocabulary of 21 tokens and the policy one of 20.*policy's tokenizer"
-    ):
-        choose_critic(other, tiny_policy(), tokenizer=None, reward_funcs=[])
+    for size in (19, 20 + 1024):
+        other = tiny_classifier(vocab_size=size)
+        with pytest.raises(
+            UnsupportedModelError, match=rf"vocabulary of {size} tokens and the policy one of 20.*policy's tokenizer"
+        ):
+            choose_critic(other, tiny_policy(), tokenizer=None, reward_funcs=[])
+    choose_critic(tiny_classifier(vocab_size=20 + 64), tiny_policy(), tokenizer=None, reward_funcs=[])
 
 
 def test_critic_without_the_adapted_layers_is_refused():

@@ -26,11 +26,19 @@ _MODULES = {
     "PRMTrainer": "prm_trainer",
 }
 
+_VALUE_HEADS = ("AutoModelForCausalLMWithValueHead", "AutoModelForSeq2SeqLMWithValueHead", "PreTrainedModelWrapper")
+"""Names of `trl.experimental.ppo` that its trainer does not use."""
+
 __all__ = ["PPOConfig", "PPOTrainer", "PRMConfig", "PRMTrainer"]
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name on first use."""
+    if name in _VALUE_HEADS:
+        raise ImportError(
+            f"'{name}' has no place here: the critic is a model of its own. Pass the language model, and value_model "
+            "or None; with shared_critic=True, rlhf_losses.PPOConfig has a head on the policy."
+        )
     if name not in _MODULES:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     globals()[name] = value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -78,6 +78,8 @@ def with_prompt_tokens(data: Any, tokenizer: PreTrainedTokenizerBase, num_proc: 
     columns = column_names(data) if isinstance(data, Dataset | IterableDataset) else []
     if "input_ids" not in columns and "prompt" not in columns:
         return data  # the trainer refuses it
+    if isinstance(data, Dataset) and not len(data):
+        raise InvalidFeedbackError("The dataset has no rows, so there is nothing to complete. Add prompts.")
     options = {"num_proc": num_proc} if isinstance(data, Dataset) else {}
     return data.map(
         _read_prompt,
@@ -101,7 +103,8 @@ def _text(ids: list[int], tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def _given_tokens(row: Row, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Return the tokens of a prompt without padding."""
+    """Return the tokens of a prompt without padding; `apply_chat_template` returns them with their mask."""
+    row = row["input_ids"] if isinstance(row["input_ids"], Mapping) else row
     ids, mask = read_tokens(row, "input_ids"), row.get("attention_mask")
     if mask is None:
         mask = [one != tokenizer.pad_token_id for one in ids]

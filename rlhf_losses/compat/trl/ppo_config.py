@@ -6,13 +6,17 @@ from typing import Any, Literal, Self
 from transformers import TrainingArguments
 
 from rlhf_losses.compat.trl.ppo_settings import PPO_SETTINGS, translate_ppo_settings
+from rlhf_losses.compat.trl.removed_settings import REMOVED_SETTINGS
 from rlhf_losses.compat.trl.translated_setting import refuse_names, refuse_settings
 from rlhf_losses.errors import InvalidSettingError
 from rlhf_losses.fingerprints.run_settings import process_count
 from rlhf_losses.launchers import connect_on_cpus, require_connectable
 from rlhf_losses.models.bfloat16 import choose_bf16
 from rlhf_losses.ppo import PPOConfig as OwnConfig
+from rlhf_losses.ppo.config import refuse_unused_settings
 from rlhf_losses.setting_types import Range, require_finite_settings, require_ranges, require_setting_types
+
+COMPUTED = "Refused: it is computed from other settings."
 
 
 @dataclass
@@ -50,6 +54,12 @@ class PPOConfig(TrainingArguments):
         exp_name: name of the run, where `run_name` is not set; of TRL 0.12 to 0.24.
         model_adapter_name: refused.
         ref_adapter_name: refused.
+        batch_size: refused, as the following ones; the trainer computes them.
+        local_batch_size: refused.
+        micro_batch_size: refused.
+        mini_batch_size: refused.
+        local_mini_batch_size: refused.
+        num_total_batches: refused.
 
     Raises:
         InvalidSettingError: a setting is refused or out of range, or two settings do not fit together.
@@ -91,10 +101,16 @@ class PPOConfig(TrainingArguments):
 
     model_adapter_name: str | None = field(default=None, metadata={"help": "Refused: the policy has one adapter."})
     ref_adapter_name: str | None = field(default=None, metadata={"help": "Refused: the policy has one adapter."})
+    batch_size: int | None = field(default=None, metadata={"help": COMPUTED})
+    local_batch_size: int | None = field(default=None, metadata={"help": COMPUTED})
+    micro_batch_size: int | None = field(default=None, metadata={"help": COMPUTED})
+    mini_batch_size: int | None = field(default=None, metadata={"help": COMPUTED})
+    local_mini_batch_size: int | None = field(default=None, metadata={"help": COMPUTED})
+    num_total_batches: int | None = field(default=None, metadata={"help": COMPUTED})
 
     def __new__(cls, *_: Any, **settings: Any) -> Self:
         """Refuse settings that have no place here before Python refuses their names."""
-        refuse_names(settings, PPO_SETTINGS, (one.name for one in fields(cls)))
+        refuse_names(settings, (*PPO_SETTINGS, *REMOVED_SETTINGS), (one.name for one in fields(cls)))
         return object.__new__(cls)
 
     def __post_init__(self) -> None:
@@ -102,6 +118,7 @@ class PPOConfig(TrainingArguments):
         require_setting_types(self, TrainingArguments)
         require_ranges(self, RANGES)
         require_finite_settings(self)
+        refuse_unused_settings(self)
         if self.stop_token is not None and self.stop_token_id is not None:
             raise InvalidSettingError(
                 f"stop_token='{self.stop_token}' and stop_token_id={self.stop_token_id} are both set, and each is the "

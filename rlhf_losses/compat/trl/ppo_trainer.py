@@ -44,7 +44,7 @@ class PPOTrainer(OwnTrainer):
         processing_class: tokenizer of the policy.
         model: policy, a language model or a PEFT model of one.
         ref_model: reference of the KL penalty; by default the policy at the start.
-        reward_model: a sequence classifier with one label, or any reward function of `rlhf_losses.PPOTrainer`.
+        reward_model: a sequence classifier with one label, any reward function of `rlhf_losses.PPOTrainer`, or a list.
         train_dataset: rows with tokens in `input_ids`, or with a text or a conversation in `prompt`.
         value_model: initial critic, a sequence classifier with one label; it is copied. By default the reward model.
         data_collator: a `DataCollatorWithPadding`, or None; nothing else is accepted.
@@ -209,10 +209,19 @@ def set_end_token(model: Any, tokenizer: PreTrainedTokenizerBase, args: PPOConfi
         model: policy.
         tokenizer: its tokenizer.
         args: the configuration, with `stop_token` or `stop_token_id`.
+
+    Raises:
+        InvalidSettingError: the policy has no such token.
     """
     if args.stop_token is not None:
         model.generation_config.eos_token_id = tokenizer.eos_token_id
     elif args.stop_token_id is not None:
+        count = count_embeddings(model)
+        if count is not None and args.stop_token_id >= count:
+            raise InvalidSettingError(
+                f"stop_token_id={args.stop_token_id} is no token of the policy, which has {count}, so it would end no "
+                f"completion. Use the id of a token, for example {tokenizer.eos_token_id}."
+            )
         model.generation_config.eos_token_id = args.stop_token_id
     else:
         logger.warning(
@@ -256,7 +265,9 @@ def _are_equal(one: nn.Module, other: nn.Module) -> bool:
 
 
 def _as_reward_function(reward_model: Any, model: Any, tokenizer: PreTrainedTokenizerBase, args: PPOConfig) -> Any:
-    """Return a reward function that reads the tokens of the policy, or the given function."""
+    """Return a reward function that reads the tokens of the policy, or the given function; for a list, one each."""
+    if isinstance(reward_model, list):
+        return [_as_reward_function(one, model, tokenizer, args) for one in reward_model]
     if not isinstance(reward_model, nn.Module):
         return reward_model
     policy, count = count_embeddings(model), count_embeddings(reward_model)
@@ -264,8 +275,9 @@ def _as_reward_function(reward_model: Any, model: Any, tokenizer: PreTrainedToke
     if count is not None and max(known) >= count:
         raise UnsupportedModelError(
             f"The reward model has embeddings of {count} tokens, and the policy's tokenizer has a token with the id "
-            f"{max(known)}, so the reward model has another tokenizer and cannot read the tokens of the policy. Pass "
-            "reward_model=Scorer.from_pretrained(PATH), which reads the text with the reward model's own tokenizer."
+            f"{max(known)}, so the reward model cannot read all tokens of the policy. If it has another tokenizer, "
+            "pass reward_model=Scorer.from_pretrained(PATH), which reads the text. If tokens were added to the policy, "
+            f"call reward_model.resize_token_embeddings({policy}), and the same for value_model."
         )
     return PolicyTokenScorer(reward_model.to(args.device), tokenizer, batch_size=args.local_rollout_forward_batch_size)
 

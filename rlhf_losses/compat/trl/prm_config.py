@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 from rlhf_losses.compat.trl.prm_settings import PRM_SETTINGS
+from rlhf_losses.compat.trl.removed_settings import REMOVED_SETTINGS
 from rlhf_losses.compat.trl.translated_setting import refuse_names
 from rlhf_losses.setting_types import Range, require_ranges
 from rlhf_losses.training import RewardConfig
@@ -32,7 +33,7 @@ class PRMConfig(RewardConfig):
 
     def __new__(cls, *_: Any, **settings: Any) -> Self:
         """Refuse settings that have no place here before Python refuses their names."""
-        refuse_names(settings, PRM_SETTINGS, (one.name for one in fields(cls)))
+        refuse_names(settings, (*PRM_SETTINGS, *REMOVED_SETTINGS), (one.name for one in fields(cls)))
         return object.__new__(cls)
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ from rlhf_losses.argument_checks import describe_type, require_instance, require
 from rlhf_losses.compat.trl.labelled_steps import StepLimits, cut_steps
 from rlhf_losses.compat.trl.prm_config import PRMConfig
 from rlhf_losses.compat.trl.token_classifier import as_sequence_classifier
-from rlhf_losses.errors import InvalidArgumentError
+from rlhf_losses.errors import InvalidArgumentError, InvalidSettingError
 from rlhf_losses.models.model_argument import require_tokenizer
 from rlhf_losses.training import RewardTrainer
 
@@ -56,6 +56,7 @@ class PRMTrainer(RewardTrainer):
 
     Raises:
         InvalidArgumentError: an argument of another type, or one that has no place here.
+        InvalidSettingError: an optimizer of parameters that are not trained.
         UnsupportedModelError: a token classifier with other than two labels, or an encoder.
     """
 
@@ -96,8 +97,15 @@ class PRMTrainer(RewardTrainer):
             args.max_length if args.overlong == "drop" else None,
             args.max_completion_length,
         )
+        classifier = as_sequence_classifier(model)
+        if classifier is not model and optimizers[0] is not None:
+            raise InvalidSettingError(
+                "`optimizers` has an optimizer of the token classifier, whose head is replaced by a score head. Omit "
+                "it and set optim and learning_rate, or create both from one model: "
+                "AutoModelForSequenceClassification.from_pretrained(PATH, num_labels=1)."
+            )
         super().__init__(
-            as_sequence_classifier(model),
+            classifier,
             args,
             cut_steps(train_dataset, limits, args.dataset_num_proc, args.train_on_last_step_only),
             cut_steps(eval_dataset, limits, args.dataset_num_proc),

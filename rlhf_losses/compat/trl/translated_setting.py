@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from rlhf_losses.errors import InvalidSettingError
+from rlhf_losses.errors import InvalidSettingError, did_you_mean
 
 
 class Kind(Enum):
@@ -55,14 +55,18 @@ def refuse_settings(settings: Mapping[str, Any], table: Iterable[TranslatedSetti
 
 
 def refuse_names(settings: Mapping[str, Any], table: Iterable[TranslatedSetting], accepted: Iterable[str]) -> None:
-    """Raise `InvalidSettingError` for the first refused setting that a configuration does not have.
+    """Raise `InvalidSettingError` for the first setting that a configuration does not have.
 
     Args:
         settings: values by name in TRL.
-        table: all settings.
+        table: all settings that are known.
         accepted: names of the settings of the configuration.
     """
-    accepted = set(accepted)
-    for one in table:
-        if one.kind is Kind.REFUSED and one.name in settings and one.name not in accepted:
-            raise one.refusal(settings[one.name])
+    accepted, known = set(accepted), {one.name: one for one in table}
+    for name in settings.keys() - accepted:
+        if name in known:
+            raise known[name].refusal(settings[name])
+        raise InvalidSettingError(
+            f"{name}={settings[name]!r} is no setting of TRL's trainer.{did_you_mean(name, accepted)} Correct the "
+            "name, or omit it."
+        )

@@ -33,8 +33,8 @@ TRAINING_ARGUMENTS: Mapping[str, Rule] = {
         """
             output_dir per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps
             num_train_epochs max_steps learning_rate lr_scheduler_type lr_scheduler_kwargs warmup_steps optim optim_args
-            optim_target_modules weight_decay adam_beta1 adam_beta2 adam_epsilon max_grad_norm label_smoothing_factor
-            neftune_noise_alpha fp16 bf16_full_eval fp16_full_eval gradient_checkpointing gradient_checkpointing_kwargs
+            optim_target_modules weight_decay adam_beta1 adam_beta2 adam_epsilon max_grad_norm neftune_noise_alpha fp16
+            bf16_full_eval fp16_full_eval gradient_checkpointing gradient_checkpointing_kwargs
             torch_compile torch_compile_backend torch_compile_mode torch_empty_cache_steps auto_find_batch_size
             logging_strategy logging_steps logging_first_step run_name project eval_strategy eval_steps
             eval_delay eval_on_start eval_accumulation_steps save_strategy save_steps save_total_limit save_only_model
@@ -45,6 +45,11 @@ TRAINING_ARGUMENTS: Mapping[str, Rule] = {
         """,
     ),
     "report_to": to("report_to", lambda value: "none" if value is None else value),
+    "label_smoothing_factor": Unavailable(
+        "It is for labels of classes, which no loss reads",
+        "For pairs, set loss: bradley_terry(label_smoothing=0.1)",
+        (0, 0.0, None),
+    ),
     "bf16": to("bf16", lambda on: on if on is False else Unneeded("bf16 is on where the device supports it")),
     "activation_checkpointing": to("gradient_checkpointing"),
     "activation_checkpointing_kwargs": to("gradient_checkpointing_kwargs"),
