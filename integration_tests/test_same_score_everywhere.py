@@ -51,7 +51,15 @@ CONVERSATIONS = [[user(prompt), assistant(completion)] for prompt, completion in
 def train(tokenizer, pairs, tmp_path_factory):
     """Return a function that trains a tiny model, and returns the trainer."""
 
-    def train(family="Llama", data=pairs, peft_config=None, template=None, loss="bradley_terry", **settings):
+    def train(
+        family="Llama",
+        data=pairs,
+        peft_config=None,
+        template=None,
+        loss="bradley_terry",
+        dtype=torch.float32,
+        **settings,
+    ):
         folder = tmp_path_factory.mktemp(family)
         own = AutoTokenizer.from_pretrained(saved_tokenizer(tokenizer, template, folder / "base"))
         shape = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "max_position_embeddings": 512}
@@ -61,9 +69,8 @@ def train(tokenizer, pairs, tmp_path_factory):
         config = getattr(hf, f"{family}Config")(
             vocab_size=len(own), pad_token_id=0, bos_token_id=1, eos_token_id=2, **shape
         )
-        getattr(hf, f"{family}ForCausalLM" if family != "GPT2" else "GPT2LMHeadModel")(config).save_pretrained(
-            folder / "base"
-        )
+        model = getattr(hf, f"{family}ForCausalLM" if family != "GPT2" else "GPT2LMHeadModel")(config)
+        model.to(dtype).save_pretrained(folder / "base")
         arguments = {"max_steps": 3, "per_device_train_batch_size": 8, "learning_rate": 1e-2, "report_to": "none"}
         args = {"bf16": False, "use_cpu": True, "disable_tqdm": True, "save_strategy": "no", **arguments, **settings}
         base = str(folder / "base")
@@ -138,13 +145,14 @@ def test_what_a_configuration_says(train):
     assert (head.out_features, head.bias) == (1, None)
 
 
-def test_adapters_before_they_are_merged(train):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_adapters_before_they_are_merged(train, dtype):
     """A folder of adapters has no configuration, so transformers takes that of the base unless it is told otherwise."""
-    trainer = train(peft_config=LORA)
+    trainer = train(peft_config=LORA, dtype=dtype)
     folder = Path(trainer.args.output_dir, "adapters")
     trainer.save_model(str(folder))
     expected = Scorer.from_pretrained(folder)(PROMPTS, COMPLETIONS)
-    options = {"num_labels": 1, "problem_type": "regression"}
+    options = {"num_labels": 1, "problem_type": "regression", "dtype": "float32"}
     classify = pipeline("text-classification", model=str(folder), tokenizer=str(folder), model_kwargs=options)
     assert [one["score"] for one in classify(TEXTS)] == pytest.approx(expected, abs=same)
     merged = trainer.save_merged(folder.with_name("merged"))
