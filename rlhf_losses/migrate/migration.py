@@ -211,6 +211,8 @@ class _Migrator:
     def _list_unavailable(self, found: Found, value: Any, outcome: Unavailable) -> None:
         if any(value == one and type(value) is type(one) for one in outcome.unused):
             self._list(self.result.unneeded, found, "it is not used with this value")
+        elif any(one.name == outcome.same_as and typed(one.value) == value for one in self.result.source.settings):
+            self._list(self.result.unneeded, found, f"it is the same as {outcome.same_as}")
         else:
             self._list(self.result.unavailable, found, f"{outcome.reason}. {outcome.action}", outcome.secret)
 

@@ -19,12 +19,14 @@ class Unavailable:
         action: what to do instead.
         unused: values with which the other system does not use it.
         secret: whether its value must not be shown.
+        same_as: another setting; with its value, this one is not needed.
     """
 
     reason: str
     action: str
     unused: tuple[Any, ...] = (None, False, "")
     secret: bool = False
+    same_as: str = ""
 
 
 @dataclass(frozen=True)

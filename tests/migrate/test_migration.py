@@ -275,3 +275,9 @@ def test_launchers_of_models_in_parts_are_refused_by_ppo(tmp_path):
 def test_texts_with_several_lines_are_written_in_one(tmp_path):
     text = 'base_model: a\nprocess_reward_model: true\ndatasets:\n  - {path: b, step_separator: "\\n\\n"}\n'
     assert 'step_separator: "\\n\\n"  #' in yaml_text(migrated(tmp_path, "run.yaml", text))
+
+
+@pytest.mark.parametrize(("reference", "part"), [("a", "unneeded"), ("b", "unavailable")])
+def test_a_reference_that_is_the_policy_is_not_needed(tmp_path, reference, part):
+    migration = migrated(tmp_path, "run.sh", f"swift rlhf --rlhf_type ppo --ref_model {reference} --model a\n")
+    assert "ref_model" in [one.setting for one in getattr(migration, part)]

@@ -329,7 +329,10 @@ PPO: Mapping[str, Rule] = {
     "reward_adapters": to("reward_model_name_or_path", lambda value: value if value else Unneeded("there is none")),
     "reward_model_revision": Unavailable("The newest revision is read", "Download it, and name the folder"),
     **each(Unneeded("the reward model has its own tokenizer and template"), "reward_model_type reward_template"),
-    **each(Unavailable("The reference is the policy at the start", "Leave it out"), "ref_model ref_model_revision"),
+    **each(
+        Unavailable("The reference is the policy at the start", "Leave it out", same_as="model"),
+        "ref_model ref_model_revision",
+    ),
     **same("temperature top_k top_p repetition_penalty log_completions"),
     "max_length": Unavailable("Prompts that are too long are refused, not truncated", "Drop them from the data"),
     "truncation_strategy": Unneeded("it belongs to max_length"),

@@ -168,7 +168,7 @@ PPO: Mapping[str, Rule] = {
         "Change eos_token_id in generation_config.json",
     ),
     "trainer.ref_model": Unavailable(
-        "The reference is the policy at the start", "Leave it out if it is the same model"
+        "The reference is the policy at the start", "Leave it out if it is the same model", same_as="trainer.model"
     ),
     "trainer.reward_model": to("reward_model_name_or_path"),
     "trainer.value_model": to("critic", note="By default a copy of the reward model"),
