@@ -14,6 +14,7 @@ from rlhf_losses.setting_names import setting
 
 KIND = "a Python script, a shell script or a YAML file with settings of another system"
 PYTHON, YAML = (".py",), (".yaml", ".yml", ".json")
+WINDOWS = (".bat", ".cmd", ".ps1")
 
 
 def read_run(path: Path, system: str | None = None) -> Source:
@@ -56,6 +57,11 @@ def _read(path: Path, text: str, wanted: Sequence[str]) -> tuple[list[Source], l
     """Return the runs in a file, and what else was found."""
     if path.suffix == ".ipynb":
         raise InvalidSettingError(f"'{path}' is a notebook, which is not read. Export it as a script.")
+    if path.suffix in WINDOWS:
+        raise InvalidSettingError(
+            f"'{path}' is a script for Windows, which is not read. Write its command into a shell script, with a "
+            "backslash at the end of continued lines."
+        )
     if path.suffix in PYTHON:
         return read_python(text, str(path))
     if path.suffix in YAML:

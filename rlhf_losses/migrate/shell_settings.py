@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 from rlhf_losses.errors import InvalidSettingError
@@ -86,7 +87,7 @@ def read_shell(text: str, folder: Path, stated: str | None = None) -> tuple[list
     """
     programs = PROGRAMS if stated is None else (*PROGRAMS, Program(OTHER_SCRIPT, stated, yaml=True))
     sources, others = [], []
-    for command in shell_commands(text):
+    for command in _all_commands(text):
         match = _program(command, programs)
         if match is None:
             continue
@@ -110,6 +111,19 @@ def read_shell(text: str, folder: Path, stated: str | None = None) -> tuple[list
             )
         )
     return sources, others
+
+
+def _all_commands(text: str) -> Iterator[ShellCommand]:
+    """Yield the commands of a script, and those in a text after `bash -c`."""
+    for command in shell_commands(text):
+        yield command
+        for flag, word in pairwise(command.words):
+            if flag.text == "-c" and isinstance(word.value, str):
+                yield from (_moved(one, word.line - 1) for one in _all_commands(word.value))
+
+
+def _moved(command: ShellCommand, lines: int) -> ShellCommand:
+    return replace(command, words=tuple(Word(word.value, word.line + lines) for word in command.words))
 
 
 def _require_settings(name: str, settings: Iterable[Found]) -> None:

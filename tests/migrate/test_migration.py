@@ -281,3 +281,18 @@ def test_texts_with_several_lines_are_written_in_one(tmp_path):
 def test_a_reference_that_is_the_policy_is_not_needed(tmp_path, reference, part):
     migration = migrated(tmp_path, "run.sh", f"swift rlhf --rlhf_type ppo --ref_model {reference} --model a\n")
     assert "ref_model" in [one.setting for one in getattr(migration, part)]
+
+
+def test_names_of_trl_below_0_12_are_read(tmp_path):
+    settings = "model_name='a', ppo_epochs=3, init_kl_coef=0.2, target=6, adap_kl_ctrl=True"
+    text = f"from trl import PPOConfig\nPPOConfig({settings})\n"
+    values = arguments(migrated(tmp_path, "run.py", text))
+    assert (values["num_iterations"], values["beta"], values["kl_target"]) == (3, 0.2, 6)
+    assert values["model_name_or_path"] == "a"
+
+
+def test_arguments_of_the_launcher_in_a_file_for_trl_are_known(tmp_path):
+    text = "model_name_or_path: a\ndataset_name: b\naccelerate_config: zero3\nnum_processes: 4\n"
+    migration = migrated(tmp_path, "run.yaml", text)
+    assert not migration.unknown
+    assert {one.setting for one in migration.unavailable} == {"accelerate_config", "num_processes"}

@@ -31,6 +31,7 @@ def unread(tmp_path, name, content):
         ("broken.yaml", "stage: [rm", "not valid YAML"),
         ("broken.py", "trainer = RewardTrainer(", "is not Python"),
         ("book.ipynb", "{}", "is a notebook"),
+        ("run.bat", "trl reward ^\r\n --model_name_or_path a", "is a script for Windows"),
         ("nothing.py", "print('hello')", "has no training command, trainer or settings"),
         ("nothing.sh", "#!/bin/sh\nls -l | sort", "has no training command, trainer or settings"),
         ("nothing.yaml", "color: blue", "has no training command, trainer or settings"),
@@ -174,3 +175,9 @@ def test_a_file_of_settings_in_a_command_is_included_and_overridden(tmp_path):
 def test_a_missing_file_of_settings_is_listed(tmp_path):
     found = unread(tmp_path, "run.sh", "trl reward --config nowhere.yaml --seed 1\n")
     assert "no such file" in found["config"]
+
+
+def test_a_command_in_a_text_of_another_shell_is_read(tmp_path):
+    text = 'M=a\ndocker run image bash -c "set -e\ntrl reward --model_name_or_path $M"\n'
+    source = read_run(written(tmp_path, "run.sh", text))
+    assert [(one.name, one.value, one.place) for one in source.settings] == [("model_name_or_path", "a", "line 3")]

@@ -19,7 +19,7 @@ from rlhf_losses.migrate.rules import (
     same,
     to,
 )
-from rlhf_losses.migrate.systems.training_arguments import REMOVED, SPEED, TRAINING_ARGUMENTS, for_ppo, split
+from rlhf_losses.migrate.systems.training_arguments import LAUNCHER, REMOVED, SPEED, TRAINING_ARGUMENTS, for_ppo, split
 
 IMPORT = "In a script, change the import only: from rlhf_losses import RewardConfig, RewardTrainer."
 
@@ -96,7 +96,16 @@ TRAINER: Mapping[str, Rule] = {
 }
 """Arguments of the constructor of a trainer, and of `load_dataset`, in a script."""
 
-SHARED: Mapping[str, Rule] = {**TRAINING_ARGUMENTS, **MODEL, **LORA, **TRAINER}
+PROCESSES: Mapping[str, Rule] = {
+    **each(
+        LAUNCHER,
+        "accelerate_config num_processes num_machines machine_rank main_process_ip main_process_port gpu_ids multi_gpu",
+    ),
+    "mixed_precision": Unneeded("bf16 is on where the device supports it"),
+}
+"""Arguments of `accelerate launch` that TRL's command line takes."""
+
+SHARED: Mapping[str, Rule] = {**TRAINING_ARGUMENTS, **MODEL, **LORA, **TRAINER, **PROCESSES}
 
 CRITIC = (
     "TRL has one learning rate and one lam for policy and critic. Here the critic has the defaults of rlhf-losses ppo, "
@@ -105,6 +114,15 @@ CRITIC = (
 )
 
 ALIASES = {"model": "model_name_or_path", "dataset": "dataset_name"}
+
+OLD_PPO_NAMES = {
+    **ALIASES,
+    "model_name": "model_name_or_path",
+    "ppo_epochs": "num_ppo_epochs",
+    "init_kl_coef": "kl_coef",
+    "log_with": "report_to",
+}
+"""Names of TRL below 0.12."""
 
 REWARD: Mapping[str, Rule] = {
     **SHARED,
@@ -172,6 +190,9 @@ PPO: Mapping[str, Rule] = {
     ),
     "trainer.reward_model": to("reward_model_name_or_path"),
     "trainer.value_model": to("critic", note="By default a copy of the reward model"),
+    "target": to("kl_target", note="TRL below 0.12"),
+    "horizon": to("kl_horizon", note="TRL below 0.12"),
+    "adap_kl_ctrl": Unneeded("kl_target makes the coefficient adaptive"),
     "eos_token": Unneeded("a completion ends with the EOS tokens of the generation config"),
     "remove_unused_columns": REMOVED,
     "chat_template_path": Unavailable("The policy has its chat template", "Save the template with the model"),
@@ -258,7 +279,7 @@ SYSTEMS = (
             Constant("score_truncated_with_eos", False, "TRL's reward model reads the tokens that were generated"),
         ),
         ppo_decisions,
-        ALIASES,
+        OLD_PPO_NAMES,
         (
             "The dataset has texts or conversations in a column prompt, which are tokenized here.",
             CRITIC,
