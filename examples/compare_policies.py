@@ -2,9 +2,9 @@
 
     python compare_policies.py --before story-model --after policy --reward_model reward --dataset heldout.csv
 
-Both policies complete each prompt once. judge.csv has the two completions of each prompt in a random order, and an
-empty column `better` for a person, who writes `first`, `second` or `equal`; judge_key.csv says which policy wrote the
-first one. Rows that stay empty are left out:
+Both policies complete each prompt once. judge.csv has the two completions of each prompt in a random order, unless they
+are equal, and an empty column `better` for a person, who writes `first`, `second` or `equal`; judge_key.csv says which
+policy wrote the first one. Rows that stay empty are left out:
 
     python compare_policies.py --judged judge.csv
 """
@@ -30,6 +30,8 @@ def main() -> None:
     parser.add_argument("--reward_model", help="folder of the reward model")
     parser.add_argument("--dataset", help="rows with a column `prompt` on which neither model was trained")
     parser.add_argument("--columns", help="renaming of columns, such as prompt=question")
+    parser.add_argument("--converter", help="converter of the dataset (default: detected from the columns)")
+    parser.add_argument("--plugin", action="append", default=[], help="Python file with a converter; repeatable")
     parser.add_argument("--max_completion_length", type=int, default=256)
     parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--batch_size", type=int, default=16)
@@ -45,18 +47,21 @@ def main() -> None:
     if args.table.exists():
         parser.error(f"{args.table} exists, and can have judgments. Take another name: --table NAME.")
 
-    prompts = held_out_prompts(args.dataset, args.columns)
+    prompts = held_out_prompts(args)
     before, after = complete(args.before, prompts, args), complete(args.after, prompts, args)
     if before == after:
         sys.exit("Both policies wrote the same completions, so there is nothing to compare.")
     print(compare_scores(Scorer.from_pretrained(args.reward_model), prompts, before, after))
-    write_table(args.table, prompts, before, after, args.seed)
-    print(f"For a person: {args.table}; the key is {key_of(args.table)}.")
+    count = write_table(args.table, prompts, before, after, args.seed)
+    equal = len(prompts) - count
+    left_out = f"; {equal} with equal texts {'is' if equal == 1 else 'are'} left out" if equal else ""
+    print(f"For a person: {count} prompts in {args.table}{left_out}. The key is {key_of(args.table)}.")
 
 
-def held_out_prompts(dataset: str, columns: str | None) -> list:
+def held_out_prompts(args: argparse.Namespace) -> list:
     """Return each prompt once: the interval assumes that completions are independent."""
-    prompts = convert_dataset(load_rows(dataset, columns=columns))["prompt"]
+    rows = load_rows(args.dataset, columns=args.columns)
+    prompts = convert_dataset(rows, args.converter, args.dataset, args.plugin)["prompt"]
     return list({str(prompt): prompt for prompt in prompts}.values())
 
 
@@ -105,12 +110,13 @@ def compare_scores(scorer: Scorer, prompts: list, before: list, after: list) -> 
     )
 
 
-def write_table(file: Path, prompts: list, before: list, after: list, seed: int) -> None:
-    """Write the blind table and its key, with the prompts in a random order."""
+def write_table(file: Path, prompts: list, before: list, after: list, seed: int) -> int:
+    """Write the blind table and its key, with the prompts in a random order, and return the number of prompts."""
     chance = random.Random(seed)
     rows = [
         {"prompt": shown(prompt), "before": shown(old), "after": shown(new)}
         for prompt, old, new in zip(prompts, before, after, strict=True)
+        if old != new
     ]
     chance.shuffle(rows)
     sides = [chance.choice((("before", "after"), ("after", "before"))) for _ in rows]
@@ -122,6 +128,7 @@ def write_table(file: Path, prompts: list, before: list, after: list, seed: int)
         for number, (row, (first, second)) in enumerate(zip(rows, sides, strict=True), start=1):
             to_judge.writerow((number, row["prompt"], row[first], row[second], ""))
             to_key.writerow((number, first, second))
+    return len(rows)
 
 
 def count_judgments(file: Path) -> str:

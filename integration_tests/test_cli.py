@@ -2,6 +2,9 @@
 
 import json
 import os
+import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -198,6 +201,10 @@ def test_ppo_trains_a_policy_and_saves_it_merged(done, language_model, reward_mo
     assert "Explained variance" in (tmp_path / "policy" / "report.html").read_text()
     assert f"Saved the policy in {tmp_path / 'policy'}" in result.out
     assert f"rewards/{reward_model.name}/mean" in result.out
+    compare = (
+        f"--before {language_model} --after {tmp_path / 'policy'} --reward_model {reward_model} --dataset HELD_OUT"
+    )
+    assert f"Next: python compare_policies.py {compare} --max_completion_length 8 --temperature 1\n" in result.out
     policy = AutoModelForCausalLM.from_pretrained(tmp_path / "policy")
     start = AutoModelForCausalLM.from_pretrained(language_model)
     assert any(not p.equal(q) for p, q in zip(policy.parameters(), start.parameters(), strict=True))
@@ -297,13 +304,21 @@ def test_errors_of_other_libraries_at_the_start_are_one_message(
     assert result.err.splitlines()[-1].startswith("rlhf-losses: The run cannot start: ")
 
 
-def test_train_uses_a_loss_of_a_plugin_file(done, language_model, pairs_file, tmp_path):
-    (tmp_path / "shortfall.py").write_text(PLUGIN)
-    done(
-        *("--plugin", tmp_path / "shortfall.py", "train", "--model", language_model, "--dataset", pairs_file),
-        *("--loss", "squared_shortfall", "--output_dir", tmp_path / "run", "--max_steps", 1, *FAST.split()),
-    )
+def test_train_uses_a_loss_of_a_plugin_file_and_the_printed_commands_run(done, language_model, pairs_file, tmp_path):
+    plugin = tmp_path / "shortfall.py"
+    plugin.write_text(PLUGIN)
+    rows = tmp_path / "my pairs.jsonl"
+    rows.write_text(pairs_file.read_text().replace('"chosen"', '"better"'))
+    words = ("train", "--plugin", plugin, "--model", language_model, "--dataset", rows, "--columns", "chosen=better")
+    where = ("--loss", "squared_shortfall", "--output_dir", tmp_path / "run")
+    trained = done(*words, *where, "--max_steps", 1, *FAST.split())
     assert json.loads((tmp_path / "run" / "reward_model.json").read_text())["loss"] == "squared_shortfall"
+    card = (tmp_path / "run" / "README.md").read_text()
+    (again,) = re.findall(r"^rlhf-losses .* train .*", card, re.MULTILINE)
+    shutil.rmtree(tmp_path / "run")
+    done(*shlex.split(again)[1:])
+    (evaluate,) = re.findall(r"rlhf-losses .* evaluate .*", trained.out)
+    assert "accuracy" in done(*shlex.split(evaluate.replace("HELD_OUT", shlex.quote(str(rows))))[1:]).out
 
 
 def test_ctrl_c_saves_a_checkpoint_and_prints_how_to_resume(language_model, pairs_file, tmp_path):

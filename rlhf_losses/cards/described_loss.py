@@ -5,11 +5,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from rlhf_losses.documentation import documentation
 from rlhf_losses.losses import AnyLoss, LossProperty
 from rlhf_losses.losses.base import WeightedSum
-
-DOCUMENTATION = "https://github.com/rlhf-losses/rlhf-losses/blob/main/docs"
-"""Address of the documentation."""
 
 FORMULA = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
 
@@ -47,15 +45,6 @@ def described_terms(loss: AnyLoss) -> list[DescribedTerm]:
     if isinstance(loss, WeightedSum):
         return [_described(float(one.weight), one.expression) for one in loss.summands]
     return [_described(1.0, loss)]
-
-
-def documentation(page: str) -> str:
-    """Return the address of a page of the documentation.
-
-    Args:
-        page: path of the page inside the documentation.
-    """
-    return f"{DOCUMENTATION}/{page}"
 
 
 def meaning_of_scores(loss: AnyLoss) -> list[str]:

@@ -9,8 +9,8 @@ from huggingface_hub import ModelCard, ModelCardData
 from huggingface_hub.constants import REPOCARD_NAME
 
 from rlhf_losses.cards.card_template import render_template
-from rlhf_losses.cards.described_loss import documentation
 from rlhf_losses.cards.origins import Origin, licence_sentence, origin_of_dataset
+from rlhf_losses.documentation import documentation
 
 TAGS = ("ppo", "rlhf", "rlhf-losses", "trl")
 

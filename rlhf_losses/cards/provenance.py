@@ -1,8 +1,9 @@
 """What a trainer does not know about its run."""
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from rlhf_losses.printed_commands import printed_command
 
 SECRETS = ("hub_token", "push_to_hub_token")
 """Arguments whose values are on no card."""
@@ -28,7 +29,7 @@ class Provenance:
 
 
 def reproducing_command(arguments: Sequence[str]) -> str:
-    """Return a command line of this package without secrets.
+    """Return the command line of the running command without secrets.
 
     Args:
         arguments: its arguments, beginning with the name of the command.
@@ -43,4 +44,4 @@ def reproducing_command(arguments: Sequence[str]) -> str:
         is_secret = name.startswith("--") and name[2:].replace("-", "_") in SECRETS
         shown.append("***" if hides else f"{name}=***" if is_secret and separator else one)
         hides = is_secret and not separator
-    return shlex.join(["rlhf-losses", *shown])
+    return printed_command(*shown)

@@ -18,6 +18,8 @@ from rlhf_losses.cli.config_file import read_config
 from rlhf_losses.cli.config_values import CONFIG_FILE, checked_choice, members, typed_value
 from rlhf_losses.cli.training_help import UPSTREAM, ArgumentGroups, HelpAll, format_groups, type_name
 from rlhf_losses.errors import RlhfLossesError, did_you_mean, shown
+from rlhf_losses.files.columns import parse_columns
+from rlhf_losses.printed_commands import printed_command
 from rlhf_losses.setting_types import require_finite_settings
 
 MINIMUM = {
@@ -302,9 +304,25 @@ def require_given(parsed: Iterable[Any], required: Sequence[Required]) -> None:
 
 def _inspect(values: Mapping[str, Any], missing: Sequence[Required]) -> str:
     """Return how to find a loss, if it is missing."""
-    data = values.get("dataset_name") or "FILE"
-    needs_loss = any(one.name == "loss" for one in missing)
-    return f"; 'rlhf-losses inspect --dataset {data}' lists the losses that fit the data" if needs_loss else ""
+    if not any(one.name == "loss" for one in missing):
+        return ""
+    command = printed_command("inspect", "--dataset", values.get("dataset_name") or "FILE", *data_flags(values))
+    return f"; '{command}' lists the losses that fit the data"
+
+
+def data_flags(values: Mapping[str, Any]) -> list[str]:
+    """Return the flags with which other commands read the same columns.
+
+    Args:
+        values: arguments of the command by name.
+
+    Examples:
+        >>> data_flags({"columns": {"prompt": "question"}, "converter": None})
+        ['--columns', 'prompt=question']
+    """
+    columns = ",".join(f"{new}={old}" for new, old in parse_columns(values.get("columns")).items())
+    given = {"--columns": columns, "--converter": values.get("converter")}
+    return [word for flag, value in given.items() if value for word in (flag, value)]
 
 
 def require_minimum(parsed: Iterable[Any]) -> None:

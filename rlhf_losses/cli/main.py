@@ -18,6 +18,7 @@ from rlhf_losses.cli.signals import Interruption
 from rlhf_losses.errors import RlhfLossesError, did_you_mean, shown
 from rlhf_losses.launchers import is_first_process, launched_processes
 from rlhf_losses.optional_packages import REPORT_PACKAGES, require_packages
+from rlhf_losses.printed_commands import plugins_in_use
 from rlhf_losses.setting_names import command_flags
 
 COMMANDS = {
@@ -164,7 +165,7 @@ def run(argv: list[str]) -> int:
     with quiet():
         with loading(name):
             command = importlib.import_module(f"rlhf_losses.cli.{COMMANDS[name][0]}")
-        with command_flags(command.build_parser().flags()):
+        with command_flags(command.build_parser().flags()), plugins_in_use(plugins):
             return int(command.run(arguments, plugins) or 0)
 
 

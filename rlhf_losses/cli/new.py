@@ -11,6 +11,7 @@ from rlhf_losses.errors import OutputExistsError, did_you_mean
 from rlhf_losses.hooks import converter_registry, loss_registry, transform_registry
 from rlhf_losses.hooks.installed_plugins import installed_plugins
 from rlhf_losses.hooks.registry import Registry
+from rlhf_losses.printed_commands import printed_command
 
 REGISTRIES: dict[str, Callable[[Iterable[str]], Registry[Any]]] = {
     "loss": loss_registry,
@@ -123,7 +124,7 @@ def next_steps(package: PluginPackage, folder: Path) -> str:
         package: the package.
         folder: its folder.
     """
-    use = f"rlhf-losses describe {package.name}" if package.kind == "loss" else "rlhf-losses plugins"
+    use = printed_command("describe", package.name) if package.kind == "loss" else "rlhf-losses plugins"
     path = shlex.quote(str(folder))
     commands = [f"pip install -e {path}", f"python -m pytest {path}", use]
     return "\n".join(

@@ -1,5 +1,7 @@
 """`rlhf-losses ppo`: train a language model on the scores of reward models, with the arguments of `trl grpo`."""
 
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -16,6 +18,7 @@ from rlhf_losses.cli.arguments import (
     Required,
     RewardDataArguments,
     TrainingParser,
+    data_flags,
     model_options,
     quantization_of,
     require_attention,
@@ -25,8 +28,10 @@ from rlhf_losses.cli.report_argument import ReportArguments, requested_report, w
 from rlhf_losses.cli.reward_function_arguments import RewardFunctionArguments, require_weights, reward_functions
 from rlhf_losses.cli.scorer_arguments import load_scorer
 from rlhf_losses.cli.signals import StopSignals
+from rlhf_losses.cli.training_help import PROCESSES
 from rlhf_losses.data import convert_dataset
 from rlhf_losses.data.answers import row_answers
+from rlhf_losses.documentation import documentation
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
 from rlhf_losses.feedback import Feedback, feedback_types_in_columns
 from rlhf_losses.feedback.base import Messages, Row
@@ -38,15 +43,17 @@ from rlhf_losses.optional_packages import require_reporting
 from rlhf_losses.ppo import PPOConfig, PPOTrainer, scorer_on_base
 from rlhf_losses.ppo.config import PUBLISHED
 from rlhf_losses.ppo.run_summary import describe_gain, summarize_run
+from rlhf_losses.printed_commands import plugin_words
 from rlhf_losses.report.report_file import Report
 from rlhf_losses.report.run_files import read_run
 from rlhf_losses.scoring import Scorer
 from rlhf_losses.serving.remote_scorer import RemoteScorer, is_server_url
 
 USAGE = "%(prog)s --model POLICY --reward_model MODEL --dataset PROMPTS --output_dir DIR [--config FILE] [...]"
-DESCRIPTION = """\
+DESCRIPTION = f"""\
 Train a language model with PPO. The arguments are those of TRL's `trl grpo` and those of PPO, also in the --config file
-(YAML). On several processes: see docs/how-to/many-processes.md; on CPUs with --use_cpu."""
+(YAML). On several processes: {PROCESSES};
+on CPUs with --use_cpu."""
 
 REQUIRED = (
     Required("model_name_or_path", "--model", "Qwen/Qwen3-0.6B"),
@@ -71,6 +78,12 @@ MOST_USED = (
         "seed",
     ),
 )
+
+COMPARISON = (
+    "python compare_policies.py --before {before} --after {after} --reward_model {scorer} --dataset HELD_OUT "
+    "--max_completion_length {length} --temperature {temperature:g} {words}"
+)
+"""Command of the script that compares two policies."""
 
 PRESETS = {"n_plus": PUBLISHED}
 
@@ -123,6 +136,7 @@ def _run(argv: list[str], plugins: tuple[str, ...], signals: StopSignals) -> Non
     require_weights(rewards)
     name = str(model.model_name_or_path)
     require_attention(model.attn_implementation)
+    message = training_runs.StopMessage(config.resume_from_checkpoint, output.report)
     checkpoint = training_runs.checkpoint_to_resume(config.output_dir, config.resume_from_checkpoint)
     config.resume_from_checkpoint = checkpoint  # compared with the run before the model is loaded
     models = [(name, "--model"), *((one, "--reward_model") for one in rewards.names), (data.critic, "--critic")]
@@ -152,15 +166,41 @@ def _run(argv: list[str], plugins: tuple[str, ...], signals: StopSignals) -> Non
         )
     command = reproducing_command(["ppo", *argv])
     trainer.provenance = Provenance(command=command, dataset=data.dataset_name, converter=data.converter)
-    with training_runs.explained_interruption(trainer, output.report):
-        if training_runs.train(trainer, signals, checkpoint, output.report):
-            finish(trainer, rewards.names)
+    with training_runs.explained_interruption(trainer, message):
+        if training_runs.train(trainer, signals, checkpoint, message):
+            finish(trainer, rewards.names, comparison(name, config, rewards.names, data_flags(vars(data))))
             if report is not None and trainer.accelerator.is_main_process:
                 write_report(Report([read_run(report.parent)]), report)
 
 
-def finish(trainer: PPOTrainer, reward_models: list[str]) -> None:
-    """Evaluate if there is an evaluation dataset, save the merged policy and print the next commands."""
+def comparison(before: str, config: PPOConfig, reward_models: Sequence[str], flags: Sequence[str]) -> str:
+    """Return the command that compares the policy before and after the run on held-out prompts.
+
+    Args:
+        before: folder or Hub id of the policy before the run.
+        config: training arguments.
+        reward_models: folders, Hub ids and addresses of servers.
+        flags: flags with which other commands read the same columns.
+    """
+    scorer = next((one for one in reward_models if not is_server_url(one)), "REWARD_MODEL")
+    return COMPARISON.format(
+        words=shlex.join([*plugin_words(), *flags]),
+        before=shlex.quote(before),
+        after=shlex.quote(str(config.output_dir)),
+        scorer=shlex.quote(scorer),
+        length=config.max_completion_length,
+        temperature=config.temperature,
+    ).rstrip()
+
+
+def finish(trainer: PPOTrainer, reward_models: list[str], compare: str) -> None:
+    """Evaluate if there is an evaluation dataset, save the merged policy and print the next commands.
+
+    Args:
+        trainer: the trainer.
+        reward_models: the reward models, for the message.
+        compare: the command that compares the policy before and after the run.
+    """
     if trainer.eval_dataset is not None and trainer.args.eval_strategy == "no":
         trainer.save_metrics("eval", trainer.evaluate())
     trainer.save_state()
@@ -170,7 +210,9 @@ def finish(trainer: PPOTrainer, reward_models: list[str]) -> None:
     trainer.accelerator.print(
         f"Trained {training_runs.format_steps(trainer)} on the scores of {', '.join(reward_models)}.\n"
         f"Saved the policy in {folder}. Its checkpoints are the folders checkpoint-* there.\n"
-        f"Next: AutoModelForCausalLM.from_pretrained({str(folder)!r}), or rlhf-losses ppo --model {folder} to continue."
+        f"Next: {compare}\n"
+        f"      {documentation('how-to/compare-policies.md')} has this script: is the policy better on other prompts?\n"
+        f"      AutoModelForCausalLM.from_pretrained({str(folder)!r}) loads the policy."
     )
     summary = summarize_run(trainer.state.log_history)
     if summary is not None:

@@ -1,5 +1,6 @@
 """`rlhf-losses train`: train a reward model with the arguments of `trl reward` and any loss."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from rlhf_losses.cli.arguments import (
     RewardDataArguments,
     RewardModelArguments,
     TrainingParser,
+    data_flags,
     model_options,
     quantization_of,
     require_attention,
@@ -21,9 +23,11 @@ from rlhf_losses.cli.arguments import (
 from rlhf_losses.cli.dataset_loading import load_training_rows
 from rlhf_losses.cli.report_argument import ReportArguments, requested_report, write_report
 from rlhf_losses.cli.signals import StopSignals
+from rlhf_losses.cli.training_help import PROCESSES
 from rlhf_losses.data import convert_dataset
 from rlhf_losses.hooks import LossRegistry, loss_registry
 from rlhf_losses.optional_packages import require_reporting
+from rlhf_losses.printed_commands import printed_command
 from rlhf_losses.report.dataset_sections import InspectedDataset
 from rlhf_losses.report.report_file import Report
 from rlhf_losses.report.run_files import read_run
@@ -33,9 +37,10 @@ from rlhf_losses.training.card_evaluation import complete_card
 from rlhf_losses.training.run_card import evaluation_rows
 
 USAGE = "%(prog)s --model MODEL --dataset DATASET --loss LOSS --output_dir DIR [--config FILE] [...]"
-DESCRIPTION = """\
+DESCRIPTION = f"""\
 Train a reward model. The arguments are those of TRL's `trl reward` and a few more, also in the --config file (YAML).
-On several processes: see docs/how-to/many-processes.md; on CPUs with --use_cpu."""
+On several processes: {PROCESSES};
+on CPUs with --use_cpu."""
 
 REQUIRED = (
     Required("model_name_or_path", "--model", "Qwen/Qwen3-0.6B"),
@@ -73,6 +78,7 @@ def _run(argv: list[str], plugins: tuple[str, ...], signals: StopSignals) -> Non
     name = str(model.model_name_or_path)
     quantization = quantization_of(model)
     require_attention(model.attn_implementation)
+    message = training_runs.StopMessage(config.resume_from_checkpoint, output.report)
     checkpoint = training_runs.checkpoint_to_resume(config.output_dir, config.resume_from_checkpoint)
     config.resume_from_checkpoint = checkpoint  # compared with the run before the model is loaded
     training_runs.require_model(
@@ -100,9 +106,9 @@ def _run(argv: list[str], plugins: tuple[str, ...], signals: StopSignals) -> Non
         rows=given,
         eval_dataset=data.eval_dataset or data.dataset_name,
     )
-    with training_runs.explained_interruption(trainer, output.report):
-        if training_runs.train(trainer, signals, checkpoint, output.report):
-            finish(trainer, rows, held_out)
+    with training_runs.explained_interruption(trainer, message):
+        if training_runs.train(trainer, signals, checkpoint, message):
+            finish(trainer, rows, held_out, data_flags(vars(data)))
             if report is not None and trainer.accelerator.is_main_process:
                 write_report(run_report(config.output_dir, rows, loss_registry(plugins)), report)
 
@@ -119,8 +125,15 @@ def run_report(folder: str, rows: Any, losses: LossRegistry) -> Report:
     return Report([read_run(Path(folder))], datasets=datasets)
 
 
-def finish(trainer: RewardTrainer, rows: Any, held_out: Any = None) -> None:
-    """Evaluate if there is an evaluation dataset, save the merged model and print the next commands."""
+def finish(trainer: RewardTrainer, rows: Any, held_out: Any, flags: Sequence[str]) -> None:
+    """Evaluate if there is an evaluation dataset, save the merged model and print the next commands.
+
+    Args:
+        trainer: the trainer.
+        rows: the training data.
+        held_out: the evaluation data, or None.
+        flags: flags with which other commands read the same columns.
+    """
     if trainer.eval_dataset is not None and trainer.args.eval_strategy == "no":
         trainer.save_metrics("eval", trainer.evaluate())
     trainer.save_state()
@@ -135,8 +148,11 @@ def finish(trainer: RewardTrainer, rows: Any, held_out: Any = None) -> None:
     evaluated = evaluation_rows(trainer.eval_dataset)
     for summary in summarize_accuracy(trainer.state.log_history, evaluated, rows_per_step(trainer), used):
         echo(describe_accuracy(summary))
-    echo(f"Next: rlhf-losses evaluate --model {folder} --dataset HELD_OUT")
-    echo(f"      rlhf-losses ppo --model POLICY --reward_model {folder} --dataset PROMPTS --output_dir DIR")
+    echo(f"Next: {printed_command('evaluate', '--model', folder, '--dataset', 'HELD_OUT', *flags)}")
+    ppo = printed_command(
+        "ppo", "--model", "POLICY", "--reward_model", folder, "--dataset", "PROMPTS", "--output_dir", "DIR"
+    )
+    echo(f"      {ppo}")
     trainer.end()
 
 

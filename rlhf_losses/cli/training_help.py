@@ -9,6 +9,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rlhf_losses.documentation import documentation
+
+PROCESSES = f"see {documentation('how-to/many-processes.md')}"
+"""Where the start of several processes is described."""
+
 MOST_USED = "most used arguments"
 OWN = "arguments of rlhf-losses"
 UPSTREAM = "arguments of TRL and transformers"

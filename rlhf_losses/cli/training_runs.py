@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,15 @@ from typing import Any
 from transformers import AutoConfig, AutoTokenizer
 
 from rlhf_losses.checkpoints.manifest import is_unfinished
-from rlhf_losses.checkpoints.resuming import AUTO, decided_by_main_process, last_whole, resolve_checkpoint
+from rlhf_losses.checkpoints.resuming import (
+    AUTO,
+    NEW_RUN,
+    NEWEST,
+    Resume,
+    decided_by_main_process,
+    last_whole,
+    resolve_checkpoint,
+)
 from rlhf_losses.checkpoints.rotation import checkpoint_folders
 from rlhf_losses.checkpoints.stopping import StopControl
 from rlhf_losses.checkpoints.uploads import is_hub_error
@@ -20,6 +29,7 @@ from rlhf_losses.cli.model_paths import nearest_folder, require_model_path
 from rlhf_losses.cli.signals import Interruption, StopSignals
 from rlhf_losses.errors import OutputExistsError, RlhfLossesError, first_line
 from rlhf_losses.folder_claims import require_unclaimed
+from rlhf_losses.printed_commands import printed_command
 from rlhf_losses.setting_names import has_flag, setting
 
 RESUME = "--resume_from_checkpoint"
@@ -120,19 +130,58 @@ def starting() -> Iterator[None]:
         ) from error
 
 
+@dataclass(frozen=True)
+class StopMessage:
+    """What is printed after an interruption: the newest whole checkpoint, and how to continue.
+
+    Attributes:
+        resume: the value of `--resume_from_checkpoint` in the command.
+        report: whether to name the command that shows the run so far. A report is not written, because it can take
+            longer than a process may that has received a signal.
+    """
+
+    resume: Resume = None
+    report: bool = False
+
+    def about(self, trainer: Any) -> str:
+        """Return the message about a run.
+
+        Args:
+            trainer: its trainer.
+        """
+        output_dir, step = trainer.args.output_dir, trainer.state.global_step
+        saved = last_whole(output_dir)
+        if saved is None:
+            return f"Stopped at step {step}. No checkpoint was saved."
+        kept = "Saved" if saved.name == f"checkpoint-{step}" else "The newest whole checkpoint is"
+        return f"Stopped at step {step}. {kept} {saved}. To resume, {self._how_to_resume()}.{self._report(trainer)}"
+
+    def _how_to_resume(self) -> str:
+        word = str(self.resume or "").lower()
+        if word in (*NEWEST, AUTO):
+            return "run the same command again"
+        if word in NEW_RUN:
+            return f"add {RESUME} to the same command"
+        return f"run the same command with {RESUME} last"
+
+    def _report(self, trainer: Any) -> str:
+        if not self.report or not trainer.state.log_history:
+            return ""
+        return f" `{printed_command('report', trainer.args.output_dir)}` shows it so far."
+
+
 @contextmanager
-def explained_interruption(trainer: Any, report: bool = False) -> Iterator[None]:
+def explained_interruption(trainer: Any, message: StopMessage) -> Iterator[None]:
     """Name the newest whole checkpoint in the message of an `Interruption`.
 
     Args:
         trainer: the trainer that the `with` block uses.
-        report: whether to name the command that shows the run so far.
+        message: the message.
     """
     try:
         yield
     except Interruption as interruption:
-        message = interrupted_message(trainer, report)
-        raise Interruption(message, interruption.signal_number, interruption.at_once) from None
+        raise Interruption(message.about(trainer), interruption.signal_number, interruption.at_once) from None
 
 
 def close_progress_bars(trainer: Any) -> None:
@@ -147,14 +196,14 @@ def close_progress_bars(trainer: Any) -> None:
                 bar.close()
 
 
-def train(trainer: Any, signals: StopSignals, resume: str | None, report: bool = False) -> bool:
+def train(trainer: Any, signals: StopSignals, checkpoint: str | None, message: StopMessage) -> bool:
     """Train, and return whether the run is complete; a time limit ends it before.
 
     Args:
         trainer: the trainer.
         signals: handler of Ctrl-C and SIGTERM.
-        resume: checkpoint to resume from.
-        report: whether to name the command that shows the run so far, if a time limit ends it.
+        checkpoint: checkpoint to resume from.
+        message: what is printed if a time limit ends the run.
 
     Raises:
         Interruption: a signal stopped the run.
@@ -162,7 +211,7 @@ def train(trainer: Any, signals: StopSignals, resume: str | None, report: bool =
     control: StopControl = trainer.stop_control
     signals.request = control.request
     try:
-        trainer.train(resume_from_checkpoint=resume)
+        trainer.train(resume_from_checkpoint=checkpoint)
     except BaseException:
         close_progress_bars(trainer)
         raise
@@ -172,7 +221,7 @@ def train(trainer: Any, signals: StopSignals, resume: str | None, report: bool =
         raise Interruption("", signal)
     if control.stopped:
         reason = f"The time limit of {trainer.args.stop_after} is reached. "
-        trainer.accelerator.print(reason + interrupted_message(trainer, report))
+        trainer.accelerator.print(reason + message.about(trainer))
         trainer.end()
     return not control.stopped
 
@@ -181,20 +230,3 @@ def format_steps(trainer: Any) -> str:
     """Return the number of steps of a trainer as text."""
     count = trainer.state.global_step
     return "1 step" if count == 1 else f"{count} steps"
-
-
-def interrupted_message(trainer: Any, report: bool = False) -> str:
-    """Return the message after an interruption, with the newest whole checkpoint.
-
-    Args:
-        trainer: the trainer.
-        report: whether to name the command that shows the run so far. A report is not written, because it can take
-            longer than a process may that has received a signal.
-    """
-    output_dir, step = trainer.args.output_dir, trainer.state.global_step
-    saved = last_whole(output_dir)
-    if saved is None:
-        return f"Stopped at step {step}. No checkpoint was saved."
-    kept = "Saved" if saved.name == f"checkpoint-{step}" else "The newest whole checkpoint is"
-    shown = f" `rlhf-losses report {output_dir}` shows it so far." if report and trainer.state.log_history else ""
-    return f"Stopped at step {step}. {kept} {saved}. To resume, add {RESUME} to the same command.{shown}"

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from rlhf_losses.converters.base import DatasetConverter
+from rlhf_losses.documentation import documentation
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback.base import Row
 
@@ -36,7 +37,7 @@ class ComparedAnswers(DatasetConverter):
     """
 
     columns = ((*SIDES, "winner"),)
-    source = "https://github.com/rlhf-losses/rlhf-losses/blob/main/docs/how-to/use-your-data.md"
+    source = documentation("how-to/use-your-data.md")
 
     def convert(self, row: Row) -> list[Row]:
         winner = _normalized(row["winner"])

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
 from rlhf_losses.feedback.row_values import Row as Row
+from rlhf_losses.printed_commands import printed_command
 from rlhf_losses.shapes import ItemIndex
 
 Messages = list[dict[str, Any]]
@@ -165,10 +166,10 @@ class Feedback(ABC):
             return self
         if not self.is_convertible_to(feedback_type):
             name = type(self).__name__
+            losses = printed_command("list", "--feedback", name.lower())
             raise FeedbackMismatchError(
                 f"{name} cannot be converted to {feedback_type.__name__}: conversions only discard information (Votes "
-                f"to Pairs, Ratings to Rankings to Pairs). Use a loss for {name}: rlhf-losses list --feedback "
-                f"{name.lower()}"
+                f"to Pairs, Ratings to Rankings to Pairs). Use a loss for {name} from the list of '{losses}'."
             )
         return self._to_coarser().convert_to(feedback_type)
 

@@ -126,18 +126,18 @@ def find_changes(
 
 def changed_length(saved: RunFingerprint, now: RunFingerprint) -> Change | None:
     """Return the change of the planned length of a run: its steps if their number is set, else its epochs."""
-    lengths = [_length(one) for one in (saved, now)]
-    if None in lengths or lengths[0] == lengths[1]:
+    lengths = [length for one in (saved, now) if (length := _length(one)) is not None]
+    if len(lengths) < 2 or lengths[0] == lengths[1]:
         return None
-    (old_name, old), (new_name, new) = (one for one in lengths if one is not None)
+    (old_name, old), (new_name, new) = lengths
     if old_name == new_name:
         return Change(new_name, old, new)
-    return Change("max_steps", saved.settings["max_steps"], now.settings["max_steps"])
+    return Change("max_steps", *(value if name == "max_steps" else f"{name}={value}" for name, value in lengths))
 
 
 def is_longer(length: Change) -> bool:
-    """Return whether a run has more steps or epochs than the checkpoint planned."""
-    return bool(0 < length.saved < length.now)
+    """Return whether a run has more steps or epochs than the checkpoint planned; steps and epochs are not compared."""
+    return not isinstance(length.saved, str) and not isinstance(length.now, str) and 0 < length.saved < length.now
 
 
 def _length(one: RunFingerprint) -> tuple[str, float] | None:

@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pluggy
 
+from rlhf_losses.documentation import documentation
 from rlhf_losses.errors import PluginError, did_you_mean
 from rlhf_losses.hooks import builtins, specs
 from rlhf_losses.hooks.installed_plugins import (
@@ -139,7 +140,7 @@ def _explain(manager: pluggy.PluginManager, plugin: object, name: str, error: pl
     if unknown is None:
         return (
             f"Plugin '{name}' implements a hook with the wrong arguments: {' '.join(str(error).split())}. "
-            "Copy the signature from docs/reference/hooks.md."
+            f"Copy the signature from {documentation('reference/hooks.md')}."
         )
     if unknown in RENAMED_HOOKS:
         return f"Plugin '{name}' implements {unknown}, which has a new name. Rename it to {RENAMED_HOOKS[unknown]}."

@@ -12,6 +12,7 @@ from rlhf_losses.argument_checks import require_instance
 from rlhf_losses.errors import InvalidLossError, RlhfLossesError, UnknownNameError, did_you_mean
 from rlhf_losses.losses.base import AnyLoss, Loss, LossExpression, NamedObjective
 from rlhf_losses.losses.options import Expression
+from rlhf_losses.printed_commands import printed_command
 
 _MAX_LENGTH = 2_000
 _SYNTAX_ERRORS = (SyntaxError, RecursionError, MemoryError, OverflowError)
@@ -127,7 +128,7 @@ def _call(node: ast.expr, classes: Classes) -> Any:
 def _look_up(name: str, classes: Classes) -> type[Any]:
     if name not in classes:
         raise UnknownNameError(
-            f"Unknown loss '{name}'.{did_you_mean(name, classes)} Run 'rlhf-losses list' to see all losses."
+            f"Unknown loss '{name}'.{did_you_mean(name, classes)} Run '{printed_command('list')}' to see all losses."
         )
     return classes[name]
 
@@ -143,9 +144,9 @@ def _construct(found: type[Any], options: dict[str, Any]) -> Any:
     except (TypeError, ValueError) as error:
         if isinstance(error, RlhfLossesError):
             raise
+        options_of = printed_command("describe", found.name())
         raise InvalidLossError(
-            f"{found.name()} received invalid options: {error}. Run 'rlhf-losses describe {found.name()}' to see its "
-            "options."
+            f"{found.name()} received invalid options: {error}. Run '{options_of}' to see its options."
         ) from error
 
 

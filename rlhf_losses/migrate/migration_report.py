@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from rlhf_losses.documentation import with_addresses
 from rlhf_losses.migrate.migration import REQUIRED, Argument, Migration, Outcome
 
 RUN = {"train": "rlhf-losses train --config FILE", "ppo": "rlhf-losses ppo --config FILE"}
@@ -96,5 +97,6 @@ def _yaml(value: Any) -> str:
 
 
 def _printable(text: str) -> str:
-    """Return a text in one line, in which characters that a YAML comment cannot have are escaped."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    """Return a text in one line, in which characters that a YAML comment cannot have are escaped, with addresses."""
+    text = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return with_addresses(text)

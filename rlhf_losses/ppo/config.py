@@ -123,7 +123,7 @@ class PPOConfig(trl.GRPOConfig):
 
     References:
         Huang et al. (2024), https://arxiv.org/abs/2403.17031, whose settings `published` returns. The defaults that
-        differ are in a table of docs/ppo.md. Separate decay factors: Yuan et al. (2025),
+        differ are in a table of the documentation of PPO. Separate decay factors: Yuan et al. (2025),
         https://arxiv.org/abs/2503.01491.
 
     Examples:

@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from rlhf_losses.data.answers import CUT_OFF
 from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
+from rlhf_losses.documentation import documentation
 from rlhf_losses.feedback.base import Row, Text
 from rlhf_losses.ppo.completion_text import without_end
 from rlhf_losses.ppo.critic_init import has_vocabulary_of
@@ -101,6 +102,6 @@ def describe_reading(scorer: Scorer, written: WrittenTexts, tokenizer: PreTraine
         f"{scorer.__name__} reads other tokens than the policy wrote in {len(different)} of {len(pairs)} texts. In the "
         f"first one, from token {same} on, the policy wrote {wrote}, and the reward model reads {reads}. Its scores "
         "are those of the text. This needs a change only if it reads special tokens that the policy wrote as text: see "
-        "docs/ppo.md#the-sanity-check.",
+        f"{documentation('ppo.md#the-sanity-check')}.",
         *lines,
     ]

@@ -13,6 +13,7 @@ from rlhf_losses.data.tokenization import Encoded
 from rlhf_losses.errors import UnsupportedModelError, first_line
 from rlhf_losses.feedback.base import Text
 from rlhf_losses.hooks import estimate_registry
+from rlhf_losses.printed_commands import printed_command
 from rlhf_losses.scoring.canaries import Canary
 from rlhf_losses.scoring.metadata import EstimateMetadata
 from rlhf_losses.transforms import ScoredTexts, ScoreEstimate
@@ -159,4 +160,4 @@ def estimate_file(estimate: ScoreEstimate, folder: Path) -> Path:
 
 def fit_command(name: str) -> str:
     """Return the command that fits an estimate."""
-    return f"rlhf-losses fit --estimate {name} --model FOLDER --dataset FILE"
+    return printed_command("fit", "--estimate", name, "--model", "FOLDER", "--dataset", "FILE")

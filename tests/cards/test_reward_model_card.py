@@ -11,12 +11,13 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 from peft import LoraConfig, get_peft_model
 from tiny_llama import tiny_classifier
 
-from rlhf_losses.cards.described_loss import DOCUMENTATION, described_terms, meaning_of_scores
+from rlhf_losses.cards.described_loss import described_terms, meaning_of_scores
 from rlhf_losses.cards.held_out_table import HeldOutSet, Result, length_sentence
 from rlhf_losses.cards.origins import Origin, licence_sentence, origin_of_dataset, origin_of_model
 from rlhf_losses.cards.provenance import reproducing_command
 from rlhf_losses.cards.reward_model_card import RewardModelCard, add_results
 from rlhf_losses.cards.run_description import trained_weights
+from rlhf_losses.documentation import documentation
 from rlhf_losses.evaluation.intervals import Estimate
 from rlhf_losses.evaluation.length_dependence import LengthDependence
 from rlhf_losses.hooks import loss_registry
@@ -93,7 +94,7 @@ def test_every_loss_has_a_formula_and_a_page(name):
     (term,) = described_terms(REGISTRY.parse(name))
     assert term.formula
     assert term.summary.endswith(".")
-    page = Path(__file__).parents[2] / "docs" / term.link.removeprefix(f"{DOCUMENTATION}/")
+    page = Path(__file__).parents[2] / "docs" / term.link.removeprefix(documentation(""))
     assert page.is_file()
     assert len(meaning_of_scores(REGISTRY.parse(name))) == 2
     assert term.formula in str(card(terms=[term]).render())

@@ -14,9 +14,10 @@ from rlhf_losses.cli.main import COMMANDS
 
 PACKAGE = Path(rlhf_losses.__file__).parent
 CLI = sorted((PACKAGE / "cli").glob("*.py"))
-LIBRARY = sorted(file for file in PACKAGE.rglob("*.py") if file not in CLI)
+PRINTED_COMMANDS = PACKAGE / "printed_commands.py"
+LIBRARY = sorted(file for file in PACKAGE.rglob("*.py") if file not in (*CLI, PRINTED_COMMANDS))
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z_-]*[a-z](?![\w-])")
-COMMAND = re.compile(r"(?:rlhf-losses|rlhf_losses) (\w+)|(accelerate launch|pip install)")
+COMMAND = re.compile(r"(?:rlhf-losses|rlhf_losses) (\w+)|(accelerate launch|pip install|python \w+\.py)")
 EARLIER_NAMES = ("OLD_FLAGS", "OLD_VALUES")
 
 
@@ -30,12 +31,20 @@ def flags_of(command: str) -> frozenset[str]:
 def texts(tree: ast.AST) -> Iterator[str]:
     """Return all strings but docstrings, with `{}` for inserted values."""
     inner = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in ast.walk(node)}
+    inner |= {id(part) for call in printed_commands(tree) for part in ast.walk(call)}
     statements = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
             yield "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and not {id(node)} & (inner | statements):
             yield node.value
+
+
+def printed_commands(tree: ast.AST) -> Iterator[ast.Call]:
+    """Return the calls that make a command line for a message."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "printed_command":
+            yield node
 
 
 def foreign_flags(text: str, running: frozenset[str]) -> list[str]:
@@ -141,6 +150,23 @@ def test_messages_of_a_command_name_only_its_flags(command):
         if (flags := foreign_flags(text, flags_of(command)))
     }
     assert not wrong
+
+
+def test_commands_in_messages_have_quotes_and_plugin_files_and_their_own_flags():
+    trees = {file: ast.parse(file.read_text(encoding="utf-8")) for file in (*CLI, *LIBRARY)}
+    unquoted = [
+        text
+        for file, tree in trees.items()
+        for text in texts(tree)
+        if file.parent.name != "migrate" and re.search(rf"rlhf-losses (?:{'|'.join(COMMANDS)}) [^.,'`]*{{}}", text)
+    ]
+    assert unquoted == []
+    calls = [call for tree in trees.values() for call in printed_commands(tree)]
+    named = [call for call in calls if isinstance(call.args[0], ast.Constant)]
+    assert len(named) >= 5
+    for call in named:
+        command, *words = [word.value for word in call.args if isinstance(word, ast.Constant)]
+        assert {word for word in words if word.startswith("--")} <= flags_of(command)
 
 
 def test_a_flag_of_another_command_is_found():

@@ -11,8 +11,9 @@ from transformers import ProgressCallback
 
 from rlhf_losses.checkpoints.manifest import MANIFEST, begin_checkpoint, commit_checkpoint
 from rlhf_losses.cli.signals import Interruption, StopSignals
-from rlhf_losses.cli.training_runs import checkpoint_to_resume, close_progress_bars, interrupted_message
+from rlhf_losses.cli.training_runs import StopMessage, checkpoint_to_resume, close_progress_bars
 from rlhf_losses.errors import DamagedCheckpointError, OutputExistsError
+from rlhf_losses.printed_commands import plugins_in_use
 
 
 @pytest.fixture
@@ -140,24 +141,44 @@ def stopped_at(folder, step: int, logs: list = ()) -> SimpleNamespace:
 
 def test_the_message_after_an_interruption_has_the_newest_whole_checkpoint(run_with_checkpoints):
     newest, trainer = run_with_checkpoints / "checkpoint-10", stopped_at(run_with_checkpoints, 12)
-    saved = interrupted_message(stopped_at(run_with_checkpoints, 10))
+    saved = StopMessage().about(stopped_at(run_with_checkpoints, 10))
     assert saved.startswith(f"Stopped at step 10. Saved {newest}.")
-    later = interrupted_message(trainer)
+    later = StopMessage().about(trainer)
     assert f"The newest whole checkpoint is {newest}." in later
-    assert "--resume_from_checkpoint" in later
+    assert "To resume, add --resume_from_checkpoint to the same command." in later
     begin_checkpoint(run_with_checkpoints / "checkpoint-12")
-    assert interrupted_message(trainer) == later
+    assert StopMessage().about(trainer) == later
     nowhere = stopped_at(run_with_checkpoints / "nowhere", 3)
-    assert interrupted_message(nowhere) == "Stopped at step 3. No checkpoint was saved."
+    assert StopMessage().about(nowhere) == "Stopped at step 3. No checkpoint was saved."
+
+
+@pytest.mark.parametrize(
+    ("resume", "advice"),
+    [
+        ("auto", "run the same command again."),
+        (True, "run the same command again."),
+        ("Last", "run the same command again."),
+        ("no", "add --resume_from_checkpoint to the same command."),
+        ("run/checkpoint-5", "run the same command with --resume_from_checkpoint last."),
+    ],
+)
+def test_the_message_after_an_interruption_fits_the_command_that_was_run(run_with_checkpoints, resume, advice):
+    message = StopMessage(resume).about(stopped_at(run_with_checkpoints, 10))
+    assert message.endswith(f"checkpoint-10. To resume, {advice}")
 
 
 def test_the_message_after_an_interruption_names_the_command_of_the_report_that_was_asked_for(run_with_checkpoints):
     without_logs, trainer = (stopped_at(run_with_checkpoints, 10, logs) for logs in ([], [{"step": 5, "loss": 0.5}]))
-    assert interrupted_message(trainer, report=True).endswith(
-        f" `rlhf-losses report {run_with_checkpoints}` shows it so far."
+    assert (
+        StopMessage(report=True)
+        .about(trainer)
+        .endswith(f" `rlhf-losses report {run_with_checkpoints}` shows it so far.")
     )
-    assert "rlhf-losses report" not in interrupted_message(trainer)
-    assert interrupted_message(without_logs, report=True) == interrupted_message(without_logs)
+    with plugins_in_use(["my loss.py"]):
+        command = f"rlhf-losses --plugin 'my loss.py' report {run_with_checkpoints}"
+        assert command in StopMessage(report=True).about(trainer)
+    assert "rlhf-losses report" not in StopMessage().about(trainer)
+    assert StopMessage(report=True).about(without_logs) == StopMessage().about(without_logs)
 
 
 def test_a_message_after_a_progress_bar_has_a_line_of_its_own(capsys):

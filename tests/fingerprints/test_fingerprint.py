@@ -328,6 +328,9 @@ def test_a_longer_run_resumes_and_the_schedule_is_named(saved, caplog):
     assert "max_steps: 10 in the checkpoint, 20 now" in caplog.text
     assert "'linear' is that of the longer run" in caplog.text
     assert "max_steps: 10 in the checkpoint, 9 now" in refusal(saved, max_steps=9)
+    assert "max_steps: 10 in the checkpoint, 'num_train_epochs=50.0' now" in refusal(
+        saved, max_steps=-1, num_train_epochs=50.0
+    )
 
 
 def test_epochs_without_effect_are_not_compared(saved):
