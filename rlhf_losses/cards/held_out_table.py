@@ -10,6 +10,7 @@ from huggingface_hub import EvalResult
 from rlhf_losses.evaluation.intervals import Estimate
 from rlhf_losses.evaluation.length_dependence import LengthDependence
 from rlhf_losses.evaluation.result import Evaluation
+from rlhf_losses.evaluation.score_spread import ScoreSpread
 
 METRICS = {
     "accuracy": "Accuracy",
@@ -59,7 +60,7 @@ class HeldOutSet:
         rows: number of rows, or None if it is unknown.
         dropped: number of rows that are not part of the results.
         results: the metrics.
-        notes: sentences about the length bias and what makes the metrics misleading.
+        notes: sentences about the spread of the scores, the length bias and what makes the metrics misleading.
         picture: file with charts of the scores, or None.
     """
 
@@ -91,7 +92,8 @@ class HeldOutSet:
             elif metric in evaluation:
                 results.append(Result(metric, evaluation[metric]))
         lengths = [one for agreement in evaluation.agreements if (one := length_sentence(agreement.length))]
-        notes = tuple(dict.fromkeys([*lengths, *evaluation.warnings]))
+        spread = [] if evaluation.spread is None else [_spread_sentence(evaluation.spread)]
+        notes = tuple(dict.fromkeys([*spread, *lengths, *evaluation.warnings]))
         dropped = evaluation.dropped
         return cls(name, dropped.given, dropped.total, tuple(results), notes, picture)
 
@@ -140,6 +142,13 @@ def length_sentence(length: LengthDependence | None) -> str | None:
     other = length.partial_correlation
     at_equal = "" if math.isnan(other.value) else f"; at equal annotations it is {_shown(other)}"
     return f"Length: the correlation of score and length is {_shown(length.correlation)}{at_equal}."
+
+
+def _spread_sentence(spread: ScoreSpread) -> str:
+    return (
+        f"The standard deviation of the scores is {spread.total:.3g}, and that of the answers to one prompt "
+        f"{spread.within:.3g}."
+    )
 
 
 def _shown(estimate: Estimate) -> str:
