@@ -52,6 +52,7 @@ from rlhf_losses.models.finite import NonFiniteGuard, require_finite_weights
 from rlhf_losses.models.model_argument import model_or_path, require_optional_arguments
 from rlhf_losses.models.peft import keep_4bit_trainable, trains_adapters
 from rlhf_losses.models.saved_files import require_other_folder
+from rlhf_losses.models.trainable_parameters import require_trainable
 from rlhf_losses.ppo import ppo_run
 from rlhf_losses.ppo.advantage_estimation import AdvantageEstimator
 from rlhf_losses.ppo.checkpoints import PPOState
@@ -205,6 +206,7 @@ class PPOTrainer(Checkpointing, ComparedRun, trl.GRPOTrainer):
         ppo_run.record_rewards(self.identity, reward_funcs)
         with use_reference(ref_model):
             super().__init__(model, reward_funcs, args, train_dataset, eval_dataset, processing_class, **grpo_arguments)
+        require_trainable(self._unwrapped_model)
         require_finite_weights(self._unwrapped_model, "the run does not start")
         check_trainer(self)
         if self.ref_model is not None and ref_model is None and not isinstance(model, str):

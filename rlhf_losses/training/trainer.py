@@ -39,11 +39,11 @@ from rlhf_losses.models.bfloat16 import warn_about_bfloat16
 from rlhf_losses.models.embeddings import count_embeddings
 from rlhf_losses.models.finite import NonFiniteGuard, require_finite_weights
 from rlhf_losses.models.model_argument import model_or_path, require_optional_arguments
-from rlhf_losses.models.optimizer_argument import require_trained_parameters
 from rlhf_losses.models.peft import keep_4bit_trainable, share_trained_modules, trains_adapters
 from rlhf_losses.models.saved_config import configure_as_reward_model, declare_float32
 from rlhf_losses.models.saved_files import require_other_folder
 from rlhf_losses.models.scores import score_batch, use_float32_head
+from rlhf_losses.models.trainable_parameters import require_trainable, require_trained_parameters
 from rlhf_losses.models.weight_files import require_readable_weights
 from rlhf_losses.models.whole_weights import gather_weights, whole_copy
 from rlhf_losses.optional_packages import require_reporting
@@ -187,6 +187,7 @@ class RewardTrainer(Checkpointing, ComparedRun, trl.RewardTrainer):
 
     def _prepare_model(self, has_cache: bool) -> None:
         """Check the loaded model, and set what a reward model needs: its head in float32 and its configuration."""
+        require_trainable(self._unwrapped_model)
         require_trained_parameters(self.optimizer, self._unwrapped_model)
         require_requested_sharding(self.args, self.accelerator)
         require_supported_settings(self.args, self.objective, self._sharded, has_cache)

@@ -144,6 +144,11 @@ def of_value_model(arguments):
             InvalidArgumentError,
             "`data_collator` .*Omit it",
         ),
+        (
+            lambda a: {"model": a["model"].requires_grad_(False)},
+            InvalidArgumentError,
+            r"All weights of `model` are frozen.*requires_grad_\(True\)",
+        ),
         (of_value_model, InvalidSettingError, "not those of the policy.*Pass an optimizer of the policy"),
     ],
 )

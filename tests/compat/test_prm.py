@@ -6,6 +6,7 @@ from dataclasses import fields
 import pytest
 import torch
 from datasets import Dataset
+from peft import LoraConfig, PeftModel, get_peft_model
 from ppo_runs import byte_tokenizer
 from tiny_llama import SHAPE, tiny_classifier
 from transformers import (
@@ -188,6 +189,14 @@ def test_optimizers_of_parameters_that_are_not_trained_are_refused(config, token
             PRMTrainer(
                 model, config(), None, data, None, tokenizer, optimizers=(torch.optim.SGD(parameters, 0.1), None)
             )
+
+
+def test_adapters_that_are_loaded_for_inference_are_refused(config, tokenizer, tmp_path):
+    adapters = LoraConfig(r=2, target_modules=["q_proj"], task_type="SEQ_CLS")
+    get_peft_model(tiny_classifier(vocab_size=258), adapters).save_pretrained(tmp_path / "adapters")
+    model = PeftModel.from_pretrained(tiny_classifier(vocab_size=258), tmp_path / "adapters")
+    with pytest.raises(InvalidArgumentError, match=r"All weights of `model` are frozen.*is_trainable=True"):
+        PRMTrainer(model, config(), None, Dataset.from_list([ROW]), None, tokenizer)
 
 
 def test_trls_collator_and_the_old_name_of_the_tokenizer_are_accepted(config, tokenizer):

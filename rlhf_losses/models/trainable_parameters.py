@@ -1,9 +1,31 @@
-"""The optimizer that a user passes to a trainer."""
+"""Parameters that a run would train: those of a model, and those of an optimizer that a user passes."""
 
+from peft import PeftModel
 from torch import nn
 from torch.optim import Optimizer
 
-from rlhf_losses.errors import InvalidSettingError
+from rlhf_losses.errors import InvalidArgumentError, InvalidSettingError
+
+
+def require_trainable(model: nn.Module) -> None:
+    """Raise `InvalidArgumentError` for a model whose weights are all frozen: a run would not change it.
+
+    PEFT loads adapters frozen unless it is told otherwise.
+
+    Args:
+        model: the model that is trained, with its adapters.
+
+    Examples:
+        >>> import torch
+        >>> require_trainable(torch.nn.Linear(1, 1))
+    """
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        remedy = (
+            "Load its adapters for training: PeftModel.from_pretrained(BASE, PATH, is_trainable=True)."
+            if isinstance(model, PeftModel)
+            else "Call model.requires_grad_(True), or pass peft_config."
+        )
+        raise InvalidArgumentError(f"All weights of `model` are frozen, so the run would not change it. {remedy}")
 
 
 def require_trained_parameters(optimizer: Optimizer | None, model: nn.Module) -> None:
