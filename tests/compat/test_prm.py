@@ -193,7 +193,8 @@ def test_optimizers_of_parameters_that_are_not_trained_are_refused(config, token
 
 def test_adapters_that_are_loaded_for_inference_are_refused(config, tokenizer, tmp_path):
     adapters = LoraConfig(r=2, target_modules=["q_proj"], task_type="SEQ_CLS")
-    get_peft_model(tiny_classifier(vocab_size=258), adapters).save_pretrained(tmp_path / "adapters")
+    trained = get_peft_model(tiny_classifier(vocab_size=258), adapters)
+    trained.save_pretrained(tmp_path / "adapters", save_embedding_layers=False)
     model = PeftModel.from_pretrained(tiny_classifier(vocab_size=258), tmp_path / "adapters")
     with pytest.raises(InvalidArgumentError, match=r"All weights of `model` are frozen.*is_trainable=True"):
         PRMTrainer(model, config(), None, Dataset.from_list([ROW]), None, tokenizer)
