@@ -78,6 +78,7 @@ def format_report(report: DatasetReport) -> str:
     """Return the report as text: counts, one block per feedback type, lengths and losses."""
     counts = {
         "rows": report.rows,
+        **({"without feedback": report.without_feedback} if report.without_feedback else {}),
         "columns": ", ".join(report.columns),
         "prompts": report.prompts or "none apart from the answers",
         "duplicate rows": report.duplicate_rows,
@@ -113,9 +114,9 @@ def format_invalid_rows(report: DatasetReport) -> str:
     return "\n".join(
         [
             f"{count} of {count + report.rows} rows are invalid, and training refuses them. The rest of this report is "
-            "without them.",
+            "without them. The numbers in parentheses are rows.",
             *(textwrap.indent(textwrap.fill(line, WIDTH), "  ") for line in lines),
-            f"The numbers in parentheses are rows. ({counted_from_0(report.invalid[0].rows[0])})",
+            f"({counted_from_0(report.invalid[0].rows[0])})",
         ]
     )
 
@@ -151,9 +152,19 @@ def format_losses(losses: CompatibleLosses) -> str:
         format_names("Regularizers to add to one of them", losses.regularizers),
     ]
     if losses.incompatible:
-        lines = [f"  {name}: {reason}" for name, reason in losses.incompatible.items()]
+        lines = [f"  {named_reason(name, reason)}" for name, reason in losses.incompatible.items()]
         blocks.append("\n".join(["Incompatible losses:", *lines]))
     return "\n\n".join(blocks)
+
+
+def named_reason(name: str, reason: str) -> str:
+    """Return why a loss does not fit, with its name once.
+
+    Examples:
+        >>> named_reason("hinge", "hinge needs pairs."), named_reason("hinge", "No row has pairs.")
+        ('hinge needs pairs.', 'hinge: No row has pairs.')
+    """
+    return reason if reason.startswith(f"{name} ") else f"{name}: {reason}"
 
 
 def format_names(title: str, names: Sequence[str]) -> str:

@@ -48,6 +48,7 @@ from rlhf_losses.report.report_file import Report
 from rlhf_losses.report.run_files import read_run
 from rlhf_losses.scoring import Scorer
 from rlhf_losses.serving.remote_scorer import RemoteScorer, is_server_url
+from rlhf_losses.source_rows import source_row
 
 USAGE = "%(prog)s --model POLICY --reward_model MODEL --dataset PROMPTS --output_dir DIR [--config FILE] [...]"
 DESCRIPTION = f"""\
@@ -312,7 +313,7 @@ def select_prompts(rows: Rows) -> Rows:
     types = feedback_types_in_columns(columns)
     if "prompt" not in columns and types and shared_prompt(next(iter(rows)), types[0]) is not None:
         return rows.map(
-            lambda row, index: {"prompt": require_prompt(row, types[0], index)},
+            lambda row, index: {"prompt": require_prompt(row, types[0], source_row(row, index))},
             with_indices=True,
             remove_columns=columns,
         )

@@ -6,7 +6,6 @@ from typing import Any
 
 from rlhf_losses.data.answers import complete_answers
 from rlhf_losses.data.chat_messages import is_blank
-from rlhf_losses.data.conversion import SOURCE_ITEM, SOURCE_ROW
 from rlhf_losses.data.rows import tokenized_pair
 from rlhf_losses.data.segmentation import join_segments
 from rlhf_losses.data.tokenization import Encoded
@@ -14,6 +13,7 @@ from rlhf_losses.errors import InvalidFeedbackError, shown
 from rlhf_losses.feedback import Answer
 from rlhf_losses.feedback.row_values import read_list
 from rlhf_losses.scoring import RewardModelMetadata, Scorer
+from rlhf_losses.source_rows import SOURCE_ITEM, source_row
 
 WHOLE_COLUMNS = ("text", "messages")
 """Columns that contain a whole text or a whole conversation."""
@@ -83,7 +83,7 @@ def row_texts(row: Mapping[str, Any], number: int, metadata: RewardModelMetadata
     Raises:
         InvalidFeedbackError: the row has no texts, a text has no tokens, or a column of lists contains no list.
     """
-    here = Location(row.get(SOURCE_ROW, number), item=row.get(SOURCE_ITEM))
+    here = Location(source_row(row, number), item=row.get(SOURCE_ITEM))
     pair = zip(TOKEN_COLUMNS, tokenized_pair(row), strict=False)
     tokens = [RowText([replace(here, column=column)], text) for column, text in pair]
     found = [*tokens, *_whole_answers(row, here), *_lists(row, here, metadata)]

@@ -23,6 +23,7 @@ from rlhf_losses.data import convert_dataset
 from rlhf_losses.data.tokenization import Encoded, cut_prompt
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError, OutputExistsError, OverlongTextError
 from rlhf_losses.scoring import Estimator, Scorer
+from rlhf_losses.source_rows import source_row
 
 logger = logging.getLogger(__name__)
 
@@ -148,7 +149,7 @@ def encode_row(scorer: Scorer, row: Mapping[str, Any], number: int) -> list[tupl
     try:
         texts = row_texts(row, number, scorer.metadata)
     except InvalidFeedbackError as error:
-        return [(RowText([Location(number)], None), str(error))]
+        return [(RowText([Location(source_row(row, number))], None), str(error))]
     encoded = [_encode_or_explain(scorer, text, row, number) for text in texts]
     removed = max((one.removed for one in encoded if isinstance(one, Encoded)), default=0)
     cut = [_cut_to(one, removed) if isinstance(one, Encoded) else one for one in encoded]
@@ -161,7 +162,7 @@ def _encode_or_explain(scorer: Scorer, text: RowText, row: Mapping[str, Any], nu
         return encode_text(strict, text, row)
     except InvalidFeedbackError as error:
         if scorer.encoder.overlong == "error" and isinstance(error, OverlongTextError):
-            raise OverlongTextError(f"Row {number}: {error}") from None
+            raise OverlongTextError(f"Row {source_row(row, number)}: {error}") from None
         return str(error)
 
 

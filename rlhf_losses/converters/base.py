@@ -62,10 +62,10 @@ class DatasetConverter(ABC):
         """Combine rows that belong together before they are converted. The default implementation changes nothing.
 
         Args:
-            rows: all rows of the dataset.
+            rows: all rows of the dataset. Each has the key `source_row`, its position in the dataset.
 
         Returns:
-            The rows that `convert` is called with.
+            The rows that `convert` is called with. A row with the key `source_row` is named by this number in messages.
         """
         return rows
 
@@ -85,27 +85,26 @@ class DatasetConverter(ABC):
         """
 
     @contextmanager
-    def locate_errors(self, row_number: int, dataset_name: str) -> Iterator[None]:
+    def locate_errors(self, row_number: int | None, dataset_name: str) -> Iterator[None]:
         """Add the row number and the name of the dataset to errors that occur in the `with` block.
 
         Args:
-            row_number: position of the row, counted from 0.
+            row_number: position of the row, counted from 0; None if it is unknown.
             dataset_name: name of the dataset in the message.
 
         Raises:
             RlhfLossesError: the same error with a longer message. A Python error such as `KeyError` becomes an
                 `InvalidFeedbackError`.
         """
+        row = "A combined row" if row_number is None else f"Row {row_number}"
+        counted = "" if row_number is None else f" ({counted_from_0(row_number)})"
         try:
             yield
         except RlhfLossesError as error:
-            raise type(error)(
-                f"Row {row_number} of {dataset_name}, converted by {self.name()}: {error} "
-                f"({counted_from_0(row_number)})"
-            ) from None
+            raise type(error)(f"{row} of {dataset_name}, converted by {self.name()}: {error}{counted}") from None
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise InvalidFeedbackError(
-                f"Row {row_number} of {dataset_name} cannot be converted by {self.name()}: {type(error).__name__}: "
+                f"{row} of {dataset_name} cannot be converted by {self.name()}: {type(error).__name__}: "
                 f"{error}. Fix the row (the format is documented at {self.source}) or choose another converter, for "
-                f"example {setting('converter', 'native')}. ({counted_from_0(row_number)})"
+                f"example {setting('converter', 'native')}.{counted}"
             ) from error

@@ -8,6 +8,7 @@ from rlhf_losses.converters.base import DatasetConverter
 from rlhf_losses.converters.messages import single_message
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback.base import Messages, Row
+from rlhf_losses.source_rows import SOURCE_ROW
 
 ROLES = {"prompter": "user", "assistant": "assistant"}
 
@@ -30,7 +31,12 @@ class OpenAssistant(DatasetConverter):
             if row["role"] == "assistant":
                 answers[row["parent_id"]].append(row)
         for message_id, of_message in answers.items():
-            yield {"message_id": message_id, "messages": messages, "answers": of_message}
+            yield {
+                "message_id": message_id,
+                "messages": messages,
+                "answers": of_message,
+                SOURCE_ROW: of_message[0].get(SOURCE_ROW),
+            }
 
     def convert(self, row: Row) -> list[Row]:
         ranked = [answer for answer in row["answers"] if answer["rank"] is not None]

@@ -1,7 +1,7 @@
 """Rows of a dataset in batches: a function of many rows at once, with the number of a wrong row in its error."""
 
 import importlib.metadata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -14,6 +14,7 @@ from rlhf_losses.data.rows import RowEncoder, encoded_table
 from rlhf_losses.errors import RlhfLossesError, counted_from_0
 from rlhf_losses.feedback.base import Row
 from rlhf_losses.iteration import in_batches
+from rlhf_losses.source_rows import source_row, source_rows
 
 Result = TypeVar("Result")
 
@@ -27,7 +28,7 @@ PACKAGES = ("rlhf-losses", "transformers", "tokenizers")
 """Packages whose versions are part of the key of cached tokens."""
 
 
-def row_batches(rows: Dataset | Iterable[Row], description: str) -> Iterator[tuple[range, list[Row]]]:
+def row_batches(rows: Dataset | Iterable[Row], description: str) -> Generator[tuple[range, list[Row]], None, None]:
     """Yield rows in batches with their positions, and show a progress bar where `datasets` shows one.
 
     Args:
@@ -45,6 +46,8 @@ def row_batches(rows: Dataset | Iterable[Row], description: str) -> Iterator[tup
 def at_row(function: Callable[[list[Row]], Result], rows: list[Row], numbers: Sequence[int], name: str) -> Result:
     """Return the result of a function of rows. If it raises an error, the message has the number of the wrong row.
 
+    Of a converted row this is the number of its original row.
+
     Args:
         function: a function that raises an error for several rows if it does for one of them alone.
         rows: the rows.
@@ -55,7 +58,7 @@ def at_row(function: Callable[[list[Row]], Result], rows: list[Row], numbers: Se
         return function(rows)
     except RlhfLossesError:
         for number, row in zip(numbers, rows, strict=True):
-            with locate_errors(number, name):
+            with locate_errors(source_row(row, number), name):
                 function([row])
         raise
 
@@ -65,7 +68,7 @@ def locate_errors(number: int, name: str) -> Iterator[None]:
     """Add the number of a row and the name of its dataset to errors that occur in the `with` block.
 
     Args:
-        number: position of the row, from 0.
+        number: number of the row, from 0; see `source_row`.
         name: name of the dataset in the message.
     """
     try:
@@ -98,7 +101,7 @@ class BatchEncoder:
             numbers: position of each row in its dataset.
         """
         rows: list[Row] = _rows_of(dict(columns))
-        at = dict(zip(map(id, rows), numbers, strict=True))
+        at = dict(zip(map(id, rows), source_rows(rows, numbers), strict=True))
         return at_row(lambda batch: self._table(batch, [at[id(row)] for row in batch]), rows, numbers, self.name)
 
     def _table(self, rows: list[Row], numbers: list[int]) -> pa.Table:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -21,11 +22,9 @@ from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.files.readable_rows import readable_rows
 from rlhf_losses.hooks.registry import converter_registry
 from rlhf_losses.setting_names import setting
+from rlhf_losses.source_rows import SOURCE_ITEM, SOURCE_ROW, correspond
 
 logger = logging.getLogger(__name__)
-
-SOURCE_ROW, SOURCE_ITEM = "source_row", "source_item"
-"""Columns of converted rows with the position of their source."""
 
 DETECTION_ROWS = 100
 """Number of rows from which the format is detected; the first ones can have null values."""
@@ -49,20 +48,23 @@ def convert_dataset(
     converter: str | None = None,
     name: str = "data",
     plugin_files: Iterable[str | Path] = (),
-    with_source: bool = False,
+    with_source: bool | None = None,
 ) -> AnyDataset:
     """Convert a dataset to rows with the columns of this library.
 
-    Rows without feedback are dropped; a warning gives their number. The ids of annotators and the arguments of the chat
-    template, such as `tools`, are kept. A dataset that has the columns already is returned unchanged.
+    Rows without feedback are dropped; a warning gives their number. Where rows are dropped or one gives several, the
+    converted rows have the column `source_row`, and later messages and files name the original row. The ids of
+    annotators and the arguments of the chat template, such as `tools`, are kept. A dataset that has the columns already
+    is returned unchanged.
 
     Args:
         dataset: a dataset or a stream.
         converter: name of a converter; by default the columns and the first rows determine it.
         name: name of the dataset in messages.
         plugin_files: Python files with further converters.
-        with_source: whether converted rows have the columns `source_row`, the position of their row (or of the group of
-            rows that a converter combines), and `source_item`, their index if it gave several rows.
+        with_source: whether converted rows have the columns `source_row`, the position of their original row, and
+            `source_item`, their index if it gave several rows; by default, if this position is not their own one, and
+            in a stream.
 
     Returns:
         A dataset, or a stream if `dataset` is one.
@@ -88,7 +90,7 @@ def convert_rows(
     converter: str | None = None,
     name: str = "data",
     plugin_files: Iterable[str | Path] = (),
-    with_source: bool = False,
+    with_source: bool | None = None,
     keep: Sequence[str] = (),
 ) -> Conversion:
     """Convert a dataset as `convert_dataset` does, and return the number of dropped rows too.
@@ -98,7 +100,7 @@ def convert_rows(
         converter: name of a converter.
         name: name of the dataset in messages.
         plugin_files: Python files with further converters.
-        with_source: whether converted rows have the columns `source_row` and `source_item`.
+        with_source: see `convert_dataset`.
         keep: further columns to keep, if the dataset has them.
 
     Raises:
@@ -122,16 +124,16 @@ def convert_rows(
 
 
 def _require_other_names(keep: Sequence[str]) -> None:
-    taken = next((column for column in keep if column in COLUMNS), None)
+    taken = next((column for column in keep if column in (*COLUMNS, SOURCE_ROW, SOURCE_ITEM)), None)
     if taken is not None:
         raise InvalidArgumentError(
-            f"The column '{taken}' of the original data cannot be kept, because converted rows use this name for texts "
-            f"and feedback. Rename it, for example with {setting('columns', f'my_{taken}={taken}')}."
+            f"The column '{taken}' of the original data cannot be kept, because converted rows use this name for "
+            f"texts, feedback and row numbers. Rename it, for example with {setting('columns', f'my_{taken}={taken}')}."
         )
 
 
 def _convert(
-    converter: DatasetConverter, dataset: AnyDataset, name: str, with_source: bool, keep: Sequence[str]
+    converter: DatasetConverter, dataset: AnyDataset, name: str, with_source: bool | None, keep: Sequence[str]
 ) -> Conversion:
     if isinstance(dataset, IterableDataset):
         stream = IterableDataset.from_generator(
@@ -140,20 +142,23 @@ def _convert(
                 "converter": converter,
                 "rows": dataset,
                 "name": name,
-                "with_source": with_source,
+                "with_source": with_source is not False,
                 "keep": tuple(keep),
             },
         )
         return Conversion(stream, 0)
-    given = chain.from_iterable(batch for _, batch in row_batches(dataset, f"Converting {name}"))
     dropped = _Count()
-    rows = list(_converted_rows(converter, given, name, with_source, keep, dropped))
+    with closing(row_batches(dataset, f"Converting {name}")) as batches:  # an error ends the line of the progress bar
+        given = chain.from_iterable(batch for _, batch in batches)
+        rows = list(_converted_rows(converter, given, name, with_source is not False, keep, dropped))
     if not rows:
         raise InvalidFeedbackError(
             f"{converter.name()} found no feedback in the {len(dataset)} rows of {name}. "
             f"Choose another converter, for example {setting('converter', 'native')}."
         )
     columns = dict.fromkeys(column for row in rows for column in row)
+    if with_source is None and correspond([row[SOURCE_ROW] for row in rows]):
+        columns = {column: None for column in columns if column not in (SOURCE_ROW, SOURCE_ITEM)}
     converted = Dataset.from_dict({column: [row.get(column) for row in rows] for column in columns})
     return Conversion(converted, dropped.value)
 
@@ -174,15 +179,25 @@ def _converted_rows(
     dropped: _Count | None = None,
 ) -> Iterator[Row]:
     dropped, count = dropped or _Count(), 0
-    for count, row in enumerate(converter.gather(rows), 1):
-        with converter.locate_errors(count - 1, name):
+    for number, row in _numbered_rows(converter, rows):
+        count += 1
+        with converter.locate_errors(number, name):
             converted = converter.convert(row)
         dropped.value += not converted
         for item, one in enumerate(converted):
-            source = {SOURCE_ROW: count - 1, SOURCE_ITEM: item if len(converted) > 1 else None}
+            source = {SOURCE_ROW: number, SOURCE_ITEM: item if len(converted) > 1 else None}
             yield {**_kept_columns(row, keep), **one, **(source if with_source else {})}
     if dropped.value:
         logger.warning("%s: %d of %d rows have no feedback and are dropped.", name, dropped.value, count)
+
+
+def _numbered_rows(converter: DatasetConverter, rows: Iterable[Row]) -> Iterator[tuple[int | None, Row]]:
+    """Yield the rows to convert with their positions; None for a combined row that does not tell its original row."""
+    if type(converter).gather is DatasetConverter.gather:
+        yield from enumerate(rows)
+        return
+    for row in converter.gather({**row, SOURCE_ROW: number} for number, row in enumerate(rows)):
+        yield row.get(SOURCE_ROW), row
 
 
 def _kept_columns(row: Row, keep: Sequence[str]) -> Row:

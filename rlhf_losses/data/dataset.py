@@ -47,8 +47,12 @@ from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.hooks import loss_registry
 from rlhf_losses.losses import AnyLoss, Objective
 from rlhf_losses.setting_names import setting
+from rlhf_losses.source_rows import SOURCE_ROW, correspond, source_row
 
 logger = logging.getLogger(__name__)
+
+SHOWN_ROWS = 5
+"""Largest number of rows that a message names."""
 
 Overlong: TypeAlias = Literal["drop", "truncate_prompt", "error"]
 AnyDataset: TypeAlias = Dataset | IterableDataset
@@ -82,6 +86,23 @@ class LengthLimit:
     def exceeded_by(self, length: int) -> bool:
         """Return whether a text of `length` tokens is too long."""
         return self.tokens is not None and length > self.tokens
+
+
+@dataclass(frozen=True)
+class RowLengths:
+    """Numbers of tokens of the rows of a dataset; each sequence has one entry per row.
+
+    Attributes:
+        numbers: number of the row in messages.
+        longest: number of tokens of the longest text; 0 for a row without feedback.
+        removed: number of prompt tokens that were removed, so that the texts fit.
+        without_prompt: number of tokens of the longest text without its prompt.
+    """
+
+    numbers: Sequence[int]
+    longest: Sequence[int]
+    removed: Sequence[int]
+    without_prompt: Sequence[int]
 
 
 def column_names(dataset: AnyDataset) -> list[str]:
@@ -124,7 +145,8 @@ def required_feedback_types(loss: AnyLoss, columns: Sequence[str]) -> FeedbackTy
 def group_ratings(dataset: AnyDataset, user: Objective | FeedbackUser, name: str = "data") -> AnyDataset:
     """Group rows with one rated answer by prompt, if a loss compares the answers to a prompt.
 
-    Other datasets are returned unchanged. Prompts with one answer are dropped.
+    Other datasets are returned unchanged. Rows without a rating, and prompts with one answer, are dropped. In messages,
+    a group has the number of its first row.
 
     Args:
         dataset: a dataset or a stream.
@@ -132,7 +154,7 @@ def group_ratings(dataset: AnyDataset, user: Objective | FeedbackUser, name: str
         name: name of the dataset in messages.
 
     Raises:
-        FeedbackMismatchError: a stream, or every prompt has one answer.
+        FeedbackMismatchError: a stream, no row has a rating, or every prompt has one answer.
     """
     if not _needs_groups(column_names(dataset), user):
         return dataset
@@ -141,18 +163,13 @@ def group_ratings(dataset: AnyDataset, user: Objective | FeedbackUser, name: str
             f"{user} compares the answers to one prompt, but this stream has one rated answer per row. "
             "Load the data without streaming, or give rows with completions and ratings."
         )
-    groups: dict[str, dict[str, Any]] = {}
-    shared = [name for name in ("prompt", *TEMPLATE_COLUMNS) if name in dataset.column_names]
-    for number, row in enumerate(with_read_columns(dataset)):
-        with locate_errors(number, name):
-            require_valid_row(row, (Ratings,))
-            Ratings.from_row(row)
-        values = {name: row[name] for name in shared}
-        group = groups.setdefault(_key(values), {**values, "completions": [], "ratings": []})
-        group["completions"].append(row["completion"])
-        group["ratings"].append(row["rating"])
-    comparable = [group for group in groups.values() if len(group["ratings"]) > 1]
-    logger.info("%s: %d rated answers are grouped by prompt into %d lists.", name, len(dataset), len(comparable))
+    groups = _rating_groups(dataset, name)
+    rated = sum(len(group["ratings"]) for group in groups)
+    comparable = [group for group in groups if len(group["ratings"]) > 1]
+    logger.info("%s: %d rated answers are grouped by prompt into %d lists.", name, rated, len(comparable))
+    _report_without_feedback(len(dataset) - rated, len(dataset), name)
+    if not groups:
+        raise FeedbackMismatchError(_no_feedback((Ratings,), name))
     if len(comparable) < len(groups):
         logger.warning(
             "%s: %d prompts have one rated answer, which %s cannot compare. They are dropped.",
@@ -163,7 +180,27 @@ def group_ratings(dataset: AnyDataset, user: Objective | FeedbackUser, name: str
             f"{user} compares the answers to one prompt, but every prompt of {name} has one rated answer. "
             "Use a loss of single ratings, for example squared_error."
         )
+    if correspond([group[SOURCE_ROW] for group in comparable]):
+        comparable = [{key: value for key, value in group.items() if key != SOURCE_ROW} for group in comparable]
     return Dataset.from_list(comparable)
+
+
+def _rating_groups(dataset: Dataset, name: str) -> list[dict[str, Any]]:
+    """Return the rated answers to each prompt as one row; rows without a rating are left out."""
+    groups: dict[str, dict[str, Any]] = {}
+    shared = [column for column in ("prompt", *TEMPLATE_COLUMNS) if column in dataset.column_names]
+    for position, row in enumerate(with_read_columns(dataset)):
+        number = source_row(row, position)
+        with locate_errors(number, name):
+            require_valid_row(row, (Ratings,))
+            if not feedback_types_in_row(row, (Ratings,)):
+                continue
+            Ratings.from_row(row)
+        values = {column: row[column] for column in shared}
+        group = groups.setdefault(_key(values), {**values, "completions": [], "ratings": [], SOURCE_ROW: number})
+        group["completions"].append(row["completion"])
+        group["ratings"].append(row["rating"])
+    return list(groups.values())
 
 
 def check_dataset(dataset: AnyDataset, loss: AnyLoss, name: str = "data") -> None:
@@ -256,20 +293,19 @@ def prepare(
     dataset = _without_prepared_columns(with_read_columns(dataset))
     if isinstance(dataset, IterableDataset):
         stream = _Stream(encoder, limit, max_length, name, loss)
-        return dataset.map(stream.encode, with_indices=True).filter(stream.is_usable, with_indices=True)
+        return dataset.map(stream.encode, with_indices=True).filter(stream.is_usable)
     encoded = map_rows(dataset, BatchEncoder(encoder, max_length, name), f"Tokenizing {name}", num_proc)
-    kept = usable_rows(encoded["length"][:], encoded["removed"][:], limit, encoder.feedback_types, name)
+    columns = ("row_number", "length", "removed", "length_without_prompt")
+    lengths = RowLengths(*(encoded[column][:] for column in columns))
+    kept = usable_rows(lengths, limit, encoder.feedback_types, name)
     return encoded if len(kept) == len(encoded) else encoded.select(kept)
 
 
-def usable_rows(
-    lengths: Sequence[int], removed: Sequence[int], limit: LengthLimit, feedback_types: FeedbackTypes, name: str
-) -> list[int]:
+def usable_rows(lengths: RowLengths, limit: LengthLimit, feedback_types: FeedbackTypes, name: str) -> list[int]:
     """Return the indices of the rows that have feedback and fit, and report the others and those that are truncated.
 
     Args:
-        lengths: number of tokens of the longest text of each row; 0 for a row without feedback.
-        removed: number of prompt tokens of each row that were removed, so that the texts fit.
+        lengths: numbers of tokens of the rows.
         limit: largest number of tokens, and the treatment of longer texts.
         feedback_types: feedback types that are used, for messages.
         name: name of the dataset in messages.
@@ -277,19 +313,16 @@ def usable_rows(
     Raises:
         InvalidFeedbackError: no row remains, or a text is too long and `limit.overlong` is `"error"`.
     """
-    kept = [index for index, length in enumerate(lengths) if length and not limit.exceeded_by(length)]
+    kept = [index for index, length in enumerate(lengths.longest) if length and not limit.exceeded_by(length)]
     _report_dropped(lengths, limit, name)
-    _report_truncated(sum(removed[index] > 0 for index in kept), limit, len(lengths), name)
-    if not any(lengths):
-        names = " and ".join(feedback_type.__name__ for feedback_type in feedback_types)
-        raise InvalidFeedbackError(
-            f"No row of {name} has the feedback that the loss needs: in every row a column of {names} is null. "
-            "Complete the rows, or choose a loss that uses other columns."
-        )
+    _report_truncated(sum(lengths.removed[index] > 0 for index in kept), limit, len(lengths.longest), name)
+    if not any(lengths.longest):
+        raise InvalidFeedbackError(_no_feedback(feedback_types, name))
     if not kept:
+        count = len(lengths.longest)
         raise InvalidFeedbackError(
-            f"No row of {name} is left: {len(lengths)} of {len(lengths)} have a text longer than {limit.tokens} tokens "
-            f"({limit.source}). Truncate prompts with {setting('overlong', 'truncate_prompt')}, or raise the limit."
+            f"No row of {name} is left: {count} of {count} have a text longer than {limit.tokens} tokens "
+            f"({limit.source}). {_shortening(lengths, limit)} Or raise the limit."
         )
     return kept
 
@@ -332,6 +365,7 @@ class _Stream:
     def encode(self, row: Row, number: int) -> EncodedRow:
         """Return a tokenized row."""
         feedback_types = self.encoder.feedback_types
+        number = source_row(row, number)
         with locate_errors(number, self._part_name):
             feedback, blank = _check_rows([row], feedback_types, self.loss)
             if self.loss is not None:
@@ -341,9 +375,10 @@ class _Stream:
             _warn_about_blank_answers(blank, f"Row {number} of {self._part_name}")
         return encoded
 
-    def is_usable(self, row: EncodedRow, number: int) -> bool:
+    def is_usable(self, row: EncodedRow) -> bool:
         """Return whether a tokenized row is kept; others are reported."""
-        _report_dropped([row["length"]], self.limit, f"Row {number} of {self._part_name}")
+        lengths = RowLengths([row["row_number"]], [row["length"]], [row["removed"]], [row["length_without_prompt"]])
+        _report_dropped(lengths, self.limit, f"Row {row['row_number']} of {self._part_name}")
         return row["length"] > 0 and not self.limit.exceeded_by(row["length"])
 
     @property
@@ -418,31 +453,61 @@ def _require_blank_answer_to_prompt(answer: Answer) -> None:
         raise InvalidFeedbackError(f"{what} is empty, so there is nothing to score. Drop the row, or add the text.")
 
 
-def _report_dropped(lengths: Sequence[int], limit: LengthLimit, name: str) -> None:
-    without_feedback = sum(length == 0 for length in lengths)
-    if without_feedback:
-        logger.warning(
-            "%s: %d of %d rows have no feedback that the loss uses. They are dropped.",
-            name, without_feedback, len(lengths),
-        )  # fmt: skip
-    too_long = sum(limit.exceeded_by(length) for length in lengths)
+def _no_feedback(feedback_types: FeedbackTypes, name: str) -> str:
+    names = " and ".join(feedback_type.__name__ for feedback_type in feedback_types)
+    return (
+        f"No row of {name} has the feedback that the loss needs: in every row a column of {names} is null. "
+        "Complete the rows, or choose a loss that uses other columns."
+    )
+
+
+def _report_without_feedback(count: int, total: int, name: str) -> None:
+    if count:
+        logger.warning("%s: %d of %d rows have no feedback that the loss uses. They are dropped.", name, count, total)
+
+
+def _report_dropped(lengths: RowLengths, limit: LengthLimit, name: str) -> None:
+    total = len(lengths.longest)
+    _report_without_feedback(sum(length == 0 for length in lengths.longest), total, name)
+    too_long = sum(map(limit.exceeded_by, lengths.longest))
     if not too_long:
         return
     found = (
-        f"{name}: {too_long} of {len(lengths)} rows have a text longer than {limit.tokens} tokens ({limit.source}); "
-        f"the longest has {max(lengths)}."
+        f"{name}: {too_long} of {total} rows have a text longer than {limit.tokens} tokens ({limit.source}); "
+        f"the longest has {max(lengths.longest)}."
     )
     if limit.overlong == "error":
         raise InvalidFeedbackError(
-            f"{found} Drop them with {setting('overlong', 'drop')}, or truncate prompts with "
-            f"{setting('overlong', 'truncate_prompt')}."
+            f"{found} Drop them with {setting('overlong', 'drop')}. {_shortening(lengths, limit)}"
         )
-    advice = (
-        "Their answers alone are too long."
-        if limit.overlong == "truncate_prompt"
-        else f"To truncate their prompts instead: {setting('overlong', 'truncate_prompt')}."
-    )
-    logger.warning("%s They are dropped. %s", found, advice)
+    logger.warning("%s They are dropped. %s", found, _shortening(lengths, limit))
+
+
+def _shortening(lengths: RowLengths, limit: LengthLimit) -> str:
+    """Return how the texts that are too long can get shorter: by shorter prompts, or only by shorter answers."""
+    rows = list(zip(lengths.numbers, lengths.longest, lengths.without_prompt, strict=True))
+    long_answers = [number for number, _, answer in rows if limit.exceeded_by(answer)]
+    long_prompts = [
+        number for number, longest, answer in rows if limit.exceeded_by(longest) and not limit.exceeded_by(answer)
+    ]
+    truncation = setting("overlong", "truncate_prompt")
+    advice = [f"To truncate prompts instead: {truncation} (row {_listed(long_prompts)})."] if long_prompts else []
+    if long_answers:
+        advice.append(
+            f"Without its prompt a text is too long already in row {_listed(long_answers)}, so {truncation} does not "
+            "help there: shorten these answers."
+        )
+    return " ".join(advice)
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    """Return the first row numbers.
+
+    Examples:
+        >>> _listed([2, 7]), _listed(range(7))
+        ('2, 7', '0, 1, 2, 3, 4, …')
+    """
+    return ", ".join([*map(str, numbers[:SHOWN_ROWS]), *(["…"] if len(numbers) > SHOWN_ROWS else [])])
 
 
 def _report_truncated(truncated: int, limit: LengthLimit, total: int, name: str) -> None:

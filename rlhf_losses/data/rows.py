@@ -52,8 +52,9 @@ class EncodedRow(TypedDict):
             without feedback, which have no score.
         feedback_types: names of the feedback types of the row.
         length: number of tokens of the longest text.
-        row_number: position of the row in its dataset.
+        row_number: number of the row in messages, see `source_row`.
         removed: largest number of prompt tokens that were removed from a text, so that the texts fit.
+        length_without_prompt: number of tokens of the longest text without its prompt.
         prompt_weight: 1 / number of rows with the same prompt; only with `average_over="prompts"`.
         dataset_feedback_types: names of the feedback types of the dataset that the loss uses; only in the data of a
             run, where the evaluation data may have other types than the training data.
@@ -68,6 +69,7 @@ class EncodedRow(TypedDict):
     length: int
     row_number: int
     removed: int
+    length_without_prompt: NotRequired[int]
     prompt_weight: NotRequired[float]
     dataset_feedback_types: NotRequired[list[str]]
 
@@ -238,6 +240,15 @@ def tokenized_pair(row: Mapping[str, Any]) -> list[Encoded]:
     return [Encoded(ids, (len(ids) - 1,)) for ids in texts]
 
 
+def length_without_prompt(texts: Iterable[Encoded]) -> int:
+    """Return the number of tokens of the longest text without its prompt, to which no truncation of prompts gets it.
+
+    Args:
+        texts: tokenized texts of a row.
+    """
+    return max((len(text.ids) - text.prompt_length for text in texts), default=0)
+
+
 def _without_duplicates(
     texts: list[Encoded], used: set[int], feedback_types: FeedbackTypes, row_number: int
 ) -> EncodedRow:
@@ -268,4 +279,5 @@ def _without_duplicates(
         "length": max(map(len, text_ids), default=0),
         "row_number": row_number,
         "removed": max((text.removed for text in texts), default=0),
+        "length_without_prompt": length_without_prompt(texts),
     }

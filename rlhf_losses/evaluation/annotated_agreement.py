@@ -6,7 +6,7 @@ from rlhf_losses.evaluation.intervals import FloatVector
 from rlhf_losses.evaluation.items import ComparedPairs, Items, LabelledItems
 from rlhf_losses.evaluation.scored_data import ScoredData
 from rlhf_losses.inspection.agreement_ceiling import AgreementCeiling, agreement_ceiling
-from rlhf_losses.inspection.comparisons import LABEL_THRESHOLD, Comparisons, compare_texts
+from rlhf_losses.inspection.comparisons import LABEL_THRESHOLD, Comparisons, between_equal_texts, compare_texts
 
 
 def agreement_of_pairs(data: ScoredData, pairs: ComparedPairs) -> FloatVector:
@@ -30,8 +30,9 @@ def agreement_of_pairs(data: ScoredData, pairs: ComparedPairs) -> FloatVector:
 def accuracy_ceiling(data: ScoredData, items: Items) -> AgreementCeiling | None:
     """Return the largest accuracy that one score per text can have, or None for ratings.
 
-    It is below 1 if rows contradict each other. If no texts are annotated twice, they can do so only in a cycle (A over
-    B, B over C, C over A); without one the ceiling says nothing and is None.
+    It is below 1 if rows contradict each other, and if the two answers of a pair are equal: their scores are equal, and
+    count 0.5. If no texts are annotated twice, rows can contradict each other only in a cycle (A over B, B over C, C
+    over A); without one, and without equal answers, the ceiling says nothing and is None.
 
     Args:
         data: the scored dataset.
@@ -47,6 +48,6 @@ def accuracy_ceiling(data: ScoredData, items: Items) -> AgreementCeiling | None:
         return None
     comparisons = Comparisons(*sides, wins, np.zeros(len(items)), 1 - wins)
     merged = compare_texts(data.texts, comparisons).merged()
-    found = agreement_ceiling(merged)
+    found = agreement_ceiling(merged, equal=len(between_equal_texts(data.texts, comparisons)))
     is_trivial = found is not None and found.share == 1 and len(merged) == len(comparisons)
     return None if is_trivial else found

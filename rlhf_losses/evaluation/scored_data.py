@@ -63,7 +63,7 @@ class ScoredData:
 
     Attributes:
         rows: the rows that were scored.
-        numbers: position of each row in the dataset.
+        numbers: number of each row in messages and files, see `source_row`.
         columns: values of further columns, by name, with one entry per row.
         by: the columns that divide the rows into slices.
         texts: the texts and their ids; its score positions are those of `scores`.

@@ -23,7 +23,7 @@ class ScoredRow:
     Texts are counted from 0 within the row; an answer in steps has one text and one score for each step.
 
     Attributes:
-        row: position of the row in the dataset.
+        row: position of the row in the dataset; of a converted row, of its original row.
         key: hash of the values in the columns that are read.
         prompt: prompt of the answers, or null.
         answers: the answers, or their steps; null for token ids.

@@ -24,15 +24,17 @@ class AgreementCeiling:
     is_exact: bool
 
 
-def agreement_ceiling(comparisons: Comparisons) -> AgreementCeiling | None:
+def agreement_ceiling(comparisons: Comparisons, equal: float = 0.0) -> AgreementCeiling | None:
     """Return the largest share of preferences that one score per text can match.
 
     The best scorer agrees with the majority of each comparison, unless majorities form a cycle (A over B, B over C, C
     over A). Then the best order of the texts violates the fewest annotations (minimum feedback arc set). Cycles lie
-    within the strongly connected components of the graph of majorities, so each component is searched separately.
+    within the strongly connected components of the graph of majorities, so each component is searched separately. Two
+    equal texts have equal scores, which count 0.5 as in the accuracy.
 
     Args:
-        comparisons: comparisons whose sides are text ids, each pair of texts once.
+        comparisons: comparisons whose sides are text ids, each pair of different texts once.
+        equal: number of preferences between two equal texts.
 
     Returns:
         The ceiling, or `None` if all annotations are ties.
@@ -43,13 +45,15 @@ def agreement_ceiling(comparisons: Comparisons) -> AgreementCeiling | None:
         >>> cycle = Comparisons(np.array([a, b, a]), np.array([b, c, c]), *counts)
         >>> round(agreement_ceiling(cycle).share, 3)
         0.667
+        >>> agreement_ceiling(cycle, equal=3).share
+        0.5833333333333334
     """
-    total = float((comparisons.wins + comparisons.defeats).sum())
+    total = float((comparisons.wins + comparisons.defeats).sum()) + equal
     if not total:
         return None
     of_majorities = float(np.maximum(comparisons.wins, comparisons.defeats).sum())
     violated, is_exact = _violated_by_cycles(comparisons)
-    return AgreementCeiling((of_majorities - violated) / total, is_exact)
+    return AgreementCeiling((of_majorities - violated + equal / 2) / total, is_exact)
 
 
 def _violated_by_cycles(comparisons: Comparisons) -> tuple[float, bool]:

@@ -9,6 +9,7 @@ import numpy as np
 from datasets import Dataset
 
 from rlhf_losses.data.answers import row_answers
+from rlhf_losses.data.read_columns import source_rows_of
 from rlhf_losses.data.rows import feedback_types_in_row, tokenized_pair
 from rlhf_losses.feedback import Feedback, feedback_types_in_columns
 from rlhf_losses.feedback.base import Text
@@ -24,8 +25,8 @@ class Contradiction:
     """Rows with the same texts and opposite annotations.
 
     Attributes:
-        rows: rows in which the first answer is better, or its label positive.
-        opposite_rows: rows in which the second answer is better, or the label negative.
+        rows: numbers of the rows in which the first answer is better, or its label positive.
+        opposite_rows: numbers of the rows in which the second answer is better, or the label negative.
         prompt: the prompt, or None.
         answers: the two answers, or the one with a label; of an answer in steps the last step.
     """
@@ -64,8 +65,8 @@ def annotated_examples(dataset: Dataset, limit: int, rows: Sequence[int] | None 
         >>> annotated_examples(Dataset.from_dict(texts), limit=5).contradictions
         (Contradiction(rows=(0,), opposite_rows=(1,), prompt='q', answers=('yes', 'no')),)
     """
-    names = range(len(dataset)) if rows is None else rows
     dataset = dataset if rows is None else dataset.select(rows)
+    names = source_rows_of(dataset, range(len(dataset)) if rows is None else rows)
     types = feedback_types_in_columns(dataset.column_names)
     texts = collect_annotations(dataset, types)
     parts = [comparisons_in(part) for part in texts.feedback.parts if len(part)]
@@ -100,7 +101,7 @@ def _contradictions(
         comparisons.first.tolist(), comparisons.second.tolist(), comparisons.direction.tolist(), strict=True
     ):
         sides = int(texts.text[first]), LABEL_THRESHOLD if second == LABEL_THRESHOLD else int(texts.text[second])
-        if direction:
+        if direction and sides[0] != sides[1]:  # two equal texts do not contradict each other
             preferring[sides if direction > 0 else (sides[1], sides[0])][int(texts.row[first])] = first, second
     for (better, worse), rows in preferring.items():
         opposite = preferring.get((worse, better), {})

@@ -164,6 +164,17 @@ def compare_texts(texts: AnnotatedTexts, comparisons: Comparisons) -> Comparison
     return oriented.select(first != second)
 
 
+def between_equal_texts(texts: AnnotatedTexts, comparisons: Comparisons) -> Comparisons:
+    """Return the comparisons of a text with itself, which `compare_texts` drops.
+
+    Args:
+        texts: texts of the dataset.
+        comparisons: comparisons whose sides are score positions.
+    """
+    ids = np.append(texts.text, LABEL_THRESHOLD)  # the position LABEL_THRESHOLD is the last entry
+    return comparisons.select(ids[comparisons.first] == ids[comparisons.second])
+
+
 def _merge(keys: IntVector, comparisons: Comparisons) -> Comparisons:
     """Return one comparison for each distinct column of keys: two sides, and the annotator if there is a third row."""
     distinct, index = np.unique(keys, axis=1, return_inverse=True)

@@ -13,6 +13,7 @@ from rlhf_losses.data import RowEncoder, check_dataset
 from rlhf_losses.data.annotator_columns import find_annotator_column
 from rlhf_losses.data.batches import row_batches
 from rlhf_losses.data.dataset import AnyDataset, column_names, find_invalid_rows, group_ratings
+from rlhf_losses.data.read_columns import source_rows_of
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
 from rlhf_losses.feedback import Feedback, Votes, feedback_types_in_columns
 from rlhf_losses.feedback.base import Row
@@ -23,7 +24,7 @@ from rlhf_losses.inspection.agreement_ceiling import AgreementCeiling, agreement
 from rlhf_losses.inspection.annotations import AnnotatedTexts, collect_annotations
 from rlhf_losses.inspection.annotator_agreement import AnnotatorAgreement, annotator_agreement
 from rlhf_losses.inspection.annotator_ids import Annotators
-from rlhf_losses.inspection.comparisons import Comparisons, compare_texts, comparisons_in
+from rlhf_losses.inspection.comparisons import Comparisons, between_equal_texts, compare_texts, comparisons_in
 from rlhf_losses.inspection.compatible_losses import CompatibleLosses, find_compatible_losses
 from rlhf_losses.inspection.length_bias import LengthBias, length_bias
 from rlhf_losses.inspection.length_statistics import LengthSummary, summarize_lengths
@@ -31,6 +32,7 @@ from rlhf_losses.inspection.optional_values import OptionalValues, optional_valu
 from rlhf_losses.inspection.rating_agreement import rating_agreement
 from rlhf_losses.losses import AccumulatedPairs, ScoreDecay
 from rlhf_losses.models.model_argument import require_tokenizer
+from rlhf_losses.source_rows import SOURCE_ITEM, SOURCE_ROW
 
 
 @dataclass(frozen=True)
@@ -90,10 +92,11 @@ class AgreementStatistics:
         with_ties: agreement of the known annotators and of the votes within a row; `None` if there are no two on the
             same texts.
         without_ties: the same without ties.
-        agreement_ceiling: largest share of single annotations that a scorer can match; `None` if all are ties, if
-            nothing was annotated twice, and with unknown annotators.
-        accuracy_ceiling: largest accuracy in `rlhf-losses evaluate`, which counts the majority of each row once; `None`
-            if all are ties, and if nothing was annotated twice.
+        agreement_ceiling: largest share of single annotations that a scorer can match, where it can match half of those
+            of two equal texts; `None` if all are ties, if nothing limits it because no texts were annotated twice or
+            are equal, and with unknown annotators.
+        accuracy_ceiling: largest accuracy in `rlhf-losses evaluate`, which counts the majority of each row once, and a
+            pair of equal texts as half right; `None` if all are ties, and if nothing limits it.
     """
 
     annotated_several_times: int | None
@@ -180,11 +183,13 @@ class InvalidRows:
 
     Attributes:
         problem: the error message.
-        rows: indices of the rows.
+        rows: numbers of the rows in messages: of converted rows those of their original rows.
+        positions: positions of the rows in the dataset.
     """
 
     problem: str
     rows: tuple[int, ...]
+    positions: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -193,6 +198,7 @@ class DatasetReport:
 
     Attributes:
         rows: number of valid rows, which the statistics are about.
+        without_feedback: number of them without feedback, which training and evaluation drop.
         columns: names of the columns.
         prompts: number of distinct prompts.
         duplicate_rows: number of rows that are equal to an earlier row in the columns that are read: texts, feedback,
@@ -207,6 +213,7 @@ class DatasetReport:
     """
 
     rows: int
+    without_feedback: int
     columns: tuple[str, ...]
     prompts: int
     duplicate_rows: int
@@ -219,14 +226,15 @@ class DatasetReport:
     invalid: tuple[InvalidRows, ...] = ()
 
     def valid_rows(self) -> list[int]:
-        """Return the indices of the valid rows."""
-        invalid = {row for one in self.invalid for row in one.rows}
+        """Return the positions of the valid rows."""
+        invalid = {row for one in self.invalid for row in one.positions}
         return [row for row in range(self.rows + len(invalid)) if row not in invalid]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object that `rlhf-losses inspect --json` prints."""
         return {
             "rows": self.rows,
+            "without_feedback": self.without_feedback,
             "invalid_rows": [{"problem": one.problem, "rows": list(one.rows)} for one in self.invalid],
             "columns": list(self.columns),
             "prompts": self.prompts,
@@ -282,7 +290,8 @@ def inspect_dataset(
     )
     return DatasetReport(
         rows=len(texts.row_keys),
-        columns=tuple(column_names(dataset)),
+        without_feedback=len(texts.row_keys) - len(np.unique(texts.row[texts.feedback.positions().numpy()])),
+        columns=tuple(name for name in column_names(dataset) if name not in (SOURCE_ROW, SOURCE_ITEM)),
         prompts=len(np.unique(texts.prompt[~np.isnan(texts.prompt_length)])),
         duplicate_rows=len(texts.row_keys) - len(set(texts.row_keys)),
         joined_rows=len(np.unique(texts.row[texts.is_joined])),
@@ -316,7 +325,10 @@ def _valid_rows(dataset: AnyDataset, name: str) -> tuple[AnyDataset, tuple[Inval
     rows_of: dict[str, list[int]] = {}
     for row, problem in problems.items():
         rows_of.setdefault(problem, []).append(row)
-    invalid = [InvalidRows(problem, tuple(rows)) for problem, rows in rows_of.items()]
+    numbers = source_rows_of(dataset, range(len(dataset)))
+    invalid = [
+        InvalidRows(problem, tuple(numbers[row] for row in rows), tuple(rows)) for problem, rows in rows_of.items()
+    ]
     valid = dataset.select([row for row in range(len(dataset)) if row not in problems])
     return valid, tuple(sorted(invalid, key=lambda one: -len(one.rows)))
 
@@ -390,13 +402,14 @@ def _value_statistics(texts: AnnotatedTexts, comparisons: Comparisons) -> LabelS
     return ComparisonStatistics(
         comparisons=len(comparisons),
         ties=int((comparisons.direction == 0).sum()),
-        equal_answers=int((texts.text[comparisons.first] == texts.text[comparisons.second]).sum()),
+        equal_answers=len(between_equal_texts(texts, comparisons)),
         length_bias=length_bias(texts, comparisons),
     )
 
 
 def _agreement_statistics(part: _Part, comparisons: Comparisons) -> AgreementStatistics:
     annotations = compare_texts(part.compared_texts, comparisons)
+    equal = between_equal_texts(part.compared_texts, comparisons)
     one_each, is_unknown = annotations.one_per_annotator(), annotations.has_unknown_repetitions
     by_annotators = one_each.merged_annotators()
     single = one_each if annotations.has_annotators else annotations
@@ -413,10 +426,15 @@ def _agreement_statistics(part: _Part, comparisons: Comparisons) -> AgreementSta
         unknown_annotators=is_unknown,
         with_ties=with_ties,
         without_ties=without_ties,
-        agreement_ceiling=None if is_unknown else agreement_ceiling(single.merged()),
-        accuracy_ceiling=agreement_ceiling(annotations.majority().merged()),
+        agreement_ceiling=None if is_unknown else agreement_ceiling(single.merged(), _preferences(equal)),
+        accuracy_ceiling=agreement_ceiling(annotations.majority().merged(), _preferences(equal.majority())),
     )
     return found.without_trivial_ceilings() if found.annotated_once else found
+
+
+def _preferences(comparisons: Comparisons) -> float:
+    """Return the number of annotations that are no ties."""
+    return float((comparisons.wins + comparisons.defeats).sum())
 
 
 def _character_lengths(texts: AnnotatedTexts) -> dict[str, LengthSummary]:

@@ -11,6 +11,9 @@ from rlhf_losses.inspection.dataset_report import (
 from rlhf_losses.percentages import percent, percent_range
 
 UNKNOWN = "- (unknown without ids of the annotators)"
+FEW = 30
+"""Number of comparisons with several annotations below which the limits are said to rest on few."""
+
 ANNOTATED_ONCE = "unknown (nothing was annotated twice)"
 
 
@@ -60,10 +63,13 @@ def format_agreement(agreement: AgreementStatistics) -> dict[str, str]:
     if agreement.without_ties != agreement.with_ties:
         values["two agree, ties left out"] = format_two_annotators(agreement.without_ties)
         values["alpha, ties left out"] = format_alpha(agreement.without_ties)
-    return values | {
+    values |= {
         "best agreement with annotators": unknown or format_ceiling(agreement.agreement_ceiling, agreement),
         "best accuracy in `evaluate`": format_ceiling(agreement.accuracy_ceiling, agreement),
     }
+    if 0 < (agreement.annotated_several_times or 0) < FEW:
+        values["the two limits rest on"] = f"only {agreement.annotated_several_times} annotated several times"
+    return values
 
 
 def format_two_annotators(agreement: AnnotatorAgreement | None) -> str:

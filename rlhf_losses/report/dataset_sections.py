@@ -83,16 +83,7 @@ def dataset_findings(dataset: InspectedDataset) -> Iterator[Finding]:
         dataset: the dataset.
     """
     report = dataset.report
-    few = "Few rows: " if report.rows < FEW_ROWS else ""
-    yield note(f"{few}{report.rows} rows with {report.prompts or 'no'} different prompts.")
-    if report.invalid:
-        count = sum(len(one.rows) for one in report.invalid)
-        yield problem(f"Invalid rows: training refuses {count} rows, most often for this: {report.invalid[0].problem}")
-    if report.duplicate_rows > MANY_COPIES * report.rows:
-        yield problem(
-            f"Copies: {report.duplicate_rows} of {report.rows} rows are equal to an earlier one. In two splits, they "
-            "make the accuracy too high."
-        )
+    yield from _row_findings(report)
     for name, one in report.feedback.items():
         if isinstance(one.values, ComparisonStatistics):
             yield from _comparison_findings(one.values)
@@ -108,9 +99,29 @@ def dataset_findings(dataset: InspectedDataset) -> Iterator[Finding]:
             yield from _agreement_findings(one.agreement, "labelled texts" if is_label else "pairs of answers")
 
 
+def _row_findings(report: DatasetReport) -> Iterator[Finding]:
+    few = "Few rows: " if report.rows < FEW_ROWS else ""
+    yield note(f"{few}{report.rows} rows with {report.prompts or 'no'} different prompts.")
+    if report.invalid:
+        count = sum(len(one.rows) for one in report.invalid)
+        yield problem(f"Invalid rows: training refuses {count} rows, most often for this: {report.invalid[0].problem}")
+    if report.without_feedback:
+        yield note(
+            f"Rows without feedback: {report.without_feedback} of {report.rows}. Training and evaluation drop them."
+        )
+    if report.duplicate_rows > MANY_COPIES * report.rows:
+        yield problem(
+            f"Copies: {report.duplicate_rows} of {report.rows} rows are equal to an earlier one. In two splits, they "
+            "make the accuracy too high."
+        )
+
+
 def _comparison_findings(values: ComparisonStatistics) -> Iterator[Finding]:
     if values.equal_answers:
-        yield problem(f"Equal answers: {values.equal_answers} of {values.comparisons} pairs have two equal texts.")
+        yield problem(
+            f"Equal answers: {values.equal_answers} of {values.comparisons} pairs have two equal texts. Their scores "
+            "are equal, which counts as half right, and a loss learns nothing from them. Leave them out."
+        )
     if bias := values.length_bias:
         interval = f"95 % interval {percent_range(bias.low, bias.high)}"
         longer = f"the longer answer is preferred in {percent(bias.share)} of {bias.comparisons} pairs ({interval})"

@@ -224,7 +224,7 @@ def _ceiling(agreement: Mapping[str, Any]) -> Iterator[Finding]:
     if ceiling < LOW_CEILING:
         yield problem(
             f"Contradictory annotations: no model can be right in more than {percent(ceiling)} of all rows, because "
-            "the same pair of answers is judged in both ways."
+            "the same pair of answers is judged in both ways, or its two answers are equal, which is half right."
         )
 
 
@@ -263,12 +263,23 @@ def _weakest_slice(agreement: Mapping[str, Any], metric: str) -> Mapping[str, An
 
 
 def _equal_scores(evaluation: EvaluationFolder) -> Iterator[Finding]:
-    outcomes = [outcome for row in evaluation.rows if row.better for outcome in row.outcomes]
-    equal = outcomes.count(0.5)
-    if equal > MANY_EQUAL * len(outcomes):
+    """Yield how many pairs have equal texts, which have equal scores, and how many others have equal scores."""
+    pairs = [
+        (outcome == 0.5, row.answers[better] is not None and row.answers[better] == row.answers[worse])
+        for row in evaluation.rows
+        for better, worse, outcome in zip(row.better, row.worse, row.outcomes, strict=False)
+    ]
+    equal = pairs.count((True, True))
+    same_score = pairs.count((True, False))
+    if equal > MANY_EQUAL * len(pairs):
         yield problem(
-            f"Equal scores: both answers have the same score in {equal} of {len(outcomes)} pairs. They can be cut off "
-            "before they differ, or the end token can be masked as padding."
+            f"Equal answers: the two texts are the same in {equal} of {len(pairs)} pairs. Their scores are equal, and "
+            "the accuracy counts them as half right. Leave them out."
+        )
+    if same_score > MANY_EQUAL * len(pairs):
+        yield problem(
+            f"Equal scores: two different answers have the same score in {same_score} of {len(pairs)} pairs. They can "
+            "be cut off before they differ, or the end token can be masked as padding."
         )
 
 

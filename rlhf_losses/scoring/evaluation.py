@@ -34,6 +34,7 @@ from rlhf_losses.scoring.metadata import RewardModelMetadata
 from rlhf_losses.scoring.scorable_rows import ScorableRow, ScorableText, scorable_rows, score_texts
 from rlhf_losses.scoring.scorer import Scorer, require_scorer
 from rlhf_losses.shapes import Scores
+from rlhf_losses.source_rows import source_rows
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +87,8 @@ def evaluate(
     if isinstance(dataset, IterableDataset):
         dataset = _in_memory(dataset, loss)
     grouped = group_ratings(dataset, loss, "evaluation data") if loss else dataset
-    single = 0 if grouped is dataset else len(dataset) - sum(map(len, grouped["completions"]))
+    unrated = 0 if grouped is dataset else dataset["rating"][:].count(None)
+    single = 0 if grouped is dataset else len(dataset) - unrated - sum(map(len, grouped["completions"]))
     given, dataset = len(dataset), grouped
     require_slice_columns(column_names(dataset), by)
     for name in by:
@@ -100,7 +102,7 @@ def evaluate(
     rated = _rates_steps(used, data.feedback)
     metrics = {"rows": len(found.rows), **_metrics(data, loss, scorer.metadata, rated)}
     dropped = DroppedRows(
-        given, without_feedback=found.without_feedback, single_answers=single, too_long=found.too_long
+        given, without_feedback=unrated + found.without_feedback, single_answers=single, too_long=found.too_long
     )
     edits = score_edits(scorer, found.rows, feedback_types, data, edited_rows) if edited_rows else None
     evaluation = Evaluation.of(data, dropped, metrics, rated, edits)
@@ -164,11 +166,11 @@ def score_rows(
     texts = [text for one in rows for text in one.texts]
     scored = score_texts(scorer, texts, scorer.requires_features)
     feedback = rows_feedback([one.row for one in rows], feedback_types)
-    numbers = [one.number for one in rows]
+    positions = [one.position for one in rows]
     return ScoredData(
         rows=[one.row for one in rows],
-        numbers=np.array(numbers),
-        columns={name: [values[number] for number in numbers] for name, values in columns.items()},
+        numbers=np.array(source_rows([one.row for one in rows], positions)),
+        columns={name: [values[position] for position in positions] for name, values in columns.items()},
         by=tuple(by),
         texts=collect_annotations([one.row for one in rows], feedback_types),
         feedback=feedback,

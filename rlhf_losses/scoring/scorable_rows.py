@@ -10,13 +10,14 @@ from datasets import Dataset
 
 from rlhf_losses.data.answers import row_answers
 from rlhf_losses.data.batches import at_row, row_batches
-from rlhf_losses.data.dataset import usable_rows
+from rlhf_losses.data.dataset import RowLengths, usable_rows
 from rlhf_losses.data.read_columns import with_read_columns
-from rlhf_losses.data.rows import FeedbackTypes, feedback_types_in_row, tokenized_pair
+from rlhf_losses.data.rows import FeedbackTypes, feedback_types_in_row, length_without_prompt, tokenized_pair
 from rlhf_losses.data.tokenization import Encoded
 from rlhf_losses.feedback import STEPWISE_TYPES
 from rlhf_losses.feedback.base import Answer, Row
 from rlhf_losses.scoring.scorer import Scorer
+from rlhf_losses.source_rows import source_rows
 from rlhf_losses.transforms import ScoredTexts
 
 ScorableText: TypeAlias = tuple[Encoded, bool]
@@ -28,12 +29,12 @@ class ScorableRow:
     """A row that has feedback and fits the model.
 
     Attributes:
-        number: position of the row in its dataset.
+        position: position of the row in its dataset.
         row: the row.
         texts: its tokenized texts, and whether each step of the text has a score.
     """
 
-    number: int
+    position: int
     row: Row
     texts: Sequence[ScorableText]
 
@@ -68,11 +69,19 @@ def scorable_rows(scorer: Scorer, dataset: Dataset, feedback_types: FeedbackType
     found: list[ScorableRow] = []
     for numbers, batch in row_batches(with_read_columns(dataset), f"Tokenizing {name}"):
         found += at_row(partial(_encode_rows, scorer, feedback_types, numbers.start), batch, numbers, name)
-    removed = [max((text.removed for text, _ in one.texts), default=0) for one in found]
-    lengths = [max((length_of(scorer, text) for text, _ in one.texts), default=0) for one in found]
-    kept = usable_rows(lengths, removed, scorer.encoder.length_limit, feedback_types, name)
-    too_long = sum(scorer.encoder.length_limit.exceeded_by(length) for length in lengths)
-    return ScorableRows([found[index] for index in kept], lengths.count(0), too_long)
+    limit = scorer.encoder.length_limit
+    lengths = RowLengths(
+        numbers=source_rows([one.row for one in found], range(len(found))),
+        longest=[max((length_of(scorer, text) for text, _ in one.texts), default=0) for one in found],
+        removed=[max((text.removed for text, _ in one.texts), default=0) for one in found],
+        without_prompt=[length_without_prompt(text for text, _ in one.texts) for one in found],
+    )
+    kept = usable_rows(lengths, limit, feedback_types, name)
+    return ScorableRows(
+        [found[index] for index in kept],
+        without_feedback=sum(length == 0 for length in lengths.longest),
+        too_long=sum(map(limit.exceeded_by, lengths.longest)),
+    )
 
 
 def length_of(scorer: Scorer, text: Encoded) -> int:
@@ -108,11 +117,11 @@ def _encode_rows(scorer: Scorer, feedback_types: FeedbackTypes, first: int, rows
     texts = scorer.encoder.encode_rows([answer for answer, _ in of_row] for of_row in again)
     return [
         ScorableRow(
-            number,
+            position,
             row,
             [(text, False) for text in pair] or [(text, one[1]) for text, one in zip(encoded, of_row, strict=True)],
         )
-        for number, (row, pair, of_row, encoded) in enumerate(zip(rows, given, answers, texts, strict=True), first)
+        for position, (row, pair, of_row, encoded) in enumerate(zip(rows, given, answers, texts, strict=True), first)
     ]
 
 

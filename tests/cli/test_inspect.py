@@ -26,7 +26,7 @@ def test_the_report_has_counts_feedback_lengths_and_losses(cli, pairs_file):
         "Regularizers to add to one of them:\n  centering, score_decay",
     ):
         assert line in out
-    assert "\n  ordinal_preference: ordinal_preference " in out
+    assert "\n  ordinal_preference received" in out
     assert "unknown (nothing was annotated twice)" in out
 
 

@@ -22,6 +22,8 @@ from rlhf_losses import (
 from rlhf_losses.data import LengthLimit, RowEncoder, check_dataset, prepare, required_feedback_types
 from rlhf_losses.data.dataset import add_prompt_weights, column_names, group_ratings
 from rlhf_losses.feedback import Lengths, Pairs, Ratings, Steps
+from rlhf_losses.hooks import loss_registry
+from rlhf_losses.inspection import inspect_dataset
 from rlhf_losses.losses import SquaredDifference
 
 PAIRS = {"prompt": ["q ", "q ", "r "], "chosen": ["a", "b", "c"], "rejected": ["d", "e", "f"]}
@@ -57,6 +59,17 @@ def test_ratings_are_grouped_for_losses_that_compare_answers(caplog):
     assert group_ratings(data, squared_error) is data
 
 
+def test_rows_without_a_rating_are_dropped_and_counted(caplog):
+    rows = Dataset.from_dict({"prompt": ["q"] * 3, "completion": ["a", "b", "c"], "rating": [None, 1.0, 2.0]})
+    (group,) = group_ratings(rows, bradley_terry.as_objective())
+    assert group["completions"] == ["b", "c"]
+    assert "1 of 3 rows have no feedback that the loss uses" in caplog.text
+    report = inspect_dataset(rows, loss_registry())
+    assert (report.rows, report.without_feedback, report.feedback["Ratings"].items) == (3, 1, 2)
+    with pytest.raises(FeedbackMismatchError, match=r"No row of data has the feedback"):
+        group_ratings(rows.select([0]), bradley_terry.as_objective())
+
+
 def test_a_stream_of_ratings_cannot_be_grouped():
     stream = Dataset.from_dict(RATINGS).to_iterable_dataset()
     with pytest.raises(FeedbackMismatchError, match=r"stream.*without streaming"):
@@ -86,7 +99,12 @@ def test_rows_without_feedback_and_long_rows_are_dropped_and_reported(character_
         )
     assert [row["chosen"] for row in rows] == ["a"]
     assert "longer than 20 tokens (max_length)" in caplog.text
-    assert "overlong='truncate_prompt'" in caplog.text
+    assert "too long already in row 2, so overlong='truncate_prompt' does not help" in caplog.text
+    assert "To truncate prompts" not in caplog.text
+    caplog.clear()
+    prepare(Dataset.from_dict({**PAIRS, "prompt": ["q", "q" * 40, "r"]}), encoder, LengthLimit(20, "max_length"))
+    assert "To truncate prompts instead: overlong='truncate_prompt' (row 1)." in caplog.text
+    assert "does not help" not in caplog.text
 
 
 def test_prompts_with_several_rows_get_smaller_weights(character_tokenizer):
@@ -111,7 +129,6 @@ def test_prompts_with_several_rows_get_smaller_weights(character_tokenizer):
         (cross_entropy, {"completion": None, "label": True}, "Column 'completion' is null, but 'label' is not"),
         (squared_error, {"completion": None, "rating": 2.0}, "Column 'completion' is null, but 'rating' is not"),
         (plackett_luce, {"completion": None, "rating": 2.0}, "Column 'completion' is null, but 'rating' is not"),
-        (plackett_luce, {"completion": "a", "rating": None}, "rating nan"),
         (plackett_luce, {"completions": None, "ranks": [1, 2]}, "Column 'completions' is null, but 'ranks' is not"),
     ],
 )

@@ -5,6 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from scored_datasets import pair, scored_data
 from sklearn.metrics import brier_score_loss
 from torchmetrics.functional.classification import binary_calibration_error
@@ -19,6 +20,8 @@ from rlhf_losses.evaluation.result import Evaluation
 from rlhf_losses.evaluation.score_spread import score_spread
 from rlhf_losses.evaluation.scored_data import DroppedRows
 from rlhf_losses.evaluation.slices import require_slice_columns, require_slice_values, slices_of
+from rlhf_losses.hooks import loss_registry
+from rlhf_losses.inspection import inspect_dataset
 from rlhf_losses.metrics import agreement
 
 
@@ -199,6 +202,15 @@ def test_without_repeated_texts_only_a_cycle_bounds_the_accuracy(answers, ceilin
     data = scored_data([pair("1?", better, worse) for better, worse in answers], [0.0] * 6)
     found = Evaluation.of(data, DroppedRows(given=3), {}, False)
     assert found.get("accuracy_ceiling") == found.to_dict()["agreements"][0]["accuracy_ceiling"] == ceiling
+
+
+def test_equal_answers_are_half_right_in_the_accuracy_and_in_its_ceiling():
+    rows = [pair("1?", "a", "b"), pair("2?", "c", "d"), pair("3?", "e", "e")]
+    data = scored_data(rows, [1.0, 0.0, 1.0, 0.0, 2.0, 2.0])
+    inspected = inspect_dataset(Dataset.from_list(rows), loss_registry()).to_dict()["feedback"]["Pairs"]
+    accuracy = (1 + 1 + 0.5) / 3
+    assert compared_pairs(data).metrics()["accuracy"] == pytest.approx(accuracy)
+    assert accuracy_ceiling(data, compared_pairs(data)).share == inspected["accuracy_ceiling"] == accuracy
 
 
 def test_the_preferred_answer_of_a_preference_below_one_half_is_the_rejected_one():

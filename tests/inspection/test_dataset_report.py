@@ -42,6 +42,7 @@ def test_duplicate_rows_and_equal_answers_are_counted():
     found = report(pair("4", "5"), pair("4", "5"), pair("4", "4"))
     assert (found["rows"], found["prompts"], found["duplicate_rows"]) == (3, 1, 1)
     assert found["feedback"]["Pairs"]["equal_answers"] == 1
+    assert found["feedback"]["Pairs"]["accuracy_ceiling"] == (2 + 0.5) / 3
 
 
 def test_each_vote_is_an_annotation_and_each_row_one_majority():

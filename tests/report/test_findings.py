@@ -152,6 +152,10 @@ def test_evaluations():
     assert starts(of_pairs(5 * CALIBRATED)) == ["Too certain"]
     assert starts(of_pairs(-CALIBRATED)) == ["Worse than guessing", "Too certain"]
     assert "Equal scores" in starts(of_pairs(np.where(np.arange(400) % 10, CALIBRATED, 0.0)))
+    copies = [pair(f"prompt {n}", "yes", "yes" if n % 10 == 0 else "no") for n in range(400)]
+    found = starts(of_pairs(np.where(np.arange(400) % 10, CALIBRATED, 0.0), rows=copies))
+    assert "Equal answers" in found
+    assert "Equal scores" not in found
     chance = np.where(np.arange(400) % 2, 0.1, -0.1)
     assert starts(of_pairs(chance)) == ["At chance"]
 

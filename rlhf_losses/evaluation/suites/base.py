@@ -11,8 +11,8 @@ import numpy as np
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.evaluation.scored_rows import ScoredRow
 
-PART, ORDER, SOURCE_ROW, SOURCE_ITEM = "part", "order", "source_row", "source_item"
-"""Columns of scored rows: file of the suite, order of the answers (1 or 2), and position in the file."""
+PART, ORDER = "part", "order"
+"""Columns of scored rows: file of the suite, and order of the answers (1 or 2)."""
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,6 @@ import numpy as np
 from rlhf_losses.evaluation.scored_rows import ScoredRow
 from rlhf_losses.evaluation.suites.base import (
     PART,
-    SOURCE_ITEM,
-    SOURCE_ROW,
     Suite,
     SuiteResult,
     SuiteScore,
@@ -17,6 +15,7 @@ from rlhf_losses.evaluation.suites.base import (
     is_right,
     mean_of,
 )
+from rlhf_losses.source_rows import SOURCE_ITEM, SOURCE_ROW
 
 DOMAINS = ("chat", "math", "code", "safety")
 
