@@ -30,6 +30,9 @@ PAGES = DOCS / "reference" / "losses"
 PICTURES = PAGES / "pictures"
 RUNTIME = DOCS.parent / "benchmarks" / "results" / "losses" / "runtime.csv"
 
+WEIGHTS = {"batch_sum_to_zero": 0.1, "length_decorrelation": 1.0}
+"""Weights of regularizers in examples, as in choosing-a-loss.md; of the others 0.01."""
+
 COLUMN_WORDS = {
     "`margin`": r"\b[Mm]argins?\b",
     "`preference`": r"\b[Pp]references?\b",
@@ -251,7 +254,8 @@ def in_one_cell(text: str) -> str:
 def snippet(cls: type[LossClass]) -> str:
     """Return the code that trains with a loss, in Python and on the command line."""
     name = cls.name()
-    loss, imported = (name, name) if cls().uses_labels else (f"bradley_terry + 0.01 * {name}", f"bradley_terry, {name}")
+    with_loss = f"bradley_terry + {WEIGHTS.get(name, 0.01)} * {name}"
+    loss, imported = (name, name) if cls().uses_labels else (with_loss, f"bradley_terry, {name}")
     rows = ROWS.get(name) or ROWS[cls.feedback_type.__name__]
     listed = "".join(f"    {row!r},\n" for row in rows).replace("'", '"')
     return f"""```python

@@ -1,4 +1,4 @@
-"""Unstable names of TRL, transformers, PEFT, accelerate and bitsandbytes that this package overrides or uses.
+"""Unstable names of TRL, transformers, PEFT, accelerate, bitsandbytes and tqdm that this package overrides or uses.
 
 A test resolves each name in the installed versions, so an upstream change makes that test fail first.
 """
@@ -20,6 +20,7 @@ class UpstreamName:
 
 
 UPSTREAM_NAMES: tuple[UpstreamName, ...] = (
+    UpstreamName("tqdm.tqdm._instances", "read: the progress bars that an error has left open"),
     UpstreamName("trl.RewardTrainer.compute_loss", "overridden: computes any loss from the scores"),
     UpstreamName("trl.RewardTrainer._prepare_dataset", "overridden: tokenizes rows with any feedback type"),
     UpstreamName("trl.RewardTrainer._set_signature_columns_if_needed", "overridden: keeps the columns of the collator"),

@@ -149,6 +149,8 @@ def format_edits(edits: EditEffects) -> str:
     )
     return (
         f"{_table(rows, header, right=[1, 2, 4, 5])}\n"
+        "RAISED is the share of the edited answers whose score rises; a score that does not change counts half\n"
+        "FLIPPED is the share of the right pairs that become wrong once the worse answer is edited\n"
         f"other order of the answers: largest change of a score {edits.largest_change_by_order:.2g}{same}"
     )
 

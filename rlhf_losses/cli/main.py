@@ -73,11 +73,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RlhfLossesError as error:
         if os.environ.get(DEBUG):
             raise
+        end_progress_bars()
         print(f"rlhf-losses: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
         if argv is None:
             end_at_next_signal()
+        end_progress_bars()
         if is_first_process() or not str(interrupt):
             print(f"\n{str(interrupt) or 'Interrupted. Output that was written is kept.'}", file=sys.stderr)
         code = interrupt.exit_code if isinstance(interrupt, Interruption) else 130
@@ -88,6 +90,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     finally:
         discard_unwritten_output()
+
+
+def end_progress_bars() -> None:
+    """End the lines of progress bars that an error has left open, so that the message has a line of its own."""
+    tqdm = sys.modules.get("tqdm")  # `--help` does not import it
+    for bar in [] if tqdm is None else list(tqdm.tqdm._instances):
+        bar.close()
 
 
 def end_at_next_signal() -> None:

@@ -18,6 +18,10 @@ LARGE_GAP = 0.2
 """Difference of the two accuracies from which there is a warning."""
 
 
+REMEDY = "To reduce it, train with '+ 1.0 * length_decorrelation', or on data without this preference."
+"""What reduces a length bias."""
+
+
 @dataclass(frozen=True)
 class LengthDependence:
     """Dependence of scores on the length of the answer in tokens.
@@ -51,7 +55,7 @@ class LengthDependence:
             longer = "longer" if correlation.value > 0 else "shorter"
             return (
                 f"Length bias: {longer} answers have higher scores than the annotations explain (partial correlation "
-                f"{correlation.value:.2f}, 95 % interval {correlation.low:.2f} to {correlation.high:.2f})."
+                f"{correlation.value:.2f}, 95 % interval {correlation.low:.2f} to {correlation.high:.2f}). {REMEDY}"
             )
         right, wrong = self.accuracy_longer_better, self.accuracy_shorter_better
         if right is None or wrong is None or not right.count or not wrong.count:
@@ -60,7 +64,7 @@ class LengthDependence:
         if apart and abs(right.value - wrong.value) >= LARGE_GAP:
             return (
                 f"Length bias: the accuracy is {percent(right.value)} where the longer answer is better, and "
-                f"{percent(wrong.value)} where the shorter one is."
+                f"{percent(wrong.value)} where the shorter one is. {REMEDY}"
             )
         return None
 

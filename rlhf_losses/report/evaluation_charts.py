@@ -14,6 +14,9 @@ from rlhf_losses.report.charts import Chart, Trace
 from rlhf_losses.report.evaluation_titles import slice_title, slice_value, statistic
 from rlhf_losses.report.pictures import write_picture
 
+INNER_TAIL = 0.02
+"""Share of the values at each end that can be far from the others."""
+
 HISTOGRAM_BINS = 40
 MAX_POINTS = 2000
 """Number of answers above which score and length are shown for every second one, every third and so on."""
@@ -100,7 +103,8 @@ def difference_histogram(evaluation: EvaluationFolder) -> list[Chart]:
 def histogram(title: str, groups: Mapping[str, FloatVector], x: str, note: str = "") -> Chart:
     """Return a histogram of several groups with the same bins, of which 0 is a limit if they lie on both sides of it.
 
-    Groups without values are left out.
+    Groups without values are left out. A few values far from all others are counted in the outermost bars, and the note
+    says how many.
 
     Args:
         title: title of the chart.
@@ -113,8 +117,13 @@ def histogram(title: str, groups: Mapping[str, FloatVector], x: str, note: str =
         >>> [sum(trace.y) for trace in chart.traces]
         [2, 1]
     """
-    values = np.concatenate(list(groups.values()))
-    edges = np.histogram_bin_edges(values, HISTOGRAM_BINS)
+    low, high = _shown_range(np.concatenate(list(groups.values())))
+    outside = sum(int(((one < low) | (one > high)).sum()) for one in groups.values())
+    if outside:
+        verb = "value is" if outside == 1 else "values are"
+        note = f"{note} {outside} {verb} outside of {low:.4g} to {high:.4g}, and in the outermost bars.".strip()
+    groups = {name: np.clip(one, low, high) for name, one in groups.items()}
+    edges = np.histogram_bin_edges(np.concatenate(list(groups.values())), HISTOGRAM_BINS)
     if edges[0] < 0 < edges[-1]:
         width = edges[1] - edges[0]
         edges = width * np.arange(np.floor(edges[0] / width), np.ceil(edges[-1] / width) + 1)
@@ -125,6 +134,20 @@ def histogram(title: str, groups: Mapping[str, FloatVector], x: str, note: str =
         if len(one)
     ]
     return Chart(title, traces, x, "number", note)
+
+
+def _shown_range(values: FloatVector) -> tuple[float, float]:
+    """Return the range of a histogram: all values, without a few that are far from the others.
+
+    Examples:
+        >>> _shown_range(np.array([*range(100), 30_000.0]))
+        (0.0, 194.0)
+    """
+    inner_low, inner_high = np.quantile(values, [INNER_TAIL, 1 - INNER_TAIL], method="nearest")
+    distance = inner_high - inner_low
+    if not distance:
+        return float(values.min()), float(values.max())
+    return float(max(values.min(), inner_low - distance)), float(min(values.max(), inner_high + distance))
 
 
 def calibrations(evaluations: Sequence[EvaluationFolder]) -> Iterator[tuple[int, str, Mapping[str, Any]]]:

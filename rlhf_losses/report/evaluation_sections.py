@@ -246,7 +246,7 @@ def edit_tables(evaluations: Sequence[EvaluationFolder]) -> list[Table]:
             change, shares = each["change"], (SHARE.cell(each[name]["value"]) for name in ("raised", "flipped"))
             interval = Statistic("change").interval(change)
             rows.append([one.name, each["edit"], each["answers"], change["value"], interval, *shares])
-    header = ("edit", "answers", "change / standard deviation", "95 % interval", "scores raised",
+    header = ("edit", "answers", "change / standard deviation", "95 % interval", "scores raised (unchanged: half)",
               "right pairs that become wrong")  # fmt: skip
     return table(evaluations, "Effects of edits", header, rows)
 

@@ -107,7 +107,7 @@ def evaluate(
     edits = score_edits(scorer, found.rows, feedback_types, data, edited_rows) if edited_rows else None
     evaluation = Evaluation.of(data, dropped, metrics, rated, edits)
     for warning in evaluation.warnings:
-        logger.warning("%s", warning)
+        logger.warning("Warning: %s", warning)
     return evaluation
 
 

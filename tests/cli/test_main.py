@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tqdm import tqdm
 
 import rlhf_losses
 from rlhf_losses.cli import list_losses, main
@@ -209,6 +210,18 @@ def test_the_debug_variable_shows_the_traceback(cli, monkeypatch):
     monkeypatch.setenv(DEBUG, "1")
     with pytest.raises(CommandLineError, match="Unknown command 'trian'"):
         cli("trian")
+
+
+def test_an_error_has_a_line_of_its_own_after_an_open_progress_bar(cli, monkeypatch):
+    bars = []
+
+    def fail(*_):
+        bars.append(tqdm(total=2, desc="Converting", file=sys.stderr))
+        raise CommandLineError("No row.")
+
+    monkeypatch.setattr(main, "run", fail)
+    assert "\nrlhf-losses: No row.\n" in cli("inspect").err
+    assert bars[0].disable
 
 
 def interrupt(*_):

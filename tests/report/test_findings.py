@@ -14,7 +14,7 @@ from rlhf_losses.evaluation.scored_data import DroppedRows
 from rlhf_losses.hooks import loss_registry
 from rlhf_losses.percentages import percent
 from rlhf_losses.report.dataset_sections import InspectedDataset, dataset_findings, feedback_tables, length_charts
-from rlhf_losses.report.evaluation_charts import difference_histogram
+from rlhf_losses.report.evaluation_charts import difference_histogram, histogram
 from rlhf_losses.report.evaluation_findings import differing_accuracies, evaluation_findings
 from rlhf_losses.report.evaluation_sections import metrics_table
 from rlhf_losses.report.findings import Severity
@@ -192,6 +192,15 @@ def test_at_chance_the_length_is_no_problem():
     (text,) = (one for one in of_pairs(differences, lengths, severity=Severity.NOTE) if "length bias" in one)
     assert text.startswith("At chance")
     assert "differ by 0.07 in the median" in text
+
+
+def test_one_long_text_does_not_squeeze_a_histogram():
+    ordinary = np.arange(100.0)
+    chart = histogram("h", {"a": np.append(ordinary, 30_000.0), "b": ordinary}, "characters")
+    assert max(trace.x[-1] for trace in chart.traces) < 300
+    assert [sum(trace.y) for trace in chart.traces] == [101, 100]
+    assert chart.note.startswith("1 value is outside of 0 to ")
+    assert histogram("h", {"a": ordinary}, "characters").note == ""
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,11 @@ def test_names_that_mislead(logged, title):
     assert (None if found is None else found.title) == title
 
 
+def test_trainable_parameters_of_losses_are_known():
+    assert meaning("loss_parameters/rao_kupper.log_tie_width").title.startswith("logarithm of the tie width")
+    assert meaning("loss_parameters/ordinal_rating.first_cut").part == "ordinal_rating.first_cut"
+
+
 def test_no_name_has_two_meanings():
     names = [name for metric in METRICS for name in (metric.name, *metric.aliases)]
     assert len(names) == len(set(names))
