@@ -10,7 +10,10 @@ from rlhf_losses.ppo import PPOConfig
 from rlhf_losses.ppo.config import PUBLISHED
 
 ROOT = Path(__file__).parents[2]
-PAGE = "".join((ROOT / "docs" / name).read_text("utf-8") for name in ("ppo.md", "explanation/ppo-details.md"))
+PAGE = "".join(
+    (ROOT / "docs" / name).read_text("utf-8")
+    for name in ("ppo.md", "how-to/ppo-speed-and-memory.md", "explanation/ppo-details.md")
+)
 FILES = [*(ROOT / "tests/ppo").glob("test_*.py"), *(ROOT / "integration_tests/ppo").glob("test_*.py")]
 TESTS = {name for file in FILES for name in re.findall(r"def (test_\w+)", file.read_text(encoding="utf-8"))}
 SETTINGS = {field.name for field in dataclasses.fields(PPOConfig)}
