@@ -190,6 +190,8 @@ def test_verdicts_are_recognised_beside_problems_and_answers(problem, answer, ve
         "prompt": [expected["prompt"]] * 2,
         "completion": [[message(ASSISTANT, "5")], [message(ASSISTANT, "4")]],
         "label": [False, True],
+        "source_row": [0, 0],
+        "source_item": [0, 1],
     }
 
 
