@@ -6,6 +6,9 @@ from typing import Any
 SOURCE_ROW, SOURCE_ITEM = "source_row", "source_item"
 """Columns of converted rows: the position of their original row, and their index if it gave several rows."""
 
+SHOWN_ROWS = 5
+"""Largest number of rows that a message names."""
+
 
 def source_row(row: Mapping[str, Any], position: int) -> int:
     """Return the number of a row in messages: the position of its original row, or its own one.
@@ -43,3 +46,17 @@ def source_rows(rows: Sequence[Mapping[str, Any]], positions: Sequence[int]) -> 
         positions: position of each row in its dataset.
     """
     return [source_row(row, position) for row, position in zip(rows, positions, strict=True)]
+
+
+def listed_rows(numbers: Sequence[int]) -> str:
+    """Return the name of rows in a message: their first numbers.
+
+    Args:
+        numbers: the row numbers.
+
+    Examples:
+        >>> listed_rows([2, 7]), listed_rows(range(7))
+        ('rows 2, 7', 'rows 0, 1, 2, 3, 4, …')
+    """
+    listed = ", ".join([*map(str, numbers[:SHOWN_ROWS]), *(["…"] if len(numbers) > SHOWN_ROWS else [])])
+    return f"{'row' if len(numbers) == 1 else 'rows'} {listed}"

@@ -48,7 +48,7 @@ from rlhf_losses.report.report_file import Report
 from rlhf_losses.report.run_files import read_run
 from rlhf_losses.scoring import Scorer
 from rlhf_losses.serving.remote_scorer import RemoteScorer, is_server_url
-from rlhf_losses.source_rows import source_row
+from rlhf_losses.source_rows import SOURCE_ROW, source_row
 
 USAGE = "%(prog)s --model POLICY --reward_model MODEL --dataset PROMPTS --output_dir DIR [--config FILE] [...]"
 DESCRIPTION = f"""\
@@ -315,7 +315,7 @@ def select_prompts(rows: Rows) -> Rows:
         return rows.map(
             lambda row, index: {"prompt": require_prompt(row, types[0], source_row(row, index))},
             with_indices=True,
-            remove_columns=columns,
+            remove_columns=[name for name in columns if name != SOURCE_ROW],
         )
     if "prompt" not in columns:
         raise FeedbackMismatchError(
@@ -323,4 +323,4 @@ def select_prompts(rows: Rows) -> Rows:
             "conversations that begin with the same messages. Rename the column with the prompts: "
             f"--columns prompt={similar_column('prompt', columns)}."
         )
-    return rows.select_columns(["prompt"])
+    return rows.select_columns([name for name in ("prompt", SOURCE_ROW) if name in columns])

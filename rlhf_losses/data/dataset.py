@@ -47,12 +47,9 @@ from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.hooks import loss_registry
 from rlhf_losses.losses import AnyLoss, Objective
 from rlhf_losses.setting_names import setting
-from rlhf_losses.source_rows import SOURCE_ROW, correspond, source_row
+from rlhf_losses.source_rows import SOURCE_ROW, correspond, listed_rows, source_row
 
 logger = logging.getLogger(__name__)
-
-SHOWN_ROWS = 5
-"""Largest number of rows that a message names."""
 
 Overlong: TypeAlias = Literal["drop", "truncate_prompt", "error"]
 AnyDataset: TypeAlias = Dataset | IterableDataset
@@ -491,23 +488,13 @@ def _shortening(lengths: RowLengths, limit: LengthLimit) -> str:
         number for number, longest, answer in rows if limit.exceeded_by(longest) and not limit.exceeded_by(answer)
     ]
     truncation = setting("overlong", "truncate_prompt")
-    advice = [f"To truncate prompts instead: {truncation} (row {_listed(long_prompts)})."] if long_prompts else []
+    advice = [f"To truncate prompts instead: {truncation} ({listed_rows(long_prompts)})."] if long_prompts else []
     if long_answers:
         advice.append(
-            f"Without its prompt a text is too long already in row {_listed(long_answers)}, so {truncation} does not "
-            "help there: shorten these answers."
+            f"Without its prompt a text is too long already in {listed_rows(long_answers)}, so {truncation} does "
+            "not help there: shorten these answers."
         )
     return " ".join(advice)
-
-
-def _listed(numbers: Sequence[int]) -> str:
-    """Return the first row numbers.
-
-    Examples:
-        >>> _listed([2, 7]), _listed(range(7))
-        ('2, 7', '0, 1, 2, 3, 4, …')
-    """
-    return ", ".join([*map(str, numbers[:SHOWN_ROWS]), *(["…"] if len(numbers) > SHOWN_ROWS else [])])
 
 
 def _report_truncated(truncated: int, limit: LengthLimit, total: int, name: str) -> None:

@@ -15,6 +15,7 @@ from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS, with_template_
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback import Answer
 from rlhf_losses.feedback.base import Row
+from rlhf_losses.source_rows import SOURCE_ROW, source_row
 
 PROMPT_IDS = "prompt_ids"
 """Column with the tokens of a prompt; where a row has it, the policy reads these and not the text."""
@@ -66,28 +67,32 @@ def has_own_tokens(rows: Iterable[Row]) -> bool:
 
 
 def prompt_rows(datasets: Iterable[Any], arguments: Mapping[str, Any] | None = None) -> Iterator[Row]:
-    """Yield the prompts of datasets with their tokens or the arguments of the chat template. Streams are skipped.
+    """Yield the prompts of datasets with their tokens or the arguments of the chat template, and their row numbers.
+
+    Streams are skipped. The column `source_row` has the number of the row in messages.
 
     Args:
         datasets: datasets, or mappings of them by name.
         arguments: `chat_template_kwargs` of the run.
     """
     for data in _map_style(datasets):
-        columns = [name for name in ("prompt", PROMPT_IDS, *TEMPLATE_COLUMNS) if name in data.column_names]
-        yield from with_template_arguments(data.select_columns(columns), arguments or {})
+        columns = [name for name in ("prompt", PROMPT_IDS, *TEMPLATE_COLUMNS, SOURCE_ROW) if name in data.column_names]
+        for position, row in enumerate(with_template_arguments(data.select_columns(columns), arguments or {})):
+            yield {**row, SOURCE_ROW: source_row(row, position)}
 
 
 def all_prompt_tokens(
     datasets: Iterable[Any], tokenizer: PreTrainedTokenizerBase, arguments: Mapping[str, Any] | None = None
-) -> Iterator[list[int]]:
-    """Yield the tokens of each prompt; for the arguments see `prompt_rows` and `prompt_tokens`.
+) -> Iterator[tuple[int, list[int]]]:
+    """Yield the row number and the tokens of each prompt; for the arguments see `prompt_rows` and `prompt_tokens`.
 
     Raises:
         InvalidFeedbackError: a prompt cannot be read; the message has its row.
     """
-    for number, row in enumerate(prompt_rows(datasets, arguments)):
-        with locate_errors(number, "the prompts"):
-            yield prompt_tokens(row, tokenizer)
+    for row in prompt_rows(datasets, arguments):
+        with locate_errors(row[SOURCE_ROW], "the prompts"):
+            tokens = prompt_tokens(row, tokenizer)
+        yield row[SOURCE_ROW], tokens
 
 
 def _map_style(datasets: Iterable[Any]) -> Iterator[Dataset]:

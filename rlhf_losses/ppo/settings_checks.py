@@ -41,6 +41,7 @@ from rlhf_losses.ppo.prompts import all_prompt_tokens, prompt_rows
 from rlhf_losses.ppo.reward_functions import find_scorers
 from rlhf_losses.scoring.scorer import Scorer
 from rlhf_losses.setting_names import setting
+from rlhf_losses.source_rows import SOURCE_ROW, listed_rows
 
 logger = logging.getLogger(__name__)
 
@@ -345,8 +346,8 @@ def check_embeddings(
     count, name = count_embeddings(config), short_name(model)
     require_embeddings(tokenizer, count, name)
     _require_open_prompts(tokenizer, datasets)
-    for number, ids in enumerate(all_prompt_tokens(datasets, tokenizer, args.chat_template_kwargs)):
-        require_embedded(ids, tokenizer, count, name, f"prompt {number}")
+    for number, ids in all_prompt_tokens(datasets, tokenizer, args.chat_template_kwargs):
+        require_embedded(ids, tokenizer, count, name, f"row {number} of the prompts")
 
 
 def _require_open_prompts(tokenizer: PreTrainedTokenizerBase, datasets: Iterable[Any]) -> None:
@@ -385,12 +386,14 @@ def check_prompt_lengths(
             f"of {context} tokens. Use a lower value: {setting('max_completion_length', 128)}."
         )
     for prompts in datasets.values() if isinstance(datasets, dict) else datasets:
-        lengths = [len(ids) for ids in all_prompt_tokens([prompts], tokenizer, args.chat_template_kwargs)]
-        if (long := sum(length > max_prompt_length for length in lengths)) > 0:
+        rows = [(row, len(ids)) for row, ids in all_prompt_tokens([prompts], tokenizer, args.chat_template_kwargs)]
+        long = [row for row, length in rows if length > max_prompt_length]
+        if long:
+            longest = max(length for _, length in rows)
             raise InvalidFeedbackError(
-                f"{long} of {len(lengths)} prompts have more than {max_prompt_length} tokens (the longest "
-                f"{max(lengths)}), so a completion of {args.max_completion_length} tokens does not fit into the "
-                f"policy's context of {context}. Shorten or drop these prompts, or lower "
+                f"{len(long)} of {len(rows)} prompts have more than {max_prompt_length} tokens (the longest "
+                f"{longest}), so a completion of {args.max_completion_length} tokens does not fit into the policy's "
+                f"context of {context}. Shorten or drop these prompts ({listed_rows(long)}), or lower "
                 f"{setting('max_completion_length')}."
             )
 
@@ -417,8 +420,8 @@ def check_reward_model_lengths(
         if context is None or not args.max_completion_length:
             continue
         lengths = []
-        for number, row in enumerate(prompt_rows(datasets, args.chat_template_kwargs)):
-            with locate_errors(number, "the prompts"):
+        for row in prompt_rows(datasets, args.chat_template_kwargs):
+            with locate_errors(row[SOURCE_ROW], "the prompts"):
                 lengths.append(_scored_length(row, scorer))
         overhead = max(length - prompt for length, prompt in lengths or [_scored_length({"prompt": ""}, scorer)])
         if args.max_completion_length > context - overhead:

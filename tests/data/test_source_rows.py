@@ -5,6 +5,7 @@ from datasets import Dataset, IterableDataset
 from known_formats import TREE, prm, step
 
 from rlhf_losses import bradley_terry, centering
+from rlhf_losses.cli.ppo import select_prompts
 from rlhf_losses.data import LengthLimit, RowEncoder, check_dataset, convert_dataset, prepare
 from rlhf_losses.data.dataset import group_ratings
 from rlhf_losses.errors import InvalidFeedbackError
@@ -12,6 +13,7 @@ from rlhf_losses.feedback import Pairs
 from rlhf_losses.hooks import loss_registry
 from rlhf_losses.inspection import inspect_dataset
 from rlhf_losses.inspection.annotated_examples import annotated_examples
+from rlhf_losses.ppo.prompts import prompt_rows
 from rlhf_losses.sandbox.tiny_models import build_tokenizer
 
 NO_LIMIT = LengthLimit(None, "")
@@ -55,6 +57,12 @@ def test_rows_of_several_items_and_of_groups_have_the_number_of_their_original_r
     ratings = {"prompt": ["p", "q", "q"], "completion": ["a", "b", "c"], "rating": [1.0, 2.0, 3.0]}
     (group,) = group_ratings(Dataset.from_dict(ratings), bradley_terry + centering)
     assert group["source_row"] == 1
+
+
+def test_prompts_of_a_policy_have_the_number_of_the_original_row():
+    prompts = select_prompts(convert_dataset(Dataset.from_list(ROWS)))
+    assert [row["source_row"] for row in prompt_rows([prompts])] == KEPT
+    assert [row["source_row"] for row in prompt_rows([prompts.select_columns("prompt")])] == [0, 1, 2]
 
 
 def test_rows_that_correspond_need_no_number():
