@@ -232,7 +232,7 @@ def test_the_test_split_is_evaluated_during_training(done, language_model, pairs
         *("train", "--model", language_model, "--dataset", tmp_path / "data", "--output_dir", tmp_path / "run"),
         *("--loss", "bradley_terry", "--max_steps", 2, "--eval_strategy", "steps", "--eval_steps", 1, *FAST.split()),
     )
-    assert result.out.count("eval_accuracy") == 2
+    assert result.out.count("'eval_accuracy'") == 2
 
 
 def test_a_run_resumes_from_its_last_checkpoint(cli, done, language_model, pairs_file, tmp_path):
