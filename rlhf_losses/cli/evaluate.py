@@ -77,10 +77,15 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
 
 def run_dataset(args: argparse.Namespace, plugins: tuple[str, ...]) -> None:
     """Evaluate a model on one dataset."""
-    if len(args.dataset or ()) != 1:
+    if not args.dataset:
         raise CommandLineError(
-            f"{len(args.dataset or ())} datasets are given, but without --suite an evaluation has one. Set --dataset "
-            "FILE, and evaluate several datasets one after the other."
+            "--dataset is missing, but an evaluation needs held-out rows. Add --dataset FILE, or choose a public one "
+            "with --suite."
+        )
+    if len(args.dataset) > 1:
+        raise CommandLineError(
+            f"{len(args.dataset)} datasets are given, but without --suite an evaluation has one. Evaluate them one "
+            "after the other, each with --dataset FILE."
         )
     if args.model_card and not Path(args.model).is_dir():
         raise CommandLineError(

@@ -21,10 +21,26 @@ LIBRARY_SETTINGS = {
 """Environment variables that other packages read when they are imported. Values of the user are kept."""
 
 
+class FirstTime(logging.Filter):
+    """Lets a note of a command pass once, for example the layout of a policy and its reference; warnings always."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a record is shown."""
+        text = record.getMessage()
+        is_new = text not in self._shown
+        self._shown.add(text)
+        return is_new or record.levelno > logging.INFO
+
+
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Show messages of this package on stderr, and hide warnings of others unless `RLHF_LOSSES_DEBUG` is set."""
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(FirstTime())
     logger = logging.getLogger("rlhf_losses")
     previous_level = logger.level
     if is_first_process():

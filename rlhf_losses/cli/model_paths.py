@@ -5,7 +5,7 @@ from pathlib import Path
 from rlhf_losses.checkpoints.manifest import has_manifest, is_unfinished
 from rlhf_losses.checkpoints.rotation import checkpoint_folders
 from rlhf_losses.cli.argument_parser import CommandLineError
-from rlhf_losses.errors import did_you_mean
+from rlhf_losses.files.nearest_path import nearest_path
 
 MODEL_FILES = ("config.json", "adapter_config.json")
 
@@ -39,7 +39,7 @@ def nearest_folder(path: Path) -> str:
     """
     if path.is_dir() or not path.parent.is_dir():
         return ""
-    return did_you_mean(str(path), [str(other) for other in path.parent.iterdir() if other.is_dir()])
+    return nearest_path(path, [other for other in path.parent.iterdir() if other.is_dir()])
 
 
 def _last_checkpoint(folder: Path) -> Path | None:

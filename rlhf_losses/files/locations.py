@@ -11,7 +11,8 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from rlhf_losses.argument_checks import require_instance
-from rlhf_losses.errors import InvalidFeedbackError, UnreadableDatasetError, did_you_mean
+from rlhf_losses.errors import InvalidFeedbackError, UnreadableDatasetError
+from rlhf_losses.files.nearest_path import nearest_path
 
 FORMATS = {
     ".json": "json",
@@ -248,8 +249,9 @@ def _refuse_missing_file(path: Path) -> None:
     folder = path.parent
     if not folder.is_dir():
         raise UnreadableDatasetError(f"There is no file '{path}' and no folder '{folder}'. Check the path.")
-    nearest = did_you_mean(path.name, [file.name for file in folder.iterdir()])
-    raise UnreadableDatasetError(f"There is no file '{path.name}' in '{folder}'.{nearest} Check the path.")
+    nearest = nearest_path(path, [Path(file.name) for file in folder.iterdir()])
+    place = "this folder" if str(folder) == "." else f"'{folder}'"
+    raise UnreadableDatasetError(f"There is no file '{path.name}' in {place}.{nearest} Check the path.")
 
 
 def _suffix(path: str) -> str:

@@ -17,6 +17,7 @@ from rlhf_losses.errors import (
 from rlhf_losses.files.columns import parse_columns, rename_columns
 from rlhf_losses.files.data_files import files_by_split
 from rlhf_losses.files.locations import Location, locate, require_one_format
+from rlhf_losses.files.nearest_path import nearest_path
 from rlhf_losses.files.readable_rows import readable_rows
 from rlhf_losses.files.table_reading import Rows, read_tables
 from rlhf_losses.files.typed_files import TYPED_FORMATS, read_typed_files
@@ -158,8 +159,8 @@ def _explain(location: Location, name: str, error: BaseException) -> str:
         remedy = "Give one of its files, or fix the data" if location.kind == "folder" else "Fix the data"
         return f"'{name}' cannot be loaded: {reason}. {remedy}; all rows need the same columns."
     folder = Path(name).parent
-    neighbours = [str(other) for other in folder.iterdir()] if folder.is_dir() else []
+    neighbours = list(folder.iterdir()) if folder.is_dir() else []
     return (
         f"'{name}' is neither a local file or folder nor a dataset on the Hub: {reason}."
-        f"{did_you_mean(name, neighbours)} Check the name."
+        f"{nearest_path(Path(name), neighbours)} Check the name."
     )

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from types import FrameType
 from typing import Any
 
 import torch
@@ -80,14 +82,35 @@ def serve(load: Load, settings: ServerSettings, announce: Callable[[str], None])
             app = factory()
             announce(address)
             with signals_only_stop():
-                uvicorn.Server(uvicorn_config(app, settings)).run(sockets=[listener])
+                StoppableServer(uvicorn_config(app, settings)).run(sockets=[listener])
             return
         with tempfile.TemporaryDirectory() as folder:
             os.environ[SHARED_FOLDER] = folder
             announce(address)
-            Multiprocess(uvicorn_config(factory, settings), sockets=[listener]).run()
+            Supervisor(uvicorn_config(factory, settings), sockets=[listener]).run()
     finally:
         listener.close()
+
+
+class StoppableServer(uvicorn.Server):
+    """A server that a second Ctrl-C ends at once; that of uvicorn cancels what is in progress, with a traceback."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop after the requests in progress, or at once."""
+        if sig == signal.SIGINT and self.should_exit:
+            os._exit(128 + sig)
+        super().handle_exit(sig, frame)
+
+
+class Supervisor(Multiprocess):
+    """The process that starts the others. Ctrl-C, which a terminal sends to all of them, is for this one."""
+
+    def init_processes(self) -> None:
+        """Start the processes, in which SIGINT stays blocked."""
+        resource_tracker.ensure_running()  # its start would unblock the signal
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        super().init_processes()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 @contextmanager

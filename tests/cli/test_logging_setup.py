@@ -13,7 +13,8 @@ ours = logging.getLogger("rlhf_losses.data")
 
 def test_messages_are_printed_to_stderr_while_a_command_runs(capsys):
     with quiet():
-        ours.info("3 rows are left out.")
+        for _ in range(2):
+            ours.info("%s rows are left out.", 3)
     ours.info("This is not printed.")
     text = capsys.readouterr()
     assert text.err == "3 rows are left out.\n"

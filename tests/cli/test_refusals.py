@@ -100,6 +100,7 @@ def test_a_missing_dataset_file_is_refused_with_the_nearest_name(refuse, tmp_pat
     text = refuse(command, pairs=tmp_path / "row.jsonl")
     assert "no file 'row.jsonl'" in text
     assert "Did you mean 'rows.jsonl'?" in text
+    assert "Did you mean" not in refuse(command, pairs=tmp_path / "nothere.jsonl")
 
 
 def test_an_empty_dataset_is_refused(refuse, write_rows):

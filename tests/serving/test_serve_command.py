@@ -1,5 +1,6 @@
 """`rlhf-losses serve` as a process: messages before a model loads, and its end after SIGTERM."""
 
+import os
 import re
 import signal
 import socket
@@ -102,6 +103,21 @@ def test_requests_in_progress_are_answered_after_sigterm(folder, scorer):
         thread.join()
         assert process.wait(timeout=30) == 0
     assert found == pytest.approx(scorer.score(texts), abs=1e-4)
+
+
+def test_a_second_ctrl_c_ends_the_server_at_once_without_a_traceback():
+    import uvicorn
+
+    from rlhf_losses.serving.server_process import StoppableServer
+
+    process = os.fork()
+    if process == 0:
+        server = StoppableServer(uvicorn.Config(print))
+        server.handle_exit(signal.SIGINT, None)
+        if server.should_exit and not server.force_exit:
+            server.handle_exit(signal.SIGINT, None)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 130
 
 
 @pytest.mark.thorough
