@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rlhf_losses.errors import RlhfLossesError
+from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError, RlhfLossesError
+from rlhf_losses.printed_commands import printed_command
 from rlhf_losses.report.report_file import Report
 from rlhf_losses.report.run_files import Run, read_runs
 
@@ -16,6 +17,9 @@ EVALUATION_FILES = ("metrics.json", "scores.jsonl")
 
 TEXT_COLUMNS = {"prompt", "chosen", "rejected", "completion", "completions", "messages", "response", "question", "text"}
 """Columns that data have and logs have not."""
+
+MOST_COLUMNS = 12
+"""Largest number of columns in a message."""
 
 
 def read_report(paths: Sequence[Path], plugins: Sequence[str] = ()) -> Report:
@@ -33,9 +37,12 @@ def read_report(paths: Sequence[Path], plugins: Sequence[str] = ()) -> Report:
     evaluations = [path for path in paths if all((path / name).is_file() for name in EVALUATION_FILES)]
     for path in (path for path in paths if path not in evaluations):
         found, reason = _runs(path)
-        dataset = None if found and not any(map(_has_texts, found)) else _dataset(path, plugins)
+        is_log = found and not any(map(_has_texts, found))
+        dataset, problem = (None, None) if is_log else _dataset(path, plugins)
         if dataset is not None:
             datasets.append(dataset)
+        elif problem is not None and isinstance(reason, InvalidFeedbackError):
+            raise problem
         elif reason is not None:
             raise reason
         else:
@@ -59,8 +66,8 @@ def _has_texts(run: Run) -> bool:
     return not TEXT_COLUMNS.isdisjoint(run.log.texts)
 
 
-def _dataset(path: Path, plugins: Sequence[str]) -> "InspectedDataset | None":
-    """Return the dataset of a path, or None if it is none."""
+def _dataset(path: Path, plugins: Sequence[str]) -> "tuple[InspectedDataset | None, InvalidFeedbackError | None]":
+    """Return the dataset of a path, or an error about its columns if they are unknown."""
     from datasets import Dataset
 
     from rlhf_losses.data import convert_dataset
@@ -69,10 +76,24 @@ def _dataset(path: Path, plugins: Sequence[str]) -> "InspectedDataset | None":
     from rlhf_losses.report.dataset_sections import InspectedDataset
 
     if not path.exists():
-        return None
+        return None, None
+    names: Sequence[str] = ()
     try:
-        rows = convert_dataset(load_rows(str(path), None, None, {}), None, str(path), plugins)
+        loaded = load_rows(str(path), None, None, {})
+        names = loaded.column_names or ()
+        rows = convert_dataset(loaded, None, str(path), plugins)
         assert isinstance(rows, Dataset)
-        return InspectedDataset.of(rows, loss_registry(plugins), path.name)
+        return InspectedDataset.of(rows, loss_registry(plugins), path.name), None
+    except FeedbackMismatchError:
+        return None, _neither_log_nor_data(path, names)
     except RlhfLossesError:
-        return None
+        return None, None
+
+
+def _neither_log_nor_data(path: Path, columns: Sequence[str]) -> InvalidFeedbackError:
+    shown = ", ".join(columns[:MOST_COLUMNS]) + (", …" if len(columns) > MOST_COLUMNS else "")
+    return InvalidFeedbackError(
+        f"'{path}' has the columns {shown}, so it is neither a log of a run nor data. A log has names such as step, "
+        "loss and reward, and data have columns such as prompt, chosen and rejected. Name another file, or rename the "
+        f"columns of data; '{printed_command('inspect', '--dataset', path)}' says how."
+    )

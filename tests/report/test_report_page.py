@@ -114,6 +114,10 @@ def test_the_command_replaces_reports_only(run_folder, tmp_path, capsys, monkeyp
     assert main(["report", str(run_folder), "--output", "notes.txt"]) == 2
     assert "is no report, so it is not replaced" in capsys.readouterr().err
     assert main(["report", str(tmp_path / "absent")]) == 2
+    capsys.readouterr()
+    (tmp_path / "export.csv").write_text("ticket,best\nq,a\n")
+    assert main(["report", "export.csv"]) == 2
+    assert "has the columns ticket, best, so it is neither a log" in capsys.readouterr().err
 
 
 def test_several_runs_have_a_color_each(run_folder):
