@@ -40,6 +40,10 @@ def install(folder: Path) -> str:
 def test_the_tests_of_a_new_package_pass(done, pytester, here, monkeypatch, kind):
     package = PluginPackage(kind, NAMES[kind])
     assert f"pip install -e {package.distribution}\n" in done("new", kind, package.name).out
+    if kind == "loss":
+        pytester.runpytest_inprocess("-p", "no:cacheprovider", package.distribution).stdout.fnmatch_lines(
+            ["*Install this package first: pip install -e .*"]
+        )
     monkeypatch.syspath_prepend(install(here / package.distribution))
     _load_plugins.cache_clear()
     # One case of each contract: the others run in the environment of integration_tests/test_plugins_install.py.
