@@ -50,6 +50,7 @@ from rlhf_losses.models.bfloat16 import warn_about_bfloat16
 from rlhf_losses.models.embeddings import count_embeddings, require_embedded
 from rlhf_losses.models.finite import NonFiniteGuard, require_finite_weights
 from rlhf_losses.models.model_argument import model_or_path, require_optional_arguments
+from rlhf_losses.models.new_names import earlier_names_accepted
 from rlhf_losses.models.peft import keep_4bit_trainable, trains_adapters
 from rlhf_losses.models.saved_files import require_other_folder
 from rlhf_losses.models.trainable_parameters import require_trainable
@@ -204,7 +205,7 @@ class PPOTrainer(Checkpointing, ComparedRun, trl.GRPOTrainer):
             reward_funcs = standardize_scorers(reward_funcs)
         ppo_run.record_data(self.identity, datasets, pretraining_dataset, args, grpo_arguments)
         ppo_run.record_rewards(self.identity, reward_funcs)
-        with use_reference(ref_model):
+        with use_reference(ref_model), earlier_names_accepted():
             super().__init__(model, reward_funcs, args, train_dataset, eval_dataset, processing_class, **grpo_arguments)
         require_trainable(self._unwrapped_model)
         require_finite_weights(self._unwrapped_model, "the run does not start")

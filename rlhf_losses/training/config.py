@@ -14,6 +14,7 @@ from rlhf_losses.errors import InvalidArgumentError, InvalidSettingError
 from rlhf_losses.launchers import connect_on_cpus, require_connectable, require_connected
 from rlhf_losses.layouts import LayoutName, require_layout
 from rlhf_losses.models.bfloat16 import choose_bf16
+from rlhf_losses.models.new_names import prepare_defaults
 from rlhf_losses.setting_types import Range, require_finite_settings, require_ranges, require_setting_types
 
 LEARNING_RATE, ADAPTER_LEARNING_RATE = 1e-4, 1e-3
@@ -135,6 +136,7 @@ class RewardConfig(trl.RewardConfig):
                 "Omit it. For pairs it is a setting of the loss: loss='bradley_terry(label_smoothing=0.1)'."
             )
         choose_bf16(self)
+        prepare_defaults(self)
         require_connectable()
         connect_on_cpus(self)
         # TRL deprecates pad_token, but the command line needs it for tokenizers without a padding token.

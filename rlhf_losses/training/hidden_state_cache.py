@@ -179,7 +179,7 @@ def _find_reason(model: nn.Module, layers: nn.ModuleList | None, depth: int) -> 
         return "its embeddings, or modules after them, are trained"
     if any(_has_dropout(module) for module in lower):
         return "its embeddings or frozen layers have dropout"
-    if getattr(model, "is_gradient_checkpointing", False):
+    if any(getattr(module, "gradient_checkpointing", False) for module in model.modules()):
         return "gradient checkpointing computes its layers again"
     return None
 

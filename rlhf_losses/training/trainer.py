@@ -39,6 +39,7 @@ from rlhf_losses.models.bfloat16 import warn_about_bfloat16
 from rlhf_losses.models.embeddings import count_embeddings
 from rlhf_losses.models.finite import NonFiniteGuard, require_finite_weights
 from rlhf_losses.models.model_argument import model_or_path, require_optional_arguments
+from rlhf_losses.models.new_names import earlier_names_accepted
 from rlhf_losses.models.peft import keep_4bit_trainable, share_trained_modules, trains_adapters
 from rlhf_losses.models.saved_config import configure_as_reward_model, declare_float32
 from rlhf_losses.models.saved_files import require_other_folder
@@ -168,16 +169,17 @@ class RewardTrainer(Checkpointing, ComparedRun, trl.RewardTrainer):
             # Before the weights are loaded; TRL leaves tokenized data unchanged.
             self.data.prepare(prepared.tokenizer, self.context_length, self._num_embeddings)
         padded = PaddedLayout(int(prepared.tokenizer.pad_token_id), args.pad_to_multiple_of)
-        super().__init__(
-            model=prepared.model,
-            args=args,
-            data_collator=Collator(padded, self.data.feedback_types),
-            train_dataset=self.data.train,
-            eval_dataset=self.data.evaluation,
-            processing_class=prepared.tokenizer,
-            peft_config=validation.complete_peft_config(prepared.peft_config, config),
-            **trl_arguments,
-        )
+        with earlier_names_accepted():
+            super().__init__(
+                model=prepared.model,
+                args=args,
+                data_collator=Collator(padded, self.data.feedback_types),
+                train_dataset=self.data.train,
+                eval_dataset=self.data.evaluation,
+                processing_class=prepared.tokenizer,
+                peft_config=validation.complete_peft_config(prepared.peft_config, config),
+                **trl_arguments,
+            )
         self._prepare_model(has_cache=bool(hidden_state_cache))
         self._build_collaborators(padded, hidden_state_cache)
         has_weights = args.process_index == 0 or not self._sharded
