@@ -114,6 +114,7 @@ def test_installed_plugins_are_found_by_their_entry_points(environment):
     }
 
 
+@pytest.mark.thorough
 def test_the_command_line_lists_installed_plugins(environment):
     done = environment.run("rlhf-losses", "list", "--json")
     assert done.returncode == 0, done.stderr
