@@ -29,7 +29,7 @@ class Trace:
         markers: whether a line has points.
         listed: whether it is in the legend.
         labels: text of each point, shown below the pointer.
-        sizes: diameter of each point of a line, in pixels.
+        sizes: diameter of each of the points, in pixels.
         low: lower end of the interval of each value, or NaN.
         high: upper end of it.
     """

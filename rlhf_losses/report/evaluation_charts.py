@@ -176,7 +176,7 @@ def reliability(evaluations: Sequence[EvaluationFolder]) -> list[Chart]:
         sizes = (LARGEST_POINT * np.sqrt(counts / counts.max())).clip(SMALLEST_POINT).tolist()
         labels = [f"{count} items" for count in counts]
         traces.append(
-            Trace(name, predicted, **_estimates(observed), color=index, markers=True, labels=labels, sizes=sizes)
+            Trace(name, predicted, **_estimates(observed), kind="points", color=index, labels=labels, sizes=sizes)
         )
     if not traces:
         return []

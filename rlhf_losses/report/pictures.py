@@ -93,13 +93,12 @@ def _draw_trace(trace: Trace, axes: "Axes") -> None:
         axes.bar(x, y, width, color=color, alpha=0.6, label=label)
     elif trace.kind == "points":
         alpha: Any = trace.opacity  # a number or one for each point
-        axes.scatter(x, y, s=14, color=color, alpha=alpha, marker=SYMBOLS[trace.style % len(SYMBOLS)], label=label)
+        area = (np.asarray(trace.sizes) / 2) ** 2 if trace.sizes else 14
+        axes.scatter(x, y, s=area, color=color, alpha=alpha, marker=SYMBOLS[trace.style % len(SYMBOLS)], label=label)
     else:
         marker = "o" if trace.markers else ""
         line = DASHES[trace.style % len(DASHES)]
         axes.plot(x, y, line, color=color, alpha=trace.opacity, marker=marker, markersize=4, label=label)
-        if trace.sizes:
-            axes.scatter(x, y, s=(np.asarray(trace.sizes) / 2) ** 2, color=color)
     if len(trace.low):
         ends = np.abs(np.stack([y - np.asarray(trace.low), np.asarray(trace.high) - y]))
         axes.errorbar(x, y, np.nan_to_num(ends), fmt="none", color=color, linewidth=1)

@@ -92,8 +92,7 @@ def _trace(trace: Trace, names: Mapping[str, str]) -> dict[str, Any]:
 def _line(trace: Trace, color: str) -> dict[str, Any]:
     line = {"color": color, "dash": DASHES[trace.style % len(DASHES)], "width": 2}
     mode = "lines+markers" if trace.markers else "lines"
-    marker = {"size": trace.sizes, "opacity": 1} if trace.sizes else {}
-    return {"type": "scatter", "mode": mode, "line": line, "marker": marker, "opacity": trace.opacity}
+    return {"type": "scatter", "mode": mode, "line": line, "opacity": trace.opacity}
 
 
 def _area(_trace: Trace, color: str) -> dict[str, Any]:
@@ -102,7 +101,8 @@ def _area(_trace: Trace, color: str) -> dict[str, Any]:
 
 
 def _points(trace: Trace, color: str) -> dict[str, Any]:
-    marker = {"color": color, "opacity": trace.opacity, "symbol": SYMBOLS[trace.style % len(SYMBOLS)], "size": 7}
+    marker = {"color": color, "opacity": trace.opacity, "symbol": SYMBOLS[trace.style % len(SYMBOLS)]}
+    marker["size"] = trace.sizes or 7
     return {"type": "scatter", "mode": "markers", "marker": marker}
 
 
