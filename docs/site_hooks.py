@@ -1,4 +1,4 @@
-"""Hooks of mkdocs: formulas as MathML, files outside docs/ in the site, and links to files outside the site.
+"""Hooks of mkdocs: formulas as MathML, files and links outside docs/, and ranks of pages in the search.
 
 The Markdown files have the relative links and the formulas of GitHub, so they can be read there too.
 """
@@ -18,6 +18,9 @@ ROOT = Path(__file__).parents[1]
 PAGES = ("SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md")
 """Pages of the site that are files beside docs/."""
 
+BOOSTS = {"tutorial": 3.0, "how-to": 3.0, "decisions": 0.2}
+"""Factors of the ranks of pages in the search, by folder: guides come first, decision records last."""
+
 _FORMULA = re.compile(
     r'(?:<(?P<tag>span|div) class="arithmatex">\\[(\[](?P<tex>.*?)\\[)\]]</(?P=tag)>|\$<code>(?P<code>.*?)</code>\$)'
     r"(?P<mark>[.,;:)]*)",
@@ -35,8 +38,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Replace relative links that leave docs/ by links within the site, or else to the repository."""
+    """Set the rank in the search, and replace relative links that leave docs/ by links to site or repository."""
     source = Path(page.file.abs_src_path or "")
+    page.meta["search"] = {"boost": BOOSTS.get(source.parent.name, 1.0)}
 
     def replaced(link: re.Match[str]) -> str:
         target = (source.parent / link["path"]).resolve()

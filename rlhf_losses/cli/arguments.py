@@ -16,7 +16,7 @@ from transformers.utils import is_bitsandbytes_available, is_torch_bf16_gpu_avai
 from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError, describe_missing, refuse_old_value
 from rlhf_losses.cli.config_file import read_config
 from rlhf_losses.cli.config_values import CONFIG_FILE, checked_choice, members, typed_value
-from rlhf_losses.cli.training_help import UPSTREAM, ArgumentGroups, HelpAll, format_groups, type_name
+from rlhf_losses.cli.training_help import HELP, UPSTREAM, ArgumentGroups, HelpAll, format_groups, type_name
 from rlhf_losses.errors import RlhfLossesError, did_you_mean, shown
 from rlhf_losses.files.columns import parse_columns
 from rlhf_losses.printed_commands import printed_command
@@ -266,6 +266,7 @@ class TrainingParser(ArgumentParser, trl.TrlParser):
     def _adapt_arguments(self) -> None:
         """Allow arguments without a value and lists, as users of TRL write them, and set or remove some defaults."""
         for action in self._actions:
+            action.help = HELP.get(action.dest, action.help)
             if action.dest == "resume_from_checkpoint":
                 action.nargs, action.const = "?", "true"
                 action.help = (

@@ -52,9 +52,9 @@ from rlhf_losses.source_rows import SOURCE_ROW, source_row
 
 USAGE = "%(prog)s --model POLICY --reward_model MODEL --dataset PROMPTS --output_dir DIR [--config FILE] [...]"
 DESCRIPTION = f"""\
-Train a language model with PPO. The arguments are those of TRL's `trl grpo` and those of PPO, also in the --config file
-(YAML). On several processes: {PROCESSES};
-on CPUs with --use_cpu."""
+Train a language model with PPO. The arguments are those of TRL's `trl grpo` and
+those of PPO, also in the --config file (YAML). On several processes, on CPUs
+with --use_cpu: {PROCESSES}."""
 
 REQUIRED = (
     Required("model_name_or_path", "--model", "Qwen/Qwen3-0.6B"),

@@ -38,9 +38,9 @@ from rlhf_losses.training.run_card import evaluation_rows
 
 USAGE = "%(prog)s --model MODEL --dataset DATASET --loss LOSS --output_dir DIR [--config FILE] [...]"
 DESCRIPTION = f"""\
-Train a reward model. The arguments are those of TRL's `trl reward` and a few more, also in the --config file (YAML).
-On several processes: {PROCESSES};
-on CPUs with --use_cpu."""
+Train a reward model. The arguments are those of TRL's `trl reward` and a few
+more, also in the --config file (YAML). On several processes, on CPUs with
+--use_cpu: {PROCESSES}."""
 
 REQUIRED = (
     Required("model_name_or_path", "--model", "Qwen/Qwen3-0.6B"),

@@ -11,7 +11,7 @@ from typing import Any
 
 from rlhf_losses.documentation import documentation
 
-PROCESSES = f"see {documentation('how-to/many-processes.md')}"
+PROCESSES = f"see\n{documentation('how-to/many-processes.md')}"
 """Where the start of several processes is described."""
 
 MOST_USED = "most used arguments"
@@ -26,8 +26,29 @@ METAVARS = {
 }
 """Words for the values of arguments in the help."""
 
+HELP = {
+    "output_dir": "Folder of the model and its checkpoints.",
+    "max_length": "Largest number of tokens of a text; the setting overlong says what becomes of longer ones.",
+    "num_train_epochs": "Number of passes over the data.",
+    "max_steps": "Number of optimizer steps, in place of --num_train_epochs; a stream needs it. -1 is not set.",
+    "per_device_train_batch_size": "Number of rows of a batch, on each device.",
+    "gradient_accumulation_steps": "Number of batches in an optimizer step, on each device.",
+    "lora_r": "Rank of the LoRA adapters.",
+    "bf16": "Compute in bfloat16, by default on accelerators that have it.",
+    "eval_strategy": "When to evaluate during training.",
+    "save_steps": "Number of steps between checkpoints, or below 1 their share of the run.",
+    "logging_steps": "Number of steps between logs, or below 1 their share of the run.",
+    "report_to": "Programs that receive the logs, such as tensorboard; none, or all that are installed.",
+    "seed": "Seed of initial weights and order of rows.",
+}
+"""Help of arguments of TRL and transformers, in the words of this documentation."""
+
 METAVARS_OF_TYPES = {"int": "INTEGER", "float": "NUMBER", "string_to_bool": "BOOL"}
 """Words for the values of all other arguments, by name of the type; of other types, it is TEXT."""
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Defaults after the help of arguments, and a description with its lines, so that addresses in it stay whole."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +112,7 @@ def format_groups(parser: argparse.ArgumentParser, groups: dict[str, list[argpar
         groups: arguments by title.
         epilog: text at the end.
     """
-    formatter = functools.partial(argparse.ArgumentDefaultsHelpFormatter, max_help_position=32)(parser.prog)
+    formatter = functools.partial(HelpFormatter, max_help_position=32)(parser.prog)
     formatter.add_usage(parser.usage, [action for actions in groups.values() for action in actions], [])
     formatter.add_text(parser.description)
     for title, actions in groups.items():

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from rlhf_losses.documentation import documentation
 from rlhf_losses.errors import InvalidSettingError, did_you_mean
 from rlhf_losses.files.yaml_mappings import read_settings_text, read_yaml_mapping
 from rlhf_losses.migrate.found_settings import Source
@@ -105,7 +106,8 @@ def _problem(
     if others:
         return (
             f"'{path}' has {', '.join(others[:3])}, and nothing that trains a reward model, or a policy with PPO. Give "
-            "the file of such a run; for other trainers of TRL, a Scorer is a reward function (docs/how-to/grpo.md)."
+            "the file of such a run; for other trainers of TRL, a Scorer is a reward function: "
+            f"{documentation('how-to/grpo.md')}."
         )
     names = ", ".join(dict.fromkeys(one.name for one in SYSTEMS.values()))
     return (
