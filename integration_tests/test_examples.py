@@ -1,6 +1,7 @@
 """Every numbered example runs offline; its assertions hold and it prints its result."""
 
 import re
+import runpy
 from math import sqrt
 from pathlib import Path
 from statistics import mean, stdev
@@ -78,3 +79,10 @@ def test_two_policies_are_compared_by_score_and_by_a_blind_judge(compared, langu
     assert "0.83" in counted
     with pytest.raises(SystemExit):  # judgments are not overwritten
         printed_by(script, *models, *data, cwd=compared)
+
+
+def test_a_judge_is_not_asked_about_equal_texts(tmp_path):
+    write_table = runpy.run_path(str(EXAMPLES[0].parent / "compare_policies.py"))["write_table"]
+    table = tmp_path / "judge.csv"
+    assert write_table(table, ["a", "b", "c"], ["x", "y", "z"], ["x", "w", "v"], 0) == 2
+    assert {row["prompt"] for row in load_rows(table)} == {"b", "c"}
