@@ -19,6 +19,7 @@ from rlhf_losses.cli.config_values import CONFIG_FILE, checked_choice, members, 
 from rlhf_losses.cli.training_help import HELP, UPSTREAM, ArgumentGroups, HelpAll, format_groups, type_name
 from rlhf_losses.errors import RlhfLossesError, did_you_mean, shown
 from rlhf_losses.files.columns import parse_columns
+from rlhf_losses.files.yaml_mappings import yaml_problem
 from rlhf_losses.printed_commands import printed_command
 from rlhf_losses.setting_types import require_finite_settings
 
@@ -194,7 +195,7 @@ class TrainingParser(ArgumentParser, trl.TrlParser):
             self.error(str(error))
         except yaml.YAMLError as error:
             raise CommandLineError(
-                f"The --config file is not valid YAML: {' '.join(str(error).split())}. Correct the file."
+                f"The --config file is not valid YAML: {yaml_problem(error)}. Correct the file."
             ) from error
         self.refuse_unknown(unknown)
         require_given(parsed, self.required)

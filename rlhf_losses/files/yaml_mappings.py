@@ -40,9 +40,7 @@ def read_yaml_mapping(text: str, name: str, example: str) -> dict[str, Any]:
         repeated = _repeated_key(yaml.compose(text, yaml.SafeLoader))
         content = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InvalidSettingError(
-            f"{name} is not valid YAML: {' '.join(str(error).split()):.300}. Correct the file."
-        ) from error
+        raise InvalidSettingError(f"{name} is not valid YAML: {yaml_problem(error)}. Correct the file.") from error
     if repeated is not None:
         raise InvalidSettingError(
             f"{name} has the key '{repeated}' twice, and only one of the values would be used. Remove one."
@@ -58,6 +56,19 @@ def read_yaml_mapping(text: str, name: str, example: str) -> dict[str, Any]:
         if problem := _problem_of(value):
             raise InvalidSettingError(f"{name} has for {key} {problem}")
     return content
+
+
+def yaml_problem(error: Exception) -> str:
+    """Return what is wrong in a YAML document, with its line.
+
+    Args:
+        error: the error of the parser.
+    """
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    if mark is None or problem is None:
+        return f"{' '.join(str(error).split()):.300}"
+    plain = problem.replace("'<document start>'", "the name of a setting and a colon").replace("but found", "found")
+    return f"line {mark.line + 1}, column {mark.column + 1}: {plain}"
 
 
 def read_settings_text(path: Path, kind: str) -> str:

@@ -53,8 +53,14 @@ def _to_do(migration: Migration, problems: Iterable[str]) -> Iterator[str]:
     missing = [SHORT_FLAGS.get(name, name) for name in migration.missing()]
     if missing:
         yield f"Add {' and '.join(f'--{name}' for name in missing)}, which the command needs."
-    if migration.unavailable or migration.unknown or migration.unread:
-        yield "Decide what the settings without a counterpart, unknown and not in the file mean for the run."
+    undecided = {
+        "have no counterpart": migration.unavailable,
+        "are unknown": migration.unknown,
+        "are not in the file": migration.unread,
+    }
+    kinds = [kind for kind, settings in undecided.items() if settings]
+    if kinds:
+        yield f"Decide whether the run needs the settings above that {' or '.join(kinds)}."
     yield from problems
     yield from migration.source.notes
     yield from migration.system.steps
