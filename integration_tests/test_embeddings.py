@@ -129,7 +129,9 @@ def test_ppo_refuses_a_prompt_with_a_token_without_embedding(language_model, set
             processing_class=larger,
         )
 
-    with pytest.raises(UnsupportedModelError, match=r"Prompt 1 has the token '<new>' \(id 260\).*260 embeddings"):
+    with pytest.raises(
+        UnsupportedModelError, match=r"Row 1 of the prompts has the token '<new>' \(id 260\).*260 embeddings"
+    ):
         trainer(Dataset.from_dict({"prompt": ["a", "b<new>"]}))
     stream = IterableDataset.from_generator(lambda: iter([{"prompt": "b<new>"}] * 8))
     with pytest.raises(UnsupportedModelError, match=r"token '<new>' \(id 260\).*260 embeddings"):

@@ -1,7 +1,7 @@
 """Run time of a report by number of logged steps.
 
     python -m benchmarks.evaluation.report_runtime
-    python -m benchmarks.evaluation.report_runtime --steps 1000 5000
+    python -m benchmarks.evaluation.report_runtime --steps 1000 10000 100000
 
 A log of PPO with 30 metrics, random numbers, is read and rendered. The time is in seconds of the CPU. Time that is
 linear in the number of steps has equal microseconds per step, once the fixed time of a page is small.

@@ -1,7 +1,7 @@
 """Run time of `evaluate` by number of pairs.
 
     python -m benchmarks.evaluation.runtime
-    python -m benchmarks.evaluation.runtime --rows 1000 5000
+    python -m benchmarks.evaluation.runtime --rows 500 5000 50000
 
 A tiny model scores synthetic pairs. The time is that of the whole evaluation, with slices by one column, and that of
 writing the output folder, in seconds of the CPU. Time that is linear in the number of rows has equal milliseconds per

@@ -75,8 +75,10 @@ def main() -> None:
         command += ["--device", "cpu", "--cache_size", "1000", "--read_timeout", "2"]
         with running_server(command, PORT) as process:
             print("load:", check_load(list(requests(args.requests, texts, scores)), process.pid), flush=True)
-            print("connections:", check_connections(texts[0], scores[texts[0]]), flush=True)
-            print("fuzz:", check_fuzz(args.fuzz), flush=True)
+            found = check_connections(texts[0], scores[texts[0]])
+            print("connections:", found | {"memory": memory_of(process.pid)}, flush=True)
+            for part in ("fuzz", "the same fuzz again"):
+                print(f"{part}:", check_fuzz(args.fuzz) | {"memory": memory_of(process.pid)}, flush=True)
             print("load after all:", check_load(list(requests(1000, texts, scores)), process.pid), flush=True)
         print("kills:", check_kills(command, args.kills, texts, scores), flush=True)
 
@@ -153,7 +155,7 @@ def check_load(asks: list[Ask], pid: int) -> dict[str, Any]:
         asks: the requests.
         pid: process of the server.
     """
-    server, counts = psutil.Process(pid), Counter[str]()
+    counts = Counter[str]()
     connections = [Connection(PORT) for _ in range(CLIENTS)]
     memory: list[int] = []
 
@@ -161,7 +163,7 @@ def check_load(asks: list[Ask], pid: int) -> dict[str, Any]:
         status, answer = await connections[number].post(request.path, request.body)
         counts[outcome(status, answer, request.scores)] += 1
         if counts.total() in (len(asks) // 10, len(asks)):
-            memory.append(server.memory_info().rss // 2**20)
+            memory.append(memory_of(pid))
 
     async def run() -> tuple[float, list[float]]:
         try:
@@ -173,6 +175,15 @@ def check_load(asks: list[Ask], pid: int) -> dict[str, Any]:
     seconds, _ = asyncio.run(run())
     lost = len(asks) - counts.total()
     return {**counts, "lost": lost, "requests/s": round(len(asks) / seconds), "memory": memory}
+
+
+def memory_of(pid: int) -> int:
+    """Return the resident memory of a process in MiB.
+
+    Args:
+        pid: the process.
+    """
+    return int(psutil.Process(pid).memory_info().rss // 2**20)
 
 
 def outcome(status: int, answer: Any, expected: list[float]) -> str:
