@@ -1,5 +1,6 @@
 """`serve`: the processes of a server, its socket, and its end after a signal."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -184,6 +185,7 @@ class TimedProtocol(H11Protocol):
     """HTTP of uvicorn; a connection whose headers do not arrive in time is closed."""
 
     _watched: Any = ...
+    _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         """Wait for the first request."""
@@ -196,13 +198,24 @@ class TimedProtocol(H11Protocol):
         if not self._is_answering():
             self._watch()
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Drop the timer, which would keep the closed connection in memory."""
+        super().connection_lost(exc)
+        self._drop_timer()
+
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
     def _watch(self) -> None:
         if self._watched is not self.cycle:
             self._watched = self.cycle
-            self.loop.call_later(HEADER_TIMEOUT, self._close_if_waiting, self.cycle)
+            self._drop_timer()
+            self._timer = self.loop.call_later(HEADER_TIMEOUT, self._close_if_waiting, self.cycle)
+
+    def _drop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _close_if_waiting(self, last: Any) -> None:
         """Close the connection, if no request has begun since the last one."""

@@ -1,5 +1,6 @@
 """Access, limits and failures: a client receives JSON with a reason, and nothing of the server."""
 
+import gc
 import math
 import socket
 import threading
@@ -213,3 +214,16 @@ def test_slow_and_broken_connections_do_not_stop_others(make_app, scorer, serve_
         assert ends[:2] == [b"", b""]
         assert b"408" in ends[2].splitlines()[0]
         assert b"400" in ends[3].splitlines()[0]
+
+
+def test_closed_connections_are_not_kept(make_app, scorer, serve_on_socket):
+    import httpx2
+
+    from rlhf_losses.serving.server_process import TimedProtocol
+
+    with serve_on_socket(make_app(reward=scorer)) as url:
+        for _ in range(20):
+            httpx2.post(f"{url}/get_reward", json=QUERY, headers={"Connection": "close"})
+        time.sleep(0.1)
+        gc.collect()
+        assert sum(isinstance(one, TimedProtocol) for one in gc.get_objects()) < 5
