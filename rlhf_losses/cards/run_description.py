@@ -20,7 +20,8 @@ def trained_weights(model: Any) -> str:
         return f"adapters ({config.peft_type.value})"
     modules = config.target_modules
     named = f"`{modules}`" if isinstance(modules, str) else ", ".join(f"`{one}`" for one in sorted(modules or ()))
-    others = ", ".join(f"`{one}`" for one in sorted(config.modules_to_save or ()))
+    present = {name.rpartition(".")[2] for name, _ in model.named_modules()}
+    others = ", ".join(f"`{one}`" for one in sorted(set(config.modules_to_save or ()) & present))
     return (
         f"LoRA adapters of rank {config.r} with `lora_alpha` {config.lora_alpha}"
         + (f" in {named}" if named else "")

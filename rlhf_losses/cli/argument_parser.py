@@ -30,6 +30,7 @@ OTHER_FLAGS = {
     "file": ("dataset", "input"),
     "grad_accum": ("gradient_accumulation_steps",),
     "lora": ("use_peft",),
+    "lora_rank": ("lora_r",),
     "lr": ("learning_rate",),
     "max_len": ("max_length",),
     "max_tokens": ("max_completion_length", "max_length"),

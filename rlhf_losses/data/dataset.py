@@ -512,8 +512,9 @@ def _describe_columns(columns: Sequence[str], found: FeedbackTypes) -> str:
     if not found:
         alternatives = "; ".join(" + ".join(feedback_type.columns[0]) for feedback_type in FEEDBACK_TYPES)
         return (
-            f"{listed} no known feedback. Rename the columns to one of: {alternatives} (each with prompt), for example "
-            f"with {setting('columns', suggest_columns(columns), python='rlhf_losses.rename_columns')}. Columns named "
+            f"{listed} no known feedback. Rename the columns to one of: {alternatives} (each with prompt); or to "
+            "response_a + response_b + winner for two answers of which one is better; for example with "
+            f"{setting('columns', suggest_columns(columns), python='rlhf_losses.rename_columns')}. Columns named "
             f"{', '.join(_further_columns())} are read, too. Well-known "
             f"formats are converted with {setting('converter', 'NAME', python='rlhf_losses.convert_dataset')}, and "
             f"others with a converter in {setting('plugin', 'FILE.py', python='plugin_files')}."

@@ -26,8 +26,8 @@ MANY_DROPPED = 0.05
 SMALL_SPREAD = 0.05
 """Share of the variance within prompts below which there is a warning."""
 
-AT_CHANCE = "At chance"
-"""Beginning of the warning about an accuracy at chance."""
+DROPPED_ROWS, AT_CHANCE = "Dropped rows", "At chance"
+"""Beginnings of the warnings about rows that were not scored, and about an accuracy at chance."""
 
 
 @dataclass(frozen=True)
@@ -165,8 +165,8 @@ class Evaluation(Mapping[str, float]):
         found = []
         if dropped.total > MANY_DROPPED * dropped.given:
             found.append(
-                f"Dropped rows: {dropped.total} of {dropped.given} rows ({percent(dropped.total / dropped.given)}) are "
-                "not part of the metrics."
+                f"{DROPPED_ROWS}: {dropped.total} of {dropped.given} rows ({percent(dropped.total / dropped.given)}) "
+                "are not part of the metrics."
             )
         for agreement in self.agreements:
             length = None if agreement.length is None else agreement.length.warning

@@ -13,6 +13,7 @@ from rlhf_losses.evaluation.intervals import BoolVector, Estimate, FloatVector
 from rlhf_losses.evaluation.items import ComparedPairs, Items
 from rlhf_losses.evaluation.scored_data import ScoredData
 from rlhf_losses.setting_names import setting
+from rlhf_losses.source_rows import SOURCE_ITEM, SOURCE_ROW
 
 MAX_VALUES = 200
 """Largest number of values of a column that is not numeric."""
@@ -64,10 +65,11 @@ def require_slice_columns(columns: Sequence[str], by: Iterable[str]) -> None:
         columns: columns of the dataset.
         by: columns to slice by.
     """
+    names = [name for name in columns if name not in (SOURCE_ROW, SOURCE_ITEM)]
     for name in by:
         if name not in columns:
             raise InvalidArgumentError(
-                f"{setting('by', name)} is no column of the data, which have {', '.join(columns)}. Name one of these."
+                f"{setting('by', name)} is no column of the data, which have {', '.join(names)}. Name one of these."
             )
 
 

@@ -187,8 +187,9 @@ def _compared_columns(names: Sequence[str]) -> dict[str, str]:
         for first in names
         for second in names
         for end, other in ENDS_OF_SIDES
-        if first.endswith(end) and second == first.removesuffix(end) + other and _similarity("completion", first) >= 0.9
+        if first.endswith(end) and second == first.removesuffix(end) + other
     ]
+    sides.sort(key=lambda pair: _similarity("completion", pair[0]), reverse=True)
     verdict = next((one for one in names if one.lower() in VERDICTS), None)
     if not sides or verdict is None:
         return {}

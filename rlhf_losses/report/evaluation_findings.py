@@ -7,7 +7,7 @@ import numpy as np
 
 from rlhf_losses.evaluation.items import ComparedPairs, RatedItems
 from rlhf_losses.evaluation.output_folder import EvaluationFolder
-from rlhf_losses.evaluation.result import AT_CHANCE
+from rlhf_losses.evaluation.result import AT_CHANCE, DROPPED_ROWS
 from rlhf_losses.percentages import percent, percent_range
 from rlhf_losses.report.evaluation_charts import compared_scores
 from rlhf_losses.report.evaluation_titles import slice_title, slice_value, statistic
@@ -84,6 +84,8 @@ def _warnings(evaluation: EvaluationFolder) -> Iterator[Finding]:
         if text.startswith(LENGTH_WARNING):
             sides = " ".join([text, *(_sides(one) for one in metrics["agreements"])])
             yield note(_small_scores(evaluation, text)) if _at_chance(metrics) else problem(sides.strip())
+        elif text.startswith(DROPPED_ROWS):
+            yield consequence(text)  # after the problems of the model
         elif not (text.startswith(AT_CHANCE) and _is_worse(metrics)):
             yield problem(text)
 

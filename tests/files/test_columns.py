@@ -122,6 +122,10 @@ def test_a_second_dataset_may_have_the_new_names_already():
             ["question", "answer_1", "answer_2", "better"],
             "prompt=question,response_a=answer_1,response_b=answer_2,winner=better",
         ),
+        (
+            ["id", "customer_message", "variant_1", "variant_2", "preferred", "reviewer"],
+            "prompt=customer_message,response_a=variant_1,response_b=variant_2,winner=preferred",
+        ),
         (["question", "answer_1", "answer_2"], "prompt=question,completion=answer_1,rating=COLUMN"),
         (["prompt", "completion"], "rating=COLUMN"),
         (["id"], "chosen=COLUMN,rejected=COLUMN"),
