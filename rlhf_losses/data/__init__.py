@@ -2,7 +2,8 @@
 
 from rlhf_losses.data.collator import Batch, Collator, ForwardPass
 from rlhf_losses.data.conversion import convert_dataset
-from rlhf_losses.data.dataset import LengthLimit, check_dataset, prepare, required_feedback_types
+from rlhf_losses.data.dataset import check_dataset, prepare, required_feedback_types
+from rlhf_losses.data.row_lengths import LengthLimit
 from rlhf_losses.data.rows import EncodedRow, RowEncoder, join_feedback
 
 __all__ = [

@@ -7,16 +7,23 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Any, Literal, Protocol, TypeAlias, get_args
+from typing import Any, Protocol, TypeAlias
 
 from datasets import Dataset, IterableDataset
 from torch.utils.data import get_worker_info
 
-from rlhf_losses.argument_checks import require_choice
 from rlhf_losses.data.answers import row_answers
 from rlhf_losses.data.batches import BatchEncoder, at_row, locate_errors, map_rows, row_batches
 from rlhf_losses.data.chat_messages import is_blank
 from rlhf_losses.data.read_columns import with_read_columns
+from rlhf_losses.data.row_lengths import (
+    LengthLimit,
+    RowLengths,
+    no_feedback,
+    report_dropped,
+    report_without_feedback,
+    usable_rows,
+)
 from rlhf_losses.data.row_schema import require_valid_row
 from rlhf_losses.data.rows import (
     FEEDBACK_TYPE_BY_NAME,
@@ -47,11 +54,10 @@ from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.hooks import loss_registry
 from rlhf_losses.losses import AnyLoss, Objective
 from rlhf_losses.setting_names import setting
-from rlhf_losses.source_rows import SOURCE_ROW, correspond, listed_rows, source_row
+from rlhf_losses.source_rows import SOURCE_ROW, correspond, source_row
 
 logger = logging.getLogger(__name__)
 
-Overlong: TypeAlias = Literal["drop", "truncate_prompt", "error"]
 AnyDataset: TypeAlias = Dataset | IterableDataset
 
 
@@ -61,45 +67,6 @@ class FeedbackUser(Protocol):
     @property
     def feedback_type(self) -> type[Feedback]:
         """The feedback type that it uses."""
-
-
-@dataclass(frozen=True)
-class LengthLimit:
-    """The largest number of tokens of a text.
-
-    Attributes:
-        tokens: the limit, or None for no limit.
-        source: the setting that the limit comes from, for messages.
-        overlong: treatment of rows with a longer text: `"drop"`, `"truncate_prompt"` or `"error"`.
-    """
-
-    tokens: int | None
-    source: str
-    overlong: Overlong = "drop"
-
-    def __post_init__(self) -> None:
-        require_choice(self.overlong, get_args(Overlong), "overlong")
-
-    def exceeded_by(self, length: int) -> bool:
-        """Return whether a text of `length` tokens is too long."""
-        return self.tokens is not None and length > self.tokens
-
-
-@dataclass(frozen=True)
-class RowLengths:
-    """Numbers of tokens of the rows of a dataset; each sequence has one entry per row.
-
-    Attributes:
-        numbers: number of the row in messages.
-        longest: number of tokens of the longest text; 0 for a row without feedback.
-        removed: number of prompt tokens that were removed, so that the texts fit.
-        without_prompt: number of tokens of the longest text without its prompt.
-    """
-
-    numbers: Sequence[int]
-    longest: Sequence[int]
-    removed: Sequence[int]
-    without_prompt: Sequence[int]
 
 
 def column_names(dataset: AnyDataset) -> list[str]:
@@ -164,9 +131,9 @@ def group_ratings(dataset: AnyDataset, user: Objective | FeedbackUser, name: str
     rated = sum(len(group["ratings"]) for group in groups)
     comparable = [group for group in groups if len(group["ratings"]) > 1]
     logger.info("%s: %d rated answers are grouped by prompt into %d lists.", name, rated, len(comparable))
-    _report_without_feedback(len(dataset) - rated, len(dataset), name)
+    report_without_feedback(len(dataset) - rated, len(dataset), name)
     if not groups:
-        raise FeedbackMismatchError(_no_feedback((Ratings,), name))
+        raise FeedbackMismatchError(no_feedback((Ratings,), name))
     if len(comparable) < len(groups):
         logger.warning(
             "%s: %d prompts have one rated answer, which %s cannot compare. They are dropped.",
@@ -298,32 +265,6 @@ def prepare(
     return encoded if len(kept) == len(encoded) else encoded.select(kept)
 
 
-def usable_rows(lengths: RowLengths, limit: LengthLimit, feedback_types: FeedbackTypes, name: str) -> list[int]:
-    """Return the indices of the rows that have feedback and fit, and report the others and those that are truncated.
-
-    Args:
-        lengths: numbers of tokens of the rows.
-        limit: largest number of tokens, and the treatment of longer texts.
-        feedback_types: feedback types that are used, for messages.
-        name: name of the dataset in messages.
-
-    Raises:
-        InvalidFeedbackError: no row remains, or a text is too long and `limit.overlong` is `"error"`.
-    """
-    kept = [index for index, length in enumerate(lengths.longest) if length and not limit.exceeded_by(length)]
-    _report_dropped(lengths, limit, name)
-    _report_truncated(sum(lengths.removed[index] > 0 for index in kept), limit, len(lengths.longest), name)
-    if not any(lengths.longest):
-        raise InvalidFeedbackError(_no_feedback(feedback_types, name))
-    if not kept:
-        count = len(lengths.longest)
-        raise InvalidFeedbackError(
-            f"No row of {name} is left: {count} of {count} have a text longer than {limit.tokens} tokens "
-            f"({limit.source}). {_shortening(lengths, limit)} Or raise the limit."
-        )
-    return kept
-
-
 def _without_prepared_columns(dataset: AnyDataset) -> AnyDataset:
     """Return a dataset without columns of the user that have the names of the columns of `EncodedRow`."""
     taken = [name for name in column_names(dataset) if name in PREPARED_COLUMNS]
@@ -375,7 +316,7 @@ class _Stream:
     def is_usable(self, row: EncodedRow) -> bool:
         """Return whether a tokenized row is kept; others are reported."""
         lengths = RowLengths([row["row_number"]], [row["length"]], [row["removed"]], [row["length_without_prompt"]])
-        _report_dropped(lengths, self.limit, f"Row {row['row_number']} of {self._part_name}")
+        report_dropped(lengths, self.limit, f"Row {row['row_number']} of {self._part_name}")
         return row["length"] > 0 and not self.limit.exceeded_by(row["length"])
 
     @property
@@ -448,62 +389,6 @@ def _require_blank_answer_to_prompt(answer: Answer) -> None:
     if len(answer.parts) > 1 or is_blank(answer.prompt):
         what = "A step" if len(answer.parts) > 1 else "A text"
         raise InvalidFeedbackError(f"{what} is empty, so there is nothing to score. Drop the row, or add the text.")
-
-
-def _no_feedback(feedback_types: FeedbackTypes, name: str) -> str:
-    names = " and ".join(feedback_type.__name__ for feedback_type in feedback_types)
-    return (
-        f"No row of {name} has the feedback that the loss needs: in every row a column of {names} is null. "
-        "Complete the rows, or choose a loss that uses other columns."
-    )
-
-
-def _report_without_feedback(count: int, total: int, name: str) -> None:
-    if count:
-        logger.warning("%s: %d of %d rows have no feedback that the loss uses. They are dropped.", name, count, total)
-
-
-def _report_dropped(lengths: RowLengths, limit: LengthLimit, name: str) -> None:
-    total = len(lengths.longest)
-    _report_without_feedback(sum(length == 0 for length in lengths.longest), total, name)
-    too_long = sum(map(limit.exceeded_by, lengths.longest))
-    if not too_long:
-        return
-    found = (
-        f"{name}: {too_long} of {total} rows have a text longer than {limit.tokens} tokens ({limit.source}); "
-        f"the longest has {max(lengths.longest)}."
-    )
-    if limit.overlong == "error":
-        raise InvalidFeedbackError(
-            f"{found} Drop them with {setting('overlong', 'drop')}. {_shortening(lengths, limit)}"
-        )
-    logger.warning("%s They are dropped. %s", found, _shortening(lengths, limit))
-
-
-def _shortening(lengths: RowLengths, limit: LengthLimit) -> str:
-    """Return how the texts that are too long can get shorter: by shorter prompts, or only by shorter answers."""
-    rows = list(zip(lengths.numbers, lengths.longest, lengths.without_prompt, strict=True))
-    long_answers = [number for number, _, answer in rows if limit.exceeded_by(answer)]
-    long_prompts = [
-        number for number, longest, answer in rows if limit.exceeded_by(longest) and not limit.exceeded_by(answer)
-    ]
-    truncation = setting("overlong", "truncate_prompt")
-    advice = [f"To truncate prompts instead: {truncation} ({listed_rows(long_prompts)})."] if long_prompts else []
-    if long_answers:
-        advice.append(
-            f"Without its prompt a text is too long already in {listed_rows(long_answers)}, so {truncation} does "
-            "not help there: shorten these answers."
-        )
-    return " ".join(advice)
-
-
-def _report_truncated(truncated: int, limit: LengthLimit, total: int, name: str) -> None:
-    if truncated:
-        logger.warning(
-            "%s: the prompts of %d of %d rows are truncated on the left, so that their texts have at most %d tokens "
-            "(%s).",
-            name, truncated, total, limit.tokens, limit.source,
-        )  # fmt: skip
 
 
 def _describe_columns(columns: Sequence[str], found: FeedbackTypes) -> str:

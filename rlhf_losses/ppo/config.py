@@ -15,7 +15,7 @@ from rlhf_losses.errors import InvalidSettingError
 from rlhf_losses.launchers import connect_on_cpus, require_connectable, require_connected
 from rlhf_losses.layouts import LayoutName, require_layout
 from rlhf_losses.models.bfloat16 import choose_bf16
-from rlhf_losses.models.new_names import prepare_defaults
+from rlhf_losses.models.inherited_defaults import prepare_defaults
 from rlhf_losses.ppo.kl import ESTIMATORS
 from rlhf_losses.ppo.rewards import Standardized
 from rlhf_losses.setting_types import Range, require_finite_settings, require_ranges, require_setting_types

@@ -11,8 +11,8 @@ from transformers import PreTrainedTokenizerBase
 from rlhf_losses.data.added_tokens import TextEnd
 from rlhf_losses.data.answers import clean_answer, completion_answers
 from rlhf_losses.data.chat_messages import content_text, is_blank
-from rlhf_losses.data.dataset import LengthLimit, Overlong
 from rlhf_losses.data.rendering import Rendered
+from rlhf_losses.data.row_lengths import LengthLimit, Overlong
 from rlhf_losses.data.segmentation import split_segments
 from rlhf_losses.data.tokenization import Encoded, encode, encode_answers, fit_prompts
 from rlhf_losses.errors import OverlongTextError

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from rlhf_losses.argument_checks import require_instance
 from rlhf_losses.data.batches import locate_errors
-from rlhf_losses.data.dataset import Overlong, check_dataset, column_names, group_ratings, require_columns
+from rlhf_losses.data.dataset import check_dataset, column_names, group_ratings, require_columns
 from rlhf_losses.data.read_columns import COLUMNS
+from rlhf_losses.data.row_lengths import Overlong
 from rlhf_losses.data.rows import FeedbackTypes, feedback_types_in_row, rows_feedback
 from rlhf_losses.errors import InvalidFeedbackError, InvalidLossError, UnknownNameError
 from rlhf_losses.evaluation.result import Evaluation

@@ -7,7 +7,8 @@ from pathlib import Path
 from datasets import Dataset
 
 from rlhf_losses.argument_checks import require_instance
-from rlhf_losses.data.dataset import Overlong, check_dataset, column_names, group_ratings
+from rlhf_losses.data.dataset import check_dataset, column_names, group_ratings
+from rlhf_losses.data.row_lengths import Overlong
 from rlhf_losses.data.rows import FeedbackTypes, rows_feedback
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
 from rlhf_losses.feedback import Feedback, Mixed, feedback_types_in_columns, find_source_type

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from rlhf_losses.data.added_tokens import EndOfTexts, TextEnd
 from rlhf_losses.data.chat_messages import clean_content
-from rlhf_losses.data.dataset import Overlong
+from rlhf_losses.data.row_lengths import Overlong
 from rlhf_losses.data.segmentation import SEGMENTATIONS
 from rlhf_losses.errors import InvalidFeedbackError, InvalidLossError, UnsupportedModelError, did_you_mean, shown
 from rlhf_losses.feedback import Feedback

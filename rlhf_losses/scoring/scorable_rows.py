@@ -10,8 +10,8 @@ from datasets import Dataset
 
 from rlhf_losses.data.answers import row_answers
 from rlhf_losses.data.batches import at_row, row_batches
-from rlhf_losses.data.dataset import RowLengths, usable_rows
 from rlhf_losses.data.read_columns import with_read_columns
+from rlhf_losses.data.row_lengths import RowLengths, usable_rows
 from rlhf_losses.data.rows import FeedbackTypes, feedback_types_in_row, length_without_prompt, tokenized_pair
 from rlhf_losses.data.tokenization import Encoded
 from rlhf_losses.feedback import STEPWISE_TYPES

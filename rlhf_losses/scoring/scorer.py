@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf_losses.argument_checks import require_choice, require_instance, require_positive
 from rlhf_losses.data.added_tokens import AddedTokens
-from rlhf_losses.data.dataset import Overlong
+from rlhf_losses.data.row_lengths import Overlong
 from rlhf_losses.data.tokenization import Encoded
 from rlhf_losses.errors import (
     InvalidSettingError,

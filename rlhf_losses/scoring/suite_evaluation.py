@@ -7,7 +7,7 @@ from typing import Any
 from datasets import Dataset
 
 from rlhf_losses.data.conversion import convert_rows
-from rlhf_losses.data.dataset import Overlong
+from rlhf_losses.data.row_lengths import Overlong
 from rlhf_losses.errors import FeedbackMismatchError, UnknownNameError, did_you_mean
 from rlhf_losses.evaluation.result import Evaluation
 from rlhf_losses.evaluation.scored_rows import ScoredRow

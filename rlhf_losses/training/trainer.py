@@ -38,8 +38,8 @@ from rlhf_losses.models.architectures import max_context_length
 from rlhf_losses.models.bfloat16 import warn_about_bfloat16
 from rlhf_losses.models.embeddings import count_embeddings
 from rlhf_losses.models.finite import NonFiniteGuard, require_finite_weights
+from rlhf_losses.models.inherited_defaults import earlier_names_accepted
 from rlhf_losses.models.model_argument import model_or_path, require_optional_arguments
-from rlhf_losses.models.new_names import earlier_names_accepted
 from rlhf_losses.models.peft import keep_4bit_trainable, share_trained_modules, trains_adapters
 from rlhf_losses.models.saved_config import configure_as_reward_model, declare_float32
 from rlhf_losses.models.saved_files import require_other_folder

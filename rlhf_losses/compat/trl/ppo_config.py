@@ -12,7 +12,7 @@ from rlhf_losses.errors import InvalidSettingError
 from rlhf_losses.fingerprints.run_settings import process_count
 from rlhf_losses.launchers import connect_on_cpus, require_connectable
 from rlhf_losses.models.bfloat16 import choose_bf16
-from rlhf_losses.models.new_names import prepare_defaults
+from rlhf_losses.models.inherited_defaults import prepare_defaults
 from rlhf_losses.ppo import PPOConfig as OwnConfig
 from rlhf_losses.ppo.config import refuse_unused_settings
 from rlhf_losses.setting_types import Range, require_finite_settings, require_ranges, require_setting_types

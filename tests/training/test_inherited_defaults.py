@@ -7,7 +7,7 @@ from peft import LoraConfig, get_peft_model
 from tiny_llama import tiny_policy
 
 from rlhf_losses import PPOConfig, RewardConfig
-from rlhf_losses.models.new_names import earlier_names_accepted
+from rlhf_losses.models.inherited_defaults import earlier_names_accepted
 
 
 @pytest.mark.parametrize("configuration", [RewardConfig, PPOConfig])
