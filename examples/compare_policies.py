@@ -61,7 +61,7 @@ def main() -> None:
 def held_out_prompts(args: argparse.Namespace) -> list:
     """Return each prompt once: the interval assumes that completions are independent."""
     rows = load_rows(args.dataset, columns=args.columns)
-    prompts = convert_dataset(rows, args.converter, args.dataset, args.plugin)["prompt"]
+    prompts = convert_dataset(rows, args.converter, args.dataset, args.plugin, texts_only=True)["prompt"]
     return list({str(prompt): prompt for prompt in prompts}.values())
 
 

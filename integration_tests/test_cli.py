@@ -148,6 +148,14 @@ SHAPES = {
         {"prompt": "Hi ", "completions": ["a.", "b."], "labels": [True, False]},
         [{"column": "completions"}],
     ),
+    "two answers that nobody compared": (
+        {"prompt": "Hi ", "response_a": "a", "response_b": "b", "winner": None},
+        [{"column": "response_a"}, {"column": "response_b"}],
+    ),
+    "two answers without a winner": (
+        {"prompt": "Hi ", "response_a": "a", "response_b": "b"},
+        [{"column": "response_a"}, {"column": "response_b"}],
+    ),
     "two feedback types": (
         {"prompt": "Hi ", "chosen": "a", "rejected": "b", "completion": "c", "label": True},
         [{"column": "chosen"}, {"column": "rejected"}, {"column": "completion"}],
@@ -158,10 +166,22 @@ SHAPES = {
 @pytest.mark.parametrize("shape", SHAPES)
 def test_rows_with_any_columns_are_scored(done, reward_model, tmp_path, shape):
     row, places = SHAPES[shape]
-    result = done("score", "--model", reward_model, "--dataset", write(tmp_path / "rows.jsonl", [row]), "--max_rows", 1)
+    file = write(tmp_path / "rows.jsonl", [{"id": 17, **row}])
+    result = done("score", "--model", reward_model, "--dataset", file, "--max_rows", 1, "--keep", "id")
     lines = [json.loads(line) for line in result.out.splitlines()]
     assert all(isinstance(line.pop("score"), float) for line in lines)
-    assert lines == [{"row": 0} | place for place in places]
+    assert lines == [{"row": 0, "id": 17} | place for place in places]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("ids", "--keep ids is no column of the data, which have id, score, text. Did you mean 'id'?"),
+     ("score", "--keep score would replace the key 'score' of the output")],
+)  # fmt: skip
+def test_columns_that_cannot_be_kept_are_refused(cli, tmp_path, name, message):
+    file = write(tmp_path / "rows.jsonl", [{"id": 1, "score": 2.0, "text": "Hi"}])
+    result = cli("score", "--model", "no-model", "--dataset", file, "--keep", name)
+    assert (result.code, message in result.err) == (2, True)
 
 
 def test_a_model_trained_on_steps_scores_each_step(done, language_model, tmp_path):

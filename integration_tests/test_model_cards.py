@@ -43,7 +43,7 @@ def test_a_run_of_the_command_line(done, language_model, rows, tmp_path, monkeyp
     folder, text = tmp_path / "reward", (tmp_path / "reward" / "README.md").read_text()
     assert "`tiny-llama` (local)" in text
     assert "`pairs.jsonl` (local)" in text
-    assert "16 of 16 rows were used, and 0 were dropped." in text
+    assert "16 of 16 rows were used." in text
     assert "rlhf-losses train --model" in text
     assert (folder / "held_out_scores.png").read_bytes().startswith(b"\x89PNG")
     assert "![Scores on held-out data](held_out_scores.png)" in text

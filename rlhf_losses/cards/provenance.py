@@ -18,6 +18,7 @@ class Provenance:
         dataset: file, folder or Hub id of the training data, or None for data in memory.
         converter: name of the converter of the data, or None.
         rows: number of rows before conversion, or None if it is unknown.
+        without_feedback: number of them in which the converter found no feedback.
         eval_dataset: the same as `dataset` for the held-out data.
     """
 
@@ -25,6 +26,7 @@ class Provenance:
     dataset: str | None = None
     converter: str | None = None
     rows: int | None = None
+    without_feedback: int = 0
     eval_dataset: str | None = None
 
 

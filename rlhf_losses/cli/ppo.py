@@ -29,11 +29,12 @@ from rlhf_losses.cli.reward_function_arguments import RewardFunctionArguments, r
 from rlhf_losses.cli.scorer_arguments import load_scorer
 from rlhf_losses.cli.signals import StopSignals
 from rlhf_losses.cli.training_help import PROCESSES
+from rlhf_losses.converters.compared_answers import SIDES
 from rlhf_losses.data import convert_dataset
-from rlhf_losses.data.answers import row_answers
+from rlhf_losses.data.answers import complete_answers, row_answers
 from rlhf_losses.documentation import documentation
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
-from rlhf_losses.feedback import Feedback, feedback_types_in_columns
+from rlhf_losses.feedback import Answer, feedback_types_in_columns
 from rlhf_losses.feedback.base import Messages, Row
 from rlhf_losses.files.columns import similar_column
 from rlhf_losses.files.splits import load_splits, select_split
@@ -145,13 +146,12 @@ def _run(argv: list[str], plugins: tuple[str, ...], signals: StopSignals) -> Non
         if path is not None and not is_server_url(path):
             training_runs.require_model(path, flag, trust_remote_code=config.trust_remote_code)
     texts = pretraining_texts(data.ptx_dataset, config.ptx_coef)
+    splits = load_training_rows(data, mixture, evaluates=config.eval_strategy != "no")
     rows, held_out = (
-        None if split is None else select_prompts(convert_dataset(split, data.converter, split_name, plugins))
-        for split, split_name in zip(
-            load_training_rows(data, mixture, evaluates=config.eval_strategy != "no"),
-            ("train data", "eval data"),
-            strict=True,
-        )
+        None
+        if split is None
+        else select_prompts(convert_dataset(split, data.converter, part, plugins, texts_only=True))
+        for split, part in zip(splits, ("train data", "eval data"), strict=True)
     )
     if rewards.reference_samples:
         config.score_normalization = "reference"
@@ -285,15 +285,18 @@ def pretraining_texts(name: str | None, weight: float | None) -> Rows | None:
     return None if name is None else select_split(load_splits(name), "train", name)
 
 
-def shared_prompt(row: Row, feedback_type: type[Feedback]) -> Messages | None:
+def shared_prompt(row: Row) -> Messages | None:
     """Return the messages that all answers of a row share, or None if there are none."""
-    prompt = row_answers(row, feedback_type)[0].prompt
+    types = feedback_types_in_columns(row)
+    sides = [Answer(None, (row[name],)) for name in SIDES if row.get(name) is not None]
+    answers = row_answers(row, types[0]) if types else complete_answers(sides, row)
+    prompt = answers[0].prompt if answers else None
     return prompt if isinstance(prompt, list) else None
 
 
-def require_prompt(row: Row, feedback_type: type[Feedback], index: int) -> Messages:
+def require_prompt(row: Row, index: int) -> Messages:
     """Return the messages that all answers of a row share, and raise `InvalidFeedbackError` if there are none."""
-    prompt = shared_prompt(row, feedback_type)
+    prompt = shared_prompt(row)
     if prompt is None:
         raise InvalidFeedbackError(
             f"Row {index} has no prompt: its conversations begin with different messages. Drop the row, or add a "
@@ -310,10 +313,9 @@ def select_prompts(rows: Rows) -> Rows:
         InvalidFeedbackError: some rows have such messages, and one has none.
     """
     columns = rows.column_names or list(next(iter(rows)))
-    types = feedback_types_in_columns(columns)
-    if "prompt" not in columns and types and shared_prompt(next(iter(rows)), types[0]) is not None:
+    if "prompt" not in columns and shared_prompt(next(iter(rows))) is not None:
         return rows.map(
-            lambda row, index: {"prompt": require_prompt(row, types[0], source_row(row, index))},
+            lambda row, index: {"prompt": require_prompt(row, source_row(row, index))},
             with_indices=True,
             remove_columns=[name for name in columns if name != SOURCE_ROW],
         )

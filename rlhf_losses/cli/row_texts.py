@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from rlhf_losses.converters.compared_answers import SIDES
 from rlhf_losses.data.answers import complete_answers
 from rlhf_losses.data.chat_messages import is_blank
 from rlhf_losses.data.rows import tokenized_pair
@@ -18,7 +19,7 @@ from rlhf_losses.source_rows import SOURCE_ITEM, source_row
 WHOLE_COLUMNS = ("text", "messages")
 """Columns that contain a whole text or a whole conversation."""
 
-ANSWER_COLUMNS = ("chosen", "rejected", "completion")
+ANSWER_COLUMNS = ("chosen", "rejected", *SIDES, "completion")
 """Columns that contain one answer to the column `prompt`."""
 
 STEP_COLUMNS = ("chosen_steps", "rejected_steps")
@@ -116,7 +117,7 @@ def encode_text(scorer: Scorer, text: RowText, row: Mapping[str, Any]) -> Encode
 
 def _whole_answers(row: Mapping[str, Any], here: Location) -> Iterator[RowText]:
     """Return the texts of columns with one text each."""
-    for columns in (*((column,) for column in WHOLE_COLUMNS), ("chosen", "rejected"), ("completion",)):
+    for columns in (*((column,) for column in WHOLE_COLUMNS), ("chosen", "rejected"), SIDES, ("completion",)):
         for column in _of_row(columns, row):
             answer = Answer(None if column in WHOLE_COLUMNS else row.get("prompt"), (row[column],))
             yield RowText([replace(here, column=column)], None if row[column] is None else answer)

@@ -21,11 +21,20 @@ from rlhf_losses.cli.scorer_arguments import (
 )
 from rlhf_losses.data import convert_dataset
 from rlhf_losses.data.tokenization import Encoded, cut_prompt
-from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError, OutputExistsError, OverlongTextError
+from rlhf_losses.errors import (
+    FeedbackMismatchError,
+    InvalidFeedbackError,
+    OutputExistsError,
+    OverlongTextError,
+    did_you_mean,
+)
 from rlhf_losses.scoring import Estimator, Scorer
 from rlhf_losses.source_rows import source_row
 
 logger = logging.getLogger(__name__)
+
+LINE_KEYS = ("row", "item", "column", "index", "step", "score", "problem", "truncated")
+"""Keys of a line of the output."""
 
 Result = dict[str, Any]
 """Score and estimate of a text, or a score of None and the problem."""
@@ -37,6 +46,13 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--output", metavar="FILE", help="output file (default: stdout)")
     add_transforms_argument(parser)
     add_overlong_argument(parser)
+    parser.add_argument(
+        "--keep",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="copy a column, e.g. id, into each line; repeatable",
+    )
     parser.add_argument("--estimate", help="also write this score estimate, e.g. laplace; see rlhf-losses fit")
     return parser
 
@@ -44,7 +60,10 @@ def build_parser() -> ArgumentParser:
 def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     """Write one line per text."""
     args = build_parser().parse(argv)
-    rows = convert_dataset(selected_rows(args), args.converter, "texts", plugins, with_source=True)
+    given = selected_rows(args)
+    require_columns_to_keep(args.keep, given.column_names, args.estimate)
+    kept = given.select_columns(args.keep)
+    rows = convert_dataset(given, args.converter, "texts", plugins, with_source=True, texts_only=True)
     require_texts(rows.column_names, args.dataset)
     if args.output:
         require_new_file(Path(args.output))
@@ -57,7 +76,8 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
             for location, result in score_rows(scorer, estimator, batch, first):
                 unscored += result["score"] is None
                 truncated += "truncated" in result
-                print(json.dumps(location.to_dict() | result, ensure_ascii=False), file=file)
+                line = location.to_dict() | (kept[location.row] if args.keep else {}) | result
+                print(json.dumps(line, ensure_ascii=False, default=str), file=file)
             progress.update(len(batch))
     if truncated:
         logger.warning("Scores of truncated prompts: %d. The key 'truncated' counts the removed tokens.", truncated)
@@ -78,6 +98,27 @@ def require_texts(columns: Sequence[str], name: str) -> None:
             "text or messages, or add answers to a prompt: completion, completions, or chosen and rejected, for "
             "example --columns prompt=question,completion=answer."
         )
+
+
+def require_columns_to_keep(names: Sequence[str], columns: Sequence[str], estimate: str | None) -> None:
+    """Raise `CommandLineError` unless a dataset has some columns, and the lines of the output have other names.
+
+    Args:
+        names: columns to copy.
+        columns: columns of the dataset.
+        estimate: name of the score estimate in the lines, or None.
+    """
+    for name in names:
+        if name not in columns:
+            raise CommandLineError(
+                f"--keep {name} is no column of the data, which have {', '.join(columns)}."
+                f"{did_you_mean(name, columns)} Name one of these."
+            )
+        if name in (*LINE_KEYS, estimate):
+            raise CommandLineError(
+                f"--keep {name} would replace the key '{name}' of the output, which has another meaning. Rename the "
+                f"column: add my_{name}={name} to --columns, and write --keep my_{name}."
+            )
 
 
 def require_new_file(file: Path) -> None:

@@ -24,7 +24,8 @@ from rlhf_losses.cli.dataset_loading import load_training_rows
 from rlhf_losses.cli.report_argument import ReportArguments, requested_report, write_report
 from rlhf_losses.cli.signals import StopSignals
 from rlhf_losses.cli.training_help import PROCESSES
-from rlhf_losses.data import convert_dataset
+from rlhf_losses.data.conversion import Conversion, convert_rows
+from rlhf_losses.data.dataset import AnyDataset
 from rlhf_losses.hooks import LossRegistry, loss_registry
 from rlhf_losses.optional_packages import require_reporting
 from rlhf_losses.printed_commands import printed_command
@@ -86,15 +87,15 @@ def _run(argv: list[str], plugins: tuple[str, ...], signals: StopSignals) -> Non
     )
     rows, held_out = load_training_rows(data, mixture, evaluates=config.eval_strategy != "no")
     given = len(rows) if isinstance(rows, Dataset) else None
-    rows = convert_dataset(rows, data.converter, "train data", plugins)
-    held_out = None if held_out is None else convert_dataset(held_out, data.converter, "eval data", plugins)
+    train = convert_rows(rows, data.converter, "train data", plugins)
+    evaluation = None if held_out is None else convert_rows(held_out, data.converter, "eval data", plugins)
     config.model_init_kwargs = model_options(model, config)
     with training_runs.starting():
         trainer = RewardTrainer(
             model=name,
             args=config,
-            train_dataset=rows,
-            eval_dataset=held_out,
+            train_dataset=train.rows,
+            eval_dataset=None if evaluation is None else evaluation.rows,
             quantization_config=quantization,
             peft_config=trl.get_peft_config(model),
             loss=loss,
@@ -104,13 +105,14 @@ def _run(argv: list[str], plugins: tuple[str, ...], signals: StopSignals) -> Non
         dataset=data.dataset_name,
         converter=data.converter,
         rows=given,
+        without_feedback=train.dropped,
         eval_dataset=data.eval_dataset or data.dataset_name,
     )
     with training_runs.explained_interruption(trainer, message):
         if training_runs.train(trainer, signals, checkpoint, message):
-            finish(trainer, rows, held_out, data_flags(vars(data)))
+            finish(trainer, train.rows, evaluation, data_flags(vars(data)))
             if report is not None and trainer.accelerator.is_main_process:
-                write_report(run_report(config.output_dir, rows, loss_registry(plugins)), report)
+                write_report(run_report(config.output_dir, train.rows, loss_registry(plugins)), report)
 
 
 def run_report(folder: str, rows: Any, losses: LossRegistry) -> Report:
@@ -125,13 +127,13 @@ def run_report(folder: str, rows: Any, losses: LossRegistry) -> Report:
     return Report([read_run(Path(folder))], datasets=datasets)
 
 
-def finish(trainer: RewardTrainer, rows: Any, held_out: Any, flags: Sequence[str]) -> None:
+def finish(trainer: RewardTrainer, rows: AnyDataset, held_out: Conversion | None, flags: Sequence[str]) -> None:
     """Evaluate if there is an evaluation dataset, save the merged model and print the next commands.
 
     Args:
         trainer: the trainer.
         rows: the training data.
-        held_out: the evaluation data, or None.
+        held_out: the evaluation data after conversion, or None.
         flags: flags with which other commands read the same columns.
     """
     if trainer.eval_dataset is not None and trainer.args.eval_strategy == "no":

@@ -8,6 +8,10 @@ from rlhf_losses.converters.messages import interleave_turns, split_common_prefi
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback.base import Messages, Row
 
+SIDES = ("conversation_a", "conversation_b")
+ANSWERS = ("response_a", "response_b")
+OUTCOMES = ("winner_model_a", "winner_model_b", "winner_tie")
+
 VOTES = {"model_a": [1, 0], "model_b": [0, 1]}
 
 
@@ -15,46 +19,56 @@ class ArenaVotes(DatasetConverter):
     """MT-bench and Chatbot Arena conversations as `Votes`: one vote per row.
 
     Every winner that starts with `tie` is a tie. If the row has a column `turn`, the conversations end with the
-    answer of that turn. Several votes on one pair are several rows.
+    answer of that turn. Several votes on one pair are several rows. A row with a null winner has no feedback.
     """
 
-    columns = (("conversation_a", "conversation_b", "winner"),)
+    columns = ((*SIDES, "winner"),)
     source = "https://huggingface.co/datasets/lmsys/mt_bench_human_judgments"
 
     def convert(self, row: Row) -> list[Row]:
+        if row["winner"] is None:
+            return []
         winner = str(row["winner"])
         if winner not in VOTES and not winner.startswith("tie"):
             raise InvalidFeedbackError(
                 f"The winner is {winner!r}, but it must be model_a, model_b or a tie. Fix or drop the row."
             )
-        conversations = [_until_turn(row[side], row.get("turn")) for side in ("conversation_a", "conversation_b")]
-        return [_vote(conversations, VOTES.get(winner, [0, 0]), int(winner not in VOTES))]
+        votes = {"votes": VOTES.get(winner, [0, 0]), "ties": int(winner not in VOTES)}
+        return [{**text, **votes} for text in self.texts(row)]
+
+    def texts(self, row: Row) -> list[Row]:
+        return [_compared([_until_turn(row[side], row.get("turn")) for side in SIDES])]
 
 
 class ArenaTable(DatasetConverter):
     """The table of the LMSYS arena as `Votes`: prompts and answers as lists of turns, and three winner columns.
 
-    Exactly one winner column is 1. The lists may be JSON strings. A null answer becomes an empty answer.
+    Exactly one winner column is 1; a row in which all three are null has no feedback. The lists may be JSON strings. A
+    null answer becomes an empty answer.
     """
 
-    columns = (("prompt", "response_a", "response_b", "winner_model_a", "winner_model_b", "winner_tie"),)
+    columns = (("prompt", *ANSWERS, *OUTCOMES),)
     source = "https://huggingface.co/datasets/lmsys/lmsys-arena-human-preference-55k"
 
     def convert(self, row: Row) -> list[Row]:
-        votes, tie = [row["winner_model_a"], row["winner_model_b"]], row["winner_tie"]
-        if sorted([*votes, tie]) != [0, 0, 1]:
+        *votes, tie = found = [row[name] for name in OUTCOMES]
+        if all(value is None for value in found):
+            return []
+        if None in found or sorted(found) != [0, 0, 1]:
             raise InvalidFeedbackError(
                 f"The winner columns are {votes[0]}, {votes[1]} and {tie}, but exactly one of them must be 1. "
                 "Fix or drop the row."
             )
+        return [{**text, "votes": votes, "ties": tie} for text in self.texts(row)]
+
+    def texts(self, row: Row) -> list[Row]:
         prompts = _turns(row["prompt"])
-        conversations = [interleave_turns(prompts, _turns(row[side])) for side in ("response_a", "response_b")]
-        return [_vote(conversations, votes, tie)]
+        return [_compared([interleave_turns(prompts, _turns(row[side])) for side in ANSWERS])]
 
 
-def _vote(conversations: list[Messages], votes: list[int], ties: int) -> Row:
+def _compared(conversations: list[Messages]) -> Row:
     prompt, *answers = split_common_prefix(*conversations)
-    return {"prompt": prompt, "completions": answers, "votes": votes, "ties": ties}
+    return {"prompt": prompt, "completions": answers}
 
 
 def _until_turn(conversation: Messages, turn: int | None) -> Messages:

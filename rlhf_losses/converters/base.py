@@ -84,6 +84,23 @@ class DatasetConverter(ABC):
             RlhfLossesError: the row cannot be converted.
         """
 
+    def texts(self, row: Row) -> list[Row]:
+        """Convert one row for uses that read no feedback: scores, and the prompts of a policy.
+
+        A format in which a row can be without feedback overrides it, so that the texts of such a row are read, too. The
+        default implementation is `convert`.
+
+        Args:
+            row: a row of the original dataset, or one that `gather` returns.
+
+        Returns:
+            One or several rows with prompts and answers, or an empty list if the row has no texts.
+
+        Raises:
+            RlhfLossesError: the row cannot be converted.
+        """
+        return self.convert(row)
+
     @contextmanager
     def locate_errors(self, row_number: int | None, dataset_name: str) -> Iterator[None]:
         """Add the row number and the name of the dataset to errors that occur in the `with` block.

@@ -1,7 +1,7 @@
 """BIG-Bench Mistake: chains of thought with the first logical mistake."""
 
 from rlhf_losses.converters.base import DatasetConverter
-from rlhf_losses.converters.judged_steps import judged_steps, read_index
+from rlhf_losses.converters.judged_steps import judged_steps, read_index, unlabelled_steps
 from rlhf_losses.feedback.base import Row
 
 
@@ -16,3 +16,6 @@ class BigBenchMistake(DatasetConverter):
 
     def convert(self, row: Row) -> list[Row]:
         return [judged_steps(row["input"], row["steps"], read_index("mistake_index", row["mistake_index"]))]
+
+    def texts(self, row: Row) -> list[Row]:
+        return [unlabelled_steps(row["input"], row["steps"])]

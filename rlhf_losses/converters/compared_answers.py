@@ -55,6 +55,9 @@ class ComparedAnswers(DatasetConverter):
         pair = {"chosen": row[better], "rejected": row[worse], "preference": 0.5 if is_tie else 1.0}
         return [kept | pair]
 
+    def texts(self, row: Row) -> list[Row]:
+        return [{name: row[name] for name in ("prompt", *SIDES) if name in row}]
+
 
 def _normalized(winner: Any) -> str:
     """Return a winner in lower case; a whole number in a column of floats is that number."""

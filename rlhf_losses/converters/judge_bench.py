@@ -40,3 +40,7 @@ class JudgeBench(DatasetConverter):
                 **{name: row[name] for name in ("source",) if name in row},
             }
         ]
+
+    def texts(self, row: Row) -> list[Row]:
+        answers = [as_messages("assistant", row[name]) for name in SIDES]
+        return [{"prompt": as_messages("user", row["question"]), "completions": answers}]

@@ -71,6 +71,24 @@ def labelled_steps(problem: str | None, steps: list[str], labels: list[bool]) ->
     }
 
 
+def unlabelled_steps(problem: str | None, steps: list[str]) -> Row:
+    """Return the row of a solution whose steps have no labels.
+
+    Args:
+        problem: the problem.
+        steps: steps of the solution.
+
+    Raises:
+        InvalidFeedbackError: the problem or a step is missing.
+
+    Examples:
+        >>> unlabelled_steps("2 + 2?", ["2 + 2", " = 4"])
+        {'prompt': '2 + 2?\\n\\n', 'completions': ['2 + 2', ' = 4'], 'labels': [None, None]}
+    """
+    row = labelled_steps(problem, steps, [True] * len(steps))
+    return {**row, "labels": [None] * len(row["completions"])}
+
+
 def read_index(column: str, value: Any) -> int | None:
     """Return the index of a step, or `None` if it is null. A table with nulls may have it as a float.
 

@@ -33,3 +33,7 @@ class LlmBar(DatasetConverter):
                 "rejected": as_messages("assistant", row[worse]),
             }
         ]
+
+    def texts(self, row: Row) -> list[Row]:
+        answers = [as_messages("assistant", row[name]) for name in OUTPUTS]
+        return [{"prompt": as_messages("user", row["input"]), "completions": answers}]

@@ -2,7 +2,7 @@
 
 from rlhf_losses.converters.base import DatasetConverter
 from rlhf_losses.converters.messages import parse_transcript
-from rlhf_losses.converters.scored_answers import has_fields, ranked_answers
+from rlhf_losses.converters.scored_answers import has_fields, listed_answers, ranked_answers
 from rlhf_losses.feedback.base import Row
 
 
@@ -20,3 +20,6 @@ class Nectar(DatasetConverter):
 
     def convert(self, row: Row) -> list[Row]:
         return ranked_answers(parse_transcript(row["prompt"]), row["answers"] or [], "answer", "rank")
+
+    def texts(self, row: Row) -> list[Row]:
+        return listed_answers(parse_transcript(row["prompt"]), row["answers"] or [], "answer")

@@ -6,6 +6,7 @@ from typing import Any
 
 from rlhf_losses.converters.base import DatasetConverter
 from rlhf_losses.converters.messages import single_message
+from rlhf_losses.converters.scored_answers import listed_answers
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback.base import Messages, Row
 from rlhf_losses.source_rows import SOURCE_ROW
@@ -49,6 +50,9 @@ class OpenAssistant(DatasetConverter):
                 "ranks": [answer["rank"] for answer in ranked],
             }
         ]
+
+    def texts(self, row: Row) -> list[Row]:
+        return listed_answers(_conversation(row["message_id"], row["messages"]), row["answers"], "text")
 
 
 def _conversation(last: Any, messages: Mapping[Any, Row]) -> Messages:

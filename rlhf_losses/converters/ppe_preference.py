@@ -9,12 +9,17 @@ SIDES = ("response_1", "response_2")
 
 
 class PpePreference(DatasetConverter):
-    """The human preferences of PPE as `Pairs`; every winner that starts with `tie` is a tie."""
+    """The human preferences of PPE as `Pairs`; every winner that starts with `tie` is a tie.
+
+    A row with a null winner has no feedback.
+    """
 
     columns = (("prompt", *SIDES, "winner"),)
     source = "https://huggingface.co/datasets/lmarena-ai/PPE-Human-Preference-V1"
 
     def convert(self, row: Row) -> list[Row]:
+        if row["winner"] is None:
+            return []
         winner = str(row["winner"])
         if winner not in ("model_a", "model_b") and not winner.startswith("tie"):
             raise InvalidFeedbackError(
@@ -29,3 +34,7 @@ class PpePreference(DatasetConverter):
                 "preference": 0.5 if winner.startswith("tie") else 1.0,
             }
         ]
+
+    def texts(self, row: Row) -> list[Row]:
+        answers = [as_messages("assistant", row[name]) for name in SIDES]
+        return [{"prompt": as_messages("user", row["prompt"]), "completions": answers}]

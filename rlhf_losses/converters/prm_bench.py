@@ -1,7 +1,7 @@
 """PRMBench: solutions into which errors were written, with the numbers of the wrong steps."""
 
 from rlhf_losses.converters.base import DatasetConverter
-from rlhf_losses.converters.judged_steps import labelled_steps
+from rlhf_losses.converters.judged_steps import labelled_steps, unlabelled_steps
 from rlhf_losses.feedback.base import Row
 
 
@@ -22,3 +22,6 @@ class PrmBench(DatasetConverter):
             return []
         labels = [number not in wrong for number in range(1, len(steps) + 1)]
         return [labelled_steps(row["modified_question"], steps, labels)]
+
+    def texts(self, row: Row) -> list[Row]:
+        return [unlabelled_steps(row["modified_question"], row["modified_process"])]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from rlhf_losses.converters.base import DatasetConverter
-from rlhf_losses.converters.judged_steps import judged_steps, read_index
+from rlhf_losses.converters.judged_steps import judged_steps, read_index, unlabelled_steps
 from rlhf_losses.feedback.base import Row
 
 ALL_RIGHT = -1
@@ -27,6 +27,9 @@ class ProcessBench(DatasetConverter):
         if label is None:
             return []
         return [judged_steps(row["problem"], row["steps"], None if label == ALL_RIGHT else label)]
+
+    def texts(self, row: Row) -> list[Row]:
+        return [unlabelled_steps(row["problem"], row["steps"])]
 
 
 def _is_index(label: Any) -> bool:

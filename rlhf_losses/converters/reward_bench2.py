@@ -31,3 +31,7 @@ class RewardBench2(DatasetConverter):
                 **{name: row[name] for name in ("subset",) if name in row},
             }
         ]
+
+    def texts(self, row: Row) -> list[Row]:
+        chosen, rejected = answers_of(row)
+        return [{"prompt": as_messages("user", row["prompt"]), "completions": chosen + rejected}]

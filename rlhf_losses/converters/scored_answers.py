@@ -41,5 +41,21 @@ def ranked_answers(prompt: Messages, answers: list[dict[str, Any]], text: str, r
     ]
 
 
+def listed_answers(prompt: Messages, answers: list[dict[str, Any]], text: str) -> list[Row]:
+    """Return all answers to a prompt without their ranks, or no row if there are none.
+
+    Args:
+        prompt: the conversation before the answers.
+        answers: answers with a text.
+        text: name of the field with the text.
+
+    Examples:
+        >>> listed_answers([], [{"answer": "4", "rank": None}], "answer")
+        [{'prompt': [], 'completions': [[{'role': 'assistant', 'content': '4'}]]}]
+    """
+    texts = [single_message("assistant", answer[text]) for answer in answers if answer[text] is not None]
+    return [{"prompt": prompt, "completions": texts}] if texts else []
+
+
 def _has(answer: Any, names: tuple[str, ...]) -> bool:
     return isinstance(answer, dict) and set(names) <= set(answer)

@@ -34,3 +34,7 @@ class Shp(DatasetConverter):
                 "rejected": as_messages("assistant", row[COMMENTS[1 - int(label)]]),
             }
         ]
+
+    def texts(self, row: Row) -> list[Row]:
+        answers = [as_messages("assistant", row[name]) for name in COMMENTS[::-1]]
+        return [{"prompt": as_messages("user", row["history"]), "completions": answers}]

@@ -87,36 +87,52 @@ class Solutions(DatasetConverter):
         )
 
     def convert(self, row: Row) -> list[Row]:
-        problem, answers, verdicts = _values(row)
+        verdicts = _verdicts(row)
         if verdicts is None:
             return []
-        if not isinstance(answers, list) or is_conversation(answers):
-            answers, verdicts = [answers], [verdicts]
-        labels = [_is_right(verdict) for verdict in verdicts]
+        answers = _answers(row)
+        labels = [_is_right(verdict) for verdict in (verdicts if isinstance(verdicts, list) else [verdicts])]
         if len(labels) != len(answers):
             raise InvalidFeedbackError(
                 f"The row has {len(answers)} solutions and {len(labels)} verdicts, but each solution needs one. Fix or "
                 "drop the row."
             )
-        prompt = as_messages("user", problem)
-        return [
-            {"prompt": prompt, "completion": as_messages("assistant", answer), "label": label}
-            for answer, label in zip(answers, labels, strict=True)
-            if label is not None
-        ]
+        judged = [(answer, label) for answer, label in zip(answers, labels, strict=True) if label is not None]
+        return [{**_solution(row, answer), "label": label} for answer, label in judged]
+
+    def texts(self, row: Row) -> list[Row]:
+        return [_solution(row, answer) for answer in _answers(row) if answer is not None]
 
 
-def _values(row: Row) -> tuple[Any, Any, Any]:
-    """Return the problem, the judged answers and the verdicts of a row; the verdicts are `None` if there are none."""
+def _solution(row: Row, answer: Any) -> Row:
+    problem = row[_first_column(row, PROBLEMS)]
+    return {"prompt": as_messages("user", problem), "completion": as_messages("assistant", answer)}
+
+
+def _answers(row: Row) -> list[Any]:
+    """Return the judged answers of a row."""
     problem, verdict = _first_column(row, PROBLEMS), _first_column(row, VERDICTS)
     if problem == "instruction" and row.get("input"):
         raise _ambiguous("problem", "instruction", "input", verdict, "prompt")
-    verdicts, second = row[verdict], row.get(SECOND_VERDICTS)
+    answers = row[_judged_column(row, verdict, _has_several(row))]
+    return answers if isinstance(answers, list) and not is_conversation(answers) else [answers]
+
+
+def _verdicts(row: Row) -> Any:
+    """Return the verdicts of a row, a list or a single one, or `None` if there are none."""
+    verdicts, second = row[_first_column(row, VERDICTS)], row.get(SECOND_VERDICTS)
     if isinstance(verdicts, list) and isinstance(second, list):
-        verdicts = [_either(*both) for both in zip(verdicts, second, strict=True)]
-    verdicts = second if verdicts is None else verdicts
-    judged = None if verdicts is None else row[_judged_column(row, verdict, isinstance(verdicts, list))]
-    return row[problem], judged, verdicts
+        return [_either(*both) for both in zip(verdicts, second, strict=True)]
+    return second if verdicts is None else verdicts
+
+
+def _has_several(row: Row) -> bool:
+    """Return whether the row has a list of solutions; without verdicts, the columns with known names tell."""
+    verdicts = _verdicts(row)
+    if verdicts is not None:
+        return isinstance(verdicts, list)
+    generated = [name for name in GENERATED if row.get(name) is not None]
+    return any(_are_answers(row[name], True) for name in generated or _known(row))
 
 
 def _judged_column(row: Row, verdict: str, several: bool) -> str:

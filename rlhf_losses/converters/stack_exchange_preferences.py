@@ -2,7 +2,7 @@
 
 from rlhf_losses.converters.base import DatasetConverter
 from rlhf_losses.converters.messages import as_messages
-from rlhf_losses.converters.scored_answers import has_fields, ranked_answers
+from rlhf_losses.converters.scored_answers import has_fields, listed_answers, ranked_answers
 from rlhf_losses.feedback.base import Row
 
 
@@ -21,3 +21,6 @@ class StackExchangePreferences(DatasetConverter):
 
     def convert(self, row: Row) -> list[Row]:
         return ranked_answers(as_messages("user", row["question"]), row["answers"] or [], "text", "pm_score", sign=-1)
+
+    def texts(self, row: Row) -> list[Row]:
+        return listed_answers(as_messages("user", row["question"]), row["answers"] or [], "text")

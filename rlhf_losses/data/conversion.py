@@ -49,6 +49,7 @@ def convert_dataset(
     name: str = "data",
     plugin_files: Iterable[str | Path] = (),
     with_source: bool | None = None,
+    texts_only: bool = False,
 ) -> AnyDataset:
     """Convert a dataset to rows with the columns of this library.
 
@@ -65,6 +66,8 @@ def convert_dataset(
         with_source: whether converted rows have the columns `source_row`, the position of their original row, and
             `source_item`, their index if it gave several rows; by default, if this position is not their own one, and
             in a stream.
+        texts_only: whether to read prompts and answers alone, for scores or for the prompts of a policy. Rows without
+            feedback are then kept.
 
     Returns:
         A dataset, or a stream if `dataset` is one.
@@ -82,7 +85,7 @@ def convert_dataset(
         >>> convert_dataset(data)[0]["chosen"]
         ' 4'
     """
-    return convert_rows(dataset, converter, name, plugin_files, with_source).rows
+    return convert_rows(dataset, converter, name, plugin_files, with_source, texts_only=texts_only).rows
 
 
 def convert_rows(
@@ -92,6 +95,7 @@ def convert_rows(
     plugin_files: Iterable[str | Path] = (),
     with_source: bool | None = None,
     keep: Sequence[str] = (),
+    texts_only: bool = False,
 ) -> Conversion:
     """Convert a dataset as `convert_dataset` does, and return the number of dropped rows too.
 
@@ -102,6 +106,7 @@ def convert_rows(
         plugin_files: Python files with further converters.
         with_source: see `convert_dataset`.
         keep: further columns to keep, if the dataset has them.
+        texts_only: see `convert_dataset`.
 
     Raises:
         InvalidArgumentError: a column to keep has a name that converted rows use for feedback.
@@ -114,11 +119,14 @@ def convert_rows(
         conversion = Conversion(dataset, 0)
     else:
         _require_other_names(keep)
-        conversion = _convert(chosen, dataset, name, with_source, keep)
-    found = [feedback_type.__name__ for feedback_type in feedback_types_in_columns(column_names(conversion.rows))]
+        conversion = _Reader(chosen, name, with_source, tuple(keep), texts_only).convert(dataset)
+    if texts_only:
+        found = ["texts"]
+    else:
+        found = [one.__name__ for one in feedback_types_in_columns(column_names(conversion.rows))]
     if found:
-        columns = ", ".join(column_names(dataset))
-        reason = f"detected from the columns {columns}" if converter is None else "as requested"
+        given = ", ".join(column_names(dataset))
+        reason = f"detected from the columns {given}" if converter is None else "as requested"
         logger.info("%s: read as %s (%s), %s.", name, chosen.name(), " and ".join(found), reason)
     return conversion
 
@@ -132,37 +140,6 @@ def _require_other_names(keep: Sequence[str]) -> None:
         )
 
 
-def _convert(
-    converter: DatasetConverter, dataset: AnyDataset, name: str, with_source: bool | None, keep: Sequence[str]
-) -> Conversion:
-    if isinstance(dataset, IterableDataset):
-        stream = IterableDataset.from_generator(
-            _converted_rows,
-            gen_kwargs={
-                "converter": converter,
-                "rows": dataset,
-                "name": name,
-                "with_source": with_source is not False,
-                "keep": tuple(keep),
-            },
-        )
-        return Conversion(stream, 0)
-    dropped = _Count()
-    with closing(row_batches(dataset, f"Converting {name}")) as batches:  # an error ends the line of the progress bar
-        given = chain.from_iterable(batch for _, batch in batches)
-        rows = list(_converted_rows(converter, given, name, with_source is not False, keep, dropped))
-    if not rows:
-        raise InvalidFeedbackError(
-            f"{converter.name()} found no feedback in the {len(dataset)} rows of {name}. "
-            f"Choose another converter, for example {setting('converter', 'native')}."
-        )
-    columns = dict.fromkeys(column for row in rows for column in row)
-    if with_source is None and correspond([row[SOURCE_ROW] for row in rows]):
-        columns = {column: None for column in columns if column not in (SOURCE_ROW, SOURCE_ITEM)}
-    converted = Dataset.from_dict({column: [row.get(column) for row in rows] for column in columns})
-    return Conversion(converted, dropped.value)
-
-
 @dataclass
 class _Count:
     """A number that grows while rows are read."""
@@ -170,25 +147,54 @@ class _Count:
     value: int = 0
 
 
-def _converted_rows(
-    converter: DatasetConverter,
-    rows: Iterable[Row],
-    name: str,
-    with_source: bool = False,
-    keep: Sequence[str] = (),
-    dropped: _Count | None = None,
-) -> Iterator[Row]:
-    dropped, count = dropped or _Count(), 0
-    for number, row in _numbered_rows(converter, rows):
-        count += 1
-        with converter.locate_errors(number, name):
-            converted = converter.convert(row)
-        dropped.value += not converted
-        for item, one in enumerate(converted):
-            source = {SOURCE_ROW: number, SOURCE_ITEM: item if len(converted) > 1 else None}
-            yield {**_kept_columns(row, keep), **one, **(source if with_source else {})}
-    if dropped.value:
-        logger.warning("%s: %d of %d rows have no feedback and are dropped.", name, dropped.value, count)
+@dataclass(frozen=True)
+class _Reader:
+    """Reads rows of another format; `convert_rows` describes the attributes."""
+
+    converter: DatasetConverter
+    name: str
+    with_source: bool | None
+    keep: tuple[str, ...]
+    texts_only: bool
+
+    def convert(self, dataset: AnyDataset) -> Conversion:
+        """Return the converted dataset, or stream, and the number of dropped rows."""
+        if isinstance(dataset, IterableDataset):
+            return Conversion(IterableDataset.from_generator(self.rows, gen_kwargs={"given": dataset}), 0)
+        dropped = _Count()
+        with closing(row_batches(dataset, f"Converting {self.name}")) as batches:  # an error ends the progress bar
+            rows = list(self.rows(chain.from_iterable(batch for _, batch in batches), dropped))
+        if not rows:
+            raise InvalidFeedbackError(
+                f"{self.converter.name()} found no {self._content} in the {len(dataset)} rows of {self.name}. "
+                f"Choose another converter, for example {setting('converter', 'native')}."
+            )
+        columns = dict.fromkeys(column for row in rows for column in row)
+        if self.with_source is None and correspond([row[SOURCE_ROW] for row in rows]):
+            columns = {column: None for column in columns if column not in (SOURCE_ROW, SOURCE_ITEM)}
+        converted = Dataset.from_dict({column: [row.get(column) for row in rows] for column in columns})
+        return Conversion(converted, dropped.value)
+
+    def rows(self, given: Iterable[Row], dropped: _Count | None = None) -> Iterator[Row]:
+        """Yield the converted rows, and count the rows that give none."""
+        dropped, count = dropped or _Count(), 0
+        read = self.converter.texts if self.texts_only else self.converter.convert
+        for number, row in _numbered_rows(self.converter, given):
+            count += 1
+            with self.converter.locate_errors(number, self.name):
+                converted = read(row)
+            dropped.value += not converted
+            for item, one in enumerate(converted):
+                source = {SOURCE_ROW: number, SOURCE_ITEM: item if len(converted) > 1 else None}
+                yield {**_kept_columns(row, self.keep), **one, **({} if self.with_source is False else source)}
+        if dropped.value:
+            logger.warning(
+                "%s: %d of %d rows have no %s and are dropped.", self.name, dropped.value, count, self._content
+            )
+
+    @property
+    def _content(self) -> str:
+        return "texts" if self.texts_only else "feedback"
 
 
 def _numbered_rows(converter: DatasetConverter, rows: Iterable[Row]) -> Iterator[tuple[int | None, Row]]:

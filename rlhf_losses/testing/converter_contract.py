@@ -4,7 +4,8 @@ import copy
 from collections.abc import Iterable
 
 from rlhf_losses.converters import DatasetConverter
-from rlhf_losses.feedback import Mixed
+from rlhf_losses.converters.compared_answers import SIDES
+from rlhf_losses.feedback import FEEDBACK_TYPES, Mixed
 from rlhf_losses.feedback.base import Row
 from rlhf_losses.feedback.types import feedback_types_of_row
 from rlhf_losses.hooks import hookimpl
@@ -12,6 +13,9 @@ from rlhf_losses.hooks.contracts import CONVERTERS
 from rlhf_losses.hooks.manager import build_manager, register
 from rlhf_losses.hooks.registry import ConverterRegistry, converter_registry
 from rlhf_losses.testing.rule_helpers import Rule, check_rules
+
+READ_COLUMNS = {"prompt", *SIDES} | {name for one in FEEDBACK_TYPES for columns in one.columns for name in columns}
+"""Columns of this library with prompts, answers and feedback."""
 
 
 def check_converter(converter: DatasetConverter, *rows: Row) -> None:
@@ -50,16 +54,17 @@ def _is_the_only_one_that_matches(converter: DatasetConverter, rows: Iterable[Ro
 
 
 def _does_not_change_its_rows(converter: DatasetConverter, rows: Iterable[Row]) -> None:
-    """`convert` does not change its row, and gives the same result again."""
+    """`convert` and `texts` do not change their row, and give the same result again."""
     for row in converter.gather(copy.deepcopy(rows)):
-        before = copy.deepcopy(row)
-        first = copy.deepcopy(converter.convert(row))
-        if row != before:
-            raise AssertionError(f"The row was {before} and is {row}. Build a new row: {{**row, 'prompt': text}}.")
-        if converter.convert(row) != first:
-            raise AssertionError(
-                f"{before} gives {first} and then another result. Let convert depend on the row alone."
-            )
+        for name, method in (("convert", converter.convert), ("texts", converter.texts)):
+            before = copy.deepcopy(row)
+            first = copy.deepcopy(method(row))
+            if row != before:
+                raise AssertionError(f"The row was {before} and is {row}. Build a new row: {{**row, 'prompt': text}}.")
+            if method(row) != first:
+                raise AssertionError(
+                    f"{before} gives {first} and then another result. Let {name} depend on the row alone."
+                )
 
 
 def _returns_lists_of_rows_with_the_same_columns(converter: DatasetConverter, rows: Iterable[Row]) -> None:
@@ -87,12 +92,24 @@ def _returns_valid_feedback(converter: DatasetConverter, rows: Iterable[Row]) ->
                 feedback_type.answers(row)
 
 
+def _reads_the_texts_of_rows_with_and_without_feedback(converter: DatasetConverter, rows: Iterable[Row]) -> None:
+    """`texts` returns a list of rows with texts or prompts, at least for each row that has feedback."""
+    for row in converter.gather(rows):
+        texts = converter.texts(row)
+        if not isinstance(texts, list) or (converter.convert(row) and not texts):
+            raise AssertionError(f"texts returned {texts!r}. Return a list with the prompt and the answers of the row.")
+        other = next((one for one in texts if not READ_COLUMNS & set(one)), None)
+        if other is not None:
+            raise AssertionError(f"The columns {', '.join(other)} have no text. Name them prompt and completions.")
+
+
 RULES: tuple[Rule, ...] = (
     _is_a_documented_class_with_columns_and_source,
     _is_the_only_one_that_matches,
     _does_not_change_its_rows,
     _returns_lists_of_rows_with_the_same_columns,
     _returns_valid_feedback,
+    _reads_the_texts_of_rows_with_and_without_feedback,
 )
 """The rules, in the order in which they are checked."""
 

@@ -128,13 +128,15 @@ def data_sentences(data: TrainingData, provenance: Provenance, used: int | None)
         return found
     given, checked = data.given_rows, data.checked_rows
     if provenance.rows is not None and provenance.rows != given:
-        found.append(f"The {provenance.rows} rows of the dataset were converted to {given}.")
+        empty = f" ({provenance.without_feedback} without feedback)" if provenance.without_feedback else ""
+        found.append(f"The {provenance.rows} rows of the dataset{empty} were converted to {given}.")
     if provenance.converter is not None:
         found.append(f"The converter was `{provenance.converter}`.")
     if checked != given:
         found.append(f"Their ratings were grouped by prompt, to {checked} rows.")
     if checked is not None:
-        found.append(f"{used} of {checked} rows were used, and {checked - used} were dropped.")
+        reason = "" if used == checked else ". The others are too long, or without feedback that the loss uses"
+        found.append(f"{used} of {checked} rows were used{reason}.")
     return found
 
 

@@ -5,6 +5,7 @@ from known_formats import (
     ARENA_TABLE,
     ASSISTANT,
     BINARIZED,
+    EXAMPLES,
     HELPSTEER,
     HELPSTEER2_PREFERENCE,
     HELPSTEER3,
@@ -24,14 +25,25 @@ from known_formats import (
 from rlhf_losses.converters import (
     ArenaTable,
     ArenaVotes,
+    ComparedAnswers,
     Helpsteer2Preference,
     Helpsteer3Preference,
     HelpsteerRatings,
     HhRlhf,
+    JudgeBench,
+    LlmBar,
     MathShepherd,
     Native,
+    Nectar,
     OpenAssistant,
+    PpeBestOfK,
+    PpePreference,
     Prm800k,
+    PrmBench,
+    ProcessBench,
+    Shp,
+    Solutions,
+    StackExchangePreferences,
     TokenizedPairs,
     Ultrafeedback,
     UltrafeedbackBinarized,
@@ -141,7 +153,7 @@ def test_a_strength_of_zero_is_a_tie():
     assert (pair["margin"], pair["preference"], pair["tie"]) == (0.0, 0.5, 1.0)
 
 
-@pytest.mark.parametrize("strength", [4, -4, None])
+@pytest.mark.parametrize("strength", [4, -4])
 def test_a_strength_outside_the_scale_is_refused(strength):
     with pytest.raises(InvalidFeedbackError, match=rf"'overall_preference' is {strength}, .* -3 .* to 3 .*Fix or drop"):
         convert(Helpsteer3Preference(), HELPSTEER3 | {"overall_preference": strength})
@@ -310,3 +322,49 @@ def test_tokenized_pairs_of_earlier_trl_versions_lose_their_padding(row):
 @pytest.mark.parametrize("row", NATIVE)
 def test_dataset_types_of_trl_are_unchanged(row):
     assert convert(Native(), row) == [row]
+
+
+WITHOUT_FEEDBACK = {
+    ArenaVotes: {"winner": None},
+    ArenaTable: {"winner_model_a": None, "winner_model_b": None, "winner_tie": None},
+    ComparedAnswers: {"winner": " "},
+    Helpsteer2Preference: {"preference_strength": None},
+    Helpsteer3Preference: {"overall_preference": None},
+    JudgeBench: {"label": None},
+    LlmBar: {"label": None},
+    OpenAssistant: {"rank": None},
+    PpeBestOfK: {"scores": None},
+    PpePreference: {"winner": None},
+    PrmBench: {"error_steps": None},
+    ProcessBench: {"label": None},
+    Shp: {"labels": None},
+    Solutions: {"correctness_math_verify": None, "correctness_llama": None},
+}
+"""For each converter with optional feedback, the columns of a row without any."""
+
+
+@pytest.mark.parametrize("converter", WITHOUT_FEEDBACK, ids=lambda converter: converter.name())
+def test_rows_without_feedback_have_the_texts_of_those_with_feedback(converter):
+    judged = TREE if converter is OpenAssistant else [EXAMPLES[converter]]
+    without = [row | WITHOUT_FEEDBACK[converter] for row in judged]
+    assert convert(converter(), *without) == []
+    texts, expected = texts_of(converter(), *without), texts_of(converter(), *judged)
+    assert texts == expected
+    first = convert(converter(), *judged)[0]
+    assert first["prompt"] in [one["prompt"] for one in texts]
+    for name in {"chosen", "rejected", "completion", "completions"} & set(first):
+        answers = first[name] if name == "completions" else [first[name]]
+        assert all(repr(answer)[1:-1] in repr(texts) for answer in answers)
+
+
+@pytest.mark.parametrize(("converter", "name"), [(Nectar, "rank"), (StackExchangePreferences, "pm_score")])
+def test_answers_without_ranks_are_texts(converter, name):
+    row = EXAMPLES[converter]
+    unranked = row | {"answers": [answer | {name: None} for answer in row["answers"]]}
+    assert convert(converter(), unranked) == []
+    (texts,), (ranked,) = texts_of(converter(), unranked), convert(converter(), row)
+    assert texts == {"prompt": ranked["prompt"], "completions": ranked["completions"]}
+
+
+def texts_of(converter, *rows):
+    return [texts for row in converter.gather(rows) for texts in converter.texts(row)]

@@ -65,6 +65,15 @@ def test_prompts_of_a_policy_have_the_number_of_the_original_row():
     assert [row["source_row"] for row in prompt_rows([prompts.select_columns("prompt")])] == [0, 1, 2]
 
 
+def test_prompts_of_rows_without_feedback_are_read_too():
+    prompts = select_prompts(convert_dataset(Dataset.from_list(ROWS), texts_only=True))
+    assert [row["source_row"] for row in prompt_rows([prompts])] == [0, 1, 2, 3, 4, 5]
+    hi = [{"role": "user", "content": "Hi"}]
+    sides = {side: [*hi, {"role": "assistant", "content": side}] for side in ("response_a", "response_b")}
+    (row,) = select_prompts(convert_dataset(Dataset.from_list([{**sides, "winner": None}]), texts_only=True))
+    assert row["prompt"] == hi
+
+
 def test_rows_that_correspond_need_no_number():
     pairs = convert_dataset(Dataset.from_list([judged("a"), judged("b")]))
     assert "source_row" not in pairs.column_names

@@ -65,6 +65,9 @@ def _counts(self, row):
         (broken(columns=(("left", "right"),)), r"read by native\. Correct columns or matches"),
         (broken(convert=_changes_the_row), r"Build a new row"),
         (broken(convert=_counts), r"and then another result\. Let convert depend on the row alone"),
+        (broken(texts=_counts), r"and then another result\. Let texts depend on the row alone"),
+        (broken(texts=lambda self, row: []), r"texts returned \[\]\. Return a list"),
+        (broken(texts=lambda self, row: [{"answer": row["winner"]}]), r"The columns answer have no text\. Name them"),
         (broken(convert=lambda self, row: Duels.convert(self, row)[0]), r"Return a list, for one row \[row\]"),
         (
             broken(convert=lambda self, row: [*Duels.convert(self, row), {"chosen": "4", "rejected": "5"}]),

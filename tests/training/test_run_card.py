@@ -16,13 +16,17 @@ RATINGS = [{"prompt": f"{i // 2} ", "completion": str(i), "rating": float(i)} fo
 @pytest.mark.parametrize(
     ("rows", "loss", "provenance", "used", "expected"),
     [
-        (PAIRS, "bradley_terry", Provenance(), 3, ["3 of 4 rows were used, and 1 were dropped."]),
+        (PAIRS, "bradley_terry", Provenance(), 3, ["3 of 4 rows were used. The others are too long, or"]),
         (
             PAIRS,
             "bradley_terry",
-            Provenance(rows=2, converter="judge_bench"),
+            Provenance(rows=6, converter="judge_bench", without_feedback=2),
             4,
-            ["The 2 rows of the dataset were converted to 4.", "The converter was `judge_bench`."],
+            [
+                "The 6 rows of the dataset (2 without feedback) were converted to 4.",
+                "4 of 4 rows were used.",
+                "The converter was `judge_bench`.",
+            ],
         ),
         (RATINGS, "bradley_terry", Provenance(rows=6), 3, ["grouped by prompt, to 3 rows.", "3 of 3 rows were used"]),
     ],
