@@ -38,7 +38,7 @@ def card(**changes) -> RewardModelCard:
         "is_checkpoint": False,
         "trained": "LoRA adapters of rank 16",
         "dataset": Origin("org/pairs", "org/pairs", None),
-        "data": ["10 of 12 rows were used, and 2 were dropped."],
+        "data": ["10 of 12 rows were used. The others are too long."],
         "reads": "text",
         "scores_steps": False,
         "writes_bos": False,
