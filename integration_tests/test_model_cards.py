@@ -35,7 +35,7 @@ def rows(pairs, tmp_path_factory) -> Path:
 
 
 def test_a_run_of_the_command_line(done, language_model, rows, tmp_path, monkeypatch, capsys):
-    done(
+    result = done(
         "train", "--model", language_model, "--dataset", rows, "--eval_dataset", rows, "--loss", "bradley_terry",
         "--max_steps", 2, "--save_steps", 1, "--use_peft", "--bf16", False, "--report_to", "none",
         "--output_dir", tmp_path / "reward",
@@ -56,6 +56,8 @@ def test_a_run_of_the_command_line(done, language_model, rows, tmp_path, monkeyp
     (results,) = metadata(folder)["model-index"][0]["results"]
     assert results["dataset"]["name"] == "pairs.jsonl"
     assert {"accuracy"} <= {one["type"] for one in results["metrics"]}
+    interval = re.search(r"\| Accuracy \| (.*) \((.*)\) \|", text)
+    assert f"Accuracy on the evaluation data: {interval[1]} (95 % interval {interval[2]})." in result.out
     assert run_code(folder, monkeypatch) == 4
     assert "'label': 'reward'" in capsys.readouterr().out
 

@@ -140,7 +140,7 @@ def finish(trainer: RewardTrainer, rows: AnyDataset, held_out: Conversion | None
         trainer.save_metrics("eval", trainer.evaluate())
     trainer.save_state()
     folder = trainer.save_merged(trainer.args.output_dir)
-    complete_card(trainer, held_out, folder)
+    scored = complete_card(trainer, held_out, folder)
     if trainer.args.push_to_hub:
         trainer.push_to_hub()  # in the merged form
     echo = trainer.accelerator.print
@@ -149,7 +149,7 @@ def finish(trainer: RewardTrainer, rows: AnyDataset, held_out: Conversion | None
     used = len(trainer.train_dataset) if isinstance(trainer.train_dataset, Dataset) else None
     evaluated = evaluation_rows(trainer.eval_dataset)
     for summary in summarize_accuracy(trainer.state.log_history, evaluated, rows_per_step(trainer), used):
-        echo(describe_accuracy(summary))
+        echo(describe_accuracy(summary.estimated_by(scored)))
     echo(f"Next: {printed_command('evaluate', '--model', folder, '--dataset', 'HELD_OUT', *flags)}")
     ppo = printed_command(
         "ppo", "--model", "POLICY", "--reward_model", folder, "--dataset", "PROMPTS", "--output_dir", "DIR"

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import inf, sqrt
+from math import inf, isnan, sqrt
 from statistics import NormalDist, fmean
 from typing import Any
 
+from rlhf_losses.evaluation.result import Evaluation
 from rlhf_losses.setting_names import setting
 
 Z = NormalDist().inv_cdf(0.975)
@@ -34,6 +35,18 @@ class AccuracySummary:
     low: float
     high: float
     chance: float
+
+    def estimated_by(self, evaluation: Evaluation | None) -> "AccuracySummary":
+        """Return the accuracy and the interval of an evaluation, which counts the rows of a prompt together.
+
+        Args:
+            evaluation: an evaluation of the same rows; None, or one without accuracy, changes nothing.
+        """
+        agreements = () if evaluation is None else evaluation.agreements
+        found = next((one.estimates["accuracy"] for one in agreements if "accuracy" in one.estimates), None)
+        if found is None or isnan(found.low):
+            return self
+        return replace(self, accuracy=found.value, low=found.low, high=found.high)
 
 
 def summarize_accuracy(

@@ -9,6 +9,7 @@ from transformers import AutoTokenizer
 from rlhf_losses.cards.card_picture import results_with_picture
 from rlhf_losses.data.conversion import Conversion
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError, MissingPackageError
+from rlhf_losses.evaluation.result import Evaluation
 from rlhf_losses.optional_packages import require_packages
 from rlhf_losses.scoring.evaluation import evaluate
 from rlhf_losses.scoring.metadata import RewardModelMetadata
@@ -19,7 +20,7 @@ MOST_ROWS = 1_000
 """Largest number of held-out rows that are scored for a card."""
 
 
-def complete_card(trainer: RewardTrainer, held_out: Conversion | None, folder: Path) -> None:
+def complete_card(trainer: RewardTrainer, held_out: Conversion | None, folder: Path) -> Evaluation | None:
     """Score held-out rows with the trained model, and write the card again with the results.
 
     Nothing changes without held-out rows in memory, without the packages of the extra `report`, and if the weights are
@@ -29,24 +30,28 @@ def complete_card(trainer: RewardTrainer, held_out: Conversion | None, folder: P
         trainer: the trainer, after `save_merged`.
         held_out: held-out rows after conversion, or None.
         folder: folder of the saved model.
+
+    Returns:
+        The evaluation, if all held-out rows are part of it.
     """
     if held_out is None or not isinstance(held_out.rows, Dataset):
-        return
+        return None
     if not trainer.is_world_process_zero() or trainer._sharded:
-        return
+        return None
     rows = held_out.rows.select(range(min(len(held_out.rows), MOST_ROWS)))
     try:
         require_packages(["scipy"], "held-out results on a card")
         found = evaluate(_scorer(trainer, folder), rows)
     except (MissingPackageError, FeedbackMismatchError, InvalidFeedbackError):  # the log has results, too
-        return
-    name = Path(trainer.provenance.eval_dataset or "held-out data").name
-    if len(rows) < len(held_out.rows):
-        name += f" (the first {len(rows)} rows with feedback)" if held_out.dropped else f" (the first {len(rows)} rows)"
-    else:
+        return None
+    is_whole, name = len(rows) == len(held_out.rows), Path(trainer.provenance.eval_dataset or "held-out data").name
+    if is_whole:
         found = replace(found, dropped=found.dropped.with_unconverted(held_out.dropped))
+    else:
+        name += f" (the first {len(rows)} rows{' with feedback' if held_out.dropped else ''})"
     trainer.held_out = (results_with_picture(name, found, folder),)
     trainer.create_model_card()
+    return found if is_whole else None
 
 
 def _scorer(trainer: RewardTrainer, folder: Path) -> Scorer:
