@@ -149,7 +149,7 @@ def test_an_empty_answer_to_a_prompt_is_kept_and_reported(language_model, settin
     with caplog.at_level(logging.WARNING, "rlhf_losses"):
         trainer = refuse(data, "bradley_terry", settings, model=language_model)
     assert len(trainer.train_dataset) == 4
-    assert "empty answers (1)" in caplog.text
+    assert "1 of 4 rows has an empty answer: row 1." in caplog.text
 
 
 @pytest.mark.parametrize(

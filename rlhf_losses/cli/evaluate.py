@@ -32,6 +32,7 @@ from rlhf_losses.losses import ScoreDecay
 from rlhf_losses.report.report_file import Report
 from rlhf_losses.scoring import evaluate
 from rlhf_losses.scoring.suite_evaluation import evaluate_suite, find_suite
+from rlhf_losses.source_rows import SOURCE_ITEM, SOURCE_ROW
 
 
 def build_parser() -> ArgumentParser:
@@ -95,10 +96,11 @@ def run_dataset(args: argparse.Namespace, plugins: tuple[str, ...]) -> None:
     loss = None if args.loss is None else loss_registry(plugins).parse(args.loss)
     rows = selected_rows(with_dataset(args, args.dataset[0]))
     conversion = convert_rows(rows, args.converter, "evaluation data", plugins, keep=args.by)
-    require_slice_columns(conversion.rows.column_names, args.by)  # these raise before the model is loaded
+    converted = set(conversion.rows.column_names) - {SOURCE_ROW, SOURCE_ITEM}
+    require_slice_columns(rows.column_names, args.by, converted)  # these raise before the model is loaded
     for name in args.by:
         require_slice_values(name, conversion.rows[name][:])
-    required_feedback_types(loss or ScoreDecay(), conversion.rows.column_names)
+    required_feedback_types(loss or ScoreDecay(), conversion.rows.column_names, conversion.rows)
     scorer = selected_scorer(args, plugins)
     found = evaluate(
         scorer, conversion.rows, loss=loss, overlong=args.overlong, by=args.by, edited_rows=args.edits or 0

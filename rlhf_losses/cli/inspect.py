@@ -1,29 +1,40 @@
 """`rlhf-losses inspect`: statistics of a dataset and the losses that can be trained on it."""
 
+import contextlib
 import json
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
 from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError
 from rlhf_losses.cli.report_argument import add_report_argument, requested_report, write_report
 from rlhf_losses.cli.scorer_arguments import add_dataset_arguments, selected_rows
 from rlhf_losses.cli.tables import key_value_table, make_table, render_table
-from rlhf_losses.data import convert_dataset
+from rlhf_losses.data import LengthLimit, convert_dataset
 from rlhf_losses.errors import counted_from_0, first_line
+from rlhf_losses.files.columns import columns_in_use, parse_columns
 from rlhf_losses.hooks import loss_registry
 from rlhf_losses.inspection import DatasetReport, inspect_dataset
 from rlhf_losses.inspection.annotated_examples import annotated_examples
 from rlhf_losses.inspection.compatible_losses import CompatibleLosses
 from rlhf_losses.inspection.feedback_values import feedback_values
+from rlhf_losses.models.architectures import max_context_length
 from rlhf_losses.report.dataset_sections import SHOWN, InspectedDataset
 from rlhf_losses.report.report_file import Report
+from rlhf_losses.training import RewardConfig
 
 WIDTH = 110
 """Width of lists of names, in characters."""
+
+NO_BREAK = "\0"
+"""A character for a space at which no line ends."""
+
+NO_LIMIT = 10**9
+"""Number of tokens from which a tokenizer has no limit."""
 
 SHOWN_ROWS, SHOWN_PROBLEMS = 10, 10
 """Largest number of rows of one problem, and of problems, that are listed."""
@@ -46,14 +57,16 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     args = build_parser().parse(argv)
     file = requested_report(args.report, None, "inspect")
     tokenizer = None if args.model is None else load_tokenizer(args.model)
-    rows = convert_dataset(selected_rows(args), args.converter, args.dataset, plugins)
-    report = inspect_dataset(rows, loss_registry(plugins), tokenizer, args.dataset)
-    print(json.dumps(report.to_dict(), indent=2) if args.json else format_report(report))
-    if file is not None:
-        dataset = InspectedDataset(
-            Path(args.dataset).name, report, annotated_examples(rows, SHOWN, report.valid_rows())
-        )
-        write_report(Report(datasets=[dataset]), file, to_stderr=args.json)
+    limit = None if tokenizer is None else length_limit(args.model, tokenizer)
+    given = selected_rows(args)
+    rows = convert_dataset(given, args.converter, args.dataset, plugins)
+    with columns_in_use(parse_columns(args.columns)):
+        report = inspect_dataset(rows, loss_registry(plugins), tokenizer, args.dataset, limit, given)
+        print(json.dumps(report.to_dict(), indent=2) if args.json else format_report(report))
+        if file is not None:
+            examples = annotated_examples(rows, SHOWN, report.valid_rows())
+            dataset = InspectedDataset(Path(args.dataset).name, report, examples)
+            write_report(Report(datasets=[dataset]), file, to_stderr=args.json)
 
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
@@ -74,6 +87,29 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def length_limit(name: str, tokenizer: PreTrainedTokenizerBase) -> LengthLimit:
+    """Return the largest number of tokens of a text with which `rlhf-losses train` uses a model by default.
+
+    Args:
+        name: folder or Hub id of the model, or of the tokenizer alone.
+        tokenizer: the tokenizer, whose limit counts if there is no model.
+    """
+    context, source = tokenizer_limit(tokenizer), "the limit of the tokenizer"
+    with contextlib.suppress(OSError, ValueError):  # a tokenizer without a model
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+        context, source = max_context_length(config), "the context of the model"
+    default = RewardConfig.max_length
+    if context is not None and default is not None and default < context:
+        return LengthLimit(default, "the default of max_length in training")
+    return LengthLimit(context, source)
+
+
+def tokenizer_limit(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """Return the largest number of tokens of a text, or None if the tokenizer has no limit, which it writes as 1e30."""
+    limit = int(tokenizer.model_max_length)
+    return limit if limit < NO_LIMIT else None
+
+
 def format_report(report: DatasetReport) -> str:
     """Return the report as text: counts, one block per feedback type, lengths and losses."""
     counts = {
@@ -88,13 +124,15 @@ def format_report(report: DatasetReport) -> str:
     blocks = [
         format_invalid_rows(report),
         render_table(key_value_table(counts)),
-        textwrap.fill(report.annotators.assumption, WIDTH),
-        textwrap.fill(describe_joints(report), WIDTH),
+        *(filled(text) for text in report.text_problems.sentences().values()),
+        filled(report.unread_verdict.describe()) if report.unread_verdict else "",
+        filled(report.annotators.assumption),
         *(
             f"{name}\n{textwrap.indent(render_table(key_value_table(feedback_values(statistics))), '  ')}"
             for name, statistics in report.feedback.items()
         ),
         format_lengths(report),
+        filled(report.overlong.describe()) if report.overlong else "",
         format_losses(report.losses),
     ]
     return "\n\n".join(filter(None, blocks))
@@ -121,14 +159,19 @@ def format_invalid_rows(report: DatasetReport) -> str:
     )
 
 
-def describe_joints(report: DatasetReport) -> str:
-    """Return in how many rows prompt and answer meet without white space, or an empty text if there are none."""
-    if not report.joined_rows:
-        return ""
-    return (
-        f"Prompt and answer meet without white space in {report.joined_rows} of {report.rows} rows. They are joined as "
-        "they are: if a space is missing, add it at the beginning of the answers."
-    )
+def filled(text: str) -> str:
+    r"""Return a text in lines; a flag and its value stay in one line.
+
+    Args:
+        text: sentences.
+
+    Examples:
+        >>> print(filled("To read it, which " + "the report does not, " * 4 + "write --columns 'winner=best one'."))
+        To read it, which the report does not, the report does not, the report does not, the report does not, write
+        --columns 'winner=best one'.
+    """
+    whole = re.sub(r"--\w+ (?:'[^']*'|\S+)", lambda flag: flag[0].replace(" ", NO_BREAK), text)
+    return textwrap.fill(whole, WIDTH, break_on_hyphens=False, break_long_words=False).replace(NO_BREAK, " ")
 
 
 def format_lengths(report: DatasetReport) -> str:

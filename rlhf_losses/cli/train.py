@@ -26,6 +26,7 @@ from rlhf_losses.cli.signals import StopSignals
 from rlhf_losses.cli.training_help import PROCESSES
 from rlhf_losses.data.conversion import Conversion, convert_rows
 from rlhf_losses.data.dataset import AnyDataset
+from rlhf_losses.files.columns import columns_in_use, parse_columns
 from rlhf_losses.hooks import LossRegistry, loss_registry
 from rlhf_losses.optional_packages import require_reporting
 from rlhf_losses.printed_commands import printed_command
@@ -90,7 +91,7 @@ def _run(argv: list[str], plugins: tuple[str, ...], signals: StopSignals) -> Non
     train = convert_rows(rows, data.converter, "train data", plugins)
     evaluation = None if held_out is None else convert_rows(held_out, data.converter, "eval data", plugins)
     config.model_init_kwargs = model_options(model, config)
-    with training_runs.starting():
+    with training_runs.starting(), columns_in_use(parse_columns(data.columns)):
         trainer = RewardTrainer(
             model=name,
             args=config,

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
+from shlex import quote
 from typing import Any, Protocol, TypeAlias
 
 from datasets import Dataset, IterableDataset
@@ -35,6 +36,7 @@ from rlhf_losses.data.rows import (
     tokenized_pair,
 )
 from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
+from rlhf_losses.data.text_problems import TextProblems, answers_of
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError, RlhfLossesError
 from rlhf_losses.feedback import (
     FEEDBACK_TYPES,
@@ -49,12 +51,13 @@ from rlhf_losses.feedback import (
     find_source_type,
 )
 from rlhf_losses.feedback.base import Answer, Row
+from rlhf_losses.files.column_values import sampled_values
 from rlhf_losses.files.columns import suggest_columns
 from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.hooks import loss_registry
 from rlhf_losses.losses import AnyLoss, Objective
 from rlhf_losses.setting_names import setting
-from rlhf_losses.source_rows import SOURCE_ROW, correspond, source_row
+from rlhf_losses.source_rows import SOURCE_ROW, correspond, source_row, source_rows
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +80,7 @@ def column_names(dataset: AnyDataset) -> list[str]:
     return list(next(iter(dataset), {}))
 
 
-def required_feedback_types(loss: AnyLoss, columns: Sequence[str]) -> FeedbackTypes:
+def required_feedback_types(loss: AnyLoss, columns: Sequence[str], rows: AnyDataset | None = None) -> FeedbackTypes:
     """Return the feedback types in the columns that the terms of a loss use.
 
     A term uses its own feedback type, or a type that converts to it. A loss of regularizers alone uses every type.
@@ -85,6 +88,7 @@ def required_feedback_types(loss: AnyLoss, columns: Sequence[str]) -> FeedbackTy
     Args:
         loss: a loss or an objective.
         columns: columns of the dataset.
+        rows: the dataset, whose values improve the suggestion in the message.
 
     Raises:
         FeedbackMismatchError: the columns have no feedback that one of the terms can use.
@@ -98,10 +102,10 @@ def required_feedback_types(loss: AnyLoss, columns: Sequence[str]) -> FeedbackTy
         source = find_source_type(term.feedback_type, found)
         if source is None:
             requirement = f"{term} needs {term.feedback_type.__name__}, but this"
-            raise FeedbackMismatchError(f"{requirement} {_describe_columns(columns, found)}")
+            raise FeedbackMismatchError(f"{requirement} {_describe_columns(columns, found, rows)}")
         sources.append(source)
     if not found:
-        raise FeedbackMismatchError(f"This {_describe_columns(columns, found)}")
+        raise FeedbackMismatchError(f"This {_describe_columns(columns, found, rows)}")
     lengths = [Lengths] if any(term.feedback_type is Lengths for term in losses) else []
     return tuple(dict.fromkeys([*(sources or found), *lengths]))
 
@@ -167,32 +171,47 @@ def _rating_groups(dataset: Dataset, name: str) -> list[dict[str, Any]]:
     return list(groups.values())
 
 
-def check_dataset(dataset: AnyDataset, loss: AnyLoss, name: str = "data") -> None:
+def check_dataset(dataset: AnyDataset, loss: AnyLoss, name: str = "data") -> TextProblems:
     """Check the rows of a dataset without a model; of a stream, the first row, see `prepare`.
+
+    Rows in which a text may be missing are logged.
 
     Args:
         dataset: a dataset or a stream.
         loss: a loss or an objective.
         name: name of the dataset in messages.
 
+    Returns:
+        The rows that are used although a text may be missing in them.
+
     Raises:
         FeedbackMismatchError: the columns have no feedback that the loss can use.
         InvalidFeedbackError: no rows, an invalid value, or an empty text; the message contains the index of the row.
     """
-    feedback_types = required_feedback_types(loss, column_names(dataset))
+    problems = require_valid_rows(dataset, loss, name)
+    problems.warn(name)
+    return problems
+
+
+def require_valid_rows(dataset: AnyDataset, loss: AnyLoss, name: str = "data") -> TextProblems:
+    """Check the rows of a dataset as `check_dataset` does, and log nothing.
+
+    Args:
+        dataset: a dataset or a stream.
+        loss: a loss or an objective.
+        name: name of the dataset in messages.
+    """
+    feedback_types = required_feedback_types(loss, column_names(dataset), dataset)
     rows: Iterable[Row] = islice(dataset, 1) if isinstance(dataset, IterableDataset) else with_read_columns(dataset)
-    feedback, blank = [], 0
+    feedback, problems = [], []
     for numbers, batch in row_batches(rows, f"Checking {name}"):
-        found, blank_in_batch = at_row(
-            partial(_check_rows, feedback_types=feedback_types, loss=loss), batch, numbers, name
-        )
+        found, answers = at_row(partial(_check_rows, feedback_types=feedback_types, loss=loss), batch, numbers, name)
         feedback.append(found)
-        blank += blank_in_batch
+        problems.append(TextProblems.of(answers, source_rows(batch, numbers)))
     if not feedback:
         raise InvalidFeedbackError(f"The dataset {name} is empty, so there is nothing to learn. Give one with rows.")
-    if blank:
-        _warn_about_blank_answers(blank, name)
     _check_values(feedback, loss, feedback_types)
+    return TextProblems.joined_parts(problems)
 
 
 def find_invalid_rows(dataset: Dataset, name: str = "data") -> dict[int, str]:
@@ -305,12 +324,11 @@ class _Stream:
         feedback_types = self.encoder.feedback_types
         number = source_row(row, number)
         with locate_errors(number, self._part_name):
-            feedback, blank = _check_rows([row], feedback_types, self.loss)
+            feedback, answers = _check_rows([row], feedback_types, self.loss)
             if self.loss is not None:
                 _check_values([feedback], self.loss, feedback_types)
             encoded = self.encoder.encode(row, self.max_length, number)
-        if blank:
-            _warn_about_blank_answers(blank, f"Row {number} of {self._part_name}")
+        TextProblems.of(answers, [number]).warn(self._part_name)
         return encoded
 
     def is_usable(self, row: EncodedRow) -> bool:
@@ -331,12 +349,10 @@ def _check_values(feedback: Sequence[Mixed], loss: AnyLoss, feedback_types: Feed
     loss.check(Mixed.concatenate([*(feedback_type.concatenate([]) for feedback_type in feedback_types), *feedback]))
 
 
-def _warn_about_blank_answers(count: int, name: str) -> None:
-    logger.warning("%s: empty answers (%d) are scored as a prompt followed by the end of the text.", name, count)
-
-
-def _check_rows(rows: Sequence[Row], feedback_types: FeedbackTypes, loss: AnyLoss | None) -> tuple[Mixed, int]:
-    """Return the feedback of rows, and the number of empty answers to a prompt."""
+def _check_rows(
+    rows: Sequence[Row], feedback_types: FeedbackTypes, loss: AnyLoss | None
+) -> tuple[Mixed, list[list[Answer]]]:
+    """Return the feedback of rows, and the answers of each row."""
     for row in rows:
         require_valid_row(row, feedback_types)
     types = [feedback_types_in_row(row, feedback_types) for row in rows]
@@ -344,7 +360,10 @@ def _check_rows(rows: Sequence[Row], feedback_types: FeedbackTypes, loss: AnyLos
         for row, found in zip(rows, types, strict=True):
             require_columns(row, found, loss)
     feedback = Mixed.from_rows(rows, types)
-    return feedback, sum(_count_blank_answers(row, found) for row, found in zip(rows, types, strict=True))
+    answers = [answers_of(row, found) for row, found in zip(rows, types, strict=True)]
+    for answer in chain.from_iterable(answers):
+        _require_text(answer)
+    return feedback, answers
 
 
 def require_columns(row: Row, feedback_types: FeedbackTypes, loss: AnyLoss) -> None:
@@ -374,32 +393,23 @@ def _needs_groups(columns: Sequence[str], user: Objective | FeedbackUser) -> boo
     return one_answer_per_row and bool({Rankings, Pairs} & used) and len(feedback_types_in_columns(columns)) == 1
 
 
-def _count_blank_answers(row: Row, feedback_types: FeedbackTypes) -> int:
-    """Return the number of empty answers to a prompt; raise for empty steps and for texts without a prompt."""
-    if tokenized_pair(row):
-        return 0
-    answers = [answer for feedback_type in feedback_types for answer in row_answers(row, feedback_type)]
-    blank = [answer for answer in answers if any(is_blank(part) for part in answer.parts)]
-    for answer in blank:
-        _require_blank_answer_to_prompt(answer)
-    return len(blank)
-
-
-def _require_blank_answer_to_prompt(answer: Answer) -> None:
-    if len(answer.parts) > 1 or is_blank(answer.prompt):
+def _require_text(answer: Answer) -> None:
+    """Raise `InvalidFeedbackError` for an empty step, and for an empty answer without a prompt."""
+    if any(map(is_blank, answer.parts)) and (len(answer.parts) > 1 or is_blank(answer.prompt)):
         what = "A step" if len(answer.parts) > 1 else "A text"
         raise InvalidFeedbackError(f"{what} is empty, so there is nothing to score. Drop the row, or add the text.")
 
 
-def _describe_columns(columns: Sequence[str], found: FeedbackTypes) -> str:
+def _describe_columns(columns: Sequence[str], found: FeedbackTypes, rows: AnyDataset | None) -> str:
     """Return the second half of an error: the feedback in the columns, and what fits it."""
     listed = f"dataset has the columns {', '.join(columns) or '(none)'}, which hold"
     if not found:
+        values = {name: [] for name in columns} | ({} if rows is None else sampled_values(rows, columns))
         alternatives = "; ".join(" + ".join(feedback_type.columns[0]) for feedback_type in FEEDBACK_TYPES)
         return (
             f"{listed} no known feedback. Rename the columns to one of: {alternatives} (each with prompt); or to "
             "response_a + response_b + winner for two answers of which one is better; for example with "
-            f"{setting('columns', suggest_columns(columns), python='rlhf_losses.rename_columns')}. Columns named "
+            f"{setting('columns', quote(suggest_columns(values)), python='rlhf_losses.rename_columns')}. Columns named "
             f"{', '.join(_further_columns())} are read, too. Well-known "
             f"formats are converted with {setting('converter', 'NAME', python='rlhf_losses.convert_dataset')}, and "
             f"others with a converter in {setting('plugin', 'FILE.py', python='plugin_files')}."

@@ -1,10 +1,6 @@
 """Prompts and answers that meet without white space: texts are joined as they are."""
 
-from collections.abc import Iterable
-
-from rlhf_losses.data.answers import row_answers
-from rlhf_losses.data.rows import FeedbackTypes, feedback_types_in_row, tokenized_pair
-from rlhf_losses.feedback.base import Answer, Row
+from rlhf_losses.feedback.base import Answer
 
 
 def meets_without_space(answer: Answer) -> bool:
@@ -25,25 +21,3 @@ def meets_without_space(answer: Answer) -> bool:
         return False
     first = text[0]
     return not prompt[-1].isspace() and (first.isdecimal() or first.lower() != first.upper())
-
-
-def first_joint(rows: Iterable[Row], feedback_types: FeedbackTypes) -> tuple[int, int, str]:
-    """Return how many rows have an answer that meets its prompt without white space.
-
-    Args:
-        rows: rows of a dataset.
-        feedback_types: feedback types to use.
-
-    Returns:
-        The number of such rows, the number of rows with an answer, and the text around the first such place.
-    """
-    found, count, example = 0, 0, ""
-    for row in rows:
-        types = () if tokenized_pair(row) else feedback_types_in_row(row, feedback_types)
-        answers = [answer for feedback_type in types for answer in row_answers(row, feedback_type)]
-        joined = next((answer for answer in answers if meets_without_space(answer)), None)
-        count += bool(answers)
-        found += joined is not None
-        if joined is not None and not example:
-            example = f"{str(joined.prompt)[-12:]}{str(joined.parts[0])[:12]}"
-    return found, count, example

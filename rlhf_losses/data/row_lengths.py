@@ -1,13 +1,13 @@
 """Rows that fit: the largest number of tokens of a text, and the rows that are dropped or truncated for it."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 from rlhf_losses.argument_checks import require_choice
 from rlhf_losses.data.rows import FeedbackTypes
-from rlhf_losses.errors import InvalidFeedbackError
+from rlhf_losses.errors import InvalidFeedbackError, counted_from_0
 from rlhf_losses.setting_names import setting
 from rlhf_losses.source_rows import listed_rows
 
@@ -36,6 +36,49 @@ class LengthLimit:
     def exceeded_by(self, length: int) -> bool:
         """Return whether a text of `length` tokens is too long."""
         return self.tokens is not None and length > self.tokens
+
+
+@dataclass(frozen=True)
+class OverlongRows:
+    """Rows with a text that is longer than a limit.
+
+    Attributes:
+        limit: largest number of tokens.
+        source: the setting that the limit comes from.
+        rows: numbers of the rows in messages.
+        longest: number of tokens of the longest text of all rows.
+        total: number of all rows.
+    """
+
+    limit: int
+    source: str
+    rows: tuple[int, ...]
+    longest: int
+    total: int
+
+    @classmethod
+    def of(cls, longest: Mapping[int, int], limit: LengthLimit) -> "OverlongRows | None":
+        """Return the rows that are too long, or None if there is no limit.
+
+        Args:
+            longest: number of tokens of the longest text of each row, by the number of the row.
+            limit: the limit.
+        """
+        if limit.tokens is None:
+            return None
+        rows = tuple(number for number, length in longest.items() if limit.exceeded_by(length))
+        return cls(limit.tokens, limit.source, rows, max(longest.values(), default=0), len(longest))
+
+    def describe(self) -> str:
+        """Return how many rows are too long, and which."""
+        limit = f"{self.limit} tokens ({self.source})"
+        if not self.rows:
+            return f"No text is longer than {limit}."
+        has, it = ("has", "it") if len(self.rows) == 1 else ("have", "them")
+        return (
+            f"{len(self.rows)} of {self.total} rows {has} a text longer than {limit}: {listed_rows(self.rows)}. The "
+            f"longest text has {self.longest}. Training drops {it}. ({counted_from_0(self.rows[0])})"
+        )
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rlhf_losses.errors import InvalidArgumentError, shown
+from rlhf_losses.errors import InvalidArgumentError, did_you_mean, shown
 from rlhf_losses.evaluation.annotated_agreement import agreement_of_pairs
 from rlhf_losses.evaluation.intervals import BoolVector, Estimate, FloatVector
 from rlhf_losses.evaluation.items import ComparedPairs, Items
@@ -58,18 +58,21 @@ class Slice:
         }
 
 
-def require_slice_columns(columns: Sequence[str], by: Iterable[str]) -> None:
+def require_slice_columns(columns: Sequence[str], by: Iterable[str], converted: Iterable[str] = ()) -> None:
     """Raise `InvalidArgumentError` unless a dataset has some columns.
 
     Args:
-        columns: columns of the dataset.
+        columns: columns of the dataset, before it was converted.
         by: columns to slice by.
+        converted: columns after the conversion, which may be named too.
     """
     names = [name for name in columns if name not in (SOURCE_ROW, SOURCE_ITEM)]
+    known = {*names, *converted}
     for name in by:
-        if name not in columns:
+        if name not in known:
             raise InvalidArgumentError(
-                f"{setting('by', name)} is no column of the data, which have {', '.join(names)}. Name one of these."
+                f"{setting('by', name)} is no column of the data, which have {', '.join(names)}."
+                f"{did_you_mean(name, names)} Name one of these."
             )
 
 

@@ -3,7 +3,12 @@
 import difflib
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from itertools import permutations
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from datasets import Dataset, Features, IterableDataset, List
@@ -12,6 +17,7 @@ from rlhf_losses.argument_checks import require_instance
 from rlhf_losses.errors import InvalidSettingError, UnreadableDatasetError, did_you_mean
 from rlhf_losses.feedback import FEEDBACK_TYPES
 from rlhf_losses.files.dataset_argument import require_dataset
+from rlhf_losses.files.verdict_columns import Evidence, find_verdict, verdict_evidence
 from rlhf_losses.setting_names import setting
 
 logger = logging.getLogger(__name__)
@@ -44,11 +50,8 @@ SIMILAR_NAMES: Mapping[str, tuple[str, ...]] = {
 }
 """Names that other datasets give to columns of feedback types."""
 
-ENDS_OF_SIDES = (("_a", "_b"), ("_A", "_B"), ("_1", "_2"), ("a", "b"), ("A", "B"), ("1", "2"))
-"""Ends of the names of two columns that are compared."""
-
-VERDICTS = ("winner", "preferred", "preference", "better", "choice", "chosen", "vote", "verdict", "label")
-"""Names of the column that names the better one of two answers."""
+SIDES = (("a", "b"), ("1", "2"), ("left", "right"), ("first", "second"))
+"""Words that distinguish the names of two columns that are compared."""
 
 KNOWN_NAMES = frozenset(
     name
@@ -60,10 +63,15 @@ KNOWN_NAMES = frozenset(
 
 _MARK = "renamed to "
 
+_IN_USE: ContextVar[Mapping[str, str]] = ContextVar("renaming of the running command", default=MappingProxyType({}))
+
 COLUMNS_REMEDY = "Pass {'NEW': 'OLD'} or 'NEW=OLD'."
 
-SIMILARITY = 0.6
-"""Smallest similarity of two names that are near, from 0 to 1."""
+SIMILARITY, SAME = 0.6, 0.9
+"""Smallest similarity of two names that are near, from 0 to 1, and that of two with the same meaning."""
+
+WORDS_OF_SENTENCE = 3
+"""Mean number of words from which the values of a column are sentences."""
 
 
 def parse_columns(text: str | Mapping[str, str] | None) -> dict[str, str]:
@@ -147,23 +155,70 @@ def applicable_columns(columns: Mapping[str, str], names: Sequence[str]) -> dict
     return {new: old for new, old in columns.items() if _head(old, names) in names or new not in names}
 
 
-def suggest_columns(names: Sequence[str]) -> str:
-    """Return the renaming that gives a dataset the columns of a feedback type, from the most similar names.
+@contextmanager
+def columns_in_use(columns: Mapping[str, str]) -> Iterator[None]:
+    """While the context lasts, suggested renamings have the names that columns had before a renaming.
+
+    Args:
+        columns: old names by new name.
+    """
+    token = _IN_USE.set(columns)
+    try:
+        yield
+    finally:
+        _IN_USE.reset(token)
+
+
+def renaming(columns: Mapping[str, str]) -> str:
+    """Return a renaming as a message writes it, with the renaming in use of the other columns.
+
+    Args:
+        columns: present names by new name.
 
     Examples:
-        >>> suggest_columns(["id", "text_chosen", "text_rejected"])
+        >>> from rlhf_losses.setting_names import command_flags
+        >>> with columns_in_use({"prompt": "question", "chosen": "text 1"}), command_flags(["--columns"]):
+        ...     renaming({"response_a": "chosen"})
+        "--columns 'prompt=question,response_a=text 1'"
+        >>> renaming({"annotator": "who"})
+        "rename_columns(dataset, {'annotator': 'who'})"
+    """
+    used = _IN_USE.get()
+    kept = {new: old for new, old in used.items() if new not in (*columns, *columns.values())}
+    old_names = kept | {new: used.get(old, old) for new, old in columns.items()}
+    return setting("columns", shlex.quote(_written(old_names)), python=f"rename_columns(dataset, {old_names})")
+
+
+def suggest_columns(columns: Mapping[str, Sequence[Any]]) -> str:
+    """Return the renaming that gives a dataset the columns of a feedback type, from the most similar names.
+
+    A column whose values name the better one of two answers is the winner, whatever its name.
+
+    Args:
+        columns: some values of each column; none if they are unknown.
+
+    Examples:
+        >>> suggest_columns({"id": [1], "text_chosen": ["Yes."], "text_rejected": ["No."]})
         'chosen=text_chosen,rejected=text_rejected'
-        >>> suggest_columns(["id"])
+        >>> suggest_columns({"reply 1": ["Yes."], "reply 2": ["No."], "checked": ["tie"]})
+        'prompt=COLUMN,response_a=reply 1,response_b=reply 2,winner=checked'
+        >>> suggest_columns({"id": []})
         'chosen=COLUMN,rejected=COLUMN'
     """
-    compared = _compared_columns(names)
-    if compared:
-        return ",".join(f"{new}={old}" for new, old in compared.items() if new != old)
-    alternatives = [columns for feedback_type in FEEDBACK_TYPES for columns in feedback_type.columns]
-    best = max((_similar_columns(columns, names) for columns in alternatives), key=_mean_similarity)
-    if "prompt" not in names and "chosen_ids" not in best:
+    compared = _compared_columns(columns)
+    names = [name for name in columns if name != compared.get("winner")]
+    alternatives = [wanted for feedback_type in FEEDBACK_TYPES for wanted in feedback_type.columns]
+    best = max((_similar_columns(wanted, names) for wanted in alternatives), key=_mean_similarity)
+    if compared and (compared["response_a"] != "COLUMN" or "COLUMN" in best.values()):
+        return _written(compared)
+    if "prompt" not in columns and "chosen_ids" not in best:
         best = _similar_columns(["prompt"], [old for old in names if old not in best.values()], default=None) | best
-    return ",".join(f"{new}={old}" for new, old in best.items() if new != old)
+    return _written(best)
+
+
+def _written(columns: Mapping[str, str]) -> str:
+    """Return a renaming as `parse_columns` reads it, without columns that keep their name."""
+    return ",".join(f"{new}={old}" for new, old in columns.items() if new != old)
 
 
 def similar_column(new: str, names: Sequence[str]) -> str:
@@ -180,26 +235,49 @@ def similar_column(new: str, names: Sequence[str]) -> str:
     return _similar_columns([new], names)[new]
 
 
-def _compared_columns(names: Sequence[str]) -> dict[str, str]:
+def _compared_columns(columns: Mapping[str, Sequence[Any]]) -> dict[str, str]:
     """Return the columns of two answers and the better one of them, as `compared_answers` reads them; or nothing."""
-    sides = [
-        (first, second)
-        for first in names
-        for second in names
-        for end, other in ENDS_OF_SIDES
-        if first.endswith(end) and second == first.removesuffix(end) + other
-    ]
-    sides.sort(key=lambda pair: _similarity("completion", pair[0]), reverse=True)
-    verdict = next((one for one in names if one.lower() in VERDICTS), None)
-    if not sides or verdict is None:
+    verdict = find_verdict(columns)
+    if verdict is None:
         return {}
-    (first, second), rest = sides[0], [one for one in names if one != verdict and one not in sides[0]]
-    return {
-        **_similar_columns(["prompt"], rest),
-        "response_a": first,
-        "response_b": second,
-        "winner": verdict,
-    }
+    texts = {name: values for name, values in columns.items() if name != verdict}
+    sides = [pair for pair in permutations(texts, 2) if _are_sides(*pair)]
+    if not sides and verdict_evidence(verdict, columns[verdict]) is not Evidence.CLEAR:
+        return {}
+    answers = tuple(name for name in texts if _similarity("completion", name) >= SAME)
+    others = answers if len(answers) == 2 else ("COLUMN", "COLUMN")
+    first, second = max(sides, key=lambda pair: _likeness_to_answers(pair, texts), default=others)
+    rest = {name: values for name, values in texts.items() if name not in (first, second)}
+    return {"prompt": _prompt_column(rest), "response_a": first, "response_b": second, "winner": verdict}
+
+
+def _are_sides(first: str, second: str) -> bool:
+    """Return whether two names differ by the side of an answer only: `reply A` and `reply B`, `left_text` and so on."""
+    if first[:-1] == second[:-1] and (first[-1:].lower(), second[-1:].lower()) in SIDES:
+        return True
+    parts, others = (re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^A-Za-z\d]+", name) for name in (first, second))
+    different = [(one.lower(), other.lower()) for one, other in zip(parts, others, strict=False) if one != other]
+    return len(parts) == len(others) and len(different) == 1 and different[0] in SIDES
+
+
+def _likeness_to_answers(names: Sequence[str], columns: Mapping[str, Sequence[Any]]) -> tuple[bool, float, float]:
+    """Return how much two columns look like answers: texts rather than numbers, by their names, and long."""
+    values = [value for name in names for value in columns[name] if value is not None]
+    length = sum(len(str(value)) for value in values) / max(len(values), 1)
+    are_texts = any(isinstance(value, str | list) for value in values)
+    return are_texts, _similarity("completion", names[0]), length
+
+
+def _prompt_column(columns: Mapping[str, Sequence[Any]]) -> str:
+    """Return the column that is most likely the prompt: by its name, or as the only one of sentences."""
+    named = similar_column("prompt", list(columns))
+    prose = [name for name, values in columns.items() if _has_sentences(values)]
+    return prose[0] if named == "COLUMN" and len(prose) == 1 else named
+
+
+def _has_sentences(values: Sequence[Any]) -> bool:
+    words = [len(value.split()) for value in values if isinstance(value, str)]
+    return bool(words) and sum(words) >= WORDS_OF_SENTENCE * len(words)
 
 
 def _similar_columns(wanted: Iterable[str], names: Sequence[str], default: str | None = "COLUMN") -> dict[str, str]:
@@ -223,7 +301,7 @@ def _similarity(new: str, old: str) -> float:
         return float(new == old)
     words = re.split(r"[^a-z]+", old.lower())
     if new in words or any(other in (old.lower(), *words) for other in SIMILAR_NAMES.get(new, ())):
-        return 0.9
+        return SAME
     return difflib.SequenceMatcher(None, new, old.lower()).ratio()
 
 

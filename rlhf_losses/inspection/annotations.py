@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from rlhf_losses.data.answers import row_answers
 from rlhf_losses.data.batches import BATCH_SIZE, row_batches
-from rlhf_losses.data.joined_texts import meets_without_space
 from rlhf_losses.data.rows import feedback_types_in_row, join_feedback, tokenized_pair
 from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
 from rlhf_losses.feedback import Feedback, Mixed
@@ -42,7 +41,6 @@ class AnnotatedTexts:
         answer_length: length of the answer up to this position.
         step_length: length of the step that ends here; NaN for answers with one part.
         is_answer_end: whether the answer ends here.
-        is_joined: whether the prompt and the answer meet without white space, see `meets_without_space`.
         row: index of the row.
         row_keys: one hash per row; rows with equal values in the columns that are read have equal hashes.
         annotator: id of the annotator of each row; negative if unknown, and then another one in each row.
@@ -55,7 +53,6 @@ class AnnotatedTexts:
     answer_length: FloatVector
     step_length: FloatVector
     is_answer_end: BoolVector
-    is_joined: BoolVector
     row: IntVector
     row_keys: tuple[bytes, ...]
     annotator: IntVector
@@ -68,7 +65,6 @@ class _Text(NamedTuple):
     answer_length: float = UNKNOWN
     step_length: float = UNKNOWN
     is_answer_end: bool = True
-    is_joined: bool = False
 
 
 def collect_annotations(
@@ -108,7 +104,6 @@ def collect_annotations(
         answer_length=np.array([text.answer_length for text in texts]),
         step_length=np.array([text.step_length for text in texts]),
         is_answer_end=np.array([text.is_answer_end for text in texts], dtype=bool),
-        is_joined=np.array([text.is_joined for text in texts], dtype=bool),
         row=np.repeat(np.arange(len(text_counts)), text_counts),
         row_keys=tuple(row_keys),
         annotator=np.array(annotator_ids(annotators), dtype=int),
@@ -148,7 +143,7 @@ def _texts(row: Row, feedback_type: type[Feedback]) -> list[_Text]:
 
 
 def _texts_of_answer(answer: Answer, prompt_key: bytes, prompt_length: float) -> Iterator[_Text]:
-    parts, is_joined = answer.parts, meets_without_space(answer)
+    parts = answer.parts
     lengths = [count_characters(part) for part in parts]
     for end in range(1, len(parts) + 1):
         yield _Text(
@@ -158,7 +153,6 @@ def _texts_of_answer(answer: Answer, prompt_key: bytes, prompt_length: float) ->
             answer_length=sum(lengths[:end]),
             step_length=lengths[end - 1] if len(lengths) > 1 else UNKNOWN,
             is_answer_end=end == len(lengths),
-            is_joined=is_joined,
         )
 
 

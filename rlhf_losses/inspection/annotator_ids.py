@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rlhf_losses.files.columns import renaming
+
 
 @dataclass(frozen=True)
 class Annotators:
@@ -12,10 +14,12 @@ class Annotators:
     Attributes:
         column: name of the column with their ids, or `None`.
         count: number of different ids.
+        possible: columns that are not read and could have the ids, if there is no column with them.
     """
 
     column: str | None
     count: int
+    possible: tuple[str, ...] = ()
 
     @property
     def assumption(self) -> str:
@@ -24,11 +28,20 @@ class Annotators:
             return (
                 "Without a column of annotators, several rows with the same texts can be annotations or copies, so "
                 "only votes within a row are taken as different annotators. Equal answers within a row count once."
+                f"{self._suggestion}"
             )
         return (
             f"Annotators are those of the column {self.column}. Several annotations of one item by the same annotator "
             "count once, as their majority or mean. A row without an annotator is compared with no other row."
         )
+
+    @property
+    def _suggestion(self) -> str:
+        if not self.possible:
+            return ""
+        first, *others = self.possible
+        which = f"one of the columns {', '.join(self.possible)}" if others else f"the column {first}"
+        return f" If {which} says who judged, name it, for example {renaming({'annotator': first})}."
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object."""

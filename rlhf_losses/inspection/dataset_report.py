@@ -9,11 +9,14 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from rlhf_losses.argument_checks import require_instance
-from rlhf_losses.data import RowEncoder, check_dataset
-from rlhf_losses.data.annotator_columns import find_annotator_column
+from rlhf_losses.data import LengthLimit, RowEncoder
+from rlhf_losses.data.annotator_columns import find_annotator_column, possible_annotator_columns
 from rlhf_losses.data.batches import row_batches
-from rlhf_losses.data.dataset import AnyDataset, column_names, find_invalid_rows, group_ratings
+from rlhf_losses.data.dataset import AnyDataset, column_names, find_invalid_rows, group_ratings, require_valid_rows
 from rlhf_losses.data.read_columns import source_rows_of
+from rlhf_losses.data.row_lengths import OverlongRows
+from rlhf_losses.data.text_problems import TextProblems, find_text_problems
+from rlhf_losses.data.unread_verdict import UnreadVerdict, find_unread_verdict
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
 from rlhf_losses.feedback import Feedback, Votes, feedback_types_in_columns
 from rlhf_losses.feedback.base import Row
@@ -32,7 +35,7 @@ from rlhf_losses.inspection.optional_values import OptionalValues, optional_valu
 from rlhf_losses.inspection.rating_agreement import rating_agreement
 from rlhf_losses.losses import AccumulatedPairs, ScoreDecay
 from rlhf_losses.models.model_argument import require_tokenizer
-from rlhf_losses.source_rows import SOURCE_ITEM, SOURCE_ROW
+from rlhf_losses.source_rows import SOURCE_ITEM, SOURCE_ROW, source_rows
 
 
 @dataclass(frozen=True)
@@ -203,11 +206,13 @@ class DatasetReport:
         prompts: number of distinct prompts.
         duplicate_rows: number of rows that are equal to an earlier row in the columns that are read: texts, feedback,
             arguments of the chat template and annotator.
-        joined_rows: number of rows in which a prompt and an answer meet without white space.
+        text_problems: rows that are used although a text may be missing in them.
+        unread_verdict: a column that is not read and can say which answer of a pair is better, or None.
         annotators: the annotators, and how rows are counted as annotations.
         feedback: statistics by name of the feedback type.
         characters: lengths of `prompt`, `answer` and `step`, as far as the dataset has them.
         tokens: length of the whole `text`, if a tokenizer is passed.
+        overlong: rows with a text that is longer than a limit, if one is passed.
         losses: losses that can be trained on the dataset.
         invalid: rows with invalid values, which training refuses, by problem; the most frequent first.
     """
@@ -217,11 +222,13 @@ class DatasetReport:
     columns: tuple[str, ...]
     prompts: int
     duplicate_rows: int
-    joined_rows: int
+    text_problems: TextProblems
+    unread_verdict: UnreadVerdict | None
     annotators: Annotators
     feedback: Mapping[str, FeedbackStatistics]
     characters: Mapping[str, LengthSummary]
     tokens: Mapping[str, LengthSummary]
+    overlong: OverlongRows | None
     losses: CompatibleLosses
     invalid: tuple[InvalidRows, ...] = ()
 
@@ -239,11 +246,13 @@ class DatasetReport:
             "columns": list(self.columns),
             "prompts": self.prompts,
             "duplicate_rows": self.duplicate_rows,
-            "joined_rows": self.joined_rows,
+            **self.text_problems.to_dict(),
+            "unread_verdict": None if self.unread_verdict is None else self.unread_verdict.to_dict(),
             "annotators": self.annotators.to_dict(),
             "feedback": {name: statistics.to_dict() for name, statistics in self.feedback.items()},
             "characters": {name: asdict(summary) for name, summary in self.characters.items()},
             "tokens": {name: asdict(summary) for name, summary in self.tokens.items()},
+            "overlong": None if self.overlong is None else asdict(self.overlong),
             "losses": list(self.losses.losses),
             "regularizers": list(self.losses.regularizers),
             "incompatible_losses": dict(self.losses.incompatible),
@@ -255,6 +264,8 @@ def inspect_dataset(
     registry: LossRegistry,
     tokenizer: PreTrainedTokenizerBase | None = None,
     name: str = "data",
+    limit: LengthLimit | None = None,
+    given: AnyDataset | None = None,
 ) -> DatasetReport:
     """Return statistics of a dataset and the losses that can be trained on it.
 
@@ -263,6 +274,8 @@ def inspect_dataset(
         registry: registry of losses.
         tokenizer: tokenizer for lengths in tokens.
         name: name of the dataset in messages.
+        limit: largest number of tokens of a text in training, to count the rows that training drops; with a tokenizer.
+        given: the dataset before it was converted, for its columns that are not read.
 
     Raises:
         InvalidArgumentError: an argument of another type.
@@ -288,14 +301,20 @@ def inspect_dataset(
         registry,
         {name: {column: one.missing for column, one in columns.items()} for name, columns in optional.items()},
     )
+    tokens, overlong = _token_lengths(dataset, feedback_types, tokenizer, limit)
     return DatasetReport(
         rows=len(texts.row_keys),
         without_feedback=len(texts.row_keys) - len(np.unique(texts.row[texts.feedback.positions().numpy()])),
         columns=tuple(name for name in column_names(dataset) if name not in (SOURCE_ROW, SOURCE_ITEM)),
         prompts=len(np.unique(texts.prompt[~np.isnan(texts.prompt_length)])),
         duplicate_rows=len(texts.row_keys) - len(set(texts.row_keys)),
-        joined_rows=len(np.unique(texts.row[texts.is_joined])),
-        annotators=Annotators(column, len(np.unique(texts.annotator[texts.annotator >= 0]))),
+        text_problems=find_text_problems(dataset, feedback_types),
+        unread_verdict=find_unread_verdict(dataset),
+        annotators=Annotators(
+            column,
+            len(np.unique(texts.annotator[texts.annotator >= 0])),
+            () if column else possible_annotator_columns(dataset if given is None else given),
+        ),
         feedback={
             type(part.feedback).__name__: replace(
                 _feedback_statistics(part),
@@ -306,7 +325,8 @@ def inspect_dataset(
             if len(part.feedback)
         },
         characters=_character_lengths(texts),
-        tokens={} if tokenizer is None else _token_lengths(dataset, feedback_types, tokenizer),
+        tokens=tokens,
+        overlong=overlong,
         losses=losses,
         invalid=invalid,
     )
@@ -315,7 +335,7 @@ def inspect_dataset(
 def _valid_rows(dataset: AnyDataset, name: str) -> tuple[AnyDataset, tuple[InvalidRows, ...]]:
     """Return the dataset without the rows that training refuses, and these rows by problem."""
     try:
-        check_dataset(dataset, ScoreDecay(), name)
+        require_valid_rows(dataset, ScoreDecay(), name)
     except InvalidFeedbackError:
         problems = find_invalid_rows(dataset, name) if isinstance(dataset, Dataset) else {}
         if not isinstance(dataset, Dataset) or len(problems) in (0, len(dataset)):
@@ -329,7 +349,10 @@ def _valid_rows(dataset: AnyDataset, name: str) -> tuple[AnyDataset, tuple[Inval
     invalid = [
         InvalidRows(problem, tuple(numbers[row] for row in rows), tuple(rows)) for problem, rows in rows_of.items()
     ]
-    valid = dataset.select([row for row in range(len(dataset)) if row not in problems])
+    rows = [row for row in range(len(dataset)) if row not in problems]
+    valid = dataset.select(rows)
+    if SOURCE_ROW not in dataset.column_names:
+        valid = valid.add_column(SOURCE_ROW, rows)  # messages about the others keep their numbers
     return valid, tuple(sorted(invalid, key=lambda one: -len(one.rows)))
 
 
@@ -448,10 +471,21 @@ def _character_lengths(texts: AnnotatedTexts) -> dict[str, LengthSummary]:
 
 
 def _token_lengths(
-    rows: Iterable[Row], feedback_types: Sequence[type[Feedback]], tokenizer: PreTrainedTokenizerBase
-) -> dict[str, LengthSummary]:
-    """Return the lengths of the distinct texts of each row, including the prompt."""
+    rows: Iterable[Row],
+    feedback_types: Sequence[type[Feedback]],
+    tokenizer: PreTrainedTokenizerBase | None,
+    limit: LengthLimit | None,
+) -> tuple[dict[str, LengthSummary], OverlongRows | None]:
+    """Return the lengths of the distinct texts of each row, including the prompt, and the rows that are too long."""
+    if tokenizer is None:
+        return {}, None
     encoder = RowEncoder(tokenizer, feedback_types)
-    batches = (encoder.encode_rows(batch) for _, batch in row_batches(rows, "Tokenizing"))
-    summary = summarize_lengths([len(ids) for batch in batches for row in batch for ids in row["text_ids"]])
-    return {} if summary is None else {"text": summary}
+    lengths: list[int] = []
+    longest: dict[int, int] = {}
+    for numbers, batch in row_batches(rows, "Tokenizing"):
+        for number, row in zip(source_rows(batch, numbers), encoder.encode_rows(batch), strict=True):
+            of_row = [len(ids) for ids in row["text_ids"]]
+            lengths += of_row
+            longest[number] = max([longest.get(number, 0), *of_row])
+    summary = summarize_lengths(lengths)
+    return {} if summary is None else {"text": summary}, None if limit is None else OverlongRows.of(longest, limit)

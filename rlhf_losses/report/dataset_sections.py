@@ -105,6 +105,12 @@ def _row_findings(report: DatasetReport) -> Iterator[Finding]:
     if report.invalid:
         count = sum(len(one.rows) for one in report.invalid)
         yield problem(f"Invalid rows: training refuses {count} rows, most often for this: {report.invalid[0].problem}")
+    if report.unread_verdict:
+        yield problem(f"Unread column of winners: {report.unread_verdict.describe()}")
+    for name, text in report.text_problems.sentences().items():
+        yield note(f"{name}: {text}")
+    if report.overlong and report.overlong.rows:
+        yield note(f"Long texts: {report.overlong.describe()}")
     if report.without_feedback:
         yield note(
             f"Rows without feedback: {report.without_feedback} of {report.rows}. Training and evaluation drop them."

@@ -3,21 +3,22 @@
 import logging
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TypeAlias
 
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 from transformers import PreTrainedTokenizerBase
 
 from rlhf_losses.data import LengthLimit, RowEncoder, check_dataset, prepare, required_feedback_types
 from rlhf_losses.data.answer_forms import AnswerForm, answer_forms
 from rlhf_losses.data.answers import row_answers
 from rlhf_losses.data.dataset import AnyDataset, add_prompt_weights, column_names, group_ratings
-from rlhf_losses.data.joined_texts import first_joint
 from rlhf_losses.data.read_columns import with_read_columns
 from rlhf_losses.data.rows import EncodedRow, FeedbackTypes, feedback_types_in_row, is_prepared
 from rlhf_losses.data.segmentation import infer_segmentation, join_segments
+from rlhf_losses.data.text_problems import NO_WHITE_SPACE, TextProblems, find_text_problems
+from rlhf_losses.data.unread_verdict import find_unread_verdict
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
 from rlhf_losses.feedback import IMPLICIT_TYPES, STEPWISE_TYPES, Feedback, feedback_types_in_columns
 from rlhf_losses.feedback.base import Row
@@ -44,7 +45,7 @@ ROWS_FOR_FORMS, ROWS_OF_STREAM_FOR_FORMS = 100, 10
 """Number of rows from which the forms of answers are inferred."""
 
 SHARE_OF_JOINTS = 0.9
-"""Share of these rows in which prompt and answer meet without white space, from which there is a warning."""
+"""Share of the rows in which prompt and answer meet without white space, from which there is a warning."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class TrainingData:
         require_dataset(train, "train_dataset")
         self._objective, self._args = objective, args
         self.given_rows = len(train) if isinstance(train, Dataset) else None
-        self.train = self._checked(train, "train data")
+        self.train, problems = self._checked(train, "train data")
         self.checked_rows = len(self.train) if isinstance(self.train, Dataset) else None
         self.feedback_types = required_feedback_types(objective, column_names(self.train))
         _require_labels(objective, self.feedback_types[0])
@@ -116,12 +117,15 @@ class TrainingData:
         for data in named.values():
             if data is not None:
                 require_dataset(data, "eval_dataset")
-        checked = {name: self._checked(data, f"{name} data") for name, data in named.items() if data is not None}
+        checked = {name: self._checked(data, f"{name} data")[0] for name, data in named.items() if data is not None}
         self.evaluation = checked if isinstance(evaluation, dict) else checked.get("eval")
         inferred = _infer_segmentation(self.train, self.feedback_types, args.step_separator)
         self.segmentation = inferred and (args.segmentation or inferred)
         self.forms = _infer_forms(self.train, self.feedback_types)
-        _warn_about_joints(self.train, self.feedback_types)
+        if isinstance(self.train, IterableDataset):
+            first = find_text_problems(islice(self.train, ROWS_OF_STREAM_FOR_FORMS), self.feedback_types)
+            problems = replace(first, first_rows=True)
+        _warn_about_joints(problems)
         for line in describe_column_uses(self.train, objective, self.feedback_types):
             logger.info("%s", line)
 
@@ -162,7 +166,7 @@ class TrainingData:
         if is_prepared(column_names(dataset)):
             return dataset
         if not any(dataset is one for one in self._checked_datasets):
-            dataset = self._checked(dataset, name)
+            dataset, _ = self._checked(dataset, name)
         limits = [(self._args.max_length, "max_length"), (context_length, "the model's context")]
         tokens, source = min((limit for limit in limits if limit[0]), default=(None, "no limit"))
         columns = column_names(dataset)  # a prepared stream of which no row is left has none
@@ -177,11 +181,13 @@ class TrainingData:
         held_out = self.evaluation.values() if isinstance(self.evaluation, dict) else [self.evaluation]
         return [self.train, *held_out]
 
-    def _checked(self, dataset: AnyDataset, name: str) -> AnyDataset:
+    def _checked(self, dataset: AnyDataset, name: str) -> tuple[AnyDataset, TextProblems]:
         dataset = _with_current_columns(readable_rows(dataset, name), name)
         dataset = group_ratings(dataset, self._objective, name)
-        check_dataset(dataset, self._objective, name)
-        return with_read_columns(dataset)
+        problems = check_dataset(dataset, self._objective, name)
+        if verdict := find_unread_verdict(dataset):
+            logger.warning("%s: %s", name, verdict.describe())
+        return with_read_columns(dataset), problems
 
 
 def _with_current_columns(dataset: AnyDataset, name: str) -> AnyDataset:
@@ -224,15 +230,10 @@ def _some_rows(train: AnyDataset) -> Iterable[Row]:
     return islice(train, ROWS_OF_STREAM_FOR_FORMS)
 
 
-def _warn_about_joints(train: AnyDataset, feedback_types: FeedbackTypes) -> None:
+def _warn_about_joints(problems: TextProblems) -> None:
     """Warn if nearly all prompts meet their answers without white space, which is unusual between words."""
-    found, count, example = first_joint(_some_rows(train), feedback_types)
-    if found and found >= SHARE_OF_JOINTS * count:
-        logger.warning(
-            "A prompt and its answer are joined as they are, and meet without white space in %d of %d rows, as in %r. "
-            "If a space is missing, add it at the beginning of the answers.",
-            found, count, example,
-        )  # fmt: skip
+    if problems.joined and len(problems.joined) >= SHARE_OF_JOINTS * problems.rows:
+        logger.warning("%s", problems.sentences()[NO_WHITE_SPACE])
 
 
 def describe_column_uses(train: AnyDataset, objective: Objective, feedback_types: FeedbackTypes) -> list[str]:

@@ -126,7 +126,75 @@ def test_invalid_rows_are_listed_with_their_numbers(cli, write_rows):
     assert "  12 (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, …): Column 'rejected' is null" in out
     assert "(Rows are counted from 0: row 1 is row 3 of a sheet with a header.)" in out
     assert "margin                          1 to 1, mean 1\n" in out
-    assert "Prompt and answer meet without white space in 1 of 1 rows." in out
+    assert "Prompt and answer meet without white space in 1 of 1 rows, as in '2 + 2 =4'." in out
+
+
+SHEET = """\
+\ufeffid;message;variant_1;variant_2;preferred;reader
+1;Where is it? ;On its way.;Wait.;1;ann
+2;Why? ;;No.;2;bob
+3;;Yes.;No.;same;ann
+4;Why? ;" ";No.;2;bob
+5;How long? ;{long};No.;;ann
+6;Where is it? ;Here.;Wait.;2;bob
+"""
+READ = "prompt=message,response_a=variant_1,response_b=variant_2,winner=preferred"
+
+
+@pytest.fixture
+def sheet(tmp_path):
+    file = tmp_path / "sheet.csv"
+    file.write_text(SHEET.format(long="two " * 40), encoding="utf-8")
+    return file
+
+
+def test_a_sheet_with_a_winner_gets_the_renaming_that_reads_it(cli, sheet):
+    assert f"with --columns {READ}." in cli("inspect", "--dataset", sheet).err
+    argv = ("--dataset", sheet, "--columns", "prompt=message,chosen=variant_1,rejected=variant_2")
+    out = cli("inspect", *argv).out
+    assert "The column preferred is not read, but its values (1, same, 2) are those of a winner." in out.replace(
+        "\n", " "
+    )
+    assert f"--columns {READ}." in out  # in one line
+    assert f"--columns {READ}." in inspected(cli, *argv)["unread_verdict"]["problem"]
+    assert inspected(cli, "--dataset", sheet, "--columns", READ)["unread_verdict"] is None
+
+
+@pytest.mark.parametrize("columns", ["prompt=message,chosen=variant_1,rejected=variant_2", READ])
+def test_rows_in_which_a_text_is_missing_are_named_beside_invalid_rows(cli, sheet, columns, model_folder):
+    config = {"model_type": "llama", "max_position_embeddings": 32}
+    (model_folder / "config.json").write_text(json.dumps(config))
+    argv = ("--dataset", sheet, "--columns", columns, "--model", model_folder)
+    found = inspected(cli, *argv)
+    assert (found["invalid_rows"][0]["rows"], found["empty_answers"], found["missing_prompts"]) == ([1], [3], [2])
+    out = cli("inspect", *argv).out
+    rows = 5 if columns != READ else 4
+    assert f"1 of {rows} rows has an empty answer: row 3. " in out
+    assert f"1 of {rows} rows has no prompt, but other rows have one: row 2. " in out
+    long = [] if columns == READ else [4]  # nobody judged it
+    assert (found["overlong"]["limit"], found["overlong"]["rows"]) == (32, long)
+    text = "has a text longer than 32 tokens (the context of the model): row 4." if long else "No text is longer than"
+    assert text in out
+
+
+def test_columns_that_could_have_annotators_are_named_and_not_read(cli, sheet):
+    found = inspected(cli, "--dataset", sheet, "--columns", READ)["annotators"]
+    assert found["column"] is None
+    assert (
+        f"If the column reader says who judged, name it, for example --columns {READ},annotator=reader."
+        in (found["assumption"])
+    )
+    assert inspected(cli, "--dataset", sheet, "--columns", f"{READ},reviewer=reader")["annotators"]["count"] == 2
+
+
+@pytest.mark.parametrize("limit", [None, 16])
+def test_the_limit_of_a_tokenizer_alone_counts_if_it_has_one(cli, pairs_file, tmp_path, limit):
+    tokenizer = build_tokenizer(["two", "four"])
+    tokenizer.model_max_length = limit or int(1e30)
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    out = cli("inspect", "--dataset", pairs_file, "--tokenizer", tmp_path / "tokenizer").out
+    assert ("No text is longer than 16 tokens (the limit of the tokenizer)." in out) is (limit is not None)
+    assert ("longer than" in out) is (limit is not None)
 
 
 def test_the_number_of_rows_can_be_limited(cli, write_rows):

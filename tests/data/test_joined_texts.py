@@ -2,8 +2,8 @@
 
 import pytest
 
-from rlhf_losses.data.joined_texts import first_joint, meets_without_space
-from rlhf_losses.feedback import Answer, Labels, Pairs
+from rlhf_losses.data.joined_texts import meets_without_space
+from rlhf_losses.feedback import Answer
 
 
 @pytest.mark.parametrize(
@@ -24,10 +24,3 @@ from rlhf_losses.feedback import Answer, Labels, Pairs
 )
 def test_two_words_meet_without_white_space(prompt, answer, expected):
     assert meets_without_space(Answer(prompt, (answer,))) is expected
-
-
-def test_rows_are_counted_once_and_one_place_is_shown():
-    joined = {"prompt": "A story with Tom.", "chosen": "The dog helped.", "rejected": "No."}
-    rows = [joined | {"prompt": "A story "}, joined, joined, {"chosen": None, "rejected": None}]
-    assert first_joint(rows, [Pairs]) == (2, 3, "ry with Tom.The dog help")
-    assert first_joint(rows, [Labels]) == (0, 0, "")

@@ -180,6 +180,9 @@ def test_slices_of_steps_have_the_metrics_of_steps():
 def test_columns_that_have_no_slices_are_refused():
     with pytest.raises(InvalidArgumentError, match="'subset' is no column of the data, which have prompt, chosen"):
         require_slice_columns(["prompt", "chosen"], ["subset"])
+    with pytest.raises(InvalidArgumentError, match=r"which have reviewer, winner\. Did you mean 'reviewer'\? Name"):
+        require_slice_columns(["reviewer", "winner", "source_row"], ["reviewr"], ["prompt", "chosen"])
+    require_slice_columns(["reviewer", "winner"], ["reviewer", "chosen"], ["chosen"])
     with pytest.raises(InvalidArgumentError, match="neither a text nor a number"):
         require_slice_values("meta", ["a", {"x": 1}])
     with pytest.raises(InvalidArgumentError, match="500 different texts"):

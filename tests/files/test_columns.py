@@ -1,10 +1,13 @@
 """Renaming of columns."""
 
+import math
+
 import pytest
 from datasets import Dataset
 
 from rlhf_losses.errors import InvalidSettingError, UnreadableDatasetError
 from rlhf_losses.files.columns import applicable_columns, parse_columns, rename_columns, suggest_columns
+from rlhf_losses.files.verdict_columns import Evidence, verdict_evidence
 
 ROWS = [
     {"id": 1, "question": "Q", "reply": {"text": "a", "by": {"name": "x"}}, "all": [{"text": "a"}, {"text": "b"}]},
@@ -134,4 +137,66 @@ def test_a_second_dataset_may_have_the_new_names_already():
     ],
 )
 def test_the_most_similar_names_are_suggested(names, suggestion):
-    assert suggest_columns(names) == suggestion
+    assert suggest_columns(dict.fromkeys(names, ())) == suggestion
+
+
+TEXTS = ["Where is my parcel?", "It is on its way.", "Please wait a day."]
+SHEET = {"id": [1, 2, 3], "Kundenfrage": TEXTS, "Variante_1": TEXTS, "Variante_2": TEXTS}
+READ = "prompt=Kundenfrage,response_a=Variante_1,response_b=Variante_2,winner="
+
+
+@pytest.mark.parametrize(
+    ("columns", "suggestion"),
+    [
+        ({**SHEET, "Urteil": ["1", "2", "same"]}, f"{READ}Urteil"),
+        ({**SHEET, "turn": [1, 2, 1], "Urteil": [1.0, 2.0, None]}, f"{READ}Urteil"),
+        ({**SHEET, "Urteil": ["a", "gleich", "b"]}, f"{READ}Urteil"),
+        ({**SHEET, "Urteil": ["left", "", "tie"]}, f"{READ}Urteil"),
+        ({**SHEET, "turn": [1, 2, 1]}, "chosen=COLUMN,rejected=COLUMN"),
+        (
+            {"question": TEXTS, "mark_1": [3], "mark_2": [4], "first reply": TEXTS, "second reply": TEXTS, "x": ["A"]},
+            "prompt=question,response_a=first reply,response_b=second reply,winner=x",
+        ),
+        (
+            {"question": TEXTS, "gpt_answer": TEXTS, "own_answer": TEXTS, "preferred": ["2", "1", "same"]},
+            "prompt=question,response_a=gpt_answer,response_b=own_answer,winner=preferred",
+        ),
+        (
+            {"message": TEXTS, "new": TEXTS, "old": TEXTS, "preferred": ["2", "1", "same"]},
+            "prompt=message,response_a=COLUMN,response_b=COLUMN,winner=preferred",
+        ),
+        ({"question": TEXTS, "answer": TEXTS, "score": [4, 5], "side": ["left", "right"]},
+         "prompt=question,completion=answer,rating=score"),
+        ({"question": TEXTS, "preferred": TEXTS, "dispreferred": TEXTS},
+         "prompt=question,chosen=preferred,rejected=dispreferred"),
+    ],
+)  # fmt: skip
+def test_a_column_whose_values_name_a_winner_is_suggested_as_one(columns, suggestion):
+    assert suggest_columns(columns) == suggestion
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "evidence"),
+    [
+        ("anything", ["a", "B", "", None], Evidence.CLEAR),
+        ("anything", ["Model_A", "model b", "both"], Evidence.CLEAR),
+        ("anything", [1, 2, "same"], Evidence.CLEAR),
+        ("anything", ["1", "2"] * 10 + ["?"], Evidence.POSSIBLE),
+        ("preferred", ["1", "2"] * 10 + ["?"], Evidence.CLEAR),
+        ("better_answer", [1.0, 2.0, math.nan], Evidence.CLEAR),
+        ("preferred", [0, 1, 2], Evidence.CLEAR),
+        ("preferred", ["1", "1"], Evidence.POSSIBLE),
+        ("preferred", ["GPT-4", "Claude"], Evidence.NAME),
+        ("page", [1, 2, 1], Evidence.POSSIBLE),
+        *[(name, [1, 2, None], Evidence.NONE)
+          for name in ("split", "turn", "rating", "n_votes", "preference_strength", "fold", "stars_count")],
+        *[(name, ["A", "B"], Evidence.NONE) for name in ("group", "test_arm", "gold", "variant")],
+        ("flag", [0, 1], Evidence.NONE),
+        ("label", [0, 1], Evidence.NAME),
+        ("grade", ["A", "B", "C"], Evidence.NONE),
+        ("page", [1, 2, 3], Evidence.NONE),
+        ("empty", [None, ""], Evidence.NONE),
+    ],
+)  # fmt: skip
+def test_letters_and_numbers_that_divide_the_data_are_no_winners(name, values, evidence):
+    assert verdict_evidence(name, values) is evidence

@@ -13,7 +13,7 @@ PAIRS = {"prompt": ["Tell of Tom."] * 10, "chosen": ["The dog."] * 10, "rejected
 
 def logged(caplog, columns, loss=bradley_terry, streaming=False):
     data = Dataset.from_dict(columns)
-    with caplog.at_level(logging.INFO, "rlhf_losses.training"):
+    with caplog.at_level(logging.INFO, "rlhf_losses"):
         TrainingData(
             loss.as_objective(), RewardConfig(bf16=False), data.to_iterable_dataset() if streaming else data, None
         )
@@ -23,7 +23,37 @@ def logged(caplog, columns, loss=bradley_terry, streaming=False):
 @pytest.mark.parametrize("streaming", [False, True])
 def test_answers_that_all_begin_without_white_space_give_a_warning(caplog, streaming):
     text = logged(caplog, PAIRS, streaming=streaming)
-    assert "meet without white space in 10 of 10 rows, as in 'Tell of Tom.The dog.'" in text
+    rows = "the first 10 rows" if streaming else "10 rows"
+    assert f"meet without white space in 10 of {rows}, as in 'Tell of Tom.The dog.'" in text
+
+
+def test_all_rows_are_counted(caplog):
+    """Also in a dataset with more rows than a sample would have."""
+    columns = {name: values * 99 + [f" {values[0]}"] for name, values in PAIRS.items()}
+    assert "meet without white space in 990 of 991 rows" in logged(caplog, columns)
+
+
+def test_rows_with_missing_texts_are_named(caplog):
+    columns = {**PAIRS, "prompt": ["Q "] * 9 + [None], "rejected": ["", *PAIRS["rejected"][1:]]}
+    text = logged(caplog, columns)
+    assert "train data: 1 of 10 rows has an empty answer: row 0. " in text
+    assert "train data: 1 of 10 rows has no prompt, but other rows have one: row 9. " in text
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize(
+    ("column", "values", "warned"),
+    [("checked", ["a", "b"], True), ("preferred", [1, 2], True), ("turn", [1, 2], False), ("split", ["a", "b"], False)],
+)
+def test_an_unread_column_of_winners_gives_a_warning(caplog, streaming, column, values, warned):
+    text = logged(caplog, {**PAIRS, column: values * 5}, streaming=streaming)
+    remedy = f"rename_columns(dataset, {{'response_a': 'chosen', 'response_b': 'rejected', 'winner': '{column}'}})"
+    assert (remedy in text) is warned
+    assert ("those of a winner" in text) is warned
+    assert (
+        "winner"
+        not in logged(caplog, {**PAIRS, column: values * 5, "preference": [1.0] * 10}, streaming=streaming)[len(text) :]
+    )
 
 
 def test_a_few_such_answers_give_none(caplog):
