@@ -91,7 +91,8 @@ def _run(argv: list[str], plugins: tuple[str, ...], signals: StopSignals) -> Non
     train = convert_rows(rows, data.converter, "train data", plugins)
     evaluation = None if held_out is None else convert_rows(held_out, data.converter, "eval data", plugins)
     config.model_init_kwargs = model_options(model, config)
-    with training_runs.starting(), columns_in_use(parse_columns(data.columns)):
+    renaming = parse_columns(data.columns)
+    with training_runs.starting(), columns_in_use(renaming):
         trainer = RewardTrainer(
             model=name,
             args=config,
@@ -113,7 +114,8 @@ def _run(argv: list[str], plugins: tuple[str, ...], signals: StopSignals) -> Non
         if training_runs.train(trainer, signals, checkpoint, message):
             finish(trainer, train.rows, evaluation, data_flags(vars(data)))
             if report is not None and trainer.accelerator.is_main_process:
-                write_report(run_report(config.output_dir, train.rows, loss_registry(plugins)), report)
+                with columns_in_use(renaming):
+                    write_report(run_report(config.output_dir, train.rows, loss_registry(plugins)), report)
 
 
 def run_report(folder: str, rows: Any, losses: LossRegistry) -> Report:

@@ -86,7 +86,7 @@ class TextProblems:
             MISSING_PROMPTS: self._describe(
                 self.missing_prompts,
                 "no prompt, but other rows have one",
-                "Their answers are scored without a question. Add the prompts, or drop the rows.",
+                "The answers are scored without a question. Add the prompts, or drop the rows.",
             ),
             NO_WHITE_SPACE: self._describe_joints(),
         }
