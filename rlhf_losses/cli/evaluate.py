@@ -26,6 +26,7 @@ from rlhf_losses.evaluation.output_folder import EvaluationFolder, require_new_f
 from rlhf_losses.evaluation.scored_rows import ScoredRow
 from rlhf_losses.evaluation.slices import require_slice_columns, require_slice_values
 from rlhf_losses.evaluation.suites import SUITES
+from rlhf_losses.files.columns import columns_in_use, parse_columns
 from rlhf_losses.files.locations import file_format
 from rlhf_losses.hooks import loss_registry
 from rlhf_losses.losses import ScoreDecay
@@ -70,10 +71,11 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     if args.output_dir is not None:
         require_new_folder(Path(args.output_dir))
     requested_report(args.report, args.output_dir, "evaluate")
-    if args.suite is None:
-        run_dataset(args, plugins)
-    else:
-        run_suite(args, plugins)
+    with columns_in_use(parse_columns(args.columns)):
+        if args.suite is None:
+            run_dataset(args, plugins)
+        else:
+            run_suite(args, plugins)
 
 
 def run_dataset(args: argparse.Namespace, plugins: tuple[str, ...]) -> None:

@@ -11,6 +11,7 @@ from rlhf_losses.cli.scorer_arguments import (
     selected_rows,
 )
 from rlhf_losses.data import convert_dataset
+from rlhf_losses.files.columns import columns_in_use, parse_columns
 from rlhf_losses.hooks import estimate_registry
 from rlhf_losses.scoring import fit_estimate
 from rlhf_losses.scoring.estimates import estimate_file
@@ -40,5 +41,6 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
         )
     rows = convert_dataset(selected_rows(args), args.converter, "data", plugins)
     scorer = load_scorer(args.model, **model_options(args))
-    fit_estimate(scorer, rows, estimate, folder, args.overlong, plugins)
+    with columns_in_use(parse_columns(args.columns)):
+        fit_estimate(scorer, rows, estimate, folder, args.overlong, plugins)
     print(estimate_file(estimate, folder))

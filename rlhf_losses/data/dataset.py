@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
-from shlex import quote
 from typing import Any, Protocol, TypeAlias
 
 from datasets import Dataset, IterableDataset
@@ -37,6 +36,7 @@ from rlhf_losses.data.rows import (
 )
 from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
 from rlhf_losses.data.text_problems import TextProblems, answers_of
+from rlhf_losses.data.unread_verdict import find_unread_verdict
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError, RlhfLossesError
 from rlhf_losses.feedback import (
     FEEDBACK_TYPES,
@@ -52,7 +52,7 @@ from rlhf_losses.feedback import (
 )
 from rlhf_losses.feedback.base import Answer, Row
 from rlhf_losses.files.column_values import sampled_values
-from rlhf_losses.files.columns import suggest_columns
+from rlhf_losses.files.columns import renaming, suggest_columns
 from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.hooks import loss_registry
 from rlhf_losses.losses import AnyLoss, Objective
@@ -174,7 +174,7 @@ def _rating_groups(dataset: Dataset, name: str) -> list[dict[str, Any]]:
 def check_dataset(dataset: AnyDataset, loss: AnyLoss, name: str = "data") -> TextProblems:
     """Check the rows of a dataset without a model; of a stream, the first row, see `prepare`.
 
-    Rows in which a text may be missing are logged.
+    Rows in which a text may be missing, and a column of winners that is not read, are logged.
 
     Args:
         dataset: a dataset or a stream.
@@ -190,6 +190,8 @@ def check_dataset(dataset: AnyDataset, loss: AnyLoss, name: str = "data") -> Tex
     """
     problems = require_valid_rows(dataset, loss, name)
     problems.warn(name)
+    if verdict := find_unread_verdict(dataset):
+        logger.warning("%s: %s", name, verdict.describe())
     return problems
 
 
@@ -409,7 +411,7 @@ def _describe_columns(columns: Sequence[str], found: FeedbackTypes, rows: AnyDat
         return (
             f"{listed} no known feedback. Rename the columns to one of: {alternatives} (each with prompt); or to "
             "response_a + response_b + winner for two answers of which one is better; for example with "
-            f"{setting('columns', quote(suggest_columns(values)), python='rlhf_losses.rename_columns')}. Columns named "
+            f"{renaming(suggest_columns(values), python='rlhf_losses.rename_columns')}. Columns named "
             f"{', '.join(_further_columns())} are read, too. Well-known "
             f"formats are converted with {setting('converter', 'NAME', python='rlhf_losses.convert_dataset')}, and "
             f"others with a converter in {setting('plugin', 'FILE.py', python='plugin_files')}."

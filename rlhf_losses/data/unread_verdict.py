@@ -6,7 +6,6 @@ from typing import Any
 from datasets import Dataset, IterableDataset
 
 from rlhf_losses.data.annotator_columns import find_annotator_column
-from rlhf_losses.data.dataset import column_names
 from rlhf_losses.data.read_columns import COLUMNS
 from rlhf_losses.files.column_values import sampled_values
 from rlhf_losses.files.columns import renaming
@@ -60,7 +59,7 @@ def find_unread_verdict(dataset: Dataset | IterableDataset) -> UnreadVerdict | N
         >>> find_unread_verdict(Dataset.from_dict(pairs | {"judged": ["a", "b"], "turn": [1, 2]})).column
         'judged'
     """
-    names = column_names(dataset)
+    names = list(dataset.column_names or next(iter(dataset), {}))
     if not set(COMPARED) <= set(names) or "preference" in names:
         return None
     read = {*COLUMNS, SOURCE_ROW, SOURCE_ITEM, find_annotator_column(names)}

@@ -169,11 +169,12 @@ def columns_in_use(columns: Mapping[str, str]) -> Iterator[None]:
         _IN_USE.reset(token)
 
 
-def renaming(columns: Mapping[str, str]) -> str:
+def renaming(columns: Mapping[str, str], python: str | None = None) -> str:
     """Return a renaming as a message writes it, with the renaming in use of the other columns.
 
     Args:
         columns: present names by new name.
+        python: how Python writes it; by default as a call.
 
     Examples:
         >>> from rlhf_losses.setting_names import command_flags
@@ -186,39 +187,38 @@ def renaming(columns: Mapping[str, str]) -> str:
     used = _IN_USE.get()
     kept = {new: old for new, old in used.items() if new not in (*columns, *columns.values())}
     old_names = kept | {new: used.get(old, old) for new, old in columns.items()}
-    return setting("columns", shlex.quote(_written(old_names)), python=f"rename_columns(dataset, {old_names})")
+    written = ",".join(f"{new}={old}" for new, old in old_names.items())
+    return setting("columns", shlex.quote(written), python=python or f"rename_columns(dataset, {old_names})")
 
 
-def suggest_columns(columns: Mapping[str, Sequence[Any]]) -> str:
-    """Return the renaming that gives a dataset the columns of a feedback type, from the most similar names.
+def suggest_columns(columns: Mapping[str, Sequence[Any]]) -> dict[str, str]:
+    """Return old names by new name with which a dataset has the columns of a feedback type.
 
-    A column whose values name the better one of two answers is the winner, whatever its name.
+    A column whose values name the better one of two answers is the winner, whatever its name. Other columns have the
+    new names to which theirs are most similar; `COLUMN` stands for one that no name is similar to.
 
     Args:
         columns: some values of each column; none if they are unknown.
 
     Examples:
         >>> suggest_columns({"id": [1], "text_chosen": ["Yes."], "text_rejected": ["No."]})
-        'chosen=text_chosen,rejected=text_rejected'
-        >>> suggest_columns({"reply 1": ["Yes."], "reply 2": ["No."], "checked": ["tie"]})
-        'prompt=COLUMN,response_a=reply 1,response_b=reply 2,winner=checked'
-        >>> suggest_columns({"id": []})
-        'chosen=COLUMN,rejected=COLUMN'
+        {'chosen': 'text_chosen', 'rejected': 'text_rejected'}
+        >>> suggest_columns({"prompt": ["Why?"], "reply 1": ["Yes."], "reply 2": ["No."], "checked": ["tie"]})
+        {'response_a': 'reply 1', 'response_b': 'reply 2', 'winner': 'checked'}
     """
     compared = _compared_columns(columns)
     names = [name for name in columns if name != compared.get("winner")]
     alternatives = [wanted for feedback_type in FEEDBACK_TYPES for wanted in feedback_type.columns]
     best = max((_similar_columns(wanted, names) for wanted in alternatives), key=_mean_similarity)
     if compared and (compared["response_a"] != "COLUMN" or "COLUMN" in best.values()):
-        return _written(compared)
+        return _without_equal_names(compared)
     if "prompt" not in columns and "chosen_ids" not in best:
         best = _similar_columns(["prompt"], [old for old in names if old not in best.values()], default=None) | best
-    return _written(best)
+    return _without_equal_names(best)
 
 
-def _written(columns: Mapping[str, str]) -> str:
-    """Return a renaming as `parse_columns` reads it, without columns that keep their name."""
-    return ",".join(f"{new}={old}" for new, old in columns.items() if new != old)
+def _without_equal_names(columns: Mapping[str, str]) -> dict[str, str]:
+    return {new: old for new, old in columns.items() if new != old}
 
 
 def similar_column(new: str, names: Sequence[str]) -> str:

@@ -18,7 +18,6 @@ from rlhf_losses.data.read_columns import with_read_columns
 from rlhf_losses.data.rows import EncodedRow, FeedbackTypes, feedback_types_in_row, is_prepared
 from rlhf_losses.data.segmentation import infer_segmentation, join_segments
 from rlhf_losses.data.text_problems import NO_WHITE_SPACE, TextProblems, find_text_problems
-from rlhf_losses.data.unread_verdict import find_unread_verdict
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
 from rlhf_losses.feedback import IMPLICIT_TYPES, STEPWISE_TYPES, Feedback, feedback_types_in_columns
 from rlhf_losses.feedback.base import Row
@@ -185,8 +184,6 @@ class TrainingData:
         dataset = _with_current_columns(readable_rows(dataset, name), name)
         dataset = group_ratings(dataset, self._objective, name)
         problems = check_dataset(dataset, self._objective, name)
-        if verdict := find_unread_verdict(dataset):
-            logger.warning("%s: %s", name, verdict.describe())
         return with_read_columns(dataset), problems
 
 

@@ -150,6 +150,7 @@ def sheet(tmp_path):
 
 def test_a_sheet_with_a_winner_gets_the_renaming_that_reads_it(cli, sheet):
     assert f"with --columns {READ}." in cli("inspect", "--dataset", sheet).err
+    assert f"with --columns {READ}." in cli("inspect", "--dataset", sheet, "--columns", "prompt=message").err
     argv = ("--dataset", sheet, "--columns", "prompt=message,chosen=variant_1,rejected=variant_2")
     out = cli("inspect", *argv).out
     assert "The column preferred is not read, but its values (1, same, 2) are those of a winner." in out.replace(

@@ -137,7 +137,7 @@ def test_a_second_dataset_may_have_the_new_names_already():
     ],
 )
 def test_the_most_similar_names_are_suggested(names, suggestion):
-    assert suggest_columns(dict.fromkeys(names, ())) == suggestion
+    assert suggest_columns(dict.fromkeys(names, ())) == parse_columns(suggestion)
 
 
 TEXTS = ["Where is my parcel?", "It is on its way.", "Please wait a day."]
@@ -172,7 +172,7 @@ READ = "prompt=Kundenfrage,response_a=Variante_1,response_b=Variante_2,winner="
     ],
 )  # fmt: skip
 def test_a_column_whose_values_name_a_winner_is_suggested_as_one(columns, suggestion):
-    assert suggest_columns(columns) == suggestion
+    assert suggest_columns(columns) == parse_columns(suggestion)
 
 
 @pytest.mark.parametrize(
