@@ -17,6 +17,7 @@ from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError, de
 from rlhf_losses.cli.config_file import read_config
 from rlhf_losses.cli.config_values import CONFIG_FILE, checked_choice, members, typed_value
 from rlhf_losses.cli.training_help import HELP, UPSTREAM, ArgumentGroups, HelpAll, format_groups, type_name
+from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
 from rlhf_losses.errors import RlhfLossesError, did_you_mean, shown
 from rlhf_losses.files.columns import parse_columns
 from rlhf_losses.files.yaml_mappings import yaml_problem
@@ -325,6 +326,24 @@ def data_flags(values: Mapping[str, Any]) -> list[str]:
     columns = ",".join(f"{new}={old}" for new, old in parse_columns(values.get("columns")).items())
     given = {"--columns": columns, "--converter": values.get("converter")}
     return [word for flag, value in given.items() if value for word in (flag, value)]
+
+
+def prompt_flags(values: Mapping[str, Any]) -> list[str]:
+    """Return the flags with which `ppo` reads prompts as this command does.
+
+    A renamed column `prompt` is all that it needs, so that a file without answers and feedback can be read too.
+
+    Args:
+        values: arguments of the command by name.
+
+    Examples:
+        >>> prompt_flags({"columns": "prompt=question,chosen=good,rejected=bad", "converter": None})
+        ['--columns', 'prompt=question']
+    """
+    columns, converter = parse_columns(values.get("columns")), values.get("converter")
+    if "prompt" in columns and converter is None:
+        columns = {new: old for new, old in columns.items() if new in ("prompt", *TEMPLATE_COLUMNS)}
+    return data_flags({"columns": columns, "converter": converter})
 
 
 def require_minimum(parsed: Iterable[Any]) -> None:

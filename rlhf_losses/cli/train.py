@@ -1,6 +1,5 @@
 """`rlhf-losses train`: train a reward model with the arguments of `trl reward` and any loss."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from rlhf_losses.cli.arguments import (
     TrainingParser,
     data_flags,
     model_options,
+    prompt_flags,
     quantization_of,
     require_attention,
 )
@@ -112,7 +112,7 @@ def _run(argv: list[str], plugins: tuple[str, ...], signals: StopSignals) -> Non
     )
     with training_runs.explained_interruption(trainer, message):
         if training_runs.train(trainer, signals, checkpoint, message):
-            finish(trainer, train.rows, evaluation, data_flags(vars(data)))
+            finish(trainer, train.rows, evaluation, data)
             if report is not None and trainer.accelerator.is_main_process:
                 with columns_in_use(renaming):
                     write_report(run_report(config.output_dir, train.rows, loss_registry(plugins)), report)
@@ -130,14 +130,14 @@ def run_report(folder: str, rows: Any, losses: LossRegistry) -> Report:
     return Report([read_run(Path(folder))], datasets=datasets)
 
 
-def finish(trainer: RewardTrainer, rows: AnyDataset, held_out: Conversion | None, flags: Sequence[str]) -> None:
+def finish(trainer: RewardTrainer, rows: AnyDataset, held_out: Conversion | None, data: RewardDataArguments) -> None:
     """Evaluate if there is an evaluation dataset, save the merged model and print the next commands.
 
     Args:
         trainer: the trainer.
         rows: the training data.
         held_out: the evaluation data after conversion, or None.
-        flags: flags with which other commands read the same columns.
+        data: dataset arguments, which the next commands have too.
     """
     if trainer.eval_dataset is not None and trainer.args.eval_strategy == "no":
         trainer.save_metrics("eval", trainer.evaluate())
@@ -153,11 +153,10 @@ def finish(trainer: RewardTrainer, rows: AnyDataset, held_out: Conversion | None
     evaluated = evaluation_rows(trainer.eval_dataset)
     for summary in summarize_accuracy(trainer.state.log_history, evaluated, rows_per_step(trainer), used):
         echo(describe_accuracy(summary.estimated_by(scored)))
-    echo(f"Next: {printed_command('evaluate', '--model', folder, '--dataset', 'HELD_OUT', *flags)}")
-    ppo = printed_command(
-        "ppo", "--model", "POLICY", "--reward_model", folder, "--dataset", "PROMPTS", "--output_dir", "DIR"
-    )
-    echo(f"      {ppo}")
+    evaluate = ("evaluate", "--model", folder, "--dataset", "HELD_OUT", *data_flags(vars(data)))
+    echo(f"Next: {printed_command(*evaluate)}")
+    ppo = ("ppo", "--model", "POLICY", "--reward_model", folder, "--dataset", "PROMPTS", *prompt_flags(vars(data)))
+    echo(f"      {printed_command(*ppo, '--output_dir', 'DIR')}")
     trainer.end()
 
 

@@ -30,6 +30,7 @@ from rlhf_losses.cli.signals import Interruption, StopSignals
 from rlhf_losses.errors import OutputExistsError, RlhfLossesError, first_line
 from rlhf_losses.folder_claims import require_unclaimed
 from rlhf_losses.printed_commands import printed_command
+from rlhf_losses.report.report_file import REPORT_FILE
 from rlhf_losses.setting_names import has_flag, setting
 
 RESUME = "--resume_from_checkpoint"
@@ -136,8 +137,8 @@ class StopMessage:
 
     Attributes:
         resume: the value of `--resume_from_checkpoint` in the command.
-        report: whether to name the command that shows the run so far. A report is not written, because it can take
-            longer than a process may that has received a signal.
+        report: whether to name the command that writes the report of the run so far. It is not written at once, because
+            that can take longer than a process may that has received a signal.
     """
 
     resume: Resume = None
@@ -167,7 +168,9 @@ class StopMessage:
     def _report(self, trainer: Any) -> str:
         if not self.report or not trainer.state.log_history:
             return ""
-        return f" `{printed_command('report', trainer.args.output_dir)}` shows it so far."
+        folder = trainer.args.output_dir
+        command = printed_command("report", folder, "--output", Path(folder) / REPORT_FILE)
+        return f" `{command}` writes the report of the run so far."
 
 
 @contextmanager

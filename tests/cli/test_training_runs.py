@@ -169,13 +169,11 @@ def test_the_message_after_an_interruption_fits_the_command_that_was_run(run_wit
 
 def test_the_message_after_an_interruption_names_the_command_of_the_report_that_was_asked_for(run_with_checkpoints):
     without_logs, trainer = (stopped_at(run_with_checkpoints, 10, logs) for logs in ([], [{"step": 5, "loss": 0.5}]))
-    assert (
-        StopMessage(report=True)
-        .about(trainer)
-        .endswith(f" `rlhf-losses report {run_with_checkpoints}` shows it so far.")
-    )
+    command = f"report {run_with_checkpoints} --output {run_with_checkpoints / 'report.html'}"  # as --report does
+    ending = f" `rlhf-losses {command}` writes the report of the run so far."
+    assert StopMessage(report=True).about(trainer).endswith(ending)
     with plugins_in_use(["my loss.py"]):
-        command = f"rlhf-losses --plugin 'my loss.py' report {run_with_checkpoints}"
+        command = f"rlhf-losses --plugin 'my loss.py' {command}"
         assert command in StopMessage(report=True).about(trainer)
     assert "rlhf-losses report" not in StopMessage().about(trainer)
     assert StopMessage(report=True).about(without_logs) == StopMessage().about(without_logs)
