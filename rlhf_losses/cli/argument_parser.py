@@ -25,6 +25,7 @@ OTHER_FLAGS = {
     "batch_size": ("per_device_train_batch_size",),
     "device": ("use_cpu",),
     "early_stopping": ("load_best_model_at_end",),
+    "epoch": ("num_train_epochs",),
     "epochs": ("num_train_epochs",),
     "eval_batch_size": ("per_device_eval_batch_size",),
     "file": ("dataset", "input"),
@@ -51,41 +52,27 @@ OTHER_FLAGS = {
 SIMILARITY = 0.75
 """Smallest similarity of an unknown flag and the one that a message suggests."""
 
-MISSING = "the following arguments are required: "
-"""Beginning of the message of argparse about missing arguments."""
-
 
 class CommandLineError(RlhfLossesError, ValueError):
     """An argument of the command line cannot be used."""
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """A parser that raises `CommandLineError` where argparse prints its usage and exits."""
+    """A parser that raises one `CommandLineError` with all problems, where argparse prints its usage and exits.
+
+    Attributes:
+        problems: sentences about arguments that were refused before the words are parsed, such as those of a file.
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        options.setdefault("allow_abbrev", False)
-        super().__init__(*args, **options)
+        self.problems: list[str] = []
+        super().__init__(*args, **{"allow_abbrev": False, "exit_on_error": False} | options)
         self.add_argument(
             "--plugin",
             metavar="FILE",
             default=argparse.SUPPRESS,  # `plugin_files` reads it before the command is known
             help="Python file with losses, converters, score transforms or score estimates; repeatable",
         )
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse the words, except a flag with the value `--`, which argparse reads as an empty list."""
-        for word in args or ():
-            flag, equals, value = str(word).partition("=")
-            if flag.startswith("-") and equals and value == "--":
-                self.error(f"{flag} has the value '--', which is none. Write a value, as in {flag} VALUE")
-        return super().parse_known_args(args, namespace)
-
-    def error(self, message: str) -> NoReturn:
-        """Raise `CommandLineError`."""
-        if message.startswith(MISSING):
-            names = [min(names.split("/"), key=len) for names in message.removeprefix(MISSING).split(", ")]
-            message = describe_missing(names)
-        raise CommandLineError(f"{message.rstrip('.')}. Run '{self.prog} --help' to see all arguments.")
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
         """Return the parsed arguments.
@@ -94,36 +81,89 @@ class ArgumentParser(argparse.ArgumentParser):
             argv: words after the name of the command.
 
         Raises:
-            CommandLineError: an argument is unknown, missing or invalid.
+            CommandLineError: arguments are unknown, missing or invalid.
         """
         known: argparse.Namespace
-        known, unknown = self.parse_known_args(argv)
-        self.refuse_unknown(unknown)
+        known, _ = self.parse_known_args(argv)
         return known
 
-    def refuse_unknown(self, words: Sequence[str], source: str = "") -> None:
-        """Raise `CommandLineError` for the first unknown argument, if there is one.
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse the words, and raise `CommandLineError` with all that are unknown, invalid or missing.
+
+        TRL's parser calls this method too, so that no word is left for it.
+        """
+        words = [str(word) for word in args or ()]
+        require_written_values(words)
+        required = [action for action in self._actions if action.required]
+        for action in required:
+            action.required = False  # so that unknown words are found too
+        try:
+            known, unknown, invalid = self._parse_valid(words, namespace)
+        finally:
+            for action in required:
+                action.required = True
+        missing = [action for action in required if action not in invalid and getattr(known, action.dest, 1) is None]
+        self.refuse([*self.problems, *self.describe_unknown(unknown), *invalid.values(), *describe_missing(missing)])
+        return known, []
+
+    def _parse_valid(
+        self, words: Sequence[str], namespace: Any
+    ) -> tuple[argparse.Namespace, list[str], dict[argparse.Action, str]]:
+        """Return the arguments with valid values, the unknown words, and a sentence about each invalid argument."""
+        invalid: dict[argparse.Action, str] = {}
+        while True:
+            try:
+                known, unknown = super().parse_known_args(words, namespace)
+            except argparse.ArgumentError as error:
+                action = next((one for one in self._actions if name_of(one) == error.argument_name), None)
+                if action is None or action in invalid:
+                    self.error(str(error))
+                invalid[action] = f"Argument {shortest_name(action)}: {error.message.rstrip('.')}."
+                if not action.option_strings:
+                    return argparse.Namespace(), [], invalid
+                words = without(action, words)
+                action.default = None  # which can be the invalid value, from a file
+            else:
+                return known, unknown, invalid
+
+    def error(self, message: str) -> NoReturn:
+        """Raise `CommandLineError`."""
+        raise CommandLineError(f"{message.rstrip('.')}. {self._help()}")
+
+    def refuse(self, problems: Sequence[str]) -> None:
+        """Raise `CommandLineError` if there are problems; several are lines of the message.
 
         Args:
-            words: the words of the command line that were not parsed.
+            problems: sentences about arguments.
+        """
+        if problems:
+            raise CommandLineError(("\n" if len(problems) > 1 else " ").join([*problems, self._help()]))
+
+    def _help(self) -> str:
+        return f"Run '{self.prog} --help' to see all arguments."
+
+    def describe_unknown(self, words: Sequence[str], source: str = "") -> list[str]:
+        """Return a sentence about each unknown argument.
+
+        Args:
+            words: the words of the command line that were not parsed. Those after an unknown flag can be its values.
             source: where they were found, for the message.
         """
-        if not words:
-            return
-        word = next((word for word in words if word.startswith("--")), words[0])
-        if not word.startswith("-"):
-            raise CommandLineError(
-                f"Unexpected argument '{word}'{source}. Put quotes around values with spaces. "
-                f"Run '{self.prog} --help' to see all arguments."
-            )
-        word = word.split("=")[0]
+        first = next((index for index, word in enumerate(words) if is_flag(word)), len(words))
+        unexpected = [
+            f"Unexpected argument '{word}'{source}. Put quotes around values with spaces." for word in words[:first]
+        ]
+        names = dict.fromkeys(word.split("=")[0] for word in words[first:] if is_flag(word))
+        return [*unexpected, *(self._describe_unknown_flag(name, source) for name in names)]
+
+    def _describe_unknown_flag(self, word: str, source: str) -> str:
         flag = f"--{word.lstrip('-').replace('-', '_')}"
-        refuse_old_flag(flag, source)
+        prefix = "--no_" if flag.startswith("--no_") else "--"
+        new = OLD_FLAGS.get(f"--{flag.removeprefix(prefix)}")
+        if new is not None:
+            return f"Argument '{flag}'{source} has been renamed. Use '{prefix}{new.removeprefix('--')}'."
         same = next((f" Use '--{one}'." for one in OTHER_FLAGS.get(flag[2:], ()) if f"--{one}" in self.flags()), None)
-        nearest = same or did_you_mean(flag, self.flags(), SIMILARITY)
-        raise CommandLineError(
-            f"Unknown argument '{word}'{source}.{nearest} Run '{self.prog} --help' to see all arguments."
-        )
+        return f"Unknown argument '{word}'{source}.{same or did_you_mean(flag, self.flags(), SIMILARITY)}"
 
     def flags(self) -> list[str]:
         """Return all flags, in the spelling with underscores."""
@@ -131,33 +171,83 @@ class ArgumentParser(argparse.ArgumentParser):
         return [flag for flag in flags if flag.startswith("--") and "-" not in flag[2:]]
 
 
-def describe_missing(flags: Sequence[str]) -> str:
-    """Return a sentence about missing arguments.
+def name_of(action: argparse.Action) -> str:
+    """Return an argument as errors of argparse name it: all of its flags, or its word in the usage."""
+    return "/".join(action.option_strings) or (action.metavar if isinstance(action.metavar, str) else action.dest)
+
+
+def shortest_name(action: argparse.Action) -> str:
+    """Return an argument as messages name it."""
+    return min(action.option_strings, key=len, default=name_of(action))
+
+
+def without(action: argparse.Action, words: Iterable[str]) -> list[str]:
+    """Return words without a flag and its values.
+
+    Args:
+        action: the flag.
+        words: the words of a command line.
+
+    Examples:
+        >>> action = argparse.ArgumentParser().add_argument("--seed")
+        >>> without(action, ["--seed", "one", "FILE", "--seed=two", "--json"])
+        ['FILE', '--json']
+    """
+    count = float("inf") if action.nargs in ("+", "*") else action.nargs if isinstance(action.nargs, int) else 1
+    kept, values = [], 0.0
+    for word in words:
+        flag, equals, _ = word.partition("=")
+        if flag in action.option_strings:
+            values = 0 if equals else count
+        elif values and not word.startswith("--"):
+            values -= 1
+        else:
+            values = 0
+            kept.append(word)
+    return kept
+
+
+def is_flag(word: str) -> bool:
+    """Return whether a word begins with a hyphen and is no number.
+
+    Examples:
+        >>> is_flag("--seed=1"), is_flag("-1e-3"), is_flag("pairs.csv")
+        (True, False, False)
+    """
+    try:
+        float(word)
+    except ValueError:
+        return word.startswith("-")
+    return False
+
+
+def require_written_values(words: Iterable[str]) -> None:
+    """Raise `CommandLineError` for a flag with the value `--`, which argparse reads as an empty list."""
+    for word in words:
+        flag, equals, value = word.partition("=")
+        if flag.startswith("-") and equals and value == "--":
+            raise CommandLineError(f"{flag} has the value '--', which is none. Write a value, as in {flag} VALUE.")
+
+
+def describe_missing(actions: Sequence[argparse.Action]) -> list[str]:
+    """Return a sentence about missing arguments, if there are any."""
+    return [f"{missing_arguments(list(map(shortest_name, actions)))}."] if actions else []
+
+
+def missing_arguments(flags: Sequence[str]) -> str:
+    """Return a sentence about missing arguments, without the full stop.
 
     Args:
         flags: their flags, at least one.
 
     Examples:
-        >>> describe_missing(["--model", "--dataset"])
+        >>> missing_arguments(["--model", "--dataset"])
         '--model and --dataset are missing, but this command needs them'
     """
     *others, last = flags
     verb, pronoun = ("are", "them") if others else ("is", "it")
     listed = f"{', '.join(others)} and {last}" if others else last
     return f"{listed} {verb} missing, but this command needs {pronoun}"
-
-
-def refuse_old_flag(flag: str, source: str = "") -> None:
-    """Raise `CommandLineError` if a flag has a new name.
-
-    Args:
-        flag: the flag, with underscores. A boolean flag can begin with `--no_`.
-        source: where it was found, for the message.
-    """
-    prefix = "--no_" if flag.startswith("--no_") else "--"
-    new = OLD_FLAGS.get(f"--{flag.removeprefix(prefix)}")
-    if new is not None:
-        raise CommandLineError(f"Argument '{flag}'{source} has been renamed. Use '{prefix}{new.removeprefix('--')}'.")
 
 
 def refuse_old_value(flag: str, value: object, source: str = "") -> None:
@@ -186,7 +276,12 @@ def plugin_files(argv: Iterable[str]) -> tuple[tuple[str, ...], list[str]]:
         >>> plugin_files(["list", "--plugin", "focal.py", "--json"])
         (('focal.py',), ['list', '--json'])
     """
-    parser = ArgumentParser(prog="rlhf-losses", add_help=False, conflict_handler="resolve")
+    words = list(argv)
+    require_written_values(words)
+    parser = argparse.ArgumentParser(prog="rlhf-losses", add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--plugin", action="append", default=[])
-    found, rest = parser.parse_known_args(list(argv))
+    try:
+        found, rest = parser.parse_known_args(words)
+    except argparse.ArgumentError as error:
+        raise CommandLineError(f"{error}. Write it as --plugin FILE.") from error
     return tuple(found.plugin), rest

@@ -3,7 +3,7 @@
 import argparse
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, get_type_hints
@@ -13,7 +13,7 @@ import yaml
 from transformers import AttentionInterface
 from transformers.utils import is_bitsandbytes_available, is_torch_bf16_gpu_available
 
-from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError, describe_missing, refuse_old_value
+from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError, missing_arguments, refuse_old_value
 from rlhf_losses.cli.config_file import read_config
 from rlhf_losses.cli.config_values import CONFIG_FILE, checked_choice, members, typed_value
 from rlhf_losses.cli.training_help import HELP, UPSTREAM, ArgumentGroups, HelpAll, format_groups, type_name
@@ -182,6 +182,7 @@ class TrainingParser(ArgumentParser, trl.TrlParser):
         Raises:
             CommandLineError: an argument or the file is invalid.
         """
+        self.problems.clear()
         argv = _separate_config(argv)
         words = [part for word in argv for part in (word.split("=", 1) if word.startswith("--") else [word])]
         for flag, value in pairwise(words):
@@ -189,7 +190,7 @@ class TrainingParser(ArgumentParser, trl.TrlParser):
             if flag.lstrip("-") == "preset":
                 self.set_defaults(**self.presets.get(value, {}))
         try:
-            *parsed, unknown = self.parse_args_and_config(argv, return_remaining_strings=True)
+            parsed = self.parse_args_and_config(argv)
         except RlhfLossesError:
             raise
         except (ValueError, TypeError, ImportError, OverflowError) as error:
@@ -198,12 +199,10 @@ class TrainingParser(ArgumentParser, trl.TrlParser):
             raise CommandLineError(
                 f"The --config file is not valid YAML: {yaml_problem(error)}. Correct the file."
             ) from error
-        self.refuse_unknown(unknown)
         require_given(parsed, self.required)
-        require_minimum(parsed)
+        self.refuse([*out_of_range(parsed), *no_mappings(parsed)])
         for one in parsed:
             require_finite_settings(one)
-        require_mappings(parsed)
         return tuple(parsed)
 
     def read_file(self, path: str) -> tuple[Any, ...]:
@@ -229,8 +228,14 @@ class TrainingParser(ArgumentParser, trl.TrlParser):
             for flag in action.option_strings
             if not flag.startswith(("--no_", "--no-")) and action.default is not argparse.SUPPRESS
         }
-        self.refuse_unknown([f"--{name}" for name in values if name not in actions], source=CONFIG_FILE)
-        checked = {name: self._checked(name, value, actions[name]) for name, value in values.items()}
+        self.problems += self.describe_unknown([f"--{name}" for name in values if name not in actions], CONFIG_FILE)
+        checked = {}
+        for name, value in values.items():
+            if name in actions:
+                try:
+                    checked[name] = self._checked(name, value, actions[name])
+                except CommandLineError as error:  # raised with the problems of the command line
+                    self.problems.append(str(error))
         self.set_defaults(**self.presets.get(str(checked.get("preset")), {}))
         unused: list[str] = super().set_defaults_with_config(
             **{actions[name].dest: value for name, value in checked.items()}
@@ -301,7 +306,7 @@ def require_given(parsed: Iterable[Any], required: Sequence[Required]) -> None:
         return
     examples = " ".join(f"{one.flag} {one.example}" for one in missing)
     raise CommandLineError(
-        f"{describe_missing([one.flag for one in missing])}. Add for example {examples}{_inspect(values, missing)}."
+        f"{missing_arguments([one.flag for one in missing])}. Add for example {examples}{_inspect(values, missing)}."
     )
 
 
@@ -346,8 +351,8 @@ def prompt_flags(values: Mapping[str, Any]) -> list[str]:
     return data_flags({"columns": columns, "converter": converter})
 
 
-def require_minimum(parsed: Iterable[Any]) -> None:
-    """Raise `CommandLineError` for a number that fails only after the model is loaded.
+def out_of_range(parsed: Iterable[Any]) -> Iterator[str]:
+    """Yield a sentence about each number that fails only after the model is loaded.
 
     Args:
         parsed: the objects with the arguments.
@@ -355,20 +360,20 @@ def require_minimum(parsed: Iterable[Any]) -> None:
     for name, minimum in MINIMUM.items():
         value = next((getattr(one, name) for one in parsed if hasattr(one, name)), minimum)
         if value is not None and not value >= minimum:
-            raise CommandLineError(f"{name} is {value}, but it must be at least {minimum}. Change --{name}.")
+            yield f"{name} is {value}, but it must be at least {minimum}. Change --{name}."
         if value is not None and value > MAXIMUM.get(name, math.inf):
-            raise CommandLineError(f"{name} is {value}, but it must be at most {MAXIMUM[name]}. Change --{name}.")
+            yield f"{name} is {value}, but it must be at most {MAXIMUM[name]}. Change --{name}."
 
 
-def require_mappings(parsed: Iterable[Any]) -> None:
-    """Raise `CommandLineError` for arguments of functions that are no mapping, because a text is not a JSON object.
+def no_mappings(parsed: Iterable[Any]) -> Iterator[str]:
+    """Yield a sentence about each argument of functions that is no mapping, because a text is not a JSON object.
 
     Args:
         parsed: the objects with the arguments.
     """
     for name, value in ((name, value) for one in parsed for name, value in vars(one).items()):
         if name.endswith("_kwargs") and value is not None and not isinstance(value, Mapping):
-            raise CommandLineError(
+            yield (
                 f"--{name} is {shown(value)}, but it must be a JSON object, or a mapping in the --config file. "
                 f"""Write for example --{name} '{{"NAME": "VALUE"}}'."""
             )

@@ -153,10 +153,13 @@ def finish(trainer: RewardTrainer, rows: AnyDataset, held_out: Conversion | None
     evaluated = evaluation_rows(trainer.eval_dataset)
     for summary in summarize_accuracy(trainer.state.log_history, evaluated, rows_per_step(trainer), used):
         echo(describe_accuracy(summary.estimated_by(scored)))
-    evaluate = ("evaluate", "--model", folder, "--dataset", "HELD_OUT", *data_flags(vars(data)))
-    echo(f"Next: {printed_command(*evaluate)}")
-    ppo = ("ppo", "--model", "POLICY", "--reward_model", folder, "--dataset", "PROMPTS", *prompt_flags(vars(data)))
-    echo(f"      {printed_command(*ppo, '--output_dir', 'DIR')}")
+    to_evaluate, to_prompt = data_flags(vars(data)), prompt_flags(vars(data))
+    evaluate = printed_command("evaluate", "--model", folder, "--dataset", "HELD_OUT", *to_evaluate)
+    echo(f"Next: {evaluate}")
+    ppo = printed_command(
+        "ppo", "--model", "POLICY", "--reward_model", folder, "--dataset", "PROMPTS", *to_prompt, "--output_dir", "DIR"
+    )
+    echo(f"      {ppo}")
     trainer.end()
 
 

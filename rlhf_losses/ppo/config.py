@@ -113,7 +113,8 @@ class PPOConfig(trl.GRPOConfig):
             adapters.
         beta: coefficient of the KL penalty in the reward of each token, in units of the normalized rewards; with 0 no
             reference is loaded.
-        num_iterations: number of PPO epochs per rollout.
+        num_iterations: number of PPO epochs per rollout. An epoch has `steps_per_generation /
+            gradient_accumulation_steps` optimizer steps, by default 1. `max_steps` counts optimizer steps.
         num_generations: completions per prompt; 1 is enough, because PPO compares completions with the critic.
         disable_dropout: disable dropout, which would change log-probabilities between rollout and training.
         loss_type: average over tokens. `"dapo"` is the mean over all tokens of an optimizer step, for any number of
@@ -228,7 +229,9 @@ class PPOConfig(trl.GRPOConfig):
     beta: float = field(
         default=0.01, metadata={"help": "Coefficient of the KL penalty in the reward of each token; 0: no reference."}
     )
-    num_iterations: int = field(default=4, metadata={"help": "Number of PPO epochs per rollout."})
+    num_iterations: int = field(
+        default=4, metadata={"help": "Number of PPO epochs per rollout, by default of one optimizer step each."}
+    )
     num_generations: int | None = field(default=1, metadata={"help": "Completions per prompt."})
     disable_dropout: bool = field(default=True, metadata={"help": "Disable dropout."})
     loss_type: str = field(default="dapo", metadata={"help": f"Average over tokens: {', '.join(CLIPPED_SURROGATES)}."})
@@ -278,6 +281,11 @@ class PPOConfig(trl.GRPOConfig):
             self.learning_rate = ADAPTER_LEARNING_RATE if adapters else LEARNING_RATE
         if self.critic_learning_rate is None:
             self.critic_learning_rate = self.critic_learning_rate_ratio * self.learning_rate
+
+    @property
+    def steps_per_rollout(self) -> int:
+        """Number of optimizer steps on a rollout: those of a PPO epoch, times `num_iterations`."""
+        return int(self.num_iterations * self.steps_per_generation // self.gradient_accumulation_steps)
 
     def _num_generations_for_grpo(self) -> int | None:
         """Return a value that GRPO accepts: it needs groups and rejects 1, so a whole rollout replaces 1."""

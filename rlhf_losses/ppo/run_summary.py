@@ -72,8 +72,8 @@ def describe_gain(summary: RunSummary) -> str:
         Mean reward: 0.5 in the first 4 logs, 1.5 in the last 4 (+1 ± 0.2), at a KL of 3 nats per completion.
         Read completions before you rely on it, with log_completions=True: a policy can find texts with too high scores.
     """
-    logs = "log" if summary.logs == 1 else f"{summary.logs} logs"
-    last = "log" if summary.logs == 1 else str(summary.logs)
+    logs = "log with a reward" if summary.logs == 1 else f"{summary.logs} logs"
+    last = "one" if summary.logs == 1 else str(summary.logs)
     noise = "" if summary.error is None else f" ± {2 * summary.error:.2g}"
     kl = "" if summary.kl is None else f", at a KL of {summary.kl:.3g} nats per completion"
     reward = f"Mean reward: {summary.first:.4g} in the first {logs}, {summary.last:.4g} in the last {last}"
@@ -83,7 +83,11 @@ def describe_gain(summary: RunSummary) -> str:
 def _next_step(summary: RunSummary) -> str:
     read = setting("log_completions", "true", python="log_completions=True")
     if summary.error is None:
-        return f"These are too few logs to tell a gain from noise. Read completions with {read}."
+        more, often = setting("max_steps"), setting("logging_steps")
+        return (
+            f"The run has fewer than {2 * SHARE} logs with a reward, which are too few to tell a gain from noise. Set "
+            f"a larger {more} or a smaller {often}, and read completions with {read}."
+        )
     if summary.gain > 2 * summary.error:
         return f"Read completions before you rely on it, with {read}: a policy can find texts with too high scores."
     rate, beta = setting("learning_rate"), setting("beta")

@@ -88,6 +88,7 @@ from rlhf_losses.ppo.reward_functions import (
 )
 from rlhf_losses.ppo.rewards import RawRewards, RewardPipeline
 from rlhf_losses.ppo.rollout import Rollout
+from rlhf_losses.ppo.rollout_steps import RolloutSteps
 from rlhf_losses.ppo.settings_checks import (
     check_arguments,
     check_datasets,
@@ -257,6 +258,7 @@ class PPOTrainer(Checkpointing, ComparedRun, trl.GRPOTrainer):
         self.monitor = self._build_monitor()
         self.early_stopping = EarlyStopping(args.early_stop_kl or torch.inf, self._discard_rollout)
         self.add_callback(self.early_stopping)
+        self.add_callback(RolloutSteps())
         self._begin_checkpoints()
 
     def _choose_layouts(self) -> None:

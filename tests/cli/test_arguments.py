@@ -174,6 +174,20 @@ def test_an_invalid_config_file_is_refused(read, config_file, text, message):
         read("--config", str(config_file(text)))
 
 
+def test_all_problems_of_file_and_command_line_are_reported_at_once(read, config_file):
+    file = config_file("learning_rat: 1\noverlong: cut\nlearning_rate: fast\n")
+    with pytest.raises(CommandLineError) as raised:
+        read("--config", str(file), "--epochs", "3")
+    assert str(raised.value).splitlines()[:-1] == [
+        "Unknown argument '--learning_rat' in the --config file. Did you mean '--learning_rate'?",
+        "The --config file has overlong: 'cut'. Choose one of: drop, truncate_prompt, error.",
+        "Unknown argument '--epochs'. Use '--num_train_epochs'.",
+        "Argument --learning_rate: invalid float value: 'fast'.",
+    ]
+    with pytest.raises(CommandLineError, match=r"gradient_accumulation_steps is 0(.|\n)*seed is -1"):
+        read("--loss", "hinge", "--gradient_accumulation_steps", "0", "--seed", "-1")
+
+
 def test_an_unknown_attention_implementation_is_refused_with_the_nearest_name():
     with pytest.raises(CommandLineError, match=r"'rlhf_losses_tree_flx'.*Did you mean 'rlhf_losses_tree_flex'"):
         require_attention("rlhf_losses_tree_flx")

@@ -147,6 +147,44 @@ def test_version_lists_the_package_and_its_main_dependencies(capsys):
 
 
 @pytest.mark.parametrize(
+    ("argv", "problems"),
+    [
+        (
+            ["list", "--jason", "--feedbak=1", "--adapter", "x"],
+            [
+                "Unknown argument '--jason'. Did you mean '--json'?",
+                "Unknown argument '--feedbak'. Did you mean '--feedback'?",
+                "Argument '--adapter' has been renamed. Use '--converter'.",
+            ],
+        ),
+        (
+            ["score", "--modle", "m", "--dataset", "d", "--max_rows", "two", "--batch_size=-1"],
+            [
+                "Unknown argument '--modle'. Did you mean '--model'?",
+                "Argument --max_rows: 'two' is not an integer of at least 1.",
+                "Argument --batch_size: '-1' is not an integer of at least 1.",
+                "--model is missing, but this command needs it.",
+            ],
+        ),
+        (
+            ["train", "stray", "--learning_rat", "-1", "--epochs", "3", "--max_steps", "two", "--learning_rat=2"],
+            [
+                "Unexpected argument 'stray'. Put quotes around values with spaces.",
+                "Unknown argument '--learning_rat'. Did you mean '--learning_rate'?",
+                "Unknown argument '--epochs'. Use '--num_train_epochs'.",
+                "Argument --max_steps: invalid int value: 'two'.",
+            ],
+        ),
+    ],
+)
+def test_all_problems_of_a_command_line_are_reported_at_once(cli, argv, problems):
+    result = cli(*argv)
+    assert result.code == 2
+    lines = [*problems, f"Run 'rlhf-losses {argv[0]} --help' to see all arguments."]
+    assert result.err.removeprefix("rlhf-losses: ").splitlines() == lines
+
+
+@pytest.mark.parametrize(
     ("argv", "message"),
     [
         (["trian"], "Unknown command 'trian'. Did you mean 'train'?"),

@@ -1,9 +1,11 @@
-"""The last lines of a PPO run are its gain, its KL and a next step."""
+"""The first line of a PPO run says what a rollout serves; the last ones are its gain, its KL and a next step."""
 
 import pytest
 from scipy.stats import sem
 
+from rlhf_losses.ppo.rollout_steps import describe_rollouts
 from rlhf_losses.ppo.run_summary import describe_gain, summarize_run
+from rlhf_losses.setting_names import command_flags
 
 
 def log(rewards, kl=None):
@@ -35,6 +37,19 @@ def test_the_advice_follows_from_the_gain_and_its_noise(rewards, advice):
 def test_short_runs_have_no_interval_and_runs_without_rewards_no_summary():
     summary = summarize_run(log([1.0, 2.0, 3.0]))
     assert (summary.logs, summary.error) == (1, None)
-    assert describe_gain(summary).startswith("Mean reward: 1 in the first log, 3 in the last log (+2).")
-    assert "too few logs to tell a gain from noise" in describe_gain(summary)
+    described = describe_gain(summary)
+    assert described.startswith("Mean reward: 1 in the first log with a reward, 3 in the last one (+2).")
+    assert "fewer than 10 logs with a reward, which are too few to tell a gain from noise" in described
+    assert summarize_run(log([1.0] * 9)).error is None
+    assert summarize_run(log([1.0] * 10)).error == 0
     assert summarize_run(log([1.0])) is None
+
+
+def test_the_first_line_says_which_logs_have_no_reward():
+    with command_flags(["--logging_steps"]):
+        described = describe_rollouts(8, 4, max_steps=10, logging_steps=2)
+    rollouts, logs = described.split(" Its reward is in the log of the first of these steps, so ")
+    assert rollouts == "A rollout of 8 completions serves 4 optimizer steps: 10 steps are 3 rollouts."
+    assert logs == "with --logging_steps 2 other logs have none. With --logging_steps 4 every log has one."
+    assert describe_rollouts(8, 1, 10, logging_steps=1).endswith("serves 1 optimizer step: 10 steps are 10 rollouts.")
+    assert describe_rollouts(8, 4, 4, logging_steps=4).endswith("4 steps are 1 rollout.")

@@ -120,12 +120,6 @@ class PPOTrainer(OwnTrainer):
         if eval_dataset is not None and args.num_sample_generations:
             self.add_callback(SampleCompletions(self, args.num_sample_generations))
 
-    @property
-    def steps_per_rollout(self) -> int:
-        """Number of optimizer steps on each rollout."""
-        args = self.args
-        return int(args.num_iterations * args.steps_per_generation // args.gradient_accumulation_steps)
-
     def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> Any:
         """Return a schedule with a constant learning rate on each rollout, as TRL's; others than `LambdaLR` unchanged.
 
@@ -136,7 +130,7 @@ class PPOTrainer(OwnTrainer):
         schedule = super().create_scheduler(num_training_steps, optimizer)
         if isinstance(schedule, LambdaLR):
             schedule.lr_lambdas = [
-                partial(_at_start_of_rollout, one, self.steps_per_rollout) for one in schedule.lr_lambdas
+                partial(_at_start_of_rollout, one, self.args.steps_per_rollout) for one in schedule.lr_lambdas
             ]
         return schedule
 
@@ -185,7 +179,7 @@ class SampleCompletions(TrainerCallback):
 
     def __init__(self, trainer: PPOTrainer, count: int) -> None:
         self.trainer = trainer
-        self.rollout = trainer.steps_per_rollout
+        self.rollout = trainer.args.steps_per_rollout
         self.every = max(1, trainer.args.max_steps // self.rollout // count) * self.rollout
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
