@@ -7,13 +7,18 @@ import argparse
 import re
 import sys
 from collections.abc import Iterator
+from os.path import relpath
 from pathlib import Path
 
 from rlhf_losses.migrate import SYSTEMS
 from rlhf_losses.migrate.rules import Joint, Rule, System, Unavailable, Written
 
-HOW_TO = Path(__file__).parent / "how-to"
+HOW_TO = Path(__file__).resolve().parent / "how-to"
 PAGES = ("move-from-openrlhf.md", "move-from-llama-factory.md")
+ROOT = HOW_TO.parents[1]
+PATH = re.compile(r"(?P<file>docs/[\w/-]+\.md|examples/\w+(?:/\w[\w.-]*\w)*)(?P<anchor>#[\w-]+)?")
+"""A path in a text of a table, as `rlhf_losses.documentation.with_addresses` finds it in a message."""
+
 MARKER = re.compile(r"(<!-- settings of ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -24,7 +29,29 @@ def files() -> dict[Path, str]:
 
 def with_tables(page: str) -> str:
     """Return a page with the tables between its markers."""
-    return MARKER.sub(lambda match: f"{match[1]}\n{tables(SYSTEMS[match[2]])}\n{match[3]}", page)
+    return MARKER.sub(lambda match: f"{match[1]}\n{with_links(tables(SYSTEMS[match[2]]))}\n{match[3]}", page)
+
+
+def with_links(text: str) -> str:
+    """Return a text with links in place of the paths of pages and examples, as messages have their addresses.
+
+    Args:
+        text: a text of a page in `how-to`.
+    """
+    return PATH.sub(
+        lambda path: f"[{title(path['file'])}]({relpath(ROOT / path['file'], HOW_TO)}{path['anchor'] or ''})", text
+    )
+
+
+def title(file: str) -> str:
+    """Return the title of a page, or the path of an example as code.
+
+    Args:
+        file: its path in the repository.
+    """
+    if not file.endswith(".md"):
+        return f"`{file}`"
+    return (ROOT / file).read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
 
 
 def tables(system: System) -> str:
