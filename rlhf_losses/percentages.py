@@ -11,7 +11,7 @@ def percent(share: float) -> str:
         >>> percent(0.8333)
         '83.3 %'
     """
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:z.1f} %"
 
 
 def percent_range(low: float, high: float) -> str:
@@ -25,4 +25,4 @@ def percent_range(low: float, high: float) -> str:
         >>> percent_range(0.5, 0.8333)
         '50.0 to 83.3 %'
     """
-    return f"{100 * low:.1f} to {percent(high)}"
+    return f"{100 * low:z.1f} to {percent(high)}"

@@ -46,9 +46,10 @@ def model_run(folder: Path) -> Path:
 
 
 def attacking_pairs() -> list[dict]:
-    """Return seven pairs, of which two contradict each other."""
+    """Return seven pairs, of which two contradict each other and one has an empty answer."""
     long = f"{ATTACK} {'and so on ' * 9}"
-    rows = [pair(f"{long} {n}", f"better {n} {ATTACK}", f"worse {n}", subset=ATTACK) for n in range(6)]
+    worse = ["worse 0", "worse 1", "worse 2", "", "worse 4", "worse 5"]
+    rows = [pair(f"{long} {n}", f"better {n} {ATTACK}", text, subset=ATTACK) for n, text in enumerate(worse)]
     return [*rows, pair(f"{long} 0", "worse 0", f"better 0 {ATTACK}", subset="other")]
 
 

@@ -47,8 +47,8 @@ class Result:
     @property
     def shown(self) -> str:
         """Return the value and its interval as text."""
-        interval = "" if self.interval is None else f" ({self.interval[0]:.3f} to {self.interval[1]:.3f})"
-        return f"{self.value:.3f}{interval}"
+        interval = "" if self.interval is None else f" ({self.interval[0]:z.3f} to {self.interval[1]:z.3f})"
+        return f"{self.value:z.3f}{interval}"
 
 
 @dataclass(frozen=True)
@@ -153,5 +153,5 @@ def _spread_sentence(spread: ScoreSpread) -> str:
 
 def _shown(estimate: Estimate) -> str:
     """Return a number with its interval, if there is one."""
-    interval = "" if math.isnan(estimate.low) else f" ({estimate.low:.2f} to {estimate.high:.2f})"
-    return f"{estimate.value:.2f}{interval}"
+    interval = "" if math.isnan(estimate.low) else f" ({estimate.low:z.2f} to {estimate.high:z.2f})"
+    return f"{estimate.value:z.2f}{interval}"

@@ -58,7 +58,7 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     if len(results) == 1:
         print(f"{format_completions(results[0])}\n")
     content = "one folder per loss" if len(results) > 1 else "reward_model, policy"
-    print(f"Finished in {time.perf_counter() - start:.0f} s. {folder} contains {RESULTS_FILE}, {content}.")
+    print(f"Finished in {time.perf_counter() - start:z.0f} s. {folder} contains {RESULTS_FILE}, {content}.")
     if report is not None:
         write_report(demo_report(results), report)
 

@@ -42,7 +42,7 @@ def format_metrics(metrics: Mapping[str, float], intervals: Mapping[str, Estimat
         accuracy  0.7500  0.5000 to 0.9000
     """
     rows = [
-        [name, f"{value:.4f}" if isinstance(value, float) else str(value), format_interval(intervals.get(name))]
+        [name, f"{value:z.4f}" if isinstance(value, float) else str(value), format_interval(intervals.get(name))]
         for name, value in metrics.items()
     ]
     return render_table(make_table(rows, right=[1]))
@@ -52,7 +52,7 @@ def format_interval(estimate: Estimate | None) -> str:
     """Return the interval of an estimate, or an empty text if it is unknown."""
     if estimate is None or math.isnan(estimate.low):
         return ""
-    return f"{estimate.low:.4f} to {estimate.high:.4f}"
+    return f"{estimate.low:z.4f} to {estimate.high:z.4f}"
 
 
 def format_counts(dropped: DroppedRows, ties: int) -> str:
@@ -81,7 +81,12 @@ def format_slices(slices: Iterable[Slice]) -> str:
 def format_calibration(calibration: Calibration) -> str:
     """Return the reliability diagram as a table."""
     rows = [
-        [f"{one.low:.2f} to {one.high:.2f}", str(one.observed.count), f"{one.probability:.4f}", *_cells(one.observed)]
+        [
+            f"{one.low:z.2f} to {one.high:z.2f}",
+            str(one.observed.count),
+            f"{one.probability:z.4f}",
+            *_cells(one.observed),
+        ]
         for one in calibration.bins
     ]
     temperature = f"{calibration.temperature:.3g}" if math.isfinite(calibration.temperature) else "infinite"
@@ -91,7 +96,7 @@ def format_calibration(calibration: Calibration) -> str:
     return (
         f"{_table(rows, header, right=[1, 2, 3])}\n"
         f"best temperature {temperature}, with which the calibration error is "
-        f"{calibration.calibration_error_at_temperature:.4f}{note}"
+        f"{calibration.calibration_error_at_temperature:z.4f}{note}"
     )
 
 
@@ -111,7 +116,7 @@ def format_length(length: LengthDependence) -> str:
 def format_best_of_n(evaluation: Evaluation) -> str:
     """Return the curve over n as a table, or an empty text without lists."""
     rows = [
-        [str(one.n), *_cells(one.quality), f"{one.oracle:.4f}", f"{one.chance:.4f}", f"{one.best_chosen.value:.4f}"]
+        [str(one.n), *_cells(one.quality), f"{one.oracle:z.4f}", f"{one.chance:z.4f}", f"{one.best_chosen.value:z.4f}"]
         for one in evaluation.best_of_n
     ]
     header = ["BEST OF", "QUALITY", "95 % INTERVAL", "ORACLE", "CHANCE", "BEST CHOSEN"]
@@ -124,7 +129,7 @@ def format_spread(evaluation: Evaluation) -> str:
     if spread is None:
         return ""
     return (
-        f"scores within a prompt: standard deviation {spread.within:.4f}, {percent(spread.share_within)} of the "
+        f"scores within a prompt: standard deviation {spread.within:z.4f}, {percent(spread.share_within)} of the "
         f"variance; all equal in {percent(spread.equal)} of {spread.prompts} prompts"
     )
 
@@ -135,7 +140,7 @@ def format_edits(edits: EditEffects) -> str:
         [
             one.edit,
             str(one.answers),
-            f"{one.change.value:+.4f}",
+            f"{one.change.value:+z.4f}",
             format_interval(one.change),
             *_shares(one.raised, one.flipped),
         ]
@@ -157,9 +162,9 @@ def format_edits(edits: EditEffects) -> str:
 
 def format_suite(result: SuiteResult) -> str:
     """Return the numbers of a suite as a table."""
-    rows = [[one.name, str(one.items), f"{one.value:.4f}"] for one in result.scores]
+    rows = [[one.name, str(one.items), f"{one.value:z.4f}"] for one in result.scores]
     if not math.isnan(result.overall):
-        rows.append(["overall", "", f"{result.overall:.4f}"])
+        rows.append(["overall", "", f"{result.overall:z.4f}"])
     missing = f"\nnot in the data: {', '.join(result.missing)}" if result.missing else ""
     return _table(rows, [result.suite.upper(), "ROWS", "VALUE"], right=[1, 2]) + missing
 
@@ -176,7 +181,7 @@ def format_comparisons(names: Sequence[str], comparisons: Sequence[PairedCompari
     for name, one in zip(names[1:], comparisons, strict=True):
         counts = ["" if count is None else str(count) for count in (one.only_first_right, one.only_second_right)]
         p_value = "" if one.p_value is None else f"{one.p_value:.3g}"
-        difference = [f"{one.difference.value:+.4f}", format_interval(one.difference)]
+        difference = [f"{one.difference.value:+z.4f}", format_interval(one.difference)]
         rows.append([name, str(one.rows), *_cells(one.second), *difference, *counts, p_value])
     header = [
         *("EVALUATION", "ROWS", first.metric.upper(), "95 % INTERVAL", "DIFFERENCE", "95 % INTERVAL"),
@@ -188,7 +193,7 @@ def format_comparisons(names: Sequence[str], comparisons: Sequence[PairedCompari
 
 
 def _cells(estimate: Estimate) -> list[str]:
-    return ["-" if math.isnan(estimate.value) else f"{estimate.value:.4f}", format_interval(estimate)]
+    return ["-" if math.isnan(estimate.value) else f"{estimate.value:z.4f}", format_interval(estimate)]
 
 
 def _shares(*estimates: Estimate) -> list[str]:
@@ -196,7 +201,7 @@ def _shares(*estimates: Estimate) -> list[str]:
 
 
 def _further(metrics: Mapping[str, float]) -> list[str]:
-    return [f"{metrics[name]:.4f}" if name in metrics else "" for name in ("base_rate", "auc", "longer_is_better")]
+    return [f"{metrics[name]:z.4f}" if name in metrics else "" for name in ("base_rate", "auc", "longer_is_better")]
 
 
 def _table(rows: Sequence[Sequence[str]], header: Sequence[str], right: Sequence[int]) -> str:

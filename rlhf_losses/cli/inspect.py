@@ -183,7 +183,7 @@ def format_lengths(report: DatasetReport) -> str:
     }
     if not summaries:
         return ""
-    rows = [[name, *(f"{value:.0f}" for value in summary.values())] for name, summary in summaries.items()]
+    rows = [[name, *(f"{value:z.0f}" for value in summary.values())] for name, summary in summaries.items()]
     header = ["LENGTH", *(title.upper() for title in next(iter(summaries.values())))]
     return render_table(make_table(rows, header=header, right=range(1, len(header))))
 

@@ -19,7 +19,7 @@ class EditEffect:
     Attributes:
         edit: name of the edit.
         answers: number of answers that the edit changes.
-        change: mean change of the score, in standard deviations of the scores of unedited answers.
+        change: mean change of the score, in standard deviations of the scores of unedited answers; rounding counts 0.
         raised: share of the answers whose score rises; an unchanged score counts 0.5.
         flipped: share of the comparisons in which the better answer has the higher score, but not once the worse one is
             edited.
@@ -106,6 +106,7 @@ def edit_effects(scored: EditedScores) -> EditEffects:
 def _effect(scored: EditedScores, name: str, edited: FloatVector) -> EditEffect:
     known = ~np.isnan(edited)
     change, spread = (edited - scored.scores)[known], float(scored.scores.std())
+    change = np.where(np.abs(change) > UNCHANGED * spread, change, 0.0)
     clusters = scored.clusters[known]
     is_right = (scored.scores[scored.better] > scored.scores[scored.worse]) & known[scored.worse]
     flipped = (scored.scores[scored.better] <= edited[scored.worse])[is_right].astype(float)
@@ -113,6 +114,6 @@ def _effect(scored: EditedScores, name: str, edited: FloatVector) -> EditEffect:
         name,
         int(known.sum()),
         mean_estimate(change / spread if spread else change, clusters),
-        share_estimate((1 + np.sign(np.where(np.abs(change) > UNCHANGED * spread, change, 0))) / 2, clusters),
+        share_estimate((1 + np.sign(change)) / 2, clusters),
         share_estimate(flipped, scored.clusters[scored.better][is_right]),
     )

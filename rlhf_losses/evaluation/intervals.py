@@ -49,8 +49,8 @@ class Estimate:
             >>> print(Estimate(0.75, 0.5, 0.875, 8))
             0.7500 [0.5000, 0.8750]
         """
-        interval = "" if math.isnan(self.low) else f" [{self.low:.4f}, {self.high:.4f}]"
-        return f"{self.value:.4f}{interval}"
+        interval = "" if math.isnan(self.low) else f" [{self.low:z.4f}, {self.high:z.4f}]"
+        return f"{self.value:z.4f}{interval}"
 
 
 def wilson(share: float, count: float) -> tuple[float, float]:

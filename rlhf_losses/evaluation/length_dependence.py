@@ -55,7 +55,7 @@ class LengthDependence:
             longer = "longer" if correlation.value > 0 else "shorter"
             return (
                 f"Length bias: {longer} answers have higher scores than the annotations explain (partial correlation "
-                f"{correlation.value:.2f}, 95 % interval {correlation.low:.2f} to {correlation.high:.2f}). {REMEDY}"
+                f"{correlation.value:z.2f}, 95 % interval {correlation.low:z.2f} to {correlation.high:z.2f}). {REMEDY}"
             )
         right, wrong = self.accuracy_longer_better, self.accuracy_shorter_better
         if right is None or wrong is None or not right.count or not wrong.count:

@@ -219,8 +219,8 @@ def _no_better_than_constant(evaluation: Evaluation, agreement: Agreement) -> st
         if math.isnan(found.low) or found.low > 0:
             return None
         return (
-            f"{AT_CHANCE}: the rank correlation with the ratings of {found.value:.2f} (95 % interval {found.low:.2f} "
-            f"to {found.high:.2f}) is not clearly above 0."
+            f"{AT_CHANCE}: the rank correlation with the ratings of {found.value:z.2f} (95 % interval {found.low:z.2f} "
+            f"to {found.high:z.2f}) is not clearly above 0."
         )
     base = 0.5 if agreement.kind == ComparedPairs.kind else evaluation.metrics.get("base_rate")
     accuracy = agreement.estimates.get("accuracy")

@@ -81,7 +81,7 @@ def format_two_annotators(agreement: AnnotatorAgreement | None) -> str:
 
 def format_alpha(agreement: AnnotatorAgreement | None) -> str:
     """Return Krippendorff's alpha, or a dash if it is unknown."""
-    return "-" if agreement is None or agreement.alpha is None else f"{agreement.alpha:.3f}"
+    return "-" if agreement is None or agreement.alpha is None else f"{agreement.alpha:z.3f}"
 
 
 def format_ceiling(ceiling: AgreementCeiling | None, agreement: AgreementStatistics) -> str:

@@ -302,7 +302,7 @@ class SanityCheck:
         self._printed_ratio = True
         correct = abs(ratio - 1) <= self.tolerance and abs(approx_kl) <= self.tolerance
         result = "ok" if correct else WRONG_RATIO
-        self.print_line(f"  First PPO epoch: ratio {ratio:.6f}, approximate KL {approx_kl:.6f}: {result}")
+        self.print_line(f"  First PPO epoch: ratio {ratio:z.6f}, approximate KL {approx_kl:z.6f}: {result}")
 
 
 WRONG_RATIO = (
@@ -349,6 +349,6 @@ def format_completion(
     for token, reward, has_reward in list(zip(ids, rewards, assigned, strict=False))[start:]:
         pending.append(token)
         if has_reward:
-            pieces.append(f"{tokenizer.decode(pending)}[{reward:+.4f}]")
+            pieces.append(f"{tokenizer.decode(pending)}[{reward:+z.4f}]")
             pending = []
     return "".join([*pieces, tokenizer.decode(pending)]).replace("\n", "⏎")

@@ -73,7 +73,7 @@ class PhaseTimer(TrainerCallback):
         """Print the shares of all steps."""
         self.print_line("Share of each phase in the time of all steps:")
         for phase, share in sorted(shares(self.total).items(), key=lambda item: -item[1]):
-            self.print_line(f"  {phase:<12}{share:7.1%}{self.total[phase]:10.2f} s")
+            self.print_line(f"  {phase:<12}{share:z7.1%}{self.total[phase]:z10.2f} s")
 
     def _add_elapsed(self) -> None:
         now = self.now()

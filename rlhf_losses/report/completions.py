@@ -56,9 +56,18 @@ def _select(rows: Sequence[Mapping[str, Any]], prompts: set[str]) -> list[Mappin
 
 
 def _cells(row: Mapping[str, Any], names: Sequence[str]) -> list[Cell]:
-    texts: list[Cell] = [LongText(text_of(row.get(name))) for name in TEXTS]
+    texts: list[Cell] = [text_cell(row.get(name)) for name in TEXTS]
     values = [row.get(name) for name in names]
-    return texts + [one if isinstance(one, int | float | None) else LongText(text_of(one)) for one in values]
+    return texts + [one if isinstance(one, int | float) else text_cell(one) for one in values]
+
+
+def text_cell(value: Any) -> LongText | None:
+    """Return a text or a conversation as a cell of a table; None is an empty cell.
+
+    Args:
+        value: as in `text_of`.
+    """
+    return None if value is None else LongText(text_of(value))
 
 
 def text_of(value: Any) -> str:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 
 from datasets import Dataset
 
+from rlhf_losses.errors import counted_from_0
 from rlhf_losses.hooks import LossRegistry
 from rlhf_losses.inspection import DatasetReport, inspect_dataset
 from rlhf_losses.inspection.annotated_examples import AnnotatedExamples, annotated_examples
@@ -17,10 +18,10 @@ from rlhf_losses.inspection.dataset_report import (
 from rlhf_losses.inspection.feedback_values import feedback_values
 from rlhf_losses.percentages import percent, percent_range
 from rlhf_losses.report.charts import Chart
-from rlhf_losses.report.completions import text_of
+from rlhf_losses.report.completions import text_cell
 from rlhf_losses.report.evaluation_charts import histogram
 from rlhf_losses.report.findings import Finding, good, note, problem
-from rlhf_losses.report.page import Cell, LongText, Section, Table
+from rlhf_losses.report.page import Cell, Section, Table
 
 SHOWN = 20
 """Number of contradictory pairs of answers that are shown."""
@@ -249,12 +250,15 @@ def contradictory_rows(dataset: InspectedDataset) -> Section:
     rows: list[list[Cell]] = []
     for one in dataset.examples.contradictions:
         numbers = (", ".join(map(str, numbers)) for numbers in (one.rows, one.opposite_rows))
-        texts = [LongText(text_of(text)) for text in (one.prompt, *one.answers)]
+        texts = [text_cell(text) for text in (one.prompt, *one.answers)]
         rows.append([*numbers, *texts, *[None] * (3 - len(texts))])
     header = ("rows that prefer A", "rows that prefer B", "prompt", "answer A", "answer B")
     title = f"Contradictory rows in the data: {dataset.name}"
-    notes = [f"The first {SHOWN} are shown."] if len(rows) == SHOWN else []
-    return Section(title, [Table(title, header, rows)] if rows else [], notes)
+    if not rows:
+        return Section(title, [])
+    counted = counted_from_0(dataset.examples.contradictions[0].rows[0])
+    shown = f"The first {SHOWN} are shown. {counted}" if len(rows) == SHOWN else counted
+    return Section(title, [Table(title, header, rows)], [shown])
 
 
 def losses_table(dataset: InspectedDataset) -> Table:

@@ -254,7 +254,7 @@ def score_by_length(evaluation: EvaluationFolder) -> list[Chart]:
     correlation = evaluation.metrics.get("partial_length_correlation")
     note = ""
     if correlation is not None:
-        note = f"Correlation of score and length without what the annotations explain: {correlation:.2f}. "
+        note = f"Correlation of score and length without what the annotations explain: {correlation:z.2f}. "
         note += "A model without length bias has one near 0."
     return [Chart(f"Score against length: {evaluation.name}", traces, "tokens of the answer", "score", note)]
 

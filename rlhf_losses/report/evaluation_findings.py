@@ -164,8 +164,8 @@ def _correlation(agreement: Mapping[str, Any]) -> Iterator[Finding]:
     if found["low"] is None or found["low"] <= 0 <= found["high"]:
         return
     text = (
-        f"The rank correlation of scores and {agreement['items']} ratings is {found['value']:.2f} (95 % interval "
-        f"{found['low']:.2f} to {found['high']:.2f})."
+        f"The rank correlation of scores and {agreement['items']} ratings is {found['value']:z.2f} (95 % interval "
+        f"{found['low']:z.2f} to {found['high']:z.2f})."
     )
     yield good(text) if found["low"] > 0 else problem(f"Worse than a constant: {text} Are the ratings reversed?")
 
@@ -191,7 +191,7 @@ def _calibration(agreement: Mapping[str, Any], metrics: Mapping[str, Any]) -> It
     if found is None or found["calibration_error"] < LARGE_CALIBRATION_ERROR:
         return
     temperature = found["temperature"]
-    error = f"the calibration error is {found['calibration_error']:.2f}"
+    error = f"the calibration error is {found['calibration_error']:z.2f}"
     if _at_chance(metrics):
         yield note(f"Too certain: {error}, as follows from an accuracy at chance.")
         return
@@ -200,7 +200,7 @@ def _calibration(agreement: Mapping[str, Any], metrics: Mapping[str, Any]) -> It
         return
     divided = (
         f"{error}; dividing the scores by {temperature:.2g} lowers it to "
-        f"{found['calibration_error_at_temperature']:.2f}"
+        f"{found['calibration_error_at_temperature']:z.2f}"
     )
     surest = found["bins"][-1]
     if temperature >= CLEAR_TEMPERATURE:
@@ -292,8 +292,8 @@ def _edits(metrics: Mapping[str, Any]) -> Iterator[Finding]:
         if sure and abs(change["value"]) >= STRONG_EDIT:
             verb = "raises" if change["value"] > 0 else "lowers"
             yield problem(
-                f"Form: the edit '{one['edit']}' {verb} the score by {abs(change['value']):.2f} standard deviations "
-                f"(95 % interval {change['low']:+.2f} to {change['high']:+.2f}), although the content is the same."
+                f"Form: the edit '{one['edit']}' {verb} the score by {abs(change['value']):z.2f} standard deviations "
+                f"(95 % interval {change['low']:+z.2f} to {change['high']:+z.2f}), although the content is the same."
             )
 
 

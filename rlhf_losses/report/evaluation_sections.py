@@ -4,12 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rlhf_losses.errors import FeedbackMismatchError
+from rlhf_losses.errors import FeedbackMismatchError, counted_from_0
 from rlhf_losses.evaluation.output_folder import EvaluationFolder
 from rlhf_losses.evaluation.paired_comparison import compare_evaluations
 from rlhf_losses.evaluation.scored_rows import ScoredRow
 from rlhf_losses.percentages import percent, percent_range
-from rlhf_losses.report.completions import text_of
+from rlhf_losses.report.completions import text_cell, text_of
 from rlhf_losses.report.evaluation_charts import (
     best_of_n,
     calibrations,
@@ -34,6 +34,7 @@ from rlhf_losses.report.evaluation_titles import (
 from rlhf_losses.report.page import Cell, LongText, Section, Share, Table
 
 SHARE = Statistic("share", is_share=True)
+CHANGE = Statistic("change")
 
 WORST = 20
 """Number of pairs that are shown."""
@@ -244,8 +245,8 @@ def edit_tables(evaluations: Sequence[EvaluationFolder]) -> list[Table]:
     for one in evaluations:
         for each in (one.metrics.get("edits") or {}).get("edits", []):
             change, shares = each["change"], (SHARE.cell(each[name]["value"]) for name in ("raised", "flipped"))
-            interval = Statistic("change").interval(change)
-            rows.append([one.name, each["edit"], each["answers"], change["value"], interval, *shares])
+            cells = CHANGE.cell(change["value"]), CHANGE.interval(change)
+            rows.append([one.name, each["edit"], each["answers"], *cells, *shares])
     header = ("edit", "answers", "change / standard deviation", "95 % interval", "scores raised (unchanged: half)",
               "right pairs that become wrong")  # fmt: skip
     return table(evaluations, "Effects of edits", header, rows)
@@ -261,15 +262,17 @@ def worst_pairs(evaluation: EvaluationFolder) -> Section:
              for row in evaluation.rows for i, j in zip(row.better, row.worse, strict=True)]  # fmt: skip
     wrong = sorted((one for one in found if one[0] < 0), key=lambda one: one[0])
     rows: list[list[Cell]] = [
-        [row.row, LongText(text_of(row.prompt)), _answer(row, i), _answer(row, j), difference, row.scores[i],
+        [row.row, text_cell(row.prompt), _answer(row, i), _answer(row, j), difference, row.scores[i],
          row.scores[j]]
         for difference, row, i, j in wrong[:WORST]
     ]  # fmt: skip
     header = ("row", "prompt", "better answer", "worse answer", "difference", "score of better", "score of worse")
     text = f"{len(wrong)} of {len(found)} pairs are ranked wrong, {percent(len(wrong) / max(len(found), 1))}."
     text += f" The {len(rows)} with the largest differences are shown." if len(rows) < len(wrong) else ""
-    parts = [Table(f"Worst-ranked pairs: {evaluation.name}", header, rows)] if rows else []
-    return Section(f"Worst-ranked pairs: {evaluation.name}", parts, [text] if found else [])
+    if not rows:
+        return Section(f"Worst-ranked pairs: {evaluation.name}", [], [text] if found else [])
+    table = Table(f"Worst-ranked pairs: {evaluation.name}", header, rows)
+    return Section(table.caption, [table], [f"{text} {counted_from_0(wrong[0][1].row)}"])
 
 
 def contradictions(evaluation: EvaluationFolder) -> Section:
@@ -283,17 +286,20 @@ def contradictions(evaluation: EvaluationFolder) -> Section:
         for i, j in zip(row.better, row.worse, strict=True):
             if row.answers[i] is not None and row.answers[j] is not None:
                 seen[text_of(row.prompt), text_of(row.answers[i]), text_of(row.answers[j])].append(row.row)
+    both = [key for key in seen if key[1] < key[2] and (key[0], key[2], key[1]) in seen]
+    title = f"Contradictory rows: {evaluation.name}"
+    if not both:
+        return Section(title, [])
     rows: list[list[Cell]] = [
-        [_numbers(numbers), _numbers(seen[prompt, worse, better]), *map(LongText, (prompt, better, worse))]
-        for (prompt, better, worse), numbers in seen.items()
-        if better < worse and (prompt, worse, better) in seen
-    ]
+        [_numbers(seen[prompt, better, worse]), _numbers(seen[prompt, worse, better]),
+         *map(LongText, (prompt, better, worse))]
+        for prompt, better, worse in both[:WORST]
+    ]  # fmt: skip
     header = ("rows that prefer A", "rows that prefer B", "prompt", "answer A", "answer B")
     compared = len({(prompt, *sorted((better, worse))) for prompt, better, worse in seen})
-    text = f"{len(rows)} of {compared} different pairs of answers are judged in both ways."
-    text += f" The first {WORST} are shown." if len(rows) > WORST else ""
-    parts = [Table(f"Contradictory rows: {evaluation.name}", header, rows[:WORST])] if rows else []
-    return Section(f"Contradictory rows: {evaluation.name}", parts, [text] if rows else [])
+    text = f"{len(both)} of {compared} different pairs of answers are judged in both ways."
+    text += f" The first {WORST} are shown." if len(both) > WORST else ""
+    return Section(title, [Table(title, header, rows)], [f"{text} {counted_from_0(seen[both[0]][0])}"])
 
 
 def _numbers(rows: Sequence[int]) -> str:

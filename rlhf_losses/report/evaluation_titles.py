@@ -1,5 +1,6 @@
 """Titles of the numbers of an evaluation, and their values as cells of a table."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,6 +8,9 @@ from typing import Any
 
 from rlhf_losses.percentages import percent, percent_range
 from rlhf_losses.report.page import Cell, Name, Share
+
+ROUNDING = 1e-6
+"""Numbers that are smaller are 0: the error of a float32 score of about 1 is 1e-7, and means add up errors."""
 
 
 @dataclass(frozen=True)
@@ -23,22 +27,41 @@ class Statistic:
 
     def cell(self, value: float | None) -> Cell:
         """Return a value as a cell."""
-        return value if value is None or not self.is_share else Share(value)
+        if value is None:
+            return None
+        return Share(value) if self.is_share else without_rounding(value)
 
     def difference(self, estimate: Mapping[str, Any]) -> tuple[Cell, str]:
         """Return a difference of two values as a cell, and its interval."""
         if not self.is_share:
-            return estimate["value"], self.interval(estimate)
+            return self.cell(estimate["value"]), self.interval(estimate)
         value, low, high = (estimate[name] for name in ("value", "low", "high"))
         found = Share(value, is_difference=True)
-        return found, "" if low is None else f"{100 * low:+.1f} to {Share(high, is_difference=True)}"
+        return found, "" if low is None else f"{100 * low:+z.1f} to {Share(high, is_difference=True)}"
 
     def interval(self, estimate: Mapping[str, Any]) -> str:
         """Return the interval of an estimate, or an empty text if it is unknown."""
         low, high = estimate.get("low"), estimate.get("high")
         if low is None or high is None:
             return ""
-        return percent_range(low, high) if self.is_share else f"{low:.4g} to {high:.4g}"
+        return (
+            percent_range(low, high)
+            if self.is_share
+            else f"{without_rounding(low):.4g} to {without_rounding(high):.4g}"
+        )
+
+
+def without_rounding(value: float) -> float:
+    """Return a number that is computed from scores, or 0 if it is as small as their errors of rounding.
+
+    Args:
+        value: the number.
+
+    Examples:
+        >>> without_rounding(-3.7e-8), without_rounding(0.25), without_rounding(3)
+        (0, 0.25, 3)
+    """
+    return value if abs(value) >= ROUNDING or math.isnan(value) else 0
 
 
 METRICS = {

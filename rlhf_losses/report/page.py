@@ -25,15 +25,26 @@ class LongText:
 
     Attributes:
         text: the text.
+        shown: the text, or a word in its place if there is nothing to see.
         summary: its first words.
     """
 
     text: str
 
     @property
+    def shown(self) -> str:
+        """The text, or a word in its place if there is nothing to see.
+
+        Examples:
+            >>> LongText("").shown, LongText(" \\n").shown, LongText("4").shown
+            ('(empty)', '(white space)', '4')
+        """
+        return self.text if self.text.strip() else "(white space)" if self.text else "(empty)"
+
+    @property
     def summary(self) -> str:
         """The first words of the text."""
-        return shortened(self.text, SHOWN)
+        return shortened(self.shown, SHOWN)
 
 
 SHOWN = 120
@@ -59,7 +70,7 @@ class Share:
             >>> print(Share(0.5), Share(-0.125, is_difference=True), sep=", ")
             50.0 %, -12.5 points
         """
-        return f"{100 * self.value:+.1f} points" if self.is_difference else percent(self.value)
+        return f"{100 * self.value:+z.1f} points" if self.is_difference else percent(self.value)
 
 
 @dataclass(frozen=True)
@@ -173,11 +184,11 @@ def format_cell(cell: Cell) -> str:
         ('0.1235', '1234567', '3', '')
     """
     if isinstance(cell, LongText):
-        return cell.text
+        return cell.shown
     if isinstance(cell, Name):
         return cell.title
     if isinstance(cell, float):
-        return f"{cell:.0f}" if cell.is_integer() and abs(cell) < LARGE else f"{cell:.4g}"
+        return f"{cell:z.0f}" if cell.is_integer() and abs(cell) < LARGE else f"{cell:.4g}"
     return "" if cell is None else str(cell)
 
 

@@ -170,9 +170,9 @@ def _overfitting(run: Run) -> Iterator[Finding]:
     if rise > LOSS_RISE and second < first:
         earliest = " This is the first evaluation, so the best step can be an earlier one." if best == 0 else ""
         yield problem(
-            f"Overfitted: since {run.log.axis} {steps[best]:g} the {HELD_OUT} loss rises from {values[best]:.3f} to "
-            f"{values[-1]:.3f}, while the training loss falls (means of the two halves since then: {first:.3f} and "
-            f"{second:.3f}). Use the checkpoint of this step, or fewer epochs.{earliest}"
+            f"Overfitted: since {run.log.axis} {steps[best]:g} the {HELD_OUT} loss rises from {values[best]:z.3f} to "
+            f"{values[-1]:z.3f}, while the training loss falls (means of the two halves since then: {first:z.3f} and "
+            f"{second:z.3f}). Use the checkpoint of this step, or fewer epochs.{earliest}"
         )
     elif SMALL_RISE * abs(values[best]) < rise <= LOSS_RISE:
         yield note(
@@ -181,9 +181,9 @@ def _overfitting(run: Run) -> Iterator[Finding]:
         )
     elif rise <= LOSS_RISE < values[0] - values[-1] and not _has_learned_nothing(run):
         yield note(
-            f"Not overfitted: the {HELD_OUT} loss falls from {values[0]:.3f} to {values[-1]:.3f}, and its smallest "
-            f"value is {values[best]:.3f}. A bias that the held-out data share with the training data does not show in "
-            "it."
+            f"Not overfitted: the {HELD_OUT} loss falls from {values[0]:z.3f} to {values[-1]:z.3f}, and its smallest "
+            f"value is {values[best]:z.3f}. A bias that the held-out data share with the training data does not show "
+            "in it."
         )
 
 
@@ -332,12 +332,12 @@ def _critic(run: Run) -> Iterator[Finding]:
     explained, error = _late(run, "value/explained_variance"), _ends(run, "loss/value")
     if explained is not None and explained <= 0:
         yield problem(
-            f"Critic: it explains {explained:.2f} of the variance of the returns in the second half, no more than "
+            f"Critic: it explains {explained:z.2f} of the variance of the returns in the second half, no more than "
             "their "
             "mean would. Raise its learning rate, or begin with the reward model."
         )
     elif explained is not None:
-        yield note(f"The critic explains {explained:.2f} of the variance of the returns in the second half.")
+        yield note(f"The critic explains {explained:z.2f} of the variance of the returns in the second half.")
     if error is not None and error.first > 0 and error.last > GROWTH * error.first:
         yield problem(f"The value loss grows {error}. Normalize the rewards, or lower the learning rate of the critic.")
 

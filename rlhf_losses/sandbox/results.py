@@ -113,9 +113,9 @@ def _cells(result: LoopResult) -> tuple[str, ...]:
     low, high = result.gold_gain_ci
     return (
         result.loss,
-        f"{result.accuracy:.2f}",
-        f"{result.gold_before:+.2f} → {result.gold_after:+.2f}",
-        f"{low:+.2f} to {high:+.2f}",
-        f"{result.kl:.1f}",
-        f"{result.seconds:.0f}",
+        f"{result.accuracy:z.2f}",
+        f"{result.gold_before:+z.2f} → {result.gold_after:+z.2f}",
+        f"{low:+z.2f} to {high:+z.2f}",
+        f"{result.kl:z.1f}",
+        f"{result.seconds:z.0f}",
     )

@@ -148,11 +148,11 @@ def describe_change(
     largest = int(differences.nan_to_num(torch.inf).argmax())
     changed = "its weights" if canaries[largest].tokens else "its weights, its tokenizer or its chat template"
     change = (
-        f"the score of its canary {canaries[largest].form} is {current[largest]:.4f}, but {recorded[largest]:.4f} was "
-        f"recorded, so {changed} have changed"
+        f"the score of its canary {canaries[largest].form} is {current[largest]:z.4f}, but {recorded[largest]:z.4f} "
+        f"was recorded, so {changed} have changed"
     )
     if (dtype := scores_dtype(model)) in QUANTIZED:
-        change += f" (quantization to {dtype[0]} bits changes scores by at most {rounding_tolerance(dtype):.0%})"
+        change += f" (quantization to {dtype[0]} bits changes scores by at most {rounding_tolerance(dtype):z.0%})"
     elif canaries[largest].dtype == "4bit":
         change += " (its adapters were trained on 4-bit weights: pass quantization_config, or use save_merged)"
     return change

@@ -163,8 +163,8 @@ def _is_monotone_if_it_declares_it(transform: ScoreTransform) -> None:
         if not bool((found.diff() >= 0).all()):
             fall = int(found.diff().argmin())
             raise AssertionError(
-                f"The score {grid[fall]:.2f} has the result {found[fall]:.4f}, and {grid[fall + 1]:.2f} has "
-                f"{found[fall + 1]:.4f}. Set monotone = False."
+                f"The score {grid[fall]:z.2f} has the result {found[fall]:z.4f}, and {grid[fall + 1]:z.2f} has "
+                f"{found[fall + 1]:z.4f}. Set monotone = False."
             )
 
 

@@ -127,11 +127,11 @@ def describe_accuracy(summary: AccuracySummary) -> str:
         >>> print(describe_accuracy(AccuracySummary("Accuracy on math", 0.71, 0.66, 0.76, 0.5)))
         Accuracy on math: 0.710 (95 % interval 0.660 to 0.760).
     """
-    found = f"{summary.name}: {summary.accuracy:.3f} (95 % interval {summary.low:.3f} to {summary.high:.3f})."
+    found = f"{summary.name}: {summary.accuracy:z.3f} (95 % interval {summary.low:z.3f} to {summary.high:z.3f})."
     if summary.low > summary.chance:
         return found
     better, rate = "not clearly" if summary.accuracy > summary.chance else "no", setting("learning_rate")
     return (
-        f"{found} This is {better} better than chance ({summary.chance:.3f}). Try a {rate} that is 3 to 10 times "
+        f"{found} This is {better} better than chance ({summary.chance:z.3f}). Try a {rate} that is 3 to 10 times "
         "larger, or more epochs, and look for wrong labels with rlhf-losses inspect."
     )

@@ -45,7 +45,7 @@ class Standardize(ScoreTransform):
         count = len(scores)
         if count < 2 or not scores.std() > 0:
             received = f"{count} reference sample{'' if count == 1 else 's'}"
-            equal = f", all with the score {scores[0]:.4f}," if count > 1 else ""
+            equal = f", all with the score {scores[0]:z.4f}," if count > 1 else ""
             raise InvalidFeedbackError(
                 f"{self} received {received}{equal} but needs at least two with different scores. "
                 "Give a few hundred different samples."

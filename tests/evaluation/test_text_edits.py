@@ -30,6 +30,15 @@ def test_a_text_that_has_the_form_already_stays_as_it_is(name, text):
     assert EDITS[name](text) == text
 
 
+def test_changes_by_rounding_are_no_effects():
+    scores = np.array([2.0, 1.0])
+    edited = scores + np.array([1e-7, -3e-7])
+    (effect,) = edit_effects(
+        EditedScores(scores, scores, {"bold": edited}, np.array([0]), np.array([1]), np.array([0, 1]), rows=2)
+    ).edits
+    assert (effect.change.value, effect.change.low, effect.change.high, effect.raised.value) == (0, 0, 0, 0.5)
+
+
 def test_effects_are_changes_in_standard_deviations_and_flipped_pairs():
     """The edit adds 2 to each score; the first pair flips because the worse answer then has 3 > 2."""
     scores = np.array([2.0, 1.0, 9.0, 0.0])

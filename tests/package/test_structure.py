@@ -147,3 +147,17 @@ def test_an_undocumented_type_and_an_unknown_argument_are_found():
     with griffe_warnings() as found:
         griffe.visit("module", filepath=None, code=code)["f"].docstring.parse("google")
     assert any("'b' does not appear" in message for message in found)
+
+
+def test_numbers_with_fixed_decimals_have_no_negative_zero():
+    """A share or a change of -1e-9 is 0.0, not -0.0, in every message and table: the format has the letter z."""
+    specs = [
+        (file.name, part.value)
+        for file, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FormattedValue) and node.format_spec is not None
+        for part in ast.walk(node.format_spec)
+        if isinstance(part, ast.Constant) and re.search(r"\.\d+[f%]$", str(part.value))
+    ]
+    assert len(specs) > 50
+    assert not [one for one in specs if "z" not in one[1]]

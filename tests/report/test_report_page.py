@@ -8,6 +8,8 @@ import pytest
 from report_examples import evaluation, policy_run
 
 from rlhf_losses.cli.main import main
+from rlhf_losses.report.evaluation_titles import Statistic
+from rlhf_losses.report.page import Share, format_cell
 from rlhf_losses.report.report_paths import read_report
 
 
@@ -82,6 +84,28 @@ def test_charts_of_an_evaluation(page):
     assert sum(names["better answer"]["y"]) if names["better answer"]["type"] == "bar" else True
     counts = {name: sum(names[name]["y"]) for name in ("ranked right", "ranked wrong")}
     assert counts == {"ranked right": 4, "ranked wrong": 3}  # rows 2, 3 and the contradiction
+
+
+def test_rows_are_counted_in_words_and_empty_texts_are_named(html):
+    worst, contradictory = (
+        html.split(f'">{title}: model</h2>')[1] for title in ("Worst-ranked pairs", "Contradictory rows")
+    )
+    assert worst.startswith(
+        "\n\n<p>3 of 7 pairs are ranked wrong, 42.9\N{NO-BREAK SPACE}%. Rows are counted from 0: row 3 is row 5 of"
+    )
+    assert 'data-key="(empty)">(empty)</td>' in worst
+    assert contradictory.startswith(
+        "\n\n<p>1 of 6 different pairs of answers are judged in both ways. Rows are counted from 0: row 0 is row 2 of"
+    )
+
+
+def test_numbers_within_rounding_of_zero_are_zero():
+    noise = Statistic("change")
+    assert format_cell(noise.cell(-3.7e-8)) == format_cell(-0.0) == "0"
+    assert noise.interval({"low": -2e-7, "high": 1.5e-7}) == "0 to 0"
+    assert noise.interval({"low": -2e-5, "high": 0.25}) == "-2e-05 to 0.25"
+    assert str(Share(-1e-9)) == "0.0 %"
+    assert str(Share(-1e-9, is_difference=True)) == "+0.0 points"
 
 
 def test_texts_of_a_dataset_do_not_become_elements(page):
