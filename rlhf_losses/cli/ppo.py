@@ -18,8 +18,8 @@ from rlhf_losses.cli.arguments import (
     Required,
     RewardDataArguments,
     TrainingParser,
-    data_flags,
     model_options,
+    prompt_flags,
     quantization_of,
     require_attention,
 )
@@ -169,7 +169,7 @@ def _run(argv: list[str], plugins: tuple[str, ...], signals: StopSignals) -> Non
     trainer.provenance = Provenance(command=command, dataset=data.dataset_name, converter=data.converter)
     with training_runs.explained_interruption(trainer, message):
         if training_runs.train(trainer, signals, checkpoint, message):
-            finish(trainer, rewards.names, comparison(name, config, rewards.names, data_flags(vars(data))))
+            finish(trainer, rewards.names, comparison(name, config, rewards.names, prompt_flags(vars(data))))
             if report is not None and trainer.accelerator.is_main_process:
                 write_report(Report([read_run(report.parent)]), report)
 
@@ -181,7 +181,7 @@ def comparison(before: str, config: PPOConfig, reward_models: Sequence[str], fla
         before: folder or Hub id of the policy before the run.
         config: training arguments.
         reward_models: folders, Hub ids and addresses of servers.
-        flags: flags with which other commands read the same columns.
+        flags: flags with which other commands read the same prompts.
     """
     scorer = next((one for one in reward_models if not is_server_url(one)), "REWARD_MODEL")
     return COMPARISON.format(
