@@ -48,14 +48,15 @@ class TextProblems:
             numbers: number of each row in messages.
         """
         rows = [(number, of_row) for number, of_row in zip(numbers, answers, strict=True) if of_row]
-        joints = {number: next(filter(meets_without_space, of_row), None) for number, of_row in rows}
-        joined = {number: answer for number, answer in joints.items() if answer is not None}
+        joints = ((number, next(filter(meets_without_space, of_row), None)) for number, of_row in rows)
+        joined = {number: answer for number, answer in joints if answer is not None}
+        first = next(iter(joined.values()), None)
         return cls(
             rows=len(rows),
-            empty_answers=tuple(number for number, of_row in rows if any(map(_is_empty, of_row))),
-            without_prompt=tuple(number for number, of_row in rows if any(map(_has_no_prompt, of_row))),
+            empty_answers=tuple([number for number, of_row in rows if any([_is_empty(one) for one in of_row])]),
+            without_prompt=tuple([number for number, of_row in rows if any([_has_no_prompt(one) for one in of_row])]),
             joined=tuple(joined),
-            example=next((f"{str(one.prompt)[-12:]}{str(one.parts[0])[:12]}" for one in joined.values()), ""),
+            example="" if first is None else f"{str(first.prompt)[-12:]}{str(first.parts[0])[:12]}",
         )
 
     @classmethod
@@ -160,10 +161,12 @@ def answers_of(row: Row, feedback_types: FeedbackTypes) -> list[Answer]:
 
 
 def _is_empty(answer: Answer) -> bool:
-    return any(map(is_blank, answer.parts))
+    return any([is_blank(part) for part in answer.parts])
 
 
 def _has_no_prompt(answer: Answer) -> bool:
     """Return whether nothing comes before an answer: no prompt, and no message of another role in a conversation."""
+    if not is_blank(answer.prompt):
+        return False
     messages = [message for part in answer.parts if isinstance(part, list) for message in part]
-    return is_blank(answer.prompt) and all(message.get("role") == "assistant" for message in messages)
+    return all(message.get("role") == "assistant" for message in messages)

@@ -288,7 +288,7 @@ def inspect_dataset(
     if tokenizer is not None:
         require_tokenizer(tokenizer, "tokenizer")
     dataset = readable_rows(dataset, name)
-    dataset, invalid = _valid_rows(dataset, name)
+    dataset, invalid, text_problems = _valid_rows(dataset, name)
     feedback_types = feedback_types_in_columns(column_names(dataset))
     column = find_annotator_column(column_names(dataset))
     texts = collect_annotations(dataset, feedback_types, column)
@@ -308,7 +308,7 @@ def inspect_dataset(
         columns=tuple(name for name in column_names(dataset) if name not in (SOURCE_ROW, SOURCE_ITEM)),
         prompts=len(np.unique(texts.prompt[~np.isnan(texts.prompt_length)])),
         duplicate_rows=len(texts.row_keys) - len(set(texts.row_keys)),
-        text_problems=find_text_problems(dataset, feedback_types),
+        text_problems=text_problems,
         unread_verdict=find_unread_verdict(dataset),
         annotators=Annotators(
             column,
@@ -332,16 +332,17 @@ def inspect_dataset(
     )
 
 
-def _valid_rows(dataset: AnyDataset, name: str) -> tuple[AnyDataset, tuple[InvalidRows, ...]]:
-    """Return the dataset without the rows that training refuses, and these rows by problem."""
+def _valid_rows(dataset: AnyDataset, name: str) -> tuple[AnyDataset, tuple[InvalidRows, ...], TextProblems]:
+    """Return the dataset without the rows that training refuses, these rows by problem, and those with other ones."""
+    feedback_types = feedback_types_in_columns(column_names(dataset))
     try:
-        require_valid_rows(dataset, ScoreDecay(), name)
+        found = require_valid_rows(dataset, ScoreDecay(), name)
     except InvalidFeedbackError:
         problems = find_invalid_rows(dataset, name) if isinstance(dataset, Dataset) else {}
         if not isinstance(dataset, Dataset) or len(problems) in (0, len(dataset)):
             raise
     else:
-        return dataset, ()
+        return dataset, (), found if isinstance(dataset, Dataset) else find_text_problems(dataset, feedback_types)
     rows_of: dict[str, list[int]] = {}
     for row, problem in problems.items():
         rows_of.setdefault(problem, []).append(row)
@@ -353,7 +354,8 @@ def _valid_rows(dataset: AnyDataset, name: str) -> tuple[AnyDataset, tuple[Inval
     valid = dataset.select(rows)
     if SOURCE_ROW not in dataset.column_names:
         valid = valid.add_column(SOURCE_ROW, rows)  # messages about the others keep their numbers
-    return valid, tuple(sorted(invalid, key=lambda one: -len(one.rows)))
+    most_frequent_first = tuple(sorted(invalid, key=lambda one: -len(one.rows)))
+    return valid, most_frequent_first, find_text_problems(valid, feedback_types)
 
 
 def _optional_values(dataset: AnyDataset, texts: AnnotatedTexts) -> dict[str, dict[str, OptionalValues]]:
