@@ -220,6 +220,7 @@ def test_ppo_trains_a_policy_and_saves_it_merged(done, language_model, reward_mo
     )
     assert "Explained variance" in (tmp_path / "policy" / "report.html").read_text()
     assert f"Saved the policy in {tmp_path / 'policy'}" in result.out
+    assert re.search(r"A rollout of \d+ completions serves 4 optimizer steps: 2 steps are 1 rollout\.", result.err)
     assert f"rewards/{reward_model.name}/mean" in result.out
     compare = (
         f"--before {language_model} --after {tmp_path / 'policy'} --reward_model {reward_model} --dataset HELD_OUT"
@@ -339,6 +340,8 @@ def test_train_uses_a_loss_of_a_plugin_file_and_the_printed_commands_run(done, l
     done(*shlex.split(again)[1:])
     (evaluate,) = re.findall(r"rlhf-losses .* evaluate .*", trained.out)
     assert "accuracy" in done(*shlex.split(evaluate.replace("HELD_OUT", shlex.quote(str(rows))))[1:]).out
+    (ppo,) = re.findall(r"rlhf-losses .* ppo .*", trained.out)
+    assert "--dataset PROMPTS --output_dir DIR" in ppo  # the data have a column `prompt`, and its answers are not read
 
 
 def test_ctrl_c_saves_a_checkpoint_and_prints_how_to_resume(language_model, pairs_file, tmp_path):

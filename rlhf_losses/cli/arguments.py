@@ -3,7 +3,7 @@
 import argparse
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, get_type_hints
@@ -333,20 +333,21 @@ def data_flags(values: Mapping[str, Any]) -> list[str]:
     return [word for flag, value in given.items() if value for word in (flag, value)]
 
 
-def prompt_flags(values: Mapping[str, Any]) -> list[str]:
-    """Return the flags with which `ppo` reads prompts as this command does.
+def prompt_flags(values: Mapping[str, Any], found: Collection[str] = ()) -> list[str]:
+    """Return the flags with which another command reads prompts as this command does.
 
-    A renamed column `prompt` is all that it needs, so that a file without answers and feedback can be read too.
+    A column `prompt` is all that it needs, so that a file without answers and feedback can be read too.
 
     Args:
         values: arguments of the command by name.
+        found: columns of its data after renaming.
 
     Examples:
         >>> prompt_flags({"columns": "prompt=question,chosen=good,rejected=bad", "converter": None})
         ['--columns', 'prompt=question']
     """
     columns, converter = parse_columns(values.get("columns")), values.get("converter")
-    if "prompt" in columns and converter is None:
+    if converter is None and "prompt" in {*columns, *found}:
         columns = {new: old for new, old in columns.items() if new in ("prompt", *TEMPLATE_COLUMNS)}
     return data_flags({"columns": columns, "converter": converter})
 

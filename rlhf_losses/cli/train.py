@@ -1,5 +1,6 @@
 """`rlhf-losses train`: train a reward model with the arguments of `trl reward` and any loss."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,7 @@ def _run(argv: list[str], plugins: tuple[str, ...], signals: StopSignals) -> Non
     )
     rows, held_out = load_training_rows(data, mixture, evaluates=config.eval_strategy != "no")
     given = len(rows) if isinstance(rows, Dataset) else None
+    flags = {"evaluate": data_flags(vars(data)), "ppo": prompt_flags(vars(data), rows.column_names or ())}
     train = convert_rows(rows, data.converter, "train data", plugins)
     evaluation = None if held_out is None else convert_rows(held_out, data.converter, "eval data", plugins)
     config.model_init_kwargs = model_options(model, config)
@@ -112,7 +114,7 @@ def _run(argv: list[str], plugins: tuple[str, ...], signals: StopSignals) -> Non
     )
     with training_runs.explained_interruption(trainer, message):
         if training_runs.train(trainer, signals, checkpoint, message):
-            finish(trainer, train.rows, evaluation, data)
+            finish(trainer, train.rows, evaluation, flags)
             if report is not None and trainer.accelerator.is_main_process:
                 with columns_in_use(renaming):
                     write_report(run_report(config.output_dir, train.rows, loss_registry(plugins)), report)
@@ -130,14 +132,16 @@ def run_report(folder: str, rows: Any, losses: LossRegistry) -> Report:
     return Report([read_run(Path(folder))], datasets=datasets)
 
 
-def finish(trainer: RewardTrainer, rows: AnyDataset, held_out: Conversion | None, data: RewardDataArguments) -> None:
+def finish(
+    trainer: RewardTrainer, rows: AnyDataset, held_out: Conversion | None, flags: Mapping[str, Sequence[str]]
+) -> None:
     """Evaluate if there is an evaluation dataset, save the merged model and print the next commands.
 
     Args:
         trainer: the trainer.
         rows: the training data.
         held_out: the evaluation data after conversion, or None.
-        data: dataset arguments, which the next commands have too.
+        flags: flags with which the next commands read the same columns.
     """
     if trainer.eval_dataset is not None and trainer.args.eval_strategy == "no":
         trainer.save_metrics("eval", trainer.evaluate())
@@ -153,12 +157,10 @@ def finish(trainer: RewardTrainer, rows: AnyDataset, held_out: Conversion | None
     evaluated = evaluation_rows(trainer.eval_dataset)
     for summary in summarize_accuracy(trainer.state.log_history, evaluated, rows_per_step(trainer), used):
         echo(describe_accuracy(summary.estimated_by(scored)))
-    to_evaluate, to_prompt = data_flags(vars(data)), prompt_flags(vars(data))
-    evaluate = printed_command("evaluate", "--model", folder, "--dataset", "HELD_OUT", *to_evaluate)
+    evaluate = printed_command("evaluate", "--model", folder, "--dataset", "HELD_OUT", *flags["evaluate"])
     echo(f"Next: {evaluate}")
-    ppo = printed_command(
-        "ppo", "--model", "POLICY", "--reward_model", folder, "--dataset", "PROMPTS", *to_prompt, "--output_dir", "DIR"
-    )
+    prompts = ("--dataset", "PROMPTS", *flags["ppo"])
+    ppo = printed_command("ppo", "--model", "POLICY", "--reward_model", folder, *prompts, "--output_dir", "DIR")
     echo(f"      {ppo}")
     trainer.end()
 

@@ -8,7 +8,13 @@ import trl
 from transformers import LlamaConfig, LlamaForSequenceClassification
 
 from rlhf_losses.cli.argument_parser import OLD_FLAGS, OLD_VALUES, CommandLineError
-from rlhf_losses.cli.arguments import RewardDataArguments, RewardModelArguments, TrainingParser, require_attention
+from rlhf_losses.cli.arguments import (
+    RewardDataArguments,
+    RewardModelArguments,
+    TrainingParser,
+    prompt_flags,
+    require_attention,
+)
 from rlhf_losses.training import RewardConfig
 
 
@@ -202,3 +208,23 @@ def test_columns_are_a_text_or_a_mapping_in_the_config_file(read, config_file):
     assert read("--columns", "chosen=a,rejected=b")[1].columns == "chosen=a,rejected=b"
     assert read("--config", str(config_file("columns: chosen=a\n")))[1].columns == "chosen=a"
     assert read("--config", str(config_file("columns:\n  chosen: a.b\n")))[1].columns == {"chosen": "a.b"}
+
+
+SHEET = {"prompt": "ticket", "response_a": "reply_1", "response_b": "reply_2", "winner": "best", "system": "role"}
+
+
+@pytest.mark.parametrize(
+    ("values", "found", "flags"),
+    [
+        ({"columns": SHEET}, (), ["--columns", "prompt=ticket,system=role"]),  # also for a file of prompts
+        ({"columns": {"chosen": "good"}}, ("prompt", "chosen", "bad"), []),
+        ({"columns": {"chosen": "good"}}, ("chosen", "bad"), ["--columns", "chosen=good"]),  # prompts in conversations
+        (
+            {"columns": {"question": "q"}, "converter": "stack_exchange_paired"},
+            (),
+            ["--columns", "question=q", "--converter", "stack_exchange_paired"],
+        ),
+    ],
+)
+def test_a_command_for_prompts_has_the_columns_that_it_reads(values, found, flags):
+    assert prompt_flags(values, found) == flags
