@@ -29,7 +29,8 @@ from rlhf_losses.cli.score import score_rows
 from rlhf_losses.data import LengthLimit, RowEncoder, check_dataset, prepare, required_feedback_types
 from rlhf_losses.data.collator import Collator
 from rlhf_losses.data.conversion import convert_dataset
-from rlhf_losses.data.dataset import column_names, group_ratings
+from rlhf_losses.data.dataset import column_names
+from rlhf_losses.data.rating_groups import group_ratings
 from rlhf_losses.errors import NonFiniteError
 from rlhf_losses.feedback import Answer, feedback_types_in_columns
 from rlhf_losses.files.columns import parse_columns
@@ -118,7 +119,8 @@ class Rows:
         rows[0] = fuzz_values.mutated_row(rng, first) if len(rows) == 1 else first
         dataset = as_dataset(rows, table=rng.random() < 0.3)
         loss = fitting_loss(rng, column_names(dataset))
-        dataset = group_ratings(dataset, loss.as_objective())
+        grouped = group_ratings(dataset, loss.as_objective())
+        dataset = dataset if grouped is None else grouped.rows
         check_dataset(dataset, loss)
         types = required_feedback_types(loss, column_names(dataset))
         limit = LengthLimit(rng.choice([None, 50]), "max_length", rng.choice(["drop", "truncate_prompt", "error"]))

@@ -23,9 +23,13 @@ def format_evaluation(evaluation: Evaluation) -> str:
     blocks = [
         ("", format_metrics(evaluation, intervals)),
         ("left out", format_counts(evaluation.dropped, evaluation.ties)),
-        *(("slices", format_slices(one.slices)) for one in agreements),
-        *(("calibration", format_calibration(one.calibration)) for one in agreements if one.calibration is not None),
-        *(("length", format_length(one.length)) for one in agreements if one.length is not None),
+        *((f"slices of {one.kind}", format_slices(one.slices)) for one in agreements),
+        *(
+            (f"calibration of {one.kind}", format_calibration(one.calibration))
+            for one in agreements
+            if one.calibration is not None
+        ),
+        *((f"length, for {one.kind}", format_length(one.length)) for one in agreements if one.length is not None),
         ("best of n", format_best_of_n(evaluation)),
         ("spread", format_spread(evaluation)),
         ("edits that keep the content", "" if evaluation.edits is None else format_edits(evaluation.edits)),

@@ -151,7 +151,7 @@ def finish(
     if trainer.args.push_to_hub:
         trainer.push_to_hub()  # in the merged form
     echo = trainer.accelerator.print
-    echo(f"{describe_rows(trainer, rows)} {training_runs.format_steps(trainer)} with {trainer.loss}.")
+    echo(f"{describe_rows(trainer)} {training_runs.format_steps(trainer)} with {trainer.loss}.")
     echo(f"Saved the reward model in {folder}. Its checkpoints are the folders checkpoint-* there.")
     used = len(trainer.train_dataset) if isinstance(trainer.train_dataset, Dataset) else None
     evaluated = evaluation_rows(trainer.eval_dataset)
@@ -171,10 +171,12 @@ def rows_per_step(trainer: RewardTrainer) -> int:
     return int(args.train_batch_size * args.gradient_accumulation_steps * trainer.accelerator.num_processes)
 
 
-def describe_rows(trainer: RewardTrainer, rows: Any) -> str:
+def describe_rows(trainer: RewardTrainer) -> str:
     """Return how many rows were used and dropped; the length of a stream is unknown."""
-    try:
-        used, total = len(trainer.train_dataset), len(rows)
-    except TypeError:
+    given, checked = trainer.data.given_rows, trainer.data.checked_rows
+    if given is None or checked is None:
         return "Trained on a stream:"
-    return f"Trained on {used} of {total} rows ({total - used} dropped):"
+    used, unconverted = len(trainer.train_dataset), trainer.provenance.without_feedback
+    rows = "rows" if checked == given else f"lists, which the {given} rated answers were grouped into by prompt"
+    others = f"; {unconverted} others have no feedback" if unconverted else ""
+    return f"Trained on {used} of {checked} {rows} ({checked - used} dropped{others}):"

@@ -1,13 +1,12 @@
 """Datasets before training: checks without a model, grouping of ratings, tokenization, and weights of prompts."""
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from datasets import Dataset, IterableDataset
 from torch.utils.data import get_worker_info
@@ -15,13 +14,12 @@ from torch.utils.data import get_worker_info
 from rlhf_losses.data.answers import row_answers
 from rlhf_losses.data.batches import BatchEncoder, at_row, locate_errors, map_rows, row_batches
 from rlhf_losses.data.chat_messages import is_blank
+from rlhf_losses.data.rating_groups import json_key
 from rlhf_losses.data.read_columns import with_read_columns
 from rlhf_losses.data.row_lengths import (
     LengthLimit,
     RowLengths,
-    no_feedback,
     report_dropped,
-    report_without_feedback,
     usable_rows,
 )
 from rlhf_losses.data.row_schema import require_valid_row
@@ -41,12 +39,8 @@ from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError, Rlhf
 from rlhf_losses.feedback import (
     FEEDBACK_TYPES,
     IMPLICIT_TYPES,
-    Feedback,
     Lengths,
     Mixed,
-    Pairs,
-    Rankings,
-    Ratings,
     feedback_types_in_columns,
     find_source_type,
 )
@@ -55,21 +49,13 @@ from rlhf_losses.files.column_values import sampled_values
 from rlhf_losses.files.columns import renaming, suggest_columns
 from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.hooks import loss_registry
-from rlhf_losses.losses import AnyLoss, Objective
+from rlhf_losses.losses import AnyLoss
 from rlhf_losses.setting_names import setting
-from rlhf_losses.source_rows import SOURCE_ROW, correspond, source_row, source_rows
+from rlhf_losses.source_rows import source_row, source_rows
 
 logger = logging.getLogger(__name__)
 
 AnyDataset: TypeAlias = Dataset | IterableDataset
-
-
-class FeedbackUser(Protocol):
-    """A loss or an estimate: it has one feedback type, and a string form for messages."""
-
-    @property
-    def feedback_type(self) -> type[Feedback]:
-        """The feedback type that it uses."""
 
 
 def column_names(dataset: AnyDataset) -> list[str]:
@@ -108,67 +94,6 @@ def required_feedback_types(loss: AnyLoss, columns: Sequence[str], rows: AnyData
         raise FeedbackMismatchError(f"This {_describe_columns(columns, found, rows)}")
     lengths = [Lengths] if any(term.feedback_type is Lengths for term in losses) else []
     return tuple(dict.fromkeys([*(sources or found), *lengths]))
-
-
-def group_ratings(dataset: AnyDataset, user: Objective | FeedbackUser, name: str = "data") -> AnyDataset:
-    """Group rows with one rated answer by prompt, if a loss compares the answers to a prompt.
-
-    Other datasets are returned unchanged. Rows without a rating, and prompts with one answer, are dropped. In messages,
-    a group has the number of its first row.
-
-    Args:
-        dataset: a dataset or a stream.
-        user: a loss, an objective or an estimate.
-        name: name of the dataset in messages.
-
-    Raises:
-        FeedbackMismatchError: a stream, no row has a rating, or every prompt has one answer.
-    """
-    if not _needs_groups(column_names(dataset), user):
-        return dataset
-    if isinstance(dataset, IterableDataset):
-        raise FeedbackMismatchError(
-            f"{user} compares the answers to one prompt, but this stream has one rated answer per row. "
-            "Load the data without streaming, or give rows with completions and ratings."
-        )
-    groups = _rating_groups(dataset, name)
-    rated = sum(len(group["ratings"]) for group in groups)
-    comparable = [group for group in groups if len(group["ratings"]) > 1]
-    logger.info("%s: %d rated answers are grouped by prompt into %d lists.", name, rated, len(comparable))
-    report_without_feedback(len(dataset) - rated, len(dataset), name)
-    if not groups:
-        raise FeedbackMismatchError(no_feedback((Ratings,), name))
-    if len(comparable) < len(groups):
-        logger.warning(
-            "%s: %d prompts have one rated answer, which %s cannot compare. They are dropped.",
-            name, len(groups) - len(comparable), user,
-        )  # fmt: skip
-    if not comparable:
-        raise FeedbackMismatchError(
-            f"{user} compares the answers to one prompt, but every prompt of {name} has one rated answer. "
-            "Use a loss of single ratings, for example squared_error."
-        )
-    if correspond([group[SOURCE_ROW] for group in comparable]):
-        comparable = [{key: value for key, value in group.items() if key != SOURCE_ROW} for group in comparable]
-    return Dataset.from_list(comparable)
-
-
-def _rating_groups(dataset: Dataset, name: str) -> list[dict[str, Any]]:
-    """Return the rated answers to each prompt as one row; rows without a rating are left out."""
-    groups: dict[str, dict[str, Any]] = {}
-    shared = [column for column in ("prompt", *TEMPLATE_COLUMNS) if column in dataset.column_names]
-    for position, row in enumerate(with_read_columns(dataset)):
-        number = source_row(row, position)
-        with locate_errors(number, name):
-            require_valid_row(row, (Ratings,))
-            if not feedback_types_in_row(row, (Ratings,)):
-                continue
-            Ratings.from_row(row)
-        values = {column: row[column] for column in shared}
-        group = groups.setdefault(_key(values), {**values, "completions": [], "ratings": [], SOURCE_ROW: number})
-        group["completions"].append(row["completion"])
-        group["ratings"].append(row["rating"])
-    return list(groups.values())
 
 
 def check_dataset(dataset: AnyDataset, loss: AnyLoss, name: str = "data") -> TextProblems:
@@ -389,12 +314,6 @@ def require_columns(row: Row, feedback_types: FeedbackTypes, loss: AnyLoss) -> N
             )
 
 
-def _needs_groups(columns: Sequence[str], user: Objective | FeedbackUser) -> bool:
-    one_answer_per_row = {"prompt", "completion", "rating"} <= set(columns) and "ratings" not in columns
-    used = {term.loss.feedback_type for term in user.terms} if isinstance(user, Objective) else {user.feedback_type}
-    return one_answer_per_row and bool({Rankings, Pairs} & used) and len(feedback_types_in_columns(columns)) == 1
-
-
 def _require_text(answer: Answer) -> None:
     """Raise `InvalidFeedbackError` for an empty step, and for an empty answer without a prompt."""
     if any(map(is_blank, answer.parts)) and (len(answer.parts) > 1 or is_blank(answer.prompt)):
@@ -433,11 +352,7 @@ def _prompt_key(row: Mapping[str, Any]) -> str:
     names = () if tokenized_pair(row) else row["feedback_types"]
     prompts = [answer.prompt for name in names for answer in row_answers(row, FEEDBACK_TYPE_BY_NAME[name])]
     if prompts and prompts[0] is not None:
-        return _key([prompts[0], {name: row[name] for name in TEMPLATE_COLUMNS if row.get(name) is not None}])
+        return json_key([prompts[0], {name: row[name] for name in TEMPLATE_COLUMNS if row.get(name) is not None}])
     first, last = min(row["text_ids"]), max(row["text_ids"])
     differences = (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b)
-    return _key(first[: next(differences, min(len(first), len(last)))])
-
-
-def _key(prompt: Any) -> str:
-    return json.dumps(prompt, sort_keys=True, default=repr)  # a value of another type is refused by the check of rows
+    return json_key(first[: next(differences, min(len(first), len(last)))])

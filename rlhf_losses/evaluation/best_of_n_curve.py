@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from rlhf_losses.evaluation.intervals import BoolVector, Estimate, FloatVector, IntVector, mean_estimate
+from rlhf_losses.evaluation.items import compared_parts
 from rlhf_losses.evaluation.scored_data import ScoredData
 from rlhf_losses.feedback import Feedback, Rankings, Ratings
 
@@ -47,7 +48,7 @@ def best_of_n_curve(data: ScoredData) -> tuple[BestOfN, ...]:
     Returns:
         Points for 1, 2, 3 and 4 answers and then for powers of two, up to the longest list; empty without lists.
     """
-    lists = [one for part in data.feedback.parts for one in _lists(data, part)]
+    lists = [one for part in compared_parts(data) for one in _lists(data, part)]
     if not lists:
         return ()
     largest = max(len(scores) for scores, _, _ in lists)

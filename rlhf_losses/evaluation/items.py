@@ -272,6 +272,8 @@ class RatedItems:
 def items_of(data: ScoredData, rated_steps: bool) -> list[Items]:
     """Return the items of a dataset, by kind: comparisons, or without any the labels; and ratings.
 
+    Ratings in rows of one answer are compared with those of other answers to the same prompt.
+
     Args:
         data: the scored dataset.
         rated_steps: whether the values of `Steps` are ratings.
@@ -288,7 +290,7 @@ def items_of(data: ScoredData, rated_steps: bool) -> list[Items]:
 
 def compared_pairs(data: ScoredData) -> ComparedPairs | None:
     """Return the untied comparisons of a dataset, or None if there are none."""
-    parts = [_pairs_of(data, part) for part in data.feedback.parts if _compares(part)]
+    parts = [_pairs_of(data, part) for part in compared_parts(data)]
     if not any(map(len, parts)):
         return None
     joined = {f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(ComparedPairs)}
@@ -297,13 +299,31 @@ def compared_pairs(data: ScoredData) -> ComparedPairs | None:
 
 def count_ties(data: ScoredData) -> int:
     """Return the number of comparisons that the annotators call ties."""
-    return sum(
-        int((_preference(_as_pairs(data, part)[0]) == 0.5).sum()) for part in data.feedback.parts if _compares(part)
-    )
+    return sum(int((_preference(_as_pairs(data, part)[0]) == 0.5).sum()) for part in compared_parts(data))
 
 
-def _compares(part: Feedback) -> bool:
-    return isinstance(part, StepwiseRankings) or type(part).is_convertible_to(Pairs)
+def compared_parts(data: ScoredData) -> list[Feedback]:
+    """Return the feedback that compares answers; ratings in rows of one answer are lists, one per prompt.
+
+    Args:
+        data: the scored dataset.
+    """
+    return [
+        _grouped_by_prompt(data, part) if isinstance(part, Ratings) and bool((part.sizes == 1).all()) else part
+        for part in data.feedback.parts
+        if isinstance(part, StepwiseRankings) or type(part).is_convertible_to(Pairs)
+    ]
+
+
+def _grouped_by_prompt(data: ScoredData, part: Ratings) -> Ratings:
+    """Return the ratings with one list per prompt, in which each answer has the mean of its ratings."""
+    positions = part.candidates.numpy()
+    _, first, answer = np.unique(data.texts.text[positions], return_index=True, return_inverse=True)
+    means = np.bincount(answer, weights=part.ratings.numpy()) / np.bincount(answer)
+    clusters = data.clusters[positions[first]]
+    order = np.argsort(clusters, kind="stable")
+    sizes = np.unique(clusters, return_counts=True)[1]
+    return Ratings(torch.from_numpy(positions[first][order]), torch.from_numpy(means[order]), torch.from_numpy(sizes))
 
 
 def _as_pairs(data: ScoredData, part: Feedback) -> tuple[Pairs, Tensor]:

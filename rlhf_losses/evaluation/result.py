@@ -30,6 +30,10 @@ DROPPED_ROWS, AT_CHANCE = "Dropped rows", "At chance"
 """Beginnings of the warnings about rows that were not scored, and about an accuracy at chance."""
 
 
+MAIN = ("accuracy", "margin", "spearman", "pearson")
+"""Metrics that come first."""
+
+
 @dataclass(frozen=True)
 class Agreement:
     """Agreement of scores with annotations of one kind.
@@ -131,7 +135,9 @@ class Evaluation(Mapping[str, float]):
         """
         kinds = items_of(data, rated_steps)
         agreements = tuple(Agreement.of(data, items) for items in kinds)
-        defined = {**metrics, **_further_metrics(agreements)}
+        further = _further_metrics(agreements)
+        main = {name: further[name] for name in MAIN if name in further}
+        defined = {"rows": len(data.rows), **main, **metrics, **further, **metrics}
         return cls(
             {name: value for name, value in defined.items() if not math.isnan(value)},
             dropped,
@@ -169,8 +175,10 @@ class Evaluation(Mapping[str, float]):
                 "are not part of the metrics."
             )
         for agreement in self.agreements:
-            length = None if agreement.length is None else agreement.length.warning
-            found += [one for one in (_no_better_than_constant(self, agreement), length) if one and one not in found]
+            at_chance = _no_better_than_constant(self, agreement)
+            found += [at_chance] if at_chance else []
+        lengths = [one.length.warning for one in self.agreements if one.length is not None and one.length.warning]
+        found += lengths[:1]
         if self.metrics.get("processbench_f1") == 0:
             found.append(
                 "The ProcessBench F1 is 0: the first error is never found, or no correct answer is free of negative "
@@ -201,7 +209,7 @@ def _further_metrics(agreements: tuple[Agreement, ...]) -> dict[str, float]:
     """Return the metrics that summarize the parts of the first agreement that has them."""
     metrics: dict[str, float] = {}
     for agreement in reversed(agreements):
-        if agreement.kind == RatedItems.kind:
+        if agreement.kind in (RatedItems.kind, ComparedPairs.kind):
             metrics |= {name: estimate.value for name, estimate in agreement.estimates.items()}
         if agreement.ceiling is not None:
             metrics["accuracy_ceiling"] = agreement.ceiling.share

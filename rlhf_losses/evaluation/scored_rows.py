@@ -87,6 +87,7 @@ def scored_rows(data: ScoredData, kinds: Sequence[Items]) -> Iterator[ScoredRow]
     """
     starts = np.searchsorted(data.texts.row, np.arange(len(data.rows) + 1))
     scores, tokens = data.values.tolist(), data.answer_tokens.tolist()
+    kinds = [_within_rows(data, items) for items in kinds]
     by_kind = [_by_row(items, len(data.rows)) for items in kinds]
     for index, row in enumerate(data.rows):
         start, end = int(starts[index]), int(starts[index + 1])
@@ -104,6 +105,11 @@ def scored_rows(data: ScoredData, kinds: Sequence[Items]) -> Iterator[ScoredRow]
                 [_annotations(items, of_row[index], start) for items, of_row in zip(kinds, by_kind, strict=True)]
             ),
         )
+
+
+def _within_rows(data: ScoredData, items: Items) -> Items:
+    """Return the items without comparisons between answers of different rows."""
+    return items.select(data.texts.row[items.worse] == items.row) if isinstance(items, ComparedPairs) else items
 
 
 def _by_row(items: Items, rows: int) -> list[IntVector]:

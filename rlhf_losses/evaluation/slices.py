@@ -110,7 +110,9 @@ def slices_of(data: ScoredData, items: Items) -> list[Slice]:
         items: items of one kind.
     """
     groups: list[tuple[str, list[tuple[str, BoolVector]]]] = [
-        (name, _of_values([data.columns[name][row] for row in items.row.tolist()])) for name in data.by
+        (name, _of_values([data.columns[name][row] for row in items.row.tolist()]))
+        for name in data.by
+        if _has_one_value(data, items, name)
     ]
     if isinstance(items, ComparedPairs):
         lengths = data.answer_tokens[items.better] / np.maximum(data.answer_tokens[items.worse], 1)
@@ -121,6 +123,14 @@ def slices_of(data: ScoredData, items: Items) -> list[Slice]:
     return [
         _slice(data, by, value, items.select(mask)) for by, masks in groups if len(masks) > 1 for value, mask in masks
     ]
+
+
+def _has_one_value(data: ScoredData, items: Items, column: str) -> bool:
+    """Return whether each item has one value of a column, also if it compares answers of different rows."""
+    if not isinstance(items, ComparedPairs):
+        return True
+    values, others = data.columns[column], data.texts.row[items.worse].tolist()
+    return all(values[row] == values[other] for row, other in zip(items.row.tolist(), others, strict=True))
 
 
 def _slice(data: ScoredData, by: str, value: str, items: Items) -> Slice:

@@ -12,7 +12,8 @@ from rlhf_losses.argument_checks import require_instance
 from rlhf_losses.data import LengthLimit, RowEncoder
 from rlhf_losses.data.annotator_columns import find_annotator_column, possible_annotator_columns
 from rlhf_losses.data.batches import row_batches
-from rlhf_losses.data.dataset import AnyDataset, column_names, find_invalid_rows, group_ratings, require_valid_rows
+from rlhf_losses.data.dataset import AnyDataset, column_names, find_invalid_rows, require_valid_rows
+from rlhf_losses.data.rating_groups import group_ratings
 from rlhf_losses.data.read_columns import source_rows_of
 from rlhf_losses.data.row_lengths import OverlongRows
 from rlhf_losses.data.text_problems import TextProblems, find_text_problems
@@ -408,7 +409,7 @@ def _group_by_prompt(
         grouped = group_ratings(dataset, AccumulatedPairs(), "the data")
     except FeedbackMismatchError as error:
         return error
-    return texts if grouped is dataset else collect_annotations(grouped, feedback_types)
+    return texts if grouped is None else collect_annotations(grouped.rows, feedback_types)
 
 
 def _feedback_statistics(part: _Part) -> FeedbackStatistics:

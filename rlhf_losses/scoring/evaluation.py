@@ -14,7 +14,8 @@ from torch import Tensor
 
 from rlhf_losses.argument_checks import require_instance
 from rlhf_losses.data.batches import locate_errors
-from rlhf_losses.data.dataset import check_dataset, column_names, group_ratings, require_columns
+from rlhf_losses.data.dataset import check_dataset, column_names, require_columns
+from rlhf_losses.data.rating_groups import group_ratings
 from rlhf_losses.data.read_columns import COLUMNS
 from rlhf_losses.data.row_lengths import Overlong
 from rlhf_losses.data.rows import FeedbackTypes, feedback_types_in_row, rows_feedback
@@ -87,10 +88,9 @@ def evaluate(
     loss = None if loss is None else as_loss(loss)
     if isinstance(dataset, IterableDataset):
         dataset = _in_memory(dataset, loss)
-    grouped = group_ratings(dataset, loss, "evaluation data") if loss else dataset
-    unrated = 0 if grouped is dataset else dataset["rating"][:].count(None)
-    single = 0 if grouped is dataset else len(dataset) - unrated - sum(map(len, grouped["completions"]))
-    given, dataset = len(dataset), grouped
+    given = len(dataset)
+    grouped = None if loss is None else group_ratings(dataset, loss, "evaluation data")
+    dataset = dataset if grouped is None else grouped.rows
     require_slice_columns(column_names(dataset), by)
     for name in by:
         require_slice_values(name, dataset[name][:])
@@ -103,7 +103,10 @@ def evaluate(
     rated = _rates_steps(used, data.feedback)
     metrics = {"rows": len(found.rows), **_metrics(data, loss, scorer.metadata, rated)}
     dropped = DroppedRows(
-        given, without_feedback=unrated + found.without_feedback, single_answers=single, too_long=found.too_long
+        given,
+        without_feedback=found.without_feedback + (0 if grouped is None else grouped.without_rating),
+        single_answers=0 if grouped is None else grouped.single_answers,
+        too_long=found.too_long,
     )
     edits = score_edits(scorer, found.rows, feedback_types, data, edited_rows) if edited_rows else None
     evaluation = Evaluation.of(data, dropped, metrics, rated, edits)

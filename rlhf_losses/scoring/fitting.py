@@ -7,7 +7,8 @@ from pathlib import Path
 from datasets import Dataset
 
 from rlhf_losses.argument_checks import require_instance
-from rlhf_losses.data.dataset import check_dataset, column_names, group_ratings
+from rlhf_losses.data.dataset import check_dataset, column_names
+from rlhf_losses.data.rating_groups import group_ratings
 from rlhf_losses.data.row_lengths import Overlong
 from rlhf_losses.data.rows import FeedbackTypes, rows_feedback
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
@@ -118,7 +119,9 @@ def fit_estimate(
         estimate.require_loss(loss_registry(plugin_files).parse(scorer.metadata.loss))
     limited = scorer.with_overlong(overlong)
     require_dataset(dataset)
-    dataset = group_ratings(readable_rows(dataset), estimate, "data")
+    dataset = readable_rows(dataset)
+    grouped = group_ratings(dataset, estimate, "data")
+    dataset = dataset if grouped is None else grouped.rows
     check_dataset(dataset, ScoreDecay(), "data")
     feedback_types = (_source_type(estimate, column_names(dataset)),)
     rows = scorable_rows(limited, dataset, feedback_types, "data").rows

@@ -13,7 +13,8 @@ from transformers import PreTrainedTokenizerBase
 from rlhf_losses.data import LengthLimit, RowEncoder, check_dataset, prepare, required_feedback_types
 from rlhf_losses.data.answer_forms import AnswerForm, answer_forms
 from rlhf_losses.data.answers import row_answers
-from rlhf_losses.data.dataset import AnyDataset, add_prompt_weights, column_names, group_ratings
+from rlhf_losses.data.dataset import AnyDataset, add_prompt_weights, column_names
+from rlhf_losses.data.rating_groups import group_ratings
 from rlhf_losses.data.read_columns import with_read_columns
 from rlhf_losses.data.rows import EncodedRow, FeedbackTypes, feedback_types_in_row, is_prepared
 from rlhf_losses.data.segmentation import infer_segmentation, join_segments
@@ -182,7 +183,8 @@ class TrainingData:
 
     def _checked(self, dataset: AnyDataset, name: str) -> tuple[AnyDataset, TextProblems]:
         dataset = _with_current_columns(readable_rows(dataset, name), name)
-        dataset = group_ratings(dataset, self._objective, name)
+        grouped = group_ratings(dataset, self._objective, name)
+        dataset = dataset if grouped is None else grouped.rows
         problems = check_dataset(dataset, self._objective, name)
         return with_read_columns(dataset), problems
 

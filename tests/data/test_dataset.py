@@ -20,7 +20,8 @@ from rlhf_losses import (
     squared_error,
 )
 from rlhf_losses.data import LengthLimit, RowEncoder, check_dataset, prepare, required_feedback_types
-from rlhf_losses.data.dataset import add_prompt_weights, column_names, group_ratings
+from rlhf_losses.data.dataset import add_prompt_weights, column_names
+from rlhf_losses.data.rating_groups import group_ratings
 from rlhf_losses.feedback import Lengths, Pairs, Ratings, Steps
 from rlhf_losses.hooks import loss_registry
 from rlhf_losses.inspection import inspect_dataset
@@ -52,16 +53,27 @@ def test_a_missing_type_is_named_with_the_columns_and_losses_that_fit():
 def test_ratings_are_grouped_for_losses_that_compare_answers(caplog):
     data = Dataset.from_dict(RATINGS)
     with caplog.at_level(logging.INFO, "rlhf_losses"):
-        (group,) = group_ratings(data, bradley_terry + centering, "train data")
+        (group,) = group_ratings(data, bradley_terry + centering, "train data").rows
     assert group == {"prompt": "q", "completions": ["a", "b"], "ratings": [1.0, 2.0]}
     assert "3 rated answers" in caplog.text
     assert "1 prompts have one rated answer" in caplog.text
-    assert group_ratings(data, squared_error) is data
+    assert group_ratings(data, squared_error) is None
+
+
+def test_groups_have_each_answer_once_and_no_rows_without_a_prompt(caplog):
+    rows = [("q", "a", 1.0), (None, "a", 5.0), ("q", "b", 2.0), ("q", "a", 4.0), (" ", "c", 1.0), (None, "d", 1.0)]
+    names = ("prompt", "completion", "rating")
+    grouped = group_ratings(Dataset.from_list([dict(zip(names, row, strict=True)) for row in rows]), bradley_terry)
+    (group,) = grouped.rows
+    assert (group["completions"], group["ratings"]) == (["a", "b"], [(1.0 + 4.0) / 2, 2.0])
+    assert (grouped.without_rating, grouped.single_answers) == (0, 3)
+    assert "rated answers without a prompt (rows 1, 4, 5) are compared with no other answer" in caplog.text
+    assert "have one rated answer" not in caplog.text
 
 
 def test_rows_without_a_rating_are_dropped_and_counted(caplog):
     rows = Dataset.from_dict({"prompt": ["q"] * 3, "completion": ["a", "b", "c"], "rating": [None, 1.0, 2.0]})
-    (group,) = group_ratings(rows, bradley_terry.as_objective())
+    (group,) = group_ratings(rows, bradley_terry.as_objective()).rows
     assert group["completions"] == ["b", "c"]
     assert "1 of 3 rows have no feedback that the loss uses" in caplog.text
     report = inspect_dataset(rows, loss_registry())
@@ -74,7 +86,7 @@ def test_a_stream_of_ratings_cannot_be_grouped():
     stream = Dataset.from_dict(RATINGS).to_iterable_dataset()
     with pytest.raises(FeedbackMismatchError, match=r"stream.*without streaming"):
         group_ratings(stream, bradley_terry)
-    assert group_ratings(stream, squared_error) is stream
+    assert group_ratings(stream, squared_error) is None
 
 
 def test_checks_name_the_row_of_an_invalid_value():
@@ -135,9 +147,9 @@ def test_prompts_with_several_rows_get_smaller_weights(character_tokenizer):
 def test_a_null_answer_is_refused_with_its_row(loss, row, problem):
     good = {"chosen": "a", "rejected": "b", "completion": "a", "label": True, "rating": 1.0, "completions": ["a", "b"],
             "ranks": [1, 2]}  # fmt: skip
-    rows = [{"prompt": "q"} | {name: good[name] for name in row}] * 2 + [{"prompt": "q"} | row]
+    rows = Dataset.from_list([{"prompt": "q"} | {name: good[name] for name in row}] * 2 + [{"prompt": "q"} | row])
     with pytest.raises(InvalidFeedbackError, match=f"Row 2 of data: .*{problem}"):
-        check_dataset(group_ratings(Dataset.from_list(rows), loss.as_objective()), loss)
+        group_ratings(rows, loss.as_objective()) or check_dataset(rows, loss)
 
 
 @pytest.mark.parametrize("streaming", [False, True])
@@ -185,4 +197,4 @@ def test_a_prompt_that_is_a_date_is_refused_with_its_row():
     day = {"prompt": datetime.date(2024, 1, 2), "completion": "a"}
     rows = Dataset.from_list([day | {"rating": 1.0}, day | {"rating": 2.0}])
     with pytest.raises(InvalidFeedbackError, match=r"Row 0 of .*'prompt' is datetime\.date"):
-        check_dataset(group_ratings(rows, bradley_terry.as_objective()), bradley_terry)
+        check_dataset(group_ratings(rows, bradley_terry.as_objective()).rows, bradley_terry)

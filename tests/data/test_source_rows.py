@@ -7,7 +7,7 @@ from known_formats import TREE, prm, step
 from rlhf_losses import bradley_terry, centering
 from rlhf_losses.cli.ppo import select_prompts
 from rlhf_losses.data import LengthLimit, RowEncoder, check_dataset, convert_dataset, prepare
-from rlhf_losses.data.dataset import group_ratings
+from rlhf_losses.data.rating_groups import group_ratings
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback import Pairs
 from rlhf_losses.hooks import loss_registry
@@ -55,7 +55,7 @@ def test_rows_of_several_items_and_of_groups_have_the_number_of_their_original_r
     (group,) = convert_dataset(Dataset.from_list(TREE), with_source=True)
     assert TREE[group["source_row"]]["message_id"] == "good"
     ratings = {"prompt": ["p", "q", "q"], "completion": ["a", "b", "c"], "rating": [1.0, 2.0, 3.0]}
-    (group,) = group_ratings(Dataset.from_dict(ratings), bradley_terry + centering)
+    (group,) = group_ratings(Dataset.from_dict(ratings), bradley_terry + centering).rows
     assert group["source_row"] == 1
 
 

@@ -14,11 +14,12 @@ from rlhf_losses.errors import InvalidArgumentError
 from rlhf_losses.evaluation.annotated_agreement import accuracy_ceiling, agreement_of_pairs
 from rlhf_losses.evaluation.best_of_n_curve import best_of_n_curve, expected_best_of_n
 from rlhf_losses.evaluation.calibration import calibration
-from rlhf_losses.evaluation.items import compared_pairs, items_of
+from rlhf_losses.evaluation.items import compared_pairs, count_ties, items_of
 from rlhf_losses.evaluation.length_dependence import length_dependence
 from rlhf_losses.evaluation.result import Evaluation
 from rlhf_losses.evaluation.score_spread import score_spread
 from rlhf_losses.evaluation.scored_data import DroppedRows
+from rlhf_losses.evaluation.scored_rows import scored_rows
 from rlhf_losses.evaluation.slices import require_slice_columns, require_slice_values, slices_of
 from rlhf_losses.hooks import loss_registry
 from rlhf_losses.inspection import inspect_dataset
@@ -225,6 +226,24 @@ def test_the_preferred_answer_of_a_preference_below_one_half_is_the_rejected_one
     items = compared_pairs(scored_data(rows, [0.0, 1.0, 0.0, 1.0, 2.0, 1.0]))
     assert items.outcome.tolist() == [1.0, 1.0]
     assert items.preference.tolist() == pytest.approx([0.8, 0.9])
+
+
+def test_ratings_in_rows_of_their_own_are_compared_within_a_prompt():
+    rated = [("1?", "a", 1.0, "ann"), ("2?", "b", 5.0, "ann"), ("1?", "c", 3.0, "bob"), ("1?", "a", 4.0, "bob")]
+    rated += [(None, "d", 1.0, "bob"), (None, "e", 2.0, "bob"), ("2?", "f", 5.0, "ann")]
+    names = ("prompt", "completion", "rating", "by")
+    rows = [dict(zip(names, row, strict=True)) for row in rated]
+    data = scored_data(rows, [0.0, 9.0, 2.0, 0.0, 1.0, 2.0, 8.0], by=["by"])
+    pairs, ratings = items_of(data, rated_steps=False)
+    assert (pairs.better.tolist(), pairs.worse.tolist()) == ([2], [0])
+    assert pairs.margin.tolist() == [3.0 - (1.0 + 4.0) / 2]
+    assert count_ties(data) == 1
+    assert len(ratings) == len(rows)
+    assert "by" not in {one.by for one in slices_of(data, pairs)}
+    assert "by" in {one.by for one in slices_of(data, ratings)}
+    written = list(scored_rows(data, [pairs, ratings]))
+    assert all(one.better == () for one in written)
+    assert [one.labels for one in written] == [(row["rating"],) for row in rows]
 
 
 def test_answers_in_steps_are_compared_by_the_mean_over_their_steps():
