@@ -6,7 +6,7 @@ A family applies margins, preferences and weights of pairs, and divides rankings
 from abc import abstractmethod
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -185,11 +185,16 @@ class BatchLoss(Loss[F]):
     computes $\bar m$ first, without gradients, and then calls `per_item_loss_at`. `per_item_loss` uses the means of its
     own arguments.
 
+    Attributes:
+        smallest_step: number of answers in an optimizer step below which $f(\bar m)$ is mostly noise; training warns.
+
     Examples:
         >>> from rlhf_losses.losses import BatchSumToZero
         >>> BatchSumToZero()(torch.tensor([3.0, 1.0]), Pairs(chosen=[0], rejected=[1]))
         tensor(4.)
     """
+
+    smallest_step: ClassVar[int] = 1
 
     @abstractmethod
     def moments(self, scores: Scores, feedback: F) -> Moments:

@@ -198,6 +198,7 @@ class RewardTrainer(Checkpointing, ComparedRun, trl.RewardTrainer):
         use_float32_head(self.model)
         configure_as_reward_model(self._unwrapped_model.config)
         validation.require_step_scores(self.model, self.loss, self.data.feedback_types)
+        validation.warn_about_small_steps(self.objective, self.args, self.train_dataset)
         keep_4bit_trainable(self.model)
         if not self._sharded:
             share_trained_modules(self.model)

@@ -1,10 +1,12 @@
 """Checks before training: the loss, the tokenizer, the PEFT configuration and the model fit together."""
 
 import logging
+import math
 from copy import copy
 from dataclasses import fields
 from typing import Any
 
+from datasets import Dataset
 from peft import LoraConfig, PeftConfig, PeftModel, TaskType
 from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 from torch import nn
@@ -20,7 +22,8 @@ from rlhf_losses.data.rows import FeedbackTypes
 from rlhf_losses.errors import InvalidLossError, UnsupportedModelError
 from rlhf_losses.feedback import STEPWISE_TYPES
 from rlhf_losses.hooks import as_loss
-from rlhf_losses.losses import AnyLoss, Centering, centering
+from rlhf_losses.losses import AnyLoss, Centering, Objective, centering
+from rlhf_losses.losses.families import BatchLoss
 from rlhf_losses.models.architectures import (
     ONE_SCORE_PER_TEXT,
     is_encoder,
@@ -37,6 +40,9 @@ logger = logging.getLogger(__name__)
 
 HEAD_PARTS = ("pooler", "pre_classifier")
 """Modules between the layers and the head of encoders, which a language model need not have."""
+
+ROWS_FOR_TEXTS = 100
+"""Number of rows from which the number of answers in a row is estimated."""
 
 HEAD_PARTS_BY_MODEL_TYPE = {"modernbert": ("head",), "modernbert-decoder": ("head",), "eurobert": ("dense",)}
 """Further such modules, whose names have another meaning in other model types."""
@@ -143,6 +149,30 @@ def warn_about_longrope(config: Any, args: RewardConfig) -> None:
             "pass (longrope), which changes the scores of shorter texts. Limit the length: %s.",
             threshold, setting("max_length", int(threshold)),
         )  # fmt: skip
+
+
+def warn_about_small_steps(objective: Objective, args: RewardConfig, train: Any) -> None:
+    """Warn if an optimizer step has so few answers that a statistic over them, such as a correlation, is mostly noise.
+
+    Args:
+        objective: the weighted sum of losses.
+        args: the configuration.
+        train: the tokenized training data; nothing is known of a stream.
+    """
+    losses = [term.loss for term in objective.terms if isinstance(term.loss, BatchLoss)]
+    if not losses or not isinstance(train, Dataset) or not len(train):
+        return
+    texts = [len(ids) for ids in train["text_ids"][:ROWS_FOR_TEXTS]]
+    rows = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+    answers = round(rows * sum(texts) / len(texts))
+    for loss in losses:
+        if answers < loss.smallest_step:
+            enough = math.ceil(args.per_device_train_batch_size * loss.smallest_step / answers)
+            logger.warning(
+                "%s is computed over the answers of an optimizer step, which are about %d. With fewer than %d it is "
+                "mostly noise, and the model learns little. Use %s.",
+                loss, answers, loss.smallest_step, setting("per_device_train_batch_size", enough),
+            )  # fmt: skip
 
 
 def require_step_scores(model: nn.Module, loss: AnyLoss, feedback_types: FeedbackTypes) -> None:
