@@ -133,6 +133,8 @@ def write_table(file: Path, prompts: list, before: list, after: list, seed: int)
 
 def count_judgments(file: Path) -> str:
     """Return the share of prompts for which the later policy was judged better, with a 95 % interval."""
+    if not key_of(file).exists():
+        sys.exit(f"{file} has no key {key_of(file)}. Give the table the name under which it was written.")
     policy_of = {row["number"]: row for row in load_rows(key_of(file))}
     counts = {"before": 0, "after": 0, "equal": 0}
     for row in load_rows(file):

@@ -24,7 +24,9 @@ def build_parser() -> ArgumentParser:
         "Fit a score estimate, e.g. an uncertainty, to the training data of a reward model. Its scores do not change.",
     )
     parser.add_argument(
-        "--estimate", required=True, help="estimate of a plugin, e.g. laplace or 'laplace(prior_precision=10.0)'"
+        "--estimate",
+        required=True,
+        help="estimate of a plugin, such as laplace of rlhf-losses-laplace",
     )
     add_overlong_argument(parser)
     return parser

@@ -150,7 +150,7 @@ def _run(argv: list[str], plugins: tuple[str, ...], signals: StopSignals) -> Non
     rows, held_out = (
         None
         if split is None
-        else select_prompts(convert_dataset(split, data.converter, part, plugins, texts_only=True))
+        else select_prompts(convert_dataset(split, data.converter, part, plugins, texts_only=True), part)
         for split, part in zip(splits, ("train data", "eval data"), strict=True)
     )
     if rewards.reference_samples:
@@ -305,8 +305,12 @@ def require_prompt(row: Row, index: int) -> Messages:
     return prompt
 
 
-def select_prompts(rows: Rows) -> Rows:
+def select_prompts(rows: Rows, name: str = "train data") -> Rows:
     """Return the column `prompt`, or the messages that the answers of a row share; feedback is not used.
+
+    Args:
+        rows: the rows.
+        name: name of the dataset in messages.
 
     Raises:
         FeedbackMismatchError: there is neither such a column nor such messages.
@@ -321,7 +325,7 @@ def select_prompts(rows: Rows) -> Rows:
         )
     if "prompt" not in columns:
         raise FeedbackMismatchError(
-            f"The dataset has the columns {', '.join(columns)} and no column 'prompt', which PPO needs, nor "
+            f"The {name} have the columns {', '.join(columns)} and no column 'prompt', which PPO needs, nor "
             "conversations that begin with the same messages. Rename the column with the prompts: "
             f"--columns prompt={similar_column('prompt', columns)}."
         )

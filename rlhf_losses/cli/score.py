@@ -5,9 +5,11 @@ import json
 import logging
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
+from datasets import Dataset
 from tqdm import tqdm
 
 from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError
@@ -20,6 +22,7 @@ from rlhf_losses.cli.scorer_arguments import (
     selected_scorer,
 )
 from rlhf_losses.data import convert_dataset
+from rlhf_losses.data.text_problems import NO_WHITE_SPACE, TextProblems
 from rlhf_losses.data.tokenization import Encoded, cut_prompt
 from rlhf_losses.errors import (
     FeedbackMismatchError,
@@ -28,13 +31,17 @@ from rlhf_losses.errors import (
     OverlongTextError,
     did_you_mean,
 )
-from rlhf_losses.scoring import Estimator, Scorer
+from rlhf_losses.feedback import Answer
+from rlhf_losses.scoring import Estimator, RewardModelMetadata, Scorer
 from rlhf_losses.source_rows import source_row
 
 logger = logging.getLogger(__name__)
 
 LINE_KEYS = ("row", "item", "column", "index", "step", "score", "problem", "truncated")
 """Keys of a line of the output."""
+
+ROWS_FOR_JOINTS = 1_000
+"""Number of rows in which prompts and answers without white space between them are looked for."""
 
 Result = dict[str, Any]
 """Score and estimate of a text, or a score of None and the problem."""
@@ -53,7 +60,7 @@ def build_parser() -> ArgumentParser:
         metavar="COLUMN",
         help="copy a column, e.g. id, into each line; repeatable",
     )
-    parser.add_argument("--estimate", help="also write this score estimate, e.g. laplace; see rlhf-losses fit")
+    parser.add_argument("--estimate", help="also write this score estimate of a plugin; see rlhf-losses fit")
     return parser
 
 
@@ -68,6 +75,7 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     if args.output:
         require_new_file(Path(args.output))
     scorer = selected_scorer(args, plugins).with_overlong(args.overlong)
+    warn_about_joints(rows, scorer.metadata)
     estimator = scorer.estimator(args.estimate, plugins) if args.estimate else None
     with open_output(args.output) as file, tqdm(total=len(rows), unit=" rows", disable=None) as progress:
         unscored = truncated = 0
@@ -95,9 +103,29 @@ def require_texts(columns: Sequence[str], name: str) -> None:
     if not set(columns) & set(TEXT_COLUMNS):
         raise FeedbackMismatchError(
             f"'{name}' has the columns {', '.join(columns)}, and none of them contains texts to score. Rename one to "
-            "text or messages, or add answers to a prompt: completion, completions, or chosen and rejected, for "
-            "example --columns prompt=question,completion=answer."
+            "text or messages, or add answers to a prompt: completion, completions, response_a and response_b, or "
+            "chosen and rejected, for example --columns prompt=question,completion=answer."
         )
+
+
+def warn_about_joints(rows: Dataset, metadata: RewardModelMetadata) -> None:
+    """Warn if nearly all prompts meet their answers without white space, which is unusual between words.
+
+    Args:
+        rows: the rows to score, of which the first ones are read.
+        metadata: metadata of the reward model.
+    """
+    first = rows.select(range(min(len(rows), ROWS_FOR_JOINTS)))
+    answers = [[text.source for text in texts if isinstance(text.source, Answer)] for texts in _texts(first, metadata)]
+    problems = replace(TextProblems.of(answers, range(len(answers))), first_rows=len(first) < len(rows))
+    if problems.are_mostly_joined:
+        logger.warning("texts: %s", problems.sentences()[NO_WHITE_SPACE])
+
+
+def _texts(rows: Dataset, metadata: RewardModelMetadata) -> Iterator[list[RowText]]:
+    for number, row in enumerate(rows):
+        with contextlib.suppress(InvalidFeedbackError):  # which has a line of the output
+            yield row_texts(row, number, metadata)
 
 
 def require_columns_to_keep(names: Sequence[str], columns: Sequence[str], estimate: str | None) -> None:

@@ -15,8 +15,10 @@ KEPT = ("prompt", "margin", "weight")
 class ComparedAnswers(DatasetConverter):
     """Rows with two answers and the better one of them as `Pairs` with a preference: 1, or 0.5 for a tie.
 
-    The winner is `a` or `b`, `1` or `2`, with or without a word before it (`model_a`, `answer 2`), in any case. A row
-    with an empty winner has no feedback. The columns `prompt`, `margin` and `weight` are kept.
+    The winner is `a` or `b`, `1` or `2`, `left` or `right`, `first` or `second`, or `l` or `r`, in any case and also
+    with other words (`model_a`, `answer 2`, `left is better`); `tie`, `draw`, `both`, `neither`, `same`, `equal` and
+    the like are ties. A row with an empty winner, or one such as `skip` or `n/a`, has no feedback. The columns
+    `prompt`, `margin` and `weight` are kept.
 
     Examples:
         >>> row = {"prompt": "2 + 2 = ", "response_a": "5", "response_b": "4", "winner": "B"}
@@ -34,7 +36,7 @@ class ComparedAnswers(DatasetConverter):
         if winner is None:
             raise InvalidFeedbackError(
                 f"The winner is {row['winner']!r}, which names neither response_a nor response_b. Write a, b or tie, "
-                "or leave it empty where nobody judged."
+                "or skip, or nothing, where nobody judged."
             )
         better, worse = SIDES[::-1] if winner == "b" else SIDES
         kept = {name: row[name] for name in KEPT if name in row}

@@ -1,7 +1,7 @@
 """Conversion of datasets in other formats to rows with the columns of this library."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -15,19 +15,23 @@ from rlhf_losses.data.batches import row_batches
 from rlhf_losses.data.dataset import AnyDataset, column_names
 from rlhf_losses.data.read_columns import COLUMNS
 from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
-from rlhf_losses.errors import InvalidArgumentError, InvalidFeedbackError
+from rlhf_losses.errors import InvalidArgumentError, InvalidFeedbackError, RlhfLossesError
 from rlhf_losses.feedback import feedback_types_in_columns
 from rlhf_losses.feedback.base import Row
 from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.files.readable_rows import readable_rows
 from rlhf_losses.hooks.registry import converter_registry
 from rlhf_losses.setting_names import setting
-from rlhf_losses.source_rows import SOURCE_ITEM, SOURCE_ROW, correspond
+from rlhf_losses.source_rows import SOURCE_ITEM, SOURCE_ROW, correspond, listed_rows
 
 logger = logging.getLogger(__name__)
 
 DETECTION_ROWS = 100
 """Number of rows from which the format is detected; the first ones can have null values."""
+
+
+MOST_ERRORS = 1_000
+"""Number of rows with errors after which a conversion stops at the next one."""
 
 
 @dataclass(frozen=True)
@@ -161,13 +165,16 @@ class _Reader:
         """Return the converted dataset, or stream, and the number of dropped rows."""
         if isinstance(dataset, IterableDataset):
             return Conversion(IterableDataset.from_generator(self.rows, gen_kwargs={"given": dataset}), 0)
-        dropped = _Count()
+        dropped, errors = _Count(), dict[int | None, RlhfLossesError]()
         with closing(row_batches(dataset, f"Converting {self.name}")) as batches:  # an error ends the progress bar
-            rows = list(self.rows(chain.from_iterable(batch for _, batch in batches), dropped))
+            rows = list(self.rows(chain.from_iterable(batch for _, batch in batches), dropped, errors))
+        if errors:
+            raise _joined(errors)
         if not rows:
             raise InvalidFeedbackError(
-                f"{self.converter.name()} found no {self._content} in the {len(dataset)} rows of {self.name}. "
-                f"Choose another converter, for example {setting('converter', 'native')}."
+                f"{self.converter.name()} found no {self._content} in the {len(dataset)} rows of {self.name}: the "
+                "columns that it reads are empty in all of them. Fill them in, or choose another converter with "
+                f"{setting('converter', 'NAME')}. rlhf-losses score needs no feedback."
             )
         columns = dict.fromkeys(column for row in rows for column in row)
         if self.with_source is None and correspond([row[SOURCE_ROW] for row in rows]):
@@ -175,14 +182,31 @@ class _Reader:
         converted = Dataset.from_dict({column: [row.get(column) for row in rows] for column in columns})
         return Conversion(converted, dropped.value)
 
-    def rows(self, given: Iterable[Row], dropped: _Count | None = None) -> Iterator[Row]:
-        """Yield the converted rows, and count the rows that give none."""
+    def rows(
+        self,
+        given: Iterable[Row],
+        dropped: _Count | None = None,
+        errors: dict[int | None, RlhfLossesError] | None = None,
+    ) -> Iterator[Row]:
+        """Yield the converted rows, and count the rows that give none.
+
+        Args:
+            given: the rows.
+            dropped: the count.
+            errors: where the errors of rows are collected by row number; by default the first one is raised.
+        """
         dropped, count = dropped or _Count(), 0
         read = self.converter.texts if self.texts_only else self.converter.convert
         for number, row in _numbered_rows(self.converter, given):
             count += 1
-            with self.converter.locate_errors(number, self.name):
-                converted = read(row)
+            try:
+                with self.converter.locate_errors(number, self.name):
+                    converted = read(row)
+            except RlhfLossesError as error:
+                if errors is None or len(errors) == MOST_ERRORS:
+                    raise
+                errors[number] = error
+                continue
             dropped.value += not converted
             for item, one in enumerate(converted):
                 source = {SOURCE_ROW: number, SOURCE_ITEM: item if len(converted) > 1 else None}
@@ -195,6 +219,15 @@ class _Reader:
     @property
     def _content(self) -> str:
         return "texts" if self.texts_only else "feedback"
+
+
+def _joined(errors: Mapping[int | None, RlhfLossesError]) -> RlhfLossesError:
+    """Return the first error, with the numbers of the further rows that have one."""
+    first, *others = errors.values()
+    if not others:
+        return first
+    rows = listed_rows([number for number in list(errors)[1:] if number is not None])
+    return type(first)(f"{first} The same or another problem is in {len(others)} more rows ({rows}).")
 
 
 def _numbered_rows(converter: DatasetConverter, rows: Iterable[Row]) -> Iterator[tuple[int | None, Row]]:

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from datasets import Dataset, IterableDataset
 from torch.utils.data import get_worker_info
 
+from rlhf_losses.converters.compared_answers import SIDES
 from rlhf_losses.data.answers import row_answers
 from rlhf_losses.data.batches import BatchEncoder, at_row, locate_errors, map_rows, row_batches
 from rlhf_losses.data.chat_messages import is_blank
@@ -48,7 +49,7 @@ from rlhf_losses.feedback.base import Answer, Row
 from rlhf_losses.files.column_values import sampled_values
 from rlhf_losses.files.columns import renaming, suggest_columns
 from rlhf_losses.files.dataset_argument import require_dataset
-from rlhf_losses.hooks import loss_registry
+from rlhf_losses.hooks import converter_registry, loss_registry
 from rlhf_losses.losses import AnyLoss
 from rlhf_losses.setting_names import setting
 from rlhf_losses.source_rows import source_row, source_rows
@@ -324,6 +325,15 @@ def _require_text(answer: Answer) -> None:
 def _describe_columns(columns: Sequence[str], found: FeedbackTypes, rows: AnyDataset | None) -> str:
     """Return the second half of an error: the feedback in the columns, and what fits it."""
     listed = f"dataset has the columns {', '.join(columns) or '(none)'}, which hold"
+    if not found and (converters := _converters_of(columns)):
+        name = " or ".join(converters)
+        remedy = setting("converter", converters[0], python="rlhf_losses.convert_dataset(dataset)")
+        return f"{listed} the format of {name}, which has to be converted. Use {remedy}."
+    if not found and set(SIDES) <= set(columns):
+        return (
+            f"{listed} two answers without a winner, so nothing can be learned from them. Add the column winner. The "
+            "answers can be scored as they are, with rlhf-losses score."
+        )
     if not found:
         values = {name: [] for name in columns} | ({} if rows is None else sampled_values(rows, columns))
         alternatives = "; ".join(" + ".join(feedback_type.columns[0]) for feedback_type in FEEDBACK_TYPES)
@@ -339,6 +349,12 @@ def _describe_columns(columns: Sequence[str], found: FeedbackTypes, rows: AnyDat
     fitting = list(dict.fromkeys(entry.name for entry in entries if entry.cls().uses_labels))
     names = " and ".join(feedback_type.__name__ for feedback_type in found)
     return f"{listed} {names}. Losses for {names}: {', '.join(fitting)}."
+
+
+def _converters_of(columns: Sequence[str]) -> list[str]:
+    """Return the converters that read some columns."""
+    found = converter_registry().values()
+    return [one.name() for one in found if any(set(names) <= set(columns) for names in one.columns if names)]
 
 
 def _further_columns() -> list[str]:

@@ -19,6 +19,10 @@ logger = logging.getLogger(__name__)
 EMPTY_ANSWERS, MISSING_PROMPTS, NO_WHITE_SPACE = "Empty answers", "Missing prompts", "No white space"
 
 
+SHARE_OF_JOINTS = 0.9
+"""Share of the rows without white space between prompt and answer from which there is a warning."""
+
+
 @dataclass(frozen=True)
 class TextProblems:
     """The rows with each problem, by their numbers in messages.
@@ -75,6 +79,11 @@ class TextProblems:
     def missing_prompts(self) -> tuple[int, ...]:
         """The rows without a prompt where other rows have one; whole texts have none in any row."""
         return self.without_prompt if len(self.without_prompt) < self.rows else ()
+
+    @property
+    def are_mostly_joined(self) -> bool:
+        """Whether nearly all prompts meet their answers without white space, which is unusual between words."""
+        return bool(self.joined) and len(self.joined) >= SHARE_OF_JOINTS * self.rows
 
     def sentences(self) -> dict[str, str]:
         """Return a description of each problem that there is, by name."""

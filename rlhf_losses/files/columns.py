@@ -183,10 +183,16 @@ def renaming(columns: Mapping[str, str], python: str | None = None) -> str:
         "--columns 'prompt=question,response_a=text 1'"
         >>> renaming({"annotator": "who"})
         "rename_columns(dataset, {'annotator': 'who'})"
+        >>> with columns_in_use({"chosen": "response_a"}):
+        ...     renaming({"response_a": "chosen"})
+        'leave rename_columns out'
     """
     used = _IN_USE.get()
     kept = {new: old for new, old in used.items() if new not in (*columns, *columns.values())}
     old_names = kept | {new: used.get(old, old) for new, old in columns.items()}
+    old_names = {new: old for new, old in old_names.items() if new != old}
+    if not old_names:
+        return f"leave {setting('columns', python='rename_columns')} out"
     written = ",".join(f"{new}={old}" for new, old in old_names.items())
     return setting("columns", shlex.quote(written), python=python or f"rename_columns(dataset, {old_names})")
 

@@ -14,7 +14,7 @@ from rlhf_losses.data import LengthLimit, RowEncoder, check_dataset, prepare, re
 from rlhf_losses.data.answer_forms import AnswerForm, answer_forms
 from rlhf_losses.data.answers import row_answers
 from rlhf_losses.data.dataset import AnyDataset, add_prompt_weights, column_names
-from rlhf_losses.data.rating_groups import group_ratings
+from rlhf_losses.data.rating_groups import group_ratings, json_key
 from rlhf_losses.data.read_columns import with_read_columns
 from rlhf_losses.data.rows import EncodedRow, FeedbackTypes, feedback_types_in_row, is_prepared
 from rlhf_losses.data.segmentation import infer_segmentation, join_segments
@@ -43,9 +43,6 @@ INSPECTED_ROWS = 1_000
 
 ROWS_FOR_FORMS, ROWS_OF_STREAM_FOR_FORMS = 100, 10
 """Number of rows from which the forms of answers are inferred."""
-
-SHARE_OF_JOINTS = 0.9
-"""Share of the rows in which prompt and answer meet without white space, from which there is a warning."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +122,10 @@ class TrainingData:
         if isinstance(self.train, IterableDataset):
             first = find_text_problems(islice(self.train, ROWS_OF_STREAM_FOR_FORMS), self.feedback_types)
             problems = replace(first, first_rows=True)
-        _warn_about_joints(problems)
+        if problems.are_mostly_joined:
+            logger.warning("%s", problems.sentences()[NO_WHITE_SPACE])
+        for name, data in checked.items():
+            _warn_about_shared_prompts(self.train, data, f"{name} data")
         for line in describe_column_uses(self.train, objective, self.feedback_types):
             logger.info("%s", line)
 
@@ -229,10 +229,18 @@ def _some_rows(train: AnyDataset) -> Iterable[Row]:
     return islice(train, ROWS_OF_STREAM_FOR_FORMS)
 
 
-def _warn_about_joints(problems: TextProblems) -> None:
-    """Warn if nearly all prompts meet their answers without white space, which is unusual between words."""
-    if problems.joined and len(problems.joined) >= SHARE_OF_JOINTS * problems.rows:
-        logger.warning("%s", problems.sentences()[NO_WHITE_SPACE])
+def _warn_about_shared_prompts(train: AnyDataset, evaluation: AnyDataset, name: str) -> None:
+    """Warn if prompts of the evaluation data are in the training data; nothing is known of streams."""
+    if not all(isinstance(data, Dataset) and "prompt" in data.column_names for data in (train, evaluation)):
+        return
+    prompts = set(map(json_key, evaluation["prompt"]))
+    shared = len(prompts.intersection(map(json_key, train["prompt"])))
+    if shared:
+        logger.warning(
+            "%s: %d of %d prompts are in the training data too, so its metrics say little about new prompts. Hold out "
+            "whole prompts.",
+            name, shared, len(prompts),
+        )  # fmt: skip
 
 
 def describe_column_uses(train: AnyDataset, objective: Objective, feedback_types: FeedbackTypes) -> list[str]:

@@ -171,8 +171,11 @@ def test_judge_bench_labels_select_the_better_response(label, chosen, preference
 @pytest.mark.parametrize(
     ("winner", "chosen", "preference"),
     [
-        *[(winner, "one", 1.0) for winner in ("a", " A ", "1", 1, 1.0, "model_a", "Answer 1", "response-a", "left")],
-        *[(winner, "two", 1.0) for winner in ("b", "B", 2, "reply_b", "second")],
+        *[
+            (winner, "one", 1.0)
+            for winner in ("a", " A ", "1", 1, 1.0, "model_a", "Answer 1", "response-a", "left", "L")
+        ],
+        *[(winner, "two", 1.0) for winner in ("b", "B", 2, "reply_b", "second", "r", "right answer", "B is better")],
         *[(winner, "one", 0.5) for winner in ("tie", "Tie (both bad)", "equal", "neither")],
     ],
 )
@@ -183,7 +186,7 @@ def test_the_winner_of_two_answers_is_chosen(winner, chosen, preference):
     assert pair == {"prompt": "p", "chosen": chosen, "rejected": other, "preference": preference, "margin": 2}
 
 
-@pytest.mark.parametrize("winner", [None, "", "  ", math.nan])
+@pytest.mark.parametrize("winner", [None, "", "  ", math.nan, "SKIP", "n/a"])
 def test_two_answers_without_a_winner_have_no_feedback(winner):
     assert ComparedAnswers().convert({"response_a": "one", "response_b": "two", "winner": winner}) == []
 

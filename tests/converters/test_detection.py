@@ -111,7 +111,7 @@ def test_rows_without_feedback_are_counted(caplog):
 
 
 def test_datasets_without_feedback_are_refused():
-    with pytest.raises(InvalidFeedbackError, match=r"open_assistant .* 1 rows of data.*converter='native'"):
+    with pytest.raises(InvalidFeedbackError, match=r"open_assistant .* 1 rows of data.*converter='NAME'"):
         convert_dataset(Dataset.from_list([TREE[0]]))
 
 

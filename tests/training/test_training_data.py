@@ -6,6 +6,7 @@ import pytest
 from datasets import Dataset
 
 from rlhf_losses import RewardConfig, bradley_terry, centering, independent_classification
+from rlhf_losses.errors import FeedbackMismatchError
 from rlhf_losses.training.training_data import TrainingData
 
 PAIRS = {"prompt": ["Tell of Tom."] * 10, "chosen": ["The dog."] * 10, "rejected": [" A cat."] * 10}
@@ -68,3 +69,27 @@ def test_the_use_of_optional_columns_is_logged_for_each_term(caplog, streaming):
     values = "" if streaming else r" (0 to 3, mean 1.5; 0 in 5 (50.0 %) of 10 rows)"
     assert f"bradley_terry: the column margin is subtracted from the score difference, in score units{values}." in text
     assert text.count("the column") == 1
+
+
+def test_prompts_of_the_training_data_in_the_evaluation_data_give_a_warning(caplog, tmp_path):
+    args = RewardConfig(str(tmp_path), bf16=False, use_cpu=True, report_to="none")
+    other = {**PAIRS, "prompt": ["Tell of Tom."] * 4 + ["Tell of Ann."] * 6}
+    TrainingData(
+        bradley_terry.as_objective(),
+        args,
+        Dataset.from_dict(PAIRS),
+        {"old": Dataset.from_dict(other), "new": Dataset.from_dict({**PAIRS, "prompt": ["Tell of Ann."] * 10})},
+    )
+    assert "old data: 1 of 2 prompts are in the training data too" in caplog.text
+    assert "new data" not in caplog.text
+
+
+def test_data_that_have_to_be_converted_are_named(tmp_path):
+    args = RewardConfig(str(tmp_path), bf16=False, use_cpu=True, report_to="none")
+    sides = {"prompt": ["p"], "response_a": ["a"], "response_b": ["b"]}
+    for columns, remedy in (
+        ({**sides, "winner": ["a"]}, r"compared_answers.*Use rlhf_losses\.convert_dataset\(dataset\)"),
+        (sides, "two answers without a winner.*rlhf-losses score"),
+    ):
+        with pytest.raises(FeedbackMismatchError, match=remedy):
+            TrainingData(bradley_terry.as_objective(), args, Dataset.from_dict(columns), None)
