@@ -58,6 +58,12 @@ logger = logging.getLogger(__name__)
 
 AnyDataset: TypeAlias = Dataset | IterableDataset
 
+RowCheck: TypeAlias = Callable[[list[Row]], object]
+"""A function that raises an error for rows of which one is invalid."""
+
+SHOWN_ROWS = 5
+"""Number of invalid rows that a message names."""
+
 
 def column_names(dataset: AnyDataset) -> list[str]:
     """Return the columns of a dataset; a stream without column names is read up to its first row."""
@@ -132,8 +138,12 @@ def require_valid_rows(dataset: AnyDataset, loss: AnyLoss, name: str = "data") -
     feedback_types = required_feedback_types(loss, column_names(dataset), dataset)
     rows: Iterable[Row] = islice(dataset, 1) if isinstance(dataset, IterableDataset) else with_read_columns(dataset)
     feedback, problems = [], []
+    check = partial(_check_rows, feedback_types=feedback_types, loss=loss)
     for numbers, batch in row_batches(rows, f"Checking {name}"):
-        found, answers = at_row(partial(_check_rows, feedback_types=feedback_types, loss=loss), batch, numbers, name)
+        try:
+            found, answers = at_row(check, batch, numbers, name)
+        except RlhfLossesError as error:
+            raise type(error)(f"{error}{_describe_count(dataset, check, name)}") from None
         feedback.append(found)
         problems.append(TextProblems.of(answers, source_rows(batch, numbers)))
     if not feedback:
@@ -154,6 +164,11 @@ def find_invalid_rows(dataset: Dataset, name: str = "data") -> dict[int, str]:
         [1]
     """
     check = partial(_check_rows, feedback_types=feedback_types_in_columns(dataset.column_names), loss=None)
+    return _invalid_rows(dataset, check, name)
+
+
+def _invalid_rows(dataset: Dataset, check: RowCheck, name: str) -> dict[int, str]:
+    """Return the message of a check about each row that it refuses, by index."""
     found: dict[int, str] = {}
     for numbers, batch in row_batches(with_read_columns(dataset), f"Checking {name}"):
         try:
@@ -164,7 +179,18 @@ def find_invalid_rows(dataset: Dataset, name: str = "data") -> dict[int, str]:
     return found
 
 
-def _problem(check: Callable[[list[Row]], object], row: Row) -> str | None:
+def _describe_count(dataset: AnyDataset, check: RowCheck, name: str) -> str:
+    """Return how many rows a check refuses and which ones, if there are several; nothing for a stream."""
+    numbers = list(_invalid_rows(dataset, check, name)) if isinstance(dataset, Dataset) else []
+    if len(numbers) < 2:
+        return ""
+    shown = numbers[:SHOWN_ROWS]
+    first = ", ".join(str(source_row(dataset[number], number)) for number in shown)
+    more = f" and {len(numbers) - len(shown)} more" if len(numbers) > len(shown) else ""
+    return f" {len(numbers)} rows are invalid: rows {first}{more}; rlhf-losses inspect lists all of them."
+
+
+def _problem(check: RowCheck, row: Row) -> str | None:
     try:
         check([row])
     except RlhfLossesError as error:
@@ -303,7 +329,7 @@ def require_columns(row: Row, feedback_types: FeedbackTypes, loss: AnyLoss) -> N
         loss: the loss.
 
     Examples:
-        >>> from rlhf_losses import ordinal_preference
+        >>> from rlhf_losses import Pairs, ordinal_preference
         >>> require_columns({"chosen": "4", "rejected": "5", "margin": 0}, [Pairs], ordinal_preference)
     """
     for one in (term.loss for term in loss.as_objective().terms if term.loss.feedback_type in feedback_types):

@@ -17,6 +17,7 @@ from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
 from rlhf_losses.errors import FeedbackMismatchError
 from rlhf_losses.feedback import Feedback, Pairs, Rankings, Ratings, feedback_types_in_columns
 from rlhf_losses.feedback.base import Row
+from rlhf_losses.feedback.row_values import read_number
 from rlhf_losses.losses import Objective
 from rlhf_losses.source_rows import SOURCE_ROW, correspond, listed_rows, source_row
 
@@ -148,7 +149,7 @@ def _groups(dataset: Dataset, name: str) -> list[_Group]:
             Ratings.from_row(row)
         values = {column: row[column] for column in shared}
         key = json_key(values) if _has_prompt(row) else f"row {position}"
-        groups.setdefault(key, _Group(values)).add(row["completion"], row["rating"], number)
+        groups.setdefault(key, _Group(values)).add(row["completion"], read_number(row, "rating"), number)
     return list(groups.values())
 
 

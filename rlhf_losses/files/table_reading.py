@@ -15,6 +15,7 @@ from rlhf_losses.errors import InvalidFeedbackError, RlhfLossesError, Unreadable
 from rlhf_losses.files.cached_tables import cached_dataset
 from rlhf_losses.files.cells import CellKind, column_kinds, known_kinds, read_cell, read_inferred_cell
 from rlhf_losses.files.data_files import stamp
+from rlhf_losses.files.invalid_cells import InvalidCell, describe_cells
 from rlhf_losses.files.records import Record, has_cells, read_records
 from rlhf_losses.files.value_requirements import needed_columns, required_values
 from rlhf_losses.files.value_types import ColumnTypes, stored_columns
@@ -27,13 +28,6 @@ INSPECTED_ROWS = 1_000
 
 ROWS_OF_TABLE = 1_000
 """Number of rows that are stored at once."""
-
-CELL_EXAMPLES: Mapping[CellKind, tuple[str, str]] = {
-    "number": ("a number", "Write a number, true or false, or leave the cell empty if the value is missing."),
-    "list": ("a list", 'Write lists in CSV files as JSON, for example ["first answer", "second answer"].'),
-    "object": ("an object", 'Write objects in CSV files as JSON, for example {"helpfulness": 4}.'),
-}
-"""What a cell should be, and the remedy for one that is something else."""
 
 
 @dataclass(frozen=True)
@@ -60,28 +54,38 @@ class TableReader:
             InvalidFeedbackError: a value cannot be read as its column requires.
         """
         for index, record in enumerate(read_records(path)):
+            row = self._cells(record, index, path) if self.cell_kinds else record
             with _explained_row(index) if self.cell_kinds else nullcontext():
-                row = self._cells(record, index, path) if self.cell_kinds else record
                 values = required_values(row, self.targets, f"row {index} of '{path}'")
             yield values
 
-    def _cells(self, record: Record, index: int, path: str) -> dict[str, Any]:
-        return {
-            column: None if cell is None else self._cell(cell, column, f"row {index} of '{path}'")
-            for column, cell in record.items()
-        }
+    def invalid_cells(self, path: str) -> Iterator[InvalidCell]:
+        """Yield the cells of a file that are not of the kind of their columns.
 
-    def _cell(self, cell: str, column: str, place: str) -> Any:
-        kind = self.cell_kinds[column]
-        if column in self.inferred:
-            return read_inferred_cell(cell, kind)
+        Args:
+            path: path or URL.
+        """
+        for index, record in enumerate(read_records(path) if self.cell_kinds else ()):
+            yield from self._invalid(record, index, path)
+
+    def _invalid(self, record: Record, index: int, path: str) -> Iterator[InvalidCell]:
+        for column, cell in record.items():
+            try:
+                self._value(cell, column)
+            except ValueError:
+                yield InvalidCell(path, column, self.cell_kinds[column], index, cell)
+
+    def _cells(self, record: Record, index: int, path: str) -> dict[str, Any]:
         try:
-            return read_cell(cell, kind)
+            return {column: self._value(cell, column) for column, cell in record.items()}
         except ValueError:
-            what, remedy = CELL_EXAMPLES[kind]
-            raise InvalidFeedbackError(
-                f"Column '{column}' of {place} is {cell!r:.80}, which is not {what}. {remedy}"
-            ) from None
+            raise InvalidFeedbackError(describe_cells(list(self._invalid(record, index, path)))) from None
+
+    def _value(self, cell: str | None, column: str) -> Any:
+        if cell is None:
+            return None
+        kind = self.cell_kinds[column]
+        return read_inferred_cell(cell, kind) if column in self.inferred else read_cell(cell, kind)
 
 
 def read_tables(paths: Sequence[str], targets: Mapping[str, str], streaming: bool = False) -> Rows:
@@ -170,7 +174,21 @@ def _explained_row(index: int) -> Iterator[None]:
 
 
 def _column_types(paths: Sequence[str], reader: TableReader) -> Features:
-    """Return the types of all columns, and check that all files have the columns of the first."""
+    """Return the types of all columns, and check that all files have the columns of the first.
+
+    Raises:
+        InvalidFeedbackError: cells of any file cannot be read; the message has all of them.
+    """
+    try:
+        return _common_types(paths, reader)
+    except InvalidFeedbackError:
+        cells = [cell for path in paths for cell in reader.invalid_cells(path)]
+        if not cells:
+            raise
+        raise InvalidFeedbackError(describe_cells(cells)) from None
+
+
+def _common_types(paths: Sequence[str], reader: TableReader) -> Features:
     types = ColumnTypes()
     known: list[str] = []
     for path in paths:

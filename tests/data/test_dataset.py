@@ -71,6 +71,11 @@ def test_groups_have_each_answer_once_and_no_rows_without_a_prompt(caplog):
     assert "have one rated answer" not in caplog.text
 
 
+def test_ratings_that_are_texts_are_averaged_as_numbers():
+    data = Dataset.from_dict({"prompt": ["Q"] * 3, "completion": ["a", "b", "a"], "rating": ["5", "1", "4"]})
+    assert group_ratings(data, bradley_terry).rows[0]["ratings"] == [4.5, 1.0]
+
+
 def test_rows_without_a_rating_are_dropped_and_counted(caplog):
     rows = Dataset.from_dict({"prompt": ["q"] * 3, "completion": ["a", "b", "c"], "rating": [None, 1.0, 2.0]})
     (group,) = group_ratings(rows, bradley_terry.as_objective()).rows
@@ -93,6 +98,15 @@ def test_checks_name_the_row_of_an_invalid_value():
     data = Dataset.from_dict({**RATINGS, "rating": [1.0, float("inf"), 2.0]})
     with pytest.raises(InvalidFeedbackError, match=r"Row 1 of train data.*inf"):
         check_dataset(data, squared_error, "train data")
+
+
+def test_checks_name_the_number_of_invalid_rows():
+    ratings = ["1", *["4,5"] * 3, "2", *["k. A."] * 3]
+    data = Dataset.from_dict({"prompt": ["Q"] * 8, "completion": ["a"] * 8, "rating": ratings})
+    with pytest.raises(InvalidFeedbackError, match=r"Row 1 of .* 6 rows are invalid: rows 1, 2, 3, 5, 6 and 1 more;"):
+        check_dataset(data, squared_error)
+    with pytest.raises(InvalidFeedbackError, match=r"Row 1 of (?!.*rows are invalid)"):
+        check_dataset(data.select(range(2)), squared_error)
 
 
 def test_checks_of_a_stream_use_its_first_row():

@@ -420,6 +420,26 @@ def test_a_value_that_is_no_number_is_refused_with_its_row(tmp_path, column, cel
         load_rows(str(tmp_path / "rows.csv"))
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+def test_all_cells_that_cannot_be_read_are_in_one_message(tmp_path, streaming):
+    cells = ["4", '"4,5"', "k. A.", '"3,5"', "", "5", "-", "?", "x"]
+    lines = [f"Q,a,{cell},{'no' if cell == '5' else '[1]'}" for cell in cells]
+    (tmp_path / "rows.csv").write_text("\n".join(["prompt,completion,rating,labels", *lines]))
+    with pytest.raises(InvalidFeedbackError) as raised:
+        list(load_splits(str(tmp_path / "rows.csv"), streaming=streaming, columns={"ratings": "labels"})["train"])
+    message = str(raised.value)
+    if streaming:
+        assert "row 1 of" in message
+        assert "'4,5', which is not a number" in message
+    else:
+        assert "has 6 cells that are no numbers: '4,5' in row 1, 'k. A.' in row 2, '3,5' in row 3, '-'" in message
+        assert "'?' in row 7 and 1 more. " in message
+        assert "Column 'labels' of row 5 of" in message
+        assert "'no', which is not a list." in message
+    assert "write 4.5 for '4,5'" in message
+    assert message.count("row 1 is row 3 of a sheet") == 1
+
+
 def test_semicolons_and_an_index_without_a_name_are_read(tmp_path):
     (tmp_path / "rows.csv").write_text(";chosen;rejected\n0;a,b;c\n", encoding="utf-8-sig")
     assert list(load_rows(str(tmp_path / "rows.csv"))) == [{"unnamed_0": 0, "chosen": "a,b", "rejected": "c"}]
