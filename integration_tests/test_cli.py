@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from thorough_cases import with_thorough
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from rlhf_losses import Scorer
+from rlhf_losses import Scorer, load_rows
 from rlhf_losses.cli.main import main
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -124,6 +124,24 @@ def test_scores_do_not_depend_on_the_batch_size(done, reward_model, held_out_fil
     done(*command, "--batch_size", batch_size, "--output", tmp_path / "scores.jsonl")
     written = [json.loads(line)["score"] for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
     assert written == pytest.approx([json.loads(line)["score"] for line in done(*command).out.splitlines()], abs=1e-5)
+
+
+@pytest.mark.parametrize(("name", "delimiter"), [("scores.csv", ","), ("scores.TSV", "\t")])
+def test_scores_are_a_table_as_the_suffix_says(done, reward_model, tmp_path, name, delimiter):
+    rows = [
+        {"Schlüssel": "007", "tags": ["a", "ä"], "prompt": "Hi ", "completion": "a, b"},
+        {"Schlüssel": 'x;"y"\n\tz', "tags": [], "prompt": "Hi ", "completion": None},
+    ]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    command = ("score", "--model", reward_model, "--dataset", tmp_path / "rows.jsonl")
+    command = (*command, "--keep", "Schlüssel", "--keep", "tags")
+    done(*command, "--output", tmp_path / name)
+    header = delimiter.join(["Schlüssel", "tags", "row", "item", "column", "index", "step", "score", "problem"])
+    assert (tmp_path / name).read_bytes().decode().startswith(f"\ufeff{header}{delimiter}truncated\r\n")
+    table, lines = load_rows(tmp_path / name), map(json.loads, done(*command).out.splitlines())
+    assert [{key: value for key, value in row.items() if value is not None} for row in table] == [
+        {key: value for key, value in line.items() if value is not None} for line in lines
+    ]
 
 
 def test_transforms_change_the_printed_scores_on_request(done, reward_model, held_out_file):

@@ -28,7 +28,7 @@ COMMANDS = {
     "plugins": ("plugins", "list plugins without importing them, and write a lock file"),
     "inspect": ("inspect", "show statistics of a dataset and the losses that can be trained on it"),
     "train": ("train", "train a reward model with any loss"),
-    "score": ("score", "score texts with a reward model, as JSON Lines"),
+    "score": ("score", "score texts with a reward model, as JSON Lines or a table"),
     "serve": ("serve", "serve reward models over HTTP to RL systems, in their dialects"),
     "fit": ("fit", "fit an uncertainty estimate for a reward model"),
     "evaluate": ("evaluate", "evaluate a reward model on held-out feedback"),

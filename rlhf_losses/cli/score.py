@@ -1,19 +1,17 @@
-"""`rlhf-losses score`: scores of texts as JSON Lines."""
+"""`rlhf-losses score`: scores of texts as JSON Lines or a table."""
 
-import contextlib
-import json
 import logging
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from datasets import Dataset
 from tqdm import tqdm
 
 from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError
 from rlhf_losses.cli.row_texts import TEXT_COLUMNS, Location, RowText, encode_text, row_texts
+from rlhf_losses.cli.score_output import open_output, require_output_file
 from rlhf_losses.cli.scorer_arguments import (
     add_overlong_argument,
     add_transforms_argument,
@@ -27,7 +25,6 @@ from rlhf_losses.data.tokenization import Encoded, cut_prompt
 from rlhf_losses.errors import (
     FeedbackMismatchError,
     InvalidFeedbackError,
-    OutputExistsError,
     OverlongTextError,
     did_you_mean,
 )
@@ -49,8 +46,12 @@ Result = dict[str, Any]
 
 def build_parser() -> ArgumentParser:
     """Return the parser of the command."""
-    parser = scorer_parser("rlhf-losses score", "Score texts with a reward model and write JSON Lines.")
-    parser.add_argument("--output", metavar="FILE", help="output file (default: stdout)")
+    parser = scorer_parser("rlhf-losses score", "Score texts with a reward model and write JSON Lines or a table.")
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        help="output file: .jsonl, or .csv or .tsv for a table (default: JSON Lines on stdout)",
+    )
     add_transforms_argument(parser)
     add_overlong_argument(parser)
     parser.add_argument(
@@ -67,17 +68,18 @@ def build_parser() -> ArgumentParser:
 def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     """Write one line per text."""
     args = build_parser().parse(argv)
+    if args.output:
+        require_output_file(Path(args.output))
     given = selected_rows(args)
     require_columns_to_keep(args.keep, given.column_names, args.estimate)
     kept = given.select_columns(args.keep)
     rows = convert_dataset(given, args.converter, "texts", plugins, with_source=True, texts_only=True)
     require_texts(rows.column_names, args.dataset)
-    if args.output:
-        require_new_file(Path(args.output))
     scorer = selected_scorer(args, plugins).with_overlong(args.overlong)
     warn_about_joints(rows, scorer.metadata)
     estimator = scorer.estimator(args.estimate, plugins) if args.estimate else None
-    with open_output(args.output) as file, tqdm(total=len(rows), unit=" rows", disable=None) as progress:
+    keys = list(dict.fromkeys([*args.keep, *LINE_KEYS, *([args.estimate] if args.estimate else [])]))
+    with open_output(args.output, keys) as write, tqdm(total=len(rows), unit=" rows", disable=None) as progress:
         unscored = truncated = 0
         for first in range(0, len(rows), args.batch_size):
             batch = rows.select(range(first, min(first + args.batch_size, len(rows))))
@@ -85,7 +87,7 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
                 unscored += result["score"] is None
                 truncated += "truncated" in result
                 line = location.to_dict() | (kept[location.row] if args.keep else {}) | result
-                print(json.dumps(line, ensure_ascii=False, default=str), file=file)
+                write(line)
             progress.update(len(batch))
     if truncated:
         logger.warning("Scores of truncated prompts: %d. The key 'truncated' counts the removed tokens.", truncated)
@@ -147,32 +149,6 @@ def require_columns_to_keep(names: Sequence[str], columns: Sequence[str], estima
                 f"--keep {name} would replace the key '{name}' of the output, which has another meaning. Rename the "
                 f"column: add my_{name}={name} to --columns, and write --keep my_{name}."
             )
-
-
-def require_new_file(file: Path) -> None:
-    """Raise `OutputExistsError` if a file exists, and `CommandLineError` if its folder does not exist."""
-    if file.exists():
-        raise OutputExistsError(f"The file '{file}' exists. Choose another file: --output FILE.")
-    if not file.parent.is_dir():
-        raise CommandLineError(
-            f"There is no folder '{file.parent}' for the scores. Create it, or choose another file: --output FILE."
-        )
-
-
-@contextlib.contextmanager
-def open_output(file: str | None) -> Iterator[TextIO]:
-    """Open the output file, or stdout."""
-    if file is None:
-        yield sys.stdout
-        return
-    try:
-        with open(file, "w", encoding="utf-8") as opened:
-            yield opened
-    except OSError as error:
-        raise CommandLineError(
-            f"The scores could not be written to '{file}': {error.strerror or error}. Its last line may be incomplete. "
-            "Free space on the disk, remove the file and run the command again, or choose another file: --output FILE."
-        ) from error
 
 
 def score_rows(

@@ -144,6 +144,9 @@ def test_ppo_needs_prompts(refuse, write_rows, tmp_path):
 def test_the_folder_of_the_scores_must_exist(refuse, tmp_path):
     text = refuse("score --model {model} --dataset {pairs} --output", str(tmp_path / "nowhere" / "scores.jsonl"))
     assert f"There is no folder '{tmp_path / 'nowhere'}' for the scores. Create it" in text
+    for name, suffix in (("scores.xlsx", ".xlsx"), ("scores.csv.gz", ".gz"), ("scores.JSON", ".JSON")):
+        text = refuse("score --model {model} --dataset {pairs} --output", str(tmp_path / name))
+        assert f"not written in the format of '{suffix}'. End the name in .jsonl (JSON Lines), .csv or .tsv" in text
 
 
 @pytest.mark.parametrize(("flag", "value"), [("per_device_train_batch_size", 0), ("learning_rate", -1.0)])
