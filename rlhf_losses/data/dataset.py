@@ -40,8 +40,10 @@ from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError, Rlhf
 from rlhf_losses.feedback import (
     FEEDBACK_TYPES,
     IMPLICIT_TYPES,
+    Feedback,
     Lengths,
     Mixed,
+    Pairs,
     feedback_types_in_columns,
     find_source_type,
 )
@@ -95,7 +97,8 @@ def required_feedback_types(loss: AnyLoss, columns: Sequence[str], rows: AnyData
         source = find_source_type(term.feedback_type, found)
         if source is None:
             requirement = f"{term} needs {term.feedback_type.__name__}, but this"
-            raise FeedbackMismatchError(f"{requirement} {_describe_columns(columns, found, rows)}")
+            usable = [one for one in FEEDBACK_TYPES if find_source_type(term.feedback_type, [one])]
+            raise FeedbackMismatchError(f"{requirement} {_describe_columns(columns, found, rows, usable)}")
         sources.append(source)
     if not found:
         raise FeedbackMismatchError(f"This {_describe_columns(columns, found, rows)}")
@@ -329,7 +332,7 @@ def require_columns(row: Row, feedback_types: FeedbackTypes, loss: AnyLoss) -> N
         loss: the loss.
 
     Examples:
-        >>> from rlhf_losses import Pairs, ordinal_preference
+        >>> from rlhf_losses import ordinal_preference
         >>> require_columns({"chosen": "4", "rejected": "5", "margin": 0}, [Pairs], ordinal_preference)
     """
     for one in (term.loss for term in loss.as_objective().terms if term.loss.feedback_type in feedback_types):
@@ -348,8 +351,10 @@ def _require_text(answer: Answer) -> None:
         raise InvalidFeedbackError(f"{what} is empty, so there is nothing to score. Drop the row, or add the text.")
 
 
-def _describe_columns(columns: Sequence[str], found: FeedbackTypes, rows: AnyDataset | None) -> str:
-    """Return the second half of an error: the feedback in the columns, and what fits it."""
+def _describe_columns(
+    columns: Sequence[str], found: FeedbackTypes, rows: AnyDataset | None, usable: Sequence[type[Feedback]] = ()
+) -> str:
+    """Return the second half of an error: the feedback in the columns, and what fits it or the types of a loss."""
     listed = f"dataset has the columns {', '.join(columns) or '(none)'}, which hold"
     if not found and (converters := _converters_of(columns)):
         name = " or ".join(converters)
@@ -362,11 +367,13 @@ def _describe_columns(columns: Sequence[str], found: FeedbackTypes, rows: AnyDat
         )
     if not found:
         values = {name: [] for name in columns} | ({} if rows is None else sampled_values(rows, columns))
-        alternatives = "; ".join(" + ".join(feedback_type.columns[0]) for feedback_type in FEEDBACK_TYPES)
+        usable = usable or FEEDBACK_TYPES
+        alternatives = "; ".join(" + ".join(feedback_type.columns[0]) for feedback_type in usable)
+        compared = " or to response_a + response_b + winner for two answers of which one is better;"
         return (
-            f"{listed} no known feedback. Rename the columns to one of: {alternatives} (each with prompt); or to "
-            "response_a + response_b + winner for two answers of which one is better; for example with "
-            f"{renaming(suggest_columns(values), python='rlhf_losses.rename_columns')}. Columns named "
+            f"{listed} no known feedback. Rename the columns to one of: {alternatives} (each with prompt);"
+            f"{compared if Pairs in usable else ''} for example with "
+            f"{renaming(suggest_columns(values, usable), python='rlhf_losses.rename_columns')}. Columns named "
             f"{', '.join(_further_columns())} are read, too. Well-known "
             f"formats are converted with {setting('converter', 'NAME', python='rlhf_losses.convert_dataset')}, and "
             f"others with a converter in {setting('plugin', 'FILE.py', python='plugin_files')}."

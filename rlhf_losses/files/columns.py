@@ -15,7 +15,8 @@ from datasets import Dataset, Features, IterableDataset, List
 
 from rlhf_losses.argument_checks import require_instance
 from rlhf_losses.errors import InvalidSettingError, UnreadableDatasetError, did_you_mean
-from rlhf_losses.feedback import FEEDBACK_TYPES
+from rlhf_losses.feedback import FEEDBACK_TYPES, Feedback, Pairs
+from rlhf_losses.files.column_roles import are_sentences, find_grade, find_texts
 from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.files.verdict_columns import Evidence, find_verdict, verdict_evidence
 from rlhf_losses.setting_names import setting
@@ -69,9 +70,6 @@ COLUMNS_REMEDY = "Pass {'NEW': 'OLD'} or 'NEW=OLD'."
 
 SIMILARITY, SAME = 0.6, 0.9
 """Smallest similarity of two names that are near, from 0 to 1, and that of two with the same meaning."""
-
-WORDS_OF_SENTENCE = 3
-"""Mean number of words from which the values of a column are sentences."""
 
 
 def parse_columns(text: str | Mapping[str, str] | None) -> dict[str, str]:
@@ -197,14 +195,18 @@ def renaming(columns: Mapping[str, str], python: str | None = None) -> str:
     return setting("columns", shlex.quote(written), python=python or f"rename_columns(dataset, {old_names})")
 
 
-def suggest_columns(columns: Mapping[str, Sequence[Any]]) -> dict[str, str]:
+def suggest_columns(
+    columns: Mapping[str, Sequence[Any]], feedback_types: Sequence[type[Feedback]] = FEEDBACK_TYPES
+) -> dict[str, str]:
     """Return old names by new name with which a dataset has the columns of a feedback type.
 
     A column whose values name the better one of two answers is the winner, whatever its name. Other columns have the
-    new names to which theirs are most similar; `COLUMN` stands for one that no name is similar to.
+    new names to which theirs are most similar. If names are not similar enough, the values tell which columns are
+    prompts, answers and ratings or labels; `COLUMN` stands for one that neither tells.
 
     Args:
         columns: some values of each column; none if they are unknown.
+        feedback_types: the feedback types to choose from.
 
     Examples:
         >>> suggest_columns({"id": [1], "text_chosen": ["Yes."], "text_rejected": ["No."]})
@@ -212,14 +214,16 @@ def suggest_columns(columns: Mapping[str, Sequence[Any]]) -> dict[str, str]:
         >>> suggest_columns({"prompt": ["Why?"], "reply 1": ["Yes."], "reply 2": ["No."], "checked": ["tie"]})
         {'response_a': 'reply 1', 'response_b': 'reply 2', 'winner': 'checked'}
     """
-    compared = _compared_columns(columns)
+    compared = _compared_columns(columns) if Pairs in feedback_types else {}
     names = [name for name in columns if name != compared.get("winner")]
-    alternatives = [wanted for feedback_type in FEEDBACK_TYPES for wanted in feedback_type.columns]
+    alternatives = [wanted for feedback_type in feedback_types for wanted in feedback_type.columns]
     best = max((_similar_columns(wanted, names) for wanted in alternatives), key=_mean_similarity)
     if compared and (compared["response_a"] != "COLUMN" or "COLUMN" in best.values()):
         return _without_equal_names(compared)
     if "prompt" not in columns and "chosen_ids" not in best:
         best = _similar_columns(["prompt"], [old for old in names if old not in best.values()], default=None) | best
+    if "COLUMN" in best.values():
+        best = _graded_columns(columns, alternatives) or best
     return _without_equal_names(best)
 
 
@@ -227,18 +231,19 @@ def _without_equal_names(columns: Mapping[str, str]) -> dict[str, str]:
     return {new: old for new, old in columns.items() if new != old}
 
 
-def similar_column(new: str, names: Sequence[str]) -> str:
+def similar_column(new: str, names: Sequence[str], similarity: float = SIMILARITY) -> str:
     """Return the column with the most similar name, or `COLUMN` if none is similar.
 
     Args:
         new: name of a column of this library.
         names: columns of a dataset.
+        similarity: smallest similarity, from 0 to 1.
 
     Examples:
         >>> similar_column("prompt", ["id", "question"]), similar_column("prompt", ["id"])
         ('question', 'COLUMN')
     """
-    return _similar_columns([new], names)[new]
+    return _similar_columns([new], names, similarity=similarity)[new]
 
 
 def _compared_columns(columns: Mapping[str, Sequence[Any]]) -> dict[str, str]:
@@ -255,6 +260,22 @@ def _compared_columns(columns: Mapping[str, Sequence[Any]]) -> dict[str, str]:
     first, second = max(sides, key=lambda pair: _likeness_to_answers(pair, texts), default=others)
     rest = {name: values for name, values in texts.items() if name not in (first, second)}
     return {"prompt": _prompt_column(rest), "response_a": first, "response_b": second, "winner": verdict}
+
+
+def _graded_columns(columns: Mapping[str, Sequence[Any]], alternatives: Sequence[Sequence[str]]) -> dict[str, str]:
+    """Return the columns of one answer and its rating or label, by their names or else their values; or nothing."""
+    kinds = [kind for kind in ("rating", "label") if ("completion", kind) in alternatives]
+    named = {new: similar_column(new, list(columns), SAME) for new in ("prompt", "completion")}
+    named = {new: old for new, old in named.items() if are_sentences(columns.get(old, ()))}
+    texts = find_texts({name: values for name, values in columns.items() if name not in named.values()})
+    grade = find_grade(columns, kinds)
+    found = {"prompt": texts.get("prompt"), "completion": texts.get("completion")} | named
+    if found["prompt"] is None and "completion" in named:
+        found["prompt"] = texts.get("completion")
+    known = {new: old for new, old in found.items() if old is not None}
+    if not grade and len(kinds) == 1 and ("chosen", "rejected") not in alternatives:
+        grade = {kinds[0]: "COLUMN"}
+    return known | grade if grade and "completion" in known else {}
 
 
 def _are_sides(first: str, second: str) -> bool:
@@ -277,20 +298,17 @@ def _likeness_to_answers(names: Sequence[str], columns: Mapping[str, Sequence[An
 def _prompt_column(columns: Mapping[str, Sequence[Any]]) -> str:
     """Return the column that is most likely the prompt: by its name, or as the only one of sentences."""
     named = similar_column("prompt", list(columns))
-    prose = [name for name, values in columns.items() if _has_sentences(values)]
+    prose = [name for name, values in columns.items() if are_sentences(values)]
     return prose[0] if named == "COLUMN" and len(prose) == 1 else named
 
 
-def _has_sentences(values: Sequence[Any]) -> bool:
-    words = [len(value.split()) for value in values if isinstance(value, str)]
-    return bool(words) and sum(words) >= WORDS_OF_SENTENCE * len(words)
-
-
-def _similar_columns(wanted: Iterable[str], names: Sequence[str], default: str | None = "COLUMN") -> dict[str, str]:
+def _similar_columns(
+    wanted: Iterable[str], names: Sequence[str], default: str | None = "COLUMN", similarity: float = SIMILARITY
+) -> dict[str, str]:
     """Return the most similar column for each wanted one, or the default where none is similar."""
     found: dict[str, str] = {}
     for new in wanted:
-        free = [old for old in names if old not in found.values() and _similarity(new, old) >= SIMILARITY]
+        free = [old for old in names if old not in found.values() and _similarity(new, old) >= similarity]
         nearest = max(free, key=lambda old: _similarity(new, old), default=default)
         if nearest is not None:
             found[new] = nearest

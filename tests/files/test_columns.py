@@ -1,13 +1,18 @@
 """Renaming of columns."""
 
 import math
+import re
 
 import pytest
 from datasets import Dataset
 
-from rlhf_losses.errors import InvalidSettingError, UnreadableDatasetError
+from rlhf_losses import bradley_terry, cross_entropy, squared_error
+from rlhf_losses.data import required_feedback_types
+from rlhf_losses.errors import FeedbackMismatchError, InvalidSettingError, UnreadableDatasetError
+from rlhf_losses.feedback import Labels, Ratings
 from rlhf_losses.files.columns import applicable_columns, parse_columns, rename_columns, suggest_columns
 from rlhf_losses.files.verdict_columns import Evidence, verdict_evidence
+from rlhf_losses.setting_names import command_flags
 
 ROWS = [
     {"id": 1, "question": "Q", "reply": {"text": "a", "by": {"name": "x"}}, "all": [{"text": "a"}, {"text": "b"}]},
@@ -173,6 +178,56 @@ READ = "prompt=Kundenfrage,response_a=Variante_1,response_b=Variante_2,winner="
 )  # fmt: skip
 def test_a_column_whose_values_name_a_winner_is_suggested_as_one(columns, suggestion):
     assert suggest_columns(columns) == parse_columns(suggestion)
+
+
+QUESTIONS = ["Wie kündige ich?", "Wo finde ich das Menü?"] * 6
+ANSWERS = [f"Gern, das dauert etwa {number} Tage. Öffnen Sie dazu das Menü." for number in range(12)]
+NAMES, STARS, GOOD = ["Max", "Zoë", "Jo"] * 4, [4, 5, 1, 2] * 3, [True, False] * 6
+GERMAN = {"Nr.": range(12), "Frage": QUESTIONS, "Antwort (Bot)": ANSWERS, "Datum": ["3. April 2026 12:30"] * 12}
+FOUND = {"prompt": "Frage", "completion": "Antwort (Bot)"}
+
+
+@pytest.mark.parametrize(
+    ("columns", "suggestion"),
+    [
+        ({"Bewerter": NAMES, **GERMAN, "Sterne": STARS}, FOUND | {"rating": "Sterne"}),
+        ({**GERMAN, "Sterne": ["4,5", "3", "", "5"] * 3}, FOUND | {"rating": "Sterne"}),
+        ({**GERMAN, "Sterne": ["k. A.", *"24" * 10], "Jahr": [2026, 2025] * 6}, FOUND | {"rating": "Sterne"}),
+        ({"Gut": GOOD, **GERMAN}, FOUND | {"label": "Gut"}),
+        ({**GERMAN, "Daumen": [0, 1] * 6, "Sterne": STARS}, FOUND | {"rating": "Sterne"}),
+        ({**GERMAN, "Punkte": range(0, 60, 5), "Note": [1.5, 2.0] * 6}, FOUND | {"rating": "Note"}),
+        ({**GERMAN, "Sterne": STARS, "Alter": [30, 40] * 6}, {"chosen": "COLUMN", "rejected": "COLUMN"}),
+        ({**GERMAN, "Sterne": STARS, "Bereich": ["Konto und Zugang"] * 12}, FOUND | {"rating": "Sterne"}),
+        ({**GERMAN, "Sterne": STARS, "Notiz": ["Das ist leider nicht ganz richtig.", *[None] * 11]},
+         FOUND | {"rating": "Sterne"}),
+        ({"réponse": ANSWERS, "note": STARS}, {"completion": "réponse", "rating": "note"}),
+        ({"回答": ["点击设置并选择账户", "请重新启动应用程序"] * 2, "评分": [5, 1] * 2},
+         {"completion": "回答", "rating": "评分"}),
+        ({"Frage": QUESTIONS, "answer": ANSWERS, "Sterne": STARS},
+         {"prompt": "Frage", "completion": "answer", "rating": "Sterne"}),
+        ({"Frage": QUESTIONS, "gute Antwort": ANSWERS, "schlechte Antwort": ANSWERS[::-1]},
+         {"chosen": "COLUMN", "rejected": "COLUMN"}),
+    ],
+)  # fmt: skip
+def test_values_tell_prompts_answers_and_grades_if_names_say_nothing(columns, suggestion):
+    assert suggest_columns(columns) == suggestion
+
+
+def test_a_suggestion_fits_the_feedback_of_a_loss():
+    columns = {**GERMAN, "Sterne": STARS, "Gut": GOOD}
+    assert suggest_columns(columns, [Labels]) == FOUND | {"label": "Gut"}
+    assert suggest_columns(columns, [Ratings]) == FOUND | {"rating": "Sterne"}
+    assert suggest_columns(GERMAN, [Ratings]) == FOUND | {"rating": "COLUMN"}
+    assert suggest_columns({**GERMAN, "winner": ["a", "b"] * 6}, [Ratings]) == FOUND | {"rating": "COLUMN"}
+    data = Dataset.from_dict({name: list(values) for name, values in columns.items()})
+    for loss, grade in (
+        (squared_error, "rating=Sterne"),
+        (bradley_terry, "rating=Sterne"),
+        (cross_entropy, "label=Gut"),
+    ):
+        suggested = re.escape(f"--columns 'prompt=Frage,completion=Antwort (Bot),{grade}'.")
+        with command_flags(["--columns"]), pytest.raises(FeedbackMismatchError, match=suggested):
+            required_feedback_types(loss, data.column_names, data)
 
 
 @pytest.mark.parametrize(
