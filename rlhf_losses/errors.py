@@ -27,6 +27,9 @@ import reprlib
 from collections.abc import Iterable
 from typing import Any
 
+SHORTEST_BEGINNING = 3
+"""Number of characters from which the beginning of a name can stand for the name."""
+
 
 class RlhfLossesError(Exception):
     """Base class of all errors of this package."""
@@ -96,8 +99,10 @@ class PluginError(RlhfLossesError):
     """A plugin cannot be loaded, or breaks the contract."""
 
 
-def did_you_mean(name: str, known: Iterable[str], similarity: float = 0.5) -> str:
+def did_you_mean(name: str, known: Iterable[str], similarity: float = 0.6) -> str:
     """Return `" Did you mean 'x'?"` with the known name that is nearest, or an empty string.
+
+    Case does not matter. If no name is similar, one that begins with the unknown name is the nearest.
 
     Args:
         name: unknown name.
@@ -105,11 +110,15 @@ def did_you_mean(name: str, known: Iterable[str], similarity: float = 0.5) -> st
         similarity: smallest similarity of the two names, from 0 to 1.
 
     Examples:
-        >>> did_you_mean("bradly_terry", ["hinge", "bradley_terry"])
-        " Did you mean 'bradley_terry'?"
+        >>> did_you_mean("bradly_terry", ["hinge", "bradley_terry"]), did_you_mean("stars", ["id", "Stars (1 to 5)"])
+        (" Did you mean 'bradley_terry'?", " Did you mean 'Stars (1 to 5)'?")
     """
-    nearest = difflib.get_close_matches(str(name), list(known), n=1, cutoff=similarity)
-    return f" Did you mean '{nearest[0]}'?" if nearest else ""
+    by_lower_case = {one.lower(): one for one in known}
+    word = str(name).lower()
+    nearest = difflib.get_close_matches(word, by_lower_case, n=1, cutoff=similarity)
+    if not nearest and len(word) >= SHORTEST_BEGINNING:
+        nearest = [one for one in by_lower_case if one.startswith(word)]
+    return f" Did you mean '{by_lower_case[nearest[0]]}'?" if nearest else ""
 
 
 def shown(value: Any) -> str:

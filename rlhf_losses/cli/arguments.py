@@ -19,7 +19,7 @@ from rlhf_losses.cli.config_values import CONFIG_FILE, checked_choice, members, 
 from rlhf_losses.cli.training_help import HELP, UPSTREAM, ArgumentGroups, HelpAll, format_groups, type_name
 from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
 from rlhf_losses.errors import RlhfLossesError, did_you_mean, shown
-from rlhf_losses.files.columns import parse_columns
+from rlhf_losses.files.columns import parse_columns, written_columns
 from rlhf_losses.files.yaml_mappings import yaml_problem
 from rlhf_losses.printed_commands import printed_command
 from rlhf_losses.setting_types import require_finite_settings
@@ -328,7 +328,7 @@ def data_flags(values: Mapping[str, Any]) -> list[str]:
         >>> data_flags({"columns": {"prompt": "question"}, "converter": None})
         ['--columns', 'prompt=question']
     """
-    columns = ",".join(f"{new}={old}" for new, old in parse_columns(values.get("columns")).items())
+    columns = written_columns(parse_columns(values.get("columns")))
     given = {"--columns": columns, "--converter": values.get("converter")}
     return [word for flag, value in given.items() if value for word in (flag, value)]
 

@@ -36,7 +36,8 @@ from rlhf_losses.documentation import documentation
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
 from rlhf_losses.feedback import Answer, feedback_types_in_columns
 from rlhf_losses.feedback.base import Messages, Row
-from rlhf_losses.files.columns import similar_column
+from rlhf_losses.files.column_values import sampled_values
+from rlhf_losses.files.columns import renaming, suggest_prompt
 from rlhf_losses.files.splits import load_splits, select_split
 from rlhf_losses.files.table_reading import Rows
 from rlhf_losses.models.loading_errors import explain_loading
@@ -324,9 +325,10 @@ def select_prompts(rows: Rows, name: str = "train data") -> Rows:
             remove_columns=[name for name in columns if name != SOURCE_ROW],
         )
     if "prompt" not in columns:
+        values = {name: [] for name in columns} | sampled_values(rows, columns)
         raise FeedbackMismatchError(
             f"The {name} have the columns {', '.join(columns)} and no column 'prompt', which PPO needs, nor "
             "conversations that begin with the same messages. Rename the column with the prompts: "
-            f"--columns prompt={similar_column('prompt', columns)}."
+            f"{renaming({'prompt': suggest_prompt(values)})}."
         )
     return rows.select_columns([name for name in ("prompt", SOURCE_ROW) if name in columns])

@@ -29,6 +29,9 @@ from rlhf_losses.errors import (
     did_you_mean,
 )
 from rlhf_losses.feedback import Answer
+from rlhf_losses.files.column_roles import find_texts
+from rlhf_losses.files.column_values import sampled_values
+from rlhf_losses.files.columns import renaming
 from rlhf_losses.scoring import Estimator, RewardModelMetadata, Scorer
 from rlhf_losses.source_rows import source_row
 
@@ -74,7 +77,7 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     require_columns_to_keep(args.keep, given.column_names, args.estimate)
     kept = given.select_columns(args.keep)
     rows = convert_dataset(given, args.converter, "texts", plugins, with_source=True, texts_only=True)
-    require_texts(rows.column_names, args.dataset)
+    require_texts(rows, args.dataset)
     scorer = selected_scorer(args, plugins).with_overlong(args.overlong)
     warn_about_joints(rows, scorer.metadata)
     estimator = scorer.estimator(args.estimate, plugins) if args.estimate else None
@@ -95,18 +98,21 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
         logger.warning("Texts without a score: %d. The key 'problem' has the reason.", unscored)
 
 
-def require_texts(columns: Sequence[str], name: str) -> None:
+def require_texts(rows: Dataset, name: str) -> None:
     """Raise `FeedbackMismatchError` unless a column contains texts.
 
     Args:
-        columns: names of the columns.
+        rows: the dataset.
         name: name of the dataset, for the message.
     """
+    columns = rows.column_names
     if not set(columns) & set(TEXT_COLUMNS):
+        texts = find_texts(sampled_values(rows, columns))
         raise FeedbackMismatchError(
             f"'{name}' has the columns {', '.join(columns)}, and none of them contains texts to score. Rename one to "
             "text or messages, or add answers to a prompt: completion, completions, response_a and response_b, or "
-            "chosen and rejected, for example --columns prompt=question,completion=answer."
+            "chosen and rejected, for "
+            f"example {renaming(texts if 'prompt' in texts else {'prompt': 'question', 'completion': 'answer'})}."
         )
 
 

@@ -14,6 +14,7 @@ from rlhf_losses.data.annotator_columns import find_annotator_column
 from rlhf_losses.data.batches import row_batches
 from rlhf_losses.data.dataset import AnyDataset, column_names
 from rlhf_losses.data.read_columns import COLUMNS
+from rlhf_losses.data.rows import TEXT_COLUMNS
 from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
 from rlhf_losses.errors import InvalidArgumentError, InvalidFeedbackError, RlhfLossesError
 from rlhf_losses.feedback import feedback_types_in_columns
@@ -25,6 +26,20 @@ from rlhf_losses.setting_names import setting
 from rlhf_losses.source_rows import SOURCE_ITEM, SOURCE_ROW, correspond, listed_rows
 
 logger = logging.getLogger(__name__)
+
+COLUMNS_OF_TEXTS = frozenset(
+    (
+        *TEXT_COLUMNS,
+        "text",
+        "messages",
+        "chosen_steps",
+        "rejected_steps",
+        "completion_steps",
+        "response_a",
+        "response_b",
+    )
+)
+"""Columns whose texts are scored, or are prompts of a policy."""
 
 DETECTION_ROWS = 100
 """Number of rows from which the format is detected; the first ones can have null values."""
@@ -125,7 +140,7 @@ def convert_rows(
         _require_other_names(keep)
         conversion = _Reader(chosen, name, with_source, tuple(keep), texts_only).convert(dataset)
     if texts_only:
-        found = ["texts"]
+        found = ["texts"] if COLUMNS_OF_TEXTS & set(column_names(conversion.rows)) else []
     else:
         found = [one.__name__ for one in feedback_types_in_columns(column_names(conversion.rows))]
     if found:

@@ -7,7 +7,10 @@ from typing import Any
 from rlhf_losses.files.verdict_columns import PARTS, words_of
 
 SHARE = 0.9
-"""Share of the values from which a column is one of texts or of numbers, and below which distinct values repeat."""
+"""Share of the values from which a column is one of numbers or ids, and below which distinct values repeat."""
+
+FILLED = 0.7
+"""Share of the rows from which a column has the texts, and not comments."""
 
 WORDS_OF_SENTENCE = 3
 """Mean number of words from which the values of a column are sentences."""
@@ -87,11 +90,26 @@ def are_sentences(values: Sequence[Any]) -> bool:
     return bool(words) and sum(words) >= WORDS_OF_SENTENCE * len(words)
 
 
+def are_ids(values: Sequence[Any]) -> bool:
+    """Return whether nearly all values are numbers, or words with digits.
+
+    Args:
+        values: values of a column.
+
+    Examples:
+        >>> are_ids(["N-001", "007"]), are_ids([1, 2]), are_ids(["Why?", "What is 2 + 2?"])
+        (True, True, False)
+    """
+    filled = [str(value) for value in _filled(values)]
+    ids = [value for value in filled if len(value.split()) == 1 and any(map(str.isdigit, value))]
+    return bool(filled) and len(ids) >= SHARE * len(filled)
+
+
 def _are_sentences(values: Sequence[Any]) -> bool:
     """Return whether nearly all values are sentences, and not dates."""
     filled = _filled(values)
     texts = "".join(value for value in filled if isinstance(value, str))
-    is_full = len(filled) >= SHARE * len(values) and all(isinstance(value, str) for value in filled)
+    is_full = len(filled) >= FILLED * len(values) and all(isinstance(value, str) for value in filled)
     return is_full and are_sentences(filled) and sum(map(str.isalpha, texts)) > len(texts) / 2
 
 

@@ -16,7 +16,7 @@ from datasets import Dataset, Features, IterableDataset, List
 from rlhf_losses.argument_checks import require_instance
 from rlhf_losses.errors import InvalidSettingError, UnreadableDatasetError, did_you_mean
 from rlhf_losses.feedback import FEEDBACK_TYPES, Feedback, Pairs
-from rlhf_losses.files.column_roles import are_sentences, find_grade, find_texts
+from rlhf_losses.files.column_roles import are_ids, are_sentences, find_grade, find_texts
 from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.files.verdict_columns import Evidence, find_verdict, verdict_evidence
 from rlhf_losses.setting_names import setting
@@ -62,6 +62,9 @@ KNOWN_NAMES = frozenset(
 )
 """Columns of this library, each of which has one meaning: `completions` is no `completion`."""
 
+_PAIR = re.compile(r'([^=,]*?)\s*=\s*(?:"([^"]*)"|(.*?))\s*(?=,[,\s]*[^\W\d][\w.-]*\s*=|$)', re.DOTALL)
+"""A pair `NEW=OLD`; the next one begins at a comma that a name and `=` follow."""
+
 _MARK = "renamed to "
 
 _IN_USE: ContextVar[Mapping[str, str]] = ContextVar("renaming of the running command", default=MappingProxyType({}))
@@ -76,7 +79,8 @@ def parse_columns(text: str | Mapping[str, str] | None) -> dict[str, str]:
     """Return the names of columns by new name.
 
     Args:
-        text: `NEW=OLD` pairs with commas between them, or a mapping from new to old names, or None.
+        text: `NEW=OLD` pairs with commas between them, or a mapping from new to old names, or None. An old name can
+            have commas; one in which a comma, a word and `=` follow each other is written in double quotes.
 
     Raises:
         InvalidArgumentError: not a string and not a mapping of strings.
@@ -85,6 +89,8 @@ def parse_columns(text: str | Mapping[str, str] | None) -> dict[str, str]:
     Examples:
         >>> parse_columns("chosen=text_chosen, completion=response.text")
         {'chosen': 'text_chosen', 'completion': 'response.text'}
+        >>> parse_columns('rating=Stars, 1 to 5,completion="Answer, by=model"')
+        {'rating': 'Stars, 1 to 5', 'completion': 'Answer, by=model'}
     """
     if isinstance(text, Mapping):
         for name in (*text, *text.values()):
@@ -92,14 +98,44 @@ def parse_columns(text: str | Mapping[str, str] | None) -> dict[str, str]:
         return dict(text)
     if text is not None:
         require_instance(text, str, "columns", "a mapping or a string", COLUMNS_REMEDY)
-    pairs = [part.partition("=")[::2] for part in (text or "").split(",") if part.strip()]
-    columns = {new.strip(): old.strip() for new, old in pairs}
-    if not all(new and old for new, old in columns.items()) or len(columns) < len(pairs):
+    pairs, rest = [], (text or "").strip(", ")
+    while pair := _PAIR.match(rest):
+        new, quoted, old = pair.groups()
+        pairs.append((new, quoted or old))
+        rest = rest[pair.end() :].strip(", ")
+    columns = dict(pairs)
+    if rest or not all(new and old for new, old in pairs) or len(columns) < len(pairs):
         raise InvalidSettingError(
             f"columns is '{text}', but it needs one NEW=OLD pair for each new name. Write for example "
-            "chosen=text_chosen,rejected=text_rejected."
+            "chosen=text_chosen,rejected=text_rejected, and an old name in double quotes if it has a comma and an "
+            'equals sign, as in rating="Stars, best=5".'
         )
     return columns
+
+
+def written_columns(columns: Mapping[str, str]) -> str:
+    """Return a renaming as `parse_columns` reads it.
+
+    Args:
+        columns: old names by new name.
+
+    Examples:
+        >>> written_columns({"prompt": "question", "rating": "Stars, best=5"})
+        'prompt=question,rating="Stars, best=5"'
+    """
+    return ",".join(map(_written_pair, columns, columns.values()))
+
+
+def _written_pair(new: str, old: str) -> str:
+    pair = f"{new}={old}"
+    return pair if _parsed(pair) == {new: old} else f'{new}="{old}"'
+
+
+def _parsed(text: str) -> dict[str, str]:
+    try:
+        return parse_columns(text)
+    except InvalidSettingError:
+        return {}
 
 
 def rename_columns(dataset: AnyDataset, columns: Mapping[str, str] | str, name: str = "data") -> AnyDataset:
@@ -125,8 +161,7 @@ def rename_columns(dataset: AnyDataset, columns: Mapping[str, str] | str, name: 
     require_instance(columns, (str, Mapping), "columns", "a mapping or a string", COLUMNS_REMEDY)
     columns = parse_columns(columns)
     names = list(dataset.column_names or next(iter(dataset), {}))
-    for new, old in columns.items():
-        _require_column(old, new, names, name)
+    _require_columns(columns, names, name)
     if not columns:
         return dataset
     renamed = {old: new for new, old in columns.items() if old in names}
@@ -191,8 +226,9 @@ def renaming(columns: Mapping[str, str], python: str | None = None) -> str:
     old_names = {new: old for new, old in old_names.items() if new != old}
     if not old_names:
         return f"leave {setting('columns', python='rename_columns')} out"
-    written = ",".join(f"{new}={old}" for new, old in old_names.items())
-    return setting("columns", shlex.quote(written), python=python or f"rename_columns(dataset, {old_names})")
+    return setting(
+        "columns", shlex.quote(written_columns(old_names)), python=python or f"rename_columns(dataset, {old_names})"
+    )
 
 
 def suggest_columns(
@@ -221,10 +257,28 @@ def suggest_columns(
     if compared and (compared["response_a"] != "COLUMN" or "COLUMN" in best.values()):
         return _without_equal_names(compared)
     if "prompt" not in columns and "chosen_ids" not in best:
-        best = _similar_columns(["prompt"], [old for old in names if old not in best.values()], default=None) | best
+        free = [old for old in names if old not in best.values() and not are_ids(columns[old])]
+        best = _similar_columns(["prompt"], free, default=None) | best
     if "COLUMN" in best.values():
         best = _graded_columns(columns, alternatives) or best
     return _without_equal_names(best)
+
+
+def suggest_prompt(columns: Mapping[str, Sequence[Any]]) -> str:
+    """Return the column that is most likely the prompt, by its name or else its values, or `COLUMN` if none is.
+
+    Args:
+        columns: some values of each column; none if they are unknown.
+
+    Examples:
+        >>> suggest_prompt({"ticket_id": ["N-1", "N-2"], "Frage": ["Wo ist das Menü?", "Wo ist das?"]})
+        'Frage'
+    """
+    named = similar_column("prompt", [name for name, values in columns.items() if not are_ids(values)])
+    if named != "COLUMN":
+        return named
+    texts = find_texts(columns)
+    return texts.get("prompt", texts.get("completion", "COLUMN"))
 
 
 def _without_equal_names(columns: Mapping[str, str]) -> dict[str, str]:
@@ -259,7 +313,7 @@ def _compared_columns(columns: Mapping[str, Sequence[Any]]) -> dict[str, str]:
     others = answers if len(answers) == 2 else ("COLUMN", "COLUMN")
     first, second = max(sides, key=lambda pair: _likeness_to_answers(pair, texts), default=others)
     rest = {name: values for name, values in texts.items() if name not in (first, second)}
-    return {"prompt": _prompt_column(rest), "response_a": first, "response_b": second, "winner": verdict}
+    return {"prompt": suggest_prompt(rest), "response_a": first, "response_b": second, "winner": verdict}
 
 
 def _graded_columns(columns: Mapping[str, Sequence[Any]], alternatives: Sequence[Sequence[str]]) -> dict[str, str]:
@@ -295,13 +349,6 @@ def _likeness_to_answers(names: Sequence[str], columns: Mapping[str, Sequence[An
     return are_texts, _similarity("completion", names[0]), length
 
 
-def _prompt_column(columns: Mapping[str, Sequence[Any]]) -> str:
-    """Return the column that is most likely the prompt: by its name, or as the only one of sentences."""
-    named = similar_column("prompt", list(columns))
-    prose = [name for name, values in columns.items() if are_sentences(values)]
-    return prose[0] if named == "COLUMN" and len(prose) == 1 else named
-
-
 def _similar_columns(
     wanted: Iterable[str], names: Sequence[str], default: str | None = "COLUMN", similarity: float = SIMILARITY
 ) -> dict[str, str]:
@@ -333,13 +380,17 @@ RENAMING = "rename_columns(dataset, {'NEW': 'OLD'})"
 """How Python writes the setting `columns`."""
 
 
-def _require_column(old: str, new: str, names: Sequence[str], name: str) -> None:
-    if _head(old, names) not in names:
-        is_swapped = old in KNOWN_NAMES and _head(new, names) in names
-        meant = f" Did you mean '{old}={new}'?" if is_swapped else did_you_mean(old, names)
+def _require_columns(columns: Mapping[str, str], names: Sequence[str], name: str) -> None:
+    """Raise `UnreadableDatasetError`, with all names of columns that a dataset does not have."""
+    unknown = {new: old for new, old in columns.items() if _head(old, names) not in names}
+    if unknown:
+        swapped = [(new, old) for new, old in unknown.items() if old in KNOWN_NAMES and _head(new, names) in names]
+        meant = [f" Did you mean '{old}={new}'?" if (new, old) in swapped else did_you_mean(old, names)
+                 for new, old in unknown.items()]  # fmt: skip
+        none = " or ".join(f"'{old}'" for old in dict.fromkeys(unknown.values()))
         raise UnreadableDatasetError(
-            f"The columns of {name} are {', '.join(names)}, and none is '{old}'.{meant} Correct the "
-            f"renaming: {setting('columns', 'NEW=OLD', python=RENAMING)}."
+            f"The columns of {name} are {', '.join(names)}, and none is {none}.{''.join(dict.fromkeys(meant))} Correct "
+            f"the renaming: {setting('columns', 'NEW=OLD', python=RENAMING)}."
         )
 
 

@@ -77,6 +77,13 @@ def test_one_log_line_reports_the_converter(caplog):
     ]
 
 
+@pytest.mark.parametrize(("column", "lines"), [("Antwort", 0), ("completion", 1), ("messages", 1)])
+def test_texts_are_reported_only_where_a_column_has_them(caplog, column, lines):
+    with caplog.at_level(logging.INFO, "rlhf_losses"):
+        convert_dataset(Dataset.from_dict({"id": [1], column: ["a"]}), texts_only=True)
+    assert len(caplog.messages) == lines
+
+
 def test_a_converter_name_overrides_the_detection(caplog):
     data = Dataset.from_list([HH])
     with caplog.at_level(logging.INFO, "rlhf_losses"):

@@ -10,7 +10,13 @@ from rlhf_losses import bradley_terry, cross_entropy, squared_error
 from rlhf_losses.data import required_feedback_types
 from rlhf_losses.errors import FeedbackMismatchError, InvalidSettingError, UnreadableDatasetError
 from rlhf_losses.feedback import Labels, Ratings
-from rlhf_losses.files.columns import applicable_columns, parse_columns, rename_columns, suggest_columns
+from rlhf_losses.files.columns import (
+    applicable_columns,
+    parse_columns,
+    rename_columns,
+    suggest_columns,
+    written_columns,
+)
 from rlhf_losses.files.verdict_columns import Evidence, verdict_evidence
 from rlhf_losses.setting_names import command_flags
 
@@ -96,7 +102,28 @@ def test_a_wrong_name_is_refused_with_the_nearest_one(data, text, message):
         list(rename_columns(data, parse_columns(text), "train data"))
 
 
-@pytest.mark.parametrize("text", ["chosen", "chosen=", "=chosen", "a=b,a=c"])
+def test_all_unknown_names_are_refused_at_once_and_only_similar_ones_are_suggested():
+    data = Dataset.from_dict({"Conversation ID": [1], "Frage": ["a"], "Antwort (Bot)": ["b"]})
+    with pytest.raises(UnreadableDatasetError) as raised:
+        rename_columns(data, "prompt=Question,completion=antwort,rating=Sterne,label=Sterne", "train data")
+    message = str(raised.value)
+    assert "and none is 'Question' or 'antwort' or 'Sterne'. Did you mean 'Antwort (Bot)'? Correct" in message
+    assert "Conversation ID'" not in message
+
+
+@pytest.mark.parametrize("old", ["Sterne, 1-5", "a,b", "a=b", "a, b=c", ",", "a,", '"a"b', "ä,ö=ü, é = x"])
+def test_a_name_with_commas_or_equals_signs_can_be_renamed(old):
+    columns = {"rating": old, "prompt": "Frage"}
+    assert parse_columns(written_columns(columns)) == columns
+    data = Dataset.from_dict({"Frage": ["a"], old: [5]})
+    assert list(rename_columns(data, written_columns(columns))) == [{"prompt": "a", "rating": 5}]
+
+
+def test_a_comma_before_no_new_name_belongs_to_the_old_one():
+    assert parse_columns("rating=Sterne, 1-5, prompt = Frage,") == {"rating": "Sterne, 1-5", "prompt": "Frage"}
+
+
+@pytest.mark.parametrize("text", ["chosen", "chosen=", "=chosen", "a=b,a=c", "a,b=c", 'a=""'])
 def test_invalid_pairs_are_refused(text):
     with pytest.raises(InvalidSettingError, match=r"NEW=OLD pair for each new name\. Write for example chosen="):
         parse_columns(text)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rlhf_losses.files.columns import written_columns
 from rlhf_losses.migrate.rules import (
     Constant,
     Decision,
@@ -381,9 +382,7 @@ def decisions(values: Values) -> Iterator[Decision]:
     }
     given = {name: values.given[key] for name, key in renamed.items() if values.given.get(key) not in (None, name)}
     if given:
-        yield Decision(
-            "columns", ",".join(f"{new}={old}" for new, old in given.items()), tuple(renamed[name] for name in given)
-        )
+        yield Decision("columns", written_columns(given), tuple(renamed[name] for name in given))
 
 
 _DEFAULTS = {
