@@ -45,7 +45,7 @@ def test_the_tutorial_runs_word_for_word(parts, done, tmp_path, monkeypatch):
                 done(*words)
 
 
-ELSEWHERE = {"use-your-data", "write-a-plugin", "hooks"}
+ELSEWHERE = {"use-your-data", "write-a-plugin", "hooks", "serve"}
 """Pages whose blocks other tests run."""
 
 PAGES = [

@@ -2,9 +2,16 @@
 
 import base64
 import math
+import re
+import shlex
 import struct
+from pathlib import Path
 
 import pytest
+
+GUIDE, HOST = Path(__file__).parents[2] / "docs" / "how-to" / "serve.md", "http://127.0.0.1:8000"
+CURL = {"content-type": "application/x-www-form-urlencoded"}
+"""What curl says of the content of `-d`, whatever it is."""
 
 PROMPT, ANSWERS = "Once a fox", [" sang.", " slept.", " ran to a red house."]
 TEXTS = [PROMPT + answer for answer in ANSWERS]
@@ -206,6 +213,29 @@ def test_several_models_are_selected_by_name_or_path(make_app, scorer, step_scor
         assert send(client, "/models/whole/get_reward", query=TEXTS[0])["rewards"] == close(scores[:1])
         for body in ({"model": "other"}, {}):
             assert "whole, steps" in send(client, "/classify", 404, input="a", **body)["message"]
+
+
+def test_the_requests_of_the_guide_are_answered(make_app, serve_on_socket, scorer):
+    import httpx
+
+    page = GUIDE.read_text(encoding="utf-8")
+    lines = [shlex.split(line) for line in re.findall(r"^curl .*$", page, re.MULTILINE)]
+    [code] = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    prompt, answer = "Where is it?", "In the red house."
+    messages = [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
+    expected = scorer(prompts=[f"{prompt} "] * 2, completions=[answer, "No."])
+    chat = scorer.score([messages])[0]
+    with serve_on_socket(make_app(reward=scorer)) as address:
+        for _, url, *body in lines:
+            url = url.replace(HOST, address)
+            found = httpx.post(url, content=body[1], headers=CURL) if body else httpx.get(url)
+            assert found.status_code == 200, found.text
+            numbers = [float(one) for one in re.findall(r"-?\d+\.\d+(?:e-?\d+)?", found.text)]
+            assert not body or close(chat if url.endswith("completions") else expected[0]) in numbers, (url, found.text)
+        namespace: dict = {}
+        exec(code.replace(HOST, address), namespace)
+    assert [namespace["better"], namespace["worse"]] == close(expected)
+    assert len(lines) == 10
 
 
 def test_pages_describe_the_server(client, scorer):
