@@ -11,7 +11,7 @@ from rlhf_losses.files.cells import CellKind
 SHOWN = 5
 """Number of cells of a column, and of columns, that a message names."""
 
-DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d{1,2}")
 
 NAMES: dict[CellKind, str] = {"number": "a number", "list": "a list", "object": "an object"}
 

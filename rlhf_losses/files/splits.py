@@ -41,7 +41,7 @@ def load_rows(
         name: Hub id, folder, file, pattern such as `data/*.jsonl`, or URL.
         split: name of the split; by default the only one, or `test`.
         config: configuration of a dataset on the Hub.
-        columns: old names of columns by new name, see `rename_columns`.
+        columns: old names of columns by new name, or `"NEW=OLD,..."`, see `rename_columns`.
 
     Raises:
         InvalidArgumentError: an argument of another type.
