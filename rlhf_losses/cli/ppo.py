@@ -218,7 +218,7 @@ def finish(trainer: PPOTrainer, reward_models: list[str], compare: str) -> None:
     )
     summary = summarize_run(trainer.state.log_history)
     if summary is not None:
-        trainer.accelerator.print(describe_gain(summary))
+        trainer.accelerator.print(describe_gain(summary, trainer.args.log_completions))
     trainer.end()
 
 

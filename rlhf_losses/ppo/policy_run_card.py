@@ -69,7 +69,9 @@ def card_of_policy(
         prompts=None if provenance.dataset is None else origin_of_dataset(provenance.dataset),
         prompt_count=len(prompts) if isinstance(prompts, Dataset) else None,
         reads="conversation" if isinstance(first, list) else "text",
-        summary="The run has fewer than two logs of the reward." if summary is None else describe_gain(summary),
+        summary="The run has fewer than two logs of the reward."
+        if summary is None
+        else describe_gain(summary, args.log_completions),
         settings=effective_settings(configuration, SETTINGS),
         command=provenance.command,
         versions=library_versions(),

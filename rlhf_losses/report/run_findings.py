@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,15 +11,7 @@ from rlhf_losses.report.findings import Finding, consequence, note, problem
 from rlhf_losses.report.run_charts import kl_per_completion
 from rlhf_losses.report.run_files import Run
 from rlhf_losses.report.run_log import MetricSeries
-
-MIN_LOGS = 5
-"""Number of logs below which a run is too short to judge."""
-
-ENDS = 10
-"""The beginning and the end of a run are a tenth each."""
-
-CLEAR = 2.0
-"""Number of standard errors from which a difference is more than noise."""
+from rlhf_losses.report.series_ends import MIN_LOGS, Ends
 
 LOSS_RISE, OVERFIT_GAP = 0.03, 0.1
 """Rise of the loss of an evaluation, and gap between two accuracies, from which a model counts as overfitted."""
@@ -46,62 +37,6 @@ GROWTH = 3.0
 """Factor from which the scale of scores or losses counts as growing."""
 
 
-@dataclass(frozen=True)
-class Ends:
-    """The beginning and the end of a series.
-
-    Attributes:
-        first: mean of the first tenth.
-        last: mean of the last tenth.
-        error: standard error of their difference.
-        are_means: whether a tenth has more than one value.
-    """
-
-    first: float
-    last: float
-    error: float
-    are_means: bool = False
-
-    @classmethod
-    def of(cls, series: MetricSeries | None) -> "Ends | None":
-        """Return the ends of a series with enough finite values.
-
-        Args:
-            series: the series.
-
-        Examples:
-            >>> str(Ends.of(MetricSeries("reward", np.arange(20.0), np.arange(20.0))))
-            'from 0.5 to 18.5 (means of the first and the last tenth)'
-        """
-        values = np.array([]) if series is None else series.finite
-        if len(values) < MIN_LOGS:
-            return None
-        count = max(len(values) // ENDS, 1)
-        noise = float(np.diff(values).std()) / math.sqrt(2) if count == 1 else 0.0
-        first, last = values[:count], values[-count:]
-        spread = math.hypot(_error(first), _error(last)) if count > 1 else math.sqrt(2) * noise
-        return cls(float(first.mean()), float(last.mean()), spread, count > 1)
-
-    @property
-    def direction(self) -> int:
-        """1 if the metric has risen by more than noise, −1 if it has fallen, otherwise 0."""
-        change = self.last - self.first
-        return int(np.sign(change)) if abs(change) > CLEAR * self.error else 0
-
-    @property
-    def in_percent(self) -> str:
-        """Both values of a share, as in `str`."""
-        return f"from {percent(self.first)} to {percent(self.last)}{self._means}"
-
-    def __str__(self) -> str:
-        """Return both values, and how they are computed if they are means."""
-        return f"from {self.first:.3g} to {self.last:.3g}{self._means}"
-
-    @property
-    def _means(self) -> str:
-        return " (means of the first and the last tenth)" if self.are_means else ""
-
-
 def run_findings(run: Run) -> Iterator[Finding]:
     """Yield what the metrics of a run mean.
 
@@ -119,17 +54,18 @@ def _series(run: Run, metric: str, split: str = "train") -> MetricSeries | None:
 
 
 def _ends(run: Run, metric: str) -> Ends | None:
-    return Ends.of(_series(run, metric))
+    return _long_enough(_series(run, metric))
+
+
+def _long_enough(series: MetricSeries | None) -> Ends | None:
+    """Return the ends of a series, or None if there are few values."""
+    return None if series is None or len(series.finite) < MIN_LOGS else Ends.of(series.finite)
 
 
 def _late(run: Run, metric: str) -> float | None:
     """Return the mean of the second half of a metric, or None if there are few values."""
     values = np.array([]) if (one := _series(run, metric)) is None else one.finite
     return float(values[len(values) // 2 :].mean()) if len(values) >= MIN_LOGS else None
-
-
-def _error(values: FloatVector) -> float:
-    return float(values.std(ddof=1)) / math.sqrt(len(values))
 
 
 def _what_was_read(run: Run) -> Iterator[Finding]:
@@ -267,7 +203,9 @@ def _reward(run: Run) -> Iterator[Finding]:
     elif reward.direction < 0:
         yield problem(f"The reward falls {reward}. Lower the learning rate, or check the sign of the reward.")
     else:
-        yield note(f"The reward does not clearly change: {reward} (standard error {reward.error:.2g}).")
+        yield note(
+            f"The reward does not clearly change: {reward}, a change of {reward.change:+.3g} ± {reward.noise:.2g}."
+        )
     if reward.direction > 0 and after is not None and after.direction < 0:
         yield problem(f"The reward less the KL penalty falls {after}: the policy pays more KL than it gains.")
     if reward.direction > 0 and held_out is not None and held_out.direction < 0:
@@ -284,7 +222,7 @@ def _reward(run: Run) -> Iterator[Finding]:
 
 
 def _kl(run: Run) -> Iterator[Finding]:
-    kl = Ends.of(kl_per_completion(run))
+    kl = _long_enough(kl_per_completion(run))
     if kl is None:
         if _ends(run, "reward") is not None:
             yield note(

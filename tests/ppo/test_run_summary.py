@@ -5,6 +5,10 @@ from scipy.stats import sem
 
 from rlhf_losses.ppo.rollout_steps import describe_rollouts
 from rlhf_losses.ppo.run_summary import describe_gain, summarize_run
+from rlhf_losses.report.log_rows import LogRows
+from rlhf_losses.report.run_files import Run
+from rlhf_losses.report.run_findings import run_findings
+from rlhf_losses.report.run_log import RunLog
 from rlhf_losses.setting_names import command_flags
 
 
@@ -16,8 +20,9 @@ def log(rewards, kl=None):
 def test_the_first_and_the_last_fifth_are_compared():
     rewards = [0.0, 1.0, *[7.0] * 6, 3.0, 4.0]
     summary = summarize_run(log(rewards, kl=2.5))
-    assert (summary.logs, summary.first, summary.last, summary.gain, summary.kl) == (2, 0.5, 3.5, 3.0, 2.5)
-    assert summary.error == pytest.approx((sem([0.0, 1.0]) ** 2 + sem([3.0, 4.0]) ** 2) ** 0.5)
+    reward = summary.reward
+    assert (reward.count, reward.first, reward.last, reward.change, summary.kl) == (2, 0.5, 3.5, 3.0, 2.5)
+    assert reward.error == pytest.approx((sem([0.0, 1.0]) ** 2 + sem([3.0, 4.0]) ** 2) ** 0.5)
 
 
 @pytest.mark.parametrize(
@@ -29,19 +34,25 @@ def test_the_first_and_the_last_fifth_are_compared():
     ],
 )
 def test_the_advice_follows_from_the_gain_and_its_noise(rewards, advice):
-    described = describe_gain(summarize_run(log(rewards)))
+    summary = summarize_run(log(rewards))
+    described = describe_gain(summary)
     assert advice in described
     assert "KL" not in described
+    assert "log_completions=True" in described
+    assert "log_completions" not in describe_gain(summary, log_completions=True)
+    verdicts = {1: "The reward rises", -1: "The reward falls", 0: "The reward does not clearly change"}
+    run = Run("run", None, RunLog.of(LogRows(tuple(log(rewards)))))
+    assert any(one.text.startswith(verdicts[summary.reward.direction]) for one in run_findings(run))
 
 
 def test_short_runs_have_no_interval_and_runs_without_rewards_no_summary():
     summary = summarize_run(log([1.0, 2.0, 3.0]))
-    assert (summary.logs, summary.error) == (1, None)
+    assert (summary.reward.count, summary.reward.error) == (1, None)
     described = describe_gain(summary)
     assert described.startswith("Mean reward: 1 in the first log with a reward, 3 in the last one (+2).")
-    assert "fewer than 10 logs with a reward, which are too few to tell a gain from noise" in described
-    assert summarize_run(log([1.0] * 9)).error is None
-    assert summarize_run(log([1.0] * 10)).error == 0
+    assert "fewer than 5 logs with a reward, which are too few to tell a gain from noise" in described
+    assert summarize_run(log([1.0] * 4)).reward.error is None
+    assert summarize_run(log([1.0] * 5)).reward.error == summarize_run(log([1.0] * 10)).reward.error == 0
     assert summarize_run(log([1.0])) is None
 
 
