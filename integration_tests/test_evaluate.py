@@ -100,10 +100,16 @@ def test_dropped_rows_are_counted_by_reason(scorer):
     assert [row.row for row in found.rows] == [0, 1, 2, 3]
 
 
-def test_single_ratings_of_a_prompt_are_counted(scorer):
+def test_a_loss_that_compares_rated_answers_adds_its_value_and_changes_nothing_else(scorer):
     rows = [{"prompt": f"{i // 2}?", "completion": ANSWERS[i], "rating": float(i)} for i in range(5)]
-    found = evaluate(scorer, Dataset.from_list(rows), loss="bradley_terry")
-    assert (found.dropped.given, found.dropped.single_answers, found["rows"]) == (5, 1, 2)
+    rows.append({**rows[0], "rating": 3.0})  # rated twice: 0 and 3 have the mean 1.5
+    found, without = (evaluate(scorer, Dataset.from_list(rows), loss=loss) for loss in ("bradley_terry", None))
+    assert {name: value for name, value in found.items() if name != "loss"} == dict(without)
+    scores = np.array(scorer([row["prompt"] for row in rows], [row["completion"] for row in rows]))
+    differences = np.array([scores[0] - scores[1], scores[3] - scores[2]])
+    assert found["loss"] == pytest.approx(np.logaddexp(0, -differences).mean(), rel=1e-5)
+    with pytest.raises(FeedbackMismatchError, match="every prompt of evaluation data has one rated answer"):
+        evaluate(scorer, Dataset.from_list(rows[::2][:3]), loss="bradley_terry")
 
 
 def test_edits_are_scored_in_the_place_of_the_answers(scorer):

@@ -93,7 +93,8 @@ class HeldOutSet:
                 results.append(Result(metric, evaluation[metric]))
         lengths = [one for agreement in evaluation.agreements if (one := length_sentence(agreement.length))]
         spread = [] if evaluation.spread is None else [_spread_sentence(evaluation.spread)]
-        notes = tuple(dict.fromkeys([*spread, *lengths, *evaluation.warnings]))
+        ratings = [evaluation.note_on_ratings] if evaluation.note_on_ratings else []
+        notes = tuple(dict.fromkeys([*ratings, *spread, *lengths, *evaluation.warnings]))
         dropped = evaluation.dropped
         return cls(name, dropped.given, dropped.total, tuple(results), notes, picture)
 

@@ -29,7 +29,10 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     first, *others = [read_evaluation(Path(folder)) for folder in args.folders]
     comparisons = [compare_evaluations(first, other) for other in others]
     if args.json:
-        found = {folder: one.to_dict() for folder, one in zip(args.folders[1:], comparisons, strict=True)}
+        found = {
+            folder: {**of[0].to_dict(), "further": [one.to_dict() for one in of[1:]]}
+            for folder, of in zip(args.folders[1:], comparisons, strict=True)
+        }
         print(json.dumps({"reference": args.folders[0], "comparisons": found}, indent=2))
     else:
         print(format_comparisons(args.folders, comparisons))

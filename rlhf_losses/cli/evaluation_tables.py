@@ -22,6 +22,7 @@ def format_evaluation(evaluation: Evaluation) -> str:
     intervals = {name: estimate for one in reversed(agreements) for name, estimate in one.estimates.items()}
     blocks = [
         ("", format_metrics(evaluation, intervals)),
+        ("", evaluation.note_on_ratings),
         ("left out", format_counts(evaluation.dropped, evaluation.ties)),
         *((f"slices of {one.kind}", format_slices(one.slices)) for one in agreements),
         *(
@@ -64,7 +65,6 @@ def format_counts(dropped: DroppedRows, ties: int) -> str:
     reasons = {
         "the converter found no feedback": dropped.not_converted,
         "no feedback": dropped.without_feedback,
-        "the only rated answer to a prompt": dropped.single_answers,
         "too long": dropped.too_long,
     }
     lines = [f"dropped: {count} of {dropped.given} rows ({name})" for name, count in reasons.items() if count]
@@ -173,27 +173,48 @@ def format_suite(result: SuiteResult) -> str:
     return _table(rows, [result.suite.upper(), "ROWS", "VALUE"], right=[1, 2]) + missing
 
 
-def format_comparisons(names: Sequence[str], comparisons: Sequence[PairedComparison]) -> str:
-    """Return the comparisons of evaluations with the first one as a table.
+def format_comparisons(names: Sequence[str], comparisons: Sequence[Sequence[PairedComparison]]) -> str:
+    """Return the comparisons of evaluations with the first one, as a table for each metric.
 
     Args:
         names: names of the evaluations.
-        comparisons: comparison of each other evaluation with the first one.
+        comparisons: comparisons of each other evaluation with the first one.
     """
-    first = comparisons[0]
-    rows = [[names[0], str(first.rows), *_cells(first.first), "", "", "", "", ""]]
-    for name, one in zip(names[1:], comparisons, strict=True):
+    metrics = dict.fromkeys(one.metric for found in comparisons for one in found)
+    tables = [
+        _format_comparison(
+            names[0],
+            {name: one for name, found in zip(names[1:], comparisons, strict=True) for one in found
+             if one.metric == metric},
+        )
+        for metric in metrics
+    ]  # fmt: skip
+    lost = max(one.only_in_one for found in comparisons for one in found)
+    note = f"\nup to {lost} rows are in one of two evaluations only and are left out" if lost else ""
+    across = f"\n{ACROSS_PROMPTS}" if {"accuracy", "spearman"} <= metrics.keys() else ""
+    return "\n\n".join(tables) + across + note
+
+
+ACROSS_PROMPTS = (
+    "accuracy compares the answers to one prompt; spearman, those to all prompts, whose scores are comparable unless "
+    "the loss of the training sees only differences within a prompt"
+)
+"""What the two metrics of ratings compare."""
+
+
+def _format_comparison(first: str, others: Mapping[str, PairedComparison]) -> str:
+    reference = next(iter(others.values()))
+    rows = [[first, str(reference.rows), *_cells(reference.first), "", "", "", "", ""]]
+    for name, one in others.items():
         counts = ["" if count is None else str(count) for count in (one.only_first_right, one.only_second_right)]
         p_value = "" if one.p_value is None else f"{one.p_value:.3g}"
         difference = [f"{one.difference.value:+z.4f}", format_interval(one.difference)]
         rows.append([name, str(one.rows), *_cells(one.second), *difference, *counts, p_value])
     header = [
-        *("EVALUATION", "ROWS", first.metric.upper(), "95 % INTERVAL", "DIFFERENCE", "95 % INTERVAL"),
+        *("EVALUATION", "ROWS", reference.metric.upper(), "95 % INTERVAL", "DIFFERENCE", "95 % INTERVAL"),
         *("ONLY FIRST RIGHT", "ONLY THIS RIGHT", "P (MCNEMAR)"),
     ]
-    lost = max(one.only_in_one for one in comparisons)
-    note = f"\nup to {lost} rows are in one of two evaluations only and are left out" if lost else ""
-    return _table(rows, header, right=[1, 2, 4, 6, 7, 8]) + note
+    return _table(rows, header, right=[1, 2, 4, 6, 7, 8])
 
 
 def _cells(estimate: Estimate) -> list[str]:

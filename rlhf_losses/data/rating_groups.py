@@ -18,7 +18,7 @@ from rlhf_losses.errors import FeedbackMismatchError
 from rlhf_losses.feedback import Feedback, Pairs, Rankings, Ratings, feedback_types_in_columns
 from rlhf_losses.feedback.base import Row
 from rlhf_losses.feedback.row_values import read_number
-from rlhf_losses.losses import Objective
+from rlhf_losses.losses import AnyLoss, Objective
 from rlhf_losses.source_rows import SOURCE_ROW, correspond, listed_rows, source_row
 
 logger = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ def group_ratings(
         >>> group_ratings(Dataset.from_dict(answers), bradley_terry).rows[0]["ratings"]
         [4.5, 1.0]
     """
-    if not _needs_groups(list(dataset.column_names or next(iter(dataset), {})), user):
+    if not needs_groups(list(dataset.column_names or next(iter(dataset), {})), user):
         return None
     if isinstance(dataset, IterableDataset):
         raise FeedbackMismatchError(
@@ -126,10 +126,7 @@ def group_ratings(
     comparable = [group for group in groups if len(group.completions) > 1]
     _report(groups, comparable, len(dataset) - rated, user, name)
     if not comparable:
-        raise FeedbackMismatchError(
-            f"{user} compares the answers to one prompt, but every prompt of {name} has one rated answer. "
-            "Use a loss of single ratings, for example squared_error."
-        )
+        raise FeedbackMismatchError(no_comparison(user, name))
     rows = [group.to_row() for group in comparable]
     if correspond([row[SOURCE_ROW] for row in rows]):
         rows = [{key: value for key, value in row.items() if key != SOURCE_ROW} for row in rows]
@@ -181,7 +178,32 @@ def _report(groups: Sequence[_Group], comparable: Sequence[_Group], without_rati
         )
 
 
-def _needs_groups(columns: Sequence[str], user: Objective | FeedbackUser) -> bool:
+def no_comparison(user: FeedbackUser | AnyLoss, name: str) -> str:
+    """Return the message that no prompt has two rated answers.
+
+    Args:
+        user: a loss, an objective or an estimate that compares answers.
+        name: name of the dataset in messages.
+    """
+    return (
+        f"{user} compares the answers to one prompt, but every prompt of {name} has one rated answer. "
+        "Use a loss of single ratings, for example squared_error."
+    )
+
+
+def needs_groups(columns: Sequence[str], user: FeedbackUser | AnyLoss) -> bool:
+    """Return whether columns have one rated answer per row, while a loss compares answers.
+
+    Args:
+        columns: columns of the dataset.
+        user: a loss, an objective or an estimate.
+
+    Examples:
+        >>> from rlhf_losses import bradley_terry, squared_error
+        >>> columns = ["prompt", "completion", "rating"]
+        >>> needs_groups(columns, bradley_terry), needs_groups(columns, squared_error)
+        (True, False)
+    """
     one_answer_per_row = {"prompt", "completion", "rating"} <= set(columns) and "ratings" not in columns
     used = {term.loss.feedback_type for term in user.terms} if isinstance(user, Objective) else {user.feedback_type}
     return one_answer_per_row and bool({Rankings, Pairs} & used) and len(feedback_types_in_columns(columns)) == 1

@@ -299,7 +299,7 @@ def compared_pairs(data: ScoredData) -> ComparedPairs | None:
 
 def count_ties(data: ScoredData) -> int:
     """Return the number of comparisons that the annotators call ties."""
-    return sum(int((_preference(_as_pairs(data, part)[0]) == 0.5).sum()) for part in compared_parts(data))
+    return sum(int((better_and_worse(_as_pairs(data, part)[0])[2] == 0.5).sum()) for part in compared_parts(data))
 
 
 def compared_parts(data: ScoredData) -> list[Feedback]:
@@ -315,15 +315,60 @@ def compared_parts(data: ScoredData) -> list[Feedback]:
     ]
 
 
+def comparable_lists(data: ScoredData) -> list[Ratings]:
+    """Return rated answers in lists by prompt, without the prompts that have one answer.
+
+    Args:
+        data: the scored dataset; each rated answer is a row.
+    """
+    grouped = [_grouped_by_prompt(data, part) for part in data.feedback.parts if isinstance(part, Ratings)]
+    found = []
+    for part in grouped:
+        several = part.sizes > 1
+        chosen = several[Ragged(part.sizes).segment_ids]
+        found.append(Ratings(part.candidates[chosen], part.ratings[chosen], part.sizes[several]))
+    return found
+
+
+def rated_lists(answers: IntVector, ratings: FloatVector, clusters: IntVector) -> Ratings:
+    """Return single ratings with one list per cluster, in which each answer has the mean of its ratings.
+
+    Args:
+        answers: id of the answer of each rating.
+        ratings: the ratings.
+        clusters: cluster of each rating; an answer is in one cluster.
+
+    Returns:
+        The lists; the position of an answer is the index of its first rating.
+
+    Examples:
+        >>> found = rated_lists(np.array([7, 8, 7]), np.array([5.0, 1.0, 4.0]), np.array([0, 0, 0]))
+        >>> found.candidates, found.ratings
+        (tensor([0, 1]), tensor([4.5000, 1.0000]))
+    """
+    _, first, answer = np.unique(answers, return_index=True, return_inverse=True)
+    means = np.bincount(answer, weights=ratings) / np.bincount(answer)
+    order = np.argsort(clusters[first], kind="stable")
+    sizes = np.unique(clusters[first], return_counts=True)[1]
+    return Ratings(torch.from_numpy(first[order]), torch.from_numpy(means[order]), torch.from_numpy(sizes))
+
+
+def better_and_worse(pairs: Pairs) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the positions of the better and of the worse answer of each pair, and the preference for the better one.
+
+    Args:
+        pairs: the pairs. A tie has a preference of 0.5.
+    """
+    preference = torch.ones(len(pairs)).double() if pairs.preference is None else pairs.preference.double()
+    is_chosen = preference >= 0.5
+    better = torch.where(is_chosen, pairs.chosen, pairs.rejected)
+    return better, pairs.chosen + pairs.rejected - better, torch.where(is_chosen, preference, 1 - preference)
+
+
 def _grouped_by_prompt(data: ScoredData, part: Ratings) -> Ratings:
-    """Return the ratings with one list per prompt, in which each answer has the mean of its ratings."""
     positions = part.candidates.numpy()
-    _, first, answer = np.unique(data.texts.text[positions], return_index=True, return_inverse=True)
-    means = np.bincount(answer, weights=part.ratings.numpy()) / np.bincount(answer)
-    clusters = data.clusters[positions[first]]
-    order = np.argsort(clusters, kind="stable")
-    sizes = np.unique(clusters, return_counts=True)[1]
-    return Ratings(torch.from_numpy(positions[first][order]), torch.from_numpy(means[order]), torch.from_numpy(sizes))
+    lists = rated_lists(data.texts.text[positions], part.ratings.numpy(), data.clusters[positions])
+    return lists.reindexed(part.candidates)
 
 
 def _as_pairs(data: ScoredData, part: Feedback) -> tuple[Pairs, Tensor]:
@@ -336,22 +381,15 @@ def _as_pairs(data: ScoredData, part: Feedback) -> tuple[Pairs, Tensor]:
     return part.answer_rankings().reindexed(last).convert_to(Pairs), scores.index_copy(0, last, means)
 
 
-def _preference(pairs: Pairs) -> Tensor:
-    return torch.ones(len(pairs)) if pairs.preference is None else pairs.preference
-
-
 def _pairs_of(data: ScoredData, part: Feedback) -> ComparedPairs:
     pairs, scores = _as_pairs(data, part)
-    preference = _preference(pairs).double()
-    is_chosen = preference >= 0.5
-    better = torch.where(is_chosen, pairs.chosen, pairs.rejected)
-    worse = pairs.chosen + pairs.rejected - better
+    better, worse, preference = better_and_worse(pairs)
     every = ComparedPairs(
         better.numpy(),
         worse.numpy(),
         (scores[better] - scores[worse]).double().numpy(),
         _margins(part, pairs, better, worse),
-        torch.where(is_chosen, preference, 1 - preference).numpy(),
+        preference.numpy(),
         data.texts.row[better.numpy()],
         data.clusters[better.numpy()],
     )

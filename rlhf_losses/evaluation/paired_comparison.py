@@ -17,9 +17,11 @@ from rlhf_losses.evaluation.intervals import (
     mean_estimate,
     share_estimate,
 )
+from rlhf_losses.evaluation.items import better_and_worse, rated_lists
 from rlhf_losses.evaluation.output_folder import EvaluationFolder
 from rlhf_losses.evaluation.rank_statistics import rank_correlation
 from rlhf_losses.evaluation.scored_rows import ScoredRow
+from rlhf_losses.feedback import Pairs
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,15 @@ class PairedComparison:
         return {**asdict(self), **estimates}
 
 
-def compare_evaluations(first: EvaluationFolder, second: EvaluationFolder) -> PairedComparison:
-    """Return the difference of two evaluations; rows with equal texts and annotations belong together.
+def compare_evaluations(first: EvaluationFolder, second: EvaluationFolder) -> list[PairedComparison]:
+    """Return the differences of two evaluations; rows with equal texts and annotations belong together.
 
     Args:
         first: the reference.
         second: the other evaluation.
+
+    Returns:
+        The difference of the accuracies of comparisons or labels, and that of the rank correlations with ratings.
 
     Raises:
         FeedbackMismatchError: no row is in both, or the rows have neither comparisons nor labels nor ratings.
@@ -76,15 +81,14 @@ def compare_evaluations(first: EvaluationFolder, second: EvaluationFolder) -> Pa
             "Evaluate both models on the same dataset."
         )
     only_in_one = len(first.rows) + len(second.rows) - 2 * len(pairs)
-    clusters = _clusters([one for one, _ in pairs])
-    if any(one.outcomes for one, _ in pairs):
-        return _compare_outcomes(pairs, clusters, only_in_one)
-    if any(one.labels for one, _ in pairs):
-        return _compare_ratings(pairs, clusters, only_in_one)
-    raise FeedbackMismatchError(
-        f"The rows of '{first.path}' have neither comparisons nor labels nor ratings, so there is nothing to compare. "
-        "Evaluate on other feedback."
-    )
+    rows = _CommonRows(pairs, only_in_one, np.array(_clusters([one for one, _ in pairs])))
+    found = [one for one in (_compare_outcomes(rows), _compare_ratings(rows)) if one is not None]
+    if not found:
+        raise FeedbackMismatchError(
+            f"The rows of '{first.path}' have neither comparisons nor labels nor ratings, so there is nothing to "
+            "compare. Evaluate on other feedback."
+        )
+    return found
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
@@ -104,16 +108,25 @@ def mcnemar(only_first: int, only_second: int) -> float:
     return float(stats.binomtest(only_first, total).pvalue) if total else 1.0
 
 
-def _compare_outcomes(
-    pairs: Sequence[tuple[ScoredRow, ScoredRow]], clusters: Sequence[int], only_in_one: int
-) -> PairedComparison:
-    first, second, items = _joined([(one.outcomes, other.outcomes) for one, other in pairs], clusters)
+@dataclass(frozen=True)
+class _CommonRows:
+    """Rows that two evaluations have, with the number of the others and the cluster of each row."""
+
+    pairs: Sequence[tuple[ScoredRow, ScoredRow]]
+    only_in_one: int
+    clusters: IntVector
+
+
+def _compare_outcomes(rows: _CommonRows) -> PairedComparison | None:
+    first, second, items = _outcomes(rows)
+    if not len(first):
+        return None
     is_right, other_right = first == 1, second == 1
     only_first, only_second = int((is_right & ~other_right).sum()), int((other_right & ~is_right).sum())
     return PairedComparison(
         "accuracy",
-        len(pairs),
-        only_in_one,
+        len(rows.pairs),
+        rows.only_in_one,
         share_estimate(first, items),
         share_estimate(second, items),
         mean_estimate(second - first, items),
@@ -123,13 +136,50 @@ def _compare_outcomes(
     )
 
 
-def _compare_ratings(
-    pairs: Sequence[tuple[ScoredRow, ScoredRow]], clusters: Sequence[int], only_in_one: int
-) -> PairedComparison:
-    ratings, _, items = _joined([(one.labels, one.labels) for one, _ in pairs], clusters)
+def _outcomes(rows: _CommonRows) -> tuple[FloatVector, FloatVector, IntVector]:
+    """Return both outcomes of each comparison or label, and its cluster; rated answers are compared over rows."""
+    if any(one.outcomes for one, _ in rows.pairs) or any(len(one.labelled) > 1 for one, _ in rows.pairs):
+        return _joined([(one.outcomes, other.outcomes) for one, other in rows.pairs], rows.clusters)
+    rated = [(one, other, cluster) for (one, other), cluster in zip(rows.pairs, rows.clusters, strict=True)
+             if one.labelled]  # fmt: skip
+    clusters = np.array([cluster for _, _, cluster in rated], dtype=int)
+    ratings = np.array([one.labels[0] for one, _, _ in rated], dtype=float)
+    pairs = rated_lists(_answers([one for one, _, _ in rated]), ratings, clusters).convert_to(Pairs)
+    better, worse, preference = (part.numpy() for part in better_and_worse(pairs))
+    better, worse = better[preference != 0.5], worse[preference != 0.5]
+    scores = np.array([(one.scores[one.labelled[0]], other.scores[one.labelled[0]]) for one, other, _ in rated])
+    first, second = (1 + np.sign(scores[better] - scores[worse])).T / 2 if len(better) else (scores[:0, 0],) * 2
+    return first, second, clusters[better]
+
+
+def _answers(rows: Sequence[ScoredRow]) -> IntVector:
+    """Return an id of the rated answer of each row; token ids are answers of their own."""
+    texts = [json.dumps([row.prompt, row.answers[row.labelled[0]]]) for row in rows]
+    known = [row.answers[row.labelled[0]] is not None for row in rows]
+    ids: dict[str, int] = {}
+    return np.array(
+        [
+            ids.setdefault(text if is_known else f"row {index}", len(ids))
+            for index, (text, is_known) in enumerate(zip(texts, known, strict=True))
+        ],
+        dtype=int,
+    )
+
+
+def _compare_ratings(rows: _CommonRows) -> PairedComparison | None:
+    rated = [one.labelled if len(one.outcomes) <= len(one.better) else () for one, _ in rows.pairs]  # others: labels
+    if not any(rated):
+        return None
+    ratings, _, items = _joined(
+        [(one.labels, one.labels) if of else ((), ()) for (one, _), of in zip(rows.pairs, rated, strict=True)],
+        rows.clusters,
+    )
     first, second, _ = _joined(
-        [([one.scores[i] for i in one.labelled], [other.scores[i] for i in one.labelled]) for one, other in pairs],
-        clusters,
+        [
+            ([one.scores[i] for i in of], [other.scores[i] for i in of])
+            for (one, other), of in zip(rows.pairs, rated, strict=True)
+        ],
+        rows.clusters,
     )
 
     def correlation(scores: FloatVector, chosen: IntVector) -> float:
@@ -137,8 +187,8 @@ def _compare_ratings(
 
     return PairedComparison(
         "spearman",
-        len(pairs),
-        only_in_one,
+        len(rows.pairs),
+        rows.only_in_one,
         rank_correlation(first, ratings, items),
         rank_correlation(second, ratings, items),
         bootstrap_estimate(lambda chosen: correlation(second, chosen) - correlation(first, chosen), items),
@@ -146,12 +196,12 @@ def _compare_ratings(
 
 
 def _joined(
-    values: Sequence[tuple[Sequence[float], Sequence[float]]], clusters: Sequence[int]
+    values: Sequence[tuple[Sequence[float], Sequence[float]]], clusters: IntVector
 ) -> tuple[FloatVector, FloatVector, IntVector]:
     """Return two values of each item and its cluster, from those of each row."""
     counts = [len(one) for one, _ in values]
     first, second = (np.array([number for pair in values for number in pair[side]], dtype=float) for side in (0, 1))
-    return first, second, np.repeat(np.array(clusters), counts)
+    return first, second, np.repeat(clusters, counts)
 
 
 def _common_rows(first: Sequence[ScoredRow], second: Sequence[ScoredRow]) -> list[tuple[ScoredRow, ScoredRow]]:

@@ -30,6 +30,11 @@ DROPPED_ROWS, AT_CHANCE = "Dropped rows", "At chance"
 """Beginnings of the warnings about rows that were not scored, and about an accuracy at chance."""
 
 
+NOT_COMPARABLE = (
+    "The loss of the training sees only differences within a prompt, so scores of different prompts are not comparable."
+)
+"""Why a rank correlation over several prompts says little."""
+
 MAIN = ("accuracy", "margin", "spearman", "pearson")
 """Metrics that come first."""
 
@@ -103,6 +108,7 @@ class Evaluation(Mapping[str, float]):
         edits: effects of edits that do not change the content; None if they were not scored.
         data: the scored dataset.
         kinds: its items, by kind.
+        trained_on_differences: whether the loss of the training sees only differences of scores.
     """
 
     metrics: Mapping[str, float]
@@ -114,6 +120,7 @@ class Evaluation(Mapping[str, float]):
     edits: EditEffects | None
     data: ScoredData
     kinds: tuple[Items, ...]
+    trained_on_differences: bool = False
 
     @classmethod
     def of(
@@ -123,6 +130,7 @@ class Evaluation(Mapping[str, float]):
         metrics: Mapping[str, float],
         rated_steps: bool,
         edits: EditEffects | None = None,
+        trained_on_differences: bool = False,
     ) -> "Evaluation":
         """Return the result for a scored dataset.
 
@@ -132,6 +140,7 @@ class Evaluation(Mapping[str, float]):
             metrics: metrics of the whole dataset by name.
             rated_steps: whether the values of `Steps` are ratings.
             edits: effects of edits.
+            trained_on_differences: whether the loss of the training sees only differences of scores.
         """
         kinds = items_of(data, rated_steps)
         agreements = tuple(Agreement.of(data, items) for items in kinds)
@@ -148,6 +157,7 @@ class Evaluation(Mapping[str, float]):
             edits,
             data,
             tuple(kinds),
+            trained_on_differences,
         )
 
     def __getitem__(self, name: str) -> float:
@@ -158,6 +168,19 @@ class Evaluation(Mapping[str, float]):
 
     def __len__(self) -> int:
         return len(self.metrics)
+
+    @property
+    def compares_ratings(self) -> bool:
+        """Whether ratings have comparisons of the answers to one prompt, beside the correlation over all prompts."""
+        return {ComparedPairs.kind, RatedItems.kind} <= {one.kind for one in self.agreements}
+
+    @property
+    def note_on_ratings(self) -> str:
+        """What the accuracy and the rank correlation of ratings compare; empty without both."""
+        if not self.compares_ratings:
+            return ""
+        note = "The accuracy compares the answers to one prompt, the correlations those to all prompts."
+        return f"{note} {NOT_COMPARABLE}" if self.trained_on_differences else note
 
     @cached_property
     def rows(self) -> tuple[ScoredRow, ...]:
@@ -197,6 +220,7 @@ class Evaluation(Mapping[str, float]):
             **self.metrics,
             "dropped": self.dropped.to_dict(),
             "ties": self.ties,
+            "trained_on_differences": self.trained_on_differences,
             "agreements": [one.to_dict() for one in self.agreements],
             "best_of_n": [one.to_dict() for one in self.best_of_n],
             "spread": None if self.spread is None else self.spread.to_dict(),
@@ -224,7 +248,8 @@ def _further_metrics(agreements: tuple[Agreement, ...]) -> dict[str, float]:
 def _no_better_than_constant(evaluation: Evaluation, agreement: Agreement) -> str | None:
     if agreement.kind == RatedItems.kind:
         found = agreement.estimates[RatedItems.main]
-        if math.isnan(found.low) or found.low > 0:
+        not_comparable = evaluation.compares_ratings and evaluation.trained_on_differences
+        if math.isnan(found.low) or found.low > 0 or not_comparable:
             return None
         return (
             f"{AT_CHANCE}: the rank correlation with the ratings of {found.value:z.2f} (95 % interval {found.low:z.2f} "

@@ -22,14 +22,12 @@ class DroppedRows:
         given: number of rows of the dataset, with the dropped ones.
         not_converted: rows in which the converter found no feedback.
         without_feedback: rows with null in a column of the feedback.
-        single_answers: rows with the only rated answer to a prompt, for a loss that compares answers.
         too_long: rows with a text that does not fit into the context of the model.
     """
 
     given: int
     not_converted: int = 0
     without_feedback: int = 0
-    single_answers: int = 0
     too_long: int = 0
 
     @property

@@ -7,7 +7,7 @@ import numpy as np
 
 from rlhf_losses.evaluation.items import ComparedPairs, RatedItems
 from rlhf_losses.evaluation.output_folder import EvaluationFolder
-from rlhf_losses.evaluation.result import AT_CHANCE, DROPPED_ROWS
+from rlhf_losses.evaluation.result import AT_CHANCE, DROPPED_ROWS, NOT_COMPARABLE
 from rlhf_losses.percentages import percent, percent_range
 from rlhf_losses.report.evaluation_charts import compared_scores
 from rlhf_losses.report.evaluation_titles import slice_title, slice_value, statistic
@@ -133,7 +133,8 @@ def _is_worse(metrics: Mapping[str, Any]) -> bool:
         is_rated = agreement["kind"] == RatedItems.kind
         accuracy = agreement["estimates"].get(RatedItems.main if is_rated else "accuracy")
         base = 0.0 if is_rated else _base(agreement, metrics)
-        if accuracy is not None and accuracy["high"] is not None and base is not None and accuracy["high"] < base:
+        known = accuracy is not None and accuracy["high"] is not None and base is not None
+        if known and accuracy["high"] < base and _is_comparable(agreement, metrics):
             return True
     return False
 
@@ -141,7 +142,7 @@ def _is_worse(metrics: Mapping[str, Any]) -> bool:
 def _accuracy(agreement: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield how often the model is right; an accuracy at chance has a warning of its own."""
     if agreement["kind"] == RatedItems.kind:
-        yield from _correlation(agreement)
+        yield from _correlation(agreement, metrics)
     accuracy = agreement["estimates"].get("accuracy")
     is_pairs = agreement["kind"] == ComparedPairs.kind
     base = _base(agreement, metrics)
@@ -158,16 +159,31 @@ def _accuracy(agreement: Mapping[str, Any], metrics: Mapping[str, Any]) -> Itera
         yield good(f"Better than {guess}: {right}; {guess} has {percent(base)}.{limit}")
 
 
-def _correlation(agreement: Mapping[str, Any]) -> Iterator[Finding]:
+def _correlation(agreement: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield whether the scores follow the ratings; a correlation at chance has a warning of its own."""
     found = agreement["estimates"][RatedItems.main]
-    if found["low"] is None or found["low"] <= 0 <= found["high"]:
+    if found["low"] is None:
         return
     text = (
         f"The rank correlation of scores and {agreement['items']} ratings is {found['value']:z.2f} (95 % interval "
         f"{found['low']:z.2f} to {found['high']:z.2f})."
     )
-    yield good(text) if found["low"] > 0 else problem(f"Worse than a constant: {text} Are the ratings reversed?")
+    has_comparisons = any(one["kind"] == ComparedPairs.kind for one in metrics["agreements"])
+    if not _is_comparable(agreement, metrics):
+        yield note(f"Across prompts: {text} {NOT_COMPARABLE} The accuracy is about the answers to one prompt.")
+        return
+    text += " It is about the answers to all prompts, the accuracy about those to one." if has_comparisons else ""
+    if found["low"] > 0:
+        yield good(text)
+    elif found["high"] < 0:
+        yield problem(f"Worse than a constant: {text} Are the ratings reversed?")
+
+
+def _is_comparable(agreement: Mapping[str, Any], metrics: Mapping[str, Any]) -> bool:
+    """Return false for ratings if the training saw only differences, and there are comparisons to judge by."""
+    kinds = {one["kind"] for one in metrics["agreements"]}
+    judged = agreement["kind"] == RatedItems.kind and ComparedPairs.kind in kinds
+    return not (judged and metrics.get("trained_on_differences"))
 
 
 def _length(agreement: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[Finding]:

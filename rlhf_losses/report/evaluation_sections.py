@@ -152,9 +152,10 @@ def comparison_tables(evaluations: Sequence[EvaluationFolder]) -> list[Table]:
             found = compare_evaluations(evaluations[0], one)
         except FeedbackMismatchError:
             continue
-        of = statistic(found.metric)
-        rows.append([one.name, of.title, found.rows, of.cell(found.first.value), of.cell(found.second.value),
-                     *of.difference(found.difference.to_dict()), found.p_value])  # fmt: skip
+        for each in found:
+            of = statistic(each.metric)
+            rows.append([one.name, of.title, each.rows, of.cell(each.first.value), of.cell(each.second.value),
+                         *of.difference(each.difference.to_dict()), each.p_value])  # fmt: skip
     first = evaluations[0].name
     header = ("evaluation", "metric", "common rows", f"value of {first}", "value", "difference", "95 % interval",
               "p (McNemar)")  # fmt: skip

@@ -15,11 +15,12 @@ from torch import Tensor
 from rlhf_losses.argument_checks import require_instance
 from rlhf_losses.data.batches import locate_errors
 from rlhf_losses.data.dataset import check_dataset, column_names, require_columns
-from rlhf_losses.data.rating_groups import group_ratings
+from rlhf_losses.data.rating_groups import needs_groups, no_comparison
 from rlhf_losses.data.read_columns import COLUMNS
 from rlhf_losses.data.row_lengths import Overlong
 from rlhf_losses.data.rows import FeedbackTypes, feedback_types_in_row, rows_feedback
-from rlhf_losses.errors import InvalidFeedbackError, InvalidLossError, UnknownNameError
+from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError, InvalidLossError, UnknownNameError
+from rlhf_losses.evaluation.items import comparable_lists
 from rlhf_losses.evaluation.result import Evaluation
 from rlhf_losses.evaluation.scored_data import DroppedRows, ScoredData
 from rlhf_losses.evaluation.slices import require_slice_columns, require_slice_values
@@ -29,6 +30,7 @@ from rlhf_losses.files.readable_rows import readable_rows
 from rlhf_losses.hooks import as_loss, parse_loss
 from rlhf_losses.inspection.annotations import collect_annotations
 from rlhf_losses.losses import AnyLoss, ScoreDecay
+from rlhf_losses.losses.properties import SHIFT_INVARIANT
 from rlhf_losses.metrics import Tally, agreement, labelled_scores, summarize
 from rlhf_losses.optional_packages import require_packages
 from rlhf_losses.scoring.edited_answers import score_edits
@@ -88,9 +90,6 @@ def evaluate(
     loss = None if loss is None else as_loss(loss)
     if isinstance(dataset, IterableDataset):
         dataset = _in_memory(dataset, loss)
-    given = len(dataset)
-    grouped = None if loss is None else group_ratings(dataset, loss, "evaluation data")
-    dataset = dataset if grouped is None else grouped.rows
     require_slice_columns(column_names(dataset), by)
     for name in by:
         require_slice_values(name, dataset[name][:])
@@ -98,18 +97,16 @@ def evaluate(
     feedback_types = feedback_types_in_columns(column_names(dataset))
     found = scorable_rows(scorer, dataset, feedback_types, "evaluation data")
     data = score_rows(scorer, found.rows, feedback_types, further_columns(dataset, by), by)
-    used = loss or _loss_of_training(scorer.metadata)
+    trained = _loss_of_training(scorer.metadata)
+    used = loss or trained
     data = data if used is None else _with_outcomes(data, used, set(column_names(dataset)))
     rated = _rates_steps(used, data.feedback)
-    metrics = {"rows": len(found.rows), **_metrics(data, loss, scorer.metadata, rated)}
-    dropped = DroppedRows(
-        given,
-        without_feedback=found.without_feedback + (0 if grouped is None else grouped.without_rating),
-        single_answers=0 if grouped is None else grouped.single_answers,
-        too_long=found.too_long,
-    )
+    metrics = {"rows": len(found.rows), **_metrics(data, rated)}
+    if loss is not None:
+        metrics["loss"] = _loss_value(data, loss, scorer.metadata, needs_groups(column_names(dataset), loss))
+    dropped = DroppedRows(len(dataset), without_feedback=found.without_feedback, too_long=found.too_long)
     edits = score_edits(scorer, found.rows, feedback_types, data, edited_rows) if edited_rows else None
-    evaluation = Evaluation.of(data, dropped, metrics, rated, edits)
+    evaluation = Evaluation.of(data, dropped, metrics, rated, edits, trained is not None and _sees_differences(trained))
     for warning in evaluation.warnings:
         logger.warning("Warning: %s", warning)
     return evaluation
@@ -186,18 +183,30 @@ def score_rows(
     )
 
 
-def _metrics(data: ScoredData, loss: AnyLoss | None, metadata: RewardModelMetadata, rated: bool) -> dict[str, float]:
-    used = data.used.nonzero().reshape(-1)  # steps without a label have no feedback
-    new_positions = torch.full((len(data.scores),), -1).index_copy(0, used, torch.arange(len(used)))
-    lengths = Lengths(torch.arange(len(used)), torch.from_numpy(data.answer_tokens)[used])
-    scores = data.scores[used]
-    feedback = Mixed.concatenate([data.feedback.reindexed(new_positions), lengths])
+def _metrics(data: ScoredData, rated: bool) -> dict[str, float]:
+    scores, feedback = _used(data, data.feedback)
     metrics = summarize(agreement(scores, feedback, rated), labelled_scores(scores, feedback, rated))
     metrics["kendall_tau"] = _kendall_tau(scores, feedback)
-    if loss is not None:
-        parameters = saved_loss_parameters(loss, metadata)
-        metrics["loss"] = float(loss.as_objective()(scores, feedback, parameters))
-    return {**metrics, **_distribution(scores.numpy(), data.text_tokens[used.numpy()])}
+    return {**metrics, **_distribution(scores.numpy(), data.text_tokens[data.used.numpy()])}
+
+
+def _loss_value(data: ScoredData, loss: AnyLoss, metadata: RewardModelMetadata, grouped: bool) -> float:
+    """Return the value of a loss, with `grouped` on rated answers in lists by prompt, as in training."""
+    feedback = data.feedback
+    if grouped:
+        feedback = Mixed(tuple(part for part in comparable_lists(data) if len(part)))
+        if not feedback.parts:
+            raise FeedbackMismatchError(no_comparison(loss, "evaluation data"))
+    scores, of_scores = _used(data, feedback)
+    return float(loss.as_objective()(scores, of_scores, saved_loss_parameters(loss, metadata)))
+
+
+def _used(data: ScoredData, feedback: Mixed) -> tuple[Scores, Mixed]:
+    """Return the scores that feedback refers to, and the feedback on them with the lengths of their texts."""
+    used = feedback.positions().unique()  # steps without a label have no feedback
+    new_positions = torch.full((len(data.scores),), -1).index_copy(0, used, torch.arange(len(used)))
+    lengths = Lengths(torch.arange(len(used)), torch.from_numpy(data.answer_tokens)[used])
+    return data.scores[used], Mixed.concatenate([feedback.reindexed(new_positions), lengths])
 
 
 def saved_loss_parameters(loss: AnyLoss, metadata: RewardModelMetadata) -> list[dict[str, Tensor]]:
@@ -234,6 +243,12 @@ def _loss_of_training(metadata: RewardModelMetadata) -> AnyLoss | None:
         return parse_loss(metadata.loss)
     except (UnknownNameError, InvalidLossError):
         return None
+
+
+def _sees_differences(loss: AnyLoss) -> bool:
+    """Return whether a loss compares answers only, apart from regularizers."""
+    losses = [term.loss for term in loss.as_objective().terms if term.weight and term.loss.uses_labels]
+    return bool(losses) and all(SHIFT_INVARIANT in one.active_properties() for one in losses)
 
 
 def _with_outcomes(data: ScoredData, loss: AnyLoss, columns: set[str]) -> ScoredData:

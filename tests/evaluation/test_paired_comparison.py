@@ -5,10 +5,13 @@ from dataclasses import replace
 
 import pytest
 from scipy import stats
+from scored_datasets import scored_data
 
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError, OutputExistsError, UnreadableDatasetError
 from rlhf_losses.evaluation.output_folder import read_evaluation, require_new_folder, write_evaluation
 from rlhf_losses.evaluation.paired_comparison import compare_evaluations, mcnemar
+from rlhf_losses.evaluation.result import Evaluation
+from rlhf_losses.evaluation.scored_data import DroppedRows
 from rlhf_losses.evaluation.scored_rows import ScoredRow
 
 
@@ -37,7 +40,7 @@ def test_a_comparison_is_paired_and_uses_the_common_rows(tmp_path):
     outcomes = [(1.0, 1.0)] * 5 + [(1.0, 0.0)] * 2 + [(0.0, 1.0)] * 7 + [(0.0, 0.5)]
     first = [row(i, one) for i, (one, _) in enumerate(outcomes)]
     second = [row(i, other) for i, (_, other) in enumerate(outcomes)]
-    found = compare_evaluations(
+    (found,) = compare_evaluations(
         folder(tmp_path / "a", [*first, row(100, 1.0)]), folder(tmp_path / "b", [row(200, 0.0), *second[::-1]])
     )
     assert (found.rows, found.only_in_one, found.metric) == (15, 2, "accuracy")
@@ -53,9 +56,9 @@ def test_a_comparison_is_paired_and_uses_the_common_rows(tmp_path):
 
 def test_rows_of_one_prompt_are_one_cluster(tmp_path):
     first, second = ([row(i, float((i // 4 + shift) % 3 > 0), f"{i // 4}?") for i in range(32)] for shift in (0, 1))
-    clustered = compare_evaluations(folder(tmp_path / "a", first), folder(tmp_path / "b", second))
+    (clustered,) = compare_evaluations(folder(tmp_path / "a", first), folder(tmp_path / "b", second))
     apart = [[replace(one, prompt=f"{one.row}?") for one in rows] for rows in (first, second)]
-    independent = compare_evaluations(folder(tmp_path / "c", apart[0]), folder(tmp_path / "d", apart[1]))
+    (independent,) = compare_evaluations(folder(tmp_path / "c", apart[0]), folder(tmp_path / "d", apart[1]))
     assert clustered.difference.value == independent.difference.value
     assert clustered.difference.low < independent.difference.low
 
@@ -70,10 +73,32 @@ def test_ratings_are_compared_by_their_rank_correlation(tmp_path):
         ]
         for of in scores
     ]
-    found = compare_evaluations(folder(tmp_path / "a", rows[0]), folder(tmp_path / "b", rows[1]))
+    (found,) = compare_evaluations(folder(tmp_path / "a", rows[0]), folder(tmp_path / "b", rows[1]))
     assert (found.metric, found.p_value) == ("spearman", None)
     assert found.second.value == pytest.approx(1.0)
     assert found.first.value == pytest.approx(stats.spearmanr(scores[0], ratings).statistic)
+
+
+def test_rated_answers_are_compared_within_each_prompt_as_in_the_evaluations(tmp_path):
+    answers = [
+        ("1?", "a", 5.0),
+        ("1?", "b", 1.0),
+        ("1?", "a", 3.0),
+        ("2?", "c", 2.0),
+        ("2?", "d", 4.0),
+        ("3?", "e", 1.0),
+    ]
+    rows = [{"prompt": prompt, "completion": answer, "rating": rating} for prompt, answer, rating in answers]
+    evaluations = []
+    for name, scores in (("a", [2.0, 1.0, 2.0, 0.0, 5.0, 9.0]), ("b", [2.0, 1.0, 2.0, 5.0, 0.0, 9.0])):
+        found = Evaluation.of(scored_data(rows, scores), DroppedRows(given=len(rows)), {}, False)
+        write_evaluation(tmp_path / name, found.to_dict(), found.rows)
+        evaluations.append((read_evaluation(tmp_path / name), found))
+    accuracy, spearman = compare_evaluations(*(one for one, _ in evaluations))
+    assert (accuracy.metric, spearman.metric) == ("accuracy", "spearman")
+    for one, (_, found) in zip((accuracy.first, accuracy.second), evaluations, strict=True):
+        assert (one.value, one.count) == (found["accuracy"], 2)
+    assert (accuracy.first.value, accuracy.second.value, accuracy.only_first_right) == (1.0, 0.5, 1)
 
 
 def test_without_discordant_items_there_is_no_evidence():

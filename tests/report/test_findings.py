@@ -170,6 +170,19 @@ def test_ratings(sign, start):
     assert starts([one.text for one in evaluation_findings(folder) if one.severity is Severity.PROBLEM]) == start
 
 
+def test_a_correlation_over_prompts_is_no_verdict_on_a_model_of_differences():
+    numbers = np.random.default_rng(0).integers(1, 6, 60).astype(float)
+    rows = [{"prompt": f"prompt {n // 2}", "completion": f"{n}", "rating": numbers[n]} for n in range(60)]
+    scores = [numbers[n] - 100.0 * numbers[n // 2 * 2 :][:2].sum() for n in range(60)]  # right within each prompt
+    for differences, start in ((True, "Across prompts"), (False, "Worse than a constant")):
+        found = Evaluation.of(scored_data(rows, scores), DroppedRows(given=60), {}, False, None, differences)
+        folder = EvaluationFolder(Path("test"), found.to_dict(), found.rows)
+        texts = [one.text for one in evaluation_findings(folder)]
+        assert any(text.startswith("Better than guessing: 100.0 %") for text in texts)
+        assert any(text.startswith(start) for text in texts)
+        assert ("not comparable" in found.note_on_ratings) == differences
+
+
 def test_without_rules_there_is_no_good_news():
     suite = EvaluationFolder(Path("suite"), {"suite": "llmbar", "scores": {"Natural": {"value": 0.5}}}, ())
     report = Report(evaluations=[suite])
