@@ -38,12 +38,11 @@ class GroupedRatings:
 
     Attributes:
         rows: the rows.
-        without_rating: number of original rows that are left out because they have no rating.
-        single_answers: number of original rows that are left out because their prompt has no other answer.
+        single_answers: number of original rows that are left out because their prompt has no other answer, or because
+            they have no prompt.
     """
 
     rows: Dataset
-    without_rating: int
     single_answers: int
 
 
@@ -88,7 +87,7 @@ class _Group:
 
 
 def group_ratings(
-    dataset: Dataset | IterableDataset, user: Objective | FeedbackUser, name: str = "data"
+    dataset: Dataset | IterableDataset, user: Objective | FeedbackUser, name: str = "data", log: bool = True
 ) -> GroupedRatings | None:
     """Group rows with one rated answer by prompt, if a loss compares the answers to a prompt.
 
@@ -99,6 +98,7 @@ def group_ratings(
         dataset: a dataset or a stream.
         user: a loss, an objective or an estimate.
         name: name of the dataset in messages.
+        log: whether to say how many lists there are, and what is left out.
 
     Returns:
         The groups, or None if the dataset does not need them.
@@ -124,13 +124,14 @@ def group_ratings(
         raise FeedbackMismatchError(no_feedback((Ratings,), name))
     rated = sum(map(len, groups))
     comparable = [group for group in groups if len(group.completions) > 1]
-    _report(groups, comparable, len(dataset) - rated, user, name)
+    if log:
+        _report(groups, comparable, len(dataset) - rated, user, name)
     if not comparable:
         raise FeedbackMismatchError(no_comparison(user, name))
     rows = [group.to_row() for group in comparable]
     if correspond([row[SOURCE_ROW] for row in rows]):
         rows = [{key: value for key, value in row.items() if key != SOURCE_ROW} for row in rows]
-    return GroupedRatings(Dataset.from_list(rows), len(dataset) - rated, rated - sum(map(len, comparable)))
+    return GroupedRatings(Dataset.from_list(rows), rated - sum(map(len, comparable)))
 
 
 def _groups(dataset: Dataset, name: str) -> list[_Group]:

@@ -19,7 +19,7 @@ from rlhf_losses.data.row_lengths import OverlongRows
 from rlhf_losses.data.text_problems import TextProblems, find_text_problems
 from rlhf_losses.data.unread_verdict import UnreadVerdict, find_unread_verdict
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
-from rlhf_losses.feedback import Feedback, Votes, feedback_types_in_columns
+from rlhf_losses.feedback import Feedback, Pairs, Votes, feedback_types_in_columns
 from rlhf_losses.feedback.base import Row
 from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.files.readable_rows import readable_rows
@@ -34,7 +34,7 @@ from rlhf_losses.inspection.length_bias import LengthBias, length_bias
 from rlhf_losses.inspection.length_statistics import LengthSummary, summarize_lengths
 from rlhf_losses.inspection.optional_values import OptionalValues, optional_values
 from rlhf_losses.inspection.rating_agreement import rating_agreement
-from rlhf_losses.losses import AccumulatedPairs, ScoreDecay
+from rlhf_losses.losses import ScoreDecay
 from rlhf_losses.models.model_argument import require_tokenizer
 from rlhf_losses.source_rows import SOURCE_ITEM, SOURCE_ROW, source_rows
 
@@ -63,12 +63,15 @@ class ComparisonStatistics:
         ties: number of ties.
         equal_answers: number of pairs of equal answers.
         length_bias: preference for the longer answer; `None` if it is unknown.
+        single_answers: number of rated answers that losses which compare answers leave out, because their prompt has no
+            other one, or because they have no prompt.
     """
 
     comparisons: int
     ties: int
     equal_answers: int
     length_bias: LengthBias | None
+    single_answers: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object."""
@@ -77,6 +80,7 @@ class ComparisonStatistics:
             "ties": self.ties,
             "equal_answers": self.equal_answers,
             "longer_preferred": {} if self.length_bias is None else asdict(self.length_bias),
+            "single_answers": self.single_answers,
         }
 
 
@@ -153,7 +157,8 @@ class FeedbackStatistics:
         rows: number of rows with this feedback type.
         items: number of items, for example pairs or labelled steps.
         values: counts of labels or of comparisons; `None` for ratings of single answers.
-        agreement: agreement of the annotators; `None` for the same ratings.
+        agreement: agreement of the annotators; `None` for ratings in rows of one answer, whose comparisons are between
+            the mean ratings of answers.
         rating_agreement: agreement on ratings of single texts; `None` for other feedback and without repeated ratings.
         optional: values of the optional columns of numbers, such as `margin`, by name.
         ties_by_loss: number of ties for each loss that takes ties from another column, such as a margin of 0.
@@ -297,7 +302,7 @@ def inspect_dataset(
     optional = _optional_values(dataset, texts)
     losses = find_compatible_losses(
         texts.feedback,
-        grouped if isinstance(grouped, FeedbackMismatchError) else grouped.feedback,
+        grouped if isinstance(grouped, FeedbackMismatchError) else grouped.texts.feedback,
         feedback_types,
         registry,
         {name: {column: one.missing for column, one in columns.items()} for name, columns in optional.items()},
@@ -387,29 +392,53 @@ class _Part:
         feedback: feedback over these texts.
         compared_texts: the same with single ratings grouped by prompt.
         compared_feedback: feedback over these.
+        single_answers: number of rated answers that are in no group of several.
     """
 
     texts: AnnotatedTexts
     feedback: Feedback
     compared_texts: AnnotatedTexts
     compared_feedback: Feedback
+    single_answers: int
 
 
-def _parts(texts: AnnotatedTexts, grouped: AnnotatedTexts | FeedbackMismatchError) -> list[_Part]:
-    compared = texts if isinstance(grouped, FeedbackMismatchError) else grouped
-    parts = zip(texts.feedback.parts, compared.feedback.parts, strict=True)
-    return [_Part(texts, feedback, compared, compared_feedback) for feedback, compared_feedback in parts]
+@dataclass(frozen=True)
+class _Grouped:
+    """The texts of a dataset with single ratings grouped by prompt, and the number of those in no group."""
+
+    texts: AnnotatedTexts
+    single_answers: int = 0
+
+
+class _ComparingLosses:
+    """The losses that compare answers, for messages."""
+
+    feedback_type = Pairs
+
+    def __str__(self) -> str:
+        return "A loss that compares answers"
+
+
+def _parts(texts: AnnotatedTexts, grouped: _Grouped | FeedbackMismatchError) -> list[_Part]:
+    compared = _Grouped(texts) if isinstance(grouped, FeedbackMismatchError) else grouped
+    parts = zip(texts.feedback.parts, compared.texts.feedback.parts, strict=True)
+    return [
+        _Part(texts, feedback, compared.texts, compared_feedback, compared.single_answers)
+        for feedback, compared_feedback in parts
+    ]
 
 
 def _group_by_prompt(
     dataset: AnyDataset, texts: AnnotatedTexts, feedback_types: Sequence[type[Feedback]]
-) -> AnnotatedTexts | FeedbackMismatchError:
+) -> _Grouped | FeedbackMismatchError:
     """Return the dataset with single ratings grouped by prompt, or the error if a grouping is needed and impossible."""
     try:
-        grouped = group_ratings(dataset, AccumulatedPairs(), "the data")
+        grouped = group_ratings(dataset, _ComparingLosses(), "the data", log=False)
     except FeedbackMismatchError as error:
         return error
-    return texts if grouped is None else collect_annotations(grouped.rows, feedback_types)
+    if grouped is None:
+        return _Grouped(texts)
+    return _Grouped(collect_annotations(grouped.rows, feedback_types), grouped.single_answers)
 
 
 def _feedback_statistics(part: _Part) -> FeedbackStatistics:
@@ -418,11 +447,14 @@ def _feedback_statistics(part: _Part) -> FeedbackStatistics:
     comparisons = comparisons_in(part.compared_feedback)
     if comparisons is None or not len(comparisons):
         return FeedbackStatistics(rows, items, rating_agreement=ratings)
-    values = _value_statistics(part.compared_texts, comparisons)
-    return FeedbackStatistics(rows, items, values, _agreement_statistics(part, comparisons), ratings)
+    values = _value_statistics(part, comparisons)
+    is_grouped = part.compared_texts is not part.texts
+    agreement = None if is_grouped else _agreement_statistics(part, comparisons)
+    return FeedbackStatistics(rows, items, values, agreement, ratings)
 
 
-def _value_statistics(texts: AnnotatedTexts, comparisons: Comparisons) -> LabelStatistics | ComparisonStatistics:
+def _value_statistics(part: _Part, comparisons: Comparisons) -> LabelStatistics | ComparisonStatistics:
+    texts = part.compared_texts
     if comparisons.is_label:
         return LabelStatistics(int(comparisons.wins.sum()))
     return ComparisonStatistics(
@@ -430,21 +462,18 @@ def _value_statistics(texts: AnnotatedTexts, comparisons: Comparisons) -> LabelS
         ties=int((comparisons.direction == 0).sum()),
         equal_answers=len(between_equal_texts(texts, comparisons)),
         length_bias=length_bias(texts, comparisons),
+        single_answers=part.single_answers,
     )
 
 
 def _agreement_statistics(part: _Part, comparisons: Comparisons) -> AgreementStatistics:
-    annotations = compare_texts(part.compared_texts, comparisons)
-    equal = between_equal_texts(part.compared_texts, comparisons)
+    annotations = compare_texts(part.texts, comparisons)
+    equal = between_equal_texts(part.texts, comparisons)
     one_each, is_unknown = annotations.one_per_annotator(), annotations.has_unknown_repetitions
     by_annotators = one_each.merged_annotators()
     single = one_each if annotations.has_annotators else annotations
     has_positions = annotations.is_label or isinstance(part.feedback, Votes)
-    # Ratings of single texts are no annotations of pairs: an annotator rated one text, perhaps not the other.
-    with_ties, without_ties = (
-        annotator_agreement(by_annotators, ties, has_positions) if part.compared_texts is part.texts else None
-        for ties in (True, False)
-    )
+    with_ties, without_ties = (annotator_agreement(by_annotators, ties, has_positions) for ties in (True, False))
     found = AgreementStatistics(
         annotated_several_times=None if is_unknown else int((by_annotators.annotations > 1).sum()),
         repeated_by_annotator=len(annotations) - len(one_each),

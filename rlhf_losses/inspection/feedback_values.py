@@ -29,6 +29,8 @@ def feedback_values(statistics: FeedbackStatistics) -> dict[str, str]:
             values["positive labels"] = format_share(positive, statistics.items)
         case ComparisonStatistics() as compared:
             values["comparisons of two answers"] = str(compared.comparisons)
+            if compared.single_answers:
+                values["answers without another one"] = f"{compared.single_answers} (no loss can compare them)"
             values["tied comparisons"] = format_share(compared.ties, compared.comparisons)
             values["equal answers"] = str(compared.equal_answers)
             if bias := compared.length_bias:

@@ -98,6 +98,11 @@ def dataset_findings(dataset: InspectedDataset) -> Iterator[Finding]:
         if one.agreement is not None:
             is_label = isinstance(one.values, LabelStatistics)
             yield from _agreement_findings(one.agreement, "labelled texts" if is_label else "pairs of answers")
+        if one.rating_agreement is not None:
+            alpha = one.rating_agreement.alpha
+            text = f"Two ratings of the same text are equal in {percent(one.rating_agreement.per_item)} of the cases"
+            text += "" if alpha is None else f", and their alpha is {alpha:z.2f} (1: equal, 0: as by chance)"
+            yield note(f"Agreement on ratings: {text}; {one.rating_agreement.items} texts have several.")
 
 
 def _row_findings(report: DatasetReport) -> Iterator[Finding]:

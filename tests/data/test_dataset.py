@@ -66,7 +66,7 @@ def test_groups_have_each_answer_once_and_no_rows_without_a_prompt(caplog):
     grouped = group_ratings(Dataset.from_list([dict(zip(names, row, strict=True)) for row in rows]), bradley_terry)
     (group,) = grouped.rows
     assert (group["completions"], group["ratings"]) == (["a", "b"], [(1.0 + 4.0) / 2, 2.0])
-    assert (grouped.without_rating, grouped.single_answers) == (0, 3)
+    assert grouped.single_answers == 3
     assert "rated answers without a prompt (rows 1, 4, 5) are compared with no other answer" in caplog.text
     assert "have one rated answer" not in caplog.text
 

@@ -294,4 +294,4 @@ def test_ratings_agree_by_their_squared_differences():
     agreement = found["rating_agreement"]
     assert (agreement["items"], agreement["per_item"]) == (2, pytest.approx((1 / 3 + 0) / 2))
     assert agreement["alpha"] == pytest.approx(alpha(*ratings.values(), difference=lambda a, b: (a - b) ** 2))
-    assert found["agreement"] == {}
+    assert not {"agreement", "annotated_several_times", "contradictory"} & set(found)  # of the mean ratings

@@ -80,10 +80,13 @@ def test_steps_are_equal_only_after_equal_steps():
     assert report(first, first | {"labels": [True, False]})["feedback"]["Steps"]["contradictory"] == 1
 
 
-def test_single_ratings_are_grouped_by_prompt():
+def test_single_ratings_are_grouped_by_prompt(caplog):
     rows = [{"prompt": "2 + 2 = ", "completion": text, "rating": rating} for text, rating in (("4", 5.0), ("5", 1.0))]
-    found = report(*rows)
-    assert found["feedback"]["Ratings"]["comparisons"] == 1
+    with caplog.at_level("INFO"):
+        found = report(*rows, {"prompt": "3 + 3 = ", "completion": "6", "rating": 2.0})
+    assert not caplog.messages  # the report has these numbers
+    ratings = found["feedback"]["Ratings"]
+    assert (ratings["comparisons"], ratings["single_answers"]) == (1, 1)
     assert {"squared_error", "bradley_terry", "plackett_luce"} <= set(found["losses"])
 
 

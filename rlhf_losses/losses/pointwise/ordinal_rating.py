@@ -50,16 +50,26 @@ class OrdinalRating(Loss[Ratings]):
         ratings = feedback.ratings
         invalid = (ratings != ratings.round()) | (ratings < 1) | (ratings > self.levels)
         if bool(invalid.any()):
+            rating = ratings[invalid][0].item()
             raise InvalidFeedbackError(
-                f"ordinal_rating received the rating {ratings[invalid][0].item():g}, but ratings must be integers from "
-                f"1 to {self.levels}. Set ordinal_rating(levels=...) to the largest rating of the data, or use "
-                "squared_error, which accepts any number."
+                f"ordinal_rating received the rating {rating:g}, but ratings must be integers from 1 to {self.levels}. "
+                f"{_remedy(ratings, rating)}, or use squared_error, which accepts any number."
             )
 
     def forward(self, scores: Scores, feedback: Ratings, parameters: Parameters) -> PerCandidate:
         cuts = with_infinite_ends(cut_points(parameters["first_cut"], parameters.get("log_gaps")))
         level = feedback.ratings.round().clamp(1, self.levels).long()
         return interval_nll(scores[feedback.candidates], cuts[level - 1], cuts[level])
+
+
+def _remedy(ratings: PerCandidate, rating: float) -> str:
+    if not rating.is_integer():
+        fractions = int((ratings != ratings.round()).sum())
+        of = f" ({fractions} of {len(ratings)})" if len(ratings) > 1 else ""
+        return f"Round such ratings{of}, or leave these rows out if they are few"
+    if rating < 1:
+        return "Add a number to all ratings, so that the smallest is 1"
+    return "Set ordinal_rating(levels=...) to the largest rating of the data"
 
 
 ordinal_rating = OrdinalRating()
