@@ -35,7 +35,7 @@ from rlhf_losses.report.dataset_sections import InspectedDataset
 from rlhf_losses.report.report_file import Report
 from rlhf_losses.report.run_files import read_run
 from rlhf_losses.training import RewardConfig, RewardTrainer
-from rlhf_losses.training.accuracy_summary import describe_accuracy, summarize_accuracy
+from rlhf_losses.training.accuracy_summary import describe_accuracies, summarize_accuracy, summarize_evaluation
 from rlhf_losses.training.card_evaluation import complete_card
 from rlhf_losses.training.run_card import evaluation_rows
 
@@ -155,8 +155,9 @@ def finish(
     echo(f"Saved the reward model in {folder}. Its checkpoints are the folders checkpoint-* there.")
     used = len(trainer.train_dataset) if isinstance(trainer.train_dataset, Dataset) else None
     evaluated = evaluation_rows(trainer.eval_dataset)
-    for summary in summarize_accuracy(trainer.state.log_history, evaluated, rows_per_step(trainer), used):
-        echo(describe_accuracy(summary.estimated_by(scored)))
+    logged = summarize_accuracy(trainer.state.log_history, evaluated, rows_per_step(trainer), used)
+    for line in describe_accuracies(summarize_evaluation(scored) or logged):
+        echo(line)
     evaluate = printed_command("evaluate", "--model", folder, "--dataset", "HELD_OUT", *flags["evaluate"])
     echo(f"Next: {evaluate}")
     prompts = ("--dataset", "PROMPTS", *flags["ppo"])

@@ -235,8 +235,13 @@ def prepare(
         stream = _Stream(encoder, limit, max_length, name, loss)
         return dataset.map(stream.encode, with_indices=True).filter(stream.is_usable)
     encoded = map_rows(dataset, BatchEncoder(encoder, max_length, name), f"Tokenizing {name}", num_proc)
-    columns = ("row_number", "length", "removed", "length_without_prompt")
-    lengths = RowLengths(*(encoded[column][:] for column in columns))
+    lengths = RowLengths(
+        numbers=encoded["row_number"][:],
+        longest=encoded["length"][:],
+        removed=encoded["removed"][:],
+        without_prompt=encoded["length_without_prompt"][:],
+        texts=lambda index: len(encoded[index]["text_ids"]),
+    )
     kept = usable_rows(lengths, limit, encoder.feedback_types, name)
     return encoded if len(kept) == len(encoded) else encoded.select(kept)
 
@@ -290,7 +295,13 @@ class _Stream:
 
     def is_usable(self, row: EncodedRow) -> bool:
         """Return whether a tokenized row is kept; others are reported."""
-        lengths = RowLengths([row["row_number"]], [row["length"]], [row["removed"]], [row["length_without_prompt"]])
+        lengths = RowLengths(
+            [row["row_number"]],
+            [row["length"]],
+            [row["removed"]],
+            [row["length_without_prompt"]],
+            texts=lambda _: len(row["text_ids"]),
+        )
         report_dropped(lengths, self.limit, f"Row {row['row_number']} of {self._part_name}")
         return row["length"] > 0 and not self.limit.exceeded_by(row["length"])
 

@@ -1,7 +1,7 @@
 """Rows that fit: the largest number of tokens of a text, and the rows that are dropped or truncated for it."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -90,12 +90,14 @@ class RowLengths:
         longest: number of tokens of the longest text; 0 for a row without feedback.
         removed: number of prompt tokens that were removed, so that the texts fit.
         without_prompt: number of tokens of the longest text without its prompt.
+        texts: returns the number of texts of the row at an index; asked for rows that are too long.
     """
 
     numbers: Sequence[int]
     longest: Sequence[int]
     removed: Sequence[int]
     without_prompt: Sequence[int]
+    texts: Callable[[int], int]
 
 
 def usable_rows(lengths: RowLengths, limit: LengthLimit, feedback_types: FeedbackTypes, name: str) -> list[int]:
@@ -149,18 +151,20 @@ def report_dropped(lengths: RowLengths, limit: LengthLimit, name: str) -> None:
     """
     total = len(lengths.longest)
     report_without_feedback(sum(length == 0 for length in lengths.longest), total, name)
-    too_long = sum(map(limit.exceeded_by, lengths.longest))
+    too_long = [index for index, length in enumerate(lengths.longest) if limit.exceeded_by(length)]
     if not too_long:
         return
     found = (
-        f"{name}: {too_long} of {total} rows have a text longer than {limit.tokens} tokens ({limit.source}); "
+        f"{name}: {len(too_long)} of {total} rows have a text longer than {limit.tokens} tokens ({limit.source}); "
         f"the longest has {max(lengths.longest)}."
     )
     if limit.overlong == "error":
         raise InvalidFeedbackError(
             f"{found} Drop them with {setting('overlong', 'drop')}. {_shortening(lengths, limit)}"
         )
-    logger.warning("%s They are dropped. %s", found, _shortening(lengths, limit))
+    texts = [lengths.texts(index) for index in too_long]
+    whole = f", with all of their {sum(texts)} answers" if max(texts) > 2 else ""
+    logger.warning("%s They are dropped%s. %s", found, whole, _shortening(lengths, limit))
 
 
 def _shortening(lengths: RowLengths, limit: LengthLimit) -> str:

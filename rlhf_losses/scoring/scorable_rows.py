@@ -75,6 +75,7 @@ def scorable_rows(scorer: Scorer, dataset: Dataset, feedback_types: FeedbackType
         longest=[max((length_of(scorer, text) for text, _ in one.texts), default=0) for one in found],
         removed=[max((text.removed for text, _ in one.texts), default=0) for one in found],
         without_prompt=[length_without_prompt(text for text, _ in one.texts) for one in found],
+        texts=lambda index: len(found[index].texts),
     )
     kept = usable_rows(lengths, limit, feedback_types, name)
     return ScorableRows(

@@ -1,13 +1,14 @@
-"""Whether a reward model ranks better than chance after its training, with the interval of its accuracy."""
+"""Whether a reward model ranks better than chance after its training, with intervals."""
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from math import inf, isnan, sqrt
 from statistics import NormalDist, fmean
 from typing import Any
 
+from rlhf_losses.evaluation.items import ComparedPairs, RatedItems
 from rlhf_losses.evaluation.result import Evaluation
 from rlhf_losses.setting_names import setting
 
@@ -20,14 +21,15 @@ SHARE = 5
 
 @dataclass(frozen=True)
 class AccuracySummary:
-    """The accuracy of a reward model.
+    """The accuracy of a reward model, or its rank correlation with ratings.
 
     Attributes:
-        name: what the accuracy was measured on.
-        accuracy: the accuracy.
+        name: what was measured, and on which data.
+        accuracy: the accuracy, or the rank correlation.
         low: lower end of its 95 % interval.
         high: upper end.
-        chance: accuracy without any skill: 0.5 for comparisons, the share of the more frequent label for labels.
+        chance: the value without any skill: 0.5 for comparisons, the share of the more frequent label for labels, and 0
+            for a rank correlation.
     """
 
     name: str
@@ -36,17 +38,28 @@ class AccuracySummary:
     high: float
     chance: float
 
-    def estimated_by(self, evaluation: Evaluation | None) -> "AccuracySummary":
-        """Return the accuracy and the interval of an evaluation, which counts the rows of a prompt together.
 
-        Args:
-            evaluation: an evaluation of the same rows; None, or one without accuracy, changes nothing.
-        """
-        agreements = () if evaluation is None else evaluation.agreements
-        found = next((one.estimates["accuracy"] for one in agreements if "accuracy" in one.estimates), None)
-        if found is None or isnan(found.low):
-            return self
-        return replace(self, accuracy=found.value, low=found.low, high=found.high)
+def summarize_evaluation(evaluation: Evaluation | None) -> list[AccuracySummary]:
+    """Return the accuracy and the rank correlation of an evaluation, which counts the rows of a prompt together.
+
+    Args:
+        evaluation: an evaluation of the evaluation data of a run, or None.
+    """
+    if evaluation is None:
+        return []
+    found: dict[str, AccuracySummary] = {}
+    for kind, metric, one in ((part.kind, *item) for part in evaluation.agreements for item in part.estimates.items()):
+        if metric == "accuracy":
+            chance = 0.5 if kind == ComparedPairs.kind else evaluation.get("base_rate", 0.5)
+            within = " within prompts" if evaluation.compares_ratings else ""
+            name = f"Accuracy{within} on the evaluation data"
+        elif metric == RatedItems.main and not (evaluation.compares_ratings and evaluation.trained_on_differences):
+            chance, name = 0.0, "Rank correlation with the ratings of the evaluation data"
+        else:
+            continue
+        if not isnan(one.low):
+            found.setdefault(name, AccuracySummary(name, one.value, one.low, one.high, chance))
+    return list(found.values())
 
 
 def summarize_accuracy(
@@ -117,21 +130,25 @@ def _training_accuracy(
     return [AccuracySummary(name, accuracy, *wilson_interval(accuracy, rows), chance)]
 
 
-def describe_accuracy(summary: AccuracySummary) -> str:
-    """Return the accuracy with its interval, and what to do if it is no better than chance.
+def describe_accuracies(summaries: Sequence[AccuracySummary]) -> list[str]:
+    """Return accuracies with their intervals, and what to do if one is no better than chance.
 
     Args:
-        summary: an accuracy.
+        summaries: the accuracies.
 
     Examples:
-        >>> print(describe_accuracy(AccuracySummary("Accuracy on math", 0.71, 0.66, 0.76, 0.5)))
-        Accuracy on math: 0.710 (95 % interval 0.660 to 0.760).
+        >>> describe_accuracies([AccuracySummary("Accuracy on math", 0.71, 0.66, 0.76, 0.5)])
+        ['Accuracy on math: 0.710 (95 % interval 0.660 to 0.760).']
     """
-    found = f"{summary.name}: {summary.accuracy:z.3f} (95 % interval {summary.low:z.3f} to {summary.high:z.3f})."
-    if summary.low > summary.chance:
-        return found
-    better, rate = "not clearly" if summary.accuracy > summary.chance else "no", setting("learning_rate")
-    return (
-        f"{found} This is {better} better than chance ({summary.chance:z.3f}). Try a {rate} that is 3 to 10 times "
-        "larger, or more epochs, and look for wrong labels with rlhf-losses inspect."
-    )
+    lines = []
+    for one in summaries:
+        better = "not clearly" if one.accuracy > one.chance else "no"
+        at_chance = "" if one.low > one.chance else f" This is {better} better than chance ({one.chance:z.3f})."
+        interval = f"(95 % interval {one.low:z.3f} to {one.high:z.3f})"
+        lines.append(f"{one.name}: {one.accuracy:z.3f} {interval}.{at_chance}")
+    if any(one.low <= one.chance for one in summaries):
+        lines[-1] += (
+            f" Try a {setting('learning_rate')} that is 3 to 10 times larger, or more epochs, and look for wrong "
+            "labels with rlhf-losses inspect."
+        )
+    return lines

@@ -131,6 +131,10 @@ def test_rows_without_feedback_and_long_rows_are_dropped_and_reported(character_
     prepare(Dataset.from_dict({**PAIRS, "prompt": ["q", "q" * 40, "r"]}), encoder, LengthLimit(20, "max_length"))
     assert "To truncate prompts instead: overlong='truncate_prompt' (row 1)." in caplog.text
     assert "does not help" not in caplog.text
+    assert "They are dropped. " in caplog.text
+    lists = {"prompt": ["q", "r"], "completions": [["a", "b", "c" * 40], ["d", "e", "f"]], "ratings": [[1, 2, 3]] * 2}
+    prepare(Dataset.from_dict(lists), RowEncoder(character_tokenizer, (Ratings,)), LengthLimit(20, "max_length"))
+    assert "They are dropped, with all of their 3 answers. " in caplog.text
 
 
 def test_prompts_with_several_rows_get_smaller_weights(character_tokenizer):

@@ -1,9 +1,19 @@
 """The accuracy after a training has the interval of scipy, and chance is named as chance."""
 
+from dataclasses import replace
+
 import pytest
 from scipy.stats import binomtest
+from scored_datasets import scored_data
 
-from rlhf_losses.training.accuracy_summary import describe_accuracy, summarize_accuracy, wilson_interval
+from rlhf_losses.evaluation.result import Evaluation
+from rlhf_losses.evaluation.scored_data import DroppedRows
+from rlhf_losses.training.accuracy_summary import (
+    describe_accuracies,
+    summarize_accuracy,
+    summarize_evaluation,
+    wilson_interval,
+)
 
 
 @pytest.mark.parametrize(("right", "count"), [(0, 7), (5, 9), (70, 100), (100, 100)])
@@ -16,13 +26,16 @@ def test_each_evaluation_set_counts_and_the_latest_evaluation():
     log = [{"eval_math_accuracy": 0.1}, {"accuracy": 1.0}, {"eval_math_accuracy": 0.9}, {"eval_code_accuracy": 0.5}]
     math, code = summarize_accuracy(log, {"eval_math_": 50, "eval_code_": 50})
     assert (math.name, math.accuracy) == ("Accuracy on math", 0.9)
-    assert describe_accuracy(math).endswith(").")
-    assert "no better than chance (0.500). Try a learning_rate that is 3 to 10 times larger" in describe_accuracy(code)
+    assert describe_accuracies([math])[0].endswith(").")
+    assert (
+        "no better than chance (0.500). Try a learning_rate that is 3 to 10 times larger"
+        in describe_accuracies([code])[0]
+    )
 
 
 def test_an_accuracy_above_chance_on_few_rows_is_not_clearly_better():
     (summary,) = summarize_accuracy([{"eval_accuracy": 1.0}], {"eval_": 3})
-    assert "This is not clearly better than chance (0.500)" in describe_accuracy(summary)
+    assert "This is not clearly better than chance (0.500)" in describe_accuracies([summary])[0]
 
 
 def test_training_accuracy_is_that_of_the_rows_in_the_last_fifth_of_the_logs():
@@ -51,4 +64,21 @@ def test_rows_count_once_and_ties_do_not_count():
 
 def test_chance_is_the_share_of_the_more_frequent_label():
     (summary,) = summarize_accuracy([{"eval_accuracy": 0.87, "eval_base_rate": 0.87}], {"eval_": 200})
-    assert "no better than chance (0.870)" in describe_accuracy(summary)
+    assert "no better than chance (0.870)" in describe_accuracies([summary])[0]
+
+
+def test_rated_answers_have_their_accuracy_within_prompts_and_their_rank_correlation():
+    rows = [{"prompt": f"{n // 2}", "completion": f"{n}", "rating": n % 2 + n // 2 % 3} for n in range(40)]
+    scores = [-100.0 * (n // 2 % 3) + n % 2 for n in range(40)]  # right within prompts, wrong between them
+    for differences in (False, True):
+        found = Evaluation.of(scored_data(rows, scores), DroppedRows(given=40), {}, False, None, differences)
+        lines = describe_accuracies(summarize_evaluation(found))
+        assert lines[0].startswith(
+            "Accuracy within prompts on the evaluation data: 1.000 (95 % interval 0.839 to 1.000)."
+        )
+        assert len(lines) == 1 + (not differences)
+    value = f"{found['spearman']:.3f}"
+    _, line = describe_accuracies(summarize_evaluation(replace(found, trained_on_differences=False)))
+    assert line.startswith(f"Rank correlation with the ratings of the evaluation data: {value} (95 % interval ")
+    assert "This is no better than chance (0.000). Try a learning_rate" in line
+    assert summarize_evaluation(None) == []
