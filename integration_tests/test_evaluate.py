@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from datasets import Dataset, IterableDataset
 from scored_datasets import pair
+from tokenizers import normalizers
 
+from rlhf_losses.cli.evaluation_tables import format_edits
 from rlhf_losses.errors import FeedbackMismatchError, InvalidArgumentError, InvalidFeedbackError, UnknownNameError
 from rlhf_losses.evaluation.output_folder import read_evaluation
 from rlhf_losses.evaluation.text_edits import EDITS
@@ -126,6 +128,15 @@ def test_edits_are_scored_in_the_place_of_the_answers(scorer):
         assert effect.change.value == pytest.approx(change[changed].mean() / before.std(), rel=1e-3)
     assert effects.rows == 6
     assert effects.largest_change_by_order < 1e-5
+
+
+def test_edits_that_change_no_token_are_left_out(scorer, monkeypatch):
+    monkeypatch.setattr(scorer.tokenizer.backend_tokenizer, "normalizer", normalizers.Replace("*", ""))
+    effects = evaluate(scorer, Dataset.from_list(colour_pairs(6)), edited_rows=6).edits
+    (bold,) = (effect for effect in effects.edits if effect.edit == "bold")
+    assert (bold.answers, bold.same_tokens) == (0, 12)
+    assert "left out, because the tokenizer gives the same tokens: bold 12" in format_edits(effects)
+    assert "+nan" not in format_edits(effects)
 
 
 def test_messages_are_edited_too(scorer):

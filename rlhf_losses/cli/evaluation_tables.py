@@ -149,7 +149,10 @@ def format_edits(edits: EditEffects) -> str:
             *_shares(one.raised, one.flipped),
         ]
         for one in edits.edits
+        if one.answers
     ]
+    unchanged = ", ".join(f"{one.edit} {one.same_tokens}" for one in edits.edits if one.same_tokens)
+    lost = f"left out, because the tokenizer gives the same tokens: {unchanged}\n" if unchanged else ""
     header = ["EDIT", "ANSWERS", "CHANGE / STD", "95 % INTERVAL", "RAISED", "FLIPPED"]
     same = (
         ""
@@ -160,6 +163,7 @@ def format_edits(edits: EditEffects) -> str:
         f"{_table(rows, header, right=[1, 2, 4, 5])}\n"
         "RAISED is the share of the edited answers whose score rises; a score that does not change counts half\n"
         "FLIPPED is the share of the right pairs that become wrong once the worse answer is edited\n"
+        f"{lost}"
         f"other order of the answers: largest change of a score {edits.largest_change_by_order:.2g}{same}"
     )
 

@@ -133,6 +133,7 @@ def format_report(report: DatasetReport) -> str:
         ),
         format_lengths(report),
         filled(report.overlong.describe()) if report.overlong else "",
+        filled(report.lost.describe()) if report.lost and report.lost.is_notable else "",
         format_losses(report.losses),
     ]
     return "\n\n".join(filter(None, blocks))

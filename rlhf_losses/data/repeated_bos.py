@@ -1,12 +1,26 @@
 """Texts that already begin with BOS: tokenizing them adds no second one."""
 
 import logging
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from transformers import PreTrainedTokenizerBase
 
 logger = logging.getLogger(__name__)
+
+_is_silent = ContextVar("is_silent", default=False)
+_reported: set[str] = set()
+
+
+@contextmanager
+def unreported() -> Iterator[None]:
+    """Within the block, log no text that begins with BOS: it is none of the user."""
+    token = _is_silent.set(True)
+    try:
+        yield
+    finally:
+        _is_silent.reset(token)
 
 
 def without_repeated_bos(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -41,8 +55,10 @@ def count_repeated_bos(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -
     return count
 
 
-@cache
 def _report(token: str) -> None:
+    if _is_silent.get() or token in _reported:
+        return
+    _reported.add(token)
     logger.warning(
         "A text begins with '%s', and the tokenizer or the chat template adds this token too. A second one would "
         "change its scores, so it is removed. Remove the token from the texts to avoid this warning, shown once.",

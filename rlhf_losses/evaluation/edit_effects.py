@@ -18,7 +18,8 @@ class EditEffect:
 
     Attributes:
         edit: name of the edit.
-        answers: number of answers that the edit changes.
+        answers: number of answers whose tokens the edit changes.
+        same_tokens: number of answers that it changes, while their tokens stay the same; they are left out.
         change: mean change of the score, in standard deviations of the scores of unedited answers; rounding counts 0.
         raised: share of the answers whose score rises; an unchanged score counts 0.5.
         flipped: share of the comparisons in which the better answer has the higher score, but not once the worse one is
@@ -27,6 +28,7 @@ class EditEffect:
 
     edit: str
     answers: int
+    same_tokens: int
     change: Estimate
     raised: Estimate
     flipped: Estimate
@@ -34,7 +36,7 @@ class EditEffect:
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object."""
         estimates = {name: getattr(self, name).to_dict() for name in ("change", "raised", "flipped")}
-        return {"edit": self.edit, "answers": self.answers, **estimates}
+        return {"edit": self.edit, "answers": self.answers, "same_tokens": self.same_tokens, **estimates}
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ class EditedScores:
     Attributes:
         scores: score of each answer.
         reversed_scores: the same, computed with the answers in reverse order.
-        edited: scores of the edited answers by edit; NaN where the edit changes nothing or the text is too long.
+        edited: scores of the edited answers by edit; NaN where the edit changes no token or the text is too long.
+        same_tokens: number of edited answers by edit whose tokens stay the same.
         better: better answer of each comparison.
         worse: worse answer of each comparison.
         clusters: cluster of each answer.
@@ -80,6 +83,7 @@ class EditedScores:
     scores: FloatVector
     reversed_scores: FloatVector
     edited: Mapping[str, FloatVector]
+    same_tokens: Mapping[str, int]
     better: IntVector
     worse: IntVector
     clusters: IntVector
@@ -113,6 +117,7 @@ def _effect(scored: EditedScores, name: str, edited: FloatVector) -> EditEffect:
     return EditEffect(
         name,
         int(known.sum()),
+        scored.same_tokens[name],
         mean_estimate(change / spread if spread else change, clusters),
         share_estimate((1 + np.sign(change)) / 2, clusters),
         share_estimate(flipped, scored.clusters[scored.better][is_right]),

@@ -13,6 +13,7 @@ from rlhf_losses.data import LengthLimit, RowEncoder
 from rlhf_losses.data.annotator_columns import find_annotator_column, possible_annotator_columns
 from rlhf_losses.data.batches import row_batches
 from rlhf_losses.data.dataset import AnyDataset, column_names, find_invalid_rows, require_valid_rows
+from rlhf_losses.data.lost_characters import LostCharacters, lost_characters
 from rlhf_losses.data.rating_groups import group_ratings
 from rlhf_losses.data.read_columns import source_rows_of
 from rlhf_losses.data.row_lengths import OverlongRows
@@ -219,6 +220,7 @@ class DatasetReport:
         characters: lengths of `prompt`, `answer` and `step`, as far as the dataset has them.
         tokens: length of the whole `text`, if a tokenizer is passed.
         overlong: rows with a text that is longer than a limit, if one is passed.
+        lost: characters that the tokenizer loses of some texts, if one is passed.
         losses: losses that can be trained on the dataset.
         invalid: rows with invalid values, which training refuses, by problem; the most frequent first.
     """
@@ -235,6 +237,7 @@ class DatasetReport:
     characters: Mapping[str, LengthSummary]
     tokens: Mapping[str, LengthSummary]
     overlong: OverlongRows | None
+    lost: LostCharacters | None
     losses: CompatibleLosses
     invalid: tuple[InvalidRows, ...] = ()
 
@@ -259,6 +262,7 @@ class DatasetReport:
             "characters": {name: asdict(summary) for name, summary in self.characters.items()},
             "tokens": {name: asdict(summary) for name, summary in self.tokens.items()},
             "overlong": None if self.overlong is None else asdict(self.overlong),
+            "lost_characters": None if self.lost is None else self.lost.to_dict(),
             "losses": list(self.losses.losses),
             "regularizers": list(self.losses.regularizers),
             "incompatible_losses": dict(self.losses.incompatible),
@@ -333,6 +337,7 @@ def inspect_dataset(
         characters=_character_lengths(texts),
         tokens=tokens,
         overlong=overlong,
+        lost=None if tokenizer is None else lost_characters(dataset, feedback_types, tokenizer),
         losses=losses,
         invalid=invalid,
     )

@@ -117,6 +117,8 @@ def _row_findings(report: DatasetReport) -> Iterator[Finding]:
         yield note(f"{name}: {text}")
     if report.overlong and report.overlong.rows:
         yield note(f"Long texts: {report.overlong.describe()}")
+    if report.lost and report.lost.is_notable:
+        yield problem(f"Lost characters: {report.lost.describe()}")
     if report.without_feedback:
         yield note(
             f"Rows without feedback: {report.without_feedback} of {report.rows}. Training and evaluation drop them."

@@ -295,7 +295,7 @@ def edit_chart(evaluations: Sequence[EvaluationFolder]) -> list[Chart]:
     """
     traces = []
     for index, one in enumerate(evaluations):
-        edits = (one.metrics.get("edits") or {}).get("edits", [])
+        edits = [each for each in (one.metrics.get("edits") or {}).get("edits", []) if each["answers"]]
         if edits:
             names = [each["edit"] for each in edits]
             traces.append(

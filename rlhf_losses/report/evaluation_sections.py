@@ -247,9 +247,9 @@ def edit_tables(evaluations: Sequence[EvaluationFolder]) -> list[Table]:
         for each in (one.metrics.get("edits") or {}).get("edits", []):
             change, shares = each["change"], (SHARE.cell(each[name]["value"]) for name in ("raised", "flipped"))
             cells = CHANGE.cell(change["value"]), CHANGE.interval(change)
-            rows.append([one.name, each["edit"], each["answers"], *cells, *shares])
-    header = ("edit", "answers", "change / standard deviation", "95 % interval", "scores raised (unchanged: half)",
-              "right pairs that become wrong")  # fmt: skip
+            rows.append([one.name, each["edit"], each["answers"], each.get("same_tokens", 0), *cells, *shares])
+    header = ("edit", "answers", "left out (same tokens)", "change / standard deviation", "95 % interval",
+              "scores raised (unchanged: half)", "right pairs that become wrong")  # fmt: skip
     return table(evaluations, "Effects of edits", header, rows)
 
 

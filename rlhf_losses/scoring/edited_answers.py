@@ -40,7 +40,7 @@ def score_edits(
     whole = [one for index in chosen for one in _whole_answers(rows[index], feedback_types, int(starts[index]))]
     if not whole:
         return None
-    answers, positions = [one.answer for one in whole], [one.position for one in whole]
+    positions = [one.position for one in whole]
     new_index = np.full(len(data.scores), -1)
     new_index[positions] = np.arange(len(positions))
     pairs = compared_pairs(data)
@@ -48,11 +48,13 @@ def score_edits(
         (np.array([], dtype=int),) * 2 if pairs is None else (new_index[pairs.better], new_index[pairs.worse])
     )
     compared = (better >= 0) & (worse >= 0)
+    edited = {name: _score_edited(scorer, whole, edit) for name, edit in EDITS.items()}
     return edit_effects(
         EditedScores(
             scores=data.values.numpy()[positions],
             reversed_scores=np.array(scorer.score_texts([one.text for one in whole[::-1]])[::-1]),
-            edited={name: _score_edited(scorer, answers, edit) for name, edit in EDITS.items()},
+            edited={name: scores for name, (scores, _) in edited.items()},
+            same_tokens={name: same for name, (_, same) in edited.items()},
             better=better[compared],
             worse=worse[compared],
             clusters=data.clusters[positions],
@@ -88,13 +90,21 @@ def _whole_answers(row: ScorableRow, feedback_types: FeedbackTypes, start: int) 
     return found
 
 
-def _score_edited(scorer: Scorer, answers: Sequence[Answer], edit: Callable[[str], str]) -> FloatVector:
-    """Return the scores of edited answers; NaN where the edit changes nothing, or the text is too long."""
-    edited = [_edited(answer, edit) for answer in answers]
-    changed = np.array([one != answer for one, answer in zip(edited, answers, strict=True)])
+def _score_edited(
+    scorer: Scorer, answers: Sequence[_WholeAnswer], edit: Callable[[str], str]
+) -> tuple[FloatVector, int]:
+    """Return the scores of edited answers, and the number of those with the same tokens.
+
+    A score is NaN where the edit changes nothing, or no token, or the text is too long.
+    """
+    edited = [_edited(one.answer, edit) for one in answers]
+    changed = [index for index, one in enumerate(answers) if edited[index] != one.answer]
+    texts = _encoded(scorer, [edited[index] for index in changed])
+    new = {index: text for index, text in zip(changed, texts, strict=True) if text.ids != answers[index].text.ids}
     scores = np.full(len(answers), np.nan)
-    scores[changed] = _score(scorer, [one for one, is_new in zip(edited, changed, strict=True) if is_new])
-    return scores
+    fitting = {index: text for index, text in new.items() if _fits(scorer, text)}
+    scores[list(fitting)] = scorer.score_texts(list(fitting.values()))
+    return scores, len(changed) - len(new)
 
 
 def _edited(answer: Answer, edit: Callable[[str], str]) -> Answer:
@@ -108,11 +118,10 @@ def _edited(answer: Answer, edit: Callable[[str], str]) -> Answer:
     return replace(answer, parts=(messages,))
 
 
-def _score(scorer: Scorer, answers: Sequence[Answer]) -> FloatVector:
-    """Return the score of each answer; NaN where the text is too long."""
+def _encoded(scorer: Scorer, answers: Sequence[Answer]) -> list[Encoded]:
     encoder = scorer.encoder
-    encoded = [texts[0] for texts in encoder.encode_rows([encoder.split_steps(answer)] for answer in answers)]
-    fits = np.array([not encoder.length_limit.exceeded_by(length_of(scorer, text)) for text in encoded], dtype=bool)
-    scores = np.full(len(answers), np.nan)
-    scores[fits] = scorer.score_texts([text for text, fit in zip(encoded, fits, strict=True) if fit])
-    return scores
+    return [texts[0] for texts in encoder.encode_rows([encoder.split_steps(answer)] for answer in answers)]
+
+
+def _fits(scorer: Scorer, text: Encoded) -> bool:
+    return not scorer.encoder.length_limit.exceeded_by(length_of(scorer, text))

@@ -15,7 +15,7 @@ from rlhf_losses.models.architectures import max_context_length
 from rlhf_losses.scoring.canaries import CANARY_TEXTS, allowed_difference
 from rlhf_losses.scoring.scorer import Scorer
 
-State = Literal["passed", "failed", "not recorded", "skipped"]
+State = Literal["passed", "failed", "noted", "not recorded", "skipped"]
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class ModelCheck:
 
     Attributes:
         name: name of the check.
-        state: `"passed"`, `"failed"`, `"not recorded"` if the folder has nothing to compare with, or `"skipped"` if the
-            check does not apply to the model.
+        state: `"passed"`, `"failed"`, `"noted"` for a property that is a fault for some texts only, `"not recorded"` if
+            the folder has nothing to compare with, or `"skipped"` if the check does not apply to the model.
         found: the measured value, in words.
         remedy: what to do; empty unless the check failed.
     """

@@ -1,12 +1,14 @@
 """Checks of the tokenizer and the chat template of a reward model."""
 
+import string
 from collections.abc import Iterator
 
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from rlhf_losses.data.lost_characters import LostCharacters
 from rlhf_losses.data.rendering import render
-from rlhf_losses.data.repeated_bos import count_repeated_bos
+from rlhf_losses.data.repeated_bos import count_repeated_bos, unreported
 from rlhf_losses.data.special_tokens import adds_final_token
 from rlhf_losses.data.tokenization import Encoded, encode
 from rlhf_losses.errors import RlhfLossesError
@@ -25,6 +27,10 @@ OTHER_DATE = "{% macro strftime_now(form) %}01 Jan 2001{% endmacro %}"
 """Beginning of a template that makes the date a day other than today."""
 
 
+CHARACTERS = (*string.punctuation, *string.digits, *"äéñøßçł", *"αжא中あ한", *"€–“→😀")
+"""Signs of ASCII, digits, and letters and signs of several languages."""
+
+
 def tokenizer_checks(model: ExaminedModel) -> Iterator[ModelCheck]:
     """Yield the results of all checks of the tokenizer.
 
@@ -32,11 +38,14 @@ def tokenizer_checks(model: ExaminedModel) -> Iterator[ModelCheck]:
         model: the examined model.
     """
     yield check_padding_token(model)
-    yield check_bos(model)
+    with unreported():
+        bos = check_bos(model)
+    yield bos
     yield check_eos(model.scorer)
     yield check_end_of_conversations(model.scorer.tokenizer)
     yield check_answers(model.scorer.tokenizer)
     yield check_date(model)
+    yield check_characters(model.scorer.tokenizer)
     if not model.scorer.metadata.has_recorded_template:
         yield ModelCheck("recorded chat template", "not recorded", "reward_model.json does not have it")
     else:
@@ -136,6 +145,15 @@ def check_date(model: ExaminedModel) -> ModelCheck:
     )
     remedy = "Write a fixed date into chat_template.jinja, and train with it, or pass one in chat_template_kwargs."
     return ModelCheck.of("date in template", today.ids == other.ids, found, remedy)
+
+
+def check_characters(tokenizer: PreTrainedTokenizerBase) -> ModelCheck:
+    """Say which of some characters the tokenizer loses, which is a fault for texts that have them."""
+    lost = LostCharacters.of(CHARACTERS, tokenizer)
+    if not lost.changed:
+        return ModelCheck("characters", "passed", f"all of {len(CHARACTERS)} signs and letters are kept")
+    found = f"the tokenizer loses {lost.changed} of {len(CHARACTERS)} signs and letters: {lost.named()}"
+    return ModelCheck("characters", "noted", f"{found}; 'rlhf-losses inspect --model' counts texts with such losses")
 
 
 def policy_checks(tokenizer: PreTrainedTokenizerBase, policy: PreTrainedTokenizerBase) -> Iterator[ModelCheck]:

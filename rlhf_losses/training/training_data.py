@@ -15,6 +15,7 @@ from rlhf_losses.data.answer_forms import AnswerForm, answer_forms
 from rlhf_losses.data.answers import row_answers
 from rlhf_losses.data.dataset import AnyDataset, add_prompt_weights, column_names
 from rlhf_losses.data.rating_groups import group_ratings, json_key
+from rlhf_losses.data.lost_characters import lost_characters
 from rlhf_losses.data.read_columns import with_read_columns
 from rlhf_losses.data.rows import EncodedRow, FeedbackTypes, feedback_types_in_row, is_prepared
 from rlhf_losses.data.segmentation import infer_segmentation, join_segments
@@ -137,6 +138,10 @@ class TrainingData:
         def prepared(data: AnyDataset, name: str) -> AnyDataset:
             return self.prepared(data, tokenizer, context_length, f"{name} data", num_embeddings)
 
+        if not is_prepared(column_names(self.train)):
+            lost = lost_characters(_some_rows(self.train), self.feedback_types, tokenizer)
+            if lost.is_notable:
+                logger.warning("train data: %s", lost.describe())
         self.train = prepared(self.train, "train")
         if isinstance(self.evaluation, dict):
             self.evaluation = {name: prepared(data, name) for name, data in self.evaluation.items()}
