@@ -1,5 +1,6 @@
 """`rlhf-losses ppo`: train a language model on the scores of reward models, with the arguments of `trl grpo`."""
 
+import logging
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from functools import partial
 from typing import Any, Literal
 
 import trl
+from datasets import Dataset
 from transformers import AutoModelForCausalLM
 
 from rlhf_losses.cards.provenance import Provenance, reproducing_command
@@ -44,6 +46,7 @@ from rlhf_losses.models.loading_errors import explain_loading
 from rlhf_losses.optional_packages import require_reporting
 from rlhf_losses.ppo import PPOConfig, PPOTrainer, scorer_on_base
 from rlhf_losses.ppo.config import PUBLISHED
+from rlhf_losses.ppo.prompts import describe_repeated_prompts
 from rlhf_losses.ppo.run_summary import describe_gain, summarize_run
 from rlhf_losses.printed_commands import plugin_words
 from rlhf_losses.report.report_file import Report
@@ -51,6 +54,8 @@ from rlhf_losses.report.run_files import read_run
 from rlhf_losses.scoring import Scorer
 from rlhf_losses.serving.remote_scorer import RemoteScorer, is_server_url
 from rlhf_losses.source_rows import SOURCE_ROW, source_row
+
+logger = logging.getLogger(__name__)
 
 USAGE = "%(prog)s --model POLICY --reward_model MODEL --dataset PROMPTS --output_dir DIR [--config FILE] [...]"
 DESCRIPTION = f"""\
@@ -154,6 +159,9 @@ def _run(argv: list[str], plugins: tuple[str, ...], signals: StopSignals) -> Non
         else select_prompts(convert_dataset(split, data.converter, part, plugins, texts_only=True), part)
         for split, part in zip(splits, ("train data", "eval data"), strict=True)
     )
+    repeated = describe_repeated_prompts(rows) if isinstance(rows, Dataset) else ""
+    if repeated:
+        logger.info("train data: %s", repeated)
     if rewards.reference_samples:
         config.score_normalization = "reference"
     with training_runs.starting():

@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerBase
 from rlhf_losses.data.answers import complete_answers
 from rlhf_losses.data.batches import locate_errors
 from rlhf_losses.data.chat_messages import clean_messages
+from rlhf_losses.data.rating_groups import json_key
 from rlhf_losses.data.rendering import ChatTemplate
 from rlhf_losses.data.repeated_bos import without_repeated_bos
 from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS, with_template_arguments
@@ -46,6 +47,28 @@ def prompt_tokens(row: Row, tokenizer: PreTrainedTokenizerBase, chat_template: s
     template = ChatTemplate(tokenizer, own | dict(answer.template), answer.system)
     text = template.render(list(answer.prompt or []), generation_prompt=True)
     return without_repeated_bos(tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer)
+
+
+def describe_repeated_prompts(rows: Dataset) -> str:
+    """Return how many rows and different prompts there are, or an empty text if no prompt is repeated.
+
+    As in TRL's trainers, a row is one prompt of a pass over the data, also if other rows have the same prompt.
+
+    Args:
+        rows: rows with a prompt.
+
+    Examples:
+        >>> describe_repeated_prompts(Dataset.from_dict({"prompt": ["Why?", "Who?", "Why?"]}))[:32]
+        '3 rows have 2 different prompts.'
+    """
+    distinct = len({json_key(prompt) for prompt in rows["prompt"]})
+    if distinct == len(rows):
+        return ""
+    prompts = "the same prompt" if distinct == 1 else f"{distinct} different prompts"
+    return (
+        f"{len(rows)} rows have {prompts}. A prompt of several rows is used as often; keep one row of each to change "
+        "this."
+    )
 
 
 def clean_prompts(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
