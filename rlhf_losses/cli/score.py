@@ -1,5 +1,6 @@
 """`rlhf-losses score`: scores of texts as JSON Lines or a table."""
 
+import contextlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace

@@ -14,8 +14,8 @@ from rlhf_losses.data import LengthLimit, RowEncoder, check_dataset, prepare, re
 from rlhf_losses.data.answer_forms import AnswerForm, answer_forms
 from rlhf_losses.data.answers import row_answers
 from rlhf_losses.data.dataset import AnyDataset, add_prompt_weights, column_names
-from rlhf_losses.data.rating_groups import group_ratings, json_key
 from rlhf_losses.data.lost_characters import lost_characters
+from rlhf_losses.data.rating_groups import group_ratings, json_key
 from rlhf_losses.data.read_columns import with_read_columns
 from rlhf_losses.data.rows import EncodedRow, FeedbackTypes, feedback_types_in_row, is_prepared
 from rlhf_losses.data.segmentation import infer_segmentation, join_segments
