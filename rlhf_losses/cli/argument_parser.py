@@ -1,10 +1,13 @@
 """Parsing of command lines. An invalid argument is one message, without a page of usage."""
 
 import argparse
+import logging
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from rlhf_losses.errors import RlhfLossesError, did_you_mean
+
+logger = logging.getLogger(__name__)
 
 OLD_FLAGS = {
     "--adapter": "--converter",
@@ -107,9 +110,19 @@ class ArgumentParser(argparse.ArgumentParser):
         finally:
             for action in required:
                 action.required = True
+        self._warn_about_repeated(words)
         missing = [action for action in required if action not in invalid and getattr(known, action.dest, 1) is None]
         self.refuse([*self.problems, *self.describe_unknown(unknown), *invalid.values(), *describe_missing(missing)])
         return known, []
+
+    def _warn_about_repeated(self, words: Sequence[str]) -> None:
+        """Warn of arguments with one value that are given several times: as usual, the last value counts."""
+        flags = [word.partition("=")[0] for word in words if word.startswith("-")]
+        for action in self._actions:
+            count = sum(flag in action.option_strings for flag in flags)
+            if count > 1 and not is_repeatable(action):
+                sums = " Losses are added in one value: 'a + b'." if action.dest == "loss" else ""
+                logger.warning("%s is given %d times; the last value counts.%s", shortest_name(action), count, sums)
 
     def _parse_valid(
         self, words: Sequence[str], namespace: Any
@@ -179,6 +192,11 @@ class ArgumentParser(argparse.ArgumentParser):
 def name_of(action: argparse.Action) -> str:
     """Return an argument as errors of argparse name it: all of its flags, or its word in the usage."""
     return "/".join(action.option_strings) or (action.metavar if isinstance(action.metavar, str) else action.dest)
+
+
+def is_repeatable(action: argparse.Action) -> bool:
+    """Return whether all values of an argument count: those that are appended to a list, and files of plugins."""
+    return isinstance(action.default, list) or action.dest == "plugin"
 
 
 def shortest_name(action: argparse.Action) -> str:

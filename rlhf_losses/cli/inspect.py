@@ -119,6 +119,8 @@ def format_report(report: DatasetReport) -> str:
         "prompts": report.prompts or "none apart from the answers",
         "duplicate rows": report.duplicate_rows,
     }
+    if report.side_bias is not None:
+        counts["first answer preferred"] = report.side_bias.describe()
     if report.annotators.column is not None:
         counts["annotators"] = f"{report.annotators.count} in the column {report.annotators.column}"
     blocks = [

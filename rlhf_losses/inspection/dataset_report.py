@@ -35,6 +35,7 @@ from rlhf_losses.inspection.length_bias import LengthBias, length_bias
 from rlhf_losses.inspection.length_statistics import LengthSummary, summarize_lengths
 from rlhf_losses.inspection.optional_values import OptionalValues, optional_values
 from rlhf_losses.inspection.rating_agreement import rating_agreement
+from rlhf_losses.inspection.side_bias import SideBias, side_bias
 from rlhf_losses.losses import ScoreDecay
 from rlhf_losses.models.model_argument import require_tokenizer
 from rlhf_losses.source_rows import SOURCE_ITEM, SOURCE_ROW, source_rows
@@ -214,6 +215,7 @@ class DatasetReport:
         duplicate_rows: number of rows that are equal to an earlier row in the columns that are read: texts, feedback,
             arguments of the chat template and annotator.
         text_problems: rows that are used although a text may be missing in them.
+        side_bias: how often the first of two answers is preferred, or None if their sides are unknown.
         unread_verdict: a column that is not read and can say which answer of a pair is better, or None.
         annotators: the annotators, and how rows are counted as annotations.
         feedback: statistics by name of the feedback type.
@@ -231,6 +233,7 @@ class DatasetReport:
     prompts: int
     duplicate_rows: int
     text_problems: TextProblems
+    side_bias: SideBias | None
     unread_verdict: UnreadVerdict | None
     annotators: Annotators
     feedback: Mapping[str, FeedbackStatistics]
@@ -256,6 +259,7 @@ class DatasetReport:
             "prompts": self.prompts,
             "duplicate_rows": self.duplicate_rows,
             **self.text_problems.to_dict(),
+            "first_answer_preferred": None if self.side_bias is None else asdict(self.side_bias),
             "unread_verdict": None if self.unread_verdict is None else self.unread_verdict.to_dict(),
             "annotators": self.annotators.to_dict(),
             "feedback": {name: statistics.to_dict() for name, statistics in self.feedback.items()},
@@ -285,7 +289,7 @@ def inspect_dataset(
         tokenizer: tokenizer for lengths in tokens.
         name: name of the dataset in messages.
         limit: largest number of tokens of a text in training, to count the rows that training drops; with a tokenizer.
-        given: the dataset before it was converted, for its columns that are not read.
+        given: the dataset before it was converted, for the sides of answers and the columns that are not read.
 
     Raises:
         InvalidArgumentError: an argument of another type.
@@ -319,6 +323,7 @@ def inspect_dataset(
         prompts=len(np.unique(texts.prompt[~np.isnan(texts.prompt_length)])),
         duplicate_rows=len(texts.row_keys) - len(set(texts.row_keys)),
         text_problems=text_problems,
+        side_bias=None if given is None else side_bias(given),
         unread_verdict=find_unread_verdict(dataset),
         annotators=Annotators(
             column,

@@ -113,12 +113,12 @@ def _row_findings(report: DatasetReport) -> Iterator[Finding]:
         yield problem(f"Invalid rows: training refuses {count} rows, most often for this: {report.invalid[0].problem}")
     if report.unread_verdict:
         yield problem(f"Unread column of winners: {report.unread_verdict.describe()}")
-    for name, text in report.text_problems.sentences().items():
-        yield note(f"{name}: {text}")
-    if report.overlong and report.overlong.rows:
-        yield note(f"Long texts: {report.overlong.describe()}")
-    if report.lost and report.lost.is_notable:
-        yield problem(f"Lost characters: {report.lost.describe()}")
+    yield from _text_findings(report)
+    if report.side_bias and not report.side_bias.low <= 0.5 <= report.side_bias.high:
+        yield problem(
+            f"Position: annotators prefer the first of two answers in {report.side_bias.describe()}. A model does not "
+            "see the position, so this is noise, unless one side has better answers. Show answers in a random order."
+        )
     if report.without_feedback:
         yield note(
             f"Rows without feedback: {report.without_feedback} of {report.rows}. Training and evaluation drop them."
@@ -128,6 +128,15 @@ def _row_findings(report: DatasetReport) -> Iterator[Finding]:
             f"Copies: {report.duplicate_rows} of {report.rows} rows are equal to an earlier one. In two splits, they "
             "make the accuracy too high."
         )
+
+
+def _text_findings(report: DatasetReport) -> Iterator[Finding]:
+    for name, text in report.text_problems.sentences().items():
+        yield note(f"{name}: {text}")
+    if report.overlong and report.overlong.rows:
+        yield note(f"Long texts: {report.overlong.describe()}")
+    if report.lost and report.lost.is_notable:
+        yield problem(f"Lost characters: {report.lost.describe()}")
 
 
 def _comparison_findings(values: ComparisonStatistics) -> Iterator[Finding]:

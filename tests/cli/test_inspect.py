@@ -2,10 +2,13 @@
 
 import importlib.util
 import json
+import re
 
 import pytest
 from known_formats import HH, MT_BENCH
+from scipy.stats import binomtest
 
+from rlhf_losses.percentages import percent_range
 from rlhf_losses.sandbox.tiny_models import build_tokenizer
 
 
@@ -176,6 +179,19 @@ def test_rows_in_which_a_text_is_missing_are_named_beside_invalid_rows(cli, shee
     assert (found["overlong"]["limit"], found["overlong"]["rows"]) == (32, long)
     text = "has a text longer than 32 tokens (the context of the model): row 4." if long else "No text is longer than"
     assert text in out
+
+
+def test_the_share_of_the_first_answers_is_reported(cli, write_rows):
+    rows = [
+        {"prompt": f"{i}?", "response_a": "a", "response_b": "b", "winner": "a" if i < 15 else "RIGHT"}
+        for i in range(20)
+    ]
+    file = write_rows(*rows, {**rows[0], "winner": "tie"}, {**rows[0], "winner": "skip"})
+    interval = binomtest(15, 20).proportion_ci(method="wilson")
+    expected = f"75.0 % (95 % interval {percent_range(interval.low, interval.high)})"
+    assert re.search(rf"first answer preferred +{re.escape(expected)}", cli("inspect", "--dataset", file).out)
+    found = json.loads(cli("inspect", "--dataset", file, "--json").out)["first_answer_preferred"]
+    assert (found["share"], found["comparisons"]) == (0.75, 20)
 
 
 def test_columns_that_could_have_annotators_are_named_and_not_read(cli, sheet):

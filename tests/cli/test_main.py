@@ -12,7 +12,7 @@ import pytest
 from tqdm import tqdm
 
 import rlhf_losses
-from rlhf_losses.cli import list_losses, main
+from rlhf_losses.cli import evaluate, list_losses, main
 from rlhf_losses.cli.argument_parser import CommandLineError
 from rlhf_losses.cli.logging_setup import DEBUG
 
@@ -212,6 +212,14 @@ def test_invalid_input_gives_one_line_and_exit_code_2(cli, argv, message):
     assert not result.err.startswith("rlhf-losses: rlhf-losses")
     assert message in result.err
     assert len(result.err.splitlines()) == 1
+
+
+def test_a_flag_that_is_given_twice_is_named(caplog):
+    argv = ("--dataset", "pairs.csv", "--model", "reward", "--loss", "hinge", "--loss=eurus", "--by", "a", "--by", "b")
+    assert evaluate.build_parser().parse(argv).loss == "eurus"
+    assert caplog.messages == [
+        "--loss is given 2 times; the last value counts. Losses are added in one value: 'a + b'."
+    ]
 
 
 @pytest.mark.parametrize(
