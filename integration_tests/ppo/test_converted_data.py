@@ -34,7 +34,7 @@ def test_prompts_are_converted_from_transcripts(rows, reward_model_folder, langu
 
     code, output = ppo(output="detected")
     assert code == 0, output
-    assert "train data: read as hh_rlhf (Pairs)" in output
+    assert "train data: read as hh_rlhf (texts)" in output
     assert "the columns chosen, rejected." in output
     code, output = ppo("--converter", "native", output="native")
     assert code == 2

@@ -123,7 +123,10 @@ def check_dataset(dataset: AnyDataset, loss: AnyLoss, name: str = "data") -> Tex
         FeedbackMismatchError: the columns have no feedback that the loss can use.
         InvalidFeedbackError: no rows, an invalid value, or an empty text; the message contains the index of the row.
     """
-    problems = require_valid_rows(dataset, loss, name)
+    try:
+        problems = require_valid_rows(dataset, loss, name)
+    except InvalidFeedbackError as error:
+        raise type(error)(f"{error}{_describe_invalid_rows(dataset, loss, name)}") from None
     problems.warn(name)
     if verdict := find_unread_verdict(dataset):
         logger.warning("%s: %s", name, verdict.describe())
@@ -141,12 +144,8 @@ def require_valid_rows(dataset: AnyDataset, loss: AnyLoss, name: str = "data") -
     feedback_types = required_feedback_types(loss, column_names(dataset), dataset)
     rows: Iterable[Row] = islice(dataset, 1) if isinstance(dataset, IterableDataset) else with_read_columns(dataset)
     feedback, problems = [], []
-    check = partial(_check_rows, feedback_types=feedback_types, loss=loss)
     for numbers, batch in row_batches(rows, f"Checking {name}"):
-        try:
-            found, answers = at_row(check, batch, numbers, name)
-        except RlhfLossesError as error:
-            raise type(error)(f"{error}{_describe_count(dataset, check, name)}") from None
+        found, answers = at_row(partial(_check_rows, feedback_types=feedback_types, loss=loss), batch, numbers, name)
         feedback.append(found)
         problems.append(TextProblems.of(answers, source_rows(batch, numbers)))
     if not feedback:
@@ -182,15 +181,17 @@ def _invalid_rows(dataset: Dataset, check: RowCheck, name: str) -> dict[int, str
     return found
 
 
-def _describe_count(dataset: AnyDataset, check: RowCheck, name: str) -> str:
-    """Return how many rows a check refuses and which ones, if there are several; nothing for a stream."""
-    numbers = list(_invalid_rows(dataset, check, name)) if isinstance(dataset, Dataset) else []
-    if len(numbers) < 2:
+def _describe_invalid_rows(dataset: AnyDataset, loss: AnyLoss, name: str) -> str:
+    """Return how many rows are invalid for a loss, and which ones, if there are several; nothing for a stream."""
+    if not isinstance(dataset, Dataset):
         return ""
-    shown = numbers[:SHOWN_ROWS]
-    first = ", ".join(str(source_row(dataset[number], number)) for number in shown)
-    more = f" and {len(numbers) - len(shown)} more" if len(numbers) > len(shown) else ""
-    return f" {len(numbers)} rows are invalid: rows {first}{more}; rlhf-losses inspect lists all of them."
+    feedback_types = required_feedback_types(loss, dataset.column_names, dataset)
+    found = list(_invalid_rows(dataset, partial(_check_rows, feedback_types=feedback_types, loss=loss), name))
+    if len(found) < 2:
+        return ""
+    shown = ", ".join(str(source_row(dataset[number], number)) for number in found[:SHOWN_ROWS])
+    more = f" and {len(found) - SHOWN_ROWS} more" if len(found) > SHOWN_ROWS else ""
+    return f" {len(found)} rows are invalid: {shown}{more}."
 
 
 def _problem(check: RowCheck, row: Row) -> str | None:

@@ -103,7 +103,7 @@ def test_checks_name_the_row_of_an_invalid_value():
 def test_checks_name_the_number_of_invalid_rows():
     ratings = ["1", *["4,5"] * 3, "2", *["k. A."] * 3]
     data = Dataset.from_dict({"prompt": ["Q"] * 8, "completion": ["a"] * 8, "rating": ratings})
-    with pytest.raises(InvalidFeedbackError, match=r"Row 1 of .* 6 rows are invalid: rows 1, 2, 3, 5, 6 and 1 more;"):
+    with pytest.raises(InvalidFeedbackError, match=r"Row 1 of .* 6 rows are invalid: 1, 2, 3, 5, 6 and 1 more\."):
         check_dataset(data, squared_error)
     with pytest.raises(InvalidFeedbackError, match=r"Row 1 of (?!.*rows are invalid)"):
         check_dataset(data.select(range(2)), squared_error)
