@@ -74,7 +74,8 @@ def failed(folder, **options) -> set[str]:
 
 def test_a_healthy_model_passes_every_check(healthy):
     checks = results(healthy, policy=healthy)
-    assert {check.state for check in checks.values()} == {"passed"}, checks
+    others = {name: check.state for name, check in checks.items() if check.state != "passed"}
+    assert others == {"characters": "noted"}, checks  # a vocabulary of characters
     assert "the tokenizer adds a second BOS, which changes the score by 0" in checks["double BOS"].found
     assert "10 recorded inputs have their tokens and scores" in checks["canary text"].found
 
