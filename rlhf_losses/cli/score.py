@@ -30,9 +30,8 @@ from rlhf_losses.errors import (
     did_you_mean,
 )
 from rlhf_losses.feedback import Answer
-from rlhf_losses.files.column_roles import find_texts
 from rlhf_losses.files.column_values import sampled_values
-from rlhf_losses.files.columns import renaming
+from rlhf_losses.files.columns import renaming, suggest_texts
 from rlhf_losses.scoring import Estimator, RewardModelMetadata, Scorer
 from rlhf_losses.source_rows import source_row
 
@@ -108,12 +107,12 @@ def require_texts(rows: Dataset, name: str) -> None:
     """
     columns = rows.column_names
     if not set(columns) & set(TEXT_COLUMNS):
-        texts = find_texts(sampled_values(rows, columns))
+        found = suggest_texts(sampled_values(rows, columns))
+        example = renaming(found if "prompt" in found else {"prompt": "question", "completion": "answer"})
         raise FeedbackMismatchError(
             f"'{name}' has the columns {', '.join(columns)}, and none of them contains texts to score. Rename one to "
             "text or messages, or add answers to a prompt: completion, completions, response_a and response_b, or "
-            "chosen and rejected, for "
-            f"example {renaming(texts if 'prompt' in texts else {'prompt': 'question', 'completion': 'answer'})}."
+            f"chosen and rejected, for example {example}."
         )
 
 

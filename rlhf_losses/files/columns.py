@@ -260,8 +260,32 @@ def suggest_columns(
         free = [old for old in names if old not in best.values() and not are_ids(columns[old])]
         best = _similar_columns(["prompt"], free, default=None) | best
     if "COLUMN" in best.values():
+        answers = suggest_texts(columns) if Pairs in feedback_types and not find_grade(columns) else {}
+        if "response_a" in answers:
+            return _without_equal_names({**answers, "winner": "COLUMN"})
         best = _graded_columns(columns, alternatives) or best
     return _without_equal_names(best)
+
+
+def suggest_texts(columns: Mapping[str, Sequence[Any]]) -> dict[str, str]:
+    """Return the columns of the answers to score and of their prompts, by new name; nothing if there are no texts.
+
+    Args:
+        columns: some values of each column.
+
+    Examples:
+        >>> suggest_texts({"request": ["What is it?"], "left": ["It is a cat."], "right": ["It is a dog."]})
+        {'prompt': 'request', 'response_a': 'left', 'response_b': 'right'}
+        >>> suggest_texts({"request": ["What is it?"], "reply": ["It is a cat."]})
+        {'prompt': 'request', 'completion': 'reply'}
+    """
+    texts = {name: values for name, values in columns.items() if are_sentences(values)}
+    sides = [pair for pair in permutations(texts, 2) if _are_sides(*pair)]
+    if not sides:
+        return find_texts(columns)
+    first, second = max(sides, key=lambda pair: _likeness_to_answers(pair, texts))
+    rest = {name: values for name, values in columns.items() if name not in (first, second)}
+    return {"prompt": suggest_prompt(rest), "response_a": first, "response_b": second}
 
 
 def suggest_prompt(columns: Mapping[str, Sequence[Any]]) -> str:

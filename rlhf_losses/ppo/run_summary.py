@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rlhf_losses.percentages import percent
+from rlhf_losses.report.run_findings import MANY_TRUNCATED
 from rlhf_losses.report.series_ends import MIN_LOGS, Ends
 from rlhf_losses.setting_names import setting
 
@@ -15,10 +17,12 @@ class RunSummary:
     Attributes:
         reward: mean rewards of the first and the last fifth of the logs.
         kl: KL to the reference in the last fifth, in nats per completion; None without a KL penalty.
+        truncated: shares of the completions that reach the largest length without an end; None if it was not logged.
     """
 
     reward: Ends
     kl: float | None
+    truncated: Ends | None = None
 
 
 def summarize_run(log: Iterable[Mapping[str, Any]]) -> RunSummary | None:
@@ -32,14 +36,15 @@ def summarize_run(log: Iterable[Mapping[str, Any]]) -> RunSummary | None:
 
     Examples:
         >>> summarize_run([{"reward": 1.0}, {"reward": 2.0, "kl_per_completion": 0.5}])
-        RunSummary(reward=Ends(count=1, first=1.0, last=2.0, error=None), kl=0.5)
+        RunSummary(reward=Ends(count=1, first=1.0, last=2.0, error=None), kl=0.5, truncated=None)
     """
     entries = list(log)
     reward, kls = Ends.of(_values(entries, "reward")), _values(entries, "kl_per_completion")
     if reward is None:
         return None
     kl = Ends.of(kls)
-    return RunSummary(reward, kl.last if kl is not None else kls[-1] if kls else None)
+    truncated = Ends.of(_values(entries, "completions/clipped_ratio"))
+    return RunSummary(reward, kl.last if kl is not None else kls[-1] if kls else None, truncated)
 
 
 def describe_gain(summary: RunSummary, log_completions: bool = False) -> str:
@@ -60,7 +65,18 @@ def describe_gain(summary: RunSummary, log_completions: bool = False) -> str:
     noise = "" if reward.noise is None else f" ± {reward.noise:.2g}"
     kl = "" if summary.kl is None else f", at a KL of {summary.kl:.3g} nats per completion"
     means = f"Mean reward: {reward.first:.4g} in the first {logs}, {reward.last:.4g} in the last {last}"
-    return f"{means} ({reward.change:+.3g}{noise}){kl}.\n{_next_step(reward, log_completions)}"
+    lines = [f"{means} ({reward.change:+.3g}{noise}){kl}.", _describe_truncated(summary.truncated)]
+    return "\n".join([*filter(None, lines), _next_step(reward, log_completions)])
+
+
+def _describe_truncated(truncated: Ends | None) -> str:
+    if truncated is None or truncated.last <= MANY_TRUNCATED:
+        return ""
+    longest, penalty = setting("max_completion_length"), setting("missing_eos_penalty")
+    return (
+        f"At the end, {percent(truncated.last)} of the completions reach {longest} without an end (at the beginning "
+        f"{percent(truncated.first)}). Allow longer ones, or set {penalty}."
+    )
 
 
 def _next_step(reward: Ends, log_completions: bool) -> str:

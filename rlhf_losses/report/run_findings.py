@@ -272,7 +272,7 @@ def _critic(run: Run) -> Iterator[Finding]:
         yield problem(
             f"Critic: it explains {explained:z.2f} of the variance of the returns in the second half, no more than "
             "their "
-            "mean would. Raise its learning rate, or begin with the reward model."
+            "mean would. Raise critic_learning_rate, or train it alone first with critic_warmup_steps."
         )
     elif explained is not None:
         yield note(f"The critic explains {explained:z.2f} of the variance of the returns in the second half.")

@@ -184,7 +184,7 @@ READ = "prompt=Kundenfrage,response_a=Variante_1,response_b=Variante_2,winner="
         ({**SHEET, "turn": [1, 2, 1], "Urteil": [1.0, 2.0, None]}, f"{READ}Urteil"),
         ({**SHEET, "Urteil": ["a", "gleich", "b"]}, f"{READ}Urteil"),
         ({**SHEET, "Urteil": ["left", "", "tie"]}, f"{READ}Urteil"),
-        ({**SHEET, "turn": [1, 2, 1]}, "chosen=COLUMN,rejected=COLUMN"),
+        ({**SHEET, "turn": [1, 2, 1]}, "prompt=Kundenfrage,response_a=Variante_1,response_b=Variante_2,winner=COLUMN"),
         (
             {"question": TEXTS, "mark_1": [3], "mark_2": [4], "first reply": TEXTS, "second reply": TEXTS, "x": ["A"]},
             "prompt=question,response_a=first reply,response_b=second reply,winner=x",

@@ -64,3 +64,12 @@ def test_the_first_line_says_which_logs_have_no_reward():
     assert logs == "with --logging_steps 2 other logs have none. With --logging_steps 4 every log has one."
     assert describe_rollouts(8, 1, 10, logging_steps=1).endswith("serves 1 optimizer step: 10 steps are 10 rollouts.")
     assert describe_rollouts(8, 4, 4, logging_steps=4).endswith("4 steps are 1 rollout.")
+
+
+def test_completions_without_an_end_are_named():
+    def described(shares):
+        log = [{"reward": 1.0, "completions/clipped_ratio": share} for share in shares]
+        return describe_gain(summarize_run(log))
+
+    assert "75.0 % of the completions reach max_completion_length without an end" in described([0.25, 0.75])
+    assert "without an end" not in described([0.25, 0.25])
