@@ -14,6 +14,7 @@ from rlhf_losses.errors import InvalidFeedbackError, shown
 from rlhf_losses.feedback import Feedback
 from rlhf_losses.feedback.base import Row
 from rlhf_losses.feedback.row_values import (
+    read_label,
     read_list,
     read_lists,
     read_named_numbers,
@@ -113,7 +114,8 @@ READERS: Mapping[str, Reader] = {
     **dict.fromkeys(("completions", "chosen_steps", "rejected_steps"), read_contents),
     "completion_steps": read_lists_of_contents,
     **dict.fromkeys(("chosen_ids", "rejected_ids"), read_tokens),
-    **dict.fromkeys(("margin", "weight", "preference", "tie", "rating", "label", "ties"), read_number),
+    **dict.fromkeys(("margin", "weight", "preference", "tie", "rating", "ties"), read_number),
+    "label": read_label,
     **dict.fromkeys(("ranks", "ratings", "labels", "votes"), read_numbers),
     "attributes": read_named_numbers,
     "system": read_text,

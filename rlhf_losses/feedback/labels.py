@@ -12,7 +12,7 @@ from rlhf_losses.feedback.base import (
     require_same_length,
     score_index,
 )
-from rlhf_losses.feedback.row_values import read_number
+from rlhf_losses.feedback.row_values import read_label
 from rlhf_losses.shapes import CandidateIndex, PerCandidate
 
 
@@ -53,4 +53,4 @@ class Labels(Feedback):
 
     @classmethod
     def row_fields(cls, row: Row) -> RowFields:
-        return {"candidates": [0], "labels": [read_number(row, "label")]}
+        return {"candidates": [0], "labels": [read_label(row, "label")]}

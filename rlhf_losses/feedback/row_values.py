@@ -7,6 +7,7 @@ from numbers import Real
 from typing import Any
 
 from rlhf_losses.errors import InvalidFeedbackError, shown
+from rlhf_losses.label_words import read_label_word
 from rlhf_losses.unicode_text import lone_surrogate
 
 Row = Mapping[str, Any]
@@ -65,6 +66,20 @@ def read_number(row: Row, column: str) -> float:
         4.5
     """
     return _to_float(row[column], column)
+
+
+def read_label(row: Row, column: str) -> float:
+    """Return the label of a column, a number or a word such as `yes`; a missing value becomes NaN.
+
+    Raises:
+        InvalidFeedbackError: the value is neither a number nor such a word.
+
+    Examples:
+        >>> read_label({"label": "thumbs_up"}, "label"), read_label({"label": -1}, "label")
+        (1.0, -1.0)
+    """
+    word = read_label_word(row[column])
+    return read_number(row, column) if word is None else float(word)
 
 
 def read_tokens(row: Row, column: str) -> list[int]:

@@ -10,10 +10,11 @@ from typing import Any, Literal, TypeAlias
 
 from rlhf_losses.files.column_uses import column_uses
 from rlhf_losses.files.value_types import parse_json
+from rlhf_losses.label_words import read_label_word
 
 LEADING_ZERO = re.compile(r"[+-]?0\d")
 
-CellKind: TypeAlias = Literal["text", "number", "list", "object"]
+CellKind: TypeAlias = Literal["text", "number", "label", "list", "object"]
 Cells: TypeAlias = Mapping[str, str | None]
 
 TEXT_COLUMNS = (
@@ -32,7 +33,8 @@ STRUCTURED_COLUMNS: Mapping[str, CellKind] = {
 """Columns that contain lists or objects in every dataset, written as JSON."""
 
 FEEDBACK_COLUMNS: Mapping[str, CellKind] = {
-    **dict.fromkeys(("rating", "label", "margin", "weight", "preference", "tie", "ties"), "number"),
+    **dict.fromkeys(("rating", "margin", "weight", "preference", "tie", "ties"), "number"),
+    "label": "label",
     **dict.fromkeys(("ranks", "ratings", "labels", "votes"), "list"),
     **dict.fromkeys(("chosen_steps", "rejected_steps", "completion_steps", "chosen_ids", "rejected_ids"), "list"),
     "attributes": "object",
@@ -110,6 +112,8 @@ def read_cell(cell: str, kind: CellKind) -> Any:
     Examples:
         >>> read_cell("007", "text"), read_cell("007", "number"), read_cell("FALSE", "number")
         ('007', 7, False)
+        >>> read_cell("yes", "label")
+        True
     """
     return _READERS[kind](cell)
 
@@ -201,6 +205,11 @@ def _parse_number(text: str) -> int | float | bool:
     return int(word) if word.lstrip("+-").isdecimal() else float(word)
 
 
+def _parse_label(text: str) -> int | float | bool:
+    word = read_label_word(text)
+    return _parse_number(text) if word is None else word
+
+
 def _parse_object(text: str) -> dict[str, Any] | list[Any]:
     parsed = _parse_literal(text)
     if not isinstance(parsed, dict | list):
@@ -251,6 +260,7 @@ def _is_value(token: tokenize.TokenInfo) -> bool:
 _READERS: Mapping[CellKind, Callable[[str], Any]] = {
     "text": str,
     "number": _parse_number,
+    "label": _parse_label,
     "list": parse_list,
     "object": _parse_object,
 }

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rlhf_losses.files.verdict_columns import PARTS, words_of
+from rlhf_losses.label_words import read_label_word
 
 SHARE = 0.9
 """Share of the values from which a column is one of numbers or ids, and below which distinct values repeat."""
@@ -133,8 +134,9 @@ def _grade_kind(name: str, values: Sequence[Any]) -> str | None:
 def _number(value: Any) -> float | None:
     """Return the number that a value is, also a text with a decimal comma."""
     text = str(value).strip().lower()
-    if text in ("true", "false"):
-        return float(text == "true")
+    word = read_label_word(text)
+    if word is not None:
+        return float(word)
     return float(text.replace(",", ".")) if re.fullmatch(r"[+-]?\d{1,3}([.,]\d+)?", text) else None
 
 

@@ -13,12 +13,18 @@ SHOWN = 5
 
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d{1,2}")
 
-NAMES: dict[CellKind, str] = {"number": "a number", "list": "a list", "object": "an object"}
+NAMES: dict[CellKind, str] = {"number": "a number", "label": "a label", "list": "a list", "object": "an object"}
 
-PLURALS: dict[CellKind, str] = {"number": "no numbers", "list": "no lists", "object": "no objects"}
+PLURALS: dict[CellKind, str] = {
+    "number": "no numbers",
+    "label": "no labels",
+    "list": "no lists",
+    "object": "no objects",
+}
 
 REMEDIES: dict[CellKind, str] = {
     "number": "Write a number, true or false, or leave the cell empty if the value is missing.",
+    "label": "Write true or false, yes or no, 1 or 0, or leave the cell empty if nobody judged.",
     "list": 'Write lists in CSV files as JSON, for example ["first answer", "second answer"].',
     "object": 'Write objects in CSV files as JSON, for example {"helpfulness": 4}.',
 }

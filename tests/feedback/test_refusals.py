@@ -55,7 +55,7 @@ REMEDY = re.compile(r"Replace|Drop|drop|Rescale|Write|Complete|Pass|Add|Set")
         (Rankings, {"completions": ["a", "b"], "ranks": "12"}, "'ranks' is '12'.* not a list"),
         (Rankings, {"completions": ["a", "b"], "ranks": 1}, "'ranks' is 1.* not a list"),
         (Labels, {"completion": "a", "label": None}, "label nan"),
-        (Labels, {"completion": "a", "label": "yes"}, "'label' contains 'yes'.* not a number"),
+        (Labels, {"completion": "a", "label": "maybe"}, "'label' contains 'maybe'.* not a number"),
         (Steps, {"completions": ["a", "b"], "labels": [True]}, "2 completions, 1 labels"),
         (Steps, {"completions": ["a", "b"], "labels": [True, NAN]}, "labels nan"),
         (Steps, {"completions": ["a", "b"], "labels": [None, -100]}, "0 judged steps.* no items"),
