@@ -23,6 +23,7 @@ def format_evaluation(evaluation: Evaluation) -> str:
     blocks = [
         ("", format_metrics(evaluation, intervals)),
         ("", evaluation.note_on_ratings),
+        *(("", one.note_on_ceiling) for one in agreements),
         ("left out", format_counts(evaluation.dropped, evaluation.ties)),
         *((f"slices of {one.kind}", format_slices(one.slices)) for one in agreements),
         *(

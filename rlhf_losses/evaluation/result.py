@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from rlhf_losses.evaluation.annotated_agreement import accuracy_ceiling
+from rlhf_losses.evaluation.annotated_agreement import AccuracyCeiling, accuracy_ceiling, ceiling_note
 from rlhf_losses.evaluation.best_of_n_curve import BestOfN, best_of_n_curve
 from rlhf_losses.evaluation.calibration import Calibration, calibration
 from rlhf_losses.evaluation.edit_effects import EditEffects
@@ -17,7 +17,6 @@ from rlhf_losses.evaluation.score_spread import ScoreSpread, score_spread
 from rlhf_losses.evaluation.scored_data import DroppedRows, ScoredData
 from rlhf_losses.evaluation.scored_rows import ScoredRow, scored_rows
 from rlhf_losses.evaluation.slices import Slice, slices_of
-from rlhf_losses.inspection.agreement_ceiling import AgreementCeiling
 from rlhf_losses.percentages import percent, percent_range
 
 MANY_DROPPED = 0.05
@@ -57,10 +56,15 @@ class Agreement:
     kind: str
     items: int
     estimates: Mapping[str, Estimate]
-    ceiling: AgreementCeiling | None
+    ceiling: AccuracyCeiling | None
     calibration: Calibration | None
     length: LengthDependence | None
     slices: tuple[Slice, ...]
+
+    @property
+    def note_on_ceiling(self) -> str:
+        """How many annotations the accuracy ceiling rests on; empty without one."""
+        return "" if self.ceiling is None else ceiling_note(self.kind, self.ceiling.repeated, self.ceiling.different)
 
     @classmethod
     def of(cls, data: ScoredData, items: Items) -> "Agreement":
@@ -88,6 +92,8 @@ class Agreement:
             "estimates": {name: estimate.to_dict() for name, estimate in self.estimates.items()},
             "accuracy_ceiling": None if self.ceiling is None else self.ceiling.share,
             "ceiling_exact": None if self.ceiling is None else self.ceiling.is_exact,
+            "annotated_several_times": None if self.ceiling is None else self.ceiling.repeated,
+            "different_items": None if self.ceiling is None else self.ceiling.different,
             "calibration": None if self.calibration is None else self.calibration.to_dict(),
             "length": None if self.length is None else self.length.to_dict(),
             "slices": [one.to_dict() for one in self.slices],

@@ -169,7 +169,9 @@ def _agreement_findings(agreement: AgreementStatistics, items: str) -> Iterator[
         several = agreement.annotated_several_times
         of = "" if several is None else f", of {several} with several annotations"
         text = f"Contradictory annotations: {items} that are judged in both ways: {agreement.contradictory}{of}."
-        text += "" if ceiling is None else f" On these rows no scorer is right in more than {percent(ceiling.share)}."
+        if ceiling is not None:
+            text += f" On all rows together no scorer is right in more than {percent(ceiling.share)}, where rows "
+            text += "annotated once count as attainable."
         text = f"{text} {agree}".strip()
         is_low = is_low or (ceiling is not None and ceiling.share < LOW_CEILING)
         yield problem(f"{text} Filter or relabel these rows, or use a loss of votes.") if is_low else note(text)

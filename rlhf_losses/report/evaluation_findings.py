@@ -155,7 +155,7 @@ def _accuracy(agreement: Mapping[str, Any], metrics: Mapping[str, Any]) -> Itera
         yield problem(f"Worse than {guess}: {right}; {guess} has {percent(base)}. Are the labels exchanged?")
     elif accuracy["low"] > base:
         ceiling = agreement["accuracy_ceiling"]
-        limit = "" if ceiling in (None, 1) else f" No model can exceed {percent(ceiling)} on these rows."
+        limit = "" if ceiling in (None, 1) else f" No model can exceed {percent(ceiling)} on all of them."
         yield good(f"Better than {guess}: {right}; {guess} has {percent(base)}.{limit}")
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rlhf_losses.errors import FeedbackMismatchError, counted_from_0
+from rlhf_losses.evaluation.annotated_agreement import ceiling_note
 from rlhf_losses.evaluation.output_folder import EvaluationFolder
 from rlhf_losses.evaluation.paired_comparison import compare_evaluations
 from rlhf_losses.evaluation.scored_rows import ScoredRow
@@ -63,8 +64,8 @@ def evaluation_sections(evaluations: Sequence[EvaluationFolder]) -> Iterator[Sec
         "accuracy" in one["estimates"] for each in evaluations for one in each.metrics.get("agreements", [])
     )
     notes = {INTERVALS: has_shares, UNKNOWN_CEILING: any(UNKNOWN in row for row in metrics.rows)}
-    yield Section("Evaluations", [metrics, *comparison_tables(evaluations), *suite_tables(evaluations)],
-                  [text for text, is_shown in notes.items() if is_shown])  # fmt: skip
+    texts = [*(text for text, is_shown in notes.items() if is_shown), *ceiling_notes(evaluations)]
+    yield Section("Evaluations", [metrics, *comparison_tables(evaluations), *suite_tables(evaluations)], texts)
     histograms = [[*score_histogram(one), *difference_histogram(one)] for one in evaluations]
     yield Section("Scores", [chart for charts in histograms for chart in charts])
     yield Section("Calibration", [*reliability(evaluations), *calibration_tables(evaluations)])
@@ -84,6 +85,21 @@ def text_sections(evaluations: Sequence[EvaluationFolder]) -> Iterator[Section]:
     for one in evaluations:
         yield worst_pairs(one)
         yield contradictions(one)
+
+
+def ceiling_notes(evaluations: Sequence[EvaluationFolder]) -> list[str]:
+    """Return how many annotations the accuracy ceilings rest on, each sentence once.
+
+    Args:
+        evaluations: the evaluations; those of earlier versions have no such numbers.
+    """
+    counts = [
+        (agreement["kind"], agreement["annotated_several_times"], agreement["different_items"])
+        for one in evaluations
+        for agreement in one.metrics.get("agreements", [])
+        if agreement.get("annotated_several_times") is not None
+    ]
+    return [ceiling_note(*of) for of in dict.fromkeys(counts)]
 
 
 def metrics_table(evaluations: Sequence[EvaluationFolder]) -> Table:

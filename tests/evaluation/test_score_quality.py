@@ -10,6 +10,7 @@ from scored_datasets import pair, scored_data
 from sklearn.metrics import brier_score_loss
 from torchmetrics.functional.classification import binary_calibration_error
 
+from rlhf_losses.cli.evaluation_tables import format_evaluation
 from rlhf_losses.errors import InvalidArgumentError
 from rlhf_losses.evaluation.annotated_agreement import accuracy_ceiling, agreement_of_pairs
 from rlhf_losses.evaluation.best_of_n_curve import best_of_n_curve, expected_best_of_n
@@ -196,7 +197,10 @@ def test_contradictory_rows_bound_the_accuracy():
     rows = [pair("1?", "a", "b")] * 3 + [pair("1?", "b", "a"), pair("2?", "c", "d")]
     data = scored_data(rows, [1.0, 0.0] * 3 + [0.0, 1.0] + [1.0, 0.0])
     items = compared_pairs(data)
-    assert accuracy_ceiling(data, items).share == pytest.approx(4 / 5)
+    ceiling = accuracy_ceiling(data, items)
+    assert ceiling.share == pytest.approx(4 / 5)
+    assert (ceiling.repeated, ceiling.different) == (1, 2)
+    assert "1 of 2 different comparisons" in format_evaluation(Evaluation.of(data, DroppedRows(given=5), {}, False))
     assert items.metrics()["accuracy"] == pytest.approx(4 / 5)
     assert agreement_of_pairs(data, items).tolist() == [0.75, 0.75, 0.75, 0.75, 1.0]
 

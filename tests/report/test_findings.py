@@ -16,7 +16,7 @@ from rlhf_losses.percentages import percent
 from rlhf_losses.report.dataset_sections import InspectedDataset, dataset_findings, feedback_tables, length_charts
 from rlhf_losses.report.evaluation_charts import difference_histogram, histogram
 from rlhf_losses.report.evaluation_findings import differing_accuracies, evaluation_findings
-from rlhf_losses.report.evaluation_sections import metrics_table
+from rlhf_losses.report.evaluation_sections import ceiling_notes, metrics_table
 from rlhf_losses.report.findings import Severity
 from rlhf_losses.report.json_logs import parse_json_log
 from rlhf_losses.report.page import Name, Share
@@ -269,6 +269,10 @@ def test_metrics_have_plain_names_and_an_unknown_ceiling():
     assert cells["accuracy"][1] == Share(0.75)
     assert cells["accuracy_ceiling"][:2] == [Name("accuracy ceiling", "accuracy_ceiling"), "unknown"]
     assert table.numeric == [False, True, False]
+    contradictory = [pair("1?", "a", "b"), pair("1?", "b", "a"), pair("2?", "c", "d")]
+    found = Evaluation.of(scored_data(contradictory, [1.0, 0.0] * 3), DroppedRows(given=3), {}, False)
+    (text,) = ceiling_notes([EvaluationFolder(Path("a"), found.to_dict(), found.rows)] * 2)
+    assert "1 of 2 different comparisons were annotated several times" in text
 
 
 @pytest.mark.parametrize(("annotated", "limit"), [(1, "unknown (nothing was annotated twice)"), (2, "100.0 %")])
