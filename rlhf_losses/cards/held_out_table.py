@@ -147,8 +147,8 @@ def length_sentence(length: LengthDependence | None) -> str | None:
 
 def _spread_sentence(spread: ScoreSpread) -> str:
     return (
-        f"The standard deviation of the scores is {spread.total:.3g}, and that of the answers to one prompt "
-        f"{spread.within:.3g}."
+        f"The scores of the different answers, each counted once, have a standard deviation of {spread.total:.3g}, and "
+        f"those of one prompt {spread.within:.3g}."
     )
 
 

@@ -209,17 +209,17 @@ ACROSS_PROMPTS = (
 
 def _format_comparison(first: str, others: Mapping[str, PairedComparison]) -> str:
     reference = next(iter(others.values()))
-    rows = [[first, str(reference.rows), *_cells(reference.first), "", "", "", "", ""]]
+    rows = [[first, str(reference.rows), str(reference.first.count), *_cells(reference.first), "", "", "", "", ""]]
     for name, one in others.items():
         counts = ["" if count is None else str(count) for count in (one.only_first_right, one.only_second_right)]
         p_value = "" if one.p_value is None else f"{one.p_value:.3g}"
-        difference = [f"{one.difference.value:+z.4f}", format_interval(one.difference)]
-        rows.append([name, str(one.rows), *_cells(one.second), *difference, *counts, p_value])
+        difference = [f"{one.difference.value:+z.4f}", one.note_on_equality or format_interval(one.difference)]
+        rows.append([name, str(one.rows), str(one.second.count), *_cells(one.second), *difference, *counts, p_value])
     header = [
-        *("EVALUATION", "ROWS", reference.metric.upper(), "95 % INTERVAL", "DIFFERENCE", "95 % INTERVAL"),
+        *("EVALUATION", "ROWS", "ITEMS", reference.metric.upper(), "95 % INTERVAL", "DIFFERENCE", "95 % INTERVAL"),
         *("ONLY FIRST RIGHT", "ONLY THIS RIGHT", "P (MCNEMAR)"),
     ]
-    return _table(rows, header, right=[1, 2, 4, 6, 7, 8])
+    return _table(rows, header, right=[1, 2, 3, 5, 7, 8, 9])
 
 
 def _cells(estimate: Estimate) -> list[str]:

@@ -15,6 +15,9 @@ BoolVector: TypeAlias = NDArray[np.bool_]
 
 CONFIDENCE = 0.95
 
+ROUNDING = 1e-12
+"""Spread of equal values through rounding, as a share of their size."""
+
 RESAMPLES = 499
 """Number of samples of a bootstrap."""
 
@@ -105,7 +108,7 @@ def share_estimate(values: FloatVector, clusters: IntVector) -> Estimate:
 
 
 def mean_estimate(values: FloatVector, clusters: IntVector) -> Estimate:
-    """Return a mean with its t interval, from the variance over clusters.
+    """Return a mean with its t interval, from the variance over clusters; without a variance it is unknown.
 
     Args:
         values: one value per item.
@@ -122,12 +125,17 @@ def mean_estimate(values: FloatVector, clusters: IntVector) -> Estimate:
     mean, count = float(values.mean()), len(np.unique(clusters))
     if count < 2:
         return Estimate(mean, math.nan, math.nan, len(values))
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)) * math.sqrt(_variance_of_mean(values, clusters))
+    error = math.sqrt(_variance_of_mean(values, clusters))
+    if error <= ROUNDING * np.abs(values).max():
+        return Estimate(mean, math.nan, math.nan, len(values))
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)) * error
     return Estimate(mean, mean - half, mean + half, len(values))
 
 
 def bootstrap_estimate(statistic: Callable[[IntVector], float], clusters: IntVector) -> Estimate:
-    """Return a statistic with its percentile bootstrap interval; whole clusters are drawn.
+    """Return a statistic with its percentile bootstrap interval, which is unknown if all samples have one value.
+
+    Whole clusters are drawn.
 
     Args:
         statistic: function of the indices of items; NaN where it is not defined.
@@ -159,7 +167,7 @@ def bootstrap_estimate(statistic: Callable[[IntVector], float], clusters: IntVec
             rng=np.random.default_rng(0),
         ).bootstrap_distribution
     defined = values[~np.isnan(values)]
-    if not len(defined):
+    if not len(defined) or np.ptp(defined) <= ROUNDING * np.abs(defined).max():
         return Estimate(value, math.nan, math.nan, len(clusters))
     low, high = np.quantile(defined, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]).tolist()
     return Estimate(value, low, high, len(clusters))

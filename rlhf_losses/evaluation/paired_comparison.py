@@ -37,6 +37,7 @@ class PairedComparison:
         difference: second minus first, with the interval of the paired difference.
         only_first_right: number of items that only the first one has right; None for ratings.
         only_second_right: number of items that only the second one has right; None for ratings.
+        differing: number of items with different outcomes, or of ratings with different scores.
         p_value: probability of counts that differ as much or more, if both are equally often right (exact McNemar
             test); it takes items as independent. None for ratings.
     """
@@ -47,9 +48,17 @@ class PairedComparison:
     first: Estimate
     second: Estimate
     difference: Estimate
+    differing: int
     only_first_right: int | None = None
     only_second_right: int | None = None
     p_value: float | None = None
+
+    @property
+    def note_on_equality(self) -> str:
+        """That no item tells the two apart, so the difference has no interval; empty if one does."""
+        if self.differing:
+            return ""
+        return "all scores are equal" if self.metric == "spearman" else "all outcomes are equal"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object."""
@@ -130,6 +139,7 @@ def _compare_outcomes(rows: _CommonRows) -> PairedComparison | None:
         share_estimate(first, items),
         share_estimate(second, items),
         mean_estimate(second - first, items),
+        int((first != second).sum()),
         only_first,
         only_second,
         mcnemar(only_first, only_second),
@@ -192,6 +202,7 @@ def _compare_ratings(rows: _CommonRows) -> PairedComparison | None:
         rank_correlation(first, ratings, items),
         rank_correlation(second, ratings, items),
         bootstrap_estimate(lambda chosen: correlation(second, chosen) - correlation(first, chosen), items),
+        int((first != second).sum()),
     )
 
 

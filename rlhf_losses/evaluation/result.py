@@ -34,7 +34,7 @@ NOT_COMPARABLE = (
 )
 """Why a rank correlation over several prompts says little."""
 
-MAIN = ("accuracy", "margin", "spearman", "pearson")
+MAIN = ("accuracy", "accuracy_count", "margin", "spearman", "pearson")
 """Metrics that come first."""
 
 
@@ -241,6 +241,8 @@ def _further_metrics(agreements: tuple[Agreement, ...]) -> dict[str, float]:
     for agreement in reversed(agreements):
         if agreement.kind in (RatedItems.kind, ComparedPairs.kind):
             metrics |= {name: estimate.value for name, estimate in agreement.estimates.items()}
+        if (accuracy := agreement.estimates.get("accuracy")) is not None:
+            metrics |= {"accuracy": accuracy.value, "accuracy_count": accuracy.count}
         if agreement.ceiling is not None:
             metrics["accuracy_ceiling"] = agreement.ceiling.share
         if agreement.calibration is not None:

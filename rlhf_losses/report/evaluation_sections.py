@@ -170,11 +170,13 @@ def comparison_tables(evaluations: Sequence[EvaluationFolder]) -> list[Table]:
             continue
         for each in found:
             of = statistic(each.metric)
-            rows.append([one.name, of.title, each.rows, of.cell(each.first.value), of.cell(each.second.value),
-                         *of.difference(each.difference.to_dict()), each.p_value])  # fmt: skip
+            difference, interval = of.difference(each.difference.to_dict())
+            rows.append([one.name, of.title, each.rows, each.second.count, of.cell(each.first.value),
+                         of.cell(each.second.value), difference, each.note_on_equality or interval,
+                         each.p_value])  # fmt: skip
     first = evaluations[0].name
-    header = ("evaluation", "metric", "common rows", f"value of {first}", "value", "difference", "95 % interval",
-              "p (McNemar)")  # fmt: skip
+    values = ("items", f"value of {first}", "value", "difference", "95 % interval", "p (McNemar)")
+    header = ("evaluation", "metric", "common rows", *values)
     return [Table(f"Compared with {first} on the same rows", header, rows)] if rows else []
 
 

@@ -1,12 +1,14 @@
 """Comparison of the output folders of two evaluations."""
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
 from scipy import stats
 from scored_datasets import scored_data
 
+from rlhf_losses.cli.evaluation_tables import format_comparisons
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError, OutputExistsError, UnreadableDatasetError
 from rlhf_losses.evaluation.output_folder import read_evaluation, require_new_folder, write_evaluation
 from rlhf_losses.evaluation.paired_comparison import compare_evaluations, mcnemar
@@ -101,8 +103,16 @@ def test_rated_answers_are_compared_within_each_prompt_as_in_the_evaluations(tmp
     assert (accuracy.first.value, accuracy.second.value, accuracy.only_first_right) == (1.0, 0.5, 1)
 
 
-def test_without_discordant_items_there_is_no_evidence():
+def test_without_discordant_items_there_is_no_evidence(tmp_path):
     assert mcnemar(0, 0) == 1.0
+    rows = [row(i, float(i % 3 > 0)) for i in range(12)]
+    rated = [replace(one, outcomes=(), labelled=(0,), labels=(one.row % 5,)) for one in rows]
+    for name, of, note in (("a", rows, "all outcomes are equal"), ("b", rated, "all scores are equal")):
+        (found,) = compare_evaluations(folder(tmp_path / name, of), folder(tmp_path / f"{name}2", of))
+        assert (found.difference.value, math.isnan(found.difference.low), found.note_on_equality) == (0, True, note)
+        header, _, other = format_comparisons(["one", "other"], [[found]]).splitlines()
+        assert note in other
+        assert (header.split()[1:3], other.split()[1:3]) == (["ROWS", "ITEMS"], ["12", "12"])
 
 
 def test_evaluations_of_other_data_are_refused(tmp_path):
