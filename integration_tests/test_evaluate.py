@@ -288,13 +288,21 @@ def test_a_suite_reads_the_files_of_a_folder_one_by_one(done, cli, model_folder,
     assert "Choose one of: rewardbench" in cli(*command[:3], "--suite", "xyz", "--dataset", tmp_path).err
 
 
-def test_converted_rows_keep_the_columns_of_slices(done, model_folder, write_rows):
+def test_converted_rows_keep_the_named_columns(done, cli, model_folder, write_rows, tmp_path):
     row = {"question": "Name a colour.", "response_A": "A car.", "response_B": "Red.", "source": "x"}
     file = write_rows(
-        *({**row, "label": label, "kind": kind} for label, kind in (("A>B", "u"), ("B>A", "v"), (None, "v")))
+        *(
+            {**row, "label": label, "kind": kind, "task": f"task {kind}", "of": {"a": 1}}
+            for label, kind in (("A>B", "u"), ("B>A", "v"), (None, "v"))
+        )
     )
-    found = json.loads(done("evaluate", "--model", model_folder, "--dataset", file, "--by", "kind", "--json").out)
+    command = ("evaluate", "--model", model_folder, "--dataset", file, "--by", "kind", "--keep")
+    found = json.loads(done(*command, "task", "--output_dir", tmp_path / "a", "--report", "--json").out)
     slices = [(one["by"], one["value"], one["items"]) for one in found["agreements"][0]["slices"]]
     assert ("kind", "u", 1) in slices
     assert found["dropped"]["not_converted"] == 1
     assert found["dropped"]["given"] == 3
+    assert [one.columns["task"] for one in read_evaluation(tmp_path / "a").rows] == ["task u", "task v"]
+    assert "0 (kind u, task task u)" in (tmp_path / "a" / "report.html").read_text()
+    for name, message in (("tasks", "Did you mean 'task'"), ("of", "texts, numbers and lists of them only")):
+        assert message in cli(*command, name).err

@@ -7,10 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from datasets import Dataset
+
 from rlhf_losses.cards.card_picture import results_with_picture
 from rlhf_losses.cards.reward_model_card import add_results
 from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError
 from rlhf_losses.cli.evaluation_tables import format_evaluation, format_suite
+from rlhf_losses.cli.kept_columns import add_keep_argument, require_columns_to_keep
 from rlhf_losses.cli.report_argument import add_report_argument, requested_report, write_report
 from rlhf_losses.cli.scorer_arguments import (
     add_overlong_argument,
@@ -22,6 +25,7 @@ from rlhf_losses.cli.scorer_arguments import (
 )
 from rlhf_losses.data import required_feedback_types
 from rlhf_losses.data.conversion import convert_rows
+from rlhf_losses.data.read_columns import COLUMNS
 from rlhf_losses.evaluation.output_folder import EvaluationFolder, require_new_folder, write_evaluation
 from rlhf_losses.evaluation.scored_rows import ScoredRow
 from rlhf_losses.evaluation.slices import require_slice_columns, require_slice_values
@@ -32,6 +36,7 @@ from rlhf_losses.hooks import loss_registry
 from rlhf_losses.losses import ScoreDecay
 from rlhf_losses.report.report_file import Report
 from rlhf_losses.scoring import evaluate
+from rlhf_losses.scoring.evaluation import further_columns
 from rlhf_losses.scoring.suite_evaluation import evaluate_suite, find_suite
 from rlhf_losses.source_rows import SOURCE_ITEM, SOURCE_ROW
 
@@ -43,6 +48,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument(
         "--by", action="append", default=[], metavar="COLUMN", help="also report each value of a column; repeatable"
     )
+    add_keep_argument(parser, "into scores.jsonl and the report")
     parser.add_argument(
         "--edits",
         type=positive_integer,
@@ -97,11 +103,13 @@ def run_dataset(args: argparse.Namespace, plugins: tuple[str, ...]) -> None:
         )
     loss = None if args.loss is None else loss_registry(plugins).parse(args.loss)
     rows = selected_rows(with_dataset(args, args.dataset[0]))
-    conversion = convert_rows(rows, args.converter, "evaluation data", plugins, keep=args.by)
+    require_columns_to_keep(args.keep, rows.column_names, (*COLUMNS, SOURCE_ROW, SOURCE_ITEM))
+    conversion = convert_rows(rows, args.converter, "evaluation data", plugins, keep=[*args.by, *args.keep])
     converted = set(conversion.rows.column_names) - {SOURCE_ROW, SOURCE_ITEM}
     require_slice_columns(rows.column_names, args.by, converted)  # these raise before the model is loaded
     for name in args.by:
         require_slice_values(name, conversion.rows[name][:])
+    require_kept_values(conversion.rows.select_columns(args.keep))
     required_feedback_types(loss or ScoreDecay(), conversion.rows.column_names, conversion.rows)
     scorer = selected_scorer(args, plugins)
     found = evaluate(
@@ -111,13 +119,30 @@ def run_dataset(args: argparse.Namespace, plugins: tuple[str, ...]) -> None:
     if args.model_card:
         folder = Path(args.model)
         add_results(folder, results_with_picture(Path(args.dataset[0]).name, found, folder))
-    show(args, {"model": args.model, "dataset": args.dataset[0], **found.to_dict()}, format_evaluation(found), found)
+    named = list(dict.fromkeys([*args.by, *args.keep]))
+    content = {"model": args.model, "dataset": args.dataset[0], "columns": named, **found.to_dict()}
+    show(args, content, format_evaluation(found), found)
+
+
+def require_kept_values(columns: Dataset) -> None:
+    """Raise `CommandLineError` unless `scores.jsonl` can have the values of some columns.
+
+    Args:
+        columns: the columns of `--keep`.
+    """
+    plain = further_columns(columns, ())
+    other = next((name for name in columns.column_names if name not in plain), None)
+    if other is not None:
+        raise CommandLineError(
+            f"--keep {other} is a column with {columns.features[other]}, and scores.jsonl has texts, numbers and lists "
+            "of them only. Name another column, or write its values as texts."
+        )
 
 
 def run_suite(args: argparse.Namespace, plugins: tuple[str, ...]) -> None:
     """Evaluate a model on the files of a suite."""
     suite = find_suite(args.suite)
-    unused = [flag for flag in ("loss", "by", "edits", "converter", "model_card") if getattr(args, flag)]
+    unused = [flag for flag in ("loss", "by", "keep", "edits", "converter", "model_card") if getattr(args, flag)]
     if unused:
         raise CommandLineError(
             f"--{unused[0]} has no effect with --suite {suite.name}, whose authors define what is computed. Leave one "

@@ -10,7 +10,8 @@ from typing import Any
 from datasets import Dataset
 from tqdm import tqdm
 
-from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError
+from rlhf_losses.cli.argument_parser import ArgumentParser
+from rlhf_losses.cli.kept_columns import add_keep_argument, require_columns_to_keep
 from rlhf_losses.cli.row_texts import TEXT_COLUMNS, Location, RowText, encode_text, row_texts
 from rlhf_losses.cli.score_output import open_output, require_output_file
 from rlhf_losses.cli.scorer_arguments import (
@@ -27,7 +28,6 @@ from rlhf_losses.errors import (
     FeedbackMismatchError,
     InvalidFeedbackError,
     OverlongTextError,
-    did_you_mean,
 )
 from rlhf_losses.feedback import Answer
 from rlhf_losses.files.column_values import sampled_values
@@ -57,13 +57,7 @@ def build_parser() -> ArgumentParser:
     )
     add_transforms_argument(parser)
     add_overlong_argument(parser)
-    parser.add_argument(
-        "--keep",
-        action="append",
-        default=[],
-        metavar="COLUMN",
-        help="copy a column, e.g. id, into each line; repeatable",
-    )
+    add_keep_argument(parser, "into each line")
     parser.add_argument("--estimate", help="also write this score estimate of a plugin; see rlhf-losses fit")
     return parser
 
@@ -74,7 +68,7 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     if args.output:
         require_output_file(Path(args.output))
     given = selected_rows(args)
-    require_columns_to_keep(args.keep, given.column_names, args.estimate)
+    require_columns_to_keep(args.keep, given.column_names, (*LINE_KEYS, args.estimate))
     kept = given.select_columns(args.keep)
     rows = convert_dataset(given, args.converter, "texts", plugins, with_source=True, texts_only=True)
     require_texts(rows, args.dataset)
@@ -134,27 +128,6 @@ def _texts(rows: Dataset, metadata: RewardModelMetadata) -> Iterator[list[RowTex
     for number, row in enumerate(rows):
         with contextlib.suppress(InvalidFeedbackError):  # which has a line of the output
             yield row_texts(row, number, metadata)
-
-
-def require_columns_to_keep(names: Sequence[str], columns: Sequence[str], estimate: str | None) -> None:
-    """Raise `CommandLineError` unless a dataset has some columns, and the lines of the output have other names.
-
-    Args:
-        names: columns to copy.
-        columns: columns of the dataset.
-        estimate: name of the score estimate in the lines, or None.
-    """
-    for name in names:
-        if name not in columns:
-            raise CommandLineError(
-                f"--keep {name} is no column of the data, which have {', '.join(columns)}."
-                f"{did_you_mean(name, columns)} Name one of these."
-            )
-        if name in (*LINE_KEYS, estimate):
-            raise CommandLineError(
-                f"--keep {name} would replace the key '{name}' of the output, which has another meaning. Rename the "
-                f"column: add my_{name}={name} to --columns, and write --keep my_{name}."
-            )
 
 
 def score_rows(

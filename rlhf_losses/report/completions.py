@@ -58,7 +58,16 @@ def _select(rows: Sequence[Mapping[str, Any]], prompts: set[str]) -> list[Mappin
 def _cells(row: Mapping[str, Any], names: Sequence[str]) -> list[Cell]:
     texts: list[Cell] = [text_cell(row.get(name)) for name in TEXTS]
     values = [row.get(name) for name in names]
-    return texts + [one if isinstance(one, int | float) else text_cell(one) for one in values]
+    return texts + [value_cell(one) for one in values]
+
+
+def value_cell(value: Any) -> Cell:
+    """Return a number as it is, and anything else as a text.
+
+    Args:
+        value: a value of a column.
+    """
+    return value if isinstance(value, int | float) else text_cell(value)
 
 
 def text_cell(value: Any) -> LongText | None:

@@ -10,7 +10,7 @@ from rlhf_losses.evaluation.output_folder import EvaluationFolder
 from rlhf_losses.evaluation.paired_comparison import compare_evaluations
 from rlhf_losses.evaluation.scored_rows import ScoredRow
 from rlhf_losses.percentages import percent, percent_range
-from rlhf_losses.report.completions import text_cell, text_of
+from rlhf_losses.report.completions import text_cell, text_of, value_cell
 from rlhf_losses.report.evaluation_charts import (
     best_of_n,
     calibrations,
@@ -277,15 +277,17 @@ def worst_pairs(evaluation: EvaluationFolder) -> Section:
     Args:
         evaluation: the evaluation.
     """
+    names = named_columns(evaluation)
     found = [(row.scores[i] - row.scores[j], row, i, j)
              for row in evaluation.rows for i, j in zip(row.better, row.worse, strict=True)]  # fmt: skip
     wrong = sorted((one for one in found if one[0] < 0), key=lambda one: one[0])
     rows: list[list[Cell]] = [
         [row.row, text_cell(row.prompt), _answer(row, i), _answer(row, j), difference, row.scores[i],
-         row.scores[j]]
+         row.scores[j], *(value_cell(row.columns.get(name)) for name in names)]
         for difference, row, i, j in wrong[:WORST]
     ]  # fmt: skip
-    header = ("row", "prompt", "better answer", "worse answer", "difference", "score of better", "score of worse")
+    header = ("row", "prompt", "better answer", "worse answer", "difference", "score of better", "score of worse",
+              *names)  # fmt: skip
     text = f"{len(wrong)} of {len(found)} pairs are ranked wrong, {percent(len(wrong) / max(len(found), 1))}."
     text += f" The {len(rows)} with the largest differences are shown." if len(rows) < len(wrong) else ""
     if not rows:
@@ -300,17 +302,17 @@ def contradictions(evaluation: EvaluationFolder) -> Section:
     Args:
         evaluation: the evaluation.
     """
-    seen: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+    seen: dict[tuple[str, str, str], list[ScoredRow]] = defaultdict(list)
     for row in evaluation.rows:
         for i, j in zip(row.better, row.worse, strict=True):
             if row.answers[i] is not None and row.answers[j] is not None:
-                seen[text_of(row.prompt), text_of(row.answers[i]), text_of(row.answers[j])].append(row.row)
+                seen[text_of(row.prompt), text_of(row.answers[i]), text_of(row.answers[j])].append(row)
     both = [key for key in seen if key[1] < key[2] and (key[0], key[2], key[1]) in seen]
-    title = f"Contradictory rows: {evaluation.name}"
+    title, names = f"Contradictory rows: {evaluation.name}", named_columns(evaluation)
     if not both:
         return Section(title, [])
     rows: list[list[Cell]] = [
-        [_numbers(seen[prompt, better, worse]), _numbers(seen[prompt, worse, better]),
+        [_rows(seen[prompt, better, worse], names), _rows(seen[prompt, worse, better], names),
          *map(LongText, (prompt, better, worse))]
         for prompt, better, worse in both[:WORST]
     ]  # fmt: skip
@@ -318,11 +320,23 @@ def contradictions(evaluation: EvaluationFolder) -> Section:
     compared = len({(prompt, *sorted((better, worse))) for prompt, better, worse in seen})
     text = f"{len(both)} of {compared} different pairs of answers are judged in both ways."
     text += f" The first {WORST} are shown." if len(both) > WORST else ""
-    return Section(title, [Table(title, header, rows)], [f"{text} {counted_from_0(seen[both[0]][0])}"])
+    return Section(title, [Table(title, header, rows)], [f"{text} {counted_from_0(seen[both[0]][0].row)}"])
 
 
-def _numbers(rows: Sequence[int]) -> str:
-    return ", ".join(map(str, rows))
+def named_columns(evaluation: EvaluationFolder) -> Sequence[str]:
+    """Return the columns that `--by` and `--keep` named, which the tables of rows show.
+
+    Args:
+        evaluation: the evaluation; one of an earlier version or of Python names none.
+    """
+    names: Sequence[str] = evaluation.metrics.get("columns", ())
+    return names
+
+
+def _rows(rows: Sequence[ScoredRow], names: Sequence[str]) -> str:
+    """Return the numbers of rows, each with the values of its named columns."""
+    values = [", ".join(f"{name} {text_of(row.columns.get(name))}" for name in names) for row in rows]
+    return ", ".join(f"{row.row} ({of})" if of else str(row.row) for row, of in zip(rows, values, strict=True))
 
 
 def _answer(row: ScoredRow, index: int) -> LongText:

@@ -60,7 +60,8 @@ def test_inspect_shows_contradictory_rows(done, write_rows, monkeypatch, tmp_pat
     assert "report.html has the report" in result.err
     html = (tmp_path / "report.html").read_text()
     assert (
-        "pairs of answers that are judged in both ways: 1. On these rows no scorer is right in more than 50.0" in html
+        "pairs of answers that are judged in both ways: 1. On all rows together no scorer is right in more than 50.0"
+        in html
     )
     assert 'data-key="4">4</td><td class="text" data-key="&lt;script&gt;5' in html
     assert "<script>5" not in html
