@@ -262,6 +262,10 @@ def test_evaluate_writes_a_folder_that_compare_reads(done, cli, model_folder, wr
     result = done(*command, tmp_path / "b", "--json", "--report")
     printed = json.loads(result.out)
     assert printed == folder.metrics
+    assert {"accuracy", "margin", "brier", "length_correlation", "partial_length_correlation"} <= set(
+        printed["intervals"]
+    )
+    assert f"{printed['intervals']['brier']['low']:.4f} to" in table
     assert "report.html has the report" in result.err
     assert all(title in (tmp_path / "b" / "report.html").read_text() for title in ("By subset", "Reliability", "Edits"))
     assert len(folder.rows) == printed["rows"] == 8

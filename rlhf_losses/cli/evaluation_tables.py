@@ -19,9 +19,8 @@ from rlhf_losses.percentages import percent
 def format_evaluation(evaluation: Evaluation) -> str:
     """Return an evaluation as text: the metrics, and one table for each other part."""
     agreements = evaluation.agreements
-    intervals = {name: estimate for one in reversed(agreements) for name, estimate in one.estimates.items()}
     blocks = [
-        ("", format_metrics(evaluation, intervals)),
+        ("", format_metrics(evaluation, evaluation.intervals)),
         ("", evaluation.note_on_ratings),
         *(("", one.note_on_ceiling) for one in agreements),
         ("left out", format_counts(evaluation.dropped, evaluation.ties)),
@@ -101,7 +100,9 @@ def format_calibration(calibration: Calibration) -> str:
     return (
         f"{_table(rows, header, right=[1, 2, 3])}\n"
         f"best temperature {temperature}, with which the calibration error is "
-        f"{calibration.calibration_error_at_temperature:z.4f}{note}"
+        f"{calibration.calibration_error_at_temperature:z.4f}{note}\n"
+        f"calibration error of a calibrated model, by chance: up to "
+        f"{calibration.error_by_chance:z.4f} (95 % of samples)"
     )
 
 

@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from rlhf_losses.evaluation.intervals import Estimate, FloatVector, IntVector, share_estimate
+from rlhf_losses.evaluation.intervals import Estimate, FloatVector, IntVector, mean_estimate, share_estimate
 from rlhf_losses.evaluation.items import ComparedPairs, Items, LabelledItems
 
 BINS = 10
+
+CHANCE, CHANCE_SAMPLES = 0.95, 199
+"""Share of the samples of a calibrated model whose error is at most the one by chance, and their number."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,9 @@ class Calibration:
     Attributes:
         calibration_error: expected calibration error: the mean difference of probability and observed share over the
             bins, weighted by their items.
-        brier: mean squared difference of the probability and the outcome.
+        error_by_chance: error that a calibrated model stays below in 95 % of samples with these probabilities. The
+            error is a sum of absolute values, so it is above 0 even then, and its bootstrap interval would leave out 0.
+        brier_score: mean squared difference of the probability and the outcome, with its interval.
         temperature: number that scores are divided by to make the outcomes most likely; infinite if they would be most
             likely with equal scores.
         calibration_error_at_temperature: expected calibration error after this division.
@@ -51,15 +56,22 @@ class Calibration:
     """
 
     calibration_error: float
-    brier: float
+    error_by_chance: float
+    brier_score: Estimate
     temperature: float
     calibration_error_at_temperature: float
     bins: tuple[ReliabilityBin, ...]
+
+    @property
+    def brier(self) -> float:
+        """Mean squared difference of the probability and the outcome."""
+        return self.brier_score.value
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object; an infinite temperature is null."""
         return {
             "calibration_error": self.calibration_error,
+            "error_by_chance": self.error_by_chance,
             "brier": self.brier,
             "temperature": self.temperature if np.isfinite(self.temperature) else None,
             "calibration_error_at_temperature": self.calibration_error_at_temperature,
@@ -76,7 +88,8 @@ def calibration(items: Items) -> Calibration | None:
         items: items of one kind.
 
     References:
-        Guo et al. (2017), https://arxiv.org/abs/1706.04599
+        Guo et al. (2017), https://arxiv.org/abs/1706.04599; Bröcker and Smith (2007), Increasing the reliability of
+        reliability diagrams, Weather and Forecasting 22(3): the error by chance.
     """
     if isinstance(items, ComparedPairs):
         logits, outcomes, lowest = np.abs(items.difference), _expected_outcome(items), 0.5
@@ -88,7 +101,8 @@ def calibration(items: Items) -> Calibration | None:
     probabilities, cooled = _sigmoid(logits), _sigmoid(logits / temperature)
     return Calibration(
         calibration_error(probabilities, outcomes, lowest),
-        float(np.mean((probabilities - outcomes) ** 2)),
+        error_by_chance(probabilities, lowest),
+        mean_estimate((probabilities - outcomes) ** 2, items.cluster),
         temperature,
         calibration_error(cooled, outcomes, lowest),
         reliability_bins(probabilities, outcomes, items.cluster, lowest),
@@ -110,6 +124,26 @@ def calibration_error(probabilities: FloatVector, outcomes: FloatVector, lowest:
     index = _bin_index(probabilities, lowest)
     gaps = np.bincount(index, weights=probabilities - outcomes)
     return round(float(np.abs(gaps).sum()) / len(probabilities), 12)
+
+
+def error_by_chance(probabilities: FloatVector, lowest: float = 0.0) -> float:
+    """Return the calibration error that independent outcomes with some probabilities stay below in 95 % of samples.
+
+    Args:
+        probabilities: probability of each item.
+        lowest: the lowest possible probability.
+
+    Examples:
+        >>> few, many = (error_by_chance(np.full(count, 0.7)) for count in (50, 5000))
+        >>> few > 5 * many > 0
+        True
+    """
+    generator = np.random.default_rng(0)
+    errors = [
+        calibration_error(probabilities, (generator.random(len(probabilities)) < probabilities).astype(float), lowest)
+        for _ in range(CHANCE_SAMPLES)
+    ]
+    return float(np.quantile(errors, CHANCE))
 
 
 def reliability_bins(

@@ -13,6 +13,7 @@ from rlhf_losses.evaluation.edit_effects import EditEffects
 from rlhf_losses.evaluation.intervals import Estimate
 from rlhf_losses.evaluation.items import ComparedPairs, Items, RatedItems, count_ties, items_of
 from rlhf_losses.evaluation.length_dependence import LengthDependence, length_dependence
+from rlhf_losses.evaluation.rank_statistics import pearson
 from rlhf_losses.evaluation.score_spread import ScoreSpread, score_spread
 from rlhf_losses.evaluation.scored_data import DroppedRows, ScoredData
 from rlhf_losses.evaluation.scored_rows import ScoredRow, scored_rows
@@ -175,6 +176,21 @@ class Evaluation(Mapping[str, float]):
     def __len__(self) -> int:
         return len(self.metrics)
 
+    @cached_property
+    def intervals(self) -> dict[str, Estimate]:
+        """The metrics that have a 95 % interval, by name."""
+        found: dict[str, Estimate] = {}
+        for one in reversed(self.agreements):
+            found |= one.estimates
+            if one.calibration is not None:
+                found["brier"] = one.calibration.brier_score
+            if one.length is not None:
+                found["partial_length_correlation"] = one.length.partial_correlation
+        used = self.data.used.numpy()
+        scores, lengths = self.data.values.numpy()[used], self.data.text_tokens[used].astype(float)
+        found["length_correlation"] = pearson(scores, lengths, self.data.clusters[used])
+        return {name: estimate for name, estimate in found.items() if name in self.metrics}
+
     @property
     def compares_ratings(self) -> bool:
         """Whether ratings have comparisons of the answers to one prompt, beside the correlation over all prompts."""
@@ -224,6 +240,7 @@ class Evaluation(Mapping[str, float]):
         """Return the JSON object, which `metrics.json` contains."""
         return {
             **self.metrics,
+            "intervals": {name: estimate.to_dict() for name, estimate in self.intervals.items()},
             "dropped": self.dropped.to_dict(),
             "ties": self.ties,
             "trained_on_differences": self.trained_on_differences,

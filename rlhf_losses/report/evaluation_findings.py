@@ -204,7 +204,7 @@ def _length(agreement: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterato
 
 def _calibration(agreement: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[Finding]:
     found = agreement["calibration"]
-    if found is None or found["calibration_error"] < LARGE_CALIBRATION_ERROR:
+    if found is None or found["calibration_error"] < max(LARGE_CALIBRATION_ERROR, found.get("error_by_chance", 0.0)):
         return
     temperature = found["temperature"]
     error = f"the calibration error is {found['calibration_error']:z.2f}"
@@ -215,8 +215,8 @@ def _calibration(agreement: Mapping[str, Any], metrics: Mapping[str, Any]) -> It
         yield consequence(f"Too certain: {error}, and the size of a score difference says nothing about its truth.")
         return
     divided = (
-        f"{error}; dividing the scores by {temperature:.2g} lowers it to "
-        f"{found['calibration_error_at_temperature']:z.2f}"
+        f"{error}; dividing differences of scores by {temperature:.2g}, in the program that turns them into "
+        f"probabilities, gives {found['calibration_error_at_temperature']:z.2f}"
     )
     surest = found["bins"][-1]
     if temperature >= CLEAR_TEMPERATURE:

@@ -127,6 +127,7 @@ def _metrics(evaluation: EvaluationFolder) -> dict[str, tuple[Cell, str]]:
     intervals: dict[str, Mapping[str, Any]] = {}
     for agreement in reversed(agreements):
         intervals |= agreement["estimates"]
+    intervals |= metrics.get("intervals", {})
     found: dict[str, tuple[Cell, str]] = {
         name: (statistic(name).cell(value), statistic(name).interval(intervals.get(name, {})))
         for name, value in metrics.items()
@@ -207,8 +208,8 @@ def calibration_tables(evaluations: Sequence[EvaluationFolder]) -> list[Table]:
     """
     found = list(calibrations(evaluations))
     rows: list[list[Cell]] = [
-        [name, one["calibration_error"], one["brier"], "infinite" if one["temperature"] is None else one["temperature"],
-         one["calibration_error_at_temperature"]]
+        [name, one["calibration_error"], one.get("error_by_chance"), one["brier"],
+         "infinite" if one["temperature"] is None else one["temperature"], one["calibration_error_at_temperature"]]
         for _, name, one in found
     ]  # fmt: skip
     bins: list[list[Cell]] = [
@@ -216,7 +217,13 @@ def calibration_tables(evaluations: Sequence[EvaluationFolder]) -> list[Table]:
          Share(each["observed"]["value"]), SHARE.interval(each["observed"])]
         for _, name, one in found for each in one["bins"]
     ]  # fmt: skip
-    header = ("calibration error", "Brier score", "best temperature", "calibration error with it")
+    header = (
+        "calibration error",
+        "of a calibrated model, up to (95 %)",
+        "Brier score",
+        "best temperature",
+        "calibration error with it",
+    )
     of_bins = ("predicted probability", "items", "mean of the probability", "observed share", "95 % interval")
     return [*table(evaluations, "Calibration", header, rows),
             *table(evaluations, "Points of the reliability diagram", of_bins, bins)]  # fmt: skip

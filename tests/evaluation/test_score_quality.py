@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
+from scipy import stats
 from scored_datasets import pair, scored_data
 from sklearn.metrics import brier_score_loss
 from torchmetrics.functional.classification import binary_calibration_error
@@ -14,7 +15,7 @@ from rlhf_losses.cli.evaluation_tables import format_evaluation
 from rlhf_losses.errors import InvalidArgumentError
 from rlhf_losses.evaluation.annotated_agreement import accuracy_ceiling, agreement_of_pairs
 from rlhf_losses.evaluation.best_of_n_curve import best_of_n_curve, expected_best_of_n
-from rlhf_losses.evaluation.calibration import calibration
+from rlhf_losses.evaluation.calibration import calibration, error_by_chance
 from rlhf_losses.evaluation.items import compared_pairs, count_ties, items_of
 from rlhf_losses.evaluation.length_dependence import length_dependence
 from rlhf_losses.evaluation.result import Evaluation
@@ -42,9 +43,18 @@ def test_calibration_of_labels_is_that_of_torchmetrics_and_scikit_learn():
     expected = binary_calibration_error(probabilities, torch.tensor(labels).long(), n_bins=10, norm="l1")
     assert found.calibration_error == pytest.approx(float(expected), abs=1e-6)
     assert found.brier == pytest.approx(brier_score_loss(labels, probabilities.numpy()), abs=1e-6)
+    squares = (probabilities.double().numpy() - labels) ** 2
+    interval = stats.ttest_1samp(squares, 0).confidence_interval()
+    assert (found.brier_score.low, found.brier_score.high) == pytest.approx(tuple(interval), abs=1e-6)
     assert sum(one.observed.count for one in found.bins) == 200
     assert found.temperature == pytest.approx(2, rel=0.5)
     assert found.calibration_error_at_temperature < found.calibration_error
+
+
+def test_a_calibrated_model_has_an_error_by_chance():
+    """With one probability the error is the distance of a binomial share from it."""
+    error = error_by_chance(np.full(400, 0.75), lowest=0.5)
+    assert error == pytest.approx(stats.norm.ppf(0.975) * (0.75 * 0.25 / 400) ** 0.5, rel=0.25)
 
 
 def test_pairs_are_calibrated_if_differences_are_log_odds():
