@@ -48,7 +48,7 @@ def test_a_run_of_the_command_line(done, language_model, rows, tmp_path, monkeyp
     assert (folder / "held_out_scores.png").read_bytes().startswith(b"\x89PNG")
     assert "![Scores on held-out data](held_out_scores.png)" in text
     assert "correlation of score and length" in text
-    assert "The standard deviation of the scores is " in text
+    assert "have a standard deviation of " in text
     assert "| LoRA adapters of rank 16 with `lora_alpha` 32" in text
     assert "merged into the weights |" in text
     assert "num_train_epochs" not in text

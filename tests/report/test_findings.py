@@ -15,7 +15,7 @@ from rlhf_losses.hooks import loss_registry
 from rlhf_losses.percentages import percent
 from rlhf_losses.report.dataset_sections import InspectedDataset, dataset_findings, feedback_tables, length_charts
 from rlhf_losses.report.evaluation_charts import difference_histogram, histogram
-from rlhf_losses.report.evaluation_findings import differing_accuracies, evaluation_findings
+from rlhf_losses.report.evaluation_findings import LARGE_CALIBRATION_ERROR, differing_accuracies, evaluation_findings
 from rlhf_losses.report.evaluation_sections import ceiling_notes, metrics_table
 from rlhf_losses.report.findings import Severity
 from rlhf_losses.report.json_logs import parse_json_log
@@ -151,6 +151,10 @@ def test_evaluations():
     assert of_pairs(CALIBRATED) == []
     assert starts(of_pairs(5 * CALIBRATED)) == ["Too certain"]
     assert starts(of_pairs(-CALIBRATED)) == ["Worse than guessing", "Too certain"]
+    few = folder_of(CALIBRATED[:12])  # an error that a calibrated model has by chance
+    found = few.metrics["agreements"][0]["calibration"]
+    assert LARGE_CALIBRATION_ERROR < found["calibration_error"] < found["error_by_chance"]
+    assert not any("calibration" in one.text for one in evaluation_findings(few))
     assert "Equal scores" in starts(of_pairs(np.where(np.arange(400) % 10, CALIBRATED, 0.0)))
     copies = [pair(f"prompt {n}", "yes", "yes" if n % 10 == 0 else "no") for n in range(400)]
     found = starts(of_pairs(np.where(np.arange(400) % 10, CALIBRATED, 0.0), rows=copies))
