@@ -17,7 +17,7 @@ HOW_TO = Path(__file__).resolve().parent / "how-to"
 PAGES = ("move-from-openrlhf.md", "move-from-llama-factory.md")
 ROOT = HOW_TO.parents[1]
 PATH = re.compile(r"(?P<file>docs/[\w/-]+\.md|examples/\w+(?:/\w[\w.-]*\w)*)(?P<anchor>#[\w-]+)?")
-"""A path in a text of a table, as `rlhf_losses.documentation.with_addresses` finds it in a message."""
+"""A path in a text of a table, as `rlhf_losses.messages.documentation.with_addresses` finds it in a message."""
 
 MARKER = re.compile(r"(<!-- settings of ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

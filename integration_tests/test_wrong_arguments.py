@@ -37,13 +37,13 @@ from rlhf_losses import (
     parse_loss,
     rename_columns,
 )
+from rlhf_losses.checks.optional_packages import require_reporting
 from rlhf_losses.data import convert_dataset
 from rlhf_losses.feedback.base import Answer
 from rlhf_losses.inspection import inspect_dataset
+from rlhf_losses.messages.setting_names import command_flags
 from rlhf_losses.models import bfloat16
-from rlhf_losses.optional_packages import require_reporting
 from rlhf_losses.scoring import best_of, evaluate
-from rlhf_losses.setting_names import command_flags
 
 ROWS = [{"prompt": "2 + 2 = ", "chosen": "4", "rejected": "5"}] * 4
 COLUMNS = {"prompt": ["2 + 2 = "], "chosen": ["4"], "rejected": ["5"]}

@@ -5,9 +5,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from rlhf_losses.documentation import documentation
 from rlhf_losses.losses import AnyLoss, LossProperty
 from rlhf_losses.losses.base import WeightedSum
+from rlhf_losses.messages.documentation import documentation
 
 FORMULA = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
 

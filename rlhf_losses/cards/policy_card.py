@@ -10,7 +10,7 @@ from huggingface_hub.constants import REPOCARD_NAME
 
 from rlhf_losses.cards.card_template import render_template
 from rlhf_losses.cards.origins import Origin, licence_sentence, origin_of_dataset
-from rlhf_losses.documentation import documentation
+from rlhf_losses.messages.documentation import documentation
 
 TAGS = ("ppo", "rlhf", "rlhf-losses", "trl")
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rlhf_losses.printed_commands import printed_command
+from rlhf_losses.messages.printed_commands import printed_command
 
 SECRETS = ("hub_token", "push_to_hub_token")
 """Arguments whose values are on no card."""

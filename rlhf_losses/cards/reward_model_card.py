@@ -12,7 +12,7 @@ from rlhf_losses.cards.card_template import render_template
 from rlhf_losses.cards.described_loss import DescribedTerm
 from rlhf_losses.cards.held_out_table import HeldOutSet
 from rlhf_losses.cards.origins import Origin, licence_sentence, origin_of_dataset
-from rlhf_losses.documentation import documentation
+from rlhf_losses.messages.documentation import documentation
 
 BEGINNING, END = "<!-- held-out results -->", "<!-- end of held-out results -->"
 """Comments around the part of a card that `add_results` replaces."""

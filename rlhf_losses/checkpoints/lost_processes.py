@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from torch import distributed
 
 from rlhf_losses.errors import ProcessError, RlhfLossesError, first_line
-from rlhf_losses.setting_names import setting
+from rlhf_losses.messages.setting_names import setting
 
 LOST_PROCESS = ("gloo", "closed by peer", "reset by peer", "broken pipe", "timed out", "timeout")
 """Parts of gloo's messages, in lower case; gloo raises a plain `RuntimeError`."""

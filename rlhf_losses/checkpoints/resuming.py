@@ -21,7 +21,7 @@ from rlhf_losses.checkpoints.lost_processes import explained_process_errors
 from rlhf_losses.checkpoints.manifest import find_damage, has_manifest
 from rlhf_losses.checkpoints.rotation import checkpoint_folders
 from rlhf_losses.errors import DamagedCheckpointError, RlhfLossesError
-from rlhf_losses.setting_names import setting
+from rlhf_losses.messages.setting_names import setting
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from rlhf_losses.checkpoints.lost_processes import explained_process_errors
 from rlhf_losses.checkpoints.resuming import last_whole
 from rlhf_losses.errors import RlhfLossesError, RunStoppedError
-from rlhf_losses.setting_names import setting
+from rlhf_losses.messages.setting_names import setting
 
 WRITE_ERRORS = (OSError, RuntimeError, SafetensorError)
 """What Python, torch and safetensors raise on a full disk or in a folder that cannot be written."""

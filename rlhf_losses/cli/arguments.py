@@ -13,6 +13,7 @@ import yaml
 from transformers import AttentionInterface
 from transformers.utils import is_bitsandbytes_available, is_torch_bf16_gpu_available
 
+from rlhf_losses.checks.setting_types import require_finite_settings
 from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError, missing_arguments, refuse_old_value
 from rlhf_losses.cli.config_file import read_config
 from rlhf_losses.cli.config_values import CONFIG_FILE, checked_choice, members, typed_value
@@ -21,8 +22,7 @@ from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
 from rlhf_losses.errors import RlhfLossesError, did_you_mean, shown
 from rlhf_losses.files.columns import parse_columns, written_columns
 from rlhf_losses.files.yaml_mappings import yaml_problem
-from rlhf_losses.printed_commands import printed_command
-from rlhf_losses.setting_types import require_finite_settings
+from rlhf_losses.messages.printed_commands import printed_command
 
 MINIMUM = {
     "per_device_train_batch_size": 1,

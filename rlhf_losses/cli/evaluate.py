@@ -30,6 +30,7 @@ from rlhf_losses.evaluation.output_folder import EvaluationFolder, require_new_f
 from rlhf_losses.evaluation.scored_rows import ScoredRow
 from rlhf_losses.evaluation.slices import require_slice_columns, require_slice_values
 from rlhf_losses.evaluation.suites import SUITES
+from rlhf_losses.feedback.source_rows import SOURCE_ITEM, SOURCE_ROW
 from rlhf_losses.files.columns import columns_in_use, parse_columns
 from rlhf_losses.files.locations import file_format
 from rlhf_losses.hooks import loss_registry
@@ -38,7 +39,6 @@ from rlhf_losses.report.report_file import Report
 from rlhf_losses.scoring import evaluate
 from rlhf_losses.scoring.evaluation import further_columns
 from rlhf_losses.scoring.suite_evaluation import evaluate_suite, find_suite
-from rlhf_losses.source_rows import SOURCE_ITEM, SOURCE_ROW
 
 
 def build_parser() -> ArgumentParser:

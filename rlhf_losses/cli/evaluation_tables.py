@@ -13,7 +13,7 @@ from rlhf_losses.evaluation.result import Evaluation
 from rlhf_losses.evaluation.scored_data import DroppedRows
 from rlhf_losses.evaluation.slices import Slice
 from rlhf_losses.evaluation.suites import SuiteResult
-from rlhf_losses.percentages import percent
+from rlhf_losses.messages.percentages import percent
 
 
 def format_evaluation(evaluation: Evaluation) -> str:

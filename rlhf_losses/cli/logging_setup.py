@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 
-from rlhf_losses.launchers import is_first_process
+from rlhf_losses.processes.launchers import is_first_process
 
 DEBUG = "RLHF_LOSSES_DEBUG"
 """Environment variable: if set, errors have a traceback and warnings of other packages are shown."""

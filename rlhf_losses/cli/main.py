@@ -11,15 +11,15 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
+from rlhf_losses.checks.optional_packages import REPORT_PACKAGES, require_packages
 from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError, plugin_files
 from rlhf_losses.cli.early_checks import check_names
 from rlhf_losses.cli.logging_setup import DEBUG, quiet
 from rlhf_losses.cli.signals import Interruption
 from rlhf_losses.errors import RlhfLossesError, did_you_mean, shown
-from rlhf_losses.launchers import is_first_process, launched_processes
-from rlhf_losses.optional_packages import REPORT_PACKAGES, require_packages
-from rlhf_losses.printed_commands import plugins_in_use
-from rlhf_losses.setting_names import command_flags
+from rlhf_losses.messages.printed_commands import plugins_in_use
+from rlhf_losses.messages.setting_names import command_flags
+from rlhf_losses.processes.launchers import is_first_process, launched_processes
 
 COMMANDS = {
     "list": ("list_losses", "list all losses with their feedback types and properties"),

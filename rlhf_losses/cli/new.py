@@ -11,7 +11,7 @@ from rlhf_losses.errors import OutputExistsError, did_you_mean
 from rlhf_losses.hooks import converter_registry, loss_registry, transform_registry
 from rlhf_losses.hooks.installed_plugins import installed_plugins
 from rlhf_losses.hooks.registry import Registry
-from rlhf_losses.printed_commands import printed_command
+from rlhf_losses.messages.printed_commands import printed_command
 
 REGISTRIES: dict[str, Callable[[Iterable[str]], Registry[Any]]] = {
     "loss": loss_registry,

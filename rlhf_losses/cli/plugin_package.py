@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import jinja2
 
 import rlhf_losses
-from rlhf_losses.class_names import snake_case
 from rlhf_losses.cli.argument_parser import CommandLineError
 from rlhf_losses.errors import shown
+from rlhf_losses.messages.class_names import snake_case
 
 LONGEST = 50
 """Largest number of characters of a name, so that every file system accepts the names of the files."""

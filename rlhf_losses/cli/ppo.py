@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM
 
 from rlhf_losses.cards.provenance import Provenance, reproducing_command
 from rlhf_losses.checkpoints.lost_processes import explained_process_errors
+from rlhf_losses.checks.optional_packages import require_reporting
 from rlhf_losses.cli import training_runs
 from rlhf_losses.cli.argument_parser import CommandLineError
 from rlhf_losses.cli.arguments import (
@@ -34,26 +35,25 @@ from rlhf_losses.cli.training_help import PROCESSES
 from rlhf_losses.converters.compared_answers import SIDES
 from rlhf_losses.data import convert_dataset
 from rlhf_losses.data.answers import complete_answers, row_answers
-from rlhf_losses.documentation import documentation
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
 from rlhf_losses.feedback import Answer, feedback_types_in_columns
 from rlhf_losses.feedback.base import Messages, Row
+from rlhf_losses.feedback.source_rows import SOURCE_ROW, source_row
 from rlhf_losses.files.column_values import sampled_values
 from rlhf_losses.files.columns import renaming, suggest_prompt
 from rlhf_losses.files.splits import load_splits, select_split
 from rlhf_losses.files.table_reading import Rows
+from rlhf_losses.messages.documentation import documentation
+from rlhf_losses.messages.printed_commands import plugin_words
 from rlhf_losses.models.loading_errors import explain_loading
-from rlhf_losses.optional_packages import require_reporting
 from rlhf_losses.ppo import PPOConfig, PPOTrainer, scorer_on_base
 from rlhf_losses.ppo.config import PUBLISHED
 from rlhf_losses.ppo.prompts import describe_repeated_prompts
 from rlhf_losses.ppo.run_summary import describe_gain, summarize_run
-from rlhf_losses.printed_commands import plugin_words
 from rlhf_losses.report.report_file import Report
 from rlhf_losses.report.run_files import read_run
 from rlhf_losses.scoring import Scorer
 from rlhf_losses.serving.remote_scorer import RemoteScorer, is_server_url
-from rlhf_losses.source_rows import SOURCE_ROW, source_row
 
 logger = logging.getLogger(__name__)
 

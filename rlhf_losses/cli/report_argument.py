@@ -4,8 +4,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rlhf_losses.checks.optional_packages import REPORT_PACKAGES, require_packages
 from rlhf_losses.cli.argument_parser import ArgumentParser
-from rlhf_losses.optional_packages import REPORT_PACKAGES, require_packages
 from rlhf_losses.report.report_file import REPORT_FILE, Report, require_replaceable
 
 

@@ -13,8 +13,8 @@ from rlhf_losses.data.tokenization import Encoded
 from rlhf_losses.errors import InvalidFeedbackError, shown
 from rlhf_losses.feedback import Answer
 from rlhf_losses.feedback.row_values import read_list
+from rlhf_losses.feedback.source_rows import SOURCE_ITEM, source_row
 from rlhf_losses.scoring import RewardModelMetadata, Scorer
-from rlhf_losses.source_rows import SOURCE_ITEM, source_row
 
 WHOLE_COLUMNS = ("text", "messages")
 """Columns that contain a whole text or a whole conversation."""

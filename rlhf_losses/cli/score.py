@@ -30,10 +30,10 @@ from rlhf_losses.errors import (
     OverlongTextError,
 )
 from rlhf_losses.feedback import Answer
+from rlhf_losses.feedback.source_rows import source_row
 from rlhf_losses.files.column_values import sampled_values
 from rlhf_losses.files.columns import renaming, suggest_texts
 from rlhf_losses.scoring import Estimator, RewardModelMetadata, Scorer
-from rlhf_losses.source_rows import source_row
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-from rlhf_losses.launchers import is_first_process, launched_processes
+from rlhf_losses.processes.launchers import is_first_process, launched_processes
 
 PASSED_ON = 2.0
 """Seconds within which a launcher passes on a signal that the processes have received too, as with SLURM."""

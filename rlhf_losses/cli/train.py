@@ -9,6 +9,7 @@ from datasets import Dataset
 
 from rlhf_losses.cards.provenance import Provenance, reproducing_command
 from rlhf_losses.checkpoints.lost_processes import explained_process_errors
+from rlhf_losses.checks.optional_packages import require_reporting
 from rlhf_losses.cli import training_runs
 from rlhf_losses.cli.arguments import (
     Required,
@@ -29,8 +30,7 @@ from rlhf_losses.data.conversion import Conversion, convert_rows
 from rlhf_losses.data.dataset import AnyDataset
 from rlhf_losses.files.columns import columns_in_use, parse_columns
 from rlhf_losses.hooks import LossRegistry, loss_registry
-from rlhf_losses.optional_packages import require_reporting
-from rlhf_losses.printed_commands import printed_command
+from rlhf_losses.messages.printed_commands import printed_command
 from rlhf_losses.report.dataset_sections import InspectedDataset
 from rlhf_losses.report.report_file import Report
 from rlhf_losses.report.run_files import read_run

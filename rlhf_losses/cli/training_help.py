@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rlhf_losses.documentation import documentation
+from rlhf_losses.messages.documentation import documentation
 
 PROCESSES = f"see\n{documentation('how-to/many-processes.md')}"
 """Where the start of several processes is described."""

@@ -28,10 +28,10 @@ from rlhf_losses.cli.logging_setup import DEBUG
 from rlhf_losses.cli.model_paths import nearest_folder, require_model_path
 from rlhf_losses.cli.signals import Interruption, StopSignals
 from rlhf_losses.errors import OutputExistsError, RlhfLossesError, first_line
-from rlhf_losses.folder_claims import require_unclaimed
-from rlhf_losses.printed_commands import printed_command
+from rlhf_losses.messages.printed_commands import printed_command
+from rlhf_losses.messages.setting_names import has_flag, setting
+from rlhf_losses.processes.folder_claims import require_unclaimed
 from rlhf_losses.report.report_file import REPORT_FILE
-from rlhf_losses.setting_names import has_flag, setting
 
 RESUME = "--resume_from_checkpoint"
 RUN_FILES = ("config.json", "model.safetensors", "model.safetensors.index.json", "adapter_config.json")

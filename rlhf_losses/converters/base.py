@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import ClassVar
 
-from rlhf_losses.class_names import snake_case
 from rlhf_losses.errors import InvalidFeedbackError, RlhfLossesError, counted_from_0
 from rlhf_losses.feedback.base import Row
-from rlhf_losses.setting_names import setting
+from rlhf_losses.messages.class_names import snake_case
+from rlhf_losses.messages.setting_names import setting
 
 
 class DatasetConverter(ABC):

@@ -1,10 +1,10 @@
 """Two answers and the better one of them, as in sheets of A/B tests."""
 
 from rlhf_losses.converters.base import DatasetConverter
-from rlhf_losses.documentation import documentation
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback.base import Row
-from rlhf_losses.winner_words import read_winner
+from rlhf_losses.feedback.winner_words import read_winner
+from rlhf_losses.messages.documentation import documentation
 
 SIDES = ("response_a", "response_b")
 

@@ -1,10 +1,10 @@
 """Anthropic HH-RLHF: pairs of transcripts."""
 
-from rlhf_losses.common_prefix import common_prefix_length
 from rlhf_losses.converters.base import DatasetConverter
+from rlhf_losses.converters.common_prefix import common_prefix_length
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback.base import Row
-from rlhf_losses.setting_names import setting
+from rlhf_losses.messages.setting_names import setting
 
 HUMAN, ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
 

@@ -9,7 +9,7 @@ from rlhf_losses.converters.messages import single_message
 from rlhf_losses.converters.scored_answers import listed_answers
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback.base import Messages, Row
-from rlhf_losses.source_rows import SOURCE_ROW
+from rlhf_losses.feedback.source_rows import SOURCE_ROW
 
 ROLES = {"prompter": "user", "assistant": "assistant"}
 

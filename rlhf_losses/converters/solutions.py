@@ -11,7 +11,7 @@ from rlhf_losses.converters.messages import as_messages, is_conversation
 from rlhf_losses.converters.repeated_prompt import repeats_prompt
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
 from rlhf_losses.feedback.base import Row
-from rlhf_losses.setting_names import setting
+from rlhf_losses.messages.setting_names import setting
 
 PROBLEMS = ("problem", "question", "prompt", "instruction", "query", "input")
 

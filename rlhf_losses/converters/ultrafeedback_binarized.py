@@ -4,7 +4,7 @@ from rlhf_losses.converters.base import DatasetConverter
 from rlhf_losses.converters.messages import split_common_prefix
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback.base import Row
-from rlhf_losses.setting_names import setting
+from rlhf_losses.messages.setting_names import setting
 
 
 class UltrafeedbackBinarized(DatasetConverter):

@@ -7,9 +7,9 @@ from typing import Any
 from datasets import Dataset, IterableDataset
 
 from rlhf_losses.data.read_columns import COLUMNS
+from rlhf_losses.feedback.source_rows import SOURCE_ITEM, SOURCE_ROW
 from rlhf_losses.files.column_values import sampled_values
 from rlhf_losses.files.verdict_columns import Evidence, verdict_evidence, words_of
-from rlhf_losses.source_rows import SOURCE_ITEM, SOURCE_ROW
 
 _WHO = (
     r"(annotator|(crowd[ _-]?)?worker|turker|rater|labell?er|judge|evaluator|coder|reviewer|assessor|grader)"

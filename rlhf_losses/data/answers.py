@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from rlhf_losses.argument_checks import describe_type
+from rlhf_losses.checks.argument_checks import describe_type
+from rlhf_losses.checks.unicode_text import require_unicode
 from rlhf_losses.data.chat_messages import clean_content
 from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS, template_arguments
 from rlhf_losses.errors import InvalidArgumentError, InvalidFeedbackError, shown
 from rlhf_losses.feedback import Answer, Feedback
 from rlhf_losses.feedback.base import Messages, Row
-from rlhf_losses.unicode_text import require_unicode
 
 CUT_OFF = "completion_cut_off"
 """Column of reward functions that says which completions were cut off before their end."""

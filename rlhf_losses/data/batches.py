@@ -13,8 +13,8 @@ from datasets.utils import tqdm
 from rlhf_losses.data.rows import RowEncoder, encoded_table
 from rlhf_losses.errors import RlhfLossesError, counted_from_0
 from rlhf_losses.feedback.base import Row
+from rlhf_losses.feedback.source_rows import source_row, source_rows
 from rlhf_losses.iteration import in_batches
-from rlhf_losses.source_rows import source_row, source_rows
 
 Result = TypeVar("Result")
 

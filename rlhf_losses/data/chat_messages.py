@@ -5,10 +5,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from rlhf_losses.checks.unicode_text import require_unicode
 from rlhf_losses.converters.messages import without_nulls
 from rlhf_losses.errors import InvalidFeedbackError, shown
 from rlhf_losses.feedback.base import Messages
-from rlhf_losses.unicode_text import require_unicode
 
 PLAIN = {"role", "content"}
 """Keys of most messages."""

@@ -19,11 +19,11 @@ from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
 from rlhf_losses.errors import InvalidArgumentError, InvalidFeedbackError, RlhfLossesError
 from rlhf_losses.feedback import feedback_types_in_columns
 from rlhf_losses.feedback.base import Row
+from rlhf_losses.feedback.source_rows import SOURCE_ITEM, SOURCE_ROW, correspond, listed_rows
 from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.files.readable_rows import readable_rows
 from rlhf_losses.hooks.registry import converter_registry
-from rlhf_losses.setting_names import setting
-from rlhf_losses.source_rows import SOURCE_ITEM, SOURCE_ROW, correspond, listed_rows
+from rlhf_losses.messages.setting_names import setting
 
 logger = logging.getLogger(__name__)
 

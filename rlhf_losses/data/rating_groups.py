@@ -18,8 +18,8 @@ from rlhf_losses.errors import FeedbackMismatchError
 from rlhf_losses.feedback import Feedback, Pairs, Rankings, Ratings, feedback_types_in_columns
 from rlhf_losses.feedback.base import Row
 from rlhf_losses.feedback.row_values import read_number
+from rlhf_losses.feedback.source_rows import SOURCE_ROW, correspond, listed_rows, source_row
 from rlhf_losses.losses import AnyLoss, Objective
-from rlhf_losses.source_rows import SOURCE_ROW, correspond, listed_rows, source_row
 
 logger = logging.getLogger(__name__)
 

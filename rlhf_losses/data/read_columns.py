@@ -6,7 +6,7 @@ from datasets import Dataset, IterableDataset
 
 from rlhf_losses.data.rows import FEEDBACK_COLUMNS, PREPARED_COLUMNS, TEXT_COLUMNS
 from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
-from rlhf_losses.source_rows import SOURCE_ROW, source_rows
+from rlhf_losses.feedback.source_rows import SOURCE_ROW, source_rows
 
 COLUMNS = (*TEXT_COLUMNS, *FEEDBACK_COLUMNS, *TEMPLATE_COLUMNS, *PREPARED_COLUMNS)
 """Columns of a dataset that training uses."""

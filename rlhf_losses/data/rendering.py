@@ -12,14 +12,14 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from rlhf_losses.common_prefix import common_prefix_length
+from rlhf_losses.converters.common_prefix import common_prefix_length
 from rlhf_losses.data.added_tokens import TextEnd
 from rlhf_losses.data.chat_messages import content_text, convert_tool_arguments, tool_names
 from rlhf_losses.data.segmentation import join_segments, locate_segments
 from rlhf_losses.data.template_arguments import has_variable
 from rlhf_losses.errors import InvalidFeedbackError, UnsupportedModelError
 from rlhf_losses.feedback.base import Answer, Messages
-from rlhf_losses.setting_names import has_flag, setting
+from rlhf_losses.messages.setting_names import has_flag, setting
 
 PLACEHOLDER = "\ue000"
 """Content with which a template is rendered to find the text around the content. It occurs in no real text."""

@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-from rlhf_losses.argument_checks import require_choice
+from rlhf_losses.checks.argument_checks import require_choice
 from rlhf_losses.data.rows import FeedbackTypes
 from rlhf_losses.errors import InvalidFeedbackError, counted_from_0
-from rlhf_losses.setting_names import setting
-from rlhf_losses.source_rows import listed_rows
+from rlhf_losses.feedback.source_rows import listed_rows
+from rlhf_losses.messages.setting_names import setting
 
 logger = logging.getLogger(__name__)
 

@@ -8,6 +8,7 @@ from functools import cache
 from itertools import chain
 from typing import Any, TypeAlias
 
+from rlhf_losses.checks.unicode_text import require_unicode
 from rlhf_losses.data.chat_messages import clean_content
 from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS, template_arguments
 from rlhf_losses.errors import InvalidFeedbackError, shown
@@ -22,7 +23,6 @@ from rlhf_losses.feedback.row_values import (
     read_numbers,
     read_tokens,
 )
-from rlhf_losses.unicode_text import require_unicode
 
 Reader: TypeAlias = Callable[[Row, str], object]
 """A function of a row and a column that raises `InvalidFeedbackError` for a value of another type."""

@@ -10,7 +10,7 @@ from rlhf_losses.data.added_tokens import AddedTokens
 from rlhf_losses.data.rendering import render
 from rlhf_losses.errors import RlhfLossesError, UnsupportedModelError
 from rlhf_losses.feedback.base import Answer
-from rlhf_losses.setting_names import setting
+from rlhf_losses.messages.setting_names import setting
 
 logger = logging.getLogger(__name__)
 

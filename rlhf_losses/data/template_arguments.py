@@ -8,9 +8,9 @@ from typing import Any
 
 from jinja2 import Environment, TemplateSyntaxError, meta
 
+from rlhf_losses.checks.unicode_text import require_unicode
 from rlhf_losses.converters.messages import without_nulls
 from rlhf_losses.errors import InvalidFeedbackError, shown
-from rlhf_losses.unicode_text import require_unicode
 
 TEMPLATE_COLUMNS = ("tools", "documents", "system", "chat_template_kwargs")
 """Columns with arguments of the chat template; `tools` and `chat_template_kwargs` are those of TRL."""

@@ -12,7 +12,7 @@ from rlhf_losses.data.joined_texts import meets_without_space
 from rlhf_losses.data.rows import FeedbackTypes, feedback_types_in_row, tokenized_pair
 from rlhf_losses.errors import counted_from_0
 from rlhf_losses.feedback.base import Answer, Row
-from rlhf_losses.source_rows import listed_rows, source_rows
+from rlhf_losses.feedback.source_rows import listed_rows, source_rows
 
 logger = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ from datasets import Dataset, IterableDataset
 
 from rlhf_losses.data.annotator_columns import find_annotator_column
 from rlhf_losses.data.read_columns import COLUMNS
+from rlhf_losses.feedback.source_rows import SOURCE_ITEM, SOURCE_ROW
 from rlhf_losses.files.column_values import sampled_values
 from rlhf_losses.files.columns import renaming
 from rlhf_losses.files.verdict_columns import Evidence, verdict_evidence
-from rlhf_losses.source_rows import SOURCE_ITEM, SOURCE_ROW
 
 COMPARED = ("chosen", "rejected")
 """Columns of the two answers of a pair."""

@@ -9,7 +9,7 @@ from rlhf_losses.evaluation.intervals import Estimate, share_estimate
 from rlhf_losses.evaluation.items import ComparedPairs, Items, LabelledItems, RatedItems
 from rlhf_losses.evaluation.rank_statistics import partial_correlation, pearson
 from rlhf_losses.evaluation.scored_data import ScoredData
-from rlhf_losses.percentages import percent
+from rlhf_losses.messages.percentages import percent
 
 STRONG_CORRELATION = 0.4
 """Partial correlation of scores and lengths from which there is a warning."""

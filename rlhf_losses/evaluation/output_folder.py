@@ -8,7 +8,7 @@ from typing import Any
 
 from rlhf_losses.errors import InvalidFeedbackError, OutputExistsError, UnreadableDatasetError
 from rlhf_losses.evaluation.scored_rows import ScoredRow
-from rlhf_losses.setting_names import setting
+from rlhf_losses.messages.setting_names import setting
 
 METRICS_FILE = "metrics.json"
 SCORES_FILE = "scores.jsonl"

@@ -18,7 +18,7 @@ from rlhf_losses.evaluation.score_spread import ScoreSpread, score_spread
 from rlhf_losses.evaluation.scored_data import DroppedRows, ScoredData
 from rlhf_losses.evaluation.scored_rows import ScoredRow, scored_rows
 from rlhf_losses.evaluation.slices import Slice, slices_of
-from rlhf_losses.percentages import percent, percent_range
+from rlhf_losses.messages.percentages import percent, percent_range
 
 MANY_DROPPED = 0.05
 """Share of dropped rows from which there is a warning."""

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from rlhf_losses.checks.json_types import has_json_type
 from rlhf_losses.data.answers import row_answers
 from rlhf_losses.data.rows import feedback_types_in_row, tokenized_pair
 from rlhf_losses.errors import InvalidFeedbackError
@@ -13,7 +14,6 @@ from rlhf_losses.evaluation.intervals import IntVector
 from rlhf_losses.evaluation.items import ComparedPairs, Items, LabelledItems, RatedItems
 from rlhf_losses.evaluation.scored_data import ScoredData
 from rlhf_losses.feedback.base import Row, Text
-from rlhf_losses.json_types import has_json_type
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from rlhf_losses.evaluation.annotated_agreement import agreement_of_pairs
 from rlhf_losses.evaluation.intervals import BoolVector, Estimate, FloatVector
 from rlhf_losses.evaluation.items import ComparedPairs, Items
 from rlhf_losses.evaluation.scored_data import ScoredData
-from rlhf_losses.setting_names import setting
-from rlhf_losses.source_rows import SOURCE_ITEM, SOURCE_ROW
+from rlhf_losses.feedback.source_rows import SOURCE_ITEM, SOURCE_ROW
+from rlhf_losses.messages.setting_names import setting
 
 MAX_VALUES = 200
 """Largest number of values of a column that is not numeric."""

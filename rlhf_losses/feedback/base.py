@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
 from rlhf_losses.feedback.row_values import Row as Row
-from rlhf_losses.printed_commands import printed_command
+from rlhf_losses.messages.printed_commands import printed_command
 from rlhf_losses.shapes import ItemIndex
 
 Messages = list[dict[str, Any]]

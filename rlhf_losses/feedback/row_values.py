@@ -6,9 +6,9 @@ from decimal import Decimal
 from numbers import Real
 from typing import Any
 
+from rlhf_losses.checks.unicode_text import lone_surrogate
 from rlhf_losses.errors import InvalidFeedbackError, shown
-from rlhf_losses.label_words import read_label_word
-from rlhf_losses.unicode_text import lone_surrogate
+from rlhf_losses.feedback.label_words import read_label_word
 
 Row = Mapping[str, Any]
 

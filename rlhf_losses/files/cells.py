@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from typing import Any, Literal, TypeAlias
 
+from rlhf_losses.feedback.label_words import read_label_word
 from rlhf_losses.files.column_uses import column_uses
 from rlhf_losses.files.value_types import parse_json
-from rlhf_losses.label_words import read_label_word
 
 LEADING_ZERO = re.compile(r"[+-]?0\d")
 

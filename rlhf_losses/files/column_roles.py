@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rlhf_losses.feedback.label_words import read_label_word
 from rlhf_losses.files.verdict_columns import PARTS, words_of
-from rlhf_losses.label_words import read_label_word
 
 SHARE = 0.9
 """Share of the values from which a column is one of numbers or ids, and below which distinct values repeat."""

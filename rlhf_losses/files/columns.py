@@ -13,13 +13,13 @@ from typing import Any, TypeAlias
 
 from datasets import Dataset, Features, IterableDataset, List
 
-from rlhf_losses.argument_checks import require_instance
+from rlhf_losses.checks.argument_checks import require_instance
 from rlhf_losses.errors import InvalidSettingError, UnreadableDatasetError, did_you_mean
 from rlhf_losses.feedback import FEEDBACK_TYPES, Feedback, Pairs
 from rlhf_losses.files.column_roles import are_ids, are_sentences, find_grade, find_texts
 from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.files.verdict_columns import Evidence, find_verdict, verdict_evidence
-from rlhf_losses.setting_names import setting
+from rlhf_losses.messages.setting_names import setting
 
 logger = logging.getLogger(__name__)
 
@@ -210,7 +210,7 @@ def renaming(columns: Mapping[str, str], python: str | None = None) -> str:
         python: how Python writes it; by default as a call.
 
     Examples:
-        >>> from rlhf_losses.setting_names import command_flags
+        >>> from rlhf_losses.messages.setting_names import command_flags
         >>> with columns_in_use({"prompt": "question", "chosen": "text 1"}), command_flags(["--columns"]):
         ...     renaming({"response_a": "chosen"})
         "--columns 'prompt=question,response_a=text 1'"

@@ -6,7 +6,7 @@ from typing import Any
 
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 
-from rlhf_losses.argument_checks import require_instance
+from rlhf_losses.checks.argument_checks import require_instance
 
 
 def require_dataset(dataset: Any, name: str = "dataset") -> None:

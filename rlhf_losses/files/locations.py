@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 from urllib.parse import urlsplit
 
-from rlhf_losses.argument_checks import require_instance
+from rlhf_losses.checks.argument_checks import require_instance
 from rlhf_losses.errors import InvalidFeedbackError, UnreadableDatasetError
 from rlhf_losses.files.nearest_path import nearest_path
 

@@ -12,12 +12,12 @@ from typing import IO, Any, TypeAlias
 
 import fsspec
 
+from rlhf_losses.checks.optional_packages import require_packages
 from rlhf_losses.errors import RlhfLossesError, UnreadableDatasetError, counted_from_0
 from rlhf_losses.files.cells import Cells
 from rlhf_losses.files.locations import COMPRESSIONS, file_format, inner_path
 from rlhf_losses.files.value_types import parse_json
 from rlhf_losses.files.zstandard_reader import ZstandardReader
-from rlhf_losses.optional_packages import require_packages
 
 Record: TypeAlias = Mapping[str, Any]
 

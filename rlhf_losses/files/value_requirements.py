@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeAlias
 
+from rlhf_losses.checks.unicode_text import require_unicode
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.files.cells import FEEDBACK_COLUMNS, TEXT_COLUMNS
 from rlhf_losses.files.column_uses import ValuePath, column_uses
 from rlhf_losses.files.value_types import LARGEST_INTEGER, numbers_as_text
-from rlhf_losses.unicode_text import require_unicode
 
 Conversion: TypeAlias = Callable[[Any], Any]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import Any
 
-from rlhf_losses.winner_words import read_winner
+from rlhf_losses.feedback.winner_words import read_winner
 
 VERDICTS = frozenset(
     ("winner", "winning", "wins", "preferred", "prefers", "preference", "pref", "better", "best", "choice", "chosen",

@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
+from rlhf_losses.checks.unicode_text import lone_surrogate
 from rlhf_losses.errors import InvalidSettingError, first_line, shown
-from rlhf_losses.unicode_text import lone_surrogate
 
 LARGEST = 1_000_000
 """Largest number of bytes; a larger file is no list of settings."""

@@ -16,7 +16,7 @@ from rlhf_losses.fingerprints.model_content import adapter_settings, config_sett
 from rlhf_losses.fingerprints.run_settings import METRIC_SCHEDULES, default_settings, plain, result_settings
 from rlhf_losses.fingerprints.setting_effects import SettingEffects
 from rlhf_losses.fingerprints.tokenizer_content import template_content, tokenizer_content
-from rlhf_losses.setting_names import setting
+from rlhf_losses.messages.setting_names import setting
 
 logger = logging.getLogger(__name__)
 

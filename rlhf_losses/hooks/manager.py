@@ -10,7 +10,6 @@ from types import ModuleType
 
 import pluggy
 
-from rlhf_losses.documentation import documentation
 from rlhf_losses.errors import PluginError, did_you_mean
 from rlhf_losses.hooks import builtins, specs
 from rlhf_losses.hooks.installed_plugins import (
@@ -26,6 +25,7 @@ from rlhf_losses.hooks.installed_plugins import (
 from rlhf_losses.hooks.plugin_code import plugin_code
 from rlhf_losses.hooks.plugin_lock import require_locked
 from rlhf_losses.hooks.specs import PROJECT, RENAMED_HOOKS
+from rlhf_losses.messages.documentation import documentation
 
 logger = logging.getLogger(__name__)
 

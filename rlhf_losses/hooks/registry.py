@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import pluggy
 
-from rlhf_losses.argument_checks import describe_type, require_instance
+from rlhf_losses.checks.argument_checks import describe_type, require_instance
 from rlhf_losses.converters import DatasetConverter, Native
 from rlhf_losses.errors import (
     FeedbackMismatchError,
@@ -27,7 +27,7 @@ from rlhf_losses.hooks.manager import build_manager
 from rlhf_losses.hooks.plugin_code import plugin_code
 from rlhf_losses.losses.base import AnyLoss, Loss, Objective
 from rlhf_losses.losses.parser import parse, parse_call
-from rlhf_losses.setting_names import setting
+from rlhf_losses.messages.setting_names import setting
 from rlhf_losses.transforms import ScoreEstimate, ScoreTransform, TransformPipeline, parse_transforms
 
 PLUGIN_FILES = "plugin_files=['FILE.py']"

@@ -5,9 +5,9 @@ from typing import Literal
 
 import numpy as np
 
+from rlhf_losses.checks.optional_packages import require_packages
 from rlhf_losses.inspection.annotations import FloatMatrix, FloatVector
 from rlhf_losses.inspection.comparisons import Comparisons
-from rlhf_losses.optional_packages import require_packages
 
 
 @dataclass(frozen=True)

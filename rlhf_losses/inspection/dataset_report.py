@@ -8,7 +8,7 @@ import numpy as np
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
-from rlhf_losses.argument_checks import require_instance
+from rlhf_losses.checks.argument_checks import require_instance
 from rlhf_losses.data import LengthLimit, RowEncoder
 from rlhf_losses.data.annotator_columns import find_annotator_column, possible_annotator_columns
 from rlhf_losses.data.batches import row_batches
@@ -22,6 +22,7 @@ from rlhf_losses.data.unread_verdict import UnreadVerdict, find_unread_verdict
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
 from rlhf_losses.feedback import Feedback, Pairs, Votes, feedback_types_in_columns
 from rlhf_losses.feedback.base import Row
+from rlhf_losses.feedback.source_rows import SOURCE_ITEM, SOURCE_ROW, source_rows
 from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.files.readable_rows import readable_rows
 from rlhf_losses.hooks import LossRegistry
@@ -38,7 +39,6 @@ from rlhf_losses.inspection.rating_agreement import rating_agreement
 from rlhf_losses.inspection.side_bias import SideBias, side_bias
 from rlhf_losses.losses import ScoreDecay
 from rlhf_losses.models.model_argument import require_tokenizer
-from rlhf_losses.source_rows import SOURCE_ITEM, SOURCE_ROW, source_rows
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from rlhf_losses.inspection.dataset_report import (
     FeedbackStatistics,
     LabelStatistics,
 )
-from rlhf_losses.percentages import percent, percent_range
+from rlhf_losses.messages.percentages import percent, percent_range
 
 UNKNOWN = "- (unknown without ids of the annotators)"
 FEW = 30

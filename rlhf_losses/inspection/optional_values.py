@@ -8,7 +8,7 @@ from datasets import Dataset
 from rlhf_losses.data.row_schema import READERS
 from rlhf_losses.feedback import Feedback
 from rlhf_losses.feedback.row_values import read_number
-from rlhf_losses.percentages import percent
+from rlhf_losses.messages.percentages import percent
 
 
 @dataclass(frozen=True)

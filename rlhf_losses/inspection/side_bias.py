@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datasets import Dataset, IterableDataset
 
 from rlhf_losses.converters.compared_answers import SIDES
-from rlhf_losses.percentages import percent, percent_range
-from rlhf_losses.winner_words import read_winner
+from rlhf_losses.feedback.winner_words import read_winner
+from rlhf_losses.messages.percentages import percent, percent_range
 
 
 @dataclass(frozen=True)

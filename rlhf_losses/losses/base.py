@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, cast, get_args, g
 import torch
 from torch import Tensor
 
-from rlhf_losses.argument_checks import describe_type, require_instance
+from rlhf_losses.checks.argument_checks import describe_type, require_instance
 from rlhf_losses.errors import InvalidArgumentError, InvalidFeedbackError, InvalidLossError, PluginError
 from rlhf_losses.feedback import Feedback, Mixed, Steps
 from rlhf_losses.losses.options import LARGEST, Expression

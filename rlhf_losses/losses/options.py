@@ -5,9 +5,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
-from rlhf_losses.class_names import snake_case
+from rlhf_losses.checks.setting_types import plain_number
 from rlhf_losses.errors import InvalidLossError, PluginError, shown
-from rlhf_losses.setting_types import plain_number
+from rlhf_losses.messages.class_names import snake_case
 
 SMALLEST = 1e-6
 """Smallest value of an option that scores are divided by; a smaller one would make large scores overflow."""

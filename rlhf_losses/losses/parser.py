@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from rlhf_losses.argument_checks import require_instance
+from rlhf_losses.checks.argument_checks import require_instance
 from rlhf_losses.errors import InvalidLossError, RlhfLossesError, UnknownNameError, did_you_mean
 from rlhf_losses.losses.base import AnyLoss, Loss, LossExpression, NamedObjective
 from rlhf_losses.losses.options import Expression
-from rlhf_losses.printed_commands import printed_command
+from rlhf_losses.messages.printed_commands import printed_command
 
 _MAX_LENGTH = 2_000
 _SYNTAX_ERRORS = (SyntaxError, RecursionError, MemoryError, OverflowError)

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from rlhf_losses.documentation import documentation
 from rlhf_losses.errors import InvalidSettingError, did_you_mean
 from rlhf_losses.files.yaml_mappings import read_settings_text, read_yaml_mapping
+from rlhf_losses.messages.documentation import documentation
+from rlhf_losses.messages.setting_names import setting
 from rlhf_losses.migrate.found_settings import Source
 from rlhf_losses.migrate.python_settings import read_python
 from rlhf_losses.migrate.shell_settings import read_shell
 from rlhf_losses.migrate.systems import SYSTEMS
 from rlhf_losses.migrate.yaml_settings import settings_of_mapping, systems_of_yaml
-from rlhf_losses.setting_names import setting
 
 KIND = "a Python script, a shell script or a YAML file with settings of another system"
 PYTHON, YAML = (".py",), (".yaml", ".yml", ".json")

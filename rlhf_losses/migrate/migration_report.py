@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from rlhf_losses.documentation import with_addresses
+from rlhf_losses.messages.documentation import with_addresses
 from rlhf_losses.migrate.migration import REQUIRED, Argument, Migration, Outcome
 
 RUN = {"train": "rlhf-losses train --config FILE", "ppo": "rlhf-losses ppo --config FILE"}

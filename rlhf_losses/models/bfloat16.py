@@ -9,7 +9,7 @@ from transformers import TrainingArguments
 from transformers.utils import is_torch_bf16_gpu_available, is_torch_xla_available
 
 from rlhf_losses.errors import InvalidSettingError
-from rlhf_losses.setting_names import setting
+from rlhf_losses.messages.setting_names import setting
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from rlhf_losses.errors import InvalidSettingError, UnsupportedModelError
-from rlhf_losses.setting_names import setting
+from rlhf_losses.messages.setting_names import setting
 
 
 def count_embeddings(model: Any) -> int | None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rlhf_losses.errors import NonFiniteError
-from rlhf_losses.setting_names import setting
+from rlhf_losses.messages.setting_names import setting
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rlhf_losses.errors import RlhfLossesError, UnsupportedModelError, first_line
-from rlhf_losses.setting_names import setting
+from rlhf_losses.messages.setting_names import setting
 
 
 @contextmanager

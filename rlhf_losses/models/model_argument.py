@@ -7,7 +7,7 @@ import torch
 from peft import PeftConfig, PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from rlhf_losses.argument_checks import require_instance
+from rlhf_losses.checks.argument_checks import require_instance
 from rlhf_losses.errors import InvalidSettingError, UnsupportedModelError
 
 LOCAL = (".", "/", "~")

@@ -18,9 +18,9 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from rlhf_losses.errors import InvalidSettingError
+from rlhf_losses.messages.setting_names import setting
 from rlhf_losses.models.finite import require_finite_weights
 from rlhf_losses.models.peft import merge_adapters
-from rlhf_losses.setting_names import setting
 
 ADAPTER_FILES = (ADAPTER_CONFIG, SAFETENSORS_WEIGHTS_NAME, WEIGHTS_NAME)
 """Files of an adapter."""

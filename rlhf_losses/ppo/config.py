@@ -11,14 +11,14 @@ from transformers import TrainingArguments
 from transformers.training_args import ParallelMode
 
 from rlhf_losses.checkpoints.stopping import parse_duration
+from rlhf_losses.checks.setting_types import Range, require_finite_settings, require_ranges, require_setting_types
 from rlhf_losses.errors import InvalidSettingError
-from rlhf_losses.launchers import connect_on_cpus, require_connectable, require_connected
 from rlhf_losses.layouts import LayoutName, require_layout
 from rlhf_losses.models.bfloat16 import choose_bf16
 from rlhf_losses.models.inherited_defaults import prepare_defaults
 from rlhf_losses.ppo.kl import ESTIMATORS
 from rlhf_losses.ppo.rewards import Standardized
-from rlhf_losses.setting_types import Range, require_finite_settings, require_ranges, require_setting_types
+from rlhf_losses.processes.launchers import connect_on_cpus, require_connectable, require_connected
 
 CLIPPED_SURROGATES = ("dapo", "bnpo", "grpo", "dr_grpo")
 """Loss types of TRL with PPO's clipped objective; they differ in how tokens are averaged."""

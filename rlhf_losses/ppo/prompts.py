@@ -16,7 +16,7 @@ from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS, with_template_
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.feedback import Answer
 from rlhf_losses.feedback.base import Row
-from rlhf_losses.source_rows import SOURCE_ROW, source_row
+from rlhf_losses.feedback.source_rows import SOURCE_ROW, source_row
 
 PROMPT_IDS = "prompt_ids"
 """Column with the tokens of a prompt; where a row has it, the policy reads these and not the text."""

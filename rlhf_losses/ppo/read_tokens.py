@@ -9,8 +9,8 @@ from transformers import PreTrainedTokenizerBase
 
 from rlhf_losses.data.answers import CUT_OFF
 from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
-from rlhf_losses.documentation import documentation
 from rlhf_losses.feedback.base import Row, Text
+from rlhf_losses.messages.documentation import documentation
 from rlhf_losses.ppo.completion_text import without_end
 from rlhf_losses.ppo.critic_init import has_vocabulary_of
 from rlhf_losses.ppo.prompts import PROMPT_IDS

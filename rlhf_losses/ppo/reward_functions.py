@@ -31,12 +31,12 @@ from rlhf_losses.errors import (
     shown,
 )
 from rlhf_losses.feedback.base import Answer, Text
+from rlhf_losses.messages.setting_names import setting
 from rlhf_losses.models.finite import require_finite_weights
 from rlhf_losses.ppo.completion_text import decoded
 from rlhf_losses.scoring.ensemble import Ensemble
 from rlhf_losses.scoring.scorer import Scorer
 from rlhf_losses.serving.remote_scorer import RemoteScorer, is_server_url
-from rlhf_losses.setting_names import setting
 
 
 class TokenLevelReward(ABC):

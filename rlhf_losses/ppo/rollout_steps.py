@@ -5,8 +5,8 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerState
 
+from rlhf_losses.messages.setting_names import setting
 from rlhf_losses.ppo.config import PPOConfig
-from rlhf_losses.setting_names import setting
 
 logger = logging.getLogger(__name__)
 

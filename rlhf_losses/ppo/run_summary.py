@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rlhf_losses.percentages import percent
+from rlhf_losses.messages.percentages import percent
+from rlhf_losses.messages.setting_names import setting
 from rlhf_losses.report.run_findings import MANY_TRUNCATED
 from rlhf_losses.report.series_ends import MIN_LOGS, Ends
-from rlhf_losses.setting_names import setting
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ import trl
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from trl.trainer.utils import get_config_model_id
 
-from rlhf_losses.argument_checks import describe_type, require_instance
+from rlhf_losses.checks.argument_checks import describe_type, require_instance
+from rlhf_losses.checks.optional_packages import require_reporting
 from rlhf_losses.data.added_tokens import TextEnd
 from rlhf_losses.data.answers import completion_answers
 from rlhf_losses.data.batches import locate_errors
@@ -27,21 +28,20 @@ from rlhf_losses.errors import (
     UnsupportedModelError,
 )
 from rlhf_losses.feedback.base import Row
+from rlhf_losses.feedback.source_rows import SOURCE_ROW, listed_rows
 from rlhf_losses.files.dataset_argument import require_dataset
+from rlhf_losses.messages.setting_names import setting
 from rlhf_losses.models.architectures import max_context_length
 from rlhf_losses.models.embeddings import count_embeddings, require_embedded, require_embeddings
 from rlhf_losses.models.loading_errors import explain_loading
 from rlhf_losses.models.model_argument import existing_path
 from rlhf_losses.models.peft import trains_adapters
 from rlhf_losses.models.weight_files import require_readable_weights
-from rlhf_losses.optional_packages import require_reporting
 from rlhf_losses.ppo.config import PPOConfig
 from rlhf_losses.ppo.critic_init import has_vocabulary_of
 from rlhf_losses.ppo.prompts import all_prompt_tokens, prompt_rows
 from rlhf_losses.ppo.reward_functions import find_scorers
 from rlhf_losses.scoring.scorer import Scorer
-from rlhf_losses.setting_names import setting
-from rlhf_losses.source_rows import SOURCE_ROW, listed_rows
 
 logger = logging.getLogger(__name__)
 

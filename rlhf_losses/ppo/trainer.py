@@ -33,17 +33,16 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.utils import get_config_model_id
 
-from rlhf_losses.argument_checks import require_known_arguments
 from rlhf_losses.cards.policy_card import PolicyCard
 from rlhf_losses.cards.provenance import Provenance
 from rlhf_losses.checkpoints.checkpointing import Checkpointing
 from rlhf_losses.checkpoints.resuming import reading_state
+from rlhf_losses.checks.argument_checks import require_known_arguments
 from rlhf_losses.data.template_arguments import with_template_arguments
 from rlhf_losses.files.readable_rows import readable_rows
 from rlhf_losses.fingerprints.compared_run import ComparedRun
 from rlhf_losses.fingerprints.model_content import model_content
 from rlhf_losses.fingerprints.run_identity import record_model
-from rlhf_losses.folder_claims import claim
 from rlhf_losses.layouts import PackedLayout, PaddedLayout
 from rlhf_losses.models.architectures import max_context_length
 from rlhf_losses.models.bfloat16 import warn_about_bfloat16
@@ -97,6 +96,7 @@ from rlhf_losses.ppo.settings_checks import (
     check_trainer,
     short_name,
 )
+from rlhf_losses.processes.folder_claims import claim
 
 GRPO_ARGUMENTS = set(inspect.signature(trl.GRPOTrainer.__init__).parameters) - {"self"}
 """Arguments of TRL's trainer."""

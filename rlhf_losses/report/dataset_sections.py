@@ -16,7 +16,7 @@ from rlhf_losses.inspection.dataset_report import (
     LabelStatistics,
 )
 from rlhf_losses.inspection.feedback_values import feedback_values
-from rlhf_losses.percentages import percent, percent_range
+from rlhf_losses.messages.percentages import percent, percent_range
 from rlhf_losses.report.charts import Chart
 from rlhf_losses.report.completions import text_cell
 from rlhf_losses.report.evaluation_charts import histogram

@@ -8,7 +8,7 @@ import numpy as np
 from rlhf_losses.evaluation.items import ComparedPairs, RatedItems
 from rlhf_losses.evaluation.output_folder import EvaluationFolder
 from rlhf_losses.evaluation.result import AT_CHANCE, DROPPED_ROWS, NOT_COMPARABLE
-from rlhf_losses.percentages import percent, percent_range
+from rlhf_losses.messages.percentages import percent, percent_range
 from rlhf_losses.report.evaluation_charts import compared_scores
 from rlhf_losses.report.evaluation_titles import slice_title, slice_value, statistic
 from rlhf_losses.report.findings import Finding, about, consequence, good, note, problem

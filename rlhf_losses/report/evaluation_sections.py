@@ -9,7 +9,7 @@ from rlhf_losses.evaluation.annotated_agreement import ceiling_note
 from rlhf_losses.evaluation.output_folder import EvaluationFolder
 from rlhf_losses.evaluation.paired_comparison import compare_evaluations
 from rlhf_losses.evaluation.scored_rows import ScoredRow
-from rlhf_losses.percentages import percent, percent_range
+from rlhf_losses.messages.percentages import percent, percent_range
 from rlhf_losses.report.completions import text_cell, text_of, value_cell
 from rlhf_losses.report.evaluation_charts import (
     best_of_n,

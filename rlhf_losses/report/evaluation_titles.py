@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rlhf_losses.percentages import percent, percent_range
+from rlhf_losses.messages.percentages import percent, percent_range
 from rlhf_losses.report.page import Cell, Name, Share
 
 ROUNDING = 1e-6

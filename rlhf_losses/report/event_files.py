@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from rlhf_losses.checks.optional_packages import require_packages
 from rlhf_losses.errors import UnreadableDatasetError, first_line
-from rlhf_losses.optional_packages import require_packages
 from rlhf_losses.report.log_rows import LogRow, LogRows
 
 EVENT_FILE = "tfevents"

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import jinja2
 
-from rlhf_losses.percentages import percent
+from rlhf_losses.messages.percentages import percent
 from rlhf_losses.report.charts import DARK, LIGHT, Chart
 from rlhf_losses.report.findings import Finding
 from rlhf_losses.report.plotly_figures import json_values, plotly_figure

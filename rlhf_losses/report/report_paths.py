@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError, RlhfLossesError
-from rlhf_losses.printed_commands import printed_command
+from rlhf_losses.messages.printed_commands import printed_command
 from rlhf_losses.report.report_file import Report
 from rlhf_losses.report.run_files import Run, read_runs
 

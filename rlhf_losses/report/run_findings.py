@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from rlhf_losses.evaluation.intervals import FloatVector
-from rlhf_losses.percentages import percent
+from rlhf_losses.messages.percentages import percent
 from rlhf_losses.report.findings import Finding, consequence, note, problem
 from rlhf_losses.report.run_charts import kl_per_completion
 from rlhf_losses.report.run_files import Run

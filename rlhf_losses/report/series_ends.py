@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlhf_losses.evaluation.intervals import FloatVector
-from rlhf_losses.percentages import percent
+from rlhf_losses.messages.percentages import percent
 
 MIN_LOGS = 5
 """Number of values below which a series is too short to tell a change from noise."""

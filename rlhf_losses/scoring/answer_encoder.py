@@ -17,10 +17,10 @@ from rlhf_losses.data.segmentation import split_segments
 from rlhf_losses.data.tokenization import Encoded, encode, encode_answers, fit_prompts
 from rlhf_losses.errors import OverlongTextError
 from rlhf_losses.feedback.base import Answer, Text
+from rlhf_losses.messages.setting_names import setting
 from rlhf_losses.models.embeddings import require_embedded
 from rlhf_losses.scoring.metadata import RewardModelMetadata
 from rlhf_losses.scoring.text_arguments import paired_texts
-from rlhf_losses.setting_names import setting
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from math import log
 from typing import Any
 
-from rlhf_losses.argument_checks import require_instance
+from rlhf_losses.checks.argument_checks import require_instance
 from rlhf_losses.errors import InvalidFeedbackError
 from rlhf_losses.scoring.text_arguments import require_equal_counts
 

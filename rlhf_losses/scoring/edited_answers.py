@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rlhf_losses.argument_checks import require_positive
+from rlhf_losses.checks.argument_checks import require_positive
 from rlhf_losses.data.rows import FeedbackTypes, tokenized_pair
 from rlhf_losses.data.tokenization import Encoded
 from rlhf_losses.evaluation.edit_effects import EditedScores, EditEffects, edit_effects

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rlhf_losses.argument_checks import describe_type, require_instance
+from rlhf_losses.checks.argument_checks import describe_type, require_instance
 from rlhf_losses.errors import InvalidArgumentError, InvalidSettingError
 from rlhf_losses.feedback.base import Answer
 from rlhf_losses.scoring.answer_encoder import AnswerEncoder

@@ -13,7 +13,7 @@ from rlhf_losses.data.tokenization import Encoded
 from rlhf_losses.errors import UnsupportedModelError, first_line
 from rlhf_losses.feedback.base import Text
 from rlhf_losses.hooks import estimate_registry
-from rlhf_losses.printed_commands import printed_command
+from rlhf_losses.messages.printed_commands import printed_command
 from rlhf_losses.scoring.canaries import Canary
 from rlhf_losses.scoring.metadata import EstimateMetadata
 from rlhf_losses.transforms import ScoredTexts, ScoreEstimate

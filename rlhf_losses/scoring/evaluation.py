@@ -12,7 +12,8 @@ import torch
 from datasets import Dataset, IterableDataset
 from torch import Tensor
 
-from rlhf_losses.argument_checks import require_instance
+from rlhf_losses.checks.argument_checks import require_instance
+from rlhf_losses.checks.optional_packages import require_packages
 from rlhf_losses.data.batches import locate_errors
 from rlhf_losses.data.dataset import check_dataset, column_names, require_columns
 from rlhf_losses.data.rating_groups import needs_groups, no_comparison
@@ -25,6 +26,7 @@ from rlhf_losses.evaluation.result import Evaluation
 from rlhf_losses.evaluation.scored_data import DroppedRows, ScoredData
 from rlhf_losses.evaluation.slices import require_slice_columns, require_slice_values
 from rlhf_losses.feedback import Lengths, Mixed, Rankings, Steps, feedback_types_in_columns
+from rlhf_losses.feedback.source_rows import source_rows
 from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.files.readable_rows import readable_rows
 from rlhf_losses.hooks import as_loss, parse_loss
@@ -32,13 +34,11 @@ from rlhf_losses.inspection.annotations import collect_annotations
 from rlhf_losses.losses import AnyLoss, ScoreDecay
 from rlhf_losses.losses.properties import SHIFT_INVARIANT
 from rlhf_losses.metrics import Tally, agreement, labelled_scores, summarize
-from rlhf_losses.optional_packages import require_packages
 from rlhf_losses.scoring.edited_answers import score_edits
 from rlhf_losses.scoring.metadata import RewardModelMetadata
 from rlhf_losses.scoring.scorable_rows import ScorableRow, ScorableText, scorable_rows, score_texts
 from rlhf_losses.scoring.scorer import Scorer, require_scorer
 from rlhf_losses.shapes import Scores
-from rlhf_losses.source_rows import source_rows
 
 logger = logging.getLogger(__name__)
 

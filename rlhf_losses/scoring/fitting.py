@@ -6,7 +6,7 @@ from pathlib import Path
 
 from datasets import Dataset
 
-from rlhf_losses.argument_checks import require_instance
+from rlhf_losses.checks.argument_checks import require_instance
 from rlhf_losses.data.dataset import check_dataset, column_names
 from rlhf_losses.data.rating_groups import group_ratings
 from rlhf_losses.data.row_lengths import Overlong

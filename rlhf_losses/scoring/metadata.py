@@ -12,17 +12,17 @@ import torch
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
+from rlhf_losses.checks.json_types import wrong_json_field
 from rlhf_losses.data.added_tokens import EndOfTexts, TextEnd
 from rlhf_losses.data.chat_messages import clean_content
 from rlhf_losses.data.row_lengths import Overlong
 from rlhf_losses.data.segmentation import SEGMENTATIONS
 from rlhf_losses.errors import InvalidFeedbackError, InvalidLossError, UnsupportedModelError, did_you_mean, shown
 from rlhf_losses.feedback import Feedback
-from rlhf_losses.json_types import wrong_json_field
 from rlhf_losses.losses import Aggregated, AnyLoss
+from rlhf_losses.messages.setting_names import setting
 from rlhf_losses.scoring.canaries import CANARY_TEXT, Canary, record_canaries
 from rlhf_losses.scoring.head_weights import head_sha256
-from rlhf_losses.setting_names import setting
 from rlhf_losses.transforms import Fitted, FittedPipeline, Requirement, TransformPipeline, standardize
 
 FILE = "reward_model.json"

@@ -16,8 +16,8 @@ from rlhf_losses.data.rows import FeedbackTypes, feedback_types_in_row, length_w
 from rlhf_losses.data.tokenization import Encoded
 from rlhf_losses.feedback import STEPWISE_TYPES
 from rlhf_losses.feedback.base import Answer, Row
+from rlhf_losses.feedback.source_rows import source_rows
 from rlhf_losses.scoring.scorer import Scorer
-from rlhf_losses.source_rows import source_rows
 from rlhf_losses.transforms import ScoredTexts
 
 ScorableText: TypeAlias = tuple[Encoded, bool]

@@ -13,7 +13,7 @@ from peft import PeftModel
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from rlhf_losses.argument_checks import require_choice, require_instance, require_positive
+from rlhf_losses.checks.argument_checks import require_choice, require_instance, require_positive
 from rlhf_losses.data.added_tokens import AddedTokens
 from rlhf_losses.data.row_lengths import Overlong
 from rlhf_losses.data.tokenization import Encoded

@@ -14,12 +14,12 @@ from rlhf_losses.evaluation.scored_rows import ScoredRow
 from rlhf_losses.evaluation.suites import SUITES, Suite, SuiteResult
 from rlhf_losses.evaluation.suites.base import ORDER, PART
 from rlhf_losses.feedback.base import Row
+from rlhf_losses.feedback.source_rows import SOURCE_ITEM, SOURCE_ROW
 from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.hooks import converter_registry
+from rlhf_losses.messages.setting_names import setting
 from rlhf_losses.scoring.evaluation import evaluate
 from rlhf_losses.scoring.scorer import Scorer, require_scorer
-from rlhf_losses.setting_names import setting
-from rlhf_losses.source_rows import SOURCE_ITEM, SOURCE_ROW
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
-from rlhf_losses.argument_checks import describe_type, require_instance
+from rlhf_losses.checks.argument_checks import describe_type, require_instance
 from rlhf_losses.errors import InvalidArgumentError, InvalidFeedbackError
 from rlhf_losses.feedback.row_values import as_list
 

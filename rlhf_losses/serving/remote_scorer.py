@@ -15,7 +15,8 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 
-from rlhf_losses.argument_checks import require_choice, require_positive
+from rlhf_losses.checks.argument_checks import require_choice, require_positive
+from rlhf_losses.checks.optional_packages import require_packages
 from rlhf_losses.errors import (
     InvalidFeedbackError,
     InvalidSettingError,
@@ -27,7 +28,6 @@ from rlhf_losses.errors import (
 )
 from rlhf_losses.feedback.base import Text
 from rlhf_losses.iteration import in_batches
-from rlhf_losses.optional_packages import require_packages
 from rlhf_losses.scoring.canaries import allowed_difference
 from rlhf_losses.scoring.metadata import RewardModelMetadata
 from rlhf_losses.scoring.text_arguments import list_of_texts, paired_texts

@@ -20,10 +20,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.supervisors import Multiprocess
 
 from rlhf_losses.errors import InvalidSettingError
+from rlhf_losses.messages.setting_names import setting
 from rlhf_losses.scoring import Scorer
 from rlhf_losses.serving.server_metrics import SHARED_FOLDER
 from rlhf_losses.serving.server_settings import ServerSettings
-from rlhf_losses.setting_names import setting
 
 BACKLOG = 4096
 """Connections that the operating system keeps while the server is busy."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from rlhf_losses.errors import InvalidSettingError
-from rlhf_losses.setting_names import setting
+from rlhf_losses.messages.setting_names import setting
 
 MAY_BE_ZERO = ("port", "batch_wait", "cache_size")
 """Settings that can be 0."""

@@ -7,8 +7,8 @@ from typing import Any, NoReturn
 from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
 
+from rlhf_losses.checks.unicode_text import require_unicode
 from rlhf_losses.errors import InvalidFeedbackError
-from rlhf_losses.unicode_text import require_unicode
 
 JSON_TYPE = (b"content-type", b"application/json")
 

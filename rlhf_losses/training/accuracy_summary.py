@@ -10,7 +10,7 @@ from typing import Any
 
 from rlhf_losses.evaluation.items import ComparedPairs, RatedItems
 from rlhf_losses.evaluation.result import Evaluation
-from rlhf_losses.setting_names import setting
+from rlhf_losses.messages.setting_names import setting
 
 Z = NormalDist().inv_cdf(0.975)
 """Half-width of a 95 % interval, in standard errors."""

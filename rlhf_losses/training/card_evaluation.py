@@ -7,10 +7,10 @@ from datasets import Dataset
 from transformers import AutoTokenizer
 
 from rlhf_losses.cards.card_picture import results_with_picture
+from rlhf_losses.checks.optional_packages import require_packages
 from rlhf_losses.data.conversion import Conversion
 from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError, MissingPackageError
 from rlhf_losses.evaluation.result import Evaluation
-from rlhf_losses.optional_packages import require_packages
 from rlhf_losses.scoring.evaluation import evaluate
 from rlhf_losses.scoring.metadata import RewardModelMetadata
 from rlhf_losses.scoring.scorer import Scorer

@@ -8,14 +8,14 @@ import trl
 from transformers import TrainingArguments
 from transformers.training_args import ParallelMode
 
-from rlhf_losses.argument_checks import describe_type
 from rlhf_losses.checkpoints.stopping import parse_duration
+from rlhf_losses.checks.argument_checks import describe_type
+from rlhf_losses.checks.setting_types import Range, require_finite_settings, require_ranges, require_setting_types
 from rlhf_losses.errors import InvalidArgumentError, InvalidSettingError
-from rlhf_losses.launchers import connect_on_cpus, require_connectable, require_connected
 from rlhf_losses.layouts import LayoutName, require_layout
 from rlhf_losses.models.bfloat16 import choose_bf16
 from rlhf_losses.models.inherited_defaults import prepare_defaults
-from rlhf_losses.setting_types import Range, require_finite_settings, require_ranges, require_setting_types
+from rlhf_losses.processes.launchers import connect_on_cpus, require_connectable, require_connected
 
 LEARNING_RATE, ADAPTER_LEARNING_RATE = 1e-4, 1e-3
 """Default learning rates if all weights or adapters are trained."""

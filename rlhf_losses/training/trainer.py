@@ -17,11 +17,12 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput, PredictionOutput
 
-from rlhf_losses.argument_checks import require_known_arguments
 from rlhf_losses.cards.held_out_table import HeldOutSet
 from rlhf_losses.cards.provenance import Provenance
 from rlhf_losses.cards.reward_model_card import RewardModelCard
 from rlhf_losses.checkpoints.checkpointing import Checkpointing
+from rlhf_losses.checks.argument_checks import require_known_arguments
+from rlhf_losses.checks.optional_packages import require_reporting
 from rlhf_losses.data import Batch, Collator, ForwardPass
 from rlhf_losses.data.added_tokens import EndOfTexts
 from rlhf_losses.data.dataset import AnyDataset
@@ -30,7 +31,6 @@ from rlhf_losses.errors import InvalidFeedbackError, NonFiniteError
 from rlhf_losses.files.dataset_argument import require_dataset
 from rlhf_losses.fingerprints.compared_run import ComparedRun
 from rlhf_losses.fingerprints.run_identity import record_model
-from rlhf_losses.folder_claims import claim
 from rlhf_losses.layouts import Layout, PaddedLayout, choose_layout, require_same_scores
 from rlhf_losses.losses import AnyLoss
 from rlhf_losses.metrics import Tally, agreement, labelled_scores
@@ -47,7 +47,7 @@ from rlhf_losses.models.scores import score_batch, use_float32_head
 from rlhf_losses.models.trainable_parameters import require_trainable, require_trained_parameters
 from rlhf_losses.models.weight_files import require_readable_weights
 from rlhf_losses.models.whole_weights import gather_weights, whole_copy
-from rlhf_losses.optional_packages import require_reporting
+from rlhf_losses.processes.folder_claims import claim
 from rlhf_losses.scoring.metadata import RewardModelMetadata, describe_model
 from rlhf_losses.scoring.saved_tokenizer import tokenizer_to_save
 from rlhf_losses.shapes import Scalar, Scores

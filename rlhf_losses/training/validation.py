@@ -24,6 +24,7 @@ from rlhf_losses.feedback import STEPWISE_TYPES
 from rlhf_losses.hooks import as_loss
 from rlhf_losses.losses import AnyLoss, Centering, Objective, centering
 from rlhf_losses.losses.families import BatchLoss
+from rlhf_losses.messages.setting_names import setting
 from rlhf_losses.models.architectures import (
     ONE_SCORE_PER_TEXT,
     is_encoder,
@@ -33,7 +34,6 @@ from rlhf_losses.models.architectures import (
 )
 from rlhf_losses.models.loading_errors import explain_loading
 from rlhf_losses.models.scores import HEADS
-from rlhf_losses.setting_names import setting
 from rlhf_losses.training.config import RewardConfig
 
 logger = logging.getLogger(__name__)

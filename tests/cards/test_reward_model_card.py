@@ -17,10 +17,10 @@ from rlhf_losses.cards.origins import Origin, licence_sentence, origin_of_datase
 from rlhf_losses.cards.provenance import reproducing_command
 from rlhf_losses.cards.reward_model_card import RewardModelCard, add_results
 from rlhf_losses.cards.run_description import trained_weights
-from rlhf_losses.documentation import documentation
 from rlhf_losses.evaluation.intervals import Estimate
 from rlhf_losses.evaluation.length_dependence import LengthDependence
 from rlhf_losses.hooks import loss_registry
+from rlhf_losses.messages.documentation import documentation
 
 REGISTRY = loss_registry()
 RESULTS = HeldOutSet(

@@ -8,7 +8,7 @@ import pytest
 from known_formats import HH, MT_BENCH
 from scipy.stats import binomtest
 
-from rlhf_losses.percentages import percent_range
+from rlhf_losses.messages.percentages import percent_range
 from rlhf_losses.sandbox.tiny_models import build_tokenizer
 
 

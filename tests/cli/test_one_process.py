@@ -6,7 +6,7 @@ import pytest
 
 from rlhf_losses.cli.main import ONE_PROCESS
 from rlhf_losses.errors import OutputExistsError
-from rlhf_losses.folder_claims import claim, require_unclaimed
+from rlhf_losses.processes.folder_claims import claim, require_unclaimed
 
 
 @pytest.mark.parametrize("command", ONE_PROCESS)
@@ -39,7 +39,7 @@ def test_a_folder_is_claimed_by_one_run_at_a_time(tmp_path, monkeypatch):
     folder = tmp_path / "run"
 
     def start_another_run():
-        monkeypatch.setattr("rlhf_losses.folder_claims._CLAIMED", set())  # a new process has none
+        monkeypatch.setattr("rlhf_losses.processes.folder_claims._CLAIMED", set())  # a new process has none
         require_unclaimed(folder)
         with claim(folder):
             pass

@@ -13,7 +13,7 @@ from rlhf_losses.checkpoints.manifest import MANIFEST, begin_checkpoint, commit_
 from rlhf_losses.cli.signals import Interruption, StopSignals
 from rlhf_losses.cli.training_runs import StopMessage, checkpoint_to_resume, close_progress_bars
 from rlhf_losses.errors import DamagedCheckpointError, OutputExistsError
-from rlhf_losses.printed_commands import plugins_in_use
+from rlhf_losses.messages.printed_commands import plugins_in_use
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from rlhf_losses.evaluation.scored_rows import ScoredRow
 from rlhf_losses.evaluation.suites import SUITES
 from rlhf_losses.evaluation.suites.base import ORDER, PART
 from rlhf_losses.evaluation.suites.rewardbench import SECTIONS, WEIGHTS
-from rlhf_losses.source_rows import SOURCE_ITEM, SOURCE_ROW
+from rlhf_losses.feedback.source_rows import SOURCE_ITEM, SOURCE_ROW
 
 
 def pair_row(number, chosen, rejected, **columns):

@@ -18,7 +18,7 @@ from rlhf_losses.files.columns import (
     written_columns,
 )
 from rlhf_losses.files.verdict_columns import Evidence, verdict_evidence
-from rlhf_losses.setting_names import command_flags
+from rlhf_losses.messages.setting_names import command_flags
 
 ROWS = [
     {"id": 1, "question": "Q", "reply": {"text": "a", "by": {"name": "x"}}, "all": [{"text": "a"}, {"text": "b"}]},

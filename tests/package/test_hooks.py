@@ -9,9 +9,9 @@ import plugin_code
 import pytest
 import torch
 
-from rlhf_losses.class_names import snake_case
 from rlhf_losses.feedback import Pairs
 from rlhf_losses.hooks import builtins, converter_registry, estimate_registry, loss_registry, specs, transform_registry
+from rlhf_losses.messages.class_names import snake_case
 from rlhf_losses.testing import check_estimate, check_loss, check_transform
 from rlhf_losses.transforms import Evidence, ScoredTexts
 

@@ -3,13 +3,13 @@
 import pytest
 from scipy.stats import sem
 
+from rlhf_losses.messages.setting_names import command_flags
 from rlhf_losses.ppo.rollout_steps import describe_rollouts
 from rlhf_losses.ppo.run_summary import describe_gain, summarize_run
 from rlhf_losses.report.log_rows import LogRows
 from rlhf_losses.report.run_files import Run
 from rlhf_losses.report.run_findings import run_findings
 from rlhf_losses.report.run_log import RunLog
-from rlhf_losses.setting_names import command_flags
 
 
 def log(rewards, kl=None):

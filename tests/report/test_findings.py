@@ -12,7 +12,7 @@ from rlhf_losses.evaluation.output_folder import EvaluationFolder
 from rlhf_losses.evaluation.result import Evaluation
 from rlhf_losses.evaluation.scored_data import DroppedRows
 from rlhf_losses.hooks import loss_registry
-from rlhf_losses.percentages import percent
+from rlhf_losses.messages.percentages import percent
 from rlhf_losses.report.dataset_sections import InspectedDataset, dataset_findings, feedback_tables, length_charts
 from rlhf_losses.report.evaluation_charts import difference_histogram, histogram
 from rlhf_losses.report.evaluation_findings import LARGE_CALIBRATION_ERROR, differing_accuracies, evaluation_findings

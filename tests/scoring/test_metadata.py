@@ -6,10 +6,10 @@ import pytest
 
 from rlhf_losses.errors import UnsupportedModelError
 from rlhf_losses.hooks import transform_registry
+from rlhf_losses.messages.setting_names import command_flags
 from rlhf_losses.scoring import RewardModelMetadata
 from rlhf_losses.scoring.canaries import Canary
 from rlhf_losses.scoring.metadata import EstimateMetadata, upgrade
-from rlhf_losses.setting_names import command_flags
 
 CANARIES = [
     Canary("The canary sang.", "float32", 0.5, [5, 6, 7]),

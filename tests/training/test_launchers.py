@@ -3,14 +3,14 @@
 import pytest
 
 from rlhf_losses import InvalidSettingError, RewardConfig
-from rlhf_losses.launchers import (
+from rlhf_losses.ppo import PPOConfig
+from rlhf_losses.processes.launchers import (
     LAUNCHERS,
     is_first_process,
     launched_processes,
     require_connectable,
     require_connected,
 )
-from rlhf_losses.ppo import PPOConfig
 
 SINGLE = {
     "no launcher": {},

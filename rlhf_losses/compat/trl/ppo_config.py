@@ -5,17 +5,17 @@ from typing import Any, Literal, Self
 
 from transformers import TrainingArguments
 
+from rlhf_losses.checks.setting_types import Range, require_finite_settings, require_ranges, require_setting_types
 from rlhf_losses.compat.trl.ppo_settings import PPO_SETTINGS, translate_ppo_settings
 from rlhf_losses.compat.trl.removed_settings import REMOVED_SETTINGS
 from rlhf_losses.compat.trl.translated_setting import refuse_names, refuse_settings
 from rlhf_losses.errors import InvalidSettingError
 from rlhf_losses.fingerprints.run_settings import process_count
-from rlhf_losses.launchers import connect_on_cpus, require_connectable
 from rlhf_losses.models.bfloat16 import choose_bf16
 from rlhf_losses.models.inherited_defaults import prepare_defaults
 from rlhf_losses.ppo import PPOConfig as OwnConfig
 from rlhf_losses.ppo.config import refuse_unused_settings
-from rlhf_losses.setting_types import Range, require_finite_settings, require_ranges, require_setting_types
+from rlhf_losses.processes.launchers import connect_on_cpus, require_connectable
 
 COMPUTED = "Refused: it is computed from other settings."
 

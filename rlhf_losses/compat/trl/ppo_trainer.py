@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import DataCollatorWithPadding, PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
-from rlhf_losses.argument_checks import describe_type, require_instance, require_known_arguments
+from rlhf_losses.checks.argument_checks import describe_type, require_instance, require_known_arguments
 from rlhf_losses.compat.trl.policy_tokens import PolicyTokenScorer, with_embedded_padding, with_prompt_tokens
 from rlhf_losses.compat.trl.ppo_config import PPOConfig
 from rlhf_losses.errors import InvalidArgumentError, InvalidSettingError, UnsupportedModelError

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
+from rlhf_losses.checks.setting_types import Range, require_ranges
 from rlhf_losses.compat.trl.prm_settings import PRM_SETTINGS
 from rlhf_losses.compat.trl.removed_settings import REMOVED_SETTINGS
 from rlhf_losses.compat.trl.translated_setting import refuse_names
-from rlhf_losses.setting_types import Range, require_ranges
 from rlhf_losses.training import RewardConfig
 
 

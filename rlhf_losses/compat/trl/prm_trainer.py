@@ -12,7 +12,7 @@ from transformers import (
     TrainerCallback,
 )
 
-from rlhf_losses.argument_checks import describe_type, require_instance, require_known_arguments
+from rlhf_losses.checks.argument_checks import describe_type, require_instance, require_known_arguments
 from rlhf_losses.compat.trl.labelled_steps import StepLimits, cut_steps
 from rlhf_losses.compat.trl.prm_config import PRMConfig
 from rlhf_losses.compat.trl.token_classifier import as_sequence_classifier

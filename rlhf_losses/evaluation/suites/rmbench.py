@@ -15,7 +15,7 @@ from rlhf_losses.evaluation.suites.base import (
     is_right,
     mean_of,
 )
-from rlhf_losses.source_rows import SOURCE_ITEM, SOURCE_ROW
+from rlhf_losses.feedback.source_rows import SOURCE_ITEM, SOURCE_ROW
 
 DOMAINS = ("chat", "math", "code", "safety")
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rlhf_losses.errors import InvalidSettingError
-from rlhf_losses.setting_names import setting
+from rlhf_losses.messages.setting_names import setting
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments

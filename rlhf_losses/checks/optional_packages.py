@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from rlhf_losses.errors import InvalidSettingError, MissingPackageError
-from rlhf_losses.setting_names import setting
+from rlhf_losses.messages.setting_names import setting
 
 REPORT_PACKAGES = ("plotly", "scipy", "krippendorff")
 """Packages of the extra `report` that the argument `--report` needs."""

@@ -8,9 +8,9 @@ from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from rlhf_losses.argument_checks import require_choice
+from rlhf_losses.checks.argument_checks import require_choice
 from rlhf_losses.errors import InvalidSettingError
-from rlhf_losses.setting_names import setting
+from rlhf_losses.messages.setting_names import setting
 
 TYPE_NAMES: Mapping[Any, str] = {
     bool: "True or False",

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rlhf_losses.errors import OutputExistsError
-from rlhf_losses.setting_names import setting
+from rlhf_losses.messages.setting_names import setting
 
 if sys.platform != "win32":
     import fcntl

@@ -1,0 +1,1 @@
+"""Parts of messages: names of settings, printed commands, numbers, addresses of pages."""
