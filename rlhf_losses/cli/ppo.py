@@ -40,8 +40,9 @@ from rlhf_losses.feedback import Answer, feedback_types_in_columns
 from rlhf_losses.feedback.base import Messages, Row
 from rlhf_losses.feedback.source_rows import SOURCE_ROW, source_row
 from rlhf_losses.files.column_values import sampled_values
-from rlhf_losses.files.columns import renaming, suggest_prompt
+from rlhf_losses.files.columns import renaming
 from rlhf_losses.files.splits import load_splits, select_split
+from rlhf_losses.files.suggested_columns import suggest_prompt
 from rlhf_losses.files.table_reading import Rows
 from rlhf_losses.messages.documentation import documentation
 from rlhf_losses.messages.printed_commands import plugin_words

@@ -32,7 +32,8 @@ from rlhf_losses.errors import (
 from rlhf_losses.feedback import Answer
 from rlhf_losses.feedback.source_rows import source_row
 from rlhf_losses.files.column_values import sampled_values
-from rlhf_losses.files.columns import renaming, suggest_texts
+from rlhf_losses.files.columns import renaming
+from rlhf_losses.files.suggested_columns import suggest_texts
 from rlhf_losses.scoring import Estimator, RewardModelMetadata, Scorer
 
 logger = logging.getLogger(__name__)

@@ -50,8 +50,9 @@ from rlhf_losses.feedback import (
 from rlhf_losses.feedback.base import Answer, Row
 from rlhf_losses.feedback.source_rows import source_row, source_rows
 from rlhf_losses.files.column_values import sampled_values
-from rlhf_losses.files.columns import renaming, suggest_columns
+from rlhf_losses.files.columns import renaming
 from rlhf_losses.files.dataset_argument import require_dataset
+from rlhf_losses.files.suggested_columns import suggest_columns
 from rlhf_losses.hooks import converter_registry, loss_registry
 from rlhf_losses.losses import AnyLoss
 from rlhf_losses.messages.setting_names import setting

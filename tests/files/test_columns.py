@@ -10,13 +10,8 @@ from rlhf_losses import bradley_terry, cross_entropy, squared_error
 from rlhf_losses.data import required_feedback_types
 from rlhf_losses.errors import FeedbackMismatchError, InvalidSettingError, UnreadableDatasetError
 from rlhf_losses.feedback import Labels, Ratings
-from rlhf_losses.files.columns import (
-    applicable_columns,
-    parse_columns,
-    rename_columns,
-    suggest_columns,
-    written_columns,
-)
+from rlhf_losses.files.columns import applicable_columns, parse_columns, rename_columns, written_columns
+from rlhf_losses.files.suggested_columns import suggest_columns
 from rlhf_losses.files.verdict_columns import Evidence, verdict_evidence
 from rlhf_losses.messages.setting_names import command_flags
 
