@@ -69,8 +69,10 @@ def format_agreement(agreement: AgreementStatistics) -> dict[str, str]:
         "best agreement with annotators": unknown or format_ceiling(agreement.agreement_ceiling, agreement),
         "best accuracy in `evaluate`": format_ceiling(agreement.accuracy_ceiling, agreement),
     }
-    if 0 < (agreement.annotated_several_times or 0) < FEW:
-        values["the two limits rest on"] = f"only {agreement.annotated_several_times} annotated several times"
+    count = agreement.annotated_several_times or 0
+    if count and (agreement.agreement_ceiling or agreement.accuracy_ceiling):
+        only = "only " if count < FEW else ""
+        values["the two limits rest on"] = f"{only}{count} annotated several times; the others count as attainable"
     return values
 
 
