@@ -364,21 +364,16 @@ def test_a_text_that_is_missing_has_a_line_with_the_problem(
 
 
 def test_converted_rows_have_the_row_of_the_file(done, chat_tokenizer, context_model, tmp_path):
-    """A verdict is missing in the second row, and each row gives two texts."""
+    """Each row gives the rows of two solutions, also the one without verdicts."""
     context_model().save_pretrained(tmp_path / "model")
     chat_tokenizer.save_pretrained(tmp_path / "model")
-    row = {
-        "question": "2 + 2?",
-        "response_A": "4",
-        "response_B": "5",
-        "pair_id": "1",
-        "source": "x",
-        "original_id": "y",
-    }
-    rows = [row | {"label": label} for label in ("A>B", None, "B>A")]
+    row = {"problem": "2 + 2?", "generations": ["4", "5"]}
+    rows = [row | {"correctness": verdicts} for verdicts in ([True, False], None, [False, True])]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
     lines = done("score", "--model", tmp_path / "model", "--dataset", tmp_path / "rows.jsonl").out.splitlines()
-    assert [json.loads(line)["row"] for line in lines] == [0, 0, 2, 2]
+    assert [(json.loads(line)["row"], json.loads(line)["item"]) for line in lines] == [
+        (number, item) for number in range(3) for item in range(2)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def format_length(length: LengthDependence) -> str:
     estimates = {
         "correlation with the length of the answer": length.correlation,
         "the same without what the annotations explain": length.partial_correlation,
-        "longer answer is better": length.longer_is_better,
+        "longer answer is better (tokens)": length.longer_is_better,
         "accuracy where the longer one is better": length.accuracy_longer_better,
         "accuracy where the shorter one is better": length.accuracy_shorter_better,
     }

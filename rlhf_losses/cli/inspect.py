@@ -5,7 +5,7 @@ import json
 import re
 import textwrap
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
@@ -14,7 +14,8 @@ from rlhf_losses.cli.argument_parser import ArgumentParser, CommandLineError
 from rlhf_losses.cli.report_argument import add_report_argument, requested_report, write_report
 from rlhf_losses.cli.scorer_arguments import add_dataset_arguments, selected_rows
 from rlhf_losses.cli.tables import key_value_table, make_table, render_table
-from rlhf_losses.data import LengthLimit, convert_dataset
+from rlhf_losses.data import LengthLimit
+from rlhf_losses.data.conversion import convert_rows
 from rlhf_losses.errors import counted_from_0, first_line
 from rlhf_losses.files.columns import columns_in_use, parse_columns
 from rlhf_losses.hooks import loss_registry
@@ -59,9 +60,11 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     tokenizer = None if args.model is None else load_tokenizer(args.model)
     limit = None if tokenizer is None else length_limit(args.model, tokenizer)
     given = selected_rows(args)
-    rows = convert_dataset(given, args.converter, args.dataset, plugins)
+    conversion = convert_rows(given, args.converter, args.dataset, plugins)
+    rows = conversion.rows
     with columns_in_use(parse_columns(args.columns)):
         report = inspect_dataset(rows, loss_registry(plugins), tokenizer, args.dataset, limit, given)
+        report = replace(report, not_converted=conversion.dropped)
         print(json.dumps(report.to_dict(), indent=2) if args.json else format_report(report))
         if file is not None:
             examples = annotated_examples(rows, SHOWN, report.valid_rows())
@@ -114,6 +117,7 @@ def format_report(report: DatasetReport) -> str:
     """Return the report as text: counts, one block per feedback type, lengths and losses."""
     counts = {
         "rows": report.rows,
+        **({"not judged": f"{report.not_converted} further rows"} if report.not_converted else {}),
         **({"without feedback": report.without_feedback} if report.without_feedback else {}),
         "columns": ", ".join(report.columns),
         "prompts": report.prompts or "none apart from the answers",

@@ -109,7 +109,7 @@ def rename_columns(dataset: AnyDataset, columns: Mapping[str, str] | str, name: 
         dataset: a dataset or a stream.
         columns: old names by new name, or the same as a string, `"prompt=question"`. `response.text` is the value
             `text` of the objects in the column `response`; of a list of objects it is the list of their values, and
-            `responses.0` is an element of a list.
+            `responses.0` is an element of a list. A column that has its new name already, and no old one, is kept.
         name: name of the dataset in messages.
 
     Raises:
@@ -125,6 +125,10 @@ def rename_columns(dataset: AnyDataset, columns: Mapping[str, str] | str, name: 
     require_instance(columns, (str, Mapping), "columns", "a mapping or a string", COLUMNS_REMEDY)
     columns = parse_columns(columns)
     names = list(dataset.column_names or next(iter(dataset), {}))
+    renamed_before = _renamed_before(columns, names)
+    if renamed_before:
+        logger.info("%s: has the columns %s already.", name, ", ".join(renamed_before))
+    columns = {new: old for new, old in columns.items() if new not in renamed_before}
     _require_columns(columns, names, name)
     if not columns:
         return dataset
@@ -197,6 +201,15 @@ def renaming(columns: Mapping[str, str], python: str | None = None) -> str:
 
 RENAMING = "rename_columns(dataset, {'NEW': 'OLD'})"
 """How Python writes the setting `columns`."""
+
+
+def _renamed_before(columns: Mapping[str, str], names: Sequence[str]) -> list[str]:
+    """Return the new names that a dataset has in place of the old ones, unless an old name can be a misspelled one."""
+    return [
+        new
+        for new, old in columns.items()
+        if _head(old, names) not in names and new in names and old not in KNOWN_NAMES and not did_you_mean(old, names)
+    ]
 
 
 def _require_columns(columns: Mapping[str, str], names: Sequence[str], name: str) -> None:

@@ -202,6 +202,7 @@ class DatasetReport:
         lost: characters that the tokenizer loses of some texts, if one is passed.
         losses: losses that can be trained on the dataset.
         invalid: rows with invalid values, which training refuses, by problem; the most frequent first.
+        not_converted: number of further rows in which the converter found no feedback.
     """
 
     rows: int
@@ -220,6 +221,7 @@ class DatasetReport:
     lost: LostCharacters | None
     losses: CompatibleLosses
     invalid: tuple[InvalidRows, ...] = ()
+    not_converted: int = 0
 
     def valid_rows(self) -> list[int]:
         """Return the positions of the valid rows."""
@@ -231,6 +233,7 @@ class DatasetReport:
         return {
             "rows": self.rows,
             "without_feedback": self.without_feedback,
+            "not_converted": self.not_converted,
             "invalid_rows": [{"problem": one.problem, "rows": list(one.rows)} for one in self.invalid],
             "columns": list(self.columns),
             "prompts": self.prompts,

@@ -34,7 +34,7 @@ def feedback_values(statistics: FeedbackStatistics) -> dict[str, str]:
             values["tied comparisons"] = format_share(compared.ties, compared.comparisons)
             values["equal answers"] = str(compared.equal_answers)
             if bias := compared.length_bias:
-                values["longer answer preferred"] = (
+                values["longer answer preferred (characters)"] = (
                     f"{percent(bias.share)} (95 % interval {percent_range(bias.low, bias.high)})"
                 )
     values |= {name: one.describe() for name, one in statistics.optional.items()}

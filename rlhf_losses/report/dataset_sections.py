@@ -147,7 +147,8 @@ def _comparison_findings(values: ComparisonStatistics) -> Iterator[Finding]:
         )
     if bias := values.length_bias:
         interval = f"95 % interval {percent_range(bias.low, bias.high)}"
-        longer = f"the longer answer is preferred in {percent(bias.share)} of {bias.comparisons} pairs ({interval})"
+        preferred = f"preferred in {percent(bias.share)} of {bias.comparisons} pairs ({interval})"
+        longer = f"the longer answer, in characters, is {preferred}"
         if max(bias.low, 1 - bias.high) > 0.5 and max(bias.share, 1 - bias.share) >= LONGER:
             yield problem(
                 f"Length bias: {longer}. A model learns to reward length; look at its accuracy where the shorter "

@@ -197,8 +197,8 @@ def _length(agreement: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterato
     bounds = accuracy["low"], accuracy["high"]
     if None not in bounds and bounds[0] <= rule and rule > 0.6 and not _at_chance(metrics):
         yield problem(
-            f"No better than length: a rule that prefers the {name} answer is right in {percent(rule)} of the pairs, "
-            f"the model in {percent(accuracy['value'])} (95 % interval {interval(accuracy)})."
+            f"No better than length: a rule that prefers the {name} answer, in tokens, is right in {percent(rule)} of "
+            f"the pairs, the model in {percent(accuracy['value'])} (95 % interval {interval(accuracy)})."
         )
 
 

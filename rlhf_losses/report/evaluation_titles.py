@@ -100,7 +100,7 @@ METRICS = {
 LENGTH = {
     "correlation": Statistic("correlation of score and length of the answer, within pairs"),
     "partial_correlation": Statistic("the same without what the annotations explain"),
-    "longer_is_better": Statistic("pairs in which the longer answer is better", is_share=True),
+    "longer_is_better": Statistic("pairs in which the longer answer (in tokens) is better", is_share=True),
     "accuracy_longer_better": Statistic("accuracy where the longer answer is better", is_share=True),
     "accuracy_shorter_better": Statistic("accuracy where the shorter answer is better", is_share=True),
 }

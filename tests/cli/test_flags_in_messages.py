@@ -14,7 +14,7 @@ from rlhf_losses.cli.main import COMMANDS
 
 PACKAGE = Path(rlhf_losses.__file__).parent
 CLI = sorted((PACKAGE / "cli").glob("*.py"))
-PRINTED_COMMANDS = PACKAGE / "printed_commands.py"
+PRINTED_COMMANDS = PACKAGE / "messages" / "printed_commands.py"
 LIBRARY = sorted(file for file in PACKAGE.rglob("*.py") if file not in (*CLI, PRINTED_COMMANDS))
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z_-]*[a-z](?![\w-])")
 COMMAND = re.compile(r"(?:rlhf-losses|rlhf_losses) (\w+)|(accelerate launch|pip install|python \w+\.py)")

@@ -1,5 +1,6 @@
 """Renaming of columns."""
 
+import logging
 import math
 import re
 
@@ -277,3 +278,13 @@ def test_a_suggestion_fits_the_feedback_of_a_loss():
 )  # fmt: skip
 def test_letters_and_numbers_that_divide_the_data_are_no_winners(name, values, evidence):
     assert verdict_evidence(name, values) is evidence
+
+
+def test_a_file_that_has_the_new_names_is_read_with_the_same_renaming(caplog):
+    data = Dataset.from_dict({"prompt": ["p"], "response_a": ["a"], "winner": ["a"]})
+    with caplog.at_level(logging.INFO, "rlhf_losses"):
+        renamed = rename_columns(data, "prompt=customer_message,response_a=variant 1,winner=winner", "heldout.csv")
+    assert renamed.column_names == ["prompt", "response_a", "winner"]
+    assert caplog.messages == ["heldout.csv: has the columns prompt, response_a already."]
+    with pytest.raises(UnreadableDatasetError, match=r"none is 'winer'. Did you mean 'winner'"):
+        rename_columns(data, "prompt=winer")

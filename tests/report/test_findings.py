@@ -227,7 +227,7 @@ def test_the_length_of_data_is_judged_by_its_interval(longer, rows, severity):
     texts = [("longer", "short") if n < longer else ("short", "longer") for n in range(rows)]
     data = Dataset.from_list([pair(f"prompt {n}", f"{a} {n}", f"{b} {n}") for n, (a, b) in enumerate(texts)])
     found = list(dataset_findings(InspectedDataset.of(data, loss_registry(), "data")))
-    (length,) = (one for one in found if "longer answer is preferred" in one.text)
+    (length,) = (one for one in found if "the longer answer, in characters, is preferred" in one.text)
     assert length.severity is severity
     assert percent(longer / rows) in length.text
     assert any(one.text.startswith(f"Few rows: {rows}") for one in found) == (rows < 200)
