@@ -91,7 +91,9 @@ class HeldOutSet:
                 results.append(Result(metric, estimate.value, interval))
             elif metric in evaluation:
                 results.append(Result(metric, evaluation[metric]))
-        lengths = [one for agreement in evaluation.agreements if (one := length_sentence(agreement.length))]
+        lengths = [
+            one for agreement in evaluation.agreements if (one := length_sentence(agreement.length, agreement.kind))
+        ]
         spread = [] if evaluation.spread is None else [_spread_sentence(evaluation.spread)]
         ratings = [evaluation.note_on_ratings] if evaluation.note_on_ratings else []
         notes = tuple(dict.fromkeys([*ratings, *spread, *lengths, *evaluation.warnings]))
@@ -132,17 +134,18 @@ def results_in_log(log: Sequence[Mapping[str, Any]], rows: Mapping[str, int]) ->
     return tuple(found)
 
 
-def length_sentence(length: LengthDependence | None) -> str | None:
+def length_sentence(length: LengthDependence | None, kind: str) -> str | None:
     """Return a sentence about the dependence of scores on length, or None if it is unknown.
 
     Args:
         length: the correlations.
+        kind: kind of the annotations, such as `comparisons`.
     """
     if length is None or math.isnan(length.correlation.value):
         return None
     other = length.partial_correlation
     at_equal = "" if math.isnan(other.value) else f"; at equal annotations it is {_shown(other)}"
-    return f"Length: the correlation of score and length is {_shown(length.correlation)}{at_equal}."
+    return f"Length ({kind}): the correlation of score and length is {_shown(length.correlation)}{at_equal}."
 
 
 def _spread_sentence(spread: ScoreSpread) -> str:

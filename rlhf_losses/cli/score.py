@@ -22,7 +22,7 @@ from rlhf_losses.cli.scorer_arguments import (
     selected_scorer,
 )
 from rlhf_losses.data import convert_dataset
-from rlhf_losses.data.text_problems import NO_WHITE_SPACE, TextProblems
+from rlhf_losses.data.text_problems import EMPTY_ANSWERS, NO_WHITE_SPACE, TextProblems
 from rlhf_losses.data.tokenization import Encoded, cut_prompt
 from rlhf_losses.errors import (
     FeedbackMismatchError,
@@ -41,8 +41,8 @@ logger = logging.getLogger(__name__)
 LINE_KEYS = ("row", "item", "column", "index", "step", "score", "problem", "truncated")
 """Keys of a line of the output."""
 
-ROWS_FOR_JOINTS = 1_000
-"""Number of rows in which prompts and answers without white space between them are looked for."""
+ROWS_FOR_WARNINGS = 1_000
+"""Number of rows in which missing prompts, and answers without white space before them, are looked for."""
 
 Result = dict[str, Any]
 """Score and estimate of a text, or a score of None and the problem."""
@@ -74,7 +74,7 @@ def run(argv: list[str], plugins: tuple[str, ...]) -> None:
     rows = convert_dataset(given, args.converter, "texts", plugins, with_source=True, texts_only=True)
     require_texts(rows, args.dataset)
     scorer = selected_scorer(args, plugins).with_overlong(args.overlong)
-    warn_about_joints(rows, scorer.metadata)
+    warn_about_texts(rows, scorer.metadata)
     estimator = scorer.estimator(args.estimate, plugins) if args.estimate else None
     keys = list(dict.fromkeys([*args.keep, *LINE_KEYS, *([args.estimate] if args.estimate else [])]))
     with open_output(args.output, keys) as write, tqdm(total=len(rows), unit=" rows", disable=None) as progress:
@@ -111,18 +111,24 @@ def require_texts(rows: Dataset, name: str) -> None:
         )
 
 
-def warn_about_joints(rows: Dataset, metadata: RewardModelMetadata) -> None:
-    """Warn if nearly all prompts meet their answers without white space, which is unusual between words.
+def warn_about_texts(rows: Dataset, metadata: RewardModelMetadata) -> None:
+    """Warn of missing prompts, and if nearly all prompts meet their answers without white space.
 
     Args:
         rows: the rows to score, of which the first ones are read.
         metadata: metadata of the reward model.
     """
-    first = rows.select(range(min(len(rows), ROWS_FOR_JOINTS)))
-    answers = [[text.source for text in texts if isinstance(text.source, Answer)] for texts in _texts(first, metadata)]
-    problems = replace(TextProblems.of(answers, range(len(answers))), first_rows=len(first) < len(rows))
-    if problems.are_mostly_joined:
-        logger.warning("texts: %s", problems.sentences()[NO_WHITE_SPACE])
+    first = rows.select(range(min(len(rows), ROWS_FOR_WARNINGS)))
+    of_rows = list(_texts(first, metadata))
+    answers = [[text.source for text in texts if isinstance(text.source, Answer)] for texts in of_rows]
+    numbers = [texts[0].locations[0].row for texts in of_rows]
+    problems = replace(TextProblems.of(answers, numbers), first_rows=len(first) < len(rows))
+    sentences = problems.sentences()
+    if not problems.are_mostly_joined:
+        sentences.pop(NO_WHITE_SPACE, None)
+    sentences.pop(EMPTY_ANSWERS, None)  # which have a line of the output
+    for sentence in sentences.values():
+        logger.warning("texts: %s", sentence)
 
 
 def _texts(rows: Dataset, metadata: RewardModelMetadata) -> Iterator[list[RowText]]:

@@ -178,6 +178,7 @@ def describe_rows(trainer: RewardTrainer) -> str:
     if given is None or checked is None:
         return "Trained on a stream:"
     used, unconverted = len(trainer.train_dataset), trainer.provenance.without_feedback
-    rows = "rows" if checked == given else f"lists, which the {given} rated answers were grouped into by prompt"
+    answers = trainer.data.rated_answers
+    rows = "rows" if checked == given else f"lists, which the {answers} rated answers were grouped into by prompt"
     others = f"; {unconverted} others have no feedback" if unconverted else ""
     return f"Trained on {used} of {checked} {rows} ({checked - used} dropped{others}):"

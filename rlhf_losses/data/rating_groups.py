@@ -8,13 +8,13 @@ from typing import Any, Protocol
 
 from datasets import Dataset, IterableDataset
 
-from rlhf_losses.data.batches import locate_errors
+from rlhf_losses.data.batches import locate_errors, row_batches
 from rlhf_losses.data.read_columns import with_read_columns
-from rlhf_losses.data.row_lengths import no_feedback, report_without_feedback
+from rlhf_losses.data.row_lengths import LengthLimit, no_feedback, report_without_feedback
 from rlhf_losses.data.row_schema import require_valid_row
-from rlhf_losses.data.rows import feedback_types_in_row
+from rlhf_losses.data.rows import RowEncoder, feedback_types_in_row
 from rlhf_losses.data.template_arguments import TEMPLATE_COLUMNS
-from rlhf_losses.errors import FeedbackMismatchError
+from rlhf_losses.errors import FeedbackMismatchError, InvalidFeedbackError
 from rlhf_losses.feedback import Feedback, Pairs, Rankings, Ratings, feedback_types_in_columns
 from rlhf_losses.feedback.base import Row
 from rlhf_losses.feedback.row_values import read_number
@@ -38,11 +38,13 @@ class GroupedRatings:
 
     Attributes:
         rows: the rows.
+        answers: number of original rows with a rating.
         single_answers: number of original rows that are left out because their prompt has no other answer, or because
             they have no prompt.
     """
 
     rows: Dataset
+    answers: int
     single_answers: int
 
 
@@ -131,7 +133,54 @@ def group_ratings(
     rows = [group.to_row() for group in comparable]
     if correspond([row[SOURCE_ROW] for row in rows]):
         rows = [{key: value for key, value in row.items() if key != SOURCE_ROW} for row in rows]
-    return GroupedRatings(Dataset.from_list(rows), rated - sum(map(len, comparable)))
+    return GroupedRatings(Dataset.from_list(rows), rated, rated - sum(map(len, comparable)))
+
+
+def without_long_answers(lists: Dataset, encoder: RowEncoder, limit: LengthLimit, name: str) -> Dataset:
+    """Return lists of rated answers without the answers that are too long, if rows that are too long are dropped.
+
+    Args:
+        lists: rows that `group_ratings` has made.
+        encoder: tokenizes one row.
+        limit: largest number of tokens, and the treatment of longer texts.
+        name: name of the dataset in messages.
+
+    Raises:
+        InvalidFeedbackError: no list has two answers that fit.
+    """
+    if limit.tokens is None or limit.overlong != "drop":
+        return lists
+    rows: list[Row] = []
+    long: list[int] = []
+    for numbers, batch in row_batches(lists, f"Checking lengths of {name}"):
+        for position, row, encoded in zip(numbers, batch, encoder.encode_rows(batch), strict=True):
+            fitting = _fitting(row, encoder, limit) if limit.exceeded_by(encoded["length"]) else row
+            long += [source_row(row, position)] * (len(row["completions"]) - len(fitting["completions"]))
+            rows += [fitting] if len(fitting["completions"]) > 1 else []
+    if not long:
+        return lists
+    if not rows:
+        raise InvalidFeedbackError(
+            f"No list of {name} has two answers of at most {limit.tokens} tokens ({limit.source}), so nothing can be "
+            "compared. Shorten the answers, or raise the limit."
+        )
+    what, also = ("answer is", "") if len(long) == 1 else ("answers are", "; the longest of their lists")
+    logger.warning(
+        "%s: %d rated %s longer than %d tokens (%s) and dropped%s: %s.",
+        name, len(long), what, limit.tokens, limit.source, also, listed_rows(list(dict.fromkeys(long))),
+    )  # fmt: skip
+    return Dataset.from_list(rows)
+
+
+def _fitting(row: Row, encoder: RowEncoder, limit: LengthLimit) -> Row:
+    """Return a list with the answers that are not too long."""
+    shared = {name: value for name, value in row.items() if name not in ("completions", "ratings")}
+    answers = [
+        (completion, rating)
+        for completion, rating in zip(row["completions"], row["ratings"], strict=True)
+        if not limit.exceeded_by(encoder.encode({**shared, "completion": completion, "rating": rating})["length"])
+    ]
+    return {**row, "completions": [text for text, _ in answers], "ratings": [rating for _, rating in answers]}
 
 
 def _groups(dataset: Dataset, name: str) -> list[_Group]:
@@ -161,11 +210,11 @@ def _report(groups: Sequence[_Group], comparable: Sequence[_Group], without_rati
     rated = sum(map(len, groups))
     repeated = sum(len(ratings) > 1 for group in comparable for ratings in group.ratings.values())
     means = f" Answers with several ratings ({repeated}) have their mean." if repeated else ""
+    report_without_feedback(without_rating, without_rating + rated, name)
     logger.info(
-        "%s: %d rated answers are grouped by prompt into %d lists, its rows from here on.%s",
+        "%s: %d rated answers are grouped by prompt into %d lists, which count as its rows.%s",
         name, rated, len(comparable), means,
     )  # fmt: skip
-    report_without_feedback(without_rating, without_rating + rated, name)
     without_prompt = [group.number for group in groups if not _has_prompt(group.shared)]
     if without_prompt:
         logger.warning(

@@ -125,7 +125,7 @@ def mean_estimate(values: FloatVector, clusters: IntVector) -> Estimate:
     mean, count = float(values.mean()), len(np.unique(clusters))
     if count < 2:
         return Estimate(mean, math.nan, math.nan, len(values))
-    error = math.sqrt(_variance_of_mean(values, clusters))
+    error = math.sqrt(variance_of_mean(values, clusters))
     if error <= ROUNDING * np.abs(values).max():
         return Estimate(mean, math.nan, math.nan, len(values))
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)) * error
@@ -206,13 +206,13 @@ def _effective_count(values: FloatVector, clusters: IntVector) -> float:
     if count == len(values):
         return float(count)
     share = float(values.mean())
-    variance = _variance_of_mean(values, clusters) if count > 1 else 0.0
+    variance = variance_of_mean(values, clusters) if count > 1 else 0.0
     if not variance:  # all clusters are alike: each is one trial
         return float(count)
     return float(np.clip(share * (1 - share) / variance, 1.0, len(values)))
 
 
-def _variance_of_mean(values: FloatVector, clusters: IntVector) -> float:
+def variance_of_mean(values: FloatVector, clusters: IntVector) -> float:
     """Return the variance of the mean, linearized for clusters of different sizes."""
     _, index = np.unique(clusters, return_inverse=True)
     residuals = np.bincount(index, weights=values - values.mean())

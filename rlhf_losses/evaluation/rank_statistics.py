@@ -4,11 +4,14 @@ import math
 
 import numpy as np
 
-from rlhf_losses.evaluation.intervals import CONFIDENCE, Estimate, FloatVector, IntVector
+from rlhf_losses.evaluation.intervals import CONFIDENCE, Estimate, FloatVector, IntVector, variance_of_mean
 
 
 def pearson(first: FloatVector, second: FloatVector, clusters: IntVector) -> Estimate:
-    """Return the correlation of two vectors with its Fisher interval, whose sample size is the number of clusters.
+    r"""Return the correlation of two vectors with the interval of Fisher's transformation.
+
+    With several items in a cluster, such as the answers to one prompt, the standard error is that of the mean over
+    clusters of the influence $z_1 z_2 - r (z_1^2 + z_2^2) / 2$ of each item, where $z$ are standardized values.
 
     Args:
         first: one number per item.
@@ -20,7 +23,7 @@ def pearson(first: FloatVector, second: FloatVector, clusters: IntVector) -> Est
         >>> round(found.value, 3)
         0.994
     """
-    return _fisher(_correlation(first, second), len(first), len(np.unique(clusters)), 1.0)
+    return _fisher(first, second, clusters)
 
 
 def rank_correlation(first: FloatVector, second: FloatVector, clusters: IntVector) -> Estimate:
@@ -36,8 +39,7 @@ def rank_correlation(first: FloatVector, second: FloatVector, clusters: IntVecto
     """
     from scipy import stats
 
-    value = _correlation(stats.rankdata(first), stats.rankdata(second)) if len(first) > 1 else math.nan
-    return _fisher(value, len(first), len(np.unique(clusters)), 1 + value**2 / 2)
+    return _fisher(stats.rankdata(first), stats.rankdata(second), clusters, of_ranks=True)
 
 
 def partial_correlation(first: FloatVector, second: FloatVector, given: FloatVector, clusters: IntVector) -> Estimate:
@@ -74,12 +76,27 @@ def _correlation(first: FloatVector, second: FloatVector) -> float:
     return float(np.clip(np.corrcoef(first, second)[0, 1], -1, 1))
 
 
-def _fisher(value: float, items: int, count: int, factor: float) -> Estimate:
-    """Return a correlation with the interval of Fisher's transformation; `factor` multiplies its variance."""
+def _fisher(first: FloatVector, second: FloatVector, clusters: IntVector, of_ranks: bool = False) -> Estimate:
+    """Return a correlation with the interval of Fisher's transformation."""
     from scipy import stats
 
+    value, items, count = _correlation(first, second), len(first), len(np.unique(clusters))
     if math.isnan(value) or count <= 3 or abs(value) == 1:
         return Estimate(value, math.nan, math.nan, items)
-    half = float(stats.norm.ppf((1 + CONFIDENCE) / 2)) * math.sqrt(factor / (count - 3))
+    factor = 1 + value**2 / 2 if of_ranks else 1.0
+    if count == items:
+        half = float(stats.norm.ppf((1 + CONFIDENCE) / 2)) * math.sqrt(factor / (count - 3))
+    else:
+        error = math.sqrt(variance_of_mean(_influence(first, second, value), clusters) * factor) / (1 - value**2)
+        if not error:
+            return Estimate(value, math.nan, math.nan, items)
+        half = float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)) * error
     centre = math.atanh(value)
     return Estimate(value, math.tanh(centre - half), math.tanh(centre + half), items)
+
+
+def _influence(first: FloatVector, second: FloatVector, correlation: float) -> FloatVector:
+    """Return the influence of each item on the correlation."""
+    one, other = ((values - values.mean()) / values.std() for values in (first, second))
+    influence: FloatVector = one * other - correlation * (one**2 + other**2) / 2
+    return influence

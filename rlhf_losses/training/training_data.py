@@ -15,7 +15,7 @@ from rlhf_losses.data.answer_forms import AnswerForm, answer_forms
 from rlhf_losses.data.answers import row_answers
 from rlhf_losses.data.dataset import AnyDataset, add_prompt_weights, column_names
 from rlhf_losses.data.lost_characters import lost_characters
-from rlhf_losses.data.rating_groups import group_ratings, json_key
+from rlhf_losses.data.rating_groups import group_ratings, json_key, without_long_answers
 from rlhf_losses.data.read_columns import with_read_columns
 from rlhf_losses.data.rows import EncodedRow, FeedbackTypes, feedback_types_in_row, is_prepared
 from rlhf_losses.data.segmentation import infer_segmentation, join_segments
@@ -90,6 +90,7 @@ class TrainingData:
         forms: forms of the answers in the training data.
         given_rows: number of rows of the training data, or None for a stream.
         checked_rows: the same after ratings were grouped by prompt, before rows are dropped.
+        rated_answers: number of rows with a rating that were grouped by prompt, or None.
 
     Raises:
         FeedbackMismatchError: the data have no feedback that the objective uses, or it consists of regularizers.
@@ -106,7 +107,9 @@ class TrainingData:
             )
         require_dataset(train, "train_dataset")
         self._objective, self._args = objective, args
+        self._lists: list[AnyDataset] = []
         self.given_rows = len(train) if isinstance(train, Dataset) else None
+        self.rated_answers: int | None = None
         self.train, problems = self._checked(train, "train data")
         self.checked_rows = len(self.train) if isinstance(self.train, Dataset) else None
         self.feedback_types = required_feedback_types(objective, column_names(self.train))
@@ -178,6 +181,8 @@ class TrainingData:
         feedback_types = required_feedback_types(self._objective, columns) if columns else self.feedback_types
         encoder = EmbeddedRowEncoder(tokenizer, feedback_types, self._args.step_separator, num_embeddings)
         limit = LengthLimit(tokens, source, self._args.overlong)
+        if isinstance(dataset, Dataset) and any(dataset is one for one in self._lists):
+            dataset = without_long_answers(dataset, encoder, limit, name)
         rows = prepare(dataset, encoder, limit, name, self._objective, self._args.dataset_num_proc)
         return add_prompt_weights(rows) if self._args.average_over == "prompts" else rows
 
@@ -191,7 +196,11 @@ class TrainingData:
         grouped = group_ratings(dataset, self._objective, name)
         dataset = dataset if grouped is None else grouped.rows
         problems = check_dataset(dataset, self._objective, name)
-        return with_read_columns(dataset), problems
+        dataset = with_read_columns(dataset)
+        if grouped is not None:
+            self._lists.append(dataset)
+            self.rated_answers = self.rated_answers or grouped.answers  # those of the training data, which come first
+        return dataset, problems
 
 
 def _with_current_columns(dataset: AnyDataset, name: str) -> AnyDataset:

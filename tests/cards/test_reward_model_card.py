@@ -164,6 +164,6 @@ def test_trained_weights_are_named():
 )
 def test_an_undefined_correlation_is_not_shown(partial, expected):
     length = LengthDependence(Estimate(0.5, 0.4, 0.6, 9), Estimate(partial, math.nan, math.nan, 9))
-    text = length_sentence(length)
+    text = length_sentence(length, "comparisons")
     assert expected in text
     assert "nan" not in text

@@ -21,7 +21,7 @@ from rlhf_losses import (
 )
 from rlhf_losses.data import LengthLimit, RowEncoder, check_dataset, prepare, required_feedback_types
 from rlhf_losses.data.dataset import add_prompt_weights, column_names
-from rlhf_losses.data.rating_groups import group_ratings
+from rlhf_losses.data.rating_groups import group_ratings, without_long_answers
 from rlhf_losses.feedback import Lengths, Pairs, Ratings, Steps
 from rlhf_losses.hooks import loss_registry
 from rlhf_losses.inspection import inspect_dataset
@@ -74,6 +74,22 @@ def test_groups_have_each_answer_once_and_no_rows_without_a_prompt(caplog):
 def test_ratings_that_are_texts_are_averaged_as_numbers():
     data = Dataset.from_dict({"prompt": ["Q"] * 3, "completion": ["a", "b", "a"], "rating": ["5", "1", "4"]})
     assert group_ratings(data, bradley_terry).rows[0]["ratings"] == [4.5, 1.0]
+
+
+def test_a_rated_answer_that_is_too_long_leaves_its_list(character_tokenizer, caplog):
+    long = "c c c c c c c c"
+    answers = [("p", "a"), ("p", "b b"), ("p", long), ("q", "a"), ("q", long), ("r", "a"), ("r", "b")]
+    rows = [{"prompt": f"{one} ", "completion": text, "rating": float(n)} for n, (one, text) in enumerate(answers)]
+    lists = group_ratings(Dataset.from_list(rows), bradley_terry).rows
+    encoder, limit = RowEncoder(character_tokenizer, (Ratings,)), LengthLimit(12, "max_length")
+    fitting = without_long_answers(lists, encoder, limit, "train data")
+    assert [row["completions"] for row in fitting] == [["a", "b b"], ["a", "b"]]
+    assert [row["ratings"] for row in fitting] == [[0.0, 1.0], [5.0, 6.0]]
+    assert "2 rated answers are longer than 12 tokens (max_length) and dropped" in caplog.text
+    assert "the longest of their lists: rows 2, 4." in caplog.text
+    assert without_long_answers(lists, encoder, LengthLimit(99, "max_length"), "train data") is lists
+    with pytest.raises(InvalidFeedbackError, match="No list of train data has two answers of at most 2 tokens"):
+        without_long_answers(lists, encoder, LengthLimit(2, "max_length"), "train data")
 
 
 def test_rows_without_a_rating_are_dropped_and_counted(caplog):

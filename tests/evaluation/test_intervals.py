@@ -88,3 +88,29 @@ def test_a_partial_correlation_is_the_formula_of_three_correlations():
     (_, xy, xz), (_, _, yz), _ = np.corrcoef([first, second, given])
     expected = (xy - xz * yz) / math.sqrt((1 - xz**2) * (1 - yz**2))
     assert partial_correlation(first, second, given, np.arange(50)).value == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("correlation", [pearson, rank_correlation])
+def test_correlations_of_copies_have_the_interval_of_their_clusters(correlation):
+    rng = np.random.default_rng(0)
+    first, noise, clusters = rng.normal(size=40), rng.normal(size=40), np.arange(40)
+    second = first + noise
+    alone = correlation(first, second, clusters)
+    twice, often = (correlation(np.repeat(first, n), np.repeat(second, n), np.repeat(clusters, n)) for n in (2, 20))
+    assert (twice.value, twice.low, twice.high) == pytest.approx((often.value, often.low, often.high), abs=1e-3)
+    assert often.high - often.low == pytest.approx(alone.high - alone.low, rel=0.3)
+    assert correlation(np.repeat(first, 20), np.repeat(second, 20), np.arange(800)).low > often.low
+
+
+def test_the_intervals_of_correlations_in_clusters_cover_the_truth():
+    rng, covered = np.random.default_rng(0), 0
+    clusters = np.repeat(np.arange(15), 5)
+
+    def correlated():
+        return np.repeat(rng.normal(size=15), 5) * 0.6 + rng.normal(size=75) * 0.8
+
+    for _ in range(200):
+        first = correlated()
+        found = pearson(first, 0.6 * first + 0.8 * correlated(), clusters)
+        covered += found.low <= 0.6 <= found.high
+    assert 0.9 <= covered / 200 <= 0.99

@@ -216,7 +216,7 @@ def test_several_models_are_selected_by_name_or_path(make_app, scorer, step_scor
 
 
 def test_the_requests_of_the_guide_are_answered(make_app, serve_on_socket, scorer):
-    import requests
+    import httpx2
 
     page = GUIDE.read_text(encoding="utf-8")
     lines = [shlex.split(line) for line in re.findall(r"^curl .*$", page, re.MULTILINE)]
@@ -228,7 +228,7 @@ def test_the_requests_of_the_guide_are_answered(make_app, serve_on_socket, score
     with serve_on_socket(make_app(reward=scorer)) as address:
         for _, url, *body in lines:
             url = url.replace(HOST, address)
-            found = requests.post(url, data=body[1].encode(), headers=CURL) if body else requests.get(url)
+            found = httpx2.post(url, content=body[1], headers=CURL) if body else httpx2.get(url)
             assert found.status_code == 200, found.text
             numbers = [float(one) for one in re.findall(r"-?\d+\.\d+(?:e-?\d+)?", found.text)]
             assert not body or close(chat if url.endswith("completions") else expected[0]) in numbers, (url, found.text)
