@@ -22,7 +22,7 @@ from rlhf_losses.cli.scorer_arguments import (
     selected_scorer,
 )
 from rlhf_losses.data import convert_dataset
-from rlhf_losses.data.text_problems import EMPTY_ANSWERS, NO_WHITE_SPACE, TextProblems
+from rlhf_losses.data.text_problems import MISSING_PROMPTS, NO_WHITE_SPACE, TextProblems
 from rlhf_losses.data.tokenization import Encoded, cut_prompt
 from rlhf_losses.errors import (
     FeedbackMismatchError,
@@ -126,9 +126,9 @@ def warn_about_texts(rows: Dataset, metadata: RewardModelMetadata) -> None:
     sentences = problems.sentences()
     if not problems.are_mostly_joined:
         sentences.pop(NO_WHITE_SPACE, None)
-    sentences.pop(EMPTY_ANSWERS, None)  # which have a line of the output
-    for sentence in sentences.values():
-        logger.warning("texts: %s", sentence)
+    for problem in (MISSING_PROMPTS, NO_WHITE_SPACE):
+        if problem in sentences:
+            logger.warning("texts: %s", sentences[problem])
 
 
 def _texts(rows: Dataset, metadata: RewardModelMetadata) -> Iterator[list[RowText]]:

@@ -1,6 +1,7 @@
 """Rows that are used although a text may be missing in them: empty answers, no prompt, no white space."""
 
 import logging
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -19,6 +20,11 @@ logger = logging.getLogger(__name__)
 EMPTY_ANSWERS, MISSING_PROMPTS, NO_WHITE_SPACE = "Empty answers", "Missing prompts", "No white space"
 
 
+HTML_ENTITIES = "HTML entities"
+
+ENTITY = re.compile("&(?:quot|amp|lt|gt|nbsp|apos|#[0-9]{1,6}|#x[0-9a-fA-F]{1,5});")
+"""A character as HTML writes it, which texts of web pages and forms have left over."""
+
 SHARE_OF_JOINTS = 0.9
 """Share of the rows without white space between prompt and answer from which there is a warning."""
 
@@ -33,6 +39,7 @@ class TextProblems:
         without_prompt: rows whose prompt is empty or missing, also if no row has one.
         joined: rows in which a prompt and an answer meet without white space.
         example: the text around the first such place.
+        with_entities: rows with characters as HTML writes them, such as `&quot;`.
         first_rows: whether these are the first rows of a stream.
     """
 
@@ -41,6 +48,7 @@ class TextProblems:
     without_prompt: tuple[int, ...]
     joined: tuple[int, ...]
     example: str
+    with_entities: tuple[int, ...] = ()
     first_rows: bool = False
 
     @classmethod
@@ -61,6 +69,7 @@ class TextProblems:
             without_prompt=tuple([number for number, of_row in rows if any([_has_no_prompt(one) for one in of_row])]),
             joined=tuple(joined),
             example="" if first is None else f"{str(first.prompt)[-12:]}{str(first.parts[0])[:12]}",
+            with_entities=tuple([number for number, of_row in rows if any([_has_entity(one) for one in of_row])]),
         )
 
     @classmethod
@@ -73,6 +82,7 @@ class TextProblems:
             without_prompt=tuple(chain.from_iterable(one.without_prompt for one in of_parts)),
             joined=tuple(chain.from_iterable(one.joined for one in of_parts)),
             example=next((one.example for one in of_parts if one.example), ""),
+            with_entities=tuple(chain.from_iterable(one.with_entities for one in of_parts)),
         )
 
     @property
@@ -98,6 +108,11 @@ class TextProblems:
                 "no prompt, but other rows have one",
                 "The answers are scored without a question. Add the prompts, or drop the rows.",
             ),
+            HTML_ENTITIES: self._describe(
+                self.with_entities,
+                "HTML entities, such as &quot; for a quotation mark",
+                "A model reads them as they are written. Decode texts of web pages and forms with html.unescape.",
+            ),
             NO_WHITE_SPACE: self._describe_joints(),
         }
         return {name: text for name, text in found.items() if text}
@@ -108,9 +123,10 @@ class TextProblems:
         Args:
             name: name of the dataset in messages.
         """
-        for problem, text in self.sentences().items():
-            if problem != NO_WHITE_SPACE:
-                logger.warning("%s: %s", name, text)
+        sentences = self.sentences()
+        for problem in (EMPTY_ANSWERS, MISSING_PROMPTS):
+            if problem in sentences:
+                logger.warning("%s: %s", name, sentences[problem])
 
     def to_dict(self) -> Mapping[str, object]:
         """Return a part of the JSON object that `rlhf-losses inspect --json` prints."""
@@ -118,6 +134,7 @@ class TextProblems:
             "joined_rows": len(self.joined),
             "empty_answers": list(self.empty_answers),
             "missing_prompts": list(self.missing_prompts),
+            "html_entities": list(self.with_entities),
         }
 
     def _describe(self, numbers: Sequence[int], what: str, meaning: str) -> str:
@@ -167,6 +184,10 @@ def answers_of(row: Row, feedback_types: FeedbackTypes) -> list[Answer]:
     """
     types = () if tokenized_pair(row) else feedback_types_in_row(row, feedback_types)
     return [answer for feedback_type in types for answer in row_answers(row, feedback_type)]
+
+
+def _has_entity(answer: Answer) -> bool:
+    return any(isinstance(text, str) and "&" in text and ENTITY.search(text) for text in (answer.prompt, *answer.parts))
 
 
 def _is_empty(answer: Answer) -> bool:

@@ -27,6 +27,7 @@ from rlhf_losses.hooks.manager import build_manager
 from rlhf_losses.hooks.plugin_code import plugin_code
 from rlhf_losses.losses.base import AnyLoss, Loss, Objective
 from rlhf_losses.losses.parser import parse, parse_call
+from rlhf_losses.messages.documentation import documentation
 from rlhf_losses.messages.setting_names import setting
 from rlhf_losses.transforms import ScoreEstimate, ScoreTransform, TransformPipeline, parse_transforms
 
@@ -111,7 +112,8 @@ class Registry(Mapping[str, type[T]]):
             known = f"Known names: {', '.join(self)}." if self else f"No installed plugin provides a {label}."
             raise UnknownNameError(
                 f"Unknown {label} '{name}'.{did_you_mean(name, self)} {known} "
-                "Correct the name, install the plugin that provides it, or add its file: "
+                "Correct the name, install the plugin that provides it "
+                f"({documentation('how-to/write-a-plugin.md')} lists the known ones), or add its file: "
                 f"{setting('plugin', 'FILE.py', python=PLUGIN_FILES)}."
             )
         return self[name]

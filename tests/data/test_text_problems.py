@@ -23,6 +23,13 @@ def test_each_problem_is_counted_once_in_a_row_with_its_number():
     assert "2 of 5 rows have no prompt, but other rows have one: rows 3, 4." in problems.sentences()["Missing prompts"]
 
 
+def test_html_entities_are_named():
+    changes = {"chosen": " He said &quot;no&quot;."}, {"prompt": "Tom &#39;n Ann "}, {"rejected": "A&B; C &co."}
+    problems = found(ROW, *(ROW | change for change in changes))
+    assert problems.with_entities == (1, 2)
+    assert "2 of 4 rows have HTML entities" in problems.sentences()["HTML entities"]
+
+
 def test_rows_without_feedback_are_not_counted():
     assert find_text_problems([ROW], [Labels]).rows == 0
     assert found(ROW, dict.fromkeys(ROW)).rows == 1
