@@ -124,9 +124,7 @@ def warn_about_texts(rows: Dataset, metadata: RewardModelMetadata) -> None:
     numbers = [texts[0].locations[0].row for texts in of_rows]
     problems = replace(TextProblems.of(answers, numbers), first_rows=len(first) < len(rows))
     sentences = problems.sentences()
-    if not problems.are_mostly_joined:
-        sentences.pop(NO_WHITE_SPACE, None)
-    for problem in (MISSING_PROMPTS, NO_WHITE_SPACE):
+    for problem in (MISSING_PROMPTS, *([NO_WHITE_SPACE] if problems.are_mostly_joined else [])):
         if problem in sentences:
             logger.warning("texts: %s", sentences[problem])
 

@@ -1,4 +1,4 @@
-"""The output file of `rlhf-losses score`: JSON Lines or a table, as its suffix says."""
+"""The output file of `rlhf-losses score`: JSON Lines or a table, by its suffix."""
 
 import csv
 import json

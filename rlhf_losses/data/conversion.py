@@ -3,13 +3,14 @@
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 
 from datasets import Dataset, IterableDataset
 
 from rlhf_losses.converters import DatasetConverter, Native
+from rlhf_losses.converters.compared_answers import SIDES
 from rlhf_losses.data.annotator_columns import find_annotator_column
 from rlhf_losses.data.batches import row_batches
 from rlhf_losses.data.dataset import AnyDataset, column_names
@@ -28,16 +29,7 @@ from rlhf_losses.messages.setting_names import setting
 logger = logging.getLogger(__name__)
 
 COLUMNS_OF_TEXTS = frozenset(
-    (
-        *TEXT_COLUMNS,
-        "text",
-        "messages",
-        "chosen_steps",
-        "rejected_steps",
-        "completion_steps",
-        "response_a",
-        "response_b",
-    )
+    (*TEXT_COLUMNS, *SIDES, "text", "messages", "chosen_steps", "rejected_steps", "completion_steps")
 )
 """Columns whose texts are scored, or are prompts of a policy."""
 
@@ -160,10 +152,16 @@ def _require_other_names(keep: Sequence[str]) -> None:
 
 
 @dataclass
-class _Count:
-    """A number that grows while rows are read."""
+class _RowsLeftOut:
+    """Rows that a conversion leaves out.
 
-    value: int = 0
+    Attributes:
+        empty: number of rows that give none.
+        errors: the error of each row that has one, by row number.
+    """
+
+    empty: int = 0
+    errors: dict[int | None, RlhfLossesError] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -180,11 +178,11 @@ class _Reader:
         """Return the converted dataset, or stream, and the number of dropped rows."""
         if isinstance(dataset, IterableDataset):
             return Conversion(IterableDataset.from_generator(self.rows, gen_kwargs={"given": dataset}), 0)
-        dropped, errors = _Count(), dict[int | None, RlhfLossesError]()
+        left_out = _RowsLeftOut()
         with closing(row_batches(dataset, f"Converting {self.name}")) as batches:  # an error ends the progress bar
-            rows = list(self.rows(chain.from_iterable(batch for _, batch in batches), dropped, errors))
-        if errors:
-            raise _joined(errors)
+            rows = list(self.rows(chain.from_iterable(batch for _, batch in batches), left_out))
+        if left_out.errors:
+            raise _joined(left_out.errors)
         if not rows:
             raise InvalidFeedbackError(
                 f"{self.converter.name()} found no {self._content} in the {len(dataset)} rows of {self.name}: the "
@@ -195,22 +193,16 @@ class _Reader:
         if self.with_source is None and correspond([row[SOURCE_ROW] for row in rows]):
             columns = {column: None for column in columns if column not in (SOURCE_ROW, SOURCE_ITEM)}
         converted = Dataset.from_dict({column: [row.get(column) for row in rows] for column in columns})
-        return Conversion(converted, dropped.value)
+        return Conversion(converted, left_out.empty)
 
-    def rows(
-        self,
-        given: Iterable[Row],
-        dropped: _Count | None = None,
-        errors: dict[int | None, RlhfLossesError] | None = None,
-    ) -> Iterator[Row]:
-        """Yield the converted rows, and count the rows that give none.
+    def rows(self, given: Iterable[Row], left_out: _RowsLeftOut | None = None) -> Iterator[Row]:
+        """Yield the converted rows.
 
         Args:
             given: the rows.
-            dropped: the count.
-            errors: where the errors of rows are collected by row number; by default the first one is raised.
+            left_out: where errors are collected; by default the first one is raised.
         """
-        dropped, count = dropped or _Count(), 0
+        count, empty = 0, 0
         read = self.converter.texts if self.texts_only else self.converter.convert
         for number, row in _numbered_rows(self.converter, given):
             count += 1
@@ -218,18 +210,18 @@ class _Reader:
                 with self.converter.locate_errors(number, self.name):
                     converted = read(row)
             except RlhfLossesError as error:
-                if errors is None or len(errors) == MOST_ERRORS:
+                if left_out is None or len(left_out.errors) == MOST_ERRORS:
                     raise
-                errors[number] = error
+                left_out.errors[number] = error
                 continue
-            dropped.value += not converted
+            empty += not converted
             for item, one in enumerate(converted):
                 source = {SOURCE_ROW: number, SOURCE_ITEM: item if len(converted) > 1 else None}
                 yield {**_kept_columns(row, self.keep), **one, **({} if self.with_source is False else source)}
-        if dropped.value:
-            logger.warning(
-                "%s: %d of %d rows have no %s and are dropped.", self.name, dropped.value, count, self._content
-            )
+        if left_out is not None:
+            left_out.empty = empty
+        if empty:
+            logger.warning("%s: %d of %d rows have no %s and are dropped.", self.name, empty, count, self._content)
 
     @property
     def _content(self) -> str:

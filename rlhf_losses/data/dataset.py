@@ -48,7 +48,7 @@ from rlhf_losses.feedback import (
     find_source_type,
 )
 from rlhf_losses.feedback.base import Answer, Row
-from rlhf_losses.feedback.source_rows import source_row, source_rows
+from rlhf_losses.feedback.source_rows import SHOWN_ROWS, source_row, source_rows
 from rlhf_losses.files.column_values import sampled_values
 from rlhf_losses.files.columns import renaming
 from rlhf_losses.files.dataset_argument import require_dataset
@@ -63,9 +63,6 @@ AnyDataset: TypeAlias = Dataset | IterableDataset
 
 RowCheck: TypeAlias = Callable[[list[Row]], object]
 """A function that raises an error for rows of which one is invalid."""
-
-SHOWN_ROWS = 5
-"""Number of invalid rows that a message names."""
 
 
 def column_names(dataset: AnyDataset) -> list[str]:

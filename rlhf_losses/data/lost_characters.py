@@ -16,7 +16,7 @@ CHECKED_TEXTS = 400
 """Largest number of texts that are decoded."""
 
 NOTABLE = 0.05
-"""Share of the texts that lose characters from which a message says so."""
+"""Share of the texts that lose characters from which there is a message."""
 
 SHOWN_CHARACTERS = 8
 """Largest number of characters that a message names."""
@@ -59,7 +59,7 @@ class LostCharacters:
 
     @property
     def is_notable(self) -> bool:
-        """Whether so many texts lose characters that a message says so."""
+        """Whether so many texts lose characters that there is a message."""
         return self.changed > NOTABLE * self.texts
 
     def named(self) -> str:

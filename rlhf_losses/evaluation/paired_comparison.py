@@ -55,7 +55,7 @@ class PairedComparison:
 
     @property
     def note_on_equality(self) -> str:
-        """That no item tells the two apart, so the difference has no interval; empty if one does."""
+        """Why the difference has no interval: each item has the same result in both; empty if one differs."""
         if self.differing:
             return ""
         return "all scores are equal" if self.metric == "spearman" else "all outcomes are equal"

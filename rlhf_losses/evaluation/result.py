@@ -152,8 +152,10 @@ class Evaluation(Mapping[str, float]):
         kinds = items_of(data, rated_steps)
         agreements = tuple(Agreement.of(data, items) for items in kinds)
         further = _further_metrics(agreements)
-        main = {name: further[name] for name in MAIN if name in further}
-        defined = {"rows": len(data.rows), **main, **metrics, **further, **metrics}
+        main = [name for name in MAIN if name in further]
+        values = {"rows": len(data.rows), **further, **metrics}
+        order = dict.fromkeys(["rows", *main, *metrics, *further])
+        defined = {name: values[name] for name in order}
         return cls(
             {name: value for name, value in defined.items() if not math.isnan(value)},
             dropped,

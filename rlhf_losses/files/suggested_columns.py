@@ -51,7 +51,7 @@ def suggest_columns(
 
     A column whose values name the better one of two answers is the winner, whatever its name. Other columns have the
     new names to which theirs are most similar. If names are not similar enough, the values tell which columns are
-    prompts, answers and ratings or labels; `COLUMN` stands for one that neither tells.
+    prompts, answers and ratings or labels; `COLUMN` stands for one that neither names nor values show.
 
     Args:
         columns: some values of each column; none if they are unknown.

@@ -1,4 +1,4 @@
-"""How often the first of two compared answers is preferred, whatever it says."""
+"""How often the first of two compared answers is preferred."""
 
 from dataclasses import dataclass
 

@@ -180,7 +180,7 @@ def _correlation(agreement: Mapping[str, Any], metrics: Mapping[str, Any]) -> It
 
 
 def _is_comparable(agreement: Mapping[str, Any], metrics: Mapping[str, Any]) -> bool:
-    """Return false for ratings if the training saw only differences, and there are comparisons to judge by."""
+    """Return false for ratings if the training saw only differences, and there are comparisons, too."""
     kinds = {one["kind"] for one in metrics["agreements"]}
     judged = agreement["kind"] == RatedItems.kind and ComparedPairs.kind in kinds
     return not (judged and metrics.get("trained_on_differences"))
